@@ -1,0 +1,35 @@
+import { ThinError } from '../errors/thin-error.js';
+import type { DeviceName } from './ids.js';
+
+/** The name of the one device that belongs to the pool itself and is no image. */
+export const BASE_NAME = 'base' as DeviceName;
+
+/**
+ * Names a metadata/ file and an mnt/ folder, and ends an image file's name behind `docker-MAJ:MIN-INO-` (about 40 bytes),
+ * so it stays well under NAME_MAX (255).
+ */
+export const MAX_NAME_LENGTH = 128;
+
+const ALLOWED = /^[A-Za-z0-9][A-Za-z0-9_.:+@-]*$/;
+/** Files that the projection keeps beside the devices' own in metadata/, and the pool's own image name. */
+const RESERVED = new Set(['base', 'deviceset-metadata', 'transaction-metadata', 'pool']);
+
+/** @throws ThinError invalid-argument, naming the rule that the name breaks. `base` passes only with `allowBase`. */
+export function parseDeviceName(text: string, options: { allowBase?: boolean } = {}): DeviceName {
+  if (text === BASE_NAME && options.allowBase === true) return BASE_NAME;
+  const problem = nameProblem(text);
+  if (problem !== undefined) throw new ThinError('invalid-argument', problem);
+  return text as DeviceName;
+}
+
+function nameProblem(text: string): string | undefined {
+  if (text === '') return 'a device name cannot be empty; give it at least one letter or digit';
+  const shown = JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
+  if (text.length > MAX_NAME_LENGTH)
+    return `device name ${shown} has ${String(text.length)} characters; ${String(MAX_NAME_LENGTH)} are allowed`;
+  if (RESERVED.has(text)) return `device name ${shown} is reserved for the pool itself; choose another`;
+  if (text.includes('/')) return `device name ${shown} contains "/"; names are single path components`;
+  if (!ALLOWED.test(text))
+    return `device name ${shown} is not allowed: start with a letter or digit, then letters, digits and _ . : + @ -`;
+  return undefined;
+}

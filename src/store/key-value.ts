@@ -1,0 +1,38 @@
+/** One change in a batch. Keys sort as bytes. */
+export type KvOperation =
+  | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
+  | { readonly type: 'del'; readonly key: Uint8Array };
+
+export interface KvRange {
+  /** Inclusive. */
+  readonly gte: Uint8Array;
+  /** Exclusive. */
+  readonly lt: Uint8Array;
+}
+
+/** What can be read of an ordered store; a `KvSnapshot` is the same, frozen at a moment. */
+export interface KvReader {
+  /** The value, or undefined where there is none. The caller owns the bytes. Errors: `io`, `damaged`, `closed`. */
+  getSync(key: Uint8Array): Uint8Array | undefined;
+  get(key: Uint8Array): Promise<Uint8Array | undefined>;
+  /** Ascending by key. `values: false` yields empty values and reads no value bytes into memory. */
+  entries(range: KvRange, options?: { values?: boolean }): AsyncIterable<readonly [Uint8Array, Uint8Array]>;
+}
+
+export interface KvSnapshot extends KvReader {
+  close(): Promise<void>;
+}
+
+/**
+ * An ordered map of bytes with atomic batches: all that thinfuse asks of LevelDB.
+ *
+ * Contract: a batch is applied whole or not at all, also across a crash. When `batch(..., {sync: true})` resolves, the batch
+ * is durable. Unsynced batches before it need not be: whatever must be durable goes into a synced batch itself. The bytes of a
+ * batch are copied before `batch` returns its promise, so the caller may change its buffers at once. `get` sees a
+ * batch only after its promise resolved. After a failed batch the store takes no more batches (`io`) until it is reopened.
+ */
+export interface KeyValue extends KvReader {
+  batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void>;
+  snapshot(): KvSnapshot;
+  close(): Promise<void>;
+}
