@@ -1,0 +1,85 @@
+import type { DeviceInfo, DeviceKind, PoolInfo } from '../pool/info.js';
+
+/**
+ * Everything that can be asked of a pool, whether over the control socket (`POST /v1/<name>`, JSON both ways) or in the same
+ * process. Inputs are checked against `schemas` (daemon/schemas.ts) on the serving side. Failures are ThinErrors on both sides.
+ *
+ * `needs: 'pool'` operations work on an open pool alone; `needs: 'devices'` ones need the FUSE directory, so only a daemon serves them.
+ */
+export interface Operations {
+  status: { input: Empty; output: DaemonStatus };
+  'pool.info': { input: Empty; output: PoolInfo };
+  'pool.check': { input: Empty; output: CheckReport };
+  'pool.commit': { input: Empty; output: Empty };
+  /** Resolves when no removed device still holds space. */
+  'pool.settle': { input: Empty; output: Empty };
+  'device.list': { input: Empty; output: readonly DeviceStatus[] };
+  'device.get': { input: { name: string }; output: DeviceStatus };
+  'device.create': {
+    input: {
+      name: string;
+      /** Undefined: the base device. */
+      origin?: string | undefined;
+      kind: Exclude<DeviceKind, 'base'>;
+      /** Bytes; at least the origin's. */
+      size?: number | undefined;
+    };
+    output: DeviceStatus;
+  };
+  'device.rename': { input: { name: string; to: string }; output: DeviceStatus };
+  'device.grow': { input: { name: string; size: number }; output: DeviceStatus };
+  /** `force` unmounts and deactivates first; without it, a device in use is `busy`. */
+  'device.remove': { input: { name: string; force?: boolean | undefined }; output: Empty };
+  'base.format': { input: Empty; output: DeviceStatus };
+  activate: { input: { name: string }; output: { path: string } };
+  deactivate: { input: { name: string }; output: Empty };
+  mount: {
+    input: { name: string; target?: string | undefined; readOnly?: boolean | undefined };
+    output: { path: string; loop: string };
+  };
+  umount: { input: { name: string }; output: Empty };
+  /** Answers, then stops the daemon in order. */
+  stop: { input: Empty; output: Empty };
+}
+
+export type OperationName = keyof Operations;
+export type Empty = Readonly<Record<string, never>>;
+
+export interface Caller {
+  call<K extends OperationName>(name: K, input: Operations[K]['input']): Promise<Operations[K]['output']>;
+}
+
+export interface DeviceStatus extends DeviceInfo {
+  /** The image file, while active. */
+  readonly path: string | undefined;
+  readonly loop: string | undefined;
+  readonly mountPoint: string | undefined;
+}
+
+export interface DaemonStatus {
+  readonly pid: number;
+  /** Unix time, milliseconds. */
+  readonly startedAt: number;
+  readonly root: string;
+  readonly pool: string;
+  readonly transport: 'fuse-native' | 'kernel';
+  readonly mode: PoolInfo['mode'];
+  readonly transactionId: number;
+  /** dm-thin's own status line. */
+  readonly dm: string;
+  readonly devices: { readonly total: number; readonly active: number; readonly mounted: number };
+}
+
+export interface CheckReport {
+  readonly ok: boolean;
+  readonly findings: readonly CheckFinding[];
+  readonly devices: number;
+  readonly nodes: number;
+  readonly chunks: number;
+}
+
+export interface CheckFinding {
+  /** Where: a key path such as `device 3 / node 17 / block 42` or `chunk 9`. */
+  readonly path: string;
+  readonly problem: string;
+}

@@ -1,0 +1,83 @@
+import type { DeviceId, DeviceName, SnapTime, TransactionId } from '../format/ids.js';
+
+export type DeviceKind = 'base' | 'image' | 'container' | 'snapshot';
+export type FilesystemType = 'xfs' | 'ext4';
+export type PoolKind = 'leveldb' | 'direct';
+
+/** As dm-thin's status line names them (dm-thin.c, `pool_status`). */
+export type PoolMode = 'rw' | 'ro' | 'out_of_data_space' | 'fail';
+
+/** A thin device as it stands; a value, not a live view. All sizes in bytes. */
+export interface DeviceInfo {
+  readonly id: DeviceId;
+  readonly name: DeviceName;
+  readonly kind: DeviceKind;
+  /** The device it is a snapshot of, also after that one is gone; undefined for the base device. */
+  readonly origin: DeviceId | undefined;
+  readonly originName: DeviceName | undefined;
+  readonly size: number;
+  /** Exact at once: includes what no commit has written yet. */
+  readonly mapped: number;
+  /** Chunks that only this device maps; may trail by a commit or two. */
+  readonly exclusive: number;
+  /** mapped - exclusive. */
+  readonly shared: number;
+  /** End of the last mapped block, bytes from the start; 0 where nothing is mapped. As of the last commit. */
+  readonly highestMapped: number;
+  readonly transactionId: TransactionId;
+  readonly creationTime: SnapTime;
+  readonly snapTime: SnapTime;
+  /** Unix time, milliseconds. */
+  readonly createdAt: number;
+  readonly filesystem: FilesystemType;
+  /** Docker's `initialized`: true only for a base device that has its filesystem. */
+  readonly initialized: boolean;
+  /** Docker's `deleted`: removal was asked for and waits for the last user. */
+  readonly deleted: boolean;
+  /** Its image file is being served. */
+  readonly active: boolean;
+}
+
+/** The pool as it stands. All sizes in bytes. */
+export interface PoolInfo {
+  readonly kind: PoolKind;
+  readonly uuid: string;
+  readonly mode: PoolMode;
+  readonly needsCheck: boolean;
+  readonly blockSize: number;
+  readonly transactionId: TransactionId;
+  readonly time: SnapTime;
+  readonly dataUsed: number;
+  readonly dataTotal: number;
+  readonly metadataUsed: number;
+  readonly metadataTotal: number;
+  /** dm-thin counts metadata in blocks of 4096 bytes; one tree node is one such block. */
+  readonly metadataBlockSize: number;
+  /** The last device number that was given out (Docker's next_device_id). */
+  readonly lastDeviceId: DeviceId;
+  readonly baseDeviceUuid: string;
+  readonly baseFilesystem: FilesystemType;
+  readonly baseSize: number;
+  /** Devices that are deleted for their users, but whose space is still being given back. */
+  readonly pendingDeletes: number;
+  readonly options: PoolOptions;
+}
+
+/** Policy that is stored in the pool and can change from start to start; names follow Docker's `dm.` keys. */
+export interface PoolOptions {
+  readonly filesystem: FilesystemType;
+  /** Extra arguments to mkfs, as `dm.mkfsarg` gave them: split on white space. */
+  readonly mkfsArgs: readonly string[];
+  /** Extra mount options, as `dm.mountopt`: comma-separated. */
+  readonly mountOptions: string;
+  readonly baseSize: number;
+  /** Percent of data and of metadata that must be free when a device is created; 0 .. 99. */
+  readonly minFreeSpace: number;
+  readonly deferredRemoval: boolean;
+  readonly deferredDeletion: boolean;
+  /** `dm.xfs_nospace_max_retries`; 0 = the filesystem gives up at once. */
+  readonly xfsNospaceMaxRetries: number;
+  readonly errorIfNoSpace: boolean;
+  /** Seconds; only with `errorIfNoSpace: false`; 0 = for ever. */
+  readonly noSpaceTimeout: number;
+}
