@@ -30,6 +30,8 @@ export interface DeviceInfo {
   /** Unix time, milliseconds. */
   readonly createdAt: number;
   readonly filesystem: FilesystemType;
+  /** Bytes that the filesystem inside was last known to span; below `size`, it grows at the next mount. */
+  readonly filesystemSize: number;
   /** Docker's `initialized`: true only for a base device that has its filesystem. */
   readonly initialized: boolean;
   /** Docker's `deleted`: removal was asked for and waits for the last user. */

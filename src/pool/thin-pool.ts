@@ -1,0 +1,87 @@
+import type { ImageFile } from '../fuse/image-file.js';
+import type { DeviceId, DeviceName, TransactionId } from '../format/ids.js';
+import type { DeviceInfo, DeviceKind, PoolInfo, PoolMode, PoolOptions } from './info.js';
+
+export interface SnapshotRequest {
+  readonly name: DeviceName;
+  readonly origin: DeviceName;
+  readonly kind: Exclude<DeviceKind, 'base'>;
+  /** Bytes; at least the origin's, a multiple of 512. Default: the origin's. */
+  readonly size?: number | undefined;
+}
+
+/** What may change of a device besides its data; all of it in one commit. */
+export interface DeviceChange {
+  readonly kind?: Exclude<DeviceKind, 'base'>;
+  readonly filesystemSize?: number;
+  readonly initialized?: boolean;
+  readonly deleted?: boolean;
+}
+
+export interface PoolEvents {
+  /** After a commit that changed devices (not only data) is durable. */
+  readonly onDevicesChanged?: () => void;
+  readonly onModeChanged?: (mode: PoolMode, reason: string) => void;
+}
+
+/**
+ * The pool: the one owner of its store. Every method that changes something resolves when the change is durable, and
+ * rejects with nothing changed. Methods may be called concurrently; lifecycle operations run one after the other.
+ */
+export interface ThinPool {
+  info(): PoolInfo;
+  /** Ascending by device id; includes those marked deleted, not those whose space is only being given back. */
+  devices(): readonly DeviceInfo[];
+  device(name: DeviceName): DeviceInfo | undefined;
+  /** The last lifecycle transaction, for Docker's transaction-metadata. */
+  lastTransaction():
+    | { readonly id: TransactionId; readonly name: DeviceName; readonly device: DeviceId }
+    | undefined;
+
+  /**
+   * O(1) whatever the device's size. An active origin is quiesced for the moment of the snapshot; a filesystem mounted on it
+   * is the caller's to freeze. Errors: not-found, exists, invalid-argument (smaller than the origin), too-large,
+   * no-space (below `minFreeSpace`; device ids or metadata used up), read-only.
+   */
+  createSnapshot(request: SnapshotRequest): Promise<DeviceInfo>;
+  /** Errors: not-found, exists, busy (active). */
+  rename(name: DeviceName, to: DeviceName): Promise<DeviceInfo>;
+  /** Works on an active device. Errors: not-found, invalid-argument (would shrink), too-large. */
+  grow(name: DeviceName, size: number): Promise<DeviceInfo>;
+  update(name: DeviceName, change: DeviceChange): Promise<DeviceInfo>;
+  /** O(1): the space comes back in the background (`settle` waits for it). Errors: not-found, busy (active), invalid-argument (base). */
+  remove(name: DeviceName): Promise<void>;
+  setOptions(change: Partial<PoolOptions>): Promise<void>;
+
+  /** Idempotent: the device's one image file while it is active. Errors: not-found. */
+  activate(name: DeviceName): Promise<ImageFile>;
+  /** Commits and lets go of it; the caller has seen to it that nobody has it open. Idempotent. */
+  deactivate(name: DeviceName): Promise<void>;
+  /** The image file of an active device. */
+  active(name: DeviceName): ImageFile | undefined;
+
+  commit(): Promise<void>;
+  /** Resolves when no removed device holds space and `exclusive` figures are current. */
+  settle(): Promise<void>;
+  /** Reads the whole committed metadata from the store, trusting nothing in memory. Runs beside normal work. */
+  check(): Promise<PoolCheck>;
+  /** Deactivates everything, commits, closes the store. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface PoolCheck {
+  readonly findings: readonly { readonly path: string; readonly problem: string }[];
+  readonly devices: number;
+  readonly nodes: number;
+  readonly chunks: number;
+}
+
+export interface CreatePoolRequest {
+  /** The LevelDB folder: missing or empty. */
+  readonly path: string;
+  /** Bytes. */
+  readonly blockSize: number;
+  readonly dataSize: number;
+  readonly metadataSize: number;
+  readonly options: PoolOptions;
+}
