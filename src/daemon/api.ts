@@ -26,6 +26,8 @@ export interface Operations {
     };
     output: DeviceStatus;
   };
+  /** An image whose content was just unpacked becomes one for good. Errors: busy (still mounted). */
+  'device.seal': { input: { name: string }; output: DeviceStatus };
   'device.rename': { input: { name: string; to: string }; output: DeviceStatus };
   'device.grow': { input: { name: string; size: number }; output: DeviceStatus };
   /** `force` unmounts and deactivates first; without it, a device in use is `busy`. */
@@ -38,8 +40,17 @@ export interface Operations {
     output: { path: string; loop: string };
   };
   umount: { input: { name: string }; output: Empty };
-  /** Answers, then stops the daemon in order. */
-  stop: { input: Empty; output: Empty };
+  /**
+   * The device's files for reading, for as long as the process `holder` (a pid) lives or until `view.close`: the mount that is there
+   * already, else a read-only one of its own. A device that is viewed is not unmounted or removed.
+   */
+  'view.open': { input: { name: string; holder: number }; output: { path: string } };
+  'view.close': { input: { name: string; holder: number }; output: Empty };
+  /**
+   * Unmounts everything, answers, then stops the daemon. Errors: busy (a filesystem is in use; the daemon goes on), which
+   * `force` turns into a lazy unmount after a sync.
+   */
+  stop: { input: { force?: boolean | undefined }; output: Empty };
 }
 
 export type OperationName = keyof Operations;

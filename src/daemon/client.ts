@@ -1,0 +1,83 @@
+import { request } from 'node:http';
+import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import type { Caller, OperationName, Operations } from './api.js';
+import { OPERATIONS_PATH, unpackError } from './wire.js';
+
+/** Calls a daemon over its control socket. No deadline: mkfs and unmounting take the time they take. */
+export class SocketClient implements Caller {
+  readonly #socket: string;
+
+  constructor(socket: string) {
+    this.#socket = socket;
+  }
+
+  /**
+   * @throws ThinError as the daemon threw it; `not-running` where nobody listens; `closed` where the daemon went away before
+   * it answered.
+   */
+  async call<K extends OperationName>(
+    name: K,
+    input: Operations[K]['input'],
+  ): Promise<Operations[K]['output']> {
+    const { status, body } = await this.#post(`${OPERATIONS_PATH}${name}`, JSON.stringify(input));
+    const answer = parseAnswer(body);
+    if (status !== 200) throw unpackError(answer);
+    // The serving side is the same program, and its handlers are typed by the same table.
+    return answer as Operations[K]['output'];
+  }
+
+  async #post(path: string, body: string): Promise<{ status: number; body: string }> {
+    return new Promise((resolve, reject) => {
+      const outgoing = request({
+        socketPath: this.#socket,
+        path,
+        method: 'POST',
+        agent: false,
+        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
+      });
+      outgoing.once('error', (error) => reject(this.#connectionError(error)));
+      outgoing.once('response', (incoming) => {
+        const chunks: Buffer[] = [];
+        incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
+        incoming.once('error', (error) => reject(this.#connectionError(error)));
+        incoming.once('end', () => {
+          resolve({ status: incoming.statusCode ?? 500, body: Buffer.concat(chunks).toString() });
+        });
+      });
+      outgoing.end(body);
+    });
+  }
+
+  #connectionError(error: Error): ThinError {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ECONNREFUSED')
+      return new ThinError(
+        'not-running',
+        `no daemon answers on ${this.#socket}; start it with: thinfuse start`,
+        { cause: error },
+      );
+    if (code === 'EACCES' || code === 'EPERM')
+      return new ThinError(
+        'permission',
+        `the control socket ${this.#socket} belongs to root; run this as root`,
+        {
+          cause: error,
+        },
+      );
+    return new ThinError(
+      'closed',
+      `the daemon on ${this.#socket} went away before it answered: ${error.message}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+function parseAnswer(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return body;
+  }
+}

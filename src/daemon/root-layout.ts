@@ -1,0 +1,50 @@
+import { realpathSync } from 'node:fs';
+import path from 'node:path';
+import { ThinError } from '../errors/thin-error.js';
+
+/** Where everything of one pool lies; absolute paths, symbolic links resolved, as the kernel's mount table shows them. */
+export interface RootLayout {
+  readonly root: string;
+  /** The LevelDB folder. */
+  readonly pool: string;
+  /** FUSE mount: one image file an active device. */
+  readonly devices: string;
+  readonly mounts: string;
+  /** Docker's JSON projection. */
+  readonly metadata: string;
+  readonly socket: string;
+  readonly pid: string;
+  readonly log: string;
+}
+
+/** `sun_path` of unix(7) holds 108 bytes with its closing zero. */
+const MAX_SOCKET_PATH = 107;
+
+/** @throws ThinError invalid-argument where the path is too long for a control socket. */
+export function rootLayout(folder: string, options: { socketName?: string | undefined } = {}): RootLayout {
+  const root = realRoot(path.resolve(folder));
+  const socket = path.join(root, options.socketName ?? 'thinfuse.sock');
+  if (Buffer.byteLength(socket) > MAX_SOCKET_PATH)
+    throw new ThinError(
+      'invalid-argument',
+      `the root ${root} is too long: its control socket ${socket} would have more than ${String(MAX_SOCKET_PATH)} bytes; choose a shorter --root`,
+    );
+  return {
+    root,
+    pool: path.join(root, 'devicemapper'),
+    devices: path.join(root, 'dev'),
+    mounts: path.join(root, 'mnt'),
+    metadata: path.join(root, 'metadata'),
+    socket,
+    pid: path.join(root, 'thinfuse.pid'),
+    log: path.join(root, 'thinfuse.log'),
+  };
+}
+
+function realRoot(folder: string): string {
+  try {
+    return realpathSync(folder);
+  } catch {
+    return folder;
+  }
+}

@@ -1,0 +1,103 @@
+import { chmod, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
+import { systemErrorCode, ThinError, toThinError } from '../errors/thin-error.js';
+import type { Dispatcher } from './dispatcher.js';
+import { isOperationName } from './schemas.js';
+import { OPERATIONS_PATH, packError } from './wire.js';
+
+/** The largest input is a device name and a path; anything near this is a mistake. */
+const BODY_LIMIT = 64 * 1024;
+
+/** HTTP status by exit code (errors/thin-error.ts); what is not here is 500. */
+const STATUS: Readonly<Record<number, number>> = { 2: 400, 3: 404, 4: 409, 5: 409, 6: 507, 9: 403 };
+
+/** The control socket: HTTP with JSON bodies on a unix socket of mode 0600. */
+export class SocketServer {
+  readonly #http: FastifyInstance;
+  readonly #path: string;
+
+  constructor(path: string, dispatcher: Dispatcher) {
+    this.#path = path;
+    this.#http = Fastify({ bodyLimit: BODY_LIMIT, forceCloseConnections: 'idle', logger: false });
+    this.#http.post<{ Params: { operation: string } }>(`${OPERATIONS_PATH}:operation`, (request) => {
+      const { operation } = request.params;
+      if (!isOperationName(operation)) throw unknownOperation(operation);
+      return dispatcher.call(operation, request.body ?? {});
+    });
+    this.#http.setNotFoundHandler((request) => {
+      throw unknownOperation(`${request.method} ${request.url}`);
+    });
+    this.#http.setErrorHandler<FastifyError>((error, _request, reply) => {
+      const failure = requestError(error) ?? toThinError(error);
+      return reply.code(STATUS[failure.exitCode] ?? 500).send(packError(failure));
+    });
+  }
+
+  /**
+   * Replaces a socket that nobody answers on.
+   * @throws ThinError already-running where somebody does.
+   */
+  async listen(): Promise<void> {
+    if (await answers(this.#path))
+      throw new ThinError(
+        'already-running',
+        `a daemon already answers on ${this.#path}; stop it with: thinfuse stop`,
+      );
+    await rm(this.#path, { force: true });
+    const before = process.umask(0o177);
+    try {
+      await this.#http.listen({ path: this.#path });
+    } finally {
+      process.umask(before);
+    }
+    await chmod(this.#path, 0o600);
+  }
+
+  /** Lets answers under way out, then removes the socket. */
+  async close(): Promise<void> {
+    await this.#http.close();
+    await rm(this.#path, { force: true });
+  }
+}
+
+/** Whether a process accepts connections there. */
+export async function answers(socket: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const probe = connect(socket);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', (error) => {
+      const code = systemErrorCode(error);
+      if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTSOCK') resolve(false);
+      else if (code === 'EACCES' || code === 'EPERM')
+        reject(new ThinError('permission', `the control socket ${socket} belongs to root; run this as root`));
+      else
+        reject(
+          new ThinError('io', `the control socket ${socket} cannot be reached: ${error.message}`, {
+            cause: error,
+          }),
+        );
+    });
+  });
+}
+
+function unknownOperation(what: string): ThinError {
+  return new ThinError('not-found', `the daemon knows no operation ${what}; is it of another version?`);
+}
+
+/** What Fastify itself refuses: a body that is too large, no JSON, or of another type. */
+function requestError(error: FastifyError): ThinError | undefined {
+  if (error instanceof ThinError) return error;
+  const status = error.statusCode ?? 500;
+  if (status === 413)
+    return new ThinError(
+      'too-large',
+      `the request is larger than ${String(BODY_LIMIT)} bytes; nothing was done`,
+    );
+  if (status >= 400 && status < 500)
+    return new ThinError('invalid-argument', `the request is not valid: ${error.message}`);
+  return undefined;
+}
