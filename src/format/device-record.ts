@@ -1,0 +1,103 @@
+import { ByteReader, ByteWriter } from './byte-cursor.js';
+import {
+  deviceId,
+  nodeId,
+  snapTime,
+  transactionId,
+  type DeviceId,
+  type DeviceName,
+  type NodeId,
+  type SnapTime,
+  type TransactionId,
+} from './ids.js';
+
+export const DEVICE_KINDS = ['base', 'image', 'container', 'snapshot'] as const;
+export const FILESYSTEMS = ['xfs', 'ext4'] as const;
+const INITIALIZED = 1;
+const DELETED = 2;
+
+/**
+ * device := name:text kind:u8 origin:u32 origin-name:text size:u64 root:u32 mapped:u64 transaction:u64 creation-time:u32
+ *           snap-time:u32 created-at:u64 filesystem:u8 filesystem-size:u64 flags:u32 family:u32 exclusive:u64
+ *
+ * dm-thin's device details (dm-thin-metadata.c, `struct disk_device_details`) and, beside them, what Docker's driver kept
+ * in JSON files, so that the two cannot drift apart.
+ */
+export interface DeviceRecord {
+  readonly id: DeviceId;
+  readonly name: DeviceName;
+  readonly kind: (typeof DEVICE_KINDS)[number];
+  /** Zero: none. */
+  readonly origin: DeviceId;
+  readonly originName: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly root: NodeId;
+  /** Chunks mapped. */
+  readonly mapped: number;
+  readonly transactionId: TransactionId;
+  readonly creationTime: SnapTime;
+  /** The pool's time when it was last snapshotted: mappings older than this are shared. */
+  readonly snapTime: SnapTime;
+  /** Unix time, milliseconds. */
+  readonly createdAt: number;
+  readonly filesystem: (typeof FILESYSTEMS)[number];
+  readonly filesystemSize: number;
+  readonly initialized: boolean;
+  readonly deleted: boolean;
+  /** The device at the top of its lineage: only members of one family can share chunks. */
+  readonly family: DeviceId;
+  /** Chunks that no other device maps, when they were last counted. */
+  readonly exclusive: number;
+}
+
+export function packDeviceRecord(record: DeviceRecord): Uint8Array {
+  return new ByteWriter()
+    .text(record.name)
+    .u8(DEVICE_KINDS.indexOf(record.kind))
+    .u32(record.origin)
+    .text(record.originName)
+    .u64(record.size)
+    .u32(record.root)
+    .u64(record.mapped)
+    .u64(record.transactionId)
+    .u32(record.creationTime)
+    .u32(record.snapTime)
+    .u64(record.createdAt)
+    .u8(FILESYSTEMS.indexOf(record.filesystem))
+    .u64(record.filesystemSize)
+    .u32((record.initialized ? INITIALIZED : 0) | (record.deleted ? DELETED : 0))
+    .u32(record.family)
+    .u64(record.exclusive)
+    .finish();
+}
+
+/** @throws ThinError damaged, naming `path` */
+export function unpackDeviceRecord(id: DeviceId, body: Uint8Array, path: string): DeviceRecord {
+  const from = new ByteReader(body, path);
+  const head = {
+    id,
+    name: from.text() as DeviceName,
+    kind: from.choice(DEVICE_KINDS),
+    origin: deviceId(from.u32()),
+    originName: from.text(),
+    size: from.u64(),
+    root: nodeId(from.u32()),
+    mapped: from.u64(),
+    transactionId: transactionId(from.u64()),
+    creationTime: snapTime(from.u32()),
+    snapTime: snapTime(from.u32()),
+    createdAt: from.u64(),
+    filesystem: from.choice(FILESYSTEMS),
+    filesystemSize: from.u64(),
+  };
+  const flags = from.u32();
+  const tail = { family: deviceId(from.u32()), exclusive: from.u64() };
+  from.finish();
+  return {
+    ...head,
+    initialized: (flags & INITIALIZED) !== 0,
+    deleted: (flags & DELETED) !== 0,
+    ...tail,
+  };
+}

@@ -1,0 +1,69 @@
+import type { ChunkId, DeviceId, NodeId } from './ids.js';
+
+/**
+ * key := 's'                superblock
+ *      | 'o'                options
+ *      | 'n' node:u32       tree node
+ *      | 'm' page:u32       page of the chunk space map
+ *      | 'p' page:u32       page of the node space map
+ *      | 'd' device:u32     device record
+ *      | 'x' device:u32     pending delete
+ *      | 'c' chunk:u32      chunk (leveldb pools)
+ *
+ * Numbers are big-endian, so keys sort as numbers do.
+ */
+const TAGS = {
+  superblock: 's',
+  options: 'o',
+  node: 'n',
+  'chunk-map-page': 'm',
+  'node-map-page': 'p',
+  device: 'd',
+  'pending-delete': 'x',
+  chunk: 'c',
+} as const;
+export type KeyKind = keyof typeof TAGS;
+export type NumberedKeyKind = Exclude<KeyKind, 'superblock' | 'options'>;
+
+const KIND_OF_TAG = new Map(Object.entries(TAGS).map(([kind, tag]) => [tag.charCodeAt(0), kind as KeyKind]));
+
+export const superblockKey: Uint8Array = Uint8Array.of(TAGS.superblock.charCodeAt(0));
+export const optionsKey: Uint8Array = Uint8Array.of(TAGS.options.charCodeAt(0));
+
+function numberedKey(kind: NumberedKeyKind, id: number): Uint8Array {
+  const key = new Uint8Array(5);
+  key[0] = TAGS[kind].charCodeAt(0);
+  new DataView(key.buffer).setUint32(1, id);
+  return key;
+}
+
+export const nodeKey = (node: NodeId): Uint8Array => numberedKey('node', node);
+export const chunkKey = (chunk: ChunkId): Uint8Array => numberedKey('chunk', chunk);
+export const chunkMapKey = (page: number): Uint8Array => numberedKey('chunk-map-page', page);
+export const nodeMapKey = (page: number): Uint8Array => numberedKey('node-map-page', page);
+export const deviceKey = (device: DeviceId): Uint8Array => numberedKey('device', device);
+export const pendingDeleteKey = (device: DeviceId): Uint8Array => numberedKey('pending-delete', device);
+
+/** The number in a key, or undefined when it is not such a key. */
+export function unpackKey(kind: NumberedKeyKind, key: Uint8Array): number | undefined {
+  if (key.length !== 5 || key[0] !== TAGS[kind].charCodeAt(0)) return undefined;
+  return new DataView(key.buffer, key.byteOffset).getUint32(1);
+}
+
+/** All keys of one kind. */
+export function rangeOf(kind: KeyKind): { gte: Uint8Array; lt: Uint8Array } {
+  const tag = TAGS[kind].charCodeAt(0);
+  return { gte: Uint8Array.of(tag), lt: Uint8Array.of(tag + 1) };
+}
+
+/** How messages name a key: `chunk 17`, `superblock`; bytes in hex where it is none of ours. */
+export function describeKey(key: Uint8Array): string {
+  const kind = key.length > 0 ? KIND_OF_TAG.get(key[0]!) : undefined;
+  if (kind === 'superblock' || kind === 'options') {
+    if (key.length === 1) return kind;
+  } else if (kind !== undefined) {
+    const id = unpackKey(kind, key);
+    if (id !== undefined) return `${kind.replaceAll('-', ' ')} ${String(id)}`;
+  }
+  return `key ${Buffer.from(key).toString('hex')}`;
+}

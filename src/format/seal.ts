@@ -1,0 +1,109 @@
+import { crc32 } from 'node:zlib';
+import { ThinError } from '../errors/thin-error.js';
+import type { ChunkId } from './ids.js';
+
+/** What a sealed value is. The number is stored, and salts the checksum, so that one kind never passes for another. */
+const KINDS = {
+  superblock: 1,
+  options: 2,
+  node: 3,
+  'chunk-map-page': 4,
+  'node-map-page': 5,
+  device: 6,
+  'pending-delete': 7,
+  chunk: 8,
+} as const;
+export type SealKind = keyof typeof KINDS;
+
+/** The format that this program writes. Older ones are read, newer ones refused. */
+export const FORMAT_VERSION = 1;
+export const SEAL_BYTES = 16;
+
+/**
+ * sealed := checksum:u32 kind:u16 version:u16 id:u64 body
+ *
+ * checksum = CRC-32 (zlib) of everything behind it, begun at the kind's salt. The id is the value's own (node number, page
+ * number, device number; 0 where there is one of a kind), so a value under the wrong key is found out.
+ */
+export function seal(kind: SealKind, id: number, body: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(SEAL_BYTES + body.length);
+  bytes.set(body, SEAL_BYTES);
+  writeSeal(bytes, 0, kind, id);
+  new DataView(bytes.buffer).setUint32(0, crc32(bytes.subarray(4), salt(kind)), true);
+  return bytes;
+}
+
+/**
+ * The body: a view into `bytes`.
+ * @throws ThinError damaged (cut off, checksum, another kind, another id), wrong-version; both name `path`
+ */
+export function unseal(kind: SealKind, id: number, bytes: Uint8Array, path: string): Uint8Array {
+  if (bytes.length < SEAL_BYTES)
+    throw new ThinError('damaged', `${path}: cut off at ${String(bytes.length)} bytes`);
+  checkSeal(bytes, 0, crc32(bytes.subarray(4), salt(kind)), kind, id, path);
+  return bytes.subarray(SEAL_BYTES);
+}
+
+/**
+ * Writes the trailer of a chunk's value in place. `frame` is the chunk's data and 16 bytes more:
+ *
+ * chunk := data checksum:u32 kind:u16 version:u16 id:u64
+ *
+ * The seal comes last here so that the data is aligned and a frame is what a request is copied into.
+ */
+export function sealChunk(frame: Uint8Array, chunk: ChunkId): void {
+  const at = frame.length - SEAL_BYTES;
+  writeSeal(frame, at, 'chunk', chunk);
+  new DataView(frame.buffer, frame.byteOffset).setUint32(at, chunkChecksum(frame), true);
+}
+
+/** @throws ThinError damaged or wrong-version, naming `path` */
+export function checkChunk(frame: Uint8Array, chunk: ChunkId, chunkSize: number, path: string): void {
+  if (frame.length !== chunkSize + SEAL_BYTES)
+    throw new ThinError('damaged', `${path}: ${String(frame.length)} bytes where a chunk was written`);
+  checkSeal(frame, chunkSize, chunkChecksum(frame), 'chunk', chunk, path);
+}
+
+function chunkChecksum(frame: Uint8Array): number {
+  const at = frame.length - SEAL_BYTES;
+  return crc32(frame.subarray(at + 4), crc32(frame.subarray(0, at), salt('chunk')));
+}
+
+function salt(kind: SealKind): number {
+  return Math.imul(KINDS[kind], 0x9e3779b1) >>> 0;
+}
+
+function writeSeal(bytes: Uint8Array, at: number, kind: SealKind, id: number): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  view.setUint16(at + 4, KINDS[kind], true);
+  view.setUint16(at + 6, FORMAT_VERSION, true);
+  view.setUint32(at + 8, id % 2 ** 32, true);
+  view.setUint32(at + 12, Math.floor(id / 2 ** 32), true);
+}
+
+function checkSeal(
+  bytes: Uint8Array,
+  at: number,
+  checksum: number,
+  kind: SealKind,
+  id: number,
+  path: string,
+): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const foundKind = view.getUint16(at + 4, true);
+  const version = view.getUint16(at + 6, true);
+  const foundId = view.getUint32(at + 8, true) + view.getUint32(at + 12, true) * 2 ** 32;
+  if (view.getUint32(at, true) !== checksum) {
+    // The salt belongs to the kind, so a value of another kind fails here too; say so where its own sum holds.
+    throw new ThinError('damaged', `${path}: its checksum does not fit`);
+  }
+  if (version > FORMAT_VERSION)
+    throw new ThinError(
+      'wrong-version',
+      `${path}: written in format ${String(version)}; this thinfuse reads up to ${String(FORMAT_VERSION)}. Use a newer thinfuse`,
+    );
+  if (foundKind !== KINDS[kind])
+    throw new ThinError('damaged', `${path}: holds a value of kind ${String(foundKind)}, not a ${kind}`);
+  if (foundId !== id)
+    throw new ThinError('damaged', `${path}: holds the value of ${kind} ${String(foundId)}`);
+}

@@ -1,0 +1,81 @@
+import { ByteReader, ByteWriter } from './byte-cursor.js';
+import {
+  MAX_CHUNKS,
+  deviceId,
+  snapTime,
+  transactionId,
+  type DeviceId,
+  type SnapTime,
+  type TransactionId,
+} from './ids.js';
+
+const POOL_KINDS = ['leveldb', 'direct'] as const;
+const NEEDS_CHECK = 1;
+
+/**
+ * superblock := uuid:text pool-kind:u8 block-size:u32 chunks:u32 nodes:u32 time:u32 transaction:u64 last-device:u32 flags:u32
+ *               base-uuid:text last-transaction
+ * last-transaction := id:u64 device:u32 name:text      id 0: there has been none
+ *
+ * As dm-thin's superblock (dm-thin-metadata.c, `struct thin_disk_superblock`), less the roots that are keys of their own here.
+ */
+export interface Superblock {
+  readonly uuid: string;
+  readonly kind: (typeof POOL_KINDS)[number];
+  /** Bytes of a chunk. */
+  readonly blockSize: number;
+  /** Chunks that the pool may hand out. */
+  readonly chunks: number;
+  /** Tree nodes that it may hand out: its metadata space in blocks of 4096 bytes. */
+  readonly nodes: number;
+  readonly time: SnapTime;
+  readonly transactionId: TransactionId;
+  readonly lastDeviceId: DeviceId;
+  readonly needsCheck: boolean;
+  /** The base device's filesystem; empty until it has one. */
+  readonly baseUuid: string;
+  readonly lastTransaction:
+    | { readonly id: TransactionId; readonly device: DeviceId; readonly name: string }
+    | undefined;
+}
+
+export function packSuperblock(superblock: Superblock): Uint8Array {
+  const last = superblock.lastTransaction;
+  return new ByteWriter()
+    .text(superblock.uuid)
+    .u8(POOL_KINDS.indexOf(superblock.kind))
+    .u32(superblock.blockSize)
+    .u32(superblock.chunks)
+    .u32(superblock.nodes)
+    .u32(superblock.time)
+    .u64(superblock.transactionId)
+    .u32(superblock.lastDeviceId)
+    .u32(superblock.needsCheck ? NEEDS_CHECK : 0)
+    .text(superblock.baseUuid)
+    .u64(last?.id ?? 0)
+    .u32(last?.device ?? 0)
+    .text(last?.name ?? '')
+    .finish();
+}
+
+/** @throws ThinError damaged, naming `path` */
+export function unpackSuperblock(body: Uint8Array, path: string): Superblock {
+  const from = new ByteReader(body, path);
+  const fields = {
+    uuid: from.text(),
+    kind: from.choice(POOL_KINDS),
+    blockSize: from.u32(),
+    chunks: from.u32(),
+    nodes: from.u32(),
+    time: snapTime(from.u32()),
+    transactionId: transactionId(from.u64()),
+    lastDeviceId: deviceId(from.u32()),
+    needsCheck: (from.u32() & NEEDS_CHECK) !== 0,
+    baseUuid: from.text(),
+  };
+  const last = { id: transactionId(from.u64()), device: deviceId(from.u32()), name: from.text() };
+  from.finish();
+  if (fields.blockSize === 0 || fields.blockSize % 512 !== 0) throw from.damaged('the chunk size is not one');
+  if (fields.chunks > MAX_CHUNKS) throw from.damaged('more chunks than a pool can have');
+  return { ...fields, lastTransaction: last.id === 0 ? undefined : last };
+}

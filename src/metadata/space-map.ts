@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import BitField from 'bitfield';
+import { ENTRIES_PER_PAGE, packSpaceMapPage, unpackSpaceMapPage } from '../format/space-map-page.js';
+
+/** A count that does not fit into the byte an entry has; the real one is in the overflow map. */
+const OVERFLOW = 255;
+
+/**
+ * Reference counts of a numbered space: chunks of the pool or nodes of its trees (persistent-data/dm-space-map-disk.c).
+ *
+ * An entry is free, *taken* (handed out, but nothing refers to it yet: known to memory alone, so a crash forgets it),
+ * counted, or *freed*: its count fell to zero in a transaction that is not durable yet, and until `release` it is not
+ * handed out again, so that a crash finds the old owner's contents untouched.
+ */
+export class SpaceMap {
+  #limit: number;
+  /** Bit set: not to be handed out. */
+  readonly #busy: BitField;
+  readonly #counts = new Map<number, Uint8Array>();
+  readonly #overflow = new Map<number, number>();
+  readonly #dirty = new Set<number>();
+  #freed: number[] = [];
+  #counted = 0;
+  #taken = 0;
+  /** Freed entries, whether still in `#freed` or on their way to `release`. */
+  #unreleased = 0;
+  #cursor = 0;
+
+  /** @param limit entries in all; the bit map grows with use, not with the limit */
+  constructor(limit: number) {
+    this.#limit = limit;
+    this.#busy = new BitField(0, { grow: Infinity });
+  }
+
+  get limit(): number {
+    return this.#limit;
+  }
+
+  /** Entries with a count or taken. */
+  get used(): number {
+    return this.#counted + this.#taken;
+  }
+
+  /** Entries that `take` can hand out now. */
+  get available(): number {
+    return this.#limit - this.#counted - this.#taken - this.#unreleased;
+  }
+
+  /** Entries whose count fell to zero and that come back with the next durable commit. */
+  get awaitingRelease(): number {
+    return this.#unreleased;
+  }
+
+  extend(limit: number): void {
+    assert(limit >= this.#limit, 'a space map only grows');
+    this.#limit = limit;
+  }
+
+  /** The next free entry, marked taken; undefined when none is left. Searches onward from the last one, as dm-thin does. */
+  take(): number | undefined {
+    if (this.available <= 0) return undefined;
+    const entry = this.#findFree(this.#cursor, this.#limit) ?? this.#findFree(0, this.#cursor);
+    assert(entry !== undefined, 'a space map with free entries has one to give');
+    this.#busy.set(entry);
+    this.#taken++;
+    this.#cursor = entry + 1 < this.#limit ? entry + 1 : 0;
+    return entry;
+  }
+
+  /** Gives back an entry that was taken and never counted. */
+  putBack(entry: number): void {
+    assert(this.#busy.get(entry) && this.count(entry) === 0, `entry ${String(entry)} is not taken`);
+    this.#busy.set(entry, false);
+    this.#taken--;
+  }
+
+  isFree(entry: number): boolean {
+    return !this.#busy.get(entry);
+  }
+
+  count(entry: number): number {
+    const count = this.#counts.get(Math.floor(entry / ENTRIES_PER_PAGE))?.[entry % ENTRIES_PER_PAGE] ?? 0;
+    return count === OVERFLOW ? this.#overflow.get(entry)! : count;
+  }
+
+  /** The new count. The entry is taken or has a count already. */
+  increment(entry: number): number {
+    const count = this.count(entry);
+    assert(this.#busy.get(entry), `entry ${String(entry)} is counted without having been taken`);
+    if (count === 0) {
+      this.#taken--;
+      this.#counted++;
+    }
+    this.#store(entry, count + 1);
+    return count + 1;
+  }
+
+  /** The new count; at zero the entry is freed. */
+  decrement(entry: number): number {
+    const count = this.count(entry);
+    assert(count > 0, `entry ${String(entry)} has no reference to drop`);
+    this.#store(entry, count - 1);
+    if (count === 1) {
+      this.#counted--;
+      this.#unreleased++;
+      this.#freed.push(entry);
+    }
+    return count - 1;
+  }
+
+  /** Entries freed since the last call, for the commit that makes it durable. */
+  takeFreed(): readonly number[] {
+    const freed = this.#freed;
+    this.#freed = [];
+    return freed;
+  }
+
+  /** After that commit is durable: these may be handed out again. */
+  release(freed: readonly number[]): void {
+    for (const entry of freed) this.#busy.set(entry, false);
+    this.#unreleased -= freed.length;
+  }
+
+  /** After that commit failed. */
+  keepFreed(freed: readonly number[]): void {
+    this.#freed = [...freed, ...this.#freed];
+  }
+
+  /** Pages changed since the last call. */
+  takeDirty(): readonly number[] {
+    const dirty = [...this.#dirty];
+    this.#dirty.clear();
+    return dirty;
+  }
+
+  keepDirty(pages: readonly number[]): void {
+    for (const page of pages) this.#dirty.add(page);
+  }
+
+  /** The page's body, or undefined when nothing in it has a count: then it is not stored at all. */
+  packPage(page: number): Uint8Array | undefined {
+    const counts = this.#counts.get(page);
+    if (counts?.some((count) => count !== 0) !== true) return undefined;
+    const first = page * ENTRIES_PER_PAGE;
+    return packSpaceMapPage((index) => {
+      const count = counts[index]!;
+      return count === OVERFLOW ? this.#overflow.get(first + index)! : count;
+    });
+  }
+
+  /** Takes in a stored page, at open. @throws ThinError damaged, naming `path` */
+  loadPage(page: number, body: Uint8Array, path: string): void {
+    const first = page * ENTRIES_PER_PAGE;
+    unpackSpaceMapPage(body, path, (index, count) => {
+      this.#busy.set(first + index);
+      this.#counted++;
+      this.#store(first + index, count);
+    });
+    this.#dirty.delete(page);
+  }
+
+  #store(entry: number, count: number): void {
+    const page = Math.floor(entry / ENTRIES_PER_PAGE);
+    let counts = this.#counts.get(page);
+    if (counts === undefined) this.#counts.set(page, (counts = new Uint8Array(ENTRIES_PER_PAGE)));
+    if (count >= OVERFLOW) this.#overflow.set(entry, count);
+    else if (counts[entry % ENTRIES_PER_PAGE] === OVERFLOW) this.#overflow.delete(entry);
+    counts[entry % ENTRIES_PER_PAGE] = Math.min(count, OVERFLOW);
+    this.#dirty.add(page);
+  }
+
+  #findFree(from: number, to: number): number | undefined {
+    const bytes = this.#busy.buffer;
+    let entry = from;
+    while (entry < to) {
+      // Most of a well-used map is solid: skip it a byte at a time.
+      if ((entry & 7) === 0) while (bytes[entry >> 3] === 0xff && entry < to) entry += 8;
+      if (entry >= to) return undefined;
+      if (!this.#busy.get(entry)) return entry;
+      entry++;
+    }
+    return undefined;
+  }
+}
