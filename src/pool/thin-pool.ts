@@ -1,4 +1,4 @@
-import type { ImageFile } from '../fuse/image-file.js';
+import type { ImageFile } from '../io/image-file.js';
 import type { DeviceId, DeviceName, TransactionId } from '../format/ids.js';
 import type { DeviceInfo, DeviceKind, PoolInfo, PoolMode, PoolOptions } from './info.js';
 

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { readFile, readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { ESLint } from 'eslint';
+import tseslint from 'typescript-eslint';
+
+const TOP = path.join(import.meta.dirname, '..', '..');
+
+/** From the bottom up; kept apart from eslint.layers.js so that the two have to agree. */
+const LAYERS = [
+  'errors',
+  'config',
+  'format',
+  'store',
+  'btree',
+  'metadata',
+  'io',
+  'pool',
+  'fuse',
+  'host',
+  'docker',
+  'daemon',
+  'commands',
+  'cli',
+];
+const HOST_MAY_IMPORT = ['errors', 'config', 'format'];
+const SOLE_IMPORTERS: Record<string, string> = {
+  'fuse-native': 'src/fuse/fuse-native-transport.ts',
+  level: 'src/store/level-store.ts',
+  bitfield: 'src/metadata/space-map.ts',
+};
+
+describe('lint: the layer rule', () => {
+  const eslint = new ESLint({
+    cwd: TOP,
+    // The probes exist nowhere on disk, so nothing that needs types can look at them.
+    overrideConfig: [{ files: ['**/*.ts'], ...tseslint.configs.disableTypeChecked }],
+  });
+
+  async function rulesBrokenBy(file: string, source: string): Promise<string[]> {
+    const [result] = await eslint.lintText(source, { filePath: path.join(TOP, file) });
+    assert.ok(result);
+    for (const message of result.messages) assert.ok(message.fatal !== true, message.message);
+    return result.messages.map((message) => message.ruleId ?? '?');
+  }
+
+  it('names every folder below src/', async () => {
+    for (const folder of await readdir(path.join(TOP, 'src'))) assert.ok(LAYERS.includes(folder), folder);
+  });
+
+  it('closes every layer to those above it, and host to all but three', async () => {
+    const wrong: string[] = [];
+    for (const to of LAYERS) {
+      const file = (await sources(`src/${to}`)).map((found) => path.basename(found))[0];
+      if (file === undefined) continue;
+      for (const from of LAYERS) {
+        const open =
+          from === to ||
+          (from === 'host' ? HOST_MAY_IMPORT.includes(to) : LAYERS.indexOf(to) < LAYERS.indexOf(from));
+        const source = `import type {} from '../${to}/${file.replace(/\.ts$/, '.js')}';\n`;
+        const broken = await rulesBrokenBy(`src/${from}/no-such-probe.ts`, source);
+        if (broken.includes('import-x/no-restricted-paths') === open) wrong.push(`${from} -> ${to}`);
+      }
+    }
+    assert.deepEqual(wrong, []);
+  });
+
+  for (const [name, owner] of Object.entries(SOLE_IMPORTERS)) {
+    it(`lets only ${owner} import ${name}`, async () => {
+      const source = `import x from '${name}';\nexport const y: unknown = x;\n`;
+      assert.ok((await rulesBrokenBy('src/pool/no-such-probe.ts', source)).includes('no-restricted-imports'));
+      assert.ok(!(await rulesBrokenBy(owner, source)).includes('no-restricted-imports'));
+      assert.match(await readFile(path.join(TOP, owner), 'utf8'), new RegExp(`(from|import\\() ?'${name}'`));
+    });
+  }
+
+  it('refuses barrels, default exports and files past 500 lines', async () => {
+    const probe = 'src/pool/no-such-probe.ts';
+    assert.ok((await rulesBrokenBy(probe, "export * from './info.js';\n")).includes('no-restricted-syntax'));
+    assert.ok((await rulesBrokenBy(probe, 'export default 1;\n')).includes('import-x/no-default-export'));
+    assert.ok((await rulesBrokenBy(probe, '// line\n'.repeat(501))).includes('max-lines'));
+  });
+
+  it('finds only kebab-case file names', async () => {
+    const files = [...(await sources('src')), ...(await sources('test'))];
+    assert.ok(files.length > 0);
+    const odd = files.filter((file) => !/^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.ts$/.test(path.basename(file)));
+    assert.deepEqual(odd, []);
+  });
+});
+
+async function sources(folder: string): Promise<string[]> {
+  const names = await readdir(path.join(TOP, folder), { recursive: true }).catch(() => []);
+  return names.filter((name) => name.endsWith('.ts') && !name.endsWith('.d.ts'));
+}
