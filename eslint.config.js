@@ -1,22 +1,11 @@
 import eslint from '@eslint/js';
 import { defineConfig, globalIgnores } from 'eslint/config';
-import { createNodeResolver, importX } from 'eslint-plugin-import-x';
 import tseslint from 'typescript-eslint';
-import { closedPackages, SOLE_IMPORTERS, ZONES } from './eslint.layers.js';
+import { closedImports, LAYERS, SOLE_IMPORTERS } from './eslint.layers.js';
 
 export default defineConfig(
   globalIgnores(['dist/', 'coverage/', 'mnt/']),
   eslint.configs.recommended,
-  {
-    name: 'thinfuse/imports',
-    plugins: { 'import-x': importX },
-    settings: {
-      'import-x/resolver-next': [createNodeResolver({ extensionAlias: { '.js': ['.ts', '.js'] } })],
-    },
-    rules: {
-      'import-x/no-duplicates': ['error', { 'prefer-inline': true }],
-    },
-  },
   {
     name: 'thinfuse/typescript',
     files: ['**/*.ts'],
@@ -44,37 +33,34 @@ export default defineConfig(
   },
   {
     name: 'thinfuse/style',
+    files: ['src/**/*.ts', 'test/**/*.ts'],
     rules: {
       eqeqeq: ['error', 'always', { null: 'ignore' }],
+      'no-duplicate-imports': ['error', { allowSeparateTypeImports: true }],
       'max-lines': ['error', 500],
       'no-restricted-syntax': [
         'error',
         { selector: 'ExportAllDeclaration', message: 'No barrels: import from the file that defines it.' },
+        {
+          selector: 'Program > ExportDefaultDeclaration',
+          message: 'Named exports only.',
+        },
         { selector: 'TSEnumDeclaration', message: 'A union of string literals instead of an enum.' },
       ],
       'object-shorthand': 'error',
       'prefer-const': 'error',
     },
   },
-  {
-    name: 'thinfuse/layers',
-    files: ['src/**/*.ts'],
-    rules: {
-      'import-x/no-default-export': 'error',
-      'import-x/no-restricted-paths': ['error', { zones: ZONES, basePath: import.meta.dirname }],
-      'no-restricted-imports': ['error', closedPackages()],
-    },
-  },
+  LAYERS.map((layer) => ({
+    name: `thinfuse/layer/${layer}`,
+    files: [`src/${layer}/**/*.ts`],
+    rules: { 'no-restricted-imports': ['error', closedImports(layer)] },
+  })),
   Object.values(SOLE_IMPORTERS).map((file) => ({
     name: `thinfuse/sole-importer/${file}`,
     files: [file],
-    rules: { 'no-restricted-imports': ['error', closedPackages(file)] },
+    rules: { 'no-restricted-imports': ['error', closedImports(file.split('/')[1], file)] },
   })),
-  {
-    name: 'thinfuse/declarations',
-    files: ['**/*.d.ts'],
-    rules: { 'import-x/no-default-export': 'off' },
-  },
   {
     name: 'thinfuse/tests',
     files: ['test/**/*.ts'],

@@ -34,23 +34,24 @@ const NEVER_IMPORTED = [
   'fuse-shared-library-linux',
 ];
 
-export function layersBelow(layer) {
+function layersBelow(layer) {
   return NARROWER[layer] ?? LAYERS.slice(0, LAYERS.indexOf(layer));
 }
 
-/** One zone a layer for import-x/no-restricted-paths: all of src/ is closed but the layer itself and those below it. */
-export const ZONES = LAYERS.map((layer) => ({
-  target: `./src/${layer}`,
-  from: './src',
-  except: [layer, ...layersBelow(layer)].map((open) => `./${open}`),
-  message: `Layer ${layer} imports only ${layersBelow(layer).join(', ') || 'nothing'} (see eslint.layers.js).`,
-}));
-
-/** Options of no-restricted-imports for one file (or for any other file, without `file`). */
-export function closedPackages(file) {
+/**
+ * Options of no-restricted-imports for the files of a layer. `file`: a sole importer, to which its package stays open.
+ * A layer is one flat folder, so a relative import of another layer begins with `../<layer>/`.
+ */
+export function closedImports(layer, file) {
   const owned = Object.entries(SOLE_IMPORTERS)
     .filter(([, owner]) => owner !== file)
     .map(([name, owner]) => ({ name, message: `Only ${owner} imports ${name}.` }));
   const never = NEVER_IMPORTED.map((name) => ({ name, message: 'Use the package that wraps it.' }));
-  return { paths: [...owned, ...never] };
+  const below = layersBelow(layer);
+  const open = below.length > 0 ? `(?!(?:${below.join('|')})/)` : '';
+  const upward = {
+    regex: `^\\.\\./${open}`,
+    message: `Layer ${layer} imports only ${below.join(', ') || 'its own files'} (eslint.layers.js).`,
+  };
+  return { paths: [...owned, ...never], patterns: [upward] };
 }
