@@ -1,0 +1,186 @@
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { ThinError } from '../errors/thin-error.js';
+import { missingTool, saidBy, type Exec } from './exec.js';
+import { formatCommands, growCommand, toolsOf, type Command, type Filesystem } from './filesystems.js';
+
+export interface DetectedFilesystem {
+  /** As blkid names it; not only those that thinfuse makes. */
+  readonly type: string;
+  readonly uuid: string | undefined;
+}
+
+export interface FilesystemLimits {
+  /** Milliseconds for mkfs and growing; a large device's inode tables are written by mkfs.ext4. */
+  readonly formatMs: number;
+  /** Milliseconds until a freeze is given up: it waits for everything that is dirty to be written. */
+  readonly freezeMs: number;
+  readonly thawMs: number;
+}
+
+export const FILESYSTEM_LIMITS: FilesystemLimits = { formatMs: 600_000, freezeMs: 60_000, thawMs: 30_000 };
+
+/** Makes, finds, grows and freezes filesystems with the host's tools. */
+export class FilesystemTools {
+  readonly #exec: Exec;
+  readonly #limits: FilesystemLimits;
+
+  constructor(exec: Exec, limits: FilesystemLimits = FILESYSTEM_LIMITS) {
+    this.#exec = exec;
+    this.#limits = limits;
+  }
+
+  /** Errors: missing-tool, for the first of the filesystem's tools that is not installed. */
+  async requireTools(filesystem: Filesystem): Promise<void> {
+    for (const tool of toolsOf(filesystem)) {
+      const { code } = await this.#exec.run('sh', ['-c', 'command -v -- "$1"', 'sh', tool], {
+        okCodes: [0, 1, 127],
+      });
+      if (code !== 0) throw missingTool(tool);
+    }
+  }
+
+  /**
+   * Makes a filesystem on `device` (a block device or a file), over whatever is there. Returns what blkid then finds.
+   * Errors: missing-tool, tool-failed, timeout; damaged (mkfs said yes, but there is none).
+   */
+  async format(
+    filesystem: Filesystem,
+    device: string,
+    options: { uuid?: string | undefined; extraArgs?: readonly string[] } = {},
+  ): Promise<{ readonly uuid: string }> {
+    for (const command of formatCommands(filesystem, device, options)) await this.#run(command);
+    const found = await this.detect(device);
+    if (found?.type === filesystem && found.uuid !== undefined) return { uuid: found.uuid };
+    throw new ThinError(
+      'damaged',
+      `${device} has ${found?.type ?? 'no filesystem'} where ${filesystem} was just made; look at dmesg, then format it again`,
+      {
+        details: { path: device },
+      },
+    );
+  }
+
+  /** Reads the device itself, not blkid's cache. Undefined where no filesystem is known. Errors: missing-tool, tool-failed, timeout. */
+  async detect(device: string): Promise<DetectedFilesystem | undefined> {
+    const { code, stdout } = await this.#exec.run('blkid', ['--probe', '--output', 'export', device], {
+      okCodes: [0, 2],
+      timeoutMs: this.#limits.thawMs,
+    });
+    if (code !== 0) return undefined;
+    return parseBlkid(stdout);
+  }
+
+  /** A mounted filesystem fills its device. */
+  async grow(
+    filesystem: Filesystem,
+    mounted: { readonly loop: string; readonly target: string },
+  ): Promise<void> {
+    await this.#run(growCommand(filesystem, mounted));
+  }
+
+  /** What was written to the filesystem at `target` is on its device. */
+  async sync(target: string): Promise<void> {
+    await this.#exec.run('sync', ['--file-system', target], { timeoutMs: this.#limits.freezeMs });
+  }
+
+  /**
+   * Everything is written and nothing changes until `thaw`. Errors: busy (frozen already, by somebody else), timeout: what was begun is
+   * then undone as soon as it ends.
+   */
+  async freeze(target: string): Promise<void> {
+    // Not killed at the limit: a freeze that ends later must be met by a thaw.
+    const freezing = this.#exec.run('fsfreeze', ['--freeze', target]);
+    const limit = AbortSignal.timeout(this.#limits.freezeMs);
+    const late = new Promise<'late'>((resolve) => {
+      limit.addEventListener('abort', () => {
+        resolve('late');
+      });
+    });
+    try {
+      if ((await Promise.race([freezing, late])) !== 'late') return;
+    } catch (error) {
+      if (!saidBy(error, /resource busy/i)) throw error;
+      throw new ThinError(
+        'busy',
+        `the filesystem on ${target} is frozen already; if nothing else is at work on it, thaw it with: fsfreeze --unfreeze ${target}`,
+        {
+          cause: error,
+          details: { target },
+        },
+      );
+    }
+    freezing.then(() => this.thaw(target)).catch(() => undefined);
+    throw new ThinError(
+      'timeout',
+      `the filesystem on ${target} could not be frozen within ${String(this.#limits.freezeMs / 1000)} s: its writes do not end (dmesg says more)`,
+      {
+        details: { target },
+      },
+    );
+  }
+
+  /** A filesystem that is not frozen is fine. */
+  async thaw(target: string): Promise<void> {
+    try {
+      await this.#exec.run('fsfreeze', ['--unfreeze', target], { timeoutMs: this.#limits.thawMs });
+    } catch (error) {
+      if (!saidBy(error, /invalid argument/i)) throw error;
+    }
+  }
+
+  /**
+   * Runs `work` while the filesystems on `targets` (one target each) are frozen, and thaws them whatever happens. A failed thaw is
+   * thrown unless `work` failed already.
+   */
+  async frozen<T>(targets: readonly string[], work: () => Promise<T>): Promise<T> {
+    const [target, ...rest] = targets;
+    if (target === undefined) return work();
+    await this.freeze(target);
+    let result: T;
+    try {
+      result = await this.frozen(rest, work);
+    } catch (error) {
+      await this.thaw(target).catch(() => undefined);
+      throw error;
+    }
+    await this.thaw(target);
+    return result;
+  }
+
+  /**
+   * How often a mounted xfs tries a metadata write again that found no space; 0 = it shuts down at once, -1 = it waits for ever, which is
+   * xfs's own default (`dm.xfs_nospace_max_retries`). Errors: unsupported (no such setting in this kernel).
+   */
+  async setNospaceRetries(loop: string, retries: number): Promise<void> {
+    const file = `/sys/fs/xfs/${path.basename(loop)}/error/metadata/ENOSPC/max_retries`;
+    try {
+      await writeFile(file, String(retries));
+    } catch (error) {
+      throw new ThinError(
+        'unsupported',
+        `${file} cannot be set to ${String(retries)}, so a full pool could make the filesystem on ${loop} hang; mount /sys for writing (in a container: --privileged)`,
+        {
+          cause: error,
+          details: { path: file },
+        },
+      );
+    }
+  }
+
+  async #run({ tool, args }: Command): Promise<void> {
+    await this.#exec.run(tool, args, { timeoutMs: this.#limits.formatMs });
+  }
+}
+
+/** `blkid --output export`: KEY=value lines. */
+export function parseBlkid(text: string): DetectedFilesystem | undefined {
+  const values = new Map(
+    text.split('\n').map((line): [string, string] => {
+      const at = line.indexOf('=');
+      return [line.slice(0, at), line.slice(at + 1)];
+    }),
+  );
+  const type = values.get('TYPE');
+  return type === undefined ? undefined : { type, uuid: values.get('UUID') };
+}

@@ -1,0 +1,75 @@
+/** The filesystems that a device can carry. */
+export type Filesystem = 'xfs' | 'ext4';
+
+export interface Command {
+  readonly tool: string;
+  readonly args: readonly string[];
+}
+
+/**
+ * How to make a filesystem, first command first, with the arguments that Docker's driver gave (deviceset.go, createFilesystem).
+ * `uuid`: the filesystem's own, chosen by mkfs unless given. `extraArgs`: `dm.mkfsarg`.
+ */
+export function formatCommands(
+  filesystem: Filesystem,
+  device: string,
+  options: { uuid?: string | undefined; extraArgs?: readonly string[] } = {},
+): readonly Command[] {
+  const extra = options.extraArgs ?? [];
+  const { uuid } = options;
+  if (filesystem === 'xfs')
+    // -f: a device's former content is the caller's matter; mkfs.xfs would ask on finding some.
+    return [
+      {
+        tool: 'mkfs.xfs',
+        args: ['-f', ...(uuid === undefined ? [] : ['-m', `uuid=${uuid}`]), ...extra, device],
+      },
+    ];
+  return [
+    {
+      tool: 'mkfs.ext4',
+      args: [
+        '-F',
+        '-E',
+        'nodiscard,lazy_itable_init=0,lazy_journal_init=0',
+        ...(uuid === undefined ? [] : ['-U', uuid]),
+        ...extra,
+        device,
+      ],
+    },
+    // No check after so many mounts or days: a snapshot carries its origin's counters.
+    { tool: 'tune2fs', args: ['-c', '-1', '-i', '0', device] },
+  ];
+}
+
+/** The tools that `formatCommands` and `growCommand` need, to be asked for before anything is made. */
+export function toolsOf(filesystem: Filesystem): readonly string[] {
+  return filesystem === 'xfs' ? ['mkfs.xfs', 'xfs_growfs'] : ['mkfs.ext4', 'tune2fs', 'resize2fs'];
+}
+
+/**
+ * What follows `mount -o`. xfs always has `nouuid`, because snapshots share their origin's UUID. `skipLog`: a read-only mount
+ * that leaves the log as it is; a snapshot of a frozen xfs needs it, as its log ends in a record that only a writer may replay.
+ * `extra`: `dm.mountopt`, comma-separated.
+ */
+export function mountOptions(
+  filesystem: Filesystem,
+  options: { readOnly?: boolean; skipLog?: boolean; extra?: string } = {},
+): string {
+  return [
+    ...(filesystem === 'xfs' ? ['nouuid'] : []),
+    ...(options.extra ?? '').split(',').map((word) => word.trim()),
+    // Behind the user's own, so that an `rw` among them cannot undo it.
+    ...(options.readOnly === true ? ['ro'] : []),
+    ...(options.skipLog === true ? [filesystem === 'xfs' ? 'norecovery' : 'noload'] : []),
+  ]
+    .filter((word) => word !== '')
+    .join(',');
+}
+
+/** Grows a mounted filesystem to fill its device. */
+export function growCommand(filesystem: Filesystem, mounted: { loop: string; target: string }): Command {
+  return filesystem === 'xfs'
+    ? { tool: 'xfs_growfs', args: ['-d', mounted.target] }
+    : { tool: 'resize2fs', args: [mounted.loop] };
+}

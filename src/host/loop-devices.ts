@@ -1,0 +1,257 @@
+import { access, readFile, readdir, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ThinError } from '../errors/thin-error.js';
+import { saidBy, type Exec } from './exec.js';
+import { isBelow } from './mount-table.js';
+
+const CONTROL = '/dev/loop-control';
+const REMEDY = 'load the driver with: modprobe loop; in a container, run it with --privileged -v /dev:/dev';
+/**
+ * A filesystem keeps the sector size it was made with, and a loop device with direct I/O takes its backing file's: asked for by
+ * name, a device made on one host mounts on any other.
+ */
+const SECTOR_SIZE = 512;
+const POLL_MS = 20;
+
+export interface LoopDevice {
+  /** /dev/loopN. */
+  readonly device: string;
+  /** As the kernel shows it: a file on a mount that was lazily unmounted has its path from that mount's root. */
+  readonly backingFile: string;
+  /** The backing file was unlinked. */
+  readonly deleted: boolean;
+  readonly readOnly: boolean;
+  readonly directIo: boolean;
+  /** It was detached while in use, and goes with its last user. */
+  readonly autoclear: boolean;
+}
+
+export interface AttachedLoop {
+  readonly device: string;
+  /** False where it was not asked for, or the kernel refused it for this backing file. */
+  readonly directIo: boolean;
+}
+
+export interface LoopLimits {
+  /** Tries of an attach that loses its loop device to another process. */
+  readonly attachTries: number;
+  /** Milliseconds that a detached device may take to go, and a grown file to be seen. */
+  readonly settleMs: number;
+  /** Milliseconds for one losetup. */
+  readonly toolMs: number;
+}
+
+export const LOOP_LIMITS: LoopLimits = { attachTries: 20, settleMs: 5_000, toolMs: 60_000 };
+
+/** Loop devices through losetup(8) to change them and /sys to look at them, which never touches a backing file. */
+export class LoopDevices {
+  readonly #exec: Exec;
+  readonly #limits: LoopLimits;
+  readonly #sys: string;
+
+  constructor(exec: Exec, limits: LoopLimits = LOOP_LIMITS, sysBlock = '/sys/block') {
+    this.#exec = exec;
+    this.#limits = limits;
+    this.#sys = sysBlock;
+  }
+
+  /**
+   * Errors: missing-device (no loop driver, or none free), permission, not-found (no such file), missing-tool, tool-failed, timeout.
+   * `directIo` defaults to true.
+   */
+  async attach(
+    file: string,
+    options: { readOnly?: boolean; directIo?: boolean } = {},
+  ): Promise<AttachedLoop> {
+    const directIo = options.directIo ?? true;
+    const plain = ['--find', '--show', ...(options.readOnly === true ? ['--read-only'] : [])];
+    const wanted = [...plain, `--direct-io=${directIo ? 'on' : 'off'}`, '--sector-size', String(SECTOR_SIZE)];
+    const before = await this.list();
+    try {
+      return await this.#tryAttach(wanted, file);
+    } catch (error) {
+      if (!saidBy(error, /direct io|sector size|block size|invalid argument/i))
+        throw await attachError(file, error);
+      await this.#dropNew(file, before);
+    }
+    try {
+      return await this.#tryAttach(plain, file);
+    } catch (error) {
+      throw await attachError(file, error);
+    }
+  }
+
+  /**
+   * Resolves when the device is free again; a device that is free already is fine.
+   * Errors: busy (something still uses it: a mount in another namespace, a process; it goes with its last user), as `attach`.
+   */
+  async detach(device: string): Promise<void> {
+    const was = await this.get(device);
+    if (was === undefined) return;
+    try {
+      await this.#losetup(['--detach', device]);
+    } catch (error) {
+      if (!saidBy(error, /no such device|no such file/i)) throw error;
+    }
+    if (await this.#settled(async () => (await this.get(device))?.backingFile !== was.backingFile)) return;
+    throw new ThinError(
+      'busy',
+      `${device} is still in use, so ${was.backingFile} stays attached until its last user ends: another mount of its filesystem (look in other mount namespaces: grep ${device} /proc/*/mountinfo) or a process that has the device open (fuser -v ${device})`,
+      { details: { loop: device, path: was.backingFile } },
+    );
+  }
+
+  /**
+   * The device takes its file's present size. `expected` (bytes): waits until the kernel has seen that the file grew so far, since a
+   * FUSE file's size is cached. Errors: timeout (it never did), tool-failed.
+   */
+  async setCapacity(device: string, expected?: number): Promise<void> {
+    const loop = await this.get(device);
+    if (loop === undefined)
+      throw new ThinError('not-found', `${device} is attached to no file; mount the device again`, {
+        details: { loop: device },
+      });
+    const grown = async (): Promise<boolean> => {
+      // The kernel asks the file for its size only when somebody stats it.
+      await this.#exec.run('stat', ['--format=%s', '--', loop.backingFile], {
+        timeoutMs: this.#limits.toolMs,
+      });
+      await this.#losetup(['--set-capacity', device]);
+      return expected === undefined || (await this.capacity(device)) >= expected;
+    };
+    if (await this.#settled(grown)) return;
+    throw new ThinError(
+      'timeout',
+      `${device} still has ${String(await this.capacity(device))} bytes, though ${loop.backingFile} should have ${String(expected)}; unmount the device and mount it again`,
+      { details: { loop: device, path: loop.backingFile } },
+    );
+  }
+
+  /** Bytes; 0 for a device that is free. */
+  async capacity(device: string): Promise<number> {
+    const sectors = await readAttribute(path.join(this.#sys, path.basename(device), 'size'));
+    return Number(sectors ?? 0) * 512;
+  }
+
+  /** Devices that have a backing file, by number. */
+  async list(): Promise<readonly LoopDevice[]> {
+    const names = (await readdir(this.#sys).catch(() => [])).filter((name) => /^loop\d+$/.test(name));
+    const devices = await Promise.all(names.map((name) => this.get(`/dev/${name}`)));
+    return devices
+      .filter((device) => device !== undefined)
+      .sort((a, b) => Number(a.device.slice(9)) - Number(b.device.slice(9)));
+  }
+
+  /** Undefined for a device that is free. */
+  async get(device: string): Promise<LoopDevice | undefined> {
+    const folder = path.join(this.#sys, path.basename(device));
+    const [backing, directIo, autoclear, readOnly] = await Promise.all(
+      ['loop/backing_file', 'loop/dio', 'loop/autoclear', 'ro'].map((name) =>
+        readAttribute(path.join(folder, name)),
+      ),
+    );
+    if (backing === undefined || backing === '') return undefined;
+    return {
+      device,
+      ...splitDeleted(backing),
+      directIo: directIo === '1',
+      readOnly: readOnly === '1',
+      autoclear: autoclear === '1',
+    };
+  }
+
+  async findByBackingFile(file: string): Promise<readonly LoopDevice[]> {
+    return (await this.list()).filter((loop) => loop.backingFile === file);
+  }
+
+  /** Those whose file lies in `folder`. */
+  async findBelow(folder: string): Promise<readonly LoopDevice[]> {
+    return (await this.list()).filter((loop) => isBelow(loop.backingFile, folder));
+  }
+
+  async #tryAttach(args: readonly string[], file: string): Promise<AttachedLoop> {
+    for (let attempt = 1; ; attempt++)
+      try {
+        const { stdout } = await this.#losetup([...args, '--', file]);
+        const device = stdout.trim();
+        return { device, directIo: (await this.get(device))?.directIo ?? false };
+      } catch (error) {
+        const lostRace = saidBy(error, /resource busy|temporarily unavailable/i);
+        if (!lostRace || attempt >= this.#limits.attachTries) throw error;
+        await sleep(POLL_MS);
+      }
+  }
+
+  /** An losetup that fails half way may leave its device attached. */
+  async #dropNew(file: string, before: readonly LoopDevice[]): Promise<void> {
+    const known = new Set(before.map(({ device }) => device));
+    for (const { device } of await this.findByBackingFile(file))
+      if (!known.has(device)) await this.detach(device);
+  }
+
+  async #losetup(args: readonly string[]): Promise<{ stdout: string }> {
+    return this.#exec.run('losetup', args, { timeoutMs: this.#limits.toolMs });
+  }
+
+  async #settled(done: () => Promise<boolean>): Promise<boolean> {
+    const deadline = performance.now() + this.#limits.settleMs;
+    while (!(await done())) {
+      if (performance.now() > deadline) return false;
+      await sleep(POLL_MS);
+    }
+    return true;
+  }
+}
+
+/** /sys appends this to the path of a file that was unlinked. */
+function splitDeleted(text: string): { backingFile: string; deleted: boolean } {
+  const mark = ' (deleted)';
+  return text.endsWith(mark)
+    ? { backingFile: text.slice(0, -mark.length), deleted: true }
+    : { backingFile: text, deleted: false };
+}
+
+async function readAttribute(file: string): Promise<string | undefined> {
+  const text = await readFile(file, 'utf8').catch(() => undefined);
+  return text?.replace(/\n$/, '');
+}
+
+async function attachError(file: string, error: unknown): Promise<unknown> {
+  if (!(error instanceof ThinError) || error.code !== 'tool-failed') return error;
+  const details = { path: file };
+  const options = { cause: error, details };
+  if (!(await exists(CONTROL)))
+    return new ThinError(
+      'missing-device',
+      `${file} cannot be attached: ${CONTROL} is missing; ${REMEDY}`,
+      options,
+    );
+  if (saidBy(error, /permission denied|operation not permitted/i))
+    return new ThinError(
+      'permission',
+      `${file} cannot be attached to a loop device; run as root, and in a container with --privileged`,
+      options,
+    );
+  if (saidBy(error, /no such file/i) && !(await exists(file)))
+    return new ThinError(
+      'not-found',
+      `${file} cannot be attached to a loop device: there is no such file; activate its device first`,
+      options,
+    );
+  if (saidBy(error, /cannot find an unused loop device|no such (file|device)/i))
+    return new ThinError(
+      'missing-device',
+      `${file} cannot be attached: no loop device is free, or its node is missing from /dev; ${REMEDY}`,
+      options,
+    );
+  return error;
+}
+
+async function exists(file: string): Promise<boolean> {
+  const look = file.startsWith('/dev/') ? access(file) : stat(file);
+  return look.then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,307 @@
+import { realpath } from 'node:fs/promises';
+import { ThinError, systemErrorCode } from '../errors/thin-error.js';
+import { saidBy, type Exec } from './exec.js';
+import type { FilesystemTools } from './filesystem-tools.js';
+import { mountOptions, type Filesystem } from './filesystems.js';
+import { describeHolders, namespacesWith, processesIn } from './holders.js';
+import type { LoopDevices } from './loop-devices.js';
+import { MountTable } from './mount-table.js';
+
+export interface ImageMountRequest {
+  readonly image: string;
+  /** An existing folder. */
+  readonly target: string;
+  readonly filesystem: Filesystem;
+  readonly readOnly: boolean;
+  /** As `dm.mountopt`, comma-separated; empty for none. */
+  readonly mountOptions?: string;
+  /** Only for xfs mounted for writing; xfs keeps trying for ever unless told. */
+  readonly xfsNospaceMaxRetries?: number;
+}
+
+export interface MountedImage {
+  readonly loop: string;
+  /** As the mount table shows it: absolute, without symbolic links. */
+  readonly target: string;
+  readonly directIo: boolean;
+  /** A read-only mount whose log was not clean shows the filesystem as it is without it. */
+  readonly skippedLog: boolean;
+  /** What did not work and did not keep it from being mounted. */
+  readonly warnings: readonly string[];
+}
+
+export interface MounterLimits {
+  /** Milliseconds; a mount may replay a log, an unmount may write all that is dirty. */
+  readonly mountMs: number;
+  readonly unmountMs: number;
+}
+
+export const MOUNTER_LIMITS: MounterLimits = { mountMs: 120_000, unmountMs: 300_000 };
+
+/** Mounts image files: a loop device with direct I/O, then its filesystem. */
+export class Mounter {
+  readonly #exec: Exec;
+  readonly #loops: LoopDevices;
+  readonly #filesystems: FilesystemTools;
+  readonly #limits: MounterLimits;
+
+  constructor(
+    exec: Exec,
+    loops: LoopDevices,
+    filesystems: FilesystemTools,
+    limits: MounterLimits = MOUNTER_LIMITS,
+  ) {
+    this.#exec = exec;
+    this.#loops = loops;
+    this.#filesystems = filesystems;
+    this.#limits = limits;
+  }
+
+  /**
+   * Undone on failure. Errors: busy (the image is on another loop device, where two mounts would destroy each other; something is
+   * mounted on the target), not-found, missing-device, missing-tool, permission, damaged (no such filesystem on it), tool-failed, timeout.
+   */
+  async mount(request: ImageMountRequest): Promise<MountedImage> {
+    const target = await resolveTarget(request.target);
+    await this.#refuseUsed(request, target);
+    const { device: loop, directIo } = await this.#loops.attach(request.image, {
+      readOnly: request.readOnly,
+    });
+    let mounted = false;
+    try {
+      const skippedLog = await this.#mountLoop(loop, target, request);
+      mounted = true;
+      return { loop, target, directIo, skippedLog, warnings: await this.#settle(loop, directIo, request) };
+    } catch (error) {
+      if (mounted) await this.#umount([target]).catch(() => undefined);
+      await this.#loops.detach(loop).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /**
+   * Unmounts, then detaches; what is done already is fine. Errors: busy, naming who works in it (nothing has changed then), or
+   * naming who else has the filesystem mounted (it is gone from `target`, but the loop device stays until they let go, see
+   * `details.stage`). `lazily`: writes out what can be written, then lets go in any case.
+   */
+  async unmount(
+    mounted: { readonly loop: string; readonly target: string },
+    options: { readonly lazily?: boolean } = {},
+  ): Promise<void> {
+    const target = await realpath(mounted.target).catch(() => mounted.target);
+    if (options.lazily === true) {
+      await this.#letGo(target, mounted.loop);
+      return;
+    }
+    const there = (await MountTable.read()).on(target);
+    if (there !== undefined && new MountTable([there]).ofLoop(mounted.loop).length > 0)
+      await this.#unmountTarget(target);
+    await this.#detach(mounted);
+  }
+
+  /** The loop device takes its file's size (at least `expected` bytes, where given), the filesystem its device's. */
+  async grow(
+    mounted: { readonly loop: string; readonly target: string },
+    filesystem: Filesystem,
+    expected?: number,
+  ): Promise<void> {
+    await this.#loops.setCapacity(mounted.loop, expected);
+    await this.#filesystems.grow(filesystem, mounted);
+  }
+
+  /** Makes a filesystem in an image file, through a loop device. Errors: busy (it is on a loop device), as `FilesystemTools.format`. */
+  async format(
+    image: string,
+    filesystem: Filesystem,
+    options: { uuid?: string | undefined; extraArgs?: readonly string[] } = {},
+  ): Promise<{ readonly uuid: string }> {
+    await this.#filesystems.requireTools(filesystem);
+    await this.#refuseAttached(image, false);
+    const { device } = await this.#loops.attach(image);
+    try {
+      return await this.#filesystems.format(filesystem, device, options);
+    } finally {
+      await this.#loops.detach(device);
+    }
+  }
+
+  /**
+   * Runs `work` while every filesystem that is mounted for writing from `image`, by whomever, is frozen; thaws whatever happens.
+   * A filesystem that only other mount namespaces have mounted is not seen.
+   */
+  async frozen<T>(image: string, work: () => Promise<T>): Promise<T> {
+    const loops = (await this.#loops.findByBackingFile(image)).filter((loop) => !loop.readOnly);
+    const table = await MountTable.read();
+    const targets = loops
+      // A mount that another one hides cannot be reached by its path.
+      .map(({ device }) =>
+        table.ofLoop(device).find((row) => table.on(row.target) === row && !isReadOnly(row.superOptions)),
+      )
+      .filter((row) => row !== undefined);
+    return this.#filesystems.frozen(
+      targets.map((row) => row.target),
+      work,
+    );
+  }
+
+  /** Returns whether the log was left alone. */
+  async #mountLoop(loop: string, target: string, request: ImageMountRequest): Promise<boolean> {
+    const { filesystem, readOnly } = request;
+    const attempt = async (skipLog: boolean): Promise<void> => {
+      const options = mountOptions(filesystem, { readOnly, skipLog, extra: request.mountOptions ?? '' });
+      const args = ['-t', filesystem, ...(options === '' ? [] : ['-o', options]), loop, target];
+      await this.#exec.run('mount', args, { timeoutMs: this.#limits.mountMs });
+    };
+    try {
+      await attempt(false);
+      return false;
+    } catch (error) {
+      if (!(error instanceof ThinError) || error.code !== 'tool-failed') throw error;
+      if (readOnly)
+        try {
+          await attempt(true);
+          return true;
+        } catch {
+          // The first failure is the one to tell.
+        }
+      throw await this.#mountError(error, loop, request);
+    }
+  }
+
+  async #mountError(
+    error: ThinError,
+    loop: string,
+    { image, filesystem, target }: ImageMountRequest,
+  ): Promise<ThinError> {
+    const details = { path: image, target, filesystem };
+    if (saidBy(error, /unknown filesystem type/i))
+      return new ThinError(
+        'missing-device',
+        `this kernel has no ${filesystem}; load it with: modprobe ${filesystem}`,
+        { cause: error, details },
+      );
+    const found = await this.#filesystems.detect(loop).catch(() => undefined);
+    if (found?.type === filesystem) return error;
+    return new ThinError(
+      'damaged',
+      `${image} has ${found === undefined ? 'no filesystem' : `a filesystem of type ${found.type}`} where ${filesystem} was expected; mount an older snapshot, or make the device again`,
+      { cause: error, details },
+    );
+  }
+
+  async #settle(loop: string, directIo: boolean, request: ImageMountRequest): Promise<readonly string[]> {
+    const warnings: string[] = [];
+    if (!directIo) warnings.push(`${loop} works without direct I/O, so ${request.image} is cached twice`);
+    if (request.filesystem !== 'xfs' || request.readOnly || request.xfsNospaceMaxRetries === undefined)
+      return warnings;
+    try {
+      await this.#filesystems.setNospaceRetries(loop, request.xfsNospaceMaxRetries);
+    } catch (error) {
+      if (!(error instanceof ThinError)) throw error;
+      warnings.push(error.message);
+    }
+    return warnings;
+  }
+
+  async #refuseUsed(request: ImageMountRequest, target: string): Promise<void> {
+    const there = (await MountTable.read()).on(target);
+    if (there !== undefined)
+      throw new ThinError(
+        'busy',
+        `${there.source} is mounted on ${target}; unmount it, or choose another target`,
+        { details: { target } },
+      );
+    await this.#refuseAttached(request.image, request.readOnly);
+  }
+
+  async #refuseAttached(image: string, readOnly: boolean): Promise<void> {
+    const other = (await this.#loops.findByBackingFile(image)).find((loop) => !(readOnly && loop.readOnly));
+    if (other === undefined) return;
+    throw new ThinError(
+      'busy',
+      `${image} is attached to ${other.device}, and a second use of it would damage the filesystem; unmount what is mounted from there, then: losetup --detach ${other.device}`,
+      { details: { path: image, loop: other.device } },
+    );
+  }
+
+  async #unmountTarget(target: string): Promise<void> {
+    try {
+      await this.#umount([target]);
+    } catch (error) {
+      if (saidBy(error, /not mounted|no mount point/i)) return;
+      if (!saidBy(error, /busy/i)) throw error;
+      const holders = await processesIn(target);
+      const nested = (await MountTable.read()).below(target).filter((row) => row.target !== target);
+      const who = [
+        describeHolders(holders),
+        nested.map((row) => `a mount on ${row.target}`).join(', '),
+      ].filter((text) => text !== '');
+      const named =
+        who.length === 0
+          ? `something works in it (fuser -vm ${target} may show what)`
+          : `in use by ${who.join(', ')}`;
+      const [first] = holders;
+      throw new ThinError('busy', `${target} cannot be unmounted: ${named}; end that first`, {
+        cause: error,
+        details: { target, stage: 'unmount', ...(first === undefined ? {} : { pid: first.pid }) },
+      });
+    }
+  }
+
+  async #detach({ loop, target }: { readonly loop: string; readonly target: string }): Promise<void> {
+    try {
+      await this.#loops.detach(loop);
+    } catch (error) {
+      if (!(error instanceof ThinError) || error.code !== 'busy') throw error;
+      const here = (await MountTable.read()).ofLoop(loop).map((row) => `a mount on ${row.target}`);
+      const elsewhere = (await namespacesWith(loop)).map(
+        ({ pid, command, path }) =>
+          `${command} (pid ${String(pid)}), whose own mount namespace has it on ${path}`,
+      );
+      const who = [...here, ...elsewhere];
+      if (who.length === 0) throw error;
+      throw new ThinError(
+        'busy',
+        `the filesystem of ${target} is gone from there but still in use by ${who.join(', ')}; ${loop} stays until that ends`,
+        { cause: error, details: { target, loop, stage: 'detach' } },
+      );
+    }
+  }
+
+  async #letGo(target: string, loop: string): Promise<void> {
+    const mountedThere = async (): Promise<boolean> => {
+      const row = (await MountTable.read()).on(target);
+      return row !== undefined && new MountTable([row]).ofLoop(loop).length > 0;
+    };
+    if (await mountedThere()) {
+      await this.#filesystems.sync(target).catch(() => undefined);
+      await this.#umount([target]).catch(() => undefined);
+      if (await mountedThere()) await this.#umount(['--lazy', target]);
+    }
+    await this.#loops.detach(loop).catch((error: unknown) => {
+      // It is marked to go with its last user.
+      if (!(error instanceof ThinError) || error.code !== 'busy') throw error;
+    });
+  }
+
+  async #umount(args: readonly string[]): Promise<void> {
+    await this.#exec.run('umount', args, { timeoutMs: this.#limits.unmountMs });
+  }
+}
+
+function isReadOnly(options: string): boolean {
+  return options.split(',').includes('ro');
+}
+
+async function resolveTarget(target: string): Promise<string> {
+  try {
+    return await realpath(target);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+    throw new ThinError(
+      'not-found',
+      `${target} cannot be mounted on: there is no such folder; make it first`,
+      { cause: error, details: { target } },
+    );
+  }
+}

@@ -1,0 +1,32 @@
+/** Debian's packages of the tools that thinfuse runs. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  blkid: 'util-linux',
+  cp: 'coreutils',
+  du: 'coreutils',
+  fsfreeze: 'util-linux',
+  getfattr: 'attr',
+  losetup: 'mount',
+  'mkfs.ext4': 'e2fsprogs',
+  'mkfs.xfs': 'xfsprogs',
+  modprobe: 'kmod',
+  mount: 'mount',
+  resize2fs: 'e2fsprogs',
+  skopeo: 'skopeo',
+  stat: 'coreutils',
+  sync: 'coreutils',
+  tar: 'tar',
+  tune2fs: 'e2fsprogs',
+  umoci: 'umoci',
+  umount: 'mount',
+  xfs_growfs: 'xfsprogs',
+  // tar runs these itself for compressed archives.
+  bzip2: 'bzip2',
+  gzip: 'gzip',
+  xz: 'xz-utils',
+  zstd: 'zstd',
+};
+
+/** The package to install, or undefined for a tool that is not ours to know. */
+export function packageOf(tool: string): string | undefined {
+  return PACKAGES[tool];
+}

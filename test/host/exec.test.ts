@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { ThinError } from '../../src/errors/thin-error.js';
+import { ChildProcessExec, commandLine, saidBy, type ExecOptions } from '../../src/host/exec.js';
+
+const exec = new ChildProcessExec();
+const sh = (script: string, options?: ExecOptions): ReturnType<ChildProcessExec['run']> =>
+  exec.run('sh', ['-c', script], options);
+
+async function failure(running: Promise<unknown>): Promise<ThinError> {
+  const error = await running.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  assert(error instanceof ThinError, `expected a ThinError, got ${String(error)}`);
+  return error;
+}
+
+describe('ChildProcessExec', () => {
+  it('captures both outputs', async () => {
+    assert.deepEqual(await sh('echo out; echo err >&2'), { code: 0, stdout: 'out\n', stderr: 'err\n' });
+  });
+
+  it('feeds input, and none by default', async () => {
+    assert.equal((await exec.run('cat', [], { input: 'a\0b' })).stdout, 'a\0b');
+    assert.equal((await exec.run('cat', [])).stdout, '');
+  });
+
+  it('survives a tool that does not read its input', async () => {
+    await exec.run('true', [], { input: Buffer.alloc(1 << 20) });
+  });
+
+  it('names the command line, the exit code and the last words of a tool that fails', async () => {
+    const error = await failure(sh('for i in 1 2 3 4 5 6 7 8; do echo line $i >&2; done; exit 3'));
+    assert.equal(error.code, 'tool-failed');
+    assert.equal(error.details['exit'], 3);
+    assert.match(error.message, /^sh -c '.*' failed with exit code 3: line 3; .*line 8$/);
+    assert(saidBy(error, /line 8/));
+    assert(!saidBy(error, /line 1$/m));
+  });
+
+  it('takes the exit codes that are an answer', async () => {
+    assert.equal((await sh('exit 2', { okCodes: [0, 2] })).code, 2);
+  });
+
+  it('names the signal', async () => {
+    const error = await failure(sh('kill -TERM $$'));
+    assert.equal(error.details['signal'], 'SIGTERM');
+  });
+
+  it('names the package of a missing tool', async () => {
+    const bare = new ChildProcessExec({ PATH: '/nowhere' });
+    // Folders of the administrator are always looked at, so the tool must be one that lives elsewhere.
+    const error = await failure(bare.run('umoci', ['--version']));
+    assert.equal(error.code, 'missing-tool');
+    assert.match(error.message, /umoci .*apt-get install umoci/);
+    assert.equal((await failure(exec.run('thinfuse-no-such-tool', []))).code, 'missing-tool');
+  });
+
+  it('ends a tool at its time limit', async () => {
+    const error = await failure(exec.run('sleep', ['600'], { timeoutMs: 50 }));
+    assert.equal(error.code, 'timeout');
+    assert.match(error.message, /sleep 600/);
+  });
+
+  it('ends a tool when it is cancelled, before and while it runs', async () => {
+    const stop = new AbortController();
+    const running = failure(exec.run('sleep', ['600'], { signal: stop.signal }));
+    stop.abort();
+    assert.equal((await running).code, 'closed');
+    assert.equal((await failure(exec.run('sleep', ['600'], { signal: stop.signal }))).code, 'closed');
+  });
+
+  it('passes lines of standard error on as they come', async () => {
+    const lines: string[] = [];
+    await sh('printf "a\\nb" >&2', { onStderrLine: (line) => lines.push(line) });
+    assert.deepEqual(lines, ['a', 'b']);
+  });
+
+  it('speaks C, so that messages can be read', async () => {
+    assert.equal((await sh('echo $LC_ALL')).stdout, 'C\n');
+  });
+});
+
+describe('commandLine', () => {
+  it('quotes what a shell would split', () => {
+    assert.equal(commandLine('mount', ['-o', 'ro,nouuid', "it's", '']), `mount -o ro,nouuid 'it'\\''s' ''`);
+  });
+});
