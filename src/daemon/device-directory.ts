@@ -1,0 +1,75 @@
+import { strict as assert } from 'node:assert';
+import path from 'node:path';
+import type { DeviceName } from '../format/ids.js';
+import type { ImageDirectory, ImageFile } from '../fuse/image-file.js';
+
+interface Entry {
+  readonly fileName: string;
+  readonly image: ImageFile;
+  open: number;
+}
+
+/** What `<root>/dev` shows: one image file an active device, named as dm would name the device. */
+export class DeviceDirectory implements ImageDirectory {
+  readonly #folder: string;
+  readonly #fileNameOf: (name: DeviceName) => string;
+  readonly #space: () => { total: number; free: number };
+  readonly #byDevice = new Map<DeviceName, Entry>();
+  readonly #byFile = new Map<string, Entry>();
+
+  constructor(
+    folder: string,
+    fileNameOf: (name: DeviceName) => string,
+    space: () => { total: number; free: number },
+  ) {
+    this.#folder = folder;
+    this.#fileNameOf = fileNameOf;
+    this.#space = space;
+  }
+
+  names(): readonly string[] {
+    return [...this.#byFile.keys()];
+  }
+
+  lookup(fileName: string): ImageFile | undefined {
+    return this.#byFile.get(fileName)?.image;
+  }
+
+  space(): { total: number; free: number } {
+    return this.#space();
+  }
+
+  opened(fileName: string, delta: 1 | -1): void {
+    const entry = this.#byFile.get(fileName);
+    if (entry !== undefined) entry.open += delta;
+  }
+
+  add(name: DeviceName, image: ImageFile): void {
+    assert(!this.#byDevice.has(name), `${name} is served already`);
+    const entry = { fileName: this.#fileNameOf(name), image, open: 0 };
+    this.#byDevice.set(name, entry);
+    this.#byFile.set(entry.fileName, entry);
+  }
+
+  remove(name: DeviceName): void {
+    const entry = this.#byDevice.get(name);
+    if (entry === undefined) return;
+    this.#byDevice.delete(name);
+    this.#byFile.delete(entry.fileName);
+  }
+
+  devices(): readonly DeviceName[] {
+    return [...this.#byDevice.keys()];
+  }
+
+  /** The image file of a device that is served. */
+  pathOf(name: DeviceName): string | undefined {
+    const entry = this.#byDevice.get(name);
+    return entry === undefined ? undefined : path.join(this.#folder, entry.fileName);
+  }
+
+  /** How many files are open on it: loop devices and whoever else. */
+  openCount(name: DeviceName): number {
+    return this.#byDevice.get(name)?.open ?? 0;
+  }
+}

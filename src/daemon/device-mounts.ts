@@ -1,0 +1,213 @@
+import path from 'node:path';
+import { ThinError } from '../errors/thin-error.js';
+import type { DeviceName } from '../format/ids.js';
+import type { DeviceInfo } from '../pool/info.js';
+import type { ThinPool } from '../pool/thin-pool.js';
+import type { ActiveDevices } from './active-devices.js';
+import type { DeviceHost, Mounted } from './device-host.js';
+
+interface MountRecord extends Mounted {
+  readonly readOnly: boolean;
+  /** The folder was made for this mount and goes with it. */
+  readonly madeTarget: boolean;
+  /** The mount brought the image file up, so it takes it down. */
+  readonly activated: boolean;
+  /** Somebody asked for the mount itself, not only for a view. */
+  pinned: boolean;
+  /** Views by the pid of who reads. */
+  readonly viewers: Map<number, number>;
+}
+
+export interface MountAsk {
+  readonly target?: string | undefined;
+  readonly readOnly?: boolean | undefined;
+}
+
+/** Which device is mounted where. The caller holds the device's lock. */
+export class DeviceMounts {
+  readonly #pool: ThinPool;
+  readonly #active: ActiveDevices;
+  readonly #host: DeviceHost;
+  readonly #folder: string;
+  readonly #isAlive: (pid: number) => boolean;
+  readonly #mounted = new Map<DeviceName, MountRecord>();
+
+  constructor(parts: {
+    pool: ThinPool;
+    active: ActiveDevices;
+    host: DeviceHost;
+    /** `<root>/mnt`. */
+    folder: string;
+    isAlive?: (pid: number) => boolean;
+  }) {
+    this.#pool = parts.pool;
+    this.#active = parts.active;
+    this.#host = parts.host;
+    this.#folder = parts.folder;
+    this.#isAlive = parts.isAlive ?? isAlive;
+  }
+
+  /** Ascending by name. */
+  names(): readonly DeviceName[] {
+    return [...this.#mounted.keys()].sort();
+  }
+
+  of(name: DeviceName): (Mounted & { readonly readOnly: boolean }) | undefined {
+    return this.#mounted.get(name);
+  }
+
+  /**
+   * Mounts the device; where it is mounted on that target in that way already, says so.
+   * Errors: busy (mounted elsewhere or otherwise; something else is mounted on the target), invalid-argument (an image for writing).
+   */
+  async mount(device: DeviceInfo, ask: MountAsk): Promise<Mounted> {
+    const target = ask.target ?? path.join(this.#folder, device.name);
+    const readOnly = ask.readOnly ?? false;
+    const present = this.#mounted.get(device.name);
+    if (present !== undefined) return this.#join(device.name, present, target, readOnly);
+    refuseUnmountable(device, readOnly);
+    const record = await this.#bringUp(device, target, readOnly);
+    record.pinned = true;
+    return record;
+  }
+
+  /** Errors: not-found (not mounted), busy (a process works in it, or a diff or export reads it). */
+  async unmount(name: DeviceName, options: { lazily?: boolean } = {}): Promise<void> {
+    const record = this.#mounted.get(name);
+    if (record === undefined)
+      throw new ThinError('not-found', `device ${name} is not mounted; thinfuse ls shows what is`, {
+        details: { device: name },
+      });
+    const lazily = options.lazily ?? false;
+    const viewer = this.#liveViewers(record)[0];
+    if (viewer !== undefined && !lazily)
+      throw new ThinError(
+        'busy',
+        `device ${name} is being read on ${record.target} by a diff or an export (pid ${String(viewer)}); wait for it, or end it`,
+        { details: { device: name, pid: viewer } },
+      );
+    await this.#takeDown(name, record, lazily);
+  }
+
+  /** See the operation `view.open`. */
+  async openView(device: DeviceInfo, holder: number): Promise<string> {
+    const record =
+      this.#mounted.get(device.name) ??
+      (await this.#bringUp(device, path.join(this.#folder, device.name), true));
+    record.viewers.set(holder, (record.viewers.get(holder) ?? 0) + 1);
+    return record.target;
+  }
+
+  /** Idempotent; the last view takes down a mount that nobody else asked for. */
+  async closeView(name: DeviceName, holder: number): Promise<void> {
+    const record = this.#mounted.get(name);
+    if (record === undefined) return;
+    const left = (record.viewers.get(holder) ?? 0) - 1;
+    if (left > 0) record.viewers.set(holder, left);
+    else record.viewers.delete(holder);
+    if (!record.pinned && this.#liveViewers(record).length === 0) await this.#takeDown(name, record, false);
+  }
+
+  /** After the device grew: a mounted filesystem follows at once, any other at its next mount. */
+  async follow(device: DeviceInfo): Promise<void> {
+    const record = this.#mounted.get(device.name);
+    if (record !== undefined && !record.readOnly) await this.#fill(device, record);
+  }
+
+  async #bringUp(device: DeviceInfo, target: string, readOnly: boolean): Promise<MountRecord> {
+    const other = await this.#host.mountedOn(target);
+    if (other !== undefined)
+      throw new ThinError('busy', `${other} is mounted on ${target}; unmount it, or choose another target`, {
+        details: { device: device.name, target },
+      });
+    const undo: (() => Promise<unknown>)[] = [];
+    try {
+      const { path: image, fresh } = await this.#active.activate(device.name);
+      if (fresh) undo.push(() => this.#active.deactivate(device.name));
+      const madeTarget = await this.#host.makeTarget(target);
+      if (madeTarget) undo.push(() => this.#host.removeTarget(target));
+      const options = this.#pool.info().options;
+      const { loop } = await this.#host.mount({
+        image,
+        target,
+        filesystem: device.filesystem,
+        readOnly,
+        mountOptions: options.mountOptions,
+        xfsNospaceMaxRetries: options.xfsNospaceMaxRetries,
+      });
+      undo.push(() => this.#host.unmount({ target, loop }, { lazily: true }));
+      const record: MountRecord = {
+        target,
+        loop,
+        readOnly,
+        madeTarget,
+        activated: fresh,
+        pinned: false,
+        viewers: new Map(),
+      };
+      if (!readOnly) {
+        if (device.filesystemSize < device.size) await this.#fill(device, record);
+        await this.#host.furnish(target, device.name);
+      }
+      this.#mounted.set(device.name, record);
+      return record;
+    } catch (error) {
+      for (const step of undo.reverse()) await step().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #takeDown(name: DeviceName, record: MountRecord, lazily: boolean): Promise<void> {
+    await this.#host.unmount(record, { lazily });
+    this.#mounted.delete(name);
+    if (record.madeTarget) await this.#host.removeTarget(record.target);
+    if (!record.activated) return;
+    if (lazily) await this.#active.abandon(name);
+    else await this.#active.deactivate(name);
+  }
+
+  async #fill(device: DeviceInfo, mounted: Mounted): Promise<void> {
+    await this.#host.grow(mounted, device.filesystem);
+    await this.#pool.update(device.name, { filesystemSize: device.size });
+  }
+
+  #join(name: DeviceName, present: MountRecord, target: string, readOnly: boolean): Mounted {
+    if (present.target === target && present.readOnly === readOnly) {
+      present.pinned = true;
+      return present;
+    }
+    throw new ThinError(
+      'busy',
+      `device ${name} is already mounted on ${present.target} (${present.readOnly ? 'read-only' : 'read-write'}); unmount it first with: thinfuse umount ${name}`,
+      { details: { device: name, target: present.target } },
+    );
+  }
+
+  #liveViewers(record: MountRecord): number[] {
+    for (const pid of record.viewers.keys()) if (!this.#isAlive(pid)) record.viewers.delete(pid);
+    return [...record.viewers.keys()];
+  }
+}
+
+function refuseUnmountable(device: DeviceInfo, readOnly: boolean): void {
+  if (device.kind === 'base')
+    throw new ThinError(
+      'invalid-argument',
+      'the base device belongs to the pool and is not mounted; make a device of it with: thinfuse snapshot NAME base',
+    );
+  if (device.kind === 'image' && !readOnly)
+    throw new ThinError(
+      'invalid-argument',
+      `device ${device.name} is an image and does not change; mount it with --ro, or make a container of it: thinfuse container create NAME --image ${device.name}`,
+    );
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it lives, but is somebody else's.
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+}
