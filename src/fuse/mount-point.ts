@@ -1,0 +1,175 @@
+import { execFile } from 'node:child_process';
+import { open, readFile, realpath } from 'node:fs/promises';
+import path from 'node:path';
+import { ThinError, systemErrorCode } from '../errors/thin-error.js';
+
+const FUSE_DEVICE = '/dev/fuse';
+const LOAD_HINT = 'load it with `modprobe fuse`, or run the container with --device /dev/fuse';
+
+/** One row of /proc/self/mountinfo (proc_pid_mountinfo(5)). */
+export interface MountEntry {
+  readonly mountPoint: string;
+  /** MAJ:MIN of the mounted filesystem: tells one mount on a folder from the next. */
+  readonly device: string;
+  readonly type: string;
+  readonly source: string;
+}
+
+/** In mount order; a later entry for the same folder hides an earlier one. */
+export function parseMountInfo(text: string): readonly MountEntry[] {
+  const entries: MountEntry[] = [];
+  for (const line of text.split('\n')) {
+    const [before, behind] = line.split(' - ');
+    const [, , device, , mountPoint] = before?.split(' ') ?? [];
+    const [type, source] = behind?.split(' ') ?? [];
+    if (device === undefined || mountPoint === undefined || type === undefined) continue;
+    entries.push({
+      mountPoint: unescapeOctal(mountPoint),
+      device,
+      type,
+      source: unescapeOctal(source ?? ''),
+    });
+  }
+  return entries;
+}
+
+/** The kernel writes white space and backslashes of a path as three octal digits, byte by byte. */
+function unescapeOctal(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
+  );
+}
+
+/** What is mounted on exactly this folder, if anything. `mountPoint` as `resolveMountPoint` gives it. */
+export async function mountedOn(mountPoint: string): Promise<MountEntry | undefined> {
+  const entries = parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'));
+  return entries.findLast((entry) => entry.mountPoint === mountPoint);
+}
+
+/**
+ * The path that mountinfo will show. A folder that is a mount already is not looked at itself: behind it may be
+ * a server that never answers.
+ * @throws ThinError not-found, with the folder to create.
+ */
+export async function resolveMountPoint(folder: string): Promise<string> {
+  const absolute = path.resolve(folder);
+  try {
+    const parent = await realpath(path.dirname(absolute));
+    const direct = path.join(parent, path.basename(absolute));
+    if ((await mountedOn(direct)) !== undefined) return direct;
+    return await realpath(direct);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+    throw new ThinError('not-found', `mount point ${absolute} does not exist; create the folder first`, {
+      cause: error,
+      details: { path: absolute },
+    });
+  }
+}
+
+/** @throws ThinError busy, naming what is mounted there. */
+export async function requireFreeMountPoint(mountPoint: string): Promise<void> {
+  const there = await mountedOn(mountPoint);
+  if (there === undefined) return;
+  throw new ThinError(
+    'busy',
+    `${there.source} (${there.type}) is mounted on ${mountPoint}; unmount it first: umount ${mountPoint}`,
+    { details: { path: mountPoint, source: there.source, type: there.type } },
+  );
+}
+
+/**
+ * Takes away a FUSE mount of ours that a dead server left, lazily, since nobody can answer for its open files. Other
+ * filesystems and living servers stay. Returns whether there was one.
+ * @throws ThinError as `leaveMountPoint`
+ */
+export async function clearStaleMount(folder: string): Promise<boolean> {
+  const mountPoint = await resolveMountPoint(folder);
+  const there = await mountedOn(mountPoint);
+  if (there?.type !== 'fuse.thinfuse') return false;
+  if (await answers(mountPoint)) return false;
+  await umount(['-l', mountPoint], mountPoint);
+  return true;
+}
+
+/** A dead connection fails at once with ENOTCONN; a child asks, because a hung one would take a thread of ours with it. */
+async function answers(mountPoint: string): Promise<boolean> {
+  const done = await execute('stat', ['--file-system', mountPoint], 5_000);
+  return done.code === 0 || done.timedOut;
+}
+
+/** Opens /dev/fuse for reading and writing and closes it. @throws ThinError missing-device | permission */
+export async function requireFuseDevice(device = FUSE_DEVICE): Promise<void> {
+  try {
+    const handle = await open(device, 'r+');
+    await handle.close();
+  } catch (error) {
+    throw fuseDeviceError(error, device);
+  }
+}
+
+/** What a failed open(2) of /dev/fuse means. */
+export function fuseDeviceError(error: unknown, device = FUSE_DEVICE): ThinError {
+  const code = systemErrorCode(error);
+  const options = { cause: error, details: { path: device } };
+  if (code === 'EACCES' || code === 'EPERM')
+    return new ThinError('permission', `${device} cannot be opened (${code}); run as root`, options);
+  if (code === 'ENOENT' || code === 'ENODEV' || code === 'ENXIO')
+    return new ThinError('missing-device', `${device} is missing (${code}); ${LOAD_HINT}`, options);
+  return new ThinError('io', `${device} cannot be opened: ${String(error)}`, options);
+}
+
+/**
+ * Unmounts `mountPoint` if `device` is what is mounted there; lazily when files are open in it. In a child process, so that the
+ * serving process can answer what the unmount asks of it.
+ * @throws ThinError missing-tool | tool-failed
+ */
+export async function leaveMountPoint(mountPoint: string, device: string): Promise<void> {
+  const stillThere = async (): Promise<boolean> => (await mountedOn(mountPoint))?.device === device;
+  if (!(await stillThere())) return;
+  try {
+    await umount([mountPoint], mountPoint);
+  } catch (error) {
+    if (!(await stillThere())) return;
+    if (error instanceof ThinError && error.code === 'missing-tool') throw error;
+    await umount(['-l', mountPoint], mountPoint);
+  }
+}
+
+async function umount(args: readonly string[], mountPoint: string): Promise<void> {
+  // -i -c: no helper and no path lookup through the mount, which may be dead.
+  const done = await execute('umount', ['-i', '-c', ...args]);
+  if (done.code === 0) return;
+  throw new ThinError(
+    'tool-failed',
+    `${mountPoint} could not be unmounted: ${done.stderr.trim()}; close what uses it and try again`,
+    { details: { path: mountPoint, tool: 'umount' } },
+  );
+}
+
+interface Executed {
+  readonly code: number;
+  readonly stderr: string;
+  readonly timedOut: boolean;
+}
+
+/** @throws ThinError missing-tool */
+function execute(tool: string, args: readonly string[], limitMs = 0): Promise<Executed> {
+  return new Promise((resolve, reject) => {
+    execFile(tool, [...args], { timeout: limitMs, killSignal: 'SIGKILL' }, (error, _stdout, stderr) => {
+      if (error === null) resolve({ code: 0, stderr, timedOut: false });
+      else if (error.code === 'ENOENT')
+        reject(
+          new ThinError(
+            'missing-tool',
+            `${tool} was not found; install it: apt-get install mount coreutils`,
+            {
+              cause: error,
+              details: { tool },
+            },
+          ),
+        );
+      else resolve({ code: Number(error.code) || 1, stderr, timedOut: error.killed === true });
+    });
+  });
+}

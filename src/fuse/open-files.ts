@@ -1,0 +1,53 @@
+import { ThinError } from '../errors/thin-error.js';
+import type { ImageDirectory, ImageFile } from './image-file.js';
+
+export interface OpenFile {
+  readonly name: string;
+  readonly file: ImageFile;
+}
+
+/**
+ * The handles that a transport has given out. A handle keeps to the file it was opened on, also when another one comes to have its
+ * name. Numbers fit an i32 and are never 0, which FUSE libraries take for "none"; they are not used again while open.
+ */
+export class OpenFiles {
+  readonly #directory: ImageDirectory;
+  readonly #open = new Map<number, OpenFile>();
+  #last = 0;
+
+  constructor(directory: ImageDirectory) {
+    this.#directory = directory;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  open(name: string, file: ImageFile): number {
+    do this.#last = this.#last >= 0x7fff_ffff ? 1 : this.#last + 1;
+    while (this.#open.has(this.#last));
+    this.#open.set(this.#last, { name, file });
+    this.#directory.opened?.(name, 1);
+    return this.#last;
+  }
+
+  /** @throws ThinError closed */
+  get(handle: number): OpenFile {
+    const open = this.#open.get(handle);
+    if (open === undefined)
+      throw new ThinError('closed', `file handle ${String(handle)} is not open; open the image file again`);
+    return open;
+  }
+
+  release(handle: number): void {
+    const open = this.#open.get(handle);
+    if (open === undefined) return;
+    this.#open.delete(handle);
+    this.#directory.opened?.(open.name, -1);
+  }
+
+  /** For a mount that ended without a RELEASE for each handle. */
+  releaseAll(): void {
+    for (const handle of [...this.#open.keys()]) this.release(handle);
+  }
+}
