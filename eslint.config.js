@@ -51,15 +51,17 @@ export default defineConfig(
       'prefer-const': 'error',
     },
   },
-  LAYERS.map((layer) => ({
-    name: `thinfuse/layer/${layer}`,
-    files: [`src/${layer}/**/*.ts`],
-    rules: { 'no-restricted-imports': ['error', closedImports(layer)] },
-  })),
+  LAYERS.flatMap((layer) =>
+    [`src/${layer}/*.ts`, `src/${layer}/*/*.ts`].map((files, depth) => ({
+      name: `thinfuse/layer/${layer}/${depth}`,
+      files: [files],
+      rules: { 'no-restricted-imports': ['error', closedImports(layer, { depth })] },
+    })),
+  ),
   Object.values(SOLE_IMPORTERS).map((file) => ({
     name: `thinfuse/sole-importer/${file}`,
     files: [file],
-    rules: { 'no-restricted-imports': ['error', closedImports(file.split('/')[1], file)] },
+    rules: { 'no-restricted-imports': ['error', closedImports(file.split('/')[1], { file })] },
   })),
   {
     name: 'thinfuse/tests',

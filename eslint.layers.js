@@ -39,10 +39,10 @@ function layersBelow(layer) {
 }
 
 /**
- * Options of no-restricted-imports for the files of a layer. `file`: a sole importer, to which its package stays open.
- * A layer is one flat folder, so a relative import of another layer begins with `../<layer>/`.
+ * Options of no-restricted-imports for the files of a layer.
+ * `depth`: how many folders below the layer's own they lie; `file`: a sole importer, to which its package stays open.
  */
-export function closedImports(layer, file) {
+export function closedImports(layer, { depth = 0, file } = {}) {
   const owned = Object.entries(SOLE_IMPORTERS)
     .filter(([, owner]) => owner !== file)
     .map(([name, owner]) => ({ name, message: `Only ${owner} imports ${name}.` }));
@@ -50,7 +50,7 @@ export function closedImports(layer, file) {
   const below = layersBelow(layer);
   const open = below.length > 0 ? `(?!(?:${below.join('|')})/)` : '';
   const upward = {
-    regex: `^\\.\\./${open}`,
+    regex: `^${'\\.\\./'.repeat(depth + 1)}${open}`,
     message: `Layer ${layer} imports only ${below.join(', ') || 'its own files'} (eslint.layers.js).`,
   };
   return { paths: [...owned, ...never], patterns: [upward] };

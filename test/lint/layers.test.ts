@@ -54,9 +54,14 @@ describe('lint: the layer rule', () => {
       for (const to of LAYERS) {
         const below = LAYERS.indexOf(to) < LAYERS.indexOf(from);
         const open = from === to || (from === 'host' ? HOST_MAY_IMPORT.includes(to) : below);
-        const source = `import type {} from '${from === to ? '.' : `../${to}`}/probe.js';\n`;
-        const broken = await rulesBrokenBy(`src/${from}/no-such-probe.ts`, source);
-        if (broken.includes('no-restricted-imports') === open) wrong.push(`${from} -> ${to}`);
+        for (const inner of ['', 'inner/']) {
+          const target = from === to ? `${inner && '.'}./probe.js` : `${inner && '../'}../${to}/probe.js`;
+          const broken = await rulesBrokenBy(
+            `src/${from}/${inner}no-such-probe.ts`,
+            `import type {} from '${target}';\n`,
+          );
+          if (broken.includes('no-restricted-imports') === open) wrong.push(`${from}/${inner} -> ${to}`);
+        }
       }
     }
     assert.deepEqual(wrong, []);

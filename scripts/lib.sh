@@ -1,0 +1,210 @@
+# shellcheck shell=bash
+# What the scripts share. Source it: . "$(dirname "$(readlink -f "$0")")/lib.sh"
+# After it, $top is the checkout, errors end the script, and what `at_exit` was given runs whatever happens.
+
+set -Eeuo pipefail
+export LC_ALL=C.UTF-8
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+
+top=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
+thinfuse_cli=$top/scripts/thinfuse
+NODE_NEEDED=20.19.0
+
+# --- saying -----------------------------------------------------------------------------------------------------------
+
+if [ -t 1 ]; then bold=$'\e[1m' plain=$'\e[0m'; else bold='' plain=''; fi
+
+# step TEXT: a new part of the script begins.
+step() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
+# say TEXT: what happens next, or what was found.
+say() { printf '   %s\n' "$*"; }
+# ok TEXT: an expectation that was checked and holds.
+ok() { printf '   ok: %s\n' "$*"; }
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# --- cleaning up ------------------------------------------------------------------------------------------------------
+
+exit_steps=()
+# at_exit COMMAND...: runs when the script ends for any reason, the last one given first; its failure stops no other.
+at_exit() { exit_steps+=("$(printf '%q ' "$@")"); }
+
+run_exit_steps() {
+  local status=$? index
+  trap - EXIT INT TERM HUP ERR
+  set +e
+  for ((index = ${#exit_steps[@]} - 1; index >= 0; index--)); do eval "${exit_steps[index]}"; done
+  exit "$status"
+}
+trap run_exit_steps EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+trap 'printf "error: line %s: %s (exit code %s)\n" "$LINENO" "$BASH_COMMAND" "$?" >&2' ERR
+
+# scratch NAME: sets $scratch to a fresh folder that goes away at the end; mounts and loops below it go first.
+scratch() {
+  scratch=$(mktemp -d "${TMPDIR:-/tmp}/thinfuse-$1.XXXXXX")
+  at_exit remove_scratch "$scratch"
+}
+
+remove_scratch() {
+  release_below "$1"
+  if mounts_below "$1" | grep -q .; then
+    printf 'left as it is, something is still mounted below it: %s\n' "$1" >&2
+  else
+    rm -rf --one-file-system -- "$1"
+  fi
+}
+
+# --- what is mounted, attached and running ------------------------------------------------------------------------------
+
+# Mount points at or below a folder, oldest first.
+mounts_below() {
+  findmnt --raw --noheadings --output TARGET 2>/dev/null | while IFS= read -r target; do
+    target=$(printf '%b' "$target")
+    case $target/ in "$1"/*) printf '%s\n' "$target" ;; esac
+  done
+}
+
+# Loop devices whose file lies (or lay) below a folder.
+loops_below() {
+  local backing
+  for backing in /sys/block/loop*/loop/backing_file; do
+    [ -r "$backing" ] || continue
+    case $(cat "$backing" 2>/dev/null) in
+      "$1"/*) printf '/dev/%s\n' "$(basename "$(dirname "$(dirname "$backing")")")" ;;
+    esac
+  done
+}
+
+# Mount points of a loop device.
+mounts_of() { findmnt --raw --noheadings --output TARGET --source "$1" 2>/dev/null || true; }
+
+# Last resort, by force: filesystems on loops first, then the loops, then what serves their files.
+release_below() {
+  local folder=$1 loop target
+  for loop in $(loops_below "$folder"); do
+    mounts_of "$loop" | tac | while IFS= read -r target; do umount -l "$(printf '%b' "$target")"; done
+    losetup --detach "$loop" 2>/dev/null || true
+  done
+  mounts_below "$folder" | tac | while IFS= read -r target; do
+    timeout 20 umount "$target" 2>/dev/null || umount -l "$target" 2>/dev/null || umount -f -l "$target"
+  done
+}
+
+# --- installing -------------------------------------------------------------------------------------------------------
+
+need_root() {
+  [ "$(id -u)" = 0 ] || die "$1 needs root, for mounts and loop devices: run it with sudo"
+}
+
+# need_commands COMMAND:PACKAGE...: installs, through apt, the packages of the commands that are missing.
+need_commands() {
+  local pair missing=()
+  for pair in "$@"; do
+    command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+  command -v apt-get >/dev/null ||
+    die "missing: ${missing[*]}; there is no apt-get here, so install what carries them and try again"
+  [ "$(id -u)" = 0 ] || die "missing: ${missing[*]}; run as root once, or: apt-get install ${missing[*]}"
+  say "installing ${missing[*]}"
+  if [ -z "${apt_updated:-}" ]; then
+    apt-get update -qq || die "apt-get update failed; look at /etc/apt/sources.list and the network"
+    apt_updated=1
+  fi
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
+    die "apt-get could not install ${missing[*]}"
+}
+
+# version_at_least VERSION MINIMUM
+version_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+need_node() {
+  local found='' offered
+  if command -v node >/dev/null; then found=$(node --version | tr -d v); fi
+  if [ -n "$found" ] && version_at_least "$found" "$NODE_NEEDED"; then
+    command -v npm >/dev/null || need_commands npm:npm
+    return
+  fi
+  offered=$(apt-cache policy nodejs 2>/dev/null | sed -n 's/ *Candidate: \([0-9.]*\).*/\1/p')
+  if [ -n "$offered" ] && version_at_least "$offered" "$NODE_NEEDED"; then
+    say "Node.js ${found:-is missing}; installing $offered"
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null
+    return
+  fi
+  die "thinfuse needs Node.js $NODE_NEEDED or newer; found: ${found:-none}, this Debian offers: ${offered:-none}.
+       Put a newer one in the PATH (nodejs.org, NodeSource, nvm or fnm) and try again."
+}
+
+# node_modules as package-lock.json says.
+need_packages() {
+  local installed=$top/node_modules/.package-lock.json
+  if [ ! -f "$installed" ] || [ "$top/package-lock.json" -nt "$installed" ]; then
+    say "npm ci"
+    (cd "$top" && npm ci --no-audit --no-fund)
+  fi
+}
+
+# /dev/fuse and loop devices, through their modules where they are only not loaded.
+need_devices() {
+  [ -c /dev/fuse ] || modprobe fuse 2>/dev/null || true
+  [ -c /dev/loop-control ] || modprobe loop 2>/dev/null || true
+  [ -c /dev/fuse ] || die "there is no /dev/fuse: load the module (modprobe fuse), or give the container --device /dev/fuse"
+  [ -c /dev/loop-control ] || die "there is no /dev/loop-control: load the module (modprobe loop), or give the container -v /dev:/dev"
+}
+
+# All that running thinfuse from a checkout takes.
+need_thinfuse() {
+  need_root "$(basename "$0")"
+  need_commands losetup:mount mount:mount findmnt:util-linux fsfreeze:util-linux blkid:util-linux fusermount:fuse \
+    mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs tar:tar
+  need_node
+  need_packages
+  need_devices
+}
+
+# --- asking a pool ----------------------------------------------------------------------------------------------------
+
+# thinfuse ARGUMENT...: the CLI of this checkout, on $THINFUSE_ROOT.
+thinfuse() { "$thinfuse_cli" "$@"; }
+
+# json EXPRESSION: evaluates JavaScript on `it`, the JSON on standard input; objects come out as JSON.
+json() {
+  # shellcheck disable=SC2016 # the backquotes and $ are JavaScript's
+  node -e '
+    const it = JSON.parse(require("fs").readFileSync(0, "utf8"));
+    const value = new Function("it", `return (${process.argv[1]})`)(it);
+    console.log(typeof value === "object" ? JSON.stringify(value) : String(value));
+  ' "$1"
+}
+
+# --- asserting --------------------------------------------------------------------------------------------------------
+
+# expect TEXT COMMAND...: the command succeeds.
+expect() {
+  local text=$1
+  shift
+  "$@" || die "expected: $text"
+  ok "$text"
+}
+
+# expect_equal TEXT ACTUAL EXPECTED
+expect_equal() {
+  [ "$2" = "$3" ] || die "expected: $1
+  got:    $2
+  wanted: $3"
+  ok "$1"
+}
+
+# expect_failure TEXT EXIT-CODE COMMAND...: the command ends with that exit code.
+expect_failure() {
+  local text=$1 wanted=$2 got=0 said
+  shift 2
+  said=$("$@" 2>&1) || got=$?
+  [ "$got" = "$wanted" ] || die "expected: $text (exit code $wanted, got $got): $said"
+  ok "$text: $(printf '%s' "$said" | tail -n 1)"
+}

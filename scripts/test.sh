@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# All checks of thinfuse, from nothing: installs what is missing, builds, lints and runs every test.
+# Then looks whether the tests left a mount, a loop device or a process behind, which fails them.
+#
+#   scripts/test.sh [--grep PATTERN] [--skip-mounts] [--no-lint]
+#
+#   --grep PATTERN   only tests whose full title matches
+#   --skip-mounts    leave out the tests that need root, FUSE, loop devices and xfs
+#   --no-lint        no build, lint, type and format checks
+#
+# The last line reads `N passed, N failed`; the exit code is 0 only when nothing failed.
+
+. "$(dirname "$(readlink -f "$0")")/lib.sh"
+
+grep_pattern='' lint=1 skip_mounts=''
+while [ $# -gt 0 ]; do
+  case $1 in
+    --grep) [ $# -gt 1 ] || die "--grep needs a pattern"; grep_pattern=$2; shift ;;
+    --grep=*) grep_pattern=${1#*=} ;;
+    --skip-mounts) skip_mounts=1 ;;
+    --no-lint) lint='' ;;
+    -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) die "unknown option $1; see $0 --help" ;;
+  esac
+  shift
+done
+
+step "What the tests need"
+need_node
+if [ -n "$skip_mounts" ]; then
+  export THINFUSE_TEST_SKIP_MOUNTS=1
+  need_packages
+else
+  need_thinfuse
+  need_commands fio:fio setfattr:attr setfacl:acl setcap:libcap2-bin
+fi
+say "Node.js $(node --version), npm $(npm --version 2>/dev/null), $(uname -sr)"
+cd "$top"
+
+# A check that fails counts as one failed test; the tests run all the same.
+failed_checks=0
+check() {
+  step "$1"
+  shift
+  npm run --silent "$@" || failed_checks=$((failed_checks + 1))
+}
+if [ -n "$lint" ]; then
+  check Build build
+  check Types typecheck
+  check "Lint and format" lint
+fi
+
+# Everything that the tests start carries this variable, and everything they make lies below it.
+scratch tests
+export TMPDIR=$scratch THINFUSE_TEST_RUN=$scratch THINFUSE_TEST_COUNTS=$scratch.counts
+at_exit rm -f "$THINFUSE_TEST_COUNTS"
+
+processes_of_run() {
+  local environment pid
+  for environment in /proc/[0-9]*/environ; do
+    pid=${environment#/proc/}
+    pid=${pid%/environ}
+    if tr '\0' '\n' <"$environment" 2>/dev/null | grep -qxF "THINFUSE_TEST_RUN=$THINFUSE_TEST_RUN"; then
+      printf '%s %s\n' "$pid" "$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | cut -c1-160)"
+    fi
+  done 2>/dev/null
+}
+
+step "Tests"
+status=0
+node_modules/.bin/mocha --reporter "$top/scripts/counting-reporter.js" ${grep_pattern:+--grep "$grep_pattern"} || status=$?
+counts='{"passes":0,"failures":1,"pending":0}'
+if [ -s "$THINFUSE_TEST_COUNTS" ]; then
+  counts=$(cat "$THINFUSE_TEST_COUNTS")
+else
+  say "mocha ended (exit code $status) before its tests did"
+fi
+
+export -n THINFUSE_TEST_RUN
+leaks=$(
+  mounts_below "$scratch" | sed 's/^/mount /'
+  loops_below "$scratch" | sed 's/^/loop device /'
+  processes_of_run | sed 's/^/process /'
+)
+leak_count=0
+if [ -n "$leaks" ]; then
+  leak_count=1
+  printf 'left behind by the tests:\n%s\n' "$leaks"
+  printf '%s\n' "$leaks" | sed -n 's/^process \([0-9]*\) .*/\1/p' | while read -r pid; do kill -9 "$pid" 2>/dev/null || true; done
+fi
+
+passed=$(json it.passes <<<"$counts")
+failed=$(($(json it.failures <<<"$counts") + failed_checks + leak_count))
+skipped=$(json it.pending <<<"$counts")
+if [ "$status" != 0 ] && [ "$failed" = 0 ]; then failed=1; fi
+if [ "$passed" = 0 ] && [ "$failed" = 0 ]; then
+  say "no test ran"
+  failed=1
+fi
+line="$passed passed, $failed failed"
+[ "$skipped" = 0 ] || line="$line, $skipped skipped"
+printf '\n%s\n' "$line"
+exit $((failed > 0))
