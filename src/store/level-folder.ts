@@ -1,0 +1,79 @@
+import { constants } from 'node:fs';
+import { access, mkdir, open, readdir, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { systemErrorCode } from '../errors/thin-error.js';
+import { fileError } from './level-errors.js';
+
+/**
+ * What a folder is to LevelDB. `unfinished`: LevelDB was stopped while it made a store, before anything could be written.
+ * `headless`: tables or logs without CURRENT, which LevelDB would take for no store at all and delete.
+ */
+export type LevelFolder = 'absent' | 'empty' | 'unfinished' | 'store' | 'headless' | 'foreign';
+
+const LEVEL_FILE = /^(?:CURRENT|LOCK|LOG|LOG\.old|MANIFEST-\d+|\d+\.(?:log|ldb|sst|dbtmp)|lost)$/;
+const DATA_FILE = /^\d+\.(?:log|ldb|sst)$/;
+
+/** @throws ThinError not-empty (a file, or in the way otherwise), permission, io */
+export async function classifyFolder(path: string): Promise<LevelFolder> {
+  let names: string[];
+  try {
+    names = await readdir(path);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return 'absent';
+    throw fileError(path, error);
+  }
+  if (names.length === 0) return 'empty';
+  if (names.some((name) => !LEVEL_FILE.test(name))) return names.includes('CURRENT') ? 'store' : 'foreign';
+  if (names.includes('CURRENT')) return 'store';
+  return names.some((name) => DATA_FILE.test(name)) ? 'headless' : 'unfinished';
+}
+
+/** Removes what LevelDB left of a store that it did not finish; the folder stays. */
+export async function emptyFolder(path: string): Promise<void> {
+  for (const name of await readdir(path))
+    if (LEVEL_FILE.test(name)) await rm(join(path, name), { force: true });
+}
+
+/**
+ * Makes the folder and those above it, 0700.
+ * @returns how to take back exactly what was made
+ * @throws ThinError permission, no-space, io, naming the path
+ */
+export async function makeFolder(path: string): Promise<() => Promise<void>> {
+  try {
+    const first = await mkdir(path, { recursive: true, mode: 0o700 });
+    return async () => {
+      if (first === undefined) await emptyFolder(path);
+      else await rm(first, { recursive: true, force: true });
+    };
+  } catch (error) {
+    throw fileError(path, error);
+  }
+}
+
+/** Makes the folder's own entries, and its entry in the folder above, durable: LevelDB does so for MANIFEST only. */
+export async function syncFolder(path: string): Promise<void> {
+  for (const folder of [path, dirname(resolve(path))]) {
+    const handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+}
+
+/** @throws ThinError permission, io: LevelDB itself reports these only after it wrote its first files. */
+export async function assertWritable(path: string): Promise<void> {
+  try {
+    await access(path, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw fileError(path, error);
+  }
+}
+
+/** The last part of a path in an error of LevelDB's, such as `000005.ldb`. */
+export function fileInMessage(message: string): string | undefined {
+  const found = /(\/[^:]*\/(?:CURRENT|LOCK|MANIFEST-\d+|\d+\.(?:log|ldb|sst|dbtmp)))/.exec(message);
+  return found === null ? undefined : basename(found[1]!);
+}
