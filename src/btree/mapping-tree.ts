@@ -1,0 +1,163 @@
+import type { NodeId } from '../format/ids.js';
+import type { TreeNode } from '../format/node.js';
+import type { NodeSource } from './node-source.js';
+
+/** A value of two u32 that mean something only to the caller. */
+export interface TreeValue {
+  readonly a: number;
+  readonly b: number;
+}
+
+export interface TreeChange {
+  readonly root: NodeId;
+  /** What the key held before. */
+  readonly previous: TreeValue | undefined;
+}
+
+export function createTree(source: NodeSource): NodeId {
+  return source.create(0).id;
+}
+
+export function lookup(source: NodeSource, root: NodeId, key: number): TreeValue | undefined {
+  let node = source.read(root);
+  while (!node.isLeaf) {
+    const index = node.floor(key);
+    if (index < 0) return undefined;
+    node = source.read(node.child(index));
+  }
+  const index = node.floor(key);
+  return index >= 0 && node.keys[index] === key ? valueAt(node, index) : undefined;
+}
+
+/** Sets the key. @throws ThinError damaged, no-space (then the tree may be half changed: give the transaction up) */
+export function insert(source: NodeSource, root: NodeId, key: number, a: number, b: number): TreeChange {
+  let top = source.shadow(root);
+  if (top.count === top.capacity) {
+    const above = source.create(top.level + 1);
+    above.insertAt(0, top.keys[0]!, top.id, 0);
+    splitChild(source, above, 0, top, key);
+    top = above;
+  }
+  let node = top;
+  while (!node.isLeaf) {
+    let index = node.floor(key);
+    if (index < 0) {
+      // A new smallest key: the path's left edges must cover it.
+      index = 0;
+      node.keys[0] = key;
+    }
+    let child = source.shadow(node.child(index));
+    node.a[index] = child.id;
+    if (child.count === child.capacity) {
+      splitChild(source, node, index, child, key);
+      index = Math.max(node.floor(key), 0);
+      child = source.read(node.child(index));
+    }
+    node = child;
+  }
+  const index = node.floor(key);
+  if (index >= 0 && node.keys[index] === key) {
+    const previous = valueAt(node, index);
+    node.a[index] = a;
+    node.b[index] = b;
+    return { root: top.id, previous };
+  }
+  node.insertAt(index + 1, key, a, b);
+  return { root: top.id, previous: undefined };
+}
+
+/** Removes the key; a key that is not there changes nothing, not even sharing. */
+export function remove(source: NodeSource, root: NodeId, key: number): TreeChange {
+  const found = lookup(source, root, key);
+  if (found === undefined) return { root, previous: undefined };
+  let top = source.shadow(root);
+  let node = top;
+  while (!node.isLeaf) {
+    const index = node.floor(key);
+    const child = source.shadow(node.child(index));
+    node.a[index] = child.id;
+    // Room is made on the way down: a child that can spare an entry never has to look up again.
+    const settled = child.count <= minimum(child) && node.count > 1 ? refill(source, node, index, child) : child;
+    if (node === top && node.count === 1) {
+      source.free(node);
+      top = settled;
+    }
+    node = settled;
+  }
+  node.removeAt(node.floor(key));
+  return { root: top.id, previous: found };
+}
+
+export interface TreeEntry extends TreeValue {
+  readonly key: number;
+  /** Some node between the root and here is shared. */
+  readonly shared: boolean;
+}
+
+/** Ascending entries with `from` ≤ key < `to`. The tree must not change while it is being read. */
+export function* entries(source: NodeSource, root: NodeId, from: number, to: number): Generator<TreeEntry> {
+  yield* entriesBelow(source, root, from, to, false);
+}
+
+/** The largest key, or undefined in an empty tree. */
+export function lastKey(source: NodeSource, root: NodeId): number | undefined {
+  let node = source.read(root);
+  while (!node.isLeaf) node = source.read(node.child(node.count - 1));
+  return node.count === 0 ? undefined : node.keys[node.count - 1];
+}
+
+function* entriesBelow(
+  source: NodeSource,
+  id: NodeId,
+  from: number,
+  to: number,
+  sharedAbove: boolean,
+): Generator<TreeEntry> {
+  const node = source.read(id);
+  const shared = sharedAbove || source.isShared(id);
+  for (let index = Math.max(node.floor(from), 0); index < node.count; index++) {
+    const key = node.keys[index]!;
+    if (key >= to) return;
+    if (!node.isLeaf) yield* entriesBelow(source, node.child(index), from, to, shared);
+    else if (key >= from) yield { key, a: node.a[index]!, b: node.b[index]!, shared };
+  }
+}
+
+function valueAt(node: TreeNode, index: number): TreeValue {
+  return { a: node.a[index]!, b: node.b[index]! };
+}
+
+/** Entries below which a node is filled up from a sibling before an entry is taken out of it. */
+function minimum(node: TreeNode): number {
+  return Math.max(1, Math.floor(node.capacity / 3));
+}
+
+/** Splits the full `child` at `index` of `parent`, which has room; the new sibling is writable. */
+function splitChild(source: NodeSource, parent: TreeNode, index: number, child: TreeNode, key: number): void {
+  const right = source.create(child.level);
+  // An append leaves the left node full: a device written from front to back takes half the nodes.
+  const isAppend = key > child.keys[child.count - 1]! && index === parent.count - 1;
+  const keep = isAppend ? child.count - 1 : child.count >>> 1;
+  right.takeFrom(child, keep, child.count - keep, 0);
+  parent.insertAt(index + 1, right.keys[0]!, right.id, 0);
+}
+
+/** Merges `child` with a sibling, or evens the two out; returns the node that now covers the child's keys. */
+function refill(source: NodeSource, parent: TreeNode, index: number, child: TreeNode): TreeNode {
+  const leftIndex = index > 0 ? index - 1 : index;
+  const siblingIndex = index > 0 ? index - 1 : index + 1;
+  const sibling = source.shadow(parent.child(siblingIndex));
+  parent.a[siblingIndex] = sibling.id;
+  const [left, right] = index > 0 ? [sibling, child] : [child, sibling];
+  if (left.count + right.count <= left.capacity) {
+    left.takeFrom(right, 0, right.count, left.count);
+    parent.removeAt(leftIndex + 1);
+    source.free(right);
+    return left;
+  }
+  const target = (left.count + right.count) >>> 1;
+  if (left.count < target) left.takeFrom(right, 0, target - left.count, left.count);
+  else right.takeFrom(left, target, left.count - target, 0);
+  parent.keys[leftIndex + 1] = right.keys[0]!;
+  return child;
+}
