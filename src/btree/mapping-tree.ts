@@ -99,6 +99,21 @@ export function* entries(source: NodeSource, root: NodeId, from: number, to: num
   yield* entriesBelow(source, root, from, to, false);
 }
 
+/**
+ * Ascending leaves that no other tree refers to, from the one that covers `from`. What lies under a shared node is passed over
+ * without being read, so the cost follows what the tree does not share.
+ */
+export function* unsharedLeaves(source: NodeSource, root: NodeId, from: number): Generator<TreeNode> {
+  if (source.isShared(root)) return;
+  const node = source.read(root);
+  if (node.isLeaf) {
+    yield node;
+    return;
+  }
+  for (let index = Math.max(node.floor(from), 0); index < node.count; index++)
+    yield* unsharedLeaves(source, node.child(index), from);
+}
+
 /** The largest key, or undefined in an empty tree. */
 export function lastKey(source: NodeSource, root: NodeId): number | undefined {
   let node = source.read(root);
