@@ -65,6 +65,11 @@ export function isLocked(error: unknown): boolean {
   return systemErrorCode(rootCause(error)) === 'LEVEL_LOCKED';
 }
 
+/** Another process made the store between our look and LevelDB's. */
+export function isThere(error: unknown): boolean {
+  return messageOf(rootCause(error)).endsWith('exists (error_if_exists is true)');
+}
+
 function errnoInText(text: string): string | undefined {
   return TEXTS.find(([known]) => text.endsWith(known))?.[1];
 }

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { access, mkdir, open, readdir, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { systemErrorCode } from '../errors/thin-error.js';
 import { fileError } from './level-errors.js';
 
@@ -10,7 +10,9 @@ import { fileError } from './level-errors.js';
  */
 export type LevelFolder = 'absent' | 'empty' | 'unfinished' | 'store' | 'headless' | 'foreign';
 
-const LEVEL_FILE = /^(?:CURRENT|LOCK|LOG|LOG\.old|MANIFEST-\d+|\d+\.(?:log|ldb|sst|dbtmp)|lost)$/;
+const LEVEL_FILE = /^(?:CURRENT|LOCK|LOG|LOG\.old|MANIFEST-\d+|\d+\.(?:log|ldb|sst|dbtmp))$/;
+/** Of a file system's root, and of LevelDB's own repair. */
+const IGNORED = new Set(['lost+found', 'lost']);
 const DATA_FILE = /^\d+\.(?:log|ldb|sst)$/;
 
 /** @throws ThinError not-empty (a file, or in the way otherwise), permission, io */
@@ -22,6 +24,7 @@ export async function classifyFolder(path: string): Promise<LevelFolder> {
     if (systemErrorCode(error) === 'ENOENT') return 'absent';
     throw fileError(path, error);
   }
+  names = names.filter((name) => !IGNORED.has(name));
   if (names.length === 0) return 'empty';
   if (names.some((name) => !LEVEL_FILE.test(name))) return names.includes('CURRENT') ? 'store' : 'foreign';
   if (names.includes('CURRENT')) return 'store';
@@ -70,10 +73,4 @@ export async function assertWritable(path: string): Promise<void> {
   } catch (error) {
     throw fileError(path, error);
   }
-}
-
-/** The last part of a path in an error of LevelDB's, such as `000005.ldb`. */
-export function fileInMessage(message: string): string | undefined {
-  const found = /(\/[^:]*\/(?:CURRENT|LOCK|MANIFEST-\d+|\d+\.(?:log|ldb|sst|dbtmp)))/.exec(message);
-  return found === null ? undefined : basename(found[1]!);
 }

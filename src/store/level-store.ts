@@ -3,9 +3,10 @@ import { join, resolve } from 'node:path';
 import { Level } from 'level';
 import { ThinError } from '../errors/thin-error.js';
 import type { KeyValue, KvOperation, KvRange, KvReader, KvSnapshot } from './key-value.js';
-import { DAMAGED_NEXT, fileError, isLocked, levelError } from './level-errors.js';
+import { checkLevelFiles } from './level-check.js';
+import { DAMAGED_NEXT, fileError, isLocked, isThere, levelError } from './level-errors.js';
 import { assertWritable, classifyFolder, makeFolder, syncFolder } from './level-folder.js';
-import { findLockHolder } from './lock-holder.js';
+import { findLockHolder, type LockHolder } from './lock-holder.js';
 
 export interface LevelStoreOptions {
   /** Make the store, and the folders above it, where there is none. Default false. */
@@ -107,43 +108,70 @@ async function create(path: string, options: LevelStoreOptions): Promise<LevelSt
   } catch (error) {
     // A store that another process has just made in the same place is not ours to remove.
     if (error instanceof ThinError && error.code === 'locked') throw error;
+    if (isThere(error)) return openLevelStore(path, options);
     await store?.close();
     await takeBack();
     throw fileError(path, error);
   }
 }
 
+/**
+ * Stores that this thread has open. LevelDB refuses a second opening too, but closes its file LOCK while doing so, which drops
+ * the lock of the first (fcntl(2)): from then on another process could open the store as well.
+ */
+const openHere = new Set<string>();
+
 async function openDatabase(path: string, options: LevelStoreOptions, create: boolean): Promise<LevelStore> {
-  const db = new Level<Uint8Array, Uint8Array>(path, {
-    keyEncoding: 'view',
-    valueEncoding: 'view',
-    createIfMissing: create,
-    // Chunks are file data, mostly compressed or incompressible already, and a table's block is one chunk.
-    compression: false,
-    ...LEVEL_TUNING,
-    ...options.tuning,
-  }) as Db;
-  try {
-    await db.open();
-  } catch (error) {
-    if (isLocked(error)) throw await lockedError(path, error);
-    throw levelError(path, 'open', error);
+  const tuning = { ...LEVEL_TUNING, ...options.tuning };
+  if (!tuning.multithreading) {
+    if (openHere.has(path)) throw lockedError(path, { pid: process.pid, command: process.title });
+    openHere.add(path);
   }
-  return new OpenLevelStore(db, path);
+  try {
+    if (!create) await checkUnlessLocked(path);
+    const db = new Level<Uint8Array, Uint8Array>(path, {
+      keyEncoding: 'view',
+      valueEncoding: 'view',
+      createIfMissing: create,
+      errorIfExists: create,
+      // Chunks are file data, mostly compressed or incompressible already, and a table's block is one chunk.
+      compression: false,
+      ...tuning,
+    }) as Db;
+    await db.open();
+    return new OpenLevelStore(db, path, () => openHere.delete(path));
+  } catch (error) {
+    openHere.delete(path);
+    if (isLocked(error)) throw lockedError(path, await findLockHolder(join(path, 'LOCK')), error);
+    throw isThere(error) ? error : levelError(path, 'open', error);
+  }
 }
 
-async function lockedError(path: string, cause: unknown): Promise<ThinError> {
-  const holder = await findLockHolder(join(path, 'LOCK'));
+/**
+ * The files of a store in use change while they are read, so what looks like damage is looked at again: LevelDB then says
+ * that the store is locked. (A holder in another pid namespace does not show in /proc/locks.)
+ */
+async function checkUnlessLocked(path: string): Promise<void> {
+  if ((await findLockHolder(join(path, 'LOCK'))) !== undefined) return;
+  try {
+    await checkLevelFiles(path);
+  } catch {
+    if ((await findLockHolder(join(path, 'LOCK'))) === undefined) await checkLevelFiles(path);
+  }
+}
+
+function lockedError(path: string, holder: LockHolder | undefined, cause?: unknown): ThinError {
+  const details = { path, ...holder };
   if (holder === undefined)
     return new ThinError('locked', `the store ${path} is in use by another process: stop that one first`, {
       cause,
-      details: { path },
+      details,
     });
   const who =
     holder.pid === process.pid ? 'this process' : `process ${String(holder.pid)} (${holder.command})`;
   return new ThinError('locked', `the store ${path} is in use by ${who}: stop that one first`, {
     cause,
-    details: { path, pid: holder.pid, command: holder.command },
+    details,
   });
 }
 
@@ -211,9 +239,12 @@ class OpenLevelStore extends LevelReader implements LevelStore {
   #failed: ThinError | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(db: Db, path: string) {
+  readonly #onClosed: () => void;
+
+  constructor(db: Db, path: string, onClosed: () => void) {
     super(db, path);
     this.path = path;
+    this.#onClosed = onClosed;
   }
 
   batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void> {
@@ -261,6 +292,7 @@ class OpenLevelStore extends LevelReader implements LevelStore {
   close(): Promise<void> {
     this.#closing ??= this.#queue
       .then(() => this.db.close())
+      .then(this.#onClosed)
       .catch((error: unknown) => {
         throw levelError(this.path, 'close', error);
       });

@@ -14,15 +14,16 @@ const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 class MemoryReader implements KvReader {
   protected tree: MemoryTree;
-  protected isClosed: () => boolean;
+  readonly #check: () => void;
 
-  constructor(tree: MemoryTree, isClosed: () => boolean) {
+  /** `check` throws where the store cannot be read. */
+  constructor(tree: MemoryTree, check: () => void) {
     this.tree = tree;
-    this.isClosed = isClosed;
+    this.#check = check;
   }
 
   getSync(key: Uint8Array): Uint8Array | undefined {
-    if (this.isClosed()) throw closed();
+    this.#check();
     return this.tree.get(keyText(key))?.slice();
   }
 
@@ -36,13 +37,13 @@ class MemoryReader implements KvReader {
     range: KvRange,
     options: { values?: boolean } = {},
   ): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
-    if (this.isClosed()) throw closed();
+    this.#check();
     const frozen = this.tree.clone();
     const end = keyText(range.lt);
     for (const [key, value] of frozen.entries(keyText(range.gte))) {
       if (key >= end) return;
       await yieldToOthers();
-      if (this.isClosed()) throw closed();
+      this.#check();
       yield [keyBytes(key), options.values === false ? new Uint8Array(0) : value.slice()];
     }
   }
@@ -51,8 +52,11 @@ class MemoryReader implements KvReader {
 class MemorySnapshot extends MemoryReader implements KvSnapshot {
   #closed = false;
 
-  constructor(tree: MemoryTree, isClosed: () => boolean) {
-    super(tree.clone(), () => this.#closed || isClosed());
+  constructor(tree: MemoryTree, check: () => void) {
+    super(tree.clone(), () => {
+      if (this.#closed) throw closed();
+      check();
+    });
   }
 
   async close(): Promise<void> {
@@ -63,17 +67,21 @@ class MemorySnapshot extends MemoryReader implements KvSnapshot {
 /** `KeyValue` in memory, with the semantics of the one over LevelDB: copies, order, visibility, errors. */
 export class MemoryStore extends MemoryReader implements KeyValue {
   #queue: Promise<void> = Promise.resolve();
+  #closing = false;
   #closed = false;
 
   constructor(tree: MemoryTree = newTree()) {
-    super(tree, () => this.#closed);
+    super(tree, () => this.#assertReadable());
   }
+
+  /** Called before each read; what it throws fails the read. */
+  protected beforeRead(): void {}
 
   /** Called in a batch's turn, before it is applied; what it throws fails the batch. */
   protected beforeApply(_operations: readonly KvOperation[], _sync: boolean): void {}
 
   async batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void> {
-    if (this.#closed) throw closed();
+    if (this.#closing) throw closed();
     const copies = operations.map(copyOperation);
     const applied = this.#queue.then(async () => {
       await yieldToOthers();
@@ -85,14 +93,19 @@ export class MemoryStore extends MemoryReader implements KeyValue {
   }
 
   snapshot(): KvSnapshot {
-    if (this.#closed) throw closed();
-    return new MemorySnapshot(this.tree, () => this.#closed);
+    this.#assertReadable();
+    return new MemorySnapshot(this.tree, () => this.#assertReadable());
   }
 
   async close(): Promise<void> {
-    const last = this.#queue;
-    await last;
+    this.#closing = true;
+    await this.#queue;
     this.#closed = true;
+  }
+
+  #assertReadable(): void {
+    if (this.#closed) throw closed();
+    this.beforeRead();
   }
 
   /** All that is in it now, in order; for asserting on. */
