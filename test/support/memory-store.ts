@@ -1,10 +1,14 @@
+import { createRequire } from 'node:module';
 import { setImmediate as yieldToOthers } from 'node:timers/promises';
-import sortedBTree from 'sorted-btree';
+import type sortedBTreeModule from 'sorted-btree';
 import { ThinError } from '../../src/errors/thin-error.js';
 import type { KeyValue, KvOperation, KvRange, KvReader, KvSnapshot } from '../../src/store/key-value.js';
 
+// CommonJS with an __esModule mark: an import differs between Node and what mocha makes of this file.
+const sortedBTree = createRequire(import.meta.url)('sorted-btree') as typeof sortedBTreeModule;
+
 /** Keys as latin1 text compare as their bytes do. `clone` is O(1): nodes are copied when one side changes. */
-export type MemoryTree = sortedBTree.default<string, Uint8Array>;
+export type MemoryTree = sortedBTreeModule.default<string, Uint8Array>;
 
 export const keyText = (key: Uint8Array): string => Buffer.from(key).toString('latin1');
 export const keyBytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'));
