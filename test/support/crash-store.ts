@@ -133,14 +133,14 @@ export class CrashStore extends MemoryStore {
   }
 }
 
-/** A choice for `crash` that a seed repeats: any number of the unsynced batches survives (xorshift32). */
+/** A choice for `crash` that a seed repeats: any number of the unsynced batches survives (mulberry32). */
 export function seededKeep(seed: number): (unsynced: number) => number {
-  let state = seed | 0 || 1;
+  let state = seed;
   return (unsynced) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % (unsynced + 1);
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % (unsynced + 1);
   };
 }
 
