@@ -149,7 +149,8 @@ class VarintReader {
   }
 
   skipBytes(): void {
-    this.#at += this.number();
+    const length = this.number();
+    this.#at += length;
     if (this.#at > this.#bytes.length) this.overrun = true;
   }
 }
