@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert';
 import path from 'node:path';
 import type { DeviceName } from '../format/ids.js';
-import type { ImageDirectory, ImageFile } from '../fuse/image-file.js';
+import type { ImageDirectory, ImageFile } from '../io/image-file.js';
 
 interface Entry {
   readonly fileName: string;

@@ -1,5 +1,5 @@
 import { ThinError } from '../errors/thin-error.js';
-import type { ImageFile } from './image-file.js';
+import type { ImageFile } from '../io/image-file.js';
 
 /** What both transports show of a file or of the folder. Times in Unix milliseconds, `blocks` of 512 bytes. */
 export interface Attributes {

@@ -1,5 +1,5 @@
 import { ThinError } from '../errors/thin-error.js';
-import type { ImageDirectory, ImageFile } from './image-file.js';
+import type { ImageDirectory, ImageFile } from '../io/image-file.js';
 
 export interface OpenFile {
   readonly name: string;

@@ -1,4 +1,4 @@
-import type { ImageDirectory } from './image-file.js';
+import type { ImageDirectory } from '../io/image-file.js';
 
 export type TransportKind = 'fuse-native' | 'kernel';
 
