@@ -79,6 +79,15 @@ export class FilesystemTools {
     await this.#run(growCommand(filesystem, mounted));
   }
 
+  /** resize2fs wants a full check first; 1 is its answer for small things put right. */
+  async growUnmountedExt4(device: string): Promise<void> {
+    await this.#exec.run('e2fsck', ['-f', '-p', device], {
+      okCodes: [0, 1],
+      timeoutMs: this.#limits.formatMs,
+    });
+    await this.#run({ tool: 'resize2fs', args: [device] });
+  }
+
   /** What was written to the filesystem at `target` is on its device. */
   async sync(target: string): Promise<void> {
     await this.#exec.run('sync', ['--file-system', target], { timeoutMs: this.#limits.freezeMs });

@@ -99,14 +99,22 @@ export class Mounter {
     await this.#detach(mounted);
   }
 
-  /** The loop device takes its file's size (at least `expected` bytes, where given), the filesystem its device's. */
+  /**
+   * The loop device takes its file's size (at least `expected` bytes, where given), the filesystem its device's.
+   * Errors: busy (an ext4 in use, where the process lacks CAP_SYS_RESOURCE and so cannot grow it mounted), as the tools'.
+   */
   async grow(
     mounted: { readonly loop: string; readonly target: string },
     filesystem: Filesystem,
     expected?: number,
   ): Promise<void> {
     await this.#loops.setCapacity(mounted.loop, expected);
-    await this.#filesystems.grow(filesystem, mounted);
+    try {
+      await this.#filesystems.grow(filesystem, mounted);
+    } catch (error) {
+      if (filesystem !== 'ext4' || !saidBy(error, /permission denied to resize/i)) throw error;
+      await this.#growUnmounted(mounted);
+    }
   }
 
   /** Makes a filesystem in an image file, through a loop device. Errors: busy (it is on a loop device), as `FilesystemTools.format`. */
@@ -142,6 +150,20 @@ export class Mounter {
       targets.map((row) => row.target),
       work,
     );
+  }
+
+  /** ext4 grows while mounted only for CAP_SYS_RESOURCE, which many containers are not given. */
+  async #growUnmounted({ loop, target }: { readonly loop: string; readonly target: string }): Promise<void> {
+    const row = (await MountTable.read()).on(await resolveTarget(target));
+    await this.#unmountTarget(target);
+    try {
+      await this.#filesystems.growUnmountedExt4(loop);
+    } finally {
+      const options = [row?.options, row?.superOptions].filter((words) => words !== undefined).join(',');
+      await this.#exec.run('mount', ['-t', 'ext4', '-o', options, loop, target], {
+        timeoutMs: this.#limits.mountMs,
+      });
+    }
   }
 
   /** Returns whether the log was left alone. */

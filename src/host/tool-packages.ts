@@ -3,6 +3,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   blkid: 'util-linux',
   cp: 'coreutils',
   du: 'coreutils',
+  e2fsck: 'e2fsprogs',
   fsfreeze: 'util-linux',
   getfattr: 'attr',
   losetup: 'mount',

@@ -26,8 +26,9 @@ describe('MountTable', () => {
       source: '/dev/loop3',
       superOptions: 'rw,attr2',
     });
-    assert.equal(table.rows[4].target, String.raw`/srv/a b/x\y`);
-    assert.equal(table.rows[4]?.source, '-');
+    const inner = table.rows[4];
+    assert.equal(inner?.target, String.raw`/srv/a b/x\y`);
+    assert.equal(inner.source, '-');
   });
 
   it('skips what is no row', () => {
