@@ -174,7 +174,6 @@ thinfuse() { "$thinfuse_cli" "$@"; }
 
 # json EXPRESSION: evaluates JavaScript on `it`, the JSON on standard input; objects come out as JSON.
 json() {
-  # shellcheck disable=SC2016 # the backquotes and $ are JavaScript's
   node -e '
     const it = JSON.parse(require("fs").readFileSync(0, "utf8"));
     const value = new Function("it", `return (${process.argv[1]})`)(it);
@@ -207,4 +206,85 @@ expect_failure() {
   said=$("$@" 2>&1) || got=$?
   [ "$got" = "$wanted" ] || die "expected: $text (exit code $wanted, got $got): $said"
   ok "$text: $(printf '%s' "$said" | tail -n 1)"
+}
+
+# wait_for TEXT SECONDS COMMAND...: the command succeeds within that time.
+wait_for() {
+  local text=$1 end=$((SECONDS + $2))
+  shift 2
+  until "$@"; do
+    [ "$SECONDS" -lt "$end" ] || die "expected: $text"
+    sleep 0.2
+  done
+  ok "$text"
+}
+
+# --- a pool of the script's own -----------------------------------------------------------------------------------------
+
+# own_pool: stops the pool at $THINFUSE_ROOT when the script ends, whatever happened.
+own_pool() { at_exit stop_own_pool; }
+
+stop_own_pool() {
+  local pid
+  [ -d "$THINFUSE_ROOT" ] || return 0
+  pid=$(cat "$THINFUSE_ROOT/thinfuse.pid" 2>/dev/null || true)
+  timeout 60 "$thinfuse_cli" stop --force >/dev/null 2>&1 || true
+  if [ -n "$pid" ] && grep -qa thinfuse "/proc/$pid/cmdline" 2>/dev/null; then kill -9 "$pid" 2>/dev/null || true; fi
+}
+
+# device NAME FIELD: one field of `thinfuse ls --json`.
+device() { thinfuse ls --json | json "it.find((device) => device.name === '$1').$2"; }
+# device_exists NAME
+device_exists() { [ "$(thinfuse ls --json | json "it.some((device) => device.name === '$1')")" = true ]; }
+# pool FIELD: one field of the pool itself.
+pool() { thinfuse df --json | json "it.pool.$1"; }
+# space_is BYTES: no removed device still holds space, and the pool uses this much.
+space_is() { [ "$(pool pendingDeletes)" = 0 ] && [ "$(pool dataUsed)" = "$1" ]; }
+
+nothing_left() {
+  local left
+  left=$(mounts_below "$THINFUSE_ROOT"; loops_below "$THINFUSE_ROOT")
+  [ -z "$left" ] || { say "still there: $left"; return 1; }
+}
+
+# --- a Debian root ------------------------------------------------------------------------------------------------------
+
+# Kept between runs, outside the checkout.
+cache=${XDG_CACHE_HOME:-/var/cache}/thinfuse
+
+# debian_root: sets $debian_root to a tar of a minimal Debian, made once.
+debian_root() {
+  local suite mirror
+  suite=$(. /etc/os-release && [ "$ID" = debian ] && echo "$VERSION_CODENAME") || suite=bookworm
+  debian_root=$cache/debian-$suite-minbase.tar
+  if [ -s "$debian_root" ]; then
+    say "from the cache: $debian_root"
+    return
+  fi
+  command -v mmdebstrap >/dev/null || command -v debootstrap >/dev/null || need_commands mmdebstrap:mmdebstrap
+  # The mirror that this machine's own apt uses; none is right where it is no Debian, and the tools know a default.
+  mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 2>/dev/null |
+    awk -v suite="$suite" '$2 == suite && $3 == "main" { print $1; exit }' || true)
+  mkdir -p "$cache"
+  say "making a minimal Debian $suite once, into $debian_root"
+  if command -v mmdebstrap >/dev/null; then
+    mmdebstrap --quiet --mode=root --variant=minbase --format=tar "$suite" "$debian_root.part" ${mirror:+"$mirror"}
+  else
+    local folder
+    folder=$(mktemp -d "$cache/debootstrap.XXXXXX")
+    at_exit rm -rf --one-file-system "$folder"
+    debootstrap --variant=minbase "$suite" "$folder" ${mirror:+"$mirror"} >/dev/null
+    tar -C "$folder" --xattrs --xattrs-include='*' --numeric-owner -cf "$debian_root.part" .
+  fi
+  mv "$debian_root.part" "$debian_root"
+}
+
+# debian_package NAME: sets $debian_package to its .deb, downloaded once.
+debian_package() {
+  mkdir -p "$cache"
+  debian_package=$(find "$cache" -maxdepth 1 -name "$1_*.deb" -print -quit)
+  [ -z "$debian_package" ] || return 0
+  # apt downloads as its own user, who may not write into the cache.
+  (cd "$cache" && apt-get download -qq -o APT::Sandbox::User=root "$1")
+  debian_package=$(find "$cache" -maxdepth 1 -name "$1_*.deb" -print -quit)
 }
