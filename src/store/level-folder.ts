@@ -44,7 +44,7 @@ export async function emptyFolder(path: string): Promise<void> {
  */
 export async function makeFolder(path: string): Promise<() => Promise<void>> {
   try {
-    const first = await mkdir(path, { recursive: true, mode: 0o700 });
+    const first = await makeMissing(path);
     return async () => {
       if (first === undefined) await emptyFolder(path);
       else await rm(first, { recursive: true, force: true });
@@ -52,6 +52,28 @@ export async function makeFolder(path: string): Promise<() => Promise<void>> {
   } catch (error) {
     throw fileError(path, error);
   }
+}
+
+/**
+ * What mkdir's `recursive` does, which says ENOENT for a read-only file system, and leaves the folders it did make.
+ * @returns the topmost folder that was made
+ */
+async function makeMissing(path: string): Promise<string | undefined> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+    return path;
+  } catch (error) {
+    if (systemErrorCode(error) === 'EEXIST') return undefined;
+    if (systemErrorCode(error) !== 'ENOENT' || dirname(path) === path) throw error;
+  }
+  const first = await makeMissing(dirname(path));
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    if (first !== undefined) await rm(first, { recursive: true, force: true });
+    throw error;
+  }
+  return first ?? path;
 }
 
 /** Makes the folder's own entries, and its entry in the folder above, durable: LevelDB does so for MANIFEST only. */

@@ -63,11 +63,10 @@ class LogScan {
       const length = block.readUInt16LE(from + 4);
       const type = block[from + 6]!;
       const end = from + HEADER + length;
-      if (end > block.length || unmask(block.readUInt32LE(from)) !== crc32c(block.subarray(from + 6, end))) {
+      // LevelDB drops the rest of the block behind a bad record; where its length still holds, that shows what is lost.
+      if (end > block.length || unmask(block.readUInt32LE(from)) !== crc32c(block.subarray(from + 6, end)))
         this.#bad(at + from);
-        return;
-      }
-      this.#fragment(type, block.subarray(from + HEADER, end), at + from);
+      else this.#fragment(type, block.subarray(from + HEADER, end), at + from);
       from = end;
     }
   }

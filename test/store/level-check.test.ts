@@ -1,0 +1,231 @@
+import assert from 'node:assert/strict';
+import { cp, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ThinError } from '../../src/errors/thin-error.js';
+import { chunkId } from '../../src/format/ids.js';
+import { chunkKey, rangeOf } from '../../src/format/keys.js';
+import { type LevelStore, openLevelStore } from '../../src/store/level-store.js';
+import { useScratch } from '../support/mounts.js';
+import { assertNumbered, numberedBatch, numberedLast, SMALL_TUNING } from '../support/numbered-batches.js';
+
+const BATCHES = 60;
+const BLOCK = 32768;
+
+/** What happens to real files of a store: `damaged` before LevelDB touches them, or no harm that a crash could not have done. */
+describe('damage to the files of a level store', () => {
+  const scratch = useScratch();
+  let whole: string;
+  let folder: string;
+
+  before(async () => {
+    whole = scratch.current.at('whole');
+    const store = await openLevelStore(whole, { createIfMissing: true, tuning: SMALL_TUNING });
+    for (let n = 1; n <= BATCHES; n++) await store.batch(numberedBatch(n), { sync: true });
+    await store.close();
+    // A second opening gives a manifest that begins with a list of tables; what follows goes to a log and more tables.
+    const again = await openLevelStore(whole, { tuning: SMALL_TUNING });
+    for (let n = BATCHES + 1; n <= 2 * BATCHES; n++) await again.batch(numberedBatch(n), { sync: true });
+    await again.close();
+    const kinds = new Set((await readdir(whole)).map((name) => name.replace(/\d+/, 'N')));
+    for (const kind of ['N.ldb', 'N.log', 'MANIFEST-N', 'CURRENT']) assert.ok(kinds.has(kind), kind);
+  });
+
+  beforeEach(async () => {
+    folder = scratch.current.at('store');
+    await rm(folder, { recursive: true, force: true });
+    await cp(whole, folder, { recursive: true });
+  });
+
+  /** The newest file whose name matches, and its bytes. */
+  async function file(pattern: RegExp): Promise<{ name: string; path: string; bytes: Buffer }> {
+    const name = (await readdir(folder))
+      .filter((candidate) => pattern.test(candidate))
+      .sort()
+      .at(-1)!;
+    const path = join(folder, name);
+    return { name, path, bytes: await readFile(path) };
+  }
+
+  async function assertDamaged(about: RegExp): Promise<void> {
+    const before = await listing();
+    await assert.rejects(openLevelStore(folder, { createIfMissing: true, tuning: SMALL_TUNING }), (error) => {
+      assert.ok(error instanceof ThinError);
+      assert.equal(error.code, 'damaged');
+      assert.ok(error.message.includes(folder), error.message);
+      assert.match(error.message, about);
+      assert.match(error.message, /thinfuse repair/);
+      return true;
+    });
+    assert.deepEqual(await listing(), before, 'nothing was changed');
+  }
+
+  async function listing(): Promise<string[]> {
+    const found = (await readdir(folder)).sort();
+    return Promise.all(
+      found.map(async (name) => `${name} ${String((await stat(join(folder, name))).mtimeMs)}`),
+    );
+  }
+
+  async function withStore<T>(use: (store: LevelStore) => T | Promise<T>): Promise<T> {
+    const store = await openLevelStore(folder, { tuning: SMALL_TUNING });
+    try {
+      return await use(store);
+    } finally {
+      await store.close();
+    }
+  }
+
+  it('finds none in files that are whole', async () => {
+    await withStore((store) => {
+      assert.equal(numberedLast(store), 2 * BATCHES);
+      assertNumbered(store);
+    });
+  });
+
+  it('CURRENT is gone', async () => {
+    await rm(join(folder, 'CURRENT'));
+    await assertDamaged(/lost its file CURRENT/);
+  });
+
+  for (const [what, content] of Object.entries({
+    'is empty': '',
+    'is cut off': 'MANIFEST-0000',
+    'is nonsense': '\0\0\0\0\n',
+    'leads elsewhere': '../../etc/passwd\n',
+  }))
+    it(`CURRENT ${what}`, async () => {
+      await writeFile(join(folder, 'CURRENT'), content);
+      await assertDamaged(/CURRENT names no MANIFEST/);
+    });
+
+  it('CURRENT names a file that is not there', async () => {
+    await writeFile(join(folder, 'CURRENT'), 'MANIFEST-999999\n');
+    await assertDamaged(/MANIFEST-999999 is missing/);
+  });
+
+  it('MANIFEST is gone', async () => {
+    await rm((await file(/^MANIFEST/)).path);
+    await assertDamaged(/MANIFEST-\d+ is missing/);
+  });
+
+  it('MANIFEST is cut off anywhere', async () => {
+    const { path, bytes } = await file(/^MANIFEST/);
+    for (let length = 0; length < bytes.length; length += 7) {
+      await truncate(path, length);
+      await assertDamaged(/MANIFEST|is missing/);
+      await writeFile(path, bytes);
+    }
+  });
+
+  it('MANIFEST has a wrong bit anywhere', async () => {
+    const { path, bytes } = await file(/^MANIFEST/);
+    for (let at = 0; at < bytes.length; at += 7) {
+      const copy = Buffer.from(bytes);
+      copy[at]! ^= 1 << (at % 8);
+      await writeFile(path, copy);
+      await assertDamaged(/MANIFEST|is missing/);
+    }
+  });
+
+  it('a table is gone', async () => {
+    const { path, name } = await file(/\.ldb$/);
+    await rm(path);
+    await assertDamaged(new RegExp(`${name} is missing`));
+  });
+
+  it('a table is shorter or longer than it was written', async () => {
+    const { path, name, bytes } = await file(/\.ldb$/);
+    for (const size of [0, 40, bytes.length - 1, bytes.length + 1]) {
+      await truncate(path, size);
+      await assertDamaged(new RegExp(`${name} has ${String(size)} bytes where ${String(bytes.length)}`));
+      await writeFile(path, bytes);
+    }
+  });
+
+  /** A store with one table of one chunk; its bytes are what `change` makes of them. */
+  async function withOneTable(change: (bytes: Buffer) => void): Promise<void> {
+    await rm(folder, { recursive: true });
+    const store = await openLevelStore(folder, { createIfMissing: true });
+    await store.batch([{ type: 'put', key: chunkKey(chunkId(3)), value: new Uint8Array(65552).fill(9) }], {
+      sync: true,
+    });
+    await store.compact(rangeOf('chunk'));
+    await store.close();
+    const { path, bytes } = await file(/\.ldb$/);
+    change(bytes);
+    await writeFile(path, bytes);
+  }
+
+  it('the footer or the index of a table is nonsense: damaged when it is read', async () => {
+    for (const where of [-48, -60]) {
+      await withOneTable((bytes) => bytes.fill(0xa5, bytes.length + where, bytes.length + where + 6));
+      await withStore(async (store) => {
+        assert.throws(() => store.getSync(chunkKey(chunkId(3))), { code: 'damaged' });
+        await assert.rejects(store.get(chunkKey(chunkId(3))), { code: 'damaged' });
+        await assert.rejects(
+          async () => {
+            for await (const _ of store.entries(rangeOf('chunk')));
+          },
+          { code: 'damaged' },
+        );
+      });
+    }
+  });
+
+  it('a value in a table has a wrong bit: LevelDB hands it out, which is why values carry seals', async () => {
+    await withOneTable((bytes) => (bytes[30_000]! ^= 1));
+    await withStore((store) => {
+      const value = store.getSync(chunkKey(chunkId(3)))!;
+      assert.equal(value.filter((byte) => byte === 8).length, 1);
+    });
+  });
+
+  it('the log is gone', async () => {
+    const { path, name } = await file(/\.log$/);
+    await rm(path);
+    await assertDamaged(new RegExp(`${name} is missing`));
+  });
+
+  it('the log has a wrong bit, with batches behind it', async () => {
+    const { path, name, bytes } = await file(/\.log$/);
+    for (const at of [0, 5, 6, 7, 300, Math.floor(bytes.length / 3)]) {
+      const copy = Buffer.from(bytes);
+      copy[at]! ^= 2;
+      await writeFile(path, copy);
+      await assertDamaged(new RegExp(`${name} is damaged at byte \\d+`));
+    }
+  });
+
+  it('the log has a hole of zeroes', async () => {
+    const { path, name, bytes } = await file(/\.log$/);
+    assert.ok(bytes.length > 3 * BLOCK, 'long enough for a hole in the middle');
+    await writeFile(path, bytes.fill(0, BLOCK, 2 * BLOCK));
+    await assertDamaged(new RegExp(`${name} is damaged at byte`));
+  });
+
+  it('the end of the log is missing or nonsense, as after a power cut: earlier batches, each whole', async () => {
+    const { path, bytes } = await file(/\.log$/);
+    const ends = [1, 6, 7, 100, 5000, 40_000, bytes.length - 1, bytes.length];
+    for (const cut of ends) {
+      await truncate(path, bytes.length - cut);
+      const last = await withStore((store) => {
+        assertNumbered(store);
+        return numberedLast(store);
+      });
+      assert.ok(last < 2 * BATCHES && last >= BATCHES, `${String(last)} batches`);
+      await rm(folder, { recursive: true });
+      await cp(whole, folder, { recursive: true });
+    }
+    await writeFile(path, Buffer.concat([bytes, Buffer.alloc(BLOCK * 2 + 5)]));
+    await withStore((store) => {
+      assertNumbered(store);
+      assert.equal(numberedLast(store), 2 * BATCHES);
+    });
+  });
+
+  it('a table was renamed by an older LevelDB: still found', async () => {
+    const { path } = await file(/\.ldb$/);
+    await rename(path, path.replace('.ldb', '.sst'));
+    await withStore(assertNumbered);
+  });
+});
