@@ -106,8 +106,12 @@ need_commands() {
   for pair in "$@"; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
   done
-  [ ${#missing[@]} -gt 0 ] || return 0
-  mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+  [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+}
+
+install_packages() {
+  local missing
+  mapfile -t missing < <(printf '%s\n' "$@" | sort -u)
   command -v apt-get >/dev/null ||
     die "missing: ${missing[*]}; there is no apt-get here, so install what carries them and try again"
   [ "$(id -u)" = 0 ] || die "missing: ${missing[*]}; run as root once, or: apt-get install ${missing[*]}"
@@ -144,6 +148,8 @@ need_node() {
 need_packages() {
   local installed=$top/node_modules/.package-lock.json
   if [ ! -f "$installed" ] || [ "$top/package-lock.json" -nt "$installed" ]; then
+    # fuse-native's binary needs it; without it npm would try to compile one.
+    ldconfig -p | grep -q 'libfuse\.so\.2 ' || install_packages libfuse2
     say "npm ci"
     (cd "$top" && npm ci --no-audit --no-fund)
   fi

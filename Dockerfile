@@ -1,0 +1,47 @@
+# thinfuse in a container: the daemon of one pool, whose devices and mounts the host sees.
+#
+#   docker build -t thinfuse .
+#   mkdir -p /var/lib/thinfuse
+#   docker run -d --name thinfuse --privileged --device /dev/fuse -v /dev:/dev \
+#     -v /var/lib/thinfuse:/var/lib/thinfuse:rshared thinfuse
+#   docker exec thinfuse thinfuse container ls
+#
+# --privileged, --device /dev/fuse   mounting, FUSE and loop devices
+# -v /dev:/dev                       a loop device that the kernel adds later appears in the container too
+# :rshared                           what the daemon mounts below /var/lib/thinfuse shows on the host and in other containers; the
+#                                    host's folder must be on a shared mount, which systemd makes of / (else: mount --make-rshared /)
+#
+# Stop it with a longer grace than Docker's 10 seconds if much is unflushed: docker stop -t 60 thinfuse.
+
+ARG BASE_IMAGE=node:20-bookworm-slim
+
+FROM ${BASE_IMAGE} AS build
+# fuse-native's binary for x86-64 needs libfuse 2; elsewhere npm compiles one with the rest.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libfuse2 \
+    $([ "$(dpkg --print-architecture)" = amd64 ] || echo g++ libfuse-dev make python3) \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /opt/thinfuse
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci
+COPY tsconfig.json tsconfig.build.json ./
+COPY src src
+RUN npm run build && npm prune --omit=dev
+
+FROM ${BASE_IMAGE}
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends \
+    attr bzip2 e2fsprogs fuse kmod mount skopeo tar tini umoci util-linux xfsprogs xz-utils zstd \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /opt/thinfuse
+COPY --from=build /opt/thinfuse/package.json ./
+COPY --from=build /opt/thinfuse/node_modules node_modules
+COPY --from=build /opt/thinfuse/dist dist
+COPY docker/thinfuse docker/entrypoint /usr/local/bin/
+ENV NODE_ENV=production THINFUSE_ROOT=/var/lib/thinfuse
+WORKDIR /
+VOLUME /var/lib/thinfuse
+STOPSIGNAL SIGTERM
+# tini reaps what ends without a parent; the daemon would not.
+ENTRYPOINT ["tini", "--", "entrypoint"]
+CMD ["start", "--foreground"]
