@@ -12,10 +12,11 @@ import {
   spaceBlocks,
   type Attributes,
 } from './image-access.js';
-import type { ImageDirectory, ImageFile } from './image-file.js';
+import type { ImageDirectory, ImageFile } from '../io/image-file.js';
 import { InFlight } from './in-flight.js';
 import { mountFailure } from './mount-failure.js';
 import {
+  filesystemLives,
   leaveMountPoint,
   mountedOn,
   requireFreeMountPoint,
@@ -130,7 +131,19 @@ export class FuseNativeTransport implements Transport {
       this.#fuse?.close(() => resolve());
     });
     await this.#inFlight.idle();
+    this.#releaseRest();
     this.#resolveEnded();
+  }
+
+  /** The kernel drops the last RELEASE of a filesystem that is no longer mounted, so what is open when it goes is released here. */
+  #releaseRest(): void {
+    if (this.#open.size === 0) return;
+    setTimeout(() => {
+      void filesystemLives(this.#device).then((lives) => {
+        if (lives) this.#releaseRest();
+        else this.#open.releaseAll();
+      });
+    }, this.#watchInterval).unref();
   }
 
   #watch(): void {

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { open, readFile, realpath } from 'node:fs/promises';
+import { access, open, readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { ThinError, systemErrorCode } from '../errors/thin-error.js';
 
@@ -79,23 +79,14 @@ export async function requireFreeMountPoint(mountPoint: string): Promise<void> {
 }
 
 /**
- * Takes away a FUSE mount of ours that a dead server left, lazily, since nobody can answer for its open files. Other
- * filesystems and living servers stay. Returns whether there was one.
- * @throws ThinError as `leaveMountPoint`
+ * Whether the filesystem with this device number still lives: mounted, or unmounted lazily with files open. True by mistake where the
+ * kernel has given the number to another one by now.
  */
-export async function clearStaleMount(folder: string): Promise<boolean> {
-  const mountPoint = await resolveMountPoint(folder);
-  const there = await mountedOn(mountPoint);
-  if (there?.type !== 'fuse.thinfuse') return false;
-  if (await answers(mountPoint)) return false;
-  await umount(['-l', mountPoint], mountPoint);
-  return true;
-}
-
-/** A dead connection fails at once with ENOTCONN; a child asks, because a hung one would take a thread of ours with it. */
-async function answers(mountPoint: string): Promise<boolean> {
-  const done = await execute('stat', ['--file-system', mountPoint], 5_000);
-  return done.code === 0 || done.timedOut;
+export async function filesystemLives(device: string): Promise<boolean> {
+  return access(`/sys/class/bdi/${device}`).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Opens /dev/fuse for reading and writing and closes it. @throws ThinError missing-device | permission */
@@ -150,26 +141,21 @@ async function umount(args: readonly string[], mountPoint: string): Promise<void
 interface Executed {
   readonly code: number;
   readonly stderr: string;
-  readonly timedOut: boolean;
 }
 
 /** @throws ThinError missing-tool */
-function execute(tool: string, args: readonly string[], limitMs = 0): Promise<Executed> {
+function execute(tool: string, args: readonly string[]): Promise<Executed> {
   return new Promise((resolve, reject) => {
-    execFile(tool, [...args], { timeout: limitMs, killSignal: 'SIGKILL' }, (error, _stdout, stderr) => {
-      if (error === null) resolve({ code: 0, stderr, timedOut: false });
+    execFile(tool, [...args], (error, _stdout, stderr) => {
+      if (error === null) resolve({ code: 0, stderr });
       else if (error.code === 'ENOENT')
         reject(
-          new ThinError(
-            'missing-tool',
-            `${tool} was not found; install it: apt-get install mount coreutils`,
-            {
-              cause: error,
-              details: { tool },
-            },
-          ),
+          new ThinError('missing-tool', `${tool} was not found; install it: apt-get install mount`, {
+            cause: error,
+            details: { tool },
+          }),
         );
-      else resolve({ code: Number(error.code) || 1, stderr, timedOut: error.killed === true });
+      else resolve({ code: Number(error.code) || 1, stderr });
     });
   });
 }

@@ -165,6 +165,11 @@ export class Scratch {
     return child;
   }
 
+  /** Ends a process that `start` started, and waits until it is gone. */
+  async stop(child: ChildProcess): Promise<void> {
+    await end(child);
+  }
+
   async clean(): Promise<void> {
     const problems: unknown[] = [];
     const attempt = async (step: () => unknown): Promise<void> => {
