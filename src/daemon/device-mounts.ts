@@ -47,9 +47,9 @@ export class DeviceMounts {
     this.#isAlive = parts.isAlive ?? isAlive;
   }
 
-  /** Ascending by name. */
+  /** The oldest mount first; a device mounted inside another's files comes behind it. */
   names(): readonly DeviceName[] {
-    return [...this.#mounted.keys()].sort();
+    return [...this.#mounted.keys()];
   }
 
   of(name: DeviceName): (Mounted & { readonly readOnly: boolean }) | undefined {
@@ -115,11 +115,6 @@ export class DeviceMounts {
   }
 
   async #bringUp(device: DeviceInfo, target: string, readOnly: boolean): Promise<MountRecord> {
-    const other = await this.#host.mountedOn(target);
-    if (other !== undefined)
-      throw new ThinError('busy', `${other} is mounted on ${target}; unmount it, or choose another target`, {
-        details: { device: device.name, target },
-      });
     const undo: (() => Promise<unknown>)[] = [];
     try {
       const { path: image, fresh } = await this.#active.activate(device.name);
@@ -127,7 +122,7 @@ export class DeviceMounts {
       const madeTarget = await this.#host.makeTarget(target);
       if (madeTarget) undo.push(() => this.#host.removeTarget(target));
       const options = this.#pool.info().options;
-      const { loop } = await this.#host.mount({
+      const mounted = await this.#host.mount({
         image,
         target,
         filesystem: device.filesystem,
@@ -135,10 +130,10 @@ export class DeviceMounts {
         mountOptions: options.mountOptions,
         xfsNospaceMaxRetries: options.xfsNospaceMaxRetries,
       });
-      undo.push(() => this.#host.unmount({ target, loop }, { lazily: true }));
+      undo.push(() => this.#host.unmount(mounted, { lazily: true }));
       const record: MountRecord = {
-        target,
-        loop,
+        target: mounted.target,
+        loop: mounted.loop,
         readOnly,
         madeTarget,
         activated: fresh,
@@ -147,7 +142,7 @@ export class DeviceMounts {
       };
       if (!readOnly) {
         if (device.filesystemSize < device.size) await this.#fill(device, record);
-        await this.#host.furnish(target, device.name);
+        await this.#host.furnish(mounted.target, device.name);
       }
       this.#mounted.set(device.name, record);
       return record;
@@ -167,7 +162,7 @@ export class DeviceMounts {
   }
 
   async #fill(device: DeviceInfo, mounted: Mounted): Promise<void> {
-    await this.#host.grow(mounted, device.filesystem);
+    await this.#host.grow(mounted, device.filesystem, device.size);
     await this.#pool.update(device.name, { filesystemSize: device.size });
   }
 

@@ -22,8 +22,8 @@ export class Dispatcher implements Caller {
   readonly #handlers: Handlers;
   readonly #onCall: (record: CallRecord) => void;
   #underWay = 0;
-  #closing = false;
-  readonly #idle: (() => void)[] = [];
+  #closed = false;
+  readonly #waiting = new Set<{ readonly least: number; readonly resume: () => void }>();
 
   constructor(handlers: Handlers, onCall: (record: CallRecord) => void = () => undefined) {
     this.#handlers = handlers;
@@ -31,7 +31,7 @@ export class Dispatcher implements Caller {
   }
 
   async call<K extends OperationName>(name: K, input: unknown): Promise<Operations[K]['output']> {
-    if (this.#closing)
+    if (this.#closed)
       throw new ThinError(
         'closed',
         `the daemon is stopping and takes no more work (${name}); start it again first`,
@@ -47,13 +47,28 @@ export class Dispatcher implements Caller {
     } finally {
       this.#underWay--;
       this.#onCall({ operation: name, input, milliseconds: performance.now() - began, error });
-      if (this.#underWay === 0) for (const resume of this.#idle.splice(0)) resume();
+      for (const waiter of this.#waiting) if (this.#underWay <= waiter.least) waiter.resume();
     }
   }
 
-  /** Takes no more calls and resolves when none is under way. Idempotent. */
-  async close(): Promise<void> {
-    this.#closing = true;
-    if (this.#underWay > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  /** Takes no more calls and resolves when no more than `besides` are under way: those that wait for this themselves. */
+  async close(besides = 0): Promise<void> {
+    this.#closed = true;
+    if (this.#underWay <= besides) return;
+    await new Promise<void>((resolve) => {
+      const waiter = {
+        least: besides,
+        resume: () => {
+          this.#waiting.delete(waiter);
+          resolve();
+        },
+      };
+      this.#waiting.add(waiter);
+    });
+  }
+
+  /** Takes calls again, after a stop that was given up. */
+  reopen(): void {
+    this.#closed = false;
   }
 }

@@ -2,6 +2,7 @@ import { chmod, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
 import { systemErrorCode, ThinError, toThinError } from '../errors/thin-error.js';
+import { SocketClient } from './client.js';
 import type { Dispatcher } from './dispatcher.js';
 import { isOperationName } from './schemas.js';
 import { OPERATIONS_PATH, packError } from './wire.js';
@@ -34,16 +35,9 @@ export class SocketServer {
     });
   }
 
-  /**
-   * Replaces a socket that nobody answers on.
-   * @throws ThinError already-running where somebody does.
-   */
+  /** Replaces a socket that nobody answers on. Errors: already-running. */
   async listen(): Promise<void> {
-    if (await answers(this.#path))
-      throw new ThinError(
-        'already-running',
-        `a daemon already answers on ${this.#path}; stop it with: thinfuse stop`,
-      );
+    await refuseLive(this.#path);
     await rm(this.#path, { force: true });
     const before = process.umask(0o177);
     try {
@@ -59,6 +53,19 @@ export class SocketServer {
     await this.#http.close();
     await rm(this.#path, { force: true });
   }
+}
+
+/** @throws ThinError already-running, with the pid where it can be told. */
+export async function refuseLive(socket: string): Promise<void> {
+  if (!(await answers(socket))) return;
+  const pid = await new SocketClient(socket).call('status', {}).then(
+    (status) => status.pid,
+    () => undefined,
+  );
+  const who = pid === undefined ? 'a daemon' : `a daemon (pid ${String(pid)})`;
+  throw new ThinError('already-running', `${who} already answers on ${socket}; stop it with: thinfuse stop`, {
+    details: pid === undefined ? {} : { pid },
+  });
 }
 
 /** Whether a process accepts connections there. */

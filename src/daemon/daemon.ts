@@ -1,0 +1,233 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import type { Logger } from 'pino';
+import { ThinError, toThinError } from '../errors/thin-error.js';
+import type { DeviceName } from '../format/ids.js';
+import type { ImageDirectory } from '../fuse/image-file.js';
+import type { Transport } from '../fuse/transport.js';
+import type { ThinPool } from '../pool/thin-pool.js';
+import { ActiveDevices } from './active-devices.js';
+import { DeviceDirectory } from './device-directory.js';
+import type { DeviceHost } from './device-host.js';
+import { DeviceLocks } from './device-locks.js';
+import { DeviceMounts } from './device-mounts.js';
+import { Dispatcher, type CallRecord } from './dispatcher.js';
+import { createHandlers } from './operations/handlers.js';
+import type { ProjectionWriter } from './projection-writer.js';
+import type { RootLayout } from './root-layout.js';
+import { refuseLive, SocketServer } from './socket-server.js';
+
+/** What a daemon runs on; `composition.ts` brings the real ones. */
+export interface DaemonParts {
+  readonly layout: RootLayout;
+  /** Opening it takes the lock that makes this daemon the only one. */
+  readonly openPool: () => Promise<ThinPool>;
+  readonly poolName: string;
+  readonly fileNameOf: (name: DeviceName) => string;
+  readonly projection: (pool: ThinPool) => ProjectionWriter;
+  readonly transport: (directory: ImageDirectory) => Transport;
+  readonly host: DeviceHost;
+  /** Clears what a daemon that died left; says what it did. */
+  readonly clearStale: () => Promise<readonly string[]>;
+  /** Settings that the command line brings to an open pool. */
+  readonly configure: (pool: ThinPool) => Promise<void>;
+  readonly log: Logger;
+}
+
+/** Operations that only look; they are logged at debug level. */
+const QUIET = new Set<CallRecord['operation']>(['status', 'pool.info', 'device.list', 'device.get']);
+
+/** One pool, served: FUSE directory, mounts and control socket, from start to an orderly end. */
+export class Daemon {
+  readonly #parts: DaemonParts;
+  readonly #pool: ThinPool;
+  readonly #transport: Transport;
+  readonly #locks = new DeviceLocks();
+  readonly #active: ActiveDevices;
+  readonly #mounts: DeviceMounts;
+  readonly #dispatcher: Dispatcher;
+  readonly #server: SocketServer;
+  readonly #ended: Promise<void>;
+  #resolveEnded: () => void = () => undefined;
+  #unmounting: Promise<void> | undefined;
+  #finishing: Promise<void> | undefined;
+
+  private constructor(parts: DaemonParts, pool: ThinPool, projection: ProjectionWriter) {
+    const { layout, host, log } = parts;
+    this.#parts = parts;
+    this.#pool = pool;
+    this.#ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+    const directory = new DeviceDirectory(layout.devices, parts.fileNameOf, () => {
+      const { dataTotal, dataUsed } = pool.info();
+      return { total: dataTotal, free: dataTotal - dataUsed };
+    });
+    this.#transport = parts.transport(directory);
+    this.#active = new ActiveDevices(pool, directory);
+    this.#mounts = new DeviceMounts({ pool, active: this.#active, host, folder: layout.mounts });
+    const handlers = createHandlers({
+      layout,
+      pool,
+      poolName: parts.poolName,
+      locks: this.#locks,
+      projection,
+      serving: {
+        active: this.#active,
+        mounts: this.#mounts,
+        host,
+        transport: this.#transport.kind,
+        startedAt: Date.now(),
+        stop: (options) => this.#stopFromInside(options),
+      },
+    });
+    this.#dispatcher = new Dispatcher(handlers, (record) => logCall(log, record));
+    this.#server = new SocketServer(layout.socket, this.#dispatcher);
+  }
+
+  /**
+   * Serving when it resolves; nothing left behind when it rejects.
+   * Errors: already-running, locked (another process has the pool), no-pool, damaged, missing-device (no /dev/fuse), and others of the parts.
+   */
+  static async start(parts: DaemonParts): Promise<Daemon> {
+    const { layout, log } = parts;
+    await refuseLive(layout.socket);
+    const undo: (() => Promise<unknown>)[] = [];
+    try {
+      const pool = await parts.openPool();
+      undo.push(() => pool.close());
+      for (const step of await parts.clearStale()) log.warn({ event: 'stale' }, step);
+      await parts.configure(pool);
+      const projection = parts.projection(pool);
+      await projection.refresh();
+      const daemon = new Daemon(parts, pool, projection);
+      await makeFolders(layout);
+      await daemon.#transport.mount();
+      undo.push(() => daemon.#transport.unmount());
+      await daemon.#server.listen();
+      undo.push(() => daemon.#server.close());
+      await writeFile(layout.pid, `${String(process.pid)}\n`, { mode: 0o600 });
+      daemon.#watchTransport();
+      log.info(
+        { event: 'started', pool: parts.poolName, transport: daemon.#transport.kind, pid: process.pid },
+        `serving ${layout.devices}`,
+      );
+      return daemon;
+    } catch (error) {
+      for (const step of undo.reverse())
+        await step().catch((failure: unknown) => log.warn({ event: 'undo', err: failure }));
+      throw error;
+    }
+  }
+
+  /** Resolves when the daemon has stopped, for whatever reason. */
+  get ended(): Promise<void> {
+    return this.#ended;
+  }
+
+  /** Stops in order, lazily unmounting what is in use; for signals, where there is nobody to say no to. Idempotent. */
+  async stop(reason: string): Promise<void> {
+    if (this.#finishing === undefined) {
+      this.#parts.log.info({ event: 'stopping', reason }, `stopping: ${reason}`);
+      await this.#unmounting?.catch(() => undefined);
+      await this.#dispatcher.close();
+      await this.#unmountAll(true);
+    }
+    await this.#finish();
+  }
+
+  /** Carries out the operation `stop`, which is itself under way meanwhile. */
+  async #stopFromInside({ force }: { force: boolean }): Promise<void> {
+    this.#parts.log.info({ event: 'stopping', force }, 'stopping: asked to');
+    await this.#dispatcher.close(1);
+    this.#unmounting = this.#unmountAll(force);
+    try {
+      await this.#unmounting;
+    } catch (error) {
+      this.#dispatcher.reopen();
+      throw error;
+    } finally {
+      this.#unmounting = undefined;
+    }
+    // The answer goes out first: closing the socket waits for it.
+    setImmediate(() => void this.#finish());
+  }
+
+  /** Errors without `force`: busy, naming everything that is. */
+  async #unmountAll(force: boolean): Promise<void> {
+    const failures: ThinError[] = [];
+    const attempt = (name: DeviceName, step: () => Promise<void>): Promise<void> =>
+      this.#locks.run([name], step).catch((error: unknown) => {
+        this.#parts.log.warn({ event: 'stop', device: name, err: error });
+        failures.push(toThinError(error));
+      });
+    for (const name of this.#mounts.names().toReversed())
+      await attempt(name, () => this.#unmount(name, force));
+    if (force)
+      for (const step of await this.#parts.host.clearOthers()) this.#parts.log.warn({ event: 'stop' }, step);
+    for (const name of this.#active.names())
+      await attempt(name, () => (force ? this.#active.abandon(name) : this.#active.deactivate(name)));
+    const [first] = failures;
+    if (first === undefined || force) return;
+    throw new ThinError(
+      first.code,
+      `the daemon goes on, because it cannot let go of everything: ${failures.map(({ message }) => message).join('; ')} (or stop it with --force)`,
+      { details: first.details },
+    );
+  }
+
+  async #unmount(name: DeviceName, force: boolean): Promise<void> {
+    try {
+      await this.#mounts.unmount(name);
+    } catch (error) {
+      if (!force) throw error;
+      this.#parts.log.warn({ event: 'stop', device: name, err: error }, `unmounting ${name} lazily`);
+      await this.#mounts.unmount(name, { lazily: true });
+    }
+  }
+
+  #finish(): Promise<void> {
+    return (this.#finishing ??= this.#goDown());
+  }
+
+  async #goDown(): Promise<void> {
+    const { layout, log } = this.#parts;
+    const steps: readonly (() => Promise<unknown>)[] = [
+      () => this.#server.close(),
+      () => this.#transport.unmount(),
+      () => this.#pool.close(),
+      () => rm(layout.pid, { force: true }),
+    ];
+    for (const step of steps)
+      await step().catch((error: unknown) =>
+        log.error({ event: 'stop', err: error }, 'a step of stopping failed'),
+      );
+    log.info({ event: 'stopped' }, 'stopped');
+    this.#resolveEnded();
+  }
+
+  #watchTransport(): void {
+    void this.#transport.ended.then(() => {
+      if (this.#finishing !== undefined) return;
+      this.#parts.log.error(
+        { event: 'fuse-ended' },
+        `the mount on ${this.#parts.layout.devices} was ended from outside`,
+      );
+      void this.stop('the FUSE mount has ended');
+    });
+  }
+}
+
+async function makeFolders(layout: RootLayout): Promise<void> {
+  for (const folder of [layout.devices, layout.mounts]) await mkdir(folder, { recursive: true, mode: 0o700 });
+}
+
+function logCall(log: Logger, { operation, input, milliseconds, error }: CallRecord): void {
+  const fields = { event: 'call', operation, input, ms: Math.round(milliseconds) };
+  if (error === undefined) {
+    if (QUIET.has(operation)) log.debug(fields);
+    else log.info(fields);
+    return;
+  }
+  const { code, message, stack } = toThinError(error);
+  log.warn({ ...fields, code, ...(code === 'internal' ? { stack } : {}) }, message);
+}

@@ -1,0 +1,116 @@
+import { chmod, lstat, mkdir, rmdir, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import AsyncLock from 'async-lock';
+import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import type { Mounter } from '../host/mounter.js';
+import type { StaleCleaner, StaleQuery } from '../host/stale.js';
+import type { FilesystemType } from '../pool/info.js';
+import type { DeviceHost, Mounted, MountRequest } from './device-host.js';
+
+export interface KernelHostParts {
+  readonly mounter: Mounter;
+  readonly stale: StaleCleaner;
+  readonly query: StaleQuery;
+  readonly onWarning: (text: string) => void;
+}
+
+/** The host that the daemon runs on, through its tools. */
+export class KernelHost implements DeviceHost {
+  readonly #mounter: Mounter;
+  readonly #stale: StaleCleaner;
+  readonly #query: StaleQuery;
+  readonly #onWarning: (text: string) => void;
+  /** A call into a filesystem that this process serves blocks a pool thread until it is served: one at a time, never all of them. */
+  readonly #ownMounts = new AsyncLock({ maxPending: Number.MAX_SAFE_INTEGER });
+
+  constructor(parts: KernelHostParts) {
+    this.#mounter = parts.mounter;
+    this.#stale = parts.stale;
+    this.#query = parts.query;
+    this.#onWarning = parts.onWarning;
+  }
+
+  async mount(request: MountRequest): Promise<Mounted> {
+    const { loop, target, warnings } = await this.#mounter.mount(request);
+    for (const warning of warnings) this.#onWarning(warning);
+    return { loop, target };
+  }
+
+  async unmount(mounted: Mounted, options: { readonly lazily: boolean }): Promise<void> {
+    await this.#mounter.unmount(mounted, options);
+  }
+
+  async grow(mounted: Mounted, filesystem: FilesystemType, size: number): Promise<void> {
+    await this.#mounter.grow(mounted, filesystem, size);
+  }
+
+  /** Neither call follows a symbolic link that the image may hold: mkdir(2) and O_EXCL both stop at one. */
+  async furnish(target: string, name: string): Promise<void> {
+    await this.#ownMounts.acquire('furnish', async () => {
+      const rootfs = path.join(target, 'rootfs');
+      if (await made(mkdir(rootfs, 0o755))) await chmod(rootfs, 0o755);
+      else if (!(await lstat(rootfs)).isDirectory())
+        this.#onWarning(`${rootfs} is no folder, so device ${name} shows no root file system there`);
+      await made(writeFile(path.join(target, 'id'), name, { flag: 'wx', mode: 0o600 }));
+    });
+  }
+
+  async frozen<T>(image: string, work: () => Promise<T>): Promise<T> {
+    return this.#mounter.frozen(image, work);
+  }
+
+  async format(
+    image: string,
+    filesystem: FilesystemType,
+    options: { readonly uuid?: string | undefined; readonly extraArgs: readonly string[] },
+  ): Promise<{ readonly uuid: string }> {
+    return this.#mounter.format(image, filesystem, options);
+  }
+
+  async makeTarget(target: string): Promise<boolean> {
+    try {
+      await mkdir(target, 0o755);
+      await chmod(target, 0o755);
+      return true;
+    } catch (error) {
+      const code = systemErrorCode(error);
+      if (code === 'EEXIST' && (await stat(target)).isDirectory()) return false;
+      if (code === 'EEXIST' || code === 'ENOTDIR')
+        throw new ThinError('invalid-argument', `${target} is no folder; choose one to mount on`, {
+          cause: error,
+        });
+      if (code === 'ENOENT')
+        throw new ThinError('not-found', `the folder above ${target} does not exist; make it first`, {
+          cause: error,
+        });
+      throw new ThinError('io', `the mount point ${target} cannot be made: ${String(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async removeTarget(target: string): Promise<void> {
+    await rmdir(target).catch((error: unknown) => {
+      this.#onWarning(
+        `the mount point ${target} was left: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    });
+  }
+
+  async clearOthers(): Promise<readonly string[]> {
+    const { done, left } = await this.#stale.clear({ ...this.#query, keepDevices: true });
+    for (const problem of left) this.#onWarning(problem);
+    return done;
+  }
+}
+
+/** False where it was there already. */
+async function made(making: Promise<unknown>): Promise<boolean> {
+  try {
+    await making;
+    return true;
+  } catch (error) {
+    if (systemErrorCode(error) === 'EEXIST') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,33 @@
+import { dmStatusLine } from '../../docker/dm-status.js';
+import type { Handlers } from '../dispatcher.js';
+import { requireServing, type Service } from '../service.js';
+
+/** The daemon itself. */
+export function daemonOperations(service: Service): Pick<Handlers, 'status' | 'stop'> {
+  const { pool, layout, poolName } = service;
+  return {
+    status: () => {
+      const { transport, startedAt, active, mounts } = requireServing(service, 'status');
+      const info = pool.info();
+      return Promise.resolve({
+        pid: process.pid,
+        startedAt,
+        root: layout.root,
+        pool: poolName,
+        transport,
+        mode: info.mode,
+        transactionId: info.transactionId,
+        dm: dmStatusLine(info),
+        devices: {
+          total: pool.devices().length,
+          active: active.names().length,
+          mounted: mounts.names().length,
+        },
+      });
+    },
+    stop: async ({ force }) => {
+      await requireServing(service, 'stop').stop({ force: force ?? false });
+      return {};
+    },
+  };
+}

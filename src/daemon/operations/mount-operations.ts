@@ -1,0 +1,114 @@
+import path from 'node:path';
+import { ThinError } from '../../errors/thin-error.js';
+import { BASE_NAME, parseDeviceName } from '../../format/device-name.js';
+import type { DeviceName } from '../../format/ids.js';
+import type { Handlers } from '../dispatcher.js';
+import { deviceStatus, requireDevice, requireServing, type Service } from '../service.js';
+
+type MountOperation =
+  'base.format' | 'activate' | 'deactivate' | 'mount' | 'umount' | 'view.open' | 'view.close';
+
+/** What needs the FUSE directory, so that only a daemon does it. */
+export function mountOperations(service: Service): Pick<Handlers, MountOperation> {
+  const { pool, locks, projection } = service;
+
+  return {
+    'base.format': async () => {
+      const { active, host } = requireServing(service, 'formatting the base device');
+      return locks.run([BASE_NAME], async () => {
+        const base = requireDevice(service, BASE_NAME);
+        if (base.initialized) throw new ThinError('exists', 'the base device has its filesystem already');
+        const info = pool.info();
+        const { path: image } = await active.activate(BASE_NAME);
+        try {
+          await host.format(image, base.filesystem, {
+            uuid: info.baseDeviceUuid === '' ? undefined : info.baseDeviceUuid,
+            extraArgs: info.options.mkfsArgs,
+          });
+        } finally {
+          await active.deactivate(BASE_NAME);
+        }
+        const done = await pool.update(BASE_NAME, { initialized: true, filesystemSize: base.size });
+        await projection.refresh();
+        return deviceStatus(service, done);
+      });
+    },
+
+    activate: async (input) => {
+      const { active } = requireServing(service, 'activate');
+      const name = existing(input.name);
+      return locks.run([name], async () => {
+        requireDevice(service, name);
+        return { path: (await active.activate(name)).path };
+      });
+    },
+
+    deactivate: async (input) => {
+      const { active, mounts } = requireServing(service, 'deactivate');
+      const name = existing(input.name);
+      return locks.run([name], async () => {
+        requireDevice(service, name);
+        const mounted = mounts.of(name);
+        if (mounted !== undefined)
+          throw new ThinError(
+            'busy',
+            `device ${name} is mounted on ${mounted.target}; unmount it first with: thinfuse umount ${name}`,
+            { details: { device: name, target: mounted.target } },
+          );
+        await active.deactivate(name);
+        return {};
+      });
+    },
+
+    mount: async (input) => {
+      const { mounts } = requireServing(service, 'mount');
+      const name = existing(input.name);
+      const target = input.target === undefined ? undefined : requireTarget(service, input.target);
+      return locks.run([name], async () => {
+        const device = requireDevice(service, name);
+        const mounted = await mounts.mount(device, { target, readOnly: input.readOnly });
+        return { path: mounted.target, loop: mounted.loop };
+      });
+    },
+
+    umount: async (input) => {
+      const { mounts } = requireServing(service, 'umount');
+      const name = existing(input.name);
+      return locks.run([name], async () => {
+        requireDevice(service, name);
+        await mounts.unmount(name);
+        return {};
+      });
+    },
+
+    'view.open': async (input) => {
+      const { mounts } = requireServing(service, 'reading a device');
+      const name = existing(input.name);
+      return locks.run([name], async () => ({
+        path: await mounts.openView(requireDevice(service, name), input.holder),
+      }));
+    },
+
+    'view.close': async (input) => {
+      const { mounts } = requireServing(service, 'reading a device');
+      const name = existing(input.name);
+      return locks.run([name], async () => {
+        await mounts.closeView(name, input.holder);
+        return {};
+      });
+    },
+  };
+}
+
+function existing(name: string): DeviceName {
+  return parseDeviceName(name, { allowBase: true });
+}
+
+function requireTarget({ layout }: Service, target: string): string {
+  if (!path.isAbsolute(target))
+    throw new ThinError('invalid-argument', `the target ${target} is not absolute; give its full path`);
+  const normal = path.resolve(target);
+  if (normal === layout.devices || normal.startsWith(`${layout.devices}/`))
+    throw new ThinError('invalid-argument', `${normal} is where image files appear; choose another target`);
+  return normal;
+}
