@@ -1,0 +1,66 @@
+import type { Exec } from './exec.js';
+
+/** Extended attributes by path from the tree's root, paths as byte strings (one character a byte); only paths that have some. */
+export type AttributeTable = ReadonlyMap<string, string>;
+
+/**
+ * Reads the extended attributes of a whole tree in one go, ACLs and file capabilities included, with getfattr.
+ * Errors: missing-tool, tool-failed.
+ */
+export async function readAttributes(exec: Exec, root: string): Promise<AttributeTable> {
+  const parser = new AttributeParser();
+  // Exit code 1: a file vanished meanwhile, or does not support attributes.
+  await exec.run(
+    'getfattr',
+    ['--recursive', '--physical', '--no-dereference', '--dump', '--match=-', '--encoding=hex', '--', '.'],
+    {
+      cwd: root,
+      okCodes: [0, 1],
+      onStdout: (piece) => {
+        parser.add(piece.toString('latin1'));
+      },
+    },
+  );
+  return parser.end();
+}
+
+/** xfs shows ACLs a second time in its own format. */
+const MIRRORED = /^trusted\.SGI_ACL_(FILE|DEFAULT)=/;
+
+/** Understands getfattr's dump: a line `# file: PATH`, then `NAME=0xHEX` lines, then an empty one. */
+export class AttributeParser {
+  readonly #table = new Map<string, string>();
+  #rest = '';
+  #path = '';
+  #attributes: string[] = [];
+
+  add(text: string): void {
+    const lines = (this.#rest + text).split('\n');
+    this.#rest = lines.pop() ?? '';
+    for (const line of lines) this.#line(line);
+  }
+
+  end(): AttributeTable {
+    this.add('\n\n');
+    return this.#table;
+  }
+
+  #line(line: string): void {
+    const mark = '# file: ';
+    if (line === '') this.#finish();
+    else if (line.startsWith(mark)) this.#path = unquote(line.slice(mark.length));
+    else if (!MIRRORED.test(line)) this.#attributes.push(line);
+  }
+
+  #finish(): void {
+    // The order of attributes is that of the filesystem's own lists.
+    if (this.#attributes.length > 0)
+      this.#table.set(this.#path === '.' ? '' : `/${this.#path}`, this.#attributes.sort().join('\n'));
+    this.#attributes = [];
+  }
+}
+
+/** getfattr writes a backslash and what would break a line as three octal digits. */
+function unquote(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}

@@ -1,0 +1,203 @@
+import { lstatSync, readdirSync, readlinkSync, type BigIntStats } from 'node:fs';
+import { ThinError } from '../errors/thin-error.js';
+import type { Exec } from './exec.js';
+import { readAttributes, type AttributeTable } from './attributes.js';
+
+/** As `docker diff` has them: added, changed, deleted. */
+export type ChangeKind = 'A' | 'C' | 'D';
+
+export interface Change {
+  readonly kind: ChangeKind;
+  /** From the root, with a leading slash; a name that is no UTF-8 has U+FFFD in place of what cannot be shown. */
+  readonly path: string;
+  readonly rawPath: Uint8Array;
+}
+
+/** Names and paths are byte strings here, one character a byte, so that none is lost and they sort as bytes. */
+type Bytes = string;
+
+interface Entry {
+  readonly name: Bytes;
+  readonly stats: BigIntStats;
+}
+
+/** The two sides of a path that both trees have. */
+interface Pair {
+  readonly path: Bytes;
+  readonly before: BigIntStats;
+  readonly after: BigIntStats;
+}
+
+/**
+ * What differs between two mounted trees, as Docker's graph drivers told it (moby pkg/archive, ChangesDirs): a path that only `after` has is
+ * added, and so is all below it; one that only `before` has is deleted, and stands for all below it; one that both have is changed if its
+ * mode, owner, device number or extended attributes differ, or, unless it is a folder, its size or modification time; and a folder
+ * is also changed if something in it is. Contents are not read. Nothing is told of the root itself, or of other filesystems
+ * mounted inside. In tree order: a folder before what is in it, names as bytes.
+ *
+ * Reads both trees with blocking calls, one folder of each at a time: never in the process that serves them.
+ * Errors: not-found, missing-tool (getfattr), tool-failed, io.
+ */
+export async function* changes(exec: Exec, before: string, after: string): AsyncGenerator<Change> {
+  yield* new Comparison(exec, before, after).run();
+}
+
+class Comparison {
+  readonly #before: Tree;
+  readonly #after: Tree;
+  /** Folders on the way to where the comparison is, that are not known to be changed yet. */
+  readonly #unsaid: Bytes[] = [];
+
+  constructor(exec: Exec, before: string, after: string) {
+    this.#before = new Tree(exec, before);
+    this.#after = new Tree(exec, after);
+  }
+
+  async *run(): AsyncGenerator<Change> {
+    yield* this.#compareFolders('');
+  }
+
+  async *#compareFolders(folder: Bytes): AsyncGenerator<Change> {
+    for (const [old, now] of merge(this.#before.list(folder), this.#after.list(folder))) {
+      const path = `${folder}/${(now ?? old)?.name ?? ''}`;
+      if (now === undefined) yield* this.#tell('D', path);
+      else if (old === undefined) yield* this.#added(path, now.stats);
+      else yield* this.#both({ path, before: old.stats, after: now.stats });
+    }
+  }
+
+  async *#both(pair: Pair): AsyncGenerator<Change> {
+    const { path, before, after } = pair;
+    const changed = await this.#differs(pair);
+    if (changed) yield* this.#tell('C', path);
+    if (!after.isDirectory()) return;
+    if (!before.isDirectory()) {
+      yield* this.#addedBelow(path, after);
+      return;
+    }
+    if (!this.#before.holds(before) || !this.#after.holds(after)) return;
+    if (!changed) this.#unsaid.push(path);
+    yield* this.#compareFolders(path);
+    if (this.#unsaid.at(-1) === path) this.#unsaid.pop();
+  }
+
+  async *#added(path: Bytes, stats: BigIntStats): AsyncGenerator<Change> {
+    yield* this.#tell('A', path);
+    yield* this.#addedBelow(path, stats);
+  }
+
+  async *#addedBelow(path: Bytes, stats: BigIntStats): AsyncGenerator<Change> {
+    if (!stats.isDirectory() || !this.#after.holds(stats)) return;
+    for (const entry of this.#after.list(path)) yield* this.#added(`${path}/${entry.name}`, entry.stats);
+  }
+
+  *#tell(kind: ChangeKind, path: Bytes): Generator<Change> {
+    for (const folder of this.#unsaid.splice(0)) yield asChange('C', folder);
+    yield asChange(kind, path);
+  }
+
+  async #differs(pair: Pair): Promise<boolean> {
+    const { path, before, after } = pair;
+    if (
+      before.mode !== after.mode ||
+      before.uid !== after.uid ||
+      before.gid !== after.gid ||
+      before.rdev !== after.rdev
+    )
+      return true;
+    if (!after.isDirectory() && (before.size !== after.size || before.mtimeNs !== after.mtimeNs)) return true;
+    // A snapshot keeps inodes: one that nobody touched since has the change time it had.
+    if (before.ino === after.ino && before.ctimeNs === after.ctimeNs) return false;
+    if (after.isSymbolicLink() && this.#before.link(path) !== this.#after.link(path)) return true;
+    return (await this.#before.attributes(path)) !== (await this.#after.attributes(path));
+  }
+}
+
+class Tree {
+  readonly #exec: Exec;
+  readonly #root: string;
+  readonly #device: bigint;
+  #attributes: Promise<AttributeTable> | undefined;
+
+  constructor(exec: Exec, root: string) {
+    this.#exec = exec;
+    this.#root = root;
+    this.#device = this.#guard('', () => lstatSync(root, { bigint: true })).dev;
+  }
+
+  /** Ascending by name. */
+  list(folder: Bytes): readonly Entry[] {
+    const names = this.#guard(folder, () => readdirSync(this.#at(folder), { encoding: 'buffer' }));
+    const entries: Entry[] = [];
+    for (const name of names.map((each) => each.toString('latin1')).sort(byBytes)) {
+      const at = this.#at(`${folder}/${name}`);
+      const stats = this.#guard(folder, () => lstatSync(at, { bigint: true, throwIfNoEntry: false }));
+      // A live tree changes while it is read: what is gone by now is not there.
+      if (stats !== undefined) entries.push({ name, stats });
+    }
+    return entries;
+  }
+
+  link(path: Bytes): Bytes {
+    return this.#guard(path, () => readlinkSync(this.#at(path), { encoding: 'buffer' })).toString('latin1');
+  }
+
+  /** Whether an inode is of this tree's own filesystem. */
+  holds(stats: BigIntStats): boolean {
+    return stats.dev === this.#device;
+  }
+
+  /** All extended attributes of a path in one string, empty for none. The whole tree is read when the first is asked for. */
+  async attributes(path: Bytes): Promise<string> {
+    this.#attributes ??= readAttributes(this.#exec, this.#root);
+    return (await this.#attributes).get(path) ?? '';
+  }
+
+  #at(path: Bytes): Buffer {
+    return Buffer.concat([Buffer.from(this.#root), Buffer.from(path, 'latin1')]);
+  }
+
+  #guard<T>(path: Bytes, work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      const shown = `${this.#root}${Buffer.from(path, 'latin1').toString('utf8')}`;
+      const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+      throw new ThinError(
+        missing ? 'not-found' : 'io',
+        `${shown} cannot be read: ${String(error)}; see that the device is still mounted`,
+        {
+          cause: error,
+          details: { path: shown },
+        },
+      );
+    }
+  }
+}
+
+/** Pairs the entries of two sorted lists by name. */
+function* merge(
+  before: readonly Entry[],
+  after: readonly Entry[],
+): Generator<readonly [Entry | undefined, Entry | undefined]> {
+  let i = 0;
+  let j = 0;
+  for (;;) {
+    const old = before[i];
+    const now = after[j];
+    if (old === undefined && now === undefined) return;
+    const order = old === undefined ? 1 : now === undefined ? -1 : byBytes(old.name, now.name);
+    if (order <= 0) i++;
+    if (order >= 0) j++;
+    yield [order <= 0 ? old : undefined, order >= 0 ? now : undefined];
+  }
+}
+
+function byBytes(a: Bytes, b: Bytes): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function asChange(kind: ChangeKind, path: Bytes): Change {
+  const rawPath = Buffer.from(path, 'latin1');
+  return { kind, path: rawPath.toString('utf8'), rawPath };
+}
