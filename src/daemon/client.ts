@@ -3,12 +3,14 @@ import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import type { Caller, OperationName, Operations } from './api.js';
 import { OPERATIONS_PATH, unpackError } from './wire.js';
 
-/** Calls a daemon over its control socket. No deadline: mkfs and unmounting take the time they take. */
+/** Calls a daemon over its control socket. No deadline unless given: mkfs and unmounting take the time they take. */
 export class SocketClient implements Caller {
   readonly #socket: string;
+  readonly #timeoutMs: number;
 
-  constructor(socket: string) {
+  constructor(socket: string, options: { timeoutMs?: number } = {}) {
     this.#socket = socket;
+    this.#timeoutMs = options.timeoutMs ?? 0;
   }
 
   /**
@@ -44,6 +46,7 @@ export class SocketClient implements Caller {
           resolve({ status: incoming.statusCode ?? 500, body: Buffer.concat(chunks).toString() });
         });
       });
+      outgoing.setTimeout(this.#timeoutMs, () => outgoing.destroy(new Error('it did not answer in time')));
       outgoing.end(body);
     });
   }

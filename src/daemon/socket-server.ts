@@ -10,6 +10,9 @@ import { OPERATIONS_PATH, packError } from './wire.js';
 /** The largest input is a device name and a path; anything near this is a mistake. */
 const BODY_LIMIT = 64 * 1024;
 
+/** Enough for a daemon that is alive; one that hangs is refused without its pid. */
+const STATUS_TIMEOUT_MS = 3000;
+
 /** HTTP status by exit code (errors/thin-error.ts); what is not here is 500. */
 const STATUS: Readonly<Record<number, number>> = { 2: 400, 3: 404, 4: 409, 5: 409, 6: 507, 9: 403 };
 
@@ -58,7 +61,7 @@ export class SocketServer {
 /** @throws ThinError already-running, with the pid where it can be told. */
 export async function refuseLive(socket: string): Promise<void> {
   if (!(await answers(socket))) return;
-  const pid = await new SocketClient(socket).call('status', {}).then(
+  const pid = await new SocketClient(socket, { timeoutMs: STATUS_TIMEOUT_MS }).call('status', {}).then(
     (status) => status.pid,
     () => undefined,
   );

@@ -1,0 +1,41 @@
+import { Daemon, type DaemonParts } from './daemon.js';
+import type { StartMessage } from './spawn-daemon.js';
+import { packError } from './wire.js';
+
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+/**
+ * Runs a daemon in this process until it is stopped by a signal, by the operation `stop`, or by the end of its FUSE mount.
+ * `notify`: the process that started this one waits on an IPC channel for how it went. `temporary`: the end of that channel is
+ * the end of the daemon, so that it cannot outlive a command that was killed.
+ */
+export async function runForeground(
+  parts: DaemonParts,
+  options: { notify: boolean; temporary: boolean },
+): Promise<void> {
+  let daemon: Daemon | undefined;
+  let early: string | undefined;
+  const stop = (reason: string): void => {
+    if (daemon === undefined) early = reason;
+    else void daemon.stop(reason);
+  };
+  for (const signal of SIGNALS) process.on(signal, stop);
+  if (options.temporary) process.once('disconnect', () => stop('the command that needed it has ended'));
+  try {
+    daemon = await Daemon.start(parts);
+  } catch (error) {
+    if (options.notify) await tell({ failure: packError(error) });
+    throw error;
+  }
+  if (options.notify) await tell({ ready: { pid: process.pid } });
+  if (early !== undefined) stop(early);
+  await daemon.ended;
+  for (const signal of SIGNALS) process.off(signal, stop);
+}
+
+async function tell(message: StartMessage): Promise<void> {
+  await new Promise<void>((resolve) => {
+    if (process.send === undefined || !process.connected) resolve();
+    else process.send(message, () => resolve());
+  });
+}
