@@ -35,17 +35,30 @@ detach_all() {
 }
 at_exit detach_all
 
-# The same seed makes the same blocks at the same places; every 4 KiB carries its own checksum, so sizes may be mixed.
+# Every 4 KiB carries its own checksum and place, so sizes may be mixed. The same seed makes the same blocks at the same places.
 pattern() {
   local id=$1 seed=$2 share=$3
   shift 3
   fio --name="$id-$seed" --filename="${loop[$id]}" --rw=randwrite --bsrange=4k-256k --blockalign=4k --size="$size" \
-    --io_size="$share" --ioengine=libaio --iodepth=8 --direct=1 --allrandrepeat=1 --randseed="$seed" \
+    --io_size="$share" --ioengine=libaio --iodepth=8 --direct=1 --randseed="$seed" \
     --verify=crc32c --verify_interval=4096 --verify_fatal=1 --verify_state_save=0 --output-format=terse \
     "$@" >"$scratch/fio.out" 2>&1 || { cat "$scratch/fio.out"; return 1; }
 }
-writes() { expect "fio writes pattern $2 to $1" pattern "$1" "$2" "$3" --do_verify=0 --end_fsync=1; }
-holds() { expect "$1 holds pattern $2" pattern "$1" "$2" "$3" --verify_only=1; }
+
+# Checksums say that a block is whole and in its place, not whose it is: two devices could be mixed up. This tells them apart.
+declare -A print=()
+fingerprint() { dd if="${loop[$1]}" bs=1M iflag=direct status=none | sha256sum | cut -d' ' -f1; }
+
+# writes ID SEED SHARE
+writes() {
+  expect "fio writes pattern $2 to $1" pattern "$1" "$2" "$3" --do_verify=0 --end_fsync=1
+  print[$1]=$(fingerprint "$1")
+}
+# holds ID SEED SHARE: what `writes` wrote, and nothing that anybody else did.
+holds() {
+  expect "$1: fio finds every checksum of pattern $2" pattern "$1" "$2" "$3" --verify_only=1
+  expect_equal "$1: every byte is as it was" "$(fingerprint "$1")" "${print[$1]}"
+}
 
 step "A device"
 thinfuse init --base-size 1G
@@ -59,6 +72,7 @@ holds origin 1 100%
 step "Its snapshots, taken while it is attached"
 thinfuse snapshot kept origin
 thinfuse snapshot changed origin
+print[kept]=${print[origin]}
 attach kept
 attach changed
 writes changed 2 50%
@@ -68,6 +82,7 @@ all_hold() {
   holds kept 1 100%
   holds changed 2 50%
   holds origin 3 50%
+  expect "no two are alike" test "$(printf '%s\n' "${print[@]}" | sort -u | wc -l)" = 3
 }
 step "Each holds its own"
 all_hold
