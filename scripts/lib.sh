@@ -51,7 +51,7 @@ scratch() {
 
 remove_scratch() {
   release_below "$1"
-  if mounts_below "$1" | grep -q .; then
+  if [ -n "$(mounts_below "$1")" ]; then
     printf 'left as it is, something is still mounted below it: %s\n' "$1" >&2
   else
     rm -rf --one-file-system -- "$1"
@@ -149,7 +149,7 @@ need_packages() {
   local installed=$top/node_modules/.package-lock.json
   if [ ! -f "$installed" ] || [ "$top/package-lock.json" -nt "$installed" ]; then
     # fuse-native's binary needs it; without it npm would try to compile one.
-    ldconfig -p | grep -q 'libfuse\.so\.2 ' || install_packages libfuse2
+    ldconfig -p | grep 'libfuse\.so\.2 ' >/dev/null || install_packages libfuse2
     say "npm ci"
     (cd "$top" && npm ci --no-audit --no-fund)
   fi
