@@ -1,0 +1,299 @@
+import { entries, insert, lastKey, lookup, remove, unsharedLeaves, createTree } from '../btree/mapping-tree.js';
+import { ThinError } from '../errors/thin-error.js';
+import type { DeviceRecord } from '../format/device-record.js';
+import {
+  chunkId,
+  deviceId,
+  snapTime,
+  transactionId,
+  virtualBlock,
+  type ChunkId,
+  type DeviceId,
+  type DeviceName,
+  type VirtualBlock,
+} from '../format/ids.js';
+import { chunkMapKey, nodeMapKey, superblockKey } from '../format/keys.js';
+import { seal } from '../format/seal.js';
+import { packSuperblock, type Superblock } from '../format/superblock.js';
+import type { KvOperation } from '../store/key-value.js';
+import type { MetadataCommit } from './commit.js';
+import type { DeviceTable } from './device-table.js';
+import type { NodeTable } from './node-table.js';
+import type { SpaceMap } from './space-map.js';
+
+export interface Mapping {
+  readonly block: VirtualBlock;
+  readonly chunk: ChunkId;
+  /** Something else refers to the chunk too, so a write must break the sharing. */
+  readonly shared: boolean;
+}
+
+export interface NewDevice {
+  readonly name: DeviceName;
+  readonly kind: DeviceRecord['kind'];
+  readonly size: number;
+  readonly createdAt: number;
+  readonly filesystem: DeviceRecord['filesystem'];
+}
+
+/** Splits and copies of the upper levels; below them, one change costs a copied leaf and its split at worst. */
+const NODES_IN_RESERVE = 16;
+
+/**
+ * The open transaction over the pool's metadata (drivers/md/dm-thin-metadata.c): devices, mappings, counts. All changes are made in
+ * memory and at once; `collect` takes them out as one batch. Nothing here waits for anything but a node that is not cached.
+ */
+export class Metadata {
+  readonly chunks: SpaceMap;
+  readonly nodes: SpaceMap;
+  readonly devices: DeviceTable;
+  readonly #table: NodeTable;
+  #superblock: Superblock;
+  #superblockDirty = false;
+
+  constructor(parts: {
+    superblock: Superblock;
+    chunks: SpaceMap;
+    nodes: SpaceMap;
+    devices: DeviceTable;
+    table: NodeTable;
+  }) {
+    this.#superblock = parts.superblock;
+    this.chunks = parts.chunks;
+    this.nodes = parts.nodes;
+    this.devices = parts.devices;
+    this.#table = parts.table;
+  }
+
+  get superblock(): Superblock {
+    return this.#superblock;
+  }
+
+  get isDirty(): boolean {
+    return this.#superblockDirty || this.devices.isDirty || this.#table.isDirty;
+  }
+
+  changeSuperblock(change: Partial<Superblock>): void {
+    this.#superblock = { ...this.#superblock, ...change };
+    this.#superblockDirty = true;
+  }
+
+  /** An empty device, dm-thin's create_thin. @throws ThinError no-space */
+  createThin(device: NewDevice): DeviceRecord {
+    this.#requireNodes();
+    const root = createTree(this.#table);
+    const id = this.#nextDeviceId();
+    return this.#add(id, {
+      ...device,
+      origin: deviceId(0),
+      originName: '',
+      root,
+      mapped: 0,
+      filesystemSize: device.size,
+      initialized: false,
+      family: id,
+      exclusive: 0,
+    });
+  }
+
+  /**
+   * Shares the origin's root and moves the clock on: O(1) (dm-thin-metadata.c, `__create_snap`). Whatever is mapped in the
+   * origin is shared from now on. @throws ThinError no-space
+   */
+  createSnapshot(origin: DeviceId, device: NewDevice): DeviceRecord {
+    this.#requireNodes();
+    const from = this.devices.get(origin);
+    const id = this.#nextDeviceId();
+    this.#table.share(from.root);
+    const time = snapTime(this.#superblock.time + 1);
+    this.changeSuperblock({ time });
+    this.devices.change(origin, { snapTime: time, exclusive: 0 });
+    return this.#add(id, {
+      ...device,
+      origin,
+      originName: from.name,
+      root: from.root,
+      mapped: from.mapped,
+      filesystemSize: from.filesystemSize,
+      initialized: false,
+      family: from.family,
+      exclusive: 0,
+    });
+  }
+
+  /** O(1): what the device held is given back by `deleteStep`. */
+  removeDevice(id: DeviceId): void {
+    const record = this.devices.get(id);
+    this.devices.remove(id);
+    this.#stamp(id, record.name);
+  }
+
+  lookup(id: DeviceId, block: VirtualBlock): ChunkId | undefined {
+    const found = lookup(this.#table, this.devices.get(id).root, block);
+    return found === undefined ? undefined : chunkId(found.a);
+  }
+
+  /** Ascending mappings of blocks in [from, to). */
+  *mappings(id: DeviceId, from: number, to: number): Generator<Mapping> {
+    for (const entry of entries(this.#table, this.devices.get(id).root, from, to))
+      yield {
+        block: virtualBlock(entry.key),
+        chunk: chunkId(entry.a),
+        shared: entry.shared || this.chunks.count(entry.a) > 1,
+      };
+  }
+
+  /** One past the last mapped block; 0 in an empty device. */
+  endOfMappings(id: DeviceId): number {
+    const last = lastKey(this.#table, this.devices.get(id).root);
+    return last === undefined ? 0 : last + 1;
+  }
+
+  /** Maps the block to a chunk that was taken from the space map: a provision, or the end of a sharing. */
+  map(id: DeviceId, block: VirtualBlock, chunk: ChunkId): void {
+    const record = this.devices.get(id);
+    const { root, previous } = insert(this.#table, record.root, block, chunk, this.#superblock.time);
+    if (previous?.a === chunk) {
+      this.devices.change(id, { root });
+      return;
+    }
+    this.chunks.increment(chunk);
+    let { mapped, exclusive } = record;
+    exclusive++;
+    if (previous === undefined) mapped++;
+    else if (this.chunks.decrement(previous.a) === 0) exclusive--;
+    this.devices.change(id, { root, mapped, exclusive: Math.min(exclusive, mapped) });
+  }
+
+  unmap(id: DeviceId, block: VirtualBlock): void {
+    const record = this.devices.get(id);
+    const { root, previous } = remove(this.#table, record.root, block);
+    if (previous === undefined) return;
+    const mapped = record.mapped - 1;
+    const freed = this.chunks.decrement(previous.a) === 0;
+    const exclusive = Math.min(mapped, Math.max(0, record.exclusive - (freed ? 1 : 0)));
+    this.devices.change(id, { root, mapped, exclusive });
+  }
+
+  /** Whether `changes` more `map` or `unmap` calls are sure to find the nodes they may need. */
+  hasNodesFor(changes: number): boolean {
+    return this.nodes.available >= NODES_IN_RESERVE + 2 * changes;
+  }
+
+  /**
+   * Gives back at most `nodes` nodes of removed devices, with the chunks that only they held.
+   * @returns whether there is more to do
+   */
+  deleteStep(nodes: number): boolean {
+    const [pending] = this.devices.pending();
+    if (pending === undefined) return false;
+    const stack = [...pending.stack];
+    for (let left = nodes; left > 0 && stack.length > 0; left--) stack.push(...this.#table.release(stack.pop()!));
+    this.devices.progress(pending.id, stack);
+    return stack.length > 0 || this.devices.pending().length > 0;
+  }
+
+  /**
+   * Counts chunks that only this device maps, from block `from` on, through at most `leaves` leaves; leaves that are shared
+   * cost nothing. `next` is where to go on, undefined at the end.
+   */
+  countExclusive(id: DeviceId, from: number, leaves: number): { count: number; next: number | undefined } {
+    let count = 0;
+    let left = leaves;
+    for (const leaf of unsharedLeaves(this.#table, this.devices.get(id).root, from)) {
+      for (let i = Math.max(leaf.floor(from - 1) + 1, 0); i < leaf.count; i++)
+        if (this.chunks.count(leaf.a[i]!) === 1) count++;
+      if (--left === 0 && leaf.count > 0) return { count, next: leaf.keys[leaf.count - 1]! + 1 };
+    }
+    return { count, next: undefined };
+  }
+
+  /** Everything changed since the last call, as one batch. */
+  collect(): MetadataCommit {
+    const nodes = this.#table.collect();
+    const devices = this.devices.collect();
+    const operations: KvOperation[] = [...nodes.operations, ...devices.operations];
+    const chunkPages = this.#collectPages(this.chunks, 'chunk-map-page', operations);
+    const nodePages = this.#collectPages(this.nodes, 'node-map-page', operations);
+    const freedChunks = this.chunks.takeFreed().map(chunkId);
+    const freedNodes = this.nodes.takeFreed();
+    const superblock = this.#superblockDirty || operations.length > 0;
+    if (superblock)
+      operations.push({
+        type: 'put',
+        key: superblockKey,
+        value: seal('superblock', 0, packSuperblock(this.#superblock)),
+      });
+    this.#superblockDirty = false;
+    return {
+      operations,
+      freedChunks,
+      settle: () => {
+        nodes.settle();
+        this.chunks.release(freedChunks);
+        this.nodes.release(freedNodes);
+      },
+      undo: () => {
+        nodes.undo();
+        devices.undo();
+        this.chunks.keepDirty(chunkPages);
+        this.nodes.keepDirty(nodePages);
+        this.chunks.keepFreed(freedChunks);
+        this.nodes.keepFreed(freedNodes);
+        this.#superblockDirty ||= superblock;
+      },
+    };
+  }
+
+  #collectPages(
+    map: SpaceMap,
+    kind: 'chunk-map-page' | 'node-map-page',
+    operations: KvOperation[],
+  ): readonly number[] {
+    const pages = map.takeDirty();
+    for (const page of pages) {
+      const key = kind === 'chunk-map-page' ? chunkMapKey(page) : nodeMapKey(page);
+      const body = map.packPage(page);
+      operations.push(
+        body === undefined ? { type: 'del', key } : { type: 'put', key, value: seal(kind, page, body) },
+      );
+    }
+    return pages;
+  }
+
+  #requireNodes(): void {
+    if (!this.hasNodesFor(1))
+      throw new ThinError('no-space', "the pool's metadata space is used up; remove devices to get some back");
+  }
+
+  #nextDeviceId(): DeviceId {
+    const id = this.devices.unusedId(this.#superblock.lastDeviceId);
+    if (id === undefined) throw new ThinError('no-space', 'all 16777215 device numbers are given out');
+    return id;
+  }
+
+  #add(
+    id: DeviceId,
+    fields: Omit<DeviceRecord, 'id' | 'transactionId' | 'creationTime' | 'snapTime' | 'deleted'>,
+  ): DeviceRecord {
+    this.#stamp(id, fields.name);
+    const { time, transactionId: transaction } = this.#superblock;
+    const record: DeviceRecord = {
+      ...fields,
+      id,
+      transactionId: transaction,
+      creationTime: time,
+      snapTime: time,
+      deleted: false,
+    };
+    this.devices.add(record);
+    this.changeSuperblock({ lastDeviceId: id });
+    return record;
+  }
+
+  /** Opens the next transaction, as Docker's driver did for each device created or deleted. */
+  #stamp(device: DeviceId, name: string): void {
+    const id = transactionId(this.#superblock.transactionId + 1);
+    this.changeSuperblock({ transactionId: id, lastTransaction: { id, device, name } });
+  }
+}
