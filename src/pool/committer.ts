@@ -1,0 +1,82 @@
+import type { DeviceIo } from '../io/device-io.js';
+import type { Metadata } from '../metadata/metadata.js';
+import type { ChunkStore } from '../store/chunk-store.js';
+import type { KeyValue } from '../store/key-value.js';
+
+/**
+ * Makes what is in memory durable, one batch at a time. The steps of a commit, in order: **apply** the mappings that active devices
+ * changed, **collect** nodes, pages, records and chunks, **write** them as one synced batch, **settle** memory (or **undo**,
+ * when the batch failed: everything is kept and the error goes to whoever waits).
+ */
+export class Committer {
+  readonly #store: KeyValue;
+  readonly #metadata: Metadata;
+  readonly #chunks: ChunkStore;
+  readonly #active: () => Iterable<DeviceIo>;
+  readonly #onFailed: (error: unknown) => void;
+  #running: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+
+  constructor(parts: {
+    store: KeyValue;
+    metadata: Metadata;
+    chunks: ChunkStore;
+    active: () => Iterable<DeviceIo>;
+    onFailed: (error: unknown) => void;
+  }) {
+    this.#store = parts.store;
+    this.#metadata = parts.metadata;
+    this.#chunks = parts.chunks;
+    this.#active = parts.active;
+    this.#onFailed = parts.onFailed;
+  }
+
+  get isDirty(): boolean {
+    if (this.#metadata.isDirty || this.#chunks.dirtyBytes > 0) return true;
+    for (const io of this.#active()) if (io.pendingMappings > 0) return true;
+    return false;
+  }
+
+  /**
+   * Resolves when everything changed before the call is durable. Calls made while a batch is on its way share the next one.
+   */
+  commit(): Promise<void> {
+    if (this.#running === undefined) return this.#start();
+    this.#next ??= this.#running
+      .catch(() => undefined)
+      .then(() => {
+        this.#next = undefined;
+        return this.#start();
+      });
+    return this.#next;
+  }
+
+  /** Resolves when no batch is on its way, however it ended. */
+  async idle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running.catch(() => undefined);
+  }
+
+  #start(): Promise<void> {
+    if (!this.isDirty) return Promise.resolve();
+    this.#running = this.#run().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  async #run(): Promise<void> {
+    for (const io of this.#active()) io.applyMappings();
+    const metadata = this.#metadata.collect();
+    const chunks = this.#chunks.collect(metadata.freedChunks);
+    try {
+      await this.#store.batch([...chunks.operations, ...metadata.operations], { sync: true });
+    } catch (error) {
+      chunks.undo();
+      metadata.undo();
+      this.#onFailed(error);
+      throw error;
+    }
+    chunks.settle();
+    metadata.settle();
+  }
+}
