@@ -1,13 +1,11 @@
-import { writeFile } from 'node:fs/promises';
-import path from 'node:path';
 import { ThinError } from '../errors/thin-error.js';
-import type { Exec } from './exec.js';
+import { saidBy, type Exec } from './exec.js';
 import type { LoopDevice, LoopDevices } from './loop-devices.js';
 import { MountTable, isBelow, type MountRow } from './mount-table.js';
 
 export type StaleStep =
   /** Ends requests to a FUSE server that is gone or hangs, so that nothing below waits for it. */
-  | { readonly kind: 'abort'; readonly target: string; readonly device: string }
+  | { readonly kind: 'abort'; readonly target: string }
   | { readonly kind: 'unmount'; readonly target: string; readonly source: string }
   | { readonly kind: 'detach'; readonly loop: string; readonly backingFile: string };
 
@@ -31,7 +29,7 @@ export interface StaleReport {
 }
 
 const TOOL_MS = 30_000;
-const FUSE_CONNECTIONS = '/sys/fs/fuse/connections';
+const NOT_MOUNTED = /not mounted|no mount point/i;
 
 /**
  * The steps that clear what an earlier daemon left: what is mounted from loop devices on image files (wherever it is mounted, and
@@ -50,7 +48,7 @@ export function planStale(
   const direct = new Set(ours.flatMap((loop) => table.ofLoop(loop.device)));
   const filesystems = table.rows.filter((row) => direct.has(row) || isInside(row, direct, table));
   return [
-    ...fuse.map((row) => ({ kind: 'abort', target: row.target, device: row.device }) as const),
+    ...fuse.map((row) => ({ kind: 'abort', target: row.target }) as const),
     ...filesystems.reverse().map(unmountStep),
     ...ours.map((loop) => ({ kind: 'detach', loop: loop.device, backingFile: loop.backingFile }) as const),
     ...fuse.reverse().map(unmountStep),
@@ -85,10 +83,8 @@ export class StaleCleaner {
   async #carryOut(step: StaleStep): Promise<string | undefined> {
     switch (step.kind) {
       case 'abort':
-        // Not everywhere is fusectl mounted; a dead connection needs no abort.
-        await writeFile(path.join(FUSE_CONNECTIONS, step.device.replace(/^0:/, ''), 'abort'), '1').catch(
-          () => undefined,
-        );
+        // Loop devices keep it busy, so it stays; but force ends the connection before it finds that out.
+        await this.#umount(step.target, '--force').catch(() => undefined);
         return undefined;
       case 'unmount':
         return this.#unmount(step.target, step.source);
@@ -98,21 +94,28 @@ export class StaleCleaner {
     }
   }
 
-  async #unmount(target: string, source: string): Promise<string> {
+  async #unmount(target: string, source: string): Promise<string | undefined> {
     // A filesystem that was frozen when its daemon died cannot be unmounted for good while it is frozen.
     await this.#exec.run('fsfreeze', ['--unfreeze', target], { timeoutMs: TOOL_MS }).catch(() => undefined);
-    const umount = (...flags: string[]): Promise<unknown> =>
-      this.#exec.run('umount', ['--no-canonicalize', '--internal-only', ...flags, target], {
-        timeoutMs: TOOL_MS,
-      });
     try {
-      await umount();
+      await this.#umount(target);
       return `unmounted ${source} from ${target}`;
     } catch (error) {
+      if (saidBy(error, NOT_MOUNTED)) return undefined;
       if (error instanceof ThinError && error.code === 'missing-tool') throw error;
-      await umount('--lazy');
-      return `unmounted ${source} from ${target} lazily, because it was in use`;
     }
+    try {
+      await this.#umount(target, '--lazy');
+    } catch (error) {
+      if (!saidBy(error, NOT_MOUNTED)) throw error;
+    }
+    return `unmounted ${source} from ${target} lazily, because it was in use`;
+  }
+
+  async #umount(target: string, ...flags: string[]): Promise<void> {
+    await this.#exec.run('umount', ['--no-canonicalize', '--internal-only', ...flags, target], {
+      timeoutMs: TOOL_MS,
+    });
   }
 }
 
