@@ -1,4 +1,6 @@
+import { damage } from '../format/damage.js';
 import type { NodeId } from '../format/ids.js';
+import { describeKey, nodeKey } from '../format/keys.js';
 import type { TreeNode } from '../format/node.js';
 import type { NodeSource } from './node-source.js';
 
@@ -23,16 +25,19 @@ export function lookup(source: NodeSource, root: NodeId, key: number): TreeValue
   while (!node.isLeaf) {
     const index = node.floor(key);
     if (index < 0) return undefined;
-    node = source.read(node.child(index));
+    node = readChild(source, node, index);
   }
   const index = node.floor(key);
   return index >= 0 && node.keys[index] === key ? valueAt(node, index) : undefined;
 }
 
-/** Sets the key. @throws ThinError damaged, no-space (then the tree may be half changed: give the transaction up) */
+/**
+ * Sets the key. A change takes at most two new nodes a level and one more; whoever cannot have it fail half way keeps so many free.
+ * @throws ThinError damaged, no-space (then the tree may be half changed: give the transaction up)
+ */
 export function insert(source: NodeSource, root: NodeId, key: number, a: number, b: number): TreeChange {
   let top = source.shadow(root);
-  if (top.count === top.capacity) {
+  if (mustSplit(top, key)) {
     const above = source.create(top.level + 1);
     above.insertAt(0, top.keys[0]!, top.id, 0);
     splitChild(source, above, 0, top, key);
@@ -46,9 +51,8 @@ export function insert(source: NodeSource, root: NodeId, key: number, a: number,
       index = 0;
       node.keys[0] = key;
     }
-    let child = source.shadow(node.child(index));
-    node.a[index] = child.id;
-    if (child.count === child.capacity) {
+    let child = shadowChild(source, node, index);
+    if (mustSplit(child, key)) {
       splitChild(source, node, index, child, key);
       index = Math.max(node.floor(key), 0);
       child = source.read(node.child(index));
@@ -66,7 +70,10 @@ export function insert(source: NodeSource, root: NodeId, key: number, a: number,
   return { root: top.id, previous: undefined };
 }
 
-/** Removes the key; a key that is not there changes nothing, not even sharing. */
+/**
+ * Removes the key; a key that is not there changes nothing, not even sharing. Takes at most two new nodes a level, for shared ones.
+ * @throws ThinError damaged, no-space (then the tree may be half changed: give the transaction up)
+ */
 export function remove(source: NodeSource, root: NodeId, key: number): TreeChange {
   const found = lookup(source, root, key);
   if (found === undefined) return { root, previous: undefined };
@@ -74,10 +81,10 @@ export function remove(source: NodeSource, root: NodeId, key: number): TreeChang
   let node = top;
   while (!node.isLeaf) {
     const index = node.floor(key);
-    const child = source.shadow(node.child(index));
-    node.a[index] = child.id;
+    const child = shadowChild(source, node, index);
     // Room is made on the way down: a child that can spare an entry never has to look up again.
-    const settled = child.count <= minimum(child) && node.count > 1 ? refill(source, node, index, child) : child;
+    const settled =
+      child.count <= minimum(child) && node.count > 1 ? refill(source, node, index, child) : child;
     if (node === top && node.count === 1) {
       source.free(node);
       top = settled;
@@ -96,50 +103,83 @@ export interface TreeEntry extends TreeValue {
 
 /** Ascending entries with `from` ≤ key < `to`. The tree must not change while it is being read. */
 export function* entries(source: NodeSource, root: NodeId, from: number, to: number): Generator<TreeEntry> {
-  yield* entriesBelow(source, root, from, to, false);
+  yield* entriesBelow(source, source.read(root), from, to, false);
 }
 
-/**
- * Ascending leaves that no other tree refers to, from the one that covers `from`. What lies under a shared node is passed over
- * without being read, so the cost follows what the tree does not share.
- */
-export function* unsharedLeaves(source: NodeSource, root: NodeId, from: number): Generator<TreeNode> {
-  if (source.isShared(root)) return;
-  const node = source.read(root);
-  if (node.isLeaf) {
-    yield node;
-    return;
-  }
-  for (let index = Math.max(node.floor(from), 0); index < node.count; index++)
-    yield* unsharedLeaves(source, node.child(index), from);
+/** The smallest key ≥ `from`, or undefined. */
+export function nextKey(source: NodeSource, root: NodeId, from: number): number | undefined {
+  for (const { key } of entries(source, root, from, Infinity)) return key;
+  return undefined;
 }
 
 /** The largest key, or undefined in an empty tree. */
 export function lastKey(source: NodeSource, root: NodeId): number | undefined {
   let node = source.read(root);
-  while (!node.isLeaf) node = source.read(node.child(node.count - 1));
+  while (!node.isLeaf) node = readChild(source, node, node.count - 1);
   return node.count === 0 ? undefined : node.keys[node.count - 1];
+}
+
+/**
+ * Ascending leaves that no other tree refers to, from the first that has a key ≥ `from`. What lies under a shared node is passed
+ * over without being read, so the cost follows what the tree does not share. The tree must not change while it is being read.
+ */
+export function* unsharedLeaves(source: NodeSource, root: NodeId, from: number): Generator<TreeNode> {
+  if (!source.isShared(root)) yield* unsharedLeavesBelow(source, source.read(root), from);
+}
+
+function* unsharedLeavesBelow(source: NodeSource, node: TreeNode, from: number): Generator<TreeNode> {
+  if (node.isLeaf) {
+    if (node.count > 0 && node.keys[node.count - 1]! >= from) yield node;
+    return;
+  }
+  for (let index = Math.max(node.floor(from), 0); index < node.count; index++)
+    if (!source.isShared(node.child(index)))
+      yield* unsharedLeavesBelow(source, readChild(source, node, index), from);
 }
 
 function* entriesBelow(
   source: NodeSource,
-  id: NodeId,
+  node: TreeNode,
   from: number,
   to: number,
   sharedAbove: boolean,
 ): Generator<TreeEntry> {
-  const node = source.read(id);
-  const shared = sharedAbove || source.isShared(id);
+  const shared = sharedAbove || source.isShared(node.id);
   for (let index = Math.max(node.floor(from), 0); index < node.count; index++) {
     const key = node.keys[index]!;
     if (key >= to) return;
-    if (!node.isLeaf) yield* entriesBelow(source, node.child(index), from, to, shared);
+    if (!node.isLeaf) yield* entriesBelow(source, readChild(source, node, index), from, to, shared);
     else if (key >= from) yield { key, a: node.a[index]!, b: node.b[index]!, shared };
   }
 }
 
+function readChild(source: NodeSource, parent: TreeNode, index: number): TreeNode {
+  return inPlace(parent, source.read(parent.child(index)));
+}
+
+function shadowChild(source: NodeSource, parent: TreeNode, index: number): TreeNode {
+  const child = inPlace(parent, source.shadow(parent.child(index)));
+  parent.a[index] = child.id;
+  return child;
+}
+
+/** Levels fall by one on every path, so that damage cannot send a search in a circle. */
+function inPlace(parent: TreeNode, child: TreeNode): TreeNode {
+  if (child.level === parent.level - 1) return child;
+  throw damage(
+    describeKey(nodeKey(parent.id)),
+    `below its level ${String(parent.level)} hangs a node of level ${String(child.level)}`,
+  );
+}
+
 function valueAt(node: TreeNode, index: number): TreeValue {
   return { a: node.a[index]!, b: node.b[index]! };
+}
+
+/** A full node takes no entry more; a full leaf that has the key needs none (dm-btree.c, `has_space_for_insert`). */
+function mustSplit(node: TreeNode, key: number): boolean {
+  if (node.count < node.capacity) return false;
+  return !node.isLeaf || node.keys[Math.max(node.floor(key), 0)] !== key;
 }
 
 /** Entries below which a node is filled up from a sibling before an entry is taken out of it. */
@@ -161,8 +201,7 @@ function splitChild(source: NodeSource, parent: TreeNode, index: number, child: 
 function refill(source: NodeSource, parent: TreeNode, index: number, child: TreeNode): TreeNode {
   const leftIndex = index > 0 ? index - 1 : index;
   const siblingIndex = index > 0 ? index - 1 : index + 1;
-  const sibling = source.shadow(parent.child(siblingIndex));
-  parent.a[siblingIndex] = sibling.id;
+  const sibling = shadowChild(source, parent, siblingIndex);
   const [left, right] = index > 0 ? [sibling, child] : [child, sibling];
   if (left.count + right.count <= left.capacity) {
     left.takeFrom(right, 0, right.count, left.count);

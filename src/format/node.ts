@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { ThinError } from '../errors/thin-error.js';
+import { damage } from './damage.js';
 import { nodeId, type NodeId } from './ids.js';
 import { SEAL_BYTES } from './seal.js';
 
@@ -7,7 +7,7 @@ const NODE_BYTES = 4096;
 const HEADER_BYTES = 8;
 const LEAF_ENTRY_BYTES = 12;
 const CHILD_ENTRY_BYTES = 8;
-/** A tree of 2^32 keys over two-entry nodes is no higher. */
+/** A tree of 2^32 keys over nodes of two entries is no higher. */
 const MAX_LEVEL = 32;
 
 /** The most entries a node takes; at least 3, so that a split leaves something on both sides. */
@@ -124,23 +124,32 @@ export function packNode(node: TreeNode): Uint8Array {
   return bytes;
 }
 
-/** @throws ThinError damaged, naming `path` */
+/**
+ * Takes only what a tree writes: an internal node has a child at least, and the bytes without a meaning are zero.
+ * @throws ThinError damaged, naming `path`
+ */
 export function unpackNode(id: NodeId, body: Uint8Array, limits: NodeLimits, path: string): TreeNode {
-  const damaged = (problem: string) => new ThinError('damaged', `${path}: ${problem}`);
-  if (body.length < HEADER_BYTES) throw damaged('cut off');
+  if (body.length < HEADER_BYTES) throw damage(path, `it is cut off at ${String(body.length)} bytes`);
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   const level = view.getUint8(0);
   const count = view.getUint16(2, true);
-  if (level > MAX_LEVEL) throw damaged(`level ${String(level)} is higher than a tree can be`);
+  if (level > MAX_LEVEL) throw damage(path, `level ${String(level)} is higher than a tree can be`);
+  if (view.getUint8(1) !== 0 || view.getUint32(4, true) !== 0)
+    throw damage(path, 'bits are set in its header that mean nothing');
   const node = new TreeNode(id, level, limits);
-  if (count > node.capacity) throw damaged(`${String(count)} entries are more than a node takes`);
+  if (count > node.capacity)
+    throw damage(
+      path,
+      `${String(count)} entries are more than the ${String(node.capacity)} that a node takes`,
+    );
+  if (count === 0 && level > 0) throw damage(path, 'it is an internal node without a child');
   const lanes = level === 0 ? [node.keys, node.a, node.b] : [node.keys, node.a];
   if (body.length !== HEADER_BYTES + count * lanes.length * 4)
-    throw damaged(`${String(body.length)} bytes do not hold ${String(count)} entries`);
+    throw damage(path, `${String(count)} entries do not fill ${String(body.length)} bytes`);
   let at = HEADER_BYTES;
   for (const lane of lanes) for (let i = 0; i < count; i++, at += 4) lane[i] = view.getUint32(at, true);
   for (let i = 1; i < count; i++)
-    if (node.keys[i]! <= node.keys[i - 1]!) throw damaged(`key ${String(i)} is out of order`);
+    if (node.keys[i]! <= node.keys[i - 1]!) throw damage(path, `key ${String(i)} is out of order`);
   node.count = count;
   return node;
 }

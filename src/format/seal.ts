@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { ThinError } from '../errors/thin-error.js';
+import { damage } from './damage.js';
 import type { ChunkId } from './ids.js';
 
 /** What a sealed value is. The number is stored, and salts the checksum, so that one kind never passes for another. */
@@ -29,7 +30,7 @@ export function seal(kind: SealKind, id: number, body: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(SEAL_BYTES + body.length);
   bytes.set(body, SEAL_BYTES);
   writeSeal(bytes, 0, kind, id);
-  new DataView(bytes.buffer).setUint32(0, crc32(bytes.subarray(4), salt(kind)), true);
+  new DataView(bytes.buffer).setUint32(0, crc32(bytes.subarray(4), salt(KINDS[kind])), true);
   return bytes;
 }
 
@@ -38,9 +39,8 @@ export function seal(kind: SealKind, id: number, body: Uint8Array): Uint8Array {
  * @throws ThinError damaged (cut off, checksum, another kind, another id), wrong-version; both name `path`
  */
 export function unseal(kind: SealKind, id: number, bytes: Uint8Array, path: string): Uint8Array {
-  if (bytes.length < SEAL_BYTES)
-    throw new ThinError('damaged', `${path}: cut off at ${String(bytes.length)} bytes`);
-  checkSeal(bytes, 0, crc32(bytes.subarray(4), salt(kind)), kind, id, path);
+  if (bytes.length < SEAL_BYTES) throw damage(path, `it is cut off at ${String(bytes.length)} bytes`);
+  checkSeal(bytes, 0, (salted) => crc32(bytes.subarray(4), salted), kind, id, path);
   return bytes.subarray(SEAL_BYTES);
 }
 
@@ -54,23 +54,23 @@ export function unseal(kind: SealKind, id: number, bytes: Uint8Array, path: stri
 export function sealChunk(frame: Uint8Array, chunk: ChunkId): void {
   const at = frame.length - SEAL_BYTES;
   writeSeal(frame, at, 'chunk', chunk);
-  new DataView(frame.buffer, frame.byteOffset).setUint32(at, chunkChecksum(frame), true);
+  new DataView(frame.buffer, frame.byteOffset).setUint32(at, chunkChecksum(frame, salt(KINDS.chunk)), true);
 }
 
 /** @throws ThinError damaged or wrong-version, naming `path` */
 export function checkChunk(frame: Uint8Array, chunk: ChunkId, chunkSize: number, path: string): void {
   if (frame.length !== chunkSize + SEAL_BYTES)
-    throw new ThinError('damaged', `${path}: ${String(frame.length)} bytes where a chunk was written`);
-  checkSeal(frame, chunkSize, chunkChecksum(frame), 'chunk', chunk, path);
+    throw damage(path, `it has ${String(frame.length)} bytes, not ${String(chunkSize + SEAL_BYTES)}`);
+  checkSeal(frame, chunkSize, (salted) => chunkChecksum(frame, salted), 'chunk', chunk, path);
 }
 
-function chunkChecksum(frame: Uint8Array): number {
+function chunkChecksum(frame: Uint8Array, salted: number): number {
   const at = frame.length - SEAL_BYTES;
-  return crc32(frame.subarray(at + 4), crc32(frame.subarray(0, at), salt('chunk')));
+  return crc32(frame.subarray(at + 4), crc32(frame.subarray(0, at), salted));
 }
 
-function salt(kind: SealKind): number {
-  return Math.imul(KINDS[kind], 0x9e3779b1) >>> 0;
+function salt(kind: number): number {
+  return Math.imul(kind, 0x9e3779b1) >>> 0;
 }
 
 function writeSeal(bytes: Uint8Array, at: number, kind: SealKind, id: number): void {
@@ -84,26 +84,32 @@ function writeSeal(bytes: Uint8Array, at: number, kind: SealKind, id: number): v
 function checkSeal(
   bytes: Uint8Array,
   at: number,
-  checksum: number,
+  checksum: (salt: number) => number,
   kind: SealKind,
   id: number,
   path: string,
 ): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const found = view.getUint32(at, true);
   const foundKind = view.getUint16(at + 4, true);
   const version = view.getUint16(at + 6, true);
   const foundId = view.getUint32(at + 8, true) + view.getUint32(at + 12, true) * 2 ** 32;
-  if (view.getUint32(at, true) !== checksum) {
-    // The salt belongs to the kind, so a value of another kind fails here too; say so where its own sum holds.
-    throw new ThinError('damaged', `${path}: its checksum does not fit`);
+  if (checksum(salt(KINDS[kind])) !== found) {
+    const isWhole = foundKind !== KINDS[kind] && checksum(salt(foundKind)) === found;
+    throw damage(
+      path,
+      isWhole
+        ? `it holds a value of kind ${String(foundKind)}, not a ${kind}`
+        : 'its checksum does not fit its contents',
+    );
   }
   if (version > FORMAT_VERSION)
     throw new ThinError(
       'wrong-version',
-      `${path}: written in format ${String(version)}; this thinfuse reads up to ${String(FORMAT_VERSION)}. Use a newer thinfuse`,
+      `${path} was written in format ${String(version)}, and this thinfuse reads up to ${String(FORMAT_VERSION)}; use a newer thinfuse`,
+      { details: { path, version } },
     );
   if (foundKind !== KINDS[kind])
-    throw new ThinError('damaged', `${path}: holds a value of kind ${String(foundKind)}, not a ${kind}`);
-  if (foundId !== id)
-    throw new ThinError('damaged', `${path}: holds the value of ${kind} ${String(foundId)}`);
+    throw damage(path, `it holds a value of kind ${String(foundKind)}, not a ${kind}`);
+  if (foundId !== id) throw damage(path, `it holds what belongs to ${kind} ${String(foundId)}`);
 }
