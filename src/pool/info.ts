@@ -1,7 +1,9 @@
+import type { FilesystemType, PoolOptions } from '../config/pool-options.js';
 import type { DeviceId, DeviceName, SnapTime, TransactionId } from '../format/ids.js';
 
+export type { FilesystemType, PoolOptions };
+
 export type DeviceKind = 'base' | 'image' | 'container' | 'snapshot';
-export type FilesystemType = 'xfs' | 'ext4';
 export type PoolKind = 'leveldb' | 'direct';
 
 /** As dm-thin's status line names them (dm-thin.c, `pool_status`). */
@@ -63,23 +65,4 @@ export interface PoolInfo {
   /** Devices that are deleted for their users, but whose space is still being given back. */
   readonly pendingDeletes: number;
   readonly options: PoolOptions;
-}
-
-/** Policy that is stored in the pool and can change from start to start; names follow Docker's `dm.` keys. */
-export interface PoolOptions {
-  readonly filesystem: FilesystemType;
-  /** Extra arguments to mkfs, as `dm.mkfsarg` gave them: split on white space. */
-  readonly mkfsArgs: readonly string[];
-  /** Extra mount options, as `dm.mountopt`: comma-separated. */
-  readonly mountOptions: string;
-  readonly baseSize: number;
-  /** Percent of data and of metadata that must be free when a device is created; 0 .. 99. */
-  readonly minFreeSpace: number;
-  readonly deferredRemoval: boolean;
-  readonly deferredDeletion: boolean;
-  /** `dm.xfs_nospace_max_retries`; 0 = the filesystem gives up at once. */
-  readonly xfsNospaceMaxRetries: number;
-  readonly errorIfNoSpace: boolean;
-  /** Seconds; only with `errorIfNoSpace: false`; 0 = for ever. */
-  readonly noSpaceTimeout: number;
 }

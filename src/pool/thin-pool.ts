@@ -14,6 +14,8 @@ export interface SnapshotRequest {
 export interface DeviceChange {
   readonly kind?: Exclude<DeviceKind, 'base'>;
   readonly filesystemSize?: number;
+  /** UUID of the filesystem on the base device, kept in the superblock (Docker: BaseDeviceUUID). */
+  readonly baseUuid?: string;
   readonly initialized?: boolean;
   readonly deleted?: boolean;
 }

@@ -1,0 +1,203 @@
+import { ThinError } from '../errors/thin-error.js';
+import { unpackDeviceRecord } from '../format/device-record.js';
+import { deviceId, nodeId, type NodeId } from '../format/ids.js';
+import { describeKey, nodeKey, rangeOf, unpackKey } from '../format/keys.js';
+import { FULL_NODE, unpackNode, type NodeLimits, type TreeNode } from '../format/node.js';
+import { unpackPendingDelete } from '../format/pending-delete.js';
+import { unseal } from '../format/seal.js';
+import { unpackSpaceMapPage, ENTRIES_PER_PAGE } from '../format/space-map-page.js';
+import type { KvReader } from '../store/key-value.js';
+import { readSuperblock, sealedValues } from './open-metadata.js';
+
+export interface CheckResult {
+  readonly findings: readonly { readonly path: string; readonly problem: string }[];
+  readonly devices: number;
+  readonly nodes: number;
+  readonly chunks: number;
+}
+
+/**
+ * Reads every record and node of a pool and counts all references anew (thin_check): what the space maps say must be what the
+ * trees hold, each chunk that is mapped must be there, and no other. Nothing in memory is trusted, and nothing is changed.
+ * Chunk contents are not read.
+ */
+export async function checkPool(
+  store: KvReader,
+  options: { limits?: NodeLimits } = {},
+): Promise<CheckResult> {
+  const check = new Check(store, options.limits ?? FULL_NODE);
+  await check.run();
+  return check.result();
+}
+
+class Check {
+  readonly #store: KvReader;
+  readonly #limits: NodeLimits;
+  readonly #findings: { path: string; problem: string }[] = [];
+  /** References found, by number; a node's children are counted once, when it is first met. */
+  readonly #nodes = new Map<NodeId, number>();
+  readonly #chunks = new Map<number, number>();
+  readonly #mappedBelow = new Map<NodeId, number>();
+  #devices = 0;
+
+  constructor(store: KvReader, limits: NodeLimits) {
+    this.#store = store;
+    this.#limits = limits;
+  }
+
+  result(): CheckResult {
+    return {
+      findings: this.#findings,
+      devices: this.#devices,
+      nodes: this.#nodes.size,
+      chunks: this.#chunks.size,
+    };
+  }
+
+  async run(): Promise<void> {
+    const superblock = this.#guard('superblock', () => readSuperblock(this.#store));
+    if (superblock === undefined) return;
+    await this.#checkDevices(superblock.blockSize);
+    await this.#checkPendingDeletes();
+    await this.#compareMap('chunk-map-page', 'chunk', this.#chunks, superblock.chunks);
+    await this.#compareMap('node-map-page', 'node', this.#nodes, superblock.nodes);
+    await this.#checkKeys('node', this.#nodes);
+    if (superblock.kind === 'leveldb') await this.#checkKeys('chunk', this.#chunks);
+  }
+
+  async #checkDevices(blockSize: number): Promise<void> {
+    await this.#eachSealed('device', async (id, body, path) => {
+      this.#devices++;
+      const record = this.#guard(path, () => unpackDeviceRecord(deviceId(id), body, path));
+      if (record === undefined) return;
+      const end = Math.ceil(record.size / blockSize);
+      const mapped = await this.#reference(record.root, path, undefined, 0, end);
+      if (mapped !== undefined && mapped !== record.mapped)
+        this.#find(path, `${String(record.mapped)} blocks are said to be mapped, ${String(mapped)} are`);
+    });
+  }
+
+  async #checkPendingDeletes(): Promise<void> {
+    await this.#eachSealed('pending-delete', async (id, body, path) => {
+      const pending = this.#guard(path, () => unpackPendingDelete(deviceId(id), body, path));
+      for (const node of pending?.stack ?? []) await this.#reference(node, path, undefined, 0, Infinity);
+    });
+  }
+
+  /** Counts one reference to a node, and reads it the first time; the mappings below it, where it could be read. */
+  async #reference(
+    id: NodeId,
+    from: string,
+    level: number | undefined,
+    low: number,
+    high: number,
+  ): Promise<number | undefined> {
+    const seen = this.#nodes.get(id) ?? 0;
+    this.#nodes.set(id, seen + 1);
+    if (seen > 0) return this.#mappedBelow.get(id);
+    const path = `${from} / node ${String(id)}`;
+    const bytes = await this.#store.get(nodeKey(id));
+    const node = this.#guard(path, () => {
+      if (bytes === undefined) throw new ThinError('damaged', `${path}: missing`);
+      return unpackNode(id, unseal('node', id, bytes, path), this.#limits, path);
+    });
+    if (node === undefined) return undefined;
+    if (level !== undefined && node.level !== level) {
+      this.#find(path, `stands at level ${String(node.level)} where ${String(level)} belongs`);
+      return undefined;
+    }
+    const mapped = await this.#below(node, from, path, low, high);
+    this.#mappedBelow.set(id, mapped);
+    return mapped;
+  }
+
+  async #below(node: TreeNode, from: string, path: string, low: number, high: number): Promise<number> {
+    const first = node.keys[0] ?? low;
+    const last = node.count === 0 ? low : node.keys[node.count - 1]!;
+    if (node.count > 0 && (first < low || last >= high))
+      this.#find(path, `holds keys ${String(first)} to ${String(last)}, outside ${String(low)} to ${String(high)}`);
+    if (node.isLeaf) {
+      for (let i = 0; i < node.count; i++)
+        this.#chunks.set(node.a[i]!, (this.#chunks.get(node.a[i]!) ?? 0) + 1);
+      return node.count;
+    }
+    let mapped = 0;
+    for (let i = 0; i < node.count; i++) {
+      const end = i + 1 < node.count ? node.keys[i + 1]! : high;
+      mapped += (await this.#reference(node.child(i), from, node.level - 1, node.keys[i]!, end)) ?? 0;
+    }
+    return mapped;
+  }
+
+  async #compareMap(
+    kind: 'chunk-map-page' | 'node-map-page',
+    what: 'chunk' | 'node',
+    found: ReadonlyMap<number, number>,
+    limit: number,
+  ): Promise<void> {
+    const unseen = new Set(found.keys());
+    await this.#eachSealed(kind, (page, body, path) => {
+      this.#guard(path, () => {
+        unpackSpaceMapPage(body, path, (index, count) => {
+          const entry = page * ENTRIES_PER_PAGE + index;
+          unseen.delete(entry);
+          const references = found.get(entry) ?? 0;
+          if (references !== count)
+            this.#find(
+              `${what} ${String(entry)}`,
+              `the space map counts ${String(count)} references, the trees hold ${String(references)}`,
+            );
+          if (entry >= limit) this.#find(`${what} ${String(entry)}`, 'lies beyond the end of the pool');
+        });
+      });
+      return Promise.resolve();
+    });
+    for (const entry of unseen)
+      this.#find(`${what} ${String(entry)}`, 'is in use, but the space map calls it free');
+  }
+
+  /** Every entry in use is stored, and nothing else is. */
+  async #checkKeys(kind: 'node' | 'chunk', found: ReadonlyMap<number, number>): Promise<void> {
+    const missing = new Set(found.keys());
+    for await (const [key] of this.#store.entries(rangeOf(kind), { values: false })) {
+      const id = unpackKey(kind, key);
+      if (id === undefined || !missing.delete(id)) this.#find(describeKey(key), 'is stored, but nothing refers to it');
+    }
+    for (const id of missing) {
+      // A missing node was found when its parent was read.
+      if (kind === 'chunk') this.#find(`chunk ${String(id)}`, 'is mapped, but missing');
+      else if (this.#mappedBelow.has(nodeId(id))) this.#find(`node ${String(id)}`, 'is missing');
+    }
+  }
+
+  async #eachSealed(
+    kind: Parameters<typeof sealedValues>[1],
+    visit: (id: number, body: Uint8Array, path: string) => Promise<void>,
+  ): Promise<void> {
+    for await (const [key, value] of this.#store.entries(rangeOf(kind))) {
+      const path = describeKey(key);
+      const id = unpackKey(kind, key);
+      if (id === undefined) {
+        this.#find(path, 'no such key belongs into a pool');
+        continue;
+      }
+      const body = this.#guard(path, () => unseal(kind, id, value, path));
+      if (body !== undefined) await visit(id, body, path);
+    }
+  }
+
+  #guard<T>(path: string, read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof ThinError)) throw error;
+      const { message } = error;
+      this.#find(path, message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message);
+      return undefined;
+    }
+  }
+
+  #find(path: string, problem: string): void {
+    this.#findings.push({ path, problem });
+  }
+}

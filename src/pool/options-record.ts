@@ -1,0 +1,36 @@
+import { z } from 'zod';
+import { ThinError } from '../errors/thin-error.js';
+import { optionsKey } from '../format/keys.js';
+import { seal, unseal } from '../format/seal.js';
+import type { KvOperation, KvReader } from '../store/key-value.js';
+import type { PoolOptions } from './info.js';
+
+/** options := a JSON object in UTF-8, the fields of `PoolOptions` */
+const schema = z.object({
+  filesystem: z.enum(['xfs', 'ext4']),
+  mkfsArgs: z.array(z.string()),
+  mountOptions: z.string(),
+  baseSize: z.number().int().positive(),
+  minFreeSpace: z.number().min(0).max(99),
+  deferredRemoval: z.boolean(),
+  deferredDeletion: z.boolean(),
+  xfsNospaceMaxRetries: z.number().int().min(0),
+  errorIfNoSpace: z.boolean(),
+  noSpaceTimeout: z.number().min(0),
+}) satisfies z.ZodType<PoolOptions>;
+
+export function packOptions(options: PoolOptions): KvOperation {
+  return { type: 'put', key: optionsKey, value: seal('options', 0, Buffer.from(JSON.stringify(options))) };
+}
+
+/** @throws ThinError damaged */
+export function readOptions(store: KvReader): PoolOptions {
+  const bytes = store.getSync(optionsKey);
+  if (bytes === undefined) throw new ThinError('damaged', 'options: missing');
+  const text = Buffer.from(unseal('options', 0, bytes, 'options')).toString('utf8');
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new ThinError('damaged', 'options: not what this program writes', { cause });
+  }
+}

@@ -1,0 +1,75 @@
+import type { DeviceId } from '../format/ids.js';
+import type { Metadata } from '../metadata/metadata.js';
+
+/** Leaves looked at before other work gets its turn: about a millisecond. */
+const LEAVES_PER_STEP = 64;
+
+/**
+ * Keeps each device's count of chunks that it alone maps. A commit adjusts the count of the device it changed; what that did to its
+ * relatives (a chunk of theirs may now be theirs alone) is found by walking the nodes they do not share, in the
+ * background and in short steps, so that asking costs nothing.
+ */
+export class UsageCounter {
+  readonly #metadata: Metadata;
+  readonly #stale = new Set<DeviceId>();
+  #running: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(metadata: Metadata) {
+    this.#metadata = metadata;
+  }
+
+  /** All members of a family are counted anew. */
+  markFamily(family: DeviceId): void {
+    for (const record of this.#metadata.devices.all()) if (record.family === family) this.#stale.add(record.id);
+    this.#start();
+  }
+
+  markAll(): void {
+    for (const record of this.#metadata.devices.all()) this.#stale.add(record.id);
+    this.#start();
+  }
+
+  /** Resolves when every count is current. */
+  async settle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.settle();
+  }
+
+  #start(): void {
+    if (this.#stopped) return;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+      if (this.#stale.size > 0) this.#start();
+    });
+  }
+
+  async #run(): Promise<void> {
+    await nextTurn();
+    for (const id of this.#stale) {
+      this.#stale.delete(id);
+      await this.#count(id);
+    }
+  }
+
+  async #count(id: DeviceId): Promise<void> {
+    let exclusive = 0;
+    let from: number | undefined = 0;
+    while (from !== undefined) {
+      if (this.#stopped || !this.#metadata.devices.has(id)) return;
+      const step = this.#metadata.countExclusive(id, from, LEAVES_PER_STEP);
+      exclusive += step.count;
+      from = step.next;
+      if (from !== undefined) await nextTurn();
+    }
+    this.#metadata.devices.noteExclusive(id, exclusive);
+  }
+}
+
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
