@@ -62,9 +62,11 @@ describe('Archive', function () {
   const scratch = useScratch();
   const archive = new Archive(exec, { progressMs: 1 });
   let tree: string;
-  let described: string;
+  let described: string | undefined;
 
-  before(async () => {
+  // Not `before`, which would run where mount tests are left out.
+  beforeEach(async () => {
+    if (described !== undefined) return;
     tree = await scratch.current.folder('tree');
     await makeRichTree(tree);
     described = await describeTree(tree);

@@ -8,7 +8,7 @@ import type { Filesystem } from '../../src/host/filesystems.js';
 import { LOOP_LIMITS, LoopDevices } from '../../src/host/loop-devices.js';
 import { MountTable } from '../../src/host/mount-table.js';
 import { Mounter } from '../../src/host/mounter.js';
-import { requireMounts, run, tryRun, useScratch } from '../support/mounts.js';
+import { requireMounts, run, useScratch } from '../support/mounts.js';
 
 const MIB = 1024 * 1024;
 /** mkfs.xfs makes no smaller ones than 300 MiB. */
@@ -225,11 +225,20 @@ describe('Mounter', function () {
     await mounter.unmount(mounted);
 
     const again = await mounter.mount({ image, target, filesystem: 'ext4', readOnly: false });
-    const other = scratch.current.start('unshare', ['--mount', '--propagation', 'private', 'sleep', '600']);
-    await eventually(
-      async () => (await tryRun('grep', ['-q', target, `/proc/${String(other.pid)}/mountinfo`])).code === 0,
-    );
-    await eventually(async () => (await readFile(`/proc/${String(other.pid)}/comm`, 'utf8')) === 'sleep\n');
+    // Private by itself, since the root need not be a mount point of its own (chroot).
+    const other = scratch.current.start('unshare', [
+      '--mount',
+      '--propagation',
+      'unchanged',
+      'sh',
+      '-c',
+      'mount --make-private "$0" && exec sleep 600',
+      target,
+    ]);
+    await eventually(async () => {
+      assert.equal(other.exitCode, null, 'unshare failed');
+      return (await readFile(`/proc/${String(other.pid)}/comm`, 'utf8')) === 'sleep\n';
+    });
     await assert.rejects(
       mounter.unmount(again),
       coded('busy', new RegExp(`\\(pid ${String(other.pid)}\\), whose own mount namespace`)),
@@ -251,5 +260,8 @@ async function checksum(file: string): Promise<string> {
 }
 
 async function eventually(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
+  for (let tries = 0; !(await condition()); tries++) {
+    assert(tries < 3_000, 'it never came true');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
 }
