@@ -4,6 +4,7 @@ import { ThinError, toThinError } from '../errors/thin-error.js';
 import type { DeviceName } from '../format/ids.js';
 import type { ImageDirectory } from '../fuse/image-file.js';
 import type { Transport } from '../fuse/transport.js';
+import type { PoolInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import { ActiveDevices } from './active-devices.js';
 import { DeviceDirectory } from './device-directory.js';
@@ -22,6 +23,7 @@ export interface DaemonParts {
   /** Opening it takes the lock that makes this daemon the only one. */
   readonly openPool: () => Promise<ThinPool>;
   readonly poolName: string;
+  readonly statusLine: (info: PoolInfo) => string;
   readonly fileNameOf: (name: DeviceName) => string;
   readonly projection: (pool: ThinPool) => ProjectionWriter;
   readonly transport: (directory: ImageDirectory) => Transport;
@@ -69,6 +71,7 @@ export class Daemon {
       layout,
       pool,
       poolName: parts.poolName,
+      statusLine: parts.statusLine,
       locks: this.#locks,
       projection,
       serving: {

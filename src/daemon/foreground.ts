@@ -20,7 +20,11 @@ export async function runForeground(
     else void daemon.stop(reason);
   };
   for (const signal of SIGNALS) process.on(signal, stop);
-  if (options.temporary) process.once('disconnect', () => stop('the command that needed it has ended'));
+  if (options.temporary) {
+    const abandoned = (): void => stop('the command that needed it has ended');
+    if (process.connected) process.once('disconnect', abandoned);
+    else abandoned();
+  }
   try {
     daemon = await Daemon.start(parts);
   } catch (error) {

@@ -1,6 +1,6 @@
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceName } from '../format/ids.js';
-import type { DeviceInfo } from '../pool/info.js';
+import type { DeviceInfo, PoolInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import type { TransportKind } from '../fuse/transport.js';
 import type { ActiveDevices } from './active-devices.js';
@@ -27,7 +27,10 @@ export interface Serving {
 export interface Service {
   readonly layout: RootLayout;
   readonly pool: ThinPool;
+  /** The pool as dm would name it. */
   readonly poolName: string;
+  /** dm-thin's own status line. */
+  readonly statusLine: (info: PoolInfo) => string;
   readonly locks: DeviceLocks;
   readonly projection: ProjectionWriter;
   /** Undefined where a command opened the pool itself. */

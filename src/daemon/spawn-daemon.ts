@@ -14,7 +14,7 @@ export type StartMessage = { readonly ready: { readonly pid: number } } | { read
 
 const startMessage = z.union([
   z.object({ ready: z.object({ pid: z.number() }) }),
-  z.object({ failure: z.unknown() }),
+  z.object({ failure: z.record(z.string(), z.unknown()) }),
 ]);
 
 export interface SpawnRequest {
@@ -78,7 +78,7 @@ async function started(child: ChildProcess, layout: RootLayout): Promise<number>
     child.once('message', (message) => {
       const parsed = startMessage.safeParse(message);
       if (parsed.success && 'ready' in parsed.data) resolve(parsed.data.ready.pid);
-      else reject(unpackError(parsed.success ? parsed.data.failure : message));
+      else reject(unpackError(parsed.success && 'failure' in parsed.data ? parsed.data.failure : message));
     });
   });
 }

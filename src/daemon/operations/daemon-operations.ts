@@ -1,10 +1,9 @@
-import { dmStatusLine } from '../../docker/dm-status.js';
 import type { Handlers } from '../dispatcher.js';
 import { requireServing, type Service } from '../service.js';
 
 /** The daemon itself. */
 export function daemonOperations(service: Service): Pick<Handlers, 'status' | 'stop'> {
-  const { pool, layout, poolName } = service;
+  const { pool, layout, poolName, statusLine } = service;
   return {
     status: () => {
       const { transport, startedAt, active, mounts } = requireServing(service, 'status');
@@ -17,7 +16,7 @@ export function daemonOperations(service: Service): Pick<Handlers, 'status' | 's
         transport,
         mode: info.mode,
         transactionId: info.transactionId,
-        dm: dmStatusLine(info),
+        dm: statusLine(info),
         devices: {
           total: pool.devices().length,
           active: active.names().length,

@@ -1,0 +1,85 @@
+import { chmod, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import { hasPool } from './pool-folder.js';
+import type { RootLayout } from './root-layout.js';
+
+/** A fresh ext4 has this in its top folder, and a disk of its own for the root is what many will take. */
+const IGNORED = new Set(['lost+found']);
+
+/** Takes back what `prepareRoot` made, and all that came into it since; a folder that was there before stays, as empty as it was. */
+export type UndoRoot = () => Promise<void>;
+
+/**
+ * Makes the root's folders (0700) where nothing is yet.
+ * Errors, with nothing changed: exists (a pool), not-empty (something else), invalid-argument (no folder), permission, read-only, no-space.
+ */
+export async function prepareRoot(layout: RootLayout): Promise<UndoRoot> {
+  const { root } = layout;
+  await requireFresh(layout);
+  const before = await stat(root).catch(() => undefined);
+  let made: string | undefined;
+  const undo = async (): Promise<void> => {
+    if (before === undefined) {
+      if (made !== undefined) await rm(made, { recursive: true, force: true });
+      return;
+    }
+    for (const name of await readdir(root))
+      if (!IGNORED.has(name)) await rm(path.join(root, name), { recursive: true, force: true });
+    await chmod(root, before.mode & 0o7777);
+  };
+  try {
+    made = await mkdir(root, { recursive: true, mode: 0o700 });
+    await chmod(root, 0o700);
+    for (const folder of [layout.pool, layout.devices, layout.mounts, layout.metadata])
+      await mkdir(folder, { mode: 0o700 });
+    return undo;
+  } catch (error) {
+    await undo().catch(() => undefined);
+    throw folderError(root, error);
+  }
+}
+
+async function requireFresh(layout: RootLayout): Promise<void> {
+  const { root } = layout;
+  if (hasPool(layout))
+    throw new ThinError(
+      'exists',
+      `${root} has a pool already; start it with: thinfuse start --root ${root}`,
+      {
+        details: { path: root },
+      },
+    );
+  let names: readonly string[];
+  try {
+    names = await readdir(root);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return;
+    throw folderError(root, error);
+  }
+  const foreign = names.filter((name) => !IGNORED.has(name)).sort();
+  if (foreign.length > 0)
+    throw new ThinError(
+      'not-empty',
+      `${root} is not empty (${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ', …' : ''}) and holds no pool; choose another --root, or empty it`,
+      { details: { path: root } },
+    );
+}
+
+function folderError(root: string, error: unknown): ThinError {
+  const code = systemErrorCode(error);
+  const options = { cause: error, details: { path: root } };
+  if (code === 'ENOTDIR' || code === 'EEXIST')
+    return new ThinError('invalid-argument', `${root} is no folder; choose another --root`, options);
+  if (code === 'EACCES' || code === 'EPERM')
+    return new ThinError('permission', `${root} cannot be made or written; run this as root`, options);
+  if (code === 'EROFS')
+    return new ThinError(
+      'read-only',
+      `${root} lies on a read-only filesystem; choose another --root`,
+      options,
+    );
+  if (code === 'ENOSPC')
+    return new ThinError('no-space', `the disk of ${root} is full; make room, then run init again`, options);
+  return new ThinError('io', `${root} cannot be made: ${String(error)}`, options);
+}

@@ -1,0 +1,118 @@
+import { mkdir } from 'node:fs/promises';
+import { pino } from 'pino';
+import { Daemon, type DaemonParts } from '../../src/daemon/daemon.js';
+import type { DeviceHost, Mounted, MountRequest } from '../../src/daemon/device-host.js';
+import { ProjectionWriter } from '../../src/daemon/projection-writer.js';
+import { rootLayout } from '../../src/daemon/root-layout.js';
+import { ThinError } from '../../src/errors/thin-error.js';
+import type { Transport } from '../../src/fuse/transport.js';
+import { FakePool } from './fake-pool.js';
+
+/** A host whose mounts are lines in a log. */
+export class FakeHost implements DeviceHost {
+  readonly log: string[] = [];
+  /** Targets that a process works in. */
+  readonly busy = new Set<string>();
+  /** What the next mount fails with. */
+  failure: Error | undefined;
+  #loops = 0;
+
+  async mount({ image, target, readOnly }: MountRequest): Promise<Mounted> {
+    const failure = this.failure;
+    this.failure = undefined;
+    if (failure !== undefined) throw failure;
+    this.log.push(`mount ${image.split('-').at(-1) ?? ''}${readOnly ? ' ro' : ''}`);
+    return { target, loop: `/dev/loop${String(this.#loops++)}` };
+  }
+
+  async unmount({ target }: Mounted, { lazily }: { lazily: boolean }): Promise<void> {
+    if (this.busy.has(target) && !lazily) throw new ThinError('busy', `${target} is in use`);
+    this.log.push(`unmount ${target.split('/').at(-1) ?? ''}${lazily ? ' lazily' : ''}`);
+  }
+
+  async grow(_mounted: Mounted, _filesystem: string, size: number): Promise<void> {
+    this.log.push(`grow to ${String(size)}`);
+  }
+
+  async furnish(_target: string, name: string): Promise<void> {
+    this.log.push(`furnish ${name}`);
+  }
+
+  async frozen<T>(_image: string, work: () => Promise<T>): Promise<T> {
+    this.log.push('freeze');
+    try {
+      return await work();
+    } finally {
+      this.log.push('thaw');
+    }
+  }
+
+  async format(): Promise<{ uuid: string }> {
+    this.log.push('format');
+    return { uuid: '11111111-1111-4111-8111-111111111111' };
+  }
+
+  async makeTarget(): Promise<boolean> {
+    return true;
+  }
+
+  async removeTarget(target: string): Promise<void> {
+    this.log.push(`rmdir ${target.split('/').at(-1) ?? ''}`);
+  }
+
+  async clearOthers(): Promise<readonly string[]> {
+    return [];
+  }
+}
+
+export interface FakeDaemon {
+  readonly daemon: Daemon;
+  readonly pool: FakePool;
+  readonly host: FakeHost;
+  readonly socket: string;
+  /** As if somebody unmounted the FUSE folder. */
+  readonly breakMount: () => void;
+  readonly parts: DaemonParts;
+}
+
+/** The real daemon, its socket included, on a pool, a transport and a host that are not real. */
+export async function startFakeDaemon(
+  root: string,
+  options: { baseInitialized?: boolean } = {},
+): Promise<FakeDaemon> {
+  await mkdir(root, { recursive: true });
+  const layout = rootLayout(root);
+  const pool = new FakePool(options);
+  const host = new FakeHost();
+  let breakMount: () => void = () => undefined;
+  const ended = new Promise<void>((resolve) => {
+    breakMount = resolve;
+  });
+  const transport: Transport = {
+    kind: 'fuse-native',
+    mountPoint: layout.devices,
+    supportsDiscard: false,
+    mount: async () => undefined,
+    unmount: async () => breakMount(),
+    ended,
+  };
+  const parts: DaemonParts = {
+    layout,
+    openPool: async () => pool,
+    poolName: 'docker-8:1-42-pool',
+    statusLine: () => '1 2/3 4/5 - rw',
+    fileNameOf: (name) => `docker-8:1-42-${name}`,
+    projection: (from) =>
+      new ProjectionWriter(
+        from,
+        async () => undefined,
+        () => undefined,
+      ),
+    transport: () => transport,
+    host,
+    clearStale: async () => [],
+    configure: async () => undefined,
+    log: pino({ level: 'silent' }),
+  };
+  return { daemon: await Daemon.start(parts), pool, host, socket: layout.socket, breakMount, parts };
+}

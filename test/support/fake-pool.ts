@@ -1,0 +1,197 @@
+import { ThinError } from '../../src/errors/thin-error.js';
+import { BASE_NAME } from '../../src/format/device-name.js';
+import { deviceId, snapTime, transactionId, type DeviceName } from '../../src/format/ids.js';
+import type { DeviceInfo, PoolInfo, PoolOptions } from '../../src/pool/info.js';
+import type { DeviceChange, PoolCheck, SnapshotRequest, ThinPool } from '../../src/pool/thin-pool.js';
+import { MemoryImage } from './memory-image.js';
+
+const GIB = 2 ** 30;
+
+const OPTIONS: PoolOptions = {
+  filesystem: 'xfs',
+  mkfsArgs: [],
+  mountOptions: '',
+  baseSize: 10 * GIB,
+  minFreeSpace: 10,
+  deferredRemoval: false,
+  deferredDeletion: false,
+  xfsNospaceMaxRetries: 0,
+  errorIfNoSpace: true,
+  noSpaceTimeout: 60,
+};
+
+/** A pool that remembers devices and nothing else: for tests of what stands on a pool. */
+export class FakePool implements ThinPool {
+  readonly #devices = new Map<DeviceName, DeviceInfo>();
+  readonly #images = new Map<DeviceName, MemoryImage>();
+  readonly log: string[] = [];
+  closed = false;
+  #transaction = 1;
+  #lastId = 1;
+
+  constructor(options: { baseInitialized?: boolean } = {}) {
+    this.#devices.set(
+      BASE_NAME,
+      this.#device({
+        name: BASE_NAME,
+        kind: 'base',
+        initialized: options.baseInitialized ?? true,
+        size: OPTIONS.baseSize,
+      }),
+    );
+  }
+
+  info(): PoolInfo {
+    return {
+      kind: 'leveldb',
+      uuid: '00000000-0000-4000-8000-000000000000',
+      mode: 'rw',
+      needsCheck: false,
+      blockSize: 65536,
+      transactionId: transactionId(this.#transaction),
+      time: snapTime(0),
+      dataUsed: 0,
+      dataTotal: 100 * GIB,
+      metadataUsed: 0,
+      metadataTotal: 2 * GIB,
+      metadataBlockSize: 4096,
+      lastDeviceId: deviceId(this.#lastId),
+      baseDeviceUuid: '',
+      baseFilesystem: 'xfs',
+      baseSize: OPTIONS.baseSize,
+      pendingDeletes: 0,
+      options: OPTIONS,
+    };
+  }
+
+  devices(): readonly DeviceInfo[] {
+    return [...this.#devices.values()].map((device) => this.#live(device));
+  }
+
+  device(name: DeviceName): DeviceInfo | undefined {
+    const device = this.#devices.get(name);
+    return device === undefined ? undefined : this.#live(device);
+  }
+
+  lastTransaction(): undefined {
+    return undefined;
+  }
+
+  async createSnapshot(request: SnapshotRequest): Promise<DeviceInfo> {
+    const origin = this.#require(request.origin);
+    if (this.#devices.has(request.name))
+      throw new ThinError('exists', `device ${request.name} exists already; choose another name`);
+    if ((request.size ?? origin.size) < origin.size)
+      throw new ThinError('invalid-argument', `device ${request.name} would be smaller than ${origin.name}`);
+    this.#transaction++;
+    const device = this.#device({
+      ...origin,
+      name: request.name,
+      kind: request.kind,
+      id: deviceId(++this.#lastId),
+      origin: origin.id,
+      originName: origin.name,
+      size: request.size ?? origin.size,
+      initialized: false,
+    });
+    this.#devices.set(device.name, device);
+    this.log.push(`snapshot ${device.name} of ${origin.name}`);
+    return device;
+  }
+
+  async rename(name: DeviceName, to: DeviceName): Promise<DeviceInfo> {
+    const device = { ...this.#require(name), name: to };
+    if (this.#devices.has(to)) throw new ThinError('exists', `device ${to} exists already`);
+    this.#devices.delete(name);
+    this.#devices.set(to, device);
+    return device;
+  }
+
+  async grow(name: DeviceName, size: number): Promise<DeviceInfo> {
+    const device = this.#require(name);
+    if (size < device.size) throw new ThinError('invalid-argument', `device ${name} does not shrink`);
+    return this.#change(name, { size });
+  }
+
+  async update(name: DeviceName, change: DeviceChange): Promise<DeviceInfo> {
+    this.#require(name);
+    return this.#change(name, change);
+  }
+
+  async remove(name: DeviceName): Promise<void> {
+    this.#require(name);
+    if (this.#images.has(name)) throw new ThinError('busy', `device ${name} is active`);
+    this.#devices.delete(name);
+    this.log.push(`remove ${name}`);
+  }
+
+  async setOptions(): Promise<void> {}
+
+  async activate(name: DeviceName): Promise<MemoryImage> {
+    const { size } = this.#require(name);
+    const image = this.#images.get(name) ?? new MemoryImage(size);
+    this.#images.set(name, image);
+    this.log.push(`activate ${name}`);
+    return image;
+  }
+
+  async deactivate(name: DeviceName): Promise<void> {
+    this.#images.delete(name);
+    this.log.push(`deactivate ${name}`);
+  }
+
+  active(name: DeviceName): MemoryImage | undefined {
+    return this.#images.get(name);
+  }
+
+  async commit(): Promise<void> {}
+
+  async settle(): Promise<void> {}
+
+  async check(): Promise<PoolCheck> {
+    return { findings: [], devices: this.#devices.size, nodes: 0, chunks: 0 };
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    this.#images.clear();
+  }
+
+  #change(name: DeviceName, change: Partial<DeviceInfo>): DeviceInfo {
+    const device = { ...this.#require(name), ...change };
+    this.#devices.set(name, device);
+    return device;
+  }
+
+  #require(name: DeviceName): DeviceInfo {
+    const device = this.#devices.get(name);
+    if (device === undefined) throw new ThinError('not-found', `no device ${name}`);
+    return device;
+  }
+
+  #live(device: DeviceInfo): DeviceInfo {
+    return { ...device, active: this.#images.has(device.name) };
+  }
+
+  #device(fields: Partial<DeviceInfo> & Pick<DeviceInfo, 'name' | 'kind' | 'size'>): DeviceInfo {
+    return {
+      id: deviceId(1),
+      origin: undefined,
+      originName: undefined,
+      mapped: 0,
+      exclusive: 0,
+      shared: 0,
+      highestMapped: 0,
+      transactionId: transactionId(1),
+      creationTime: snapTime(0),
+      snapTime: snapTime(0),
+      createdAt: 1_700_000_000_000,
+      filesystem: 'xfs',
+      filesystemSize: fields.size,
+      initialized: false,
+      deleted: false,
+      active: false,
+      ...fields,
+    };
+  }
+}
