@@ -53,7 +53,7 @@ describe('ChildProcessExec', () => {
     const error = await failure(bare.run('umoci', ['--version']));
     assert.equal(error.code, 'missing-tool');
     assert.match(error.message, /umoci .*apt-get install umoci/);
-    assert.equal((await failure(exec.run('thinfuse-no-such-tool', []))).code, 'missing-tool');
+    assert.equal((await failure(bare.run('thinfuse-no-such-tool', []))).code, 'missing-tool');
   });
 
   it('ends a tool at its time limit', async () => {
