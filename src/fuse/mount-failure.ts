@@ -12,12 +12,8 @@ export async function mountFailure(error: unknown, target: string): Promise<Thin
       `${target} could not be mounted and fusermount was not found; install it: apt-get install fuse`,
       options,
     );
-  if (!(await mayMount()))
-    return new ThinError(
-      'permission',
-      `${target} could not be mounted: root with CAP_SYS_ADMIN is needed`,
-      options,
-    );
+  const denied = await missingCapability(target, { path: target });
+  if (denied !== undefined) return denied;
   return new ThinError('io', `${target} could not be mounted: ${String(error)}; see dmesg`, options);
 }
 
@@ -32,9 +28,18 @@ async function hasFusermount(): Promise<boolean> {
   return false;
 }
 
-async function mayMount(): Promise<boolean> {
+/** The `permission` error of a process that may not mount at all; undefined where it may. */
+export async function missingCapability(
+  target: string,
+  details: Record<string, string>,
+): Promise<ThinError | undefined> {
   const CAP_SYS_ADMIN = 21n;
   const status = await readFile('/proc/self/status', 'utf8');
   const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0';
-  return ((BigInt(`0x${effective}`) >> CAP_SYS_ADMIN) & 1n) === 1n;
+  if (((BigInt(`0x${effective}`) >> CAP_SYS_ADMIN) & 1n) === 1n) return undefined;
+  return new ThinError(
+    'permission',
+    `${target} could not be mounted: root with CAP_SYS_ADMIN is needed; run as root, a container with --privileged`,
+    { details },
+  );
 }

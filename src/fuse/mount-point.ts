@@ -116,14 +116,19 @@ export function fuseDeviceError(error: unknown, device = FUSE_DEVICE): ThinError
  * @throws ThinError missing-tool | tool-failed
  */
 export async function leaveMountPoint(mountPoint: string, device: string): Promise<void> {
-  const stillThere = async (): Promise<boolean> => (await mountedOn(mountPoint))?.device === device;
-  if (!(await stillThere())) return;
+  if (!(await unmountPlainly(mountPoint, device))) await umount(['-l', mountPoint], mountPoint);
+}
+
+/** As `leaveMountPoint`, but never lazily: false where it is still mounted, because files are open in it. */
+export async function unmountPlainly(mountPoint: string, device: string): Promise<boolean> {
+  const gone = async (): Promise<boolean> => (await mountedOn(mountPoint))?.device !== device;
+  if (await gone()) return true;
   try {
     await umount([mountPoint], mountPoint);
+    return true;
   } catch (error) {
-    if (!(await stillThere())) return;
     if (error instanceof ThinError && error.code === 'missing-tool') throw error;
-    await umount(['-l', mountPoint], mountPoint);
+    return gone();
   }
 }
 

@@ -1,0 +1,4 @@
+import { KernelTransport } from '../../src/fuse/kernel-transport.js';
+import { transportCompliance } from './transport-compliance.js';
+
+transportCompliance('kernel', (mountPoint, directory) => new KernelTransport(mountPoint, directory));
