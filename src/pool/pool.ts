@@ -49,6 +49,7 @@ class Pool implements ThinPool {
   readonly #reclaimer: Reclaimer;
   readonly #events: PoolEvents;
   readonly #stagedBytes: number;
+  readonly #limits: Pick<MetadataOptions, 'limits'>;
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #active = new Map<DeviceId, DeviceIo>();
   #options: PoolOptions;
@@ -60,6 +61,7 @@ class Pool implements ThinPool {
     this.#metadata = metadata;
     this.#options = stored;
     this.#events = options.events ?? {};
+    this.#limits = options.limits === undefined ? {} : { limits: options.limits };
     this.#stagedBytes = options.stagedBytes ?? STAGED_BYTES;
     this.#chunks = new LevelChunks(store, metadata.superblock.blockSize, options.chunkCache ?? CHUNK_CACHE);
     this.#committer = new Committer({
@@ -263,7 +265,7 @@ class Pool implements ThinPool {
     await this.#committer.commit();
     const snapshot = this.#store.snapshot();
     try {
-      return await checkPool(snapshot);
+      return await checkPool(snapshot, this.#limits);
     } finally {
       await snapshot.close();
     }

@@ -112,6 +112,11 @@ export class MemoryStore extends MemoryReader implements KeyValue {
     this.beforeRead();
   }
 
+  /** The same contents in a store that is open. */
+  reopen(): MemoryStore {
+    return new MemoryStore(this.tree);
+  }
+
   /** All that is in it now, in order; for asserting on. */
   dump(): [key: Uint8Array, value: Uint8Array][] {
     return [...this.tree.entries()].map(([key, value]) => [keyBytes(key), value.slice()]);

@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { BASE_NAME } from '../../src/format/device-name.js';
+import type { DeviceName } from '../../src/format/ids.js';
+import { openPool } from '../../src/pool/pool.js';
+import { MemoryStore } from '../support/memory-store.js';
+import { PoolModel } from '../support/pool-model.js';
+import { BLOCK, makeSmallPool } from '../support/small-pool.js';
+
+const BLOCKS = 12;
+const SIZE = BLOCKS * BLOCK;
+
+const range = fc
+  .tuple(fc.integer({ min: 0, max: SIZE / 512 - 1 }), fc.integer({ min: 1, max: (3 * BLOCK) / 512 }))
+  .map(([start, length]) => ({ offset: start * 512, length: Math.min(length * 512, SIZE - start * 512) }));
+const which = fc.nat(1000);
+
+type Step =
+  | { do: 'write' | 'discard' | 'zero'; which: number; offset: number; length: number; fill: number }
+  | { do: 'snapshot' | 'remove'; which: number }
+  | { do: 'commit' | 'reopen' | 'settle' };
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc
+      .tuple(fc.constantFrom('write', 'write', 'write', 'discard', 'zero'), which, range, fc.integer({ min: 0, max: 255 }))
+      .map(([action, device, { offset, length }, fill]) => ({
+        do: action as 'write' | 'discard' | 'zero',
+        which: device,
+        offset,
+        length,
+        fill,
+      })),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constantFrom('snapshot' as const, 'snapshot' as const, 'remove' as const), which }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('commit' as const, 'reopen' as const, 'settle' as const) }) },
+);
+
+describe('a pool against a plain byte array for each device', () => {
+  for (const nodes of ['three-entry', 'full-size'] as const)
+    it(`reads back what was written, through snapshots, discards and removals (${nodes} nodes)`, async function () {
+      this.timeout(300_000);
+      const open = nodes === 'three-entry' ? { limits: { leaf: 3, internal: 3 } } : {};
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 80 }), async (steps) => {
+          let store = new MemoryStore();
+          let model = new PoolModel(await makeSmallPool(store, { open }), BASE_NAME, SIZE);
+          let made = 0;
+          for (const at of steps) {
+            const target = 'which' in at ? model.names[at.which % model.names.length]! : BASE_NAME;
+            if (at.do === 'write')
+              await model.write(target, at.offset, new Uint8Array(at.length).fill(at.fill));
+            else if (at.do === 'discard') await model.discard(target, at.offset, at.length, BLOCK);
+            else if (at.do === 'zero') await model.writeZeroes(target, at.offset, at.length);
+            else if (at.do === 'snapshot') await model.snapshot(target, `s${String(made++)}` as DeviceName);
+            else if (at.do === 'remove' && target !== BASE_NAME) await model.remove(target);
+            else if (at.do === 'commit') await model.pool.commit();
+            else if (at.do === 'settle') await model.checkPool();
+            else if (at.do === 'reopen') {
+              await model.pool.close();
+              store = store.reopen();
+              model = model.onto(await openPool(store, { commitInterval: 0, ...open }));
+            }
+          }
+          await model.verify();
+          await model.checkPool();
+          await exclusiveIsExact(model);
+          await model.pool.close();
+        }),
+        { numRuns: nodes === 'three-entry' ? 60 : 30 },
+      );
+    });
+});
+
+/** Removing a device gives back just what it said was its own. */
+async function exclusiveIsExact(model: PoolModel): Promise<void> {
+  for (const name of model.names.slice(1).reverse()) {
+    const { exclusive } = model.pool.device(name)!;
+    const before = model.pool.info().dataUsed;
+    await model.remove(name);
+    await model.pool.settle();
+    assert.equal(before - model.pool.info().dataUsed, exclusive, `what removing ${name} gave back`);
+  }
+  assert.equal(model.pool.info().dataUsed, model.pool.device(BASE_NAME)!.mapped);
+}
