@@ -13,6 +13,8 @@ export async function runForeground(
   parts: DaemonParts,
   options: { notify: boolean; temporary: boolean },
 ): Promise<void> {
+  // A daemon does not keep the filesystem busy that it happened to be started from.
+  if (options.notify) process.chdir('/');
   let daemon: Daemon | undefined;
   let early: string | undefined;
   const stop = (reason: string): void => {

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { open } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
@@ -8,6 +8,8 @@ import { unpackError } from './wire.js';
 
 /** libuv's default of 4 is fewer than the calls that block on a daemon's own FUSE mount and on LevelDB at one time. */
 const THREADPOOL_SIZE = '16';
+
+const SHOWN_LOG_LINES = 8;
 
 /** What a daemon tells the process that started it, once. */
 export type StartMessage = { readonly ready: { readonly pid: number } } | { readonly failure: unknown };
@@ -42,7 +44,6 @@ export async function spawnDaemon({ layout, args, temporary }: SpawnRequest): Pr
     const entry = process.argv[1] ?? '';
     child = spawn(process.execPath, [...process.execArgv, entry, ...args], {
       detached: true,
-      cwd: '/',
       env: { ...process.env, UV_THREADPOOL_SIZE: process.env['UV_THREADPOOL_SIZE'] ?? THREADPOOL_SIZE },
       stdio: ['ignore', log.fd, log.fd, 'ipc'],
     });
@@ -68,12 +69,14 @@ async function started(child: ChildProcess, layout: RootLayout): Promise<number>
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code, signal) => {
-      reject(
-        new ThinError(
-          'internal',
-          `the daemon ended before it served anything (${signal ?? `exit code ${String(code)}`}); its log says more: ${layout.log}`,
-        ),
-      );
+      void lastLines(layout.log).then((said) => {
+        reject(
+          new ThinError(
+            'internal',
+            `the daemon ended before it served anything (${signal ?? `exit code ${String(code)}`}); ${layout.log} ends with: ${said}`,
+          ),
+        );
+      });
     });
     child.once('message', (message) => {
       const parsed = startMessage.safeParse(message);
@@ -106,4 +109,9 @@ async function openLog(file: string): ReturnType<typeof open> {
       });
     throw new ThinError('io', `the log ${file} cannot be opened: ${String(error)}`, { cause: error });
   }
+}
+
+async function lastLines(file: string): Promise<string> {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  return text.trim().split('\n').slice(-SHOWN_LOG_LINES).join('\n');
 }

@@ -18,17 +18,16 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
       return locks.run([BASE_NAME], async () => {
         const base = requireDevice(service, BASE_NAME);
         if (base.initialized) throw new ThinError('exists', 'the base device has its filesystem already');
-        const info = pool.info();
         const { path: image } = await active.activate(BASE_NAME);
         try {
-          await host.format(image, base.filesystem, {
-            uuid: info.baseDeviceUuid === '' ? undefined : info.baseDeviceUuid,
-            extraArgs: info.options.mkfsArgs,
+          const { uuid } = await host.format(image, base.filesystem, {
+            extraArgs: pool.info().options.mkfsArgs,
           });
+          await pool.update(BASE_NAME, { initialized: true, filesystemSize: base.size, baseUuid: uuid });
         } finally {
           await active.deactivate(BASE_NAME);
         }
-        const done = await pool.update(BASE_NAME, { initialized: true, filesystemSize: base.size });
+        const done = requireDevice(service, BASE_NAME);
         await projection.refresh();
         return deviceStatus(service, done);
       });

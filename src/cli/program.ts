@@ -1,0 +1,49 @@
+import { readFileSync } from 'node:fs';
+import { Command, Option } from 'commander';
+import { registerCheckCommand } from '../commands/check-command.js';
+import { DEFAULT_ROOT } from '../commands/context.js';
+import { registerDaemonCommands } from '../commands/daemon-commands.js';
+import { registerDeviceCommands } from '../commands/device-commands.js';
+import { registerDiffCommands } from '../commands/diff-commands.js';
+import { example } from '../commands/example.js';
+import { registerImageCommands } from '../commands/image-commands.js';
+import { registerInitCommand } from '../commands/init-command.js';
+import { registerListCommands } from '../commands/list-commands.js';
+import { registerMountCommands } from '../commands/mount-commands.js';
+
+/** The command line. `quiet`: commander itself prints no errors, because the caller tells them as JSON. */
+export function buildProgram({ quiet }: { quiet: boolean }): Command {
+  const program = new Command('thinfuse')
+    .description('A device-mapper thin pool in userspace: instant writable snapshots of real filesystems.')
+    .version(version(), '-V, --version')
+    .addOption(
+      new Option('--root <folder>', 'where the pool lies').env('THINFUSE_ROOT').default(DEFAULT_ROOT),
+    )
+    .option('--json', 'results and errors as JSON')
+    .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
+    .showHelpAfterError('(thinfuse --help lists commands and options)')
+    .exitOverride();
+  if (quiet) program.configureOutput({ writeErr: () => undefined });
+  registerInitCommand(program);
+  registerDaemonCommands(program);
+  registerImageCommands(program);
+  registerDeviceCommands(program);
+  registerMountCommands(program);
+  registerListCommands(program);
+  registerDiffCommands(program);
+  registerCheckCommand(program);
+  return program.addHelpText(
+    'after',
+    example(
+      'thinfuse init && thinfuse start',
+      'thinfuse image create debian --from debian.tar',
+      'thinfuse container create web1 --image debian && thinfuse mount web1',
+    ),
+  );
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const { version: found } = JSON.parse(text) as { version: string };
+  return found;
+}

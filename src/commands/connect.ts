@@ -1,0 +1,98 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ThinError } from '../errors/thin-error.js';
+import type { Caller } from '../daemon/api.js';
+import { SocketClient } from '../daemon/client.js';
+import { openOffline } from '../daemon/composition.js';
+import { answers } from '../daemon/socket-server.js';
+import { spawnDaemon } from '../daemon/spawn-daemon.js';
+import { requirePool } from '../daemon/pool-folder.js';
+import { note } from './output.js';
+import { rootFlag, type Context } from './context.js';
+
+/** Another command that has the pool open is done soon; a daemon that starts or stops needs a moment more. */
+const LOCK_PATIENCE_MS = 10_000;
+const LOCK_POLL_MS = 100;
+
+/** The daemon that runs. Errors: not-running, no-pool. */
+export async function withDaemon<T>(context: Context, work: (caller: Caller) => Promise<T>): Promise<T> {
+  const { layout } = context;
+  if (!(await answers(layout.socket))) {
+    requirePool(layout);
+    throw new ThinError(
+      'not-running',
+      `no daemon runs for ${layout.root}; start it with: thinfuse start${rootFlag(context)}`,
+    );
+  }
+  return work(new SocketClient(layout.socket));
+}
+
+/** Through the daemon if one runs, else on the pool itself, for operations that need no devices. */
+export async function withPool<T>(context: Context, work: (caller: Caller) => Promise<T>): Promise<T> {
+  return patiently(
+    context,
+    async () => {
+      const offline = await openOffline(context.layout, note);
+      return { caller: offline.caller, end: () => offline.close() };
+    },
+    work,
+  );
+}
+
+/** Through the daemon if one runs, else through one that lives as long as `work`, for operations that need devices for a moment. */
+export async function withDevices<T>(context: Context, work: (caller: Caller) => Promise<T>): Promise<T> {
+  return patiently(context, () => temporaryDaemon(context), work);
+}
+
+/** As `withDevices`, where no daemon can run yet. */
+export async function withTemporaryDaemon<T>(
+  context: Context,
+  work: (caller: Caller) => Promise<T>,
+): Promise<T> {
+  const { caller, end } = await temporaryDaemon(context);
+  try {
+    return await work(caller);
+  } finally {
+    await end();
+  }
+}
+
+/** A daemon of this command's own, on a socket of its own, so that nobody else comes to rely on it. */
+async function temporaryDaemon({ layout }: Context): Promise<{ caller: Caller; end: () => Promise<void> }> {
+  const socketName = `thinfuse-${String(process.pid)}.sock`;
+  const daemon = await spawnDaemon({
+    layout,
+    temporary: true,
+    args: ['start', '--foreground', '--notify', '--root', layout.root, '--temporary', socketName],
+  });
+  return { caller: new SocketClient(`${layout.root}/${socketName}`), end: () => daemon.end() };
+}
+
+async function patiently<T>(
+  { layout }: Context,
+  open: () => Promise<{ caller: Caller; end: () => Promise<void> }>,
+  work: (caller: Caller) => Promise<T>,
+): Promise<T> {
+  const opened = await openWhenFree(async () =>
+    (await answers(layout.socket))
+      ? { caller: new SocketClient(layout.socket), end: () => Promise.resolve() }
+      : await open(),
+  );
+  try {
+    return await work(opened.caller);
+  } finally {
+    await opened.end();
+  }
+}
+
+/** A pool has one owner at a time; a short-lived one is waited for. Errors: locked, if it does not go. */
+export async function openWhenFree<T>(open: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + LOCK_PATIENCE_MS;
+  for (;;)
+    try {
+      return await open();
+    } catch (error) {
+      if (!(error instanceof ThinError) || error.code !== 'locked' || performance.now() > deadline)
+        throw error;
+      await sleep(LOCK_POLL_MS);
+    }
+}

@@ -1,0 +1,25 @@
+import type { Command } from 'commander';
+import { rootLayout, type RootLayout } from '../daemon/root-layout.js';
+
+export const DEFAULT_ROOT = '/var/lib/thinfuse';
+
+/** What every command has from the global options. */
+export interface Context {
+  readonly layout: RootLayout;
+  readonly json: boolean;
+}
+
+interface GlobalOptions {
+  readonly root: string;
+  readonly json?: boolean;
+}
+
+export function contextOf(command: Command): Context {
+  const { root, json } = command.optsWithGlobals<GlobalOptions>();
+  return { layout: rootLayout(root), json: json === true };
+}
+
+/** How a user would say this command's root: nothing for the default one. */
+export function rootFlag({ layout }: Context): string {
+  return layout.root === DEFAULT_ROOT ? '' : ` --root ${layout.root}`;
+}

@@ -1,0 +1,131 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Option, type Command } from 'commander';
+import { daemonParts } from '../daemon/composition.js';
+import { runForeground } from '../daemon/foreground.js';
+import { requirePool } from '../daemon/pool-folder.js';
+import { rootLayout, type RootLayout } from '../daemon/root-layout.js';
+import { refuseLive } from '../daemon/socket-server.js';
+import { spawnDaemon } from '../daemon/spawn-daemon.js';
+import { ThinError } from '../errors/thin-error.js';
+import { openWhenFree, withDaemon } from './connect.js';
+import { contextOf } from './context.js';
+import { example } from './example.js';
+import { note, print, printJson, printResult } from './output.js';
+import { storageOptions, withStorageOptions, type StorageFlags } from './storage-flags.js';
+
+/** Closing may write what is staged and wait for LevelDB's compaction. */
+const STOP_PATIENCE_MS = 60_000;
+const STOP_POLL_MS = 20;
+
+interface StartOptions extends StorageFlags {
+  readonly foreground?: boolean;
+  readonly notify?: boolean;
+  readonly temporary?: string;
+}
+
+export function registerDaemonCommands(program: Command): void {
+  withStorageOptions(
+    program
+      .command('start')
+      .summary('start the daemon')
+      .description(
+        'Starts the daemon that serves the pool of the root: image files in dev/, mounts in mnt/, and the control socket. Returns when it serves.',
+      )
+      .option('--foreground', 'stay in the foreground and log to standard output')
+      .addOption(new Option('--notify').hideHelp())
+      .addOption(new Option('--temporary <socket>').hideHelp()),
+  )
+    .addHelpText('after', example('thinfuse start', 'thinfuse start --foreground --opt dm.min_free_space=5%'))
+    .action(async (options: StartOptions, command: Command) => {
+      const { layout, json } = contextOf(command);
+      const { settings, args: given } = await storageOptions(options);
+      for (const warning of settings.warnings) note(warning);
+      if (options.foreground === true) {
+        const own = rootLayout(layout.root, { socketName: options.temporary });
+        await runForeground(await daemonParts(own, settings), {
+          notify: options.notify === true,
+          temporary: options.temporary !== undefined,
+        });
+        return;
+      }
+      requirePool(layout);
+      await refuseLive(layout.socket);
+      const args = ['start', '--foreground', '--notify', '--root', layout.root, ...given];
+      const { pid } = await openWhenFree(() => spawnDaemon({ layout, temporary: false, args }));
+      printResult(
+        { layout, json },
+        { pid, root: layout.root, socket: layout.socket },
+        `serving ${layout.root} (pid ${String(pid)})`,
+      );
+    });
+
+  program
+    .command('stop')
+    .summary('stop the daemon')
+    .description(
+      'Unmounts everything, commits and stops the daemon. Refused while a process works in a mounted device.',
+    )
+    .option('-f, --force', 'unmount lazily what is in use')
+    .addHelpText('after', example('thinfuse stop'))
+    .action(async (options: { force?: boolean }, command: Command) => {
+      const context = contextOf(command);
+      const pid = await withDaemon(context, async (caller) => {
+        const status = await caller.call('status', {});
+        await caller.call('stop', { force: options.force === true });
+        return status.pid;
+      });
+      await ended(context.layout, pid);
+      printResult(context, { pid, root: context.layout.root }, `stopped (pid ${String(pid)})`);
+    });
+
+  program
+    .command('status')
+    .summary('show what the daemon does')
+    .description(
+      'Says whether a daemon runs and what it serves. --dm prints the status line that dmsetup prints for a thin pool.',
+    )
+    .option('--dm', "dm-thin's own status line")
+    .addHelpText('after', example('thinfuse status --json', 'thinfuse status --dm'))
+    .action(async (options: { dm?: boolean }, command: Command) => {
+      const context = contextOf(command);
+      const status = await withDaemon(context, (caller) => caller.call('status', {}));
+      if (context.json) printJson(options.dm === true ? { dm: status.dm } : status);
+      else if (options.dm === true) print(status.dm);
+      else
+        print(
+          [
+            `pid: ${String(status.pid)}`,
+            `started: ${new Date(status.startedAt).toISOString()}`,
+            `root: ${status.root}`,
+            `pool: ${status.pool}`,
+            `transport: ${status.transport}`,
+            `mode: ${status.mode}`,
+            `transaction: ${String(status.transactionId)}`,
+            `devices: ${String(status.devices.total)} (${String(status.devices.active)} active, ${String(status.devices.mounted)} mounted)`,
+          ].join('\n'),
+        );
+    });
+}
+
+/** After it answered, the daemon unmounts FUSE, commits and closes the store: done when its pid file and itself are gone. */
+async function ended({ pid: file, root }: RootLayout, pid: number): Promise<void> {
+  const deadline = performance.now() + STOP_PATIENCE_MS;
+  while (existsSync(file) || (await isRunning(pid))) {
+    if (performance.now() > deadline)
+      throw new ThinError(
+        'timeout',
+        `the daemon of ${root} (pid ${String(pid)}) has unmounted everything but is still closing its pool; its log says more: ${root}/thinfuse.log`,
+        { details: { pid } },
+      );
+    await sleep(STOP_POLL_MS);
+  }
+}
+
+/** A zombie has ended; in a container there may be nobody to reap it. */
+async function isRunning(pid: number): Promise<boolean> {
+  const text = await readFile(`/proc/${String(pid)}/stat`, 'utf8').catch(() => '');
+  const state = text.slice(text.lastIndexOf(')') + 2, text.lastIndexOf(')') + 3);
+  return state !== '' && state !== 'Z';
+}

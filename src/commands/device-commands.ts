@@ -1,0 +1,107 @@
+import type { Command } from 'commander';
+import type { Operations } from '../daemon/api.js';
+import { parseSize } from '../config/sizes.js';
+import { toThinError, type ThinError } from '../errors/thin-error.js';
+import type { DeviceKind } from '../pool/info.js';
+import { withPool } from './connect.js';
+import { contextOf, type Context } from './context.js';
+import { deviceJson } from './device-json.js';
+import { example } from './example.js';
+import { requireKind } from './kinds.js';
+import { note, printJson, printResult, print } from './output.js';
+
+export function registerDeviceCommands(program: Command): void {
+  program
+    .command('snapshot')
+    .summary('take a snapshot of any device')
+    .description(
+      'Makes NEW a writable snapshot of ORIGIN, at once and whatever its size. A mounted origin is frozen meanwhile.',
+    )
+    .argument('<new>', 'name of the snapshot')
+    .argument('<origin>', 'the device it starts from; "base" is the empty filesystem')
+    .option('--size <size>', 'a size larger than the origin has; the filesystem grows at the first mount')
+    .addHelpText('after', example('thinfuse snapshot db-before-upgrade db'))
+    .action(async (name: string, origin: string, options: { size?: string }, command: Command) =>
+      create(contextOf(command), { name, origin, kind: 'snapshot', size: sizeOf(options.size) }),
+    );
+
+  program
+    .command('rename')
+    .summary('give a device another name')
+    .description('Renames a device that is neither mounted nor active.')
+    .argument('<id>')
+    .argument('<new>')
+    .addHelpText('after', example('thinfuse rename db-before-upgrade db-2024'))
+    .action(async (name: string, to: string, _options: unknown, command: Command) => {
+      const context = contextOf(command);
+      const device = await withPool(context, (caller) => caller.call('device.rename', { name, to }));
+      printResult(context, deviceJson(device), device.name);
+    });
+
+  program
+    .command('grow')
+    .summary('make a device larger')
+    .description(
+      'Grows a device; a mounted filesystem follows at once, any other at its next mount. Devices do not shrink.',
+    )
+    .argument('<id>')
+    .argument('<size>', 'the new size, such as 20G')
+    .addHelpText('after', example('thinfuse grow db 20G'))
+    .action(async (name: string, text: string, _options: unknown, command: Command) => {
+      const context = contextOf(command);
+      const size = parseSize(text);
+      const device = await withPool(context, (caller) => caller.call('device.grow', { name, size }));
+      printResult(context, deviceJson(device), device.name);
+    });
+
+  removal(program.command('rm'), undefined, 'thinfuse rm db-before-upgrade scratch');
+}
+
+/** `rm`, `image rm` and `container rm`. */
+export function removal(command: Command, kind: DeviceKind | undefined, sample: string): void {
+  command
+    .summary(`remove ${kind === undefined ? 'devices' : `${kind}s`}`)
+    .description('Removes devices. Their snapshots keep their data; the space comes back in the background.')
+    .argument('<id...>')
+    .option('-f, --force', 'unmount and deactivate first')
+    .addHelpText('after', example(sample))
+    .action(async (names: string[], options: { force?: boolean }, self: Command) =>
+      remove(contextOf(self), names, kind, options.force === true),
+    );
+}
+
+export async function create(context: Context, input: Operations['device.create']['input']): Promise<void> {
+  const device = await withPool(context, (caller) => caller.call('device.create', input));
+  printResult(context, deviceJson(device), device.name);
+}
+
+export function sizeOf(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : parseSize(text);
+}
+
+/** Goes on after one that cannot go, and fails with the first failure. */
+async function remove(
+  context: Context,
+  names: readonly string[],
+  kind: DeviceKind | undefined,
+  force: boolean,
+): Promise<void> {
+  const removed: string[] = [];
+  const failures: ThinError[] = [];
+  await withPool(context, async (caller) => {
+    for (const name of new Set(names))
+      try {
+        if (kind !== undefined) await requireKind(caller, name, kind);
+        await caller.call('device.remove', { name, force });
+        removed.push(name);
+      } catch (error) {
+        failures.push(toThinError(error));
+      }
+  });
+  if (context.json) printJson({ removed });
+  else for (const name of removed) print(name);
+  const [first, ...others] = failures;
+  if (first === undefined) return;
+  for (const other of others) note(other.message);
+  throw first;
+}

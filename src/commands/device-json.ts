@@ -1,0 +1,29 @@
+import type { DeviceStatus } from '../daemon/api.js';
+
+/** A device as `--json` shows it: every key always there, in this order. Sizes in bytes, times in milliseconds. */
+export function deviceJson(device: DeviceStatus): Readonly<Record<string, unknown>> {
+  return {
+    name: device.name,
+    id: device.id,
+    kind: device.kind,
+    origin: device.originName ?? null,
+    originId: device.origin ?? null,
+    size: device.size,
+    mapped: device.mapped,
+    exclusive: device.exclusive,
+    shared: device.shared,
+    highestMapped: device.highestMapped,
+    transactionId: device.transactionId,
+    creationTime: device.creationTime,
+    snapTime: device.snapTime,
+    createdAt: device.createdAt,
+    filesystem: device.filesystem,
+    filesystemSize: device.filesystemSize,
+    initialized: device.initialized,
+    deleted: device.deleted,
+    active: device.active,
+    path: device.path ?? null,
+    loop: device.loop ?? null,
+    mountPoint: device.mountPoint ?? null,
+  };
+}

@@ -1,0 +1,33 @@
+import { lstat, mkdtemp, rmdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+
+/**
+ * The folder of a mounted device that holds its files. Undefined where it has none yet, because nobody mounted it for writing.
+ * Errors: damaged (a symbolic link or a file is in its place, which would lead out of the device).
+ */
+export async function rootfsOf(mountPoint: string): Promise<string | undefined> {
+  const rootfs = path.join(mountPoint, 'rootfs');
+  try {
+    if ((await lstat(rootfs)).isDirectory()) return rootfs;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  throw new ThinError(
+    'damaged',
+    `${rootfs} is no folder and is not followed; mount the device, put a folder in its place and try again`,
+    { details: { path: rootfs } },
+  );
+}
+
+/** An empty folder while `work` needs one. */
+export async function withEmptyFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'thinfuse-empty-'));
+  try {
+    return await work(folder);
+  } finally {
+    await rmdir(folder);
+  }
+}

@@ -1,0 +1,44 @@
+import type { PoolOptions } from '../config/pool-options.js';
+import { mergePoolOptions, type StorageOptions } from '../config/storage-options.js';
+import { ThinError } from '../errors/thin-error.js';
+import { BASE_NAME } from '../format/device-name.js';
+import type { ThinPool } from '../pool/thin-pool.js';
+
+/**
+ * What `start` may change of a pool that is there. The base device may grow, as in Docker's driver: devices made from it
+ * afterwards have the new size, and their filesystem fills it at the first mount.
+ * Errors, with nothing changed: invalid-argument (immutable, or the base would shrink).
+ */
+export async function applySettings(pool: ThinPool, settings: StorageOptions): Promise<void> {
+  const info = pool.info();
+  refuseChange('dm.blocksize', settings.blockSize, info.blockSize);
+  refuseChange('dm.loopdatasize', settings.dataSize, info.dataTotal);
+  refuseChange('dm.loopmetadatasize', settings.metadataSize, info.metadataTotal);
+  refuseChange('dm.fs', settings.pool.filesystem, info.baseFilesystem);
+  refuseChange('dm.datadev', settings.dataPath, undefined);
+  const { baseSize } = settings.pool;
+  if (baseSize !== undefined && baseSize < info.baseSize)
+    throw new ThinError(
+      'invalid-argument',
+      `dm.basesize: the base device has ${String(info.baseSize)} bytes and cannot shrink to ${String(baseSize)}`,
+    );
+  const merged = mergePoolOptions(settings.pool, info.options);
+  if (baseSize !== undefined && baseSize > info.baseSize) await pool.grow(BASE_NAME, baseSize);
+  if (differs(merged, info.options)) await pool.setOptions(merged);
+}
+
+function refuseChange(
+  key: string,
+  wanted: number | string | undefined,
+  has: number | string | undefined,
+): void {
+  if (wanted === undefined || wanted === has) return;
+  throw new ThinError(
+    'invalid-argument',
+    `${key} is fixed when the pool is made${has === undefined ? '' : ` (it is ${String(has)})`} and cannot become ${String(wanted)}; leave it out, or make another pool`,
+  );
+}
+
+function differs(a: PoolOptions, b: PoolOptions): boolean {
+  return JSON.stringify(a, Object.keys(a).sort()) !== JSON.stringify(b, Object.keys(a).sort());
+}
