@@ -27,6 +27,9 @@ const FUSE_DEVICE = '/dev/fuse';
 /** FUSE_MAX_MAX_PAGES of the kernel, in bytes. */
 const MAX_IO = 1024 * 1024;
 const MAX_BUFFERS = 64;
+/** One reads while the other one's request is served; more only get in each other's way on the one serving thread (measured: 47 k IOPS
+ * with 2, 36 k with 4). */
+const DEFAULT_READERS = 2;
 /** libuv's default; what the daemon sets for itself is in the environment. */
 const DEFAULT_POOL_THREADS = 4;
 /** A request may need one for the store and one for the wake-up at unmount. */
@@ -66,7 +69,10 @@ export class KernelTransport implements Transport {
 
   constructor(mountPoint: string, directory: ImageDirectory, options: KernelTransportOptions = {}) {
     this.mountPoint = path.resolve(mountPoint);
-    this.#readers = Math.max(1, Math.min(options.readers ?? 4, poolThreads() - THREADS_FOR_OTHERS));
+    this.#readers = Math.max(
+      1,
+      Math.min(options.readers ?? DEFAULT_READERS, poolThreads() - THREADS_FOR_OTHERS),
+    );
     this.#onFault = options.onFault ?? (() => undefined);
     this.#filesystem = new KernelFilesystem(directory, {
       maxIo: MAX_IO,

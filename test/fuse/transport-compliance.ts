@@ -10,6 +10,7 @@ import { deviceCompliance } from './transport-compliance-devices.js';
 
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
+const SERVER = path.join(import.meta.dirname, '../support/serve-until-told.ts');
 
 /** What a test of a transport works on: one mount over an in-memory directory. */
 export interface Served {
@@ -405,6 +406,25 @@ function lifetime(served: () => Served, factory: TransportFactory): void {
     await transport.ended;
     await assert.rejects(stat(at('a')), { code: 'ENOENT' });
   });
+
+  for (const how of ['exits', 'is killed'] as const)
+    it(`hangs nobody when the serving process ${how} with its mount up`, async () => {
+      const { transport, scratch } = served();
+      const folder = await scratch.folder('dev');
+      const child = scratch.start(process.execPath, ['--import', 'tsx', SERVER, transport.kind, folder], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      });
+      const ended = new Promise((resolve) => child.once('exit', (code) => resolve(code)));
+      await new Promise((resolve) => child.stdout?.once('data', resolve));
+      assert.equal((await stat(path.join(folder, 'a'))).size, MIB);
+      if (how === 'exits') {
+        child.stdin?.write('exit\n');
+        assert.equal(await ended, 3);
+      } else await scratch.stop(child);
+      await assert.rejects(stat(path.join(folder, 'a')), ({ code }: NodeJS.ErrnoException) =>
+        ['ENOENT', 'ENOTCONN'].includes(code ?? ''),
+      );
+    });
 
   it('leaves the folder free for the next mount', async () => {
     const { transport, directory } = served();

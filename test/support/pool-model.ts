@@ -26,7 +26,8 @@ export class PoolModel {
   async discard(name: DeviceName, offset: number, length: number, blockSize: number): Promise<void> {
     const file = await this.pool.activate(name);
     await file.discard(offset, length);
-    const end = offset + length >= file.size ? file.size : Math.floor((offset + length) / blockSize) * blockSize;
+    const end =
+      offset + length >= file.size ? file.size : Math.floor((offset + length) / blockSize) * blockSize;
     const first = Math.ceil(offset / blockSize) * blockSize;
     if (end > first) this.#of(name).fill(0, first, end);
   }
