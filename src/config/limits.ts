@@ -1,0 +1,37 @@
+import { ThinError } from '../errors/thin-error.js';
+import { MAX_BLOCK_SIZE, MIN_BLOCK_SIZE, SECTOR_SIZE } from './defaults.js';
+import { formatBinarySize, parseSize } from './sizes.js';
+
+/**
+ * The size of a chunk, in bytes.
+ * @param what names its source in the error, such as `--block-size`
+ * @throws ThinError invalid-argument: no size, below 64K, above 1G, no multiple of 64K
+ */
+export function parseBlockSize(text: string, what = 'dm.blocksize'): number {
+  const bytes = parseSize(text, what);
+  if (bytes < MIN_BLOCK_SIZE || bytes > MAX_BLOCK_SIZE || bytes % MIN_BLOCK_SIZE !== 0)
+    throw new ThinError(
+      'invalid-argument',
+      `${what}: a block size of ${text} is not possible; it is a multiple of ${formatBinarySize(MIN_BLOCK_SIZE)}, from ${formatBinarySize(MIN_BLOCK_SIZE)} to ${formatBinarySize(MAX_BLOCK_SIZE)}`,
+    );
+  return bytes;
+}
+
+/**
+ * The size of a device or of a pool's space, in bytes.
+ * @throws ThinError invalid-argument: no size, zero, no whole number of 512-byte sectors
+ */
+export function parseDeviceSize(text: string, what: string): number {
+  const bytes = parseSize(text, what);
+  if (bytes === 0)
+    throw new ThinError(
+      'invalid-argument',
+      `${what}: nothing has a size of ${text}; the default is to leave it out`,
+    );
+  if (bytes % SECTOR_SIZE !== 0)
+    throw new ThinError(
+      'invalid-argument',
+      `${what}: ${text} is ${String(bytes)} bytes, not a whole number of ${String(SECTOR_SIZE)}-byte sectors; write it as 10G or 512M`,
+    );
+  return bytes;
+}

@@ -1,0 +1,20 @@
+export type FilesystemType = 'xfs' | 'ext4';
+
+/** Policy that is stored in the pool and can change from start to start; names follow Docker's `dm.` keys. */
+export interface PoolOptions {
+  readonly filesystem: FilesystemType;
+  /** Extra arguments to mkfs, as `dm.mkfsarg` gave them: split on white space. */
+  readonly mkfsArgs: readonly string[];
+  /** Extra mount options, as `dm.mountopt`: comma-separated. */
+  readonly mountOptions: string;
+  readonly baseSize: number;
+  /** Percent of data and of metadata that must be free when a device is created; 0 .. 99. */
+  readonly minFreeSpace: number;
+  readonly deferredRemoval: boolean;
+  readonly deferredDeletion: boolean;
+  /** `dm.xfs_nospace_max_retries`; 0 = the filesystem gives up at once. */
+  readonly xfsNospaceMaxRetries: number;
+  readonly errorIfNoSpace: boolean;
+  /** Seconds; only with `errorIfNoSpace: false`; 0 = for ever. */
+  readonly noSpaceTimeout: number;
+}
