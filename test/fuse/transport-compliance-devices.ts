@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { run, tryRun } from '../support/mounts.js';
 import type { Served } from './transport-compliance.js';
@@ -11,7 +11,7 @@ const CHUNK = 64 * 1024;
 /** The part of the compliance suite that puts loop devices, filesystems and fio on the image files. */
 export function deviceCompliance(served: () => Served): void {
   it('carries an xfs on a loop device with direct I/O', async () => {
-    const { directory, scratch, at } = served();
+    const { directory, scratch, transport, at } = served();
     const image = directory.add('xfs', 512 * MIB);
     const loop = await scratch.attach(at('xfs'));
     assert.equal((await run('losetup', ['--noheadings', '--output', 'DIO', loop])).trim(), '1');
@@ -30,6 +30,12 @@ export function deviceCompliance(served: () => Served): void {
     const back = await readFile(path.join(again, 'data'));
     assert.equal(digest(back), digest(data));
     assert.equal(await readFile(path.join(again, 'small-49'), 'utf8'), 'file 49');
+    if (transport.supportsDiscard) {
+      const mapped = image.mappedBytes;
+      await rm(path.join(again, 'data'));
+      await run('fstrim', [again]);
+      assert.ok(image.mappedBytes < mapped - 15 * MIB, 'trim of the filesystem must give space back');
+    }
     await scratch.unmount(again);
     await scratch.detach(loop);
   });
@@ -83,6 +89,18 @@ export function deviceCompliance(served: () => Served): void {
     await run('fio', verify(loop, 1));
     await scratch.detach(loop);
     assert.ok(image.mappedBytes > 0);
+  });
+
+  it('holds what fio wrote when the image is slow and the queue is deep', async () => {
+    const { directory, scratch, at } = served();
+    const image = directory.add('a', 16 * MIB);
+    image.before = () => new Promise((resolve) => setTimeout(resolve, 2));
+    const loop = await scratch.attach(at('a'));
+    const deep = ['--iodepth=200', '--size=16m', '--io_size=16m'];
+    await run('fio', [...verify(loop, 2), ...deep]);
+    await run('fio', [...verify(at('a'), 3), ...deep]);
+    await scratch.detach(loop);
+    image.before = undefined;
   });
 
   it('passes an error on to the loop device, and recovers', async () => {
