@@ -7,10 +7,14 @@ const NODE_BYTES = 4096;
 const HEADER_BYTES = 8;
 const LEAF_ENTRY_BYTES = 12;
 const CHILD_ENTRY_BYTES = 8;
+const MIN_CAPACITY = 4;
 /** A tree of 2^32 keys over nodes of two entries is no higher. */
 const MAX_LEVEL = 32;
 
-/** The most entries a node takes; at least 3, so that a split leaves something on both sides. */
+/**
+ * The most entries a node takes; at least 4. Full nodes are split on the way down to a change, also where nothing is added in the end:
+ * halves of 1 and 2 would be full again after one split below them, and a tree could grow higher without growing.
+ */
 export interface NodeLimits {
   readonly leaf: number;
   readonly internal: number;
@@ -36,7 +40,7 @@ export class TreeNode {
 
   constructor(id: NodeId, level: number, limits: NodeLimits) {
     const capacity = level === 0 ? limits.leaf : limits.internal;
-    assert(capacity >= 3, 'a node takes three entries at least');
+    assert(capacity >= MIN_CAPACITY, `a node takes ${String(MIN_CAPACITY)} entries at least`);
     this.id = id;
     this.level = level;
     this.keys = new Uint32Array(capacity);

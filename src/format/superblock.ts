@@ -35,8 +35,7 @@ export interface Superblock {
   /** The base device's filesystem; empty until it has one. */
   readonly baseUuid: string;
   readonly lastTransaction:
-    | { readonly id: TransactionId; readonly device: DeviceId; readonly name: string }
-    | undefined;
+    { readonly id: TransactionId; readonly device: DeviceId; readonly name: string } | undefined;
 }
 
 export function packSuperblock(superblock: Superblock): Uint8Array {

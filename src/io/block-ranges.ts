@@ -10,7 +10,7 @@ export interface Segment {
 
 /** A request cut at block boundaries, ascending. */
 export function* segments(offset: number, length: number, blockSize: number): Generator<Segment> {
-  for (let at = 0; at < length; ) {
+  for (let at = 0; at < length;) {
     const block = Math.floor((offset + at) / blockSize);
     const within = offset + at - block * blockSize;
     const part = Math.min(blockSize - within, length - at);
@@ -38,7 +38,15 @@ export function wholeBlocks(
 export function isZero(bytes: Uint8Array): boolean {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let at = 0; at < buffer.length; at += ZEROES.length)
-    if (buffer.compare(ZEROES, 0, Math.min(ZEROES.length, buffer.length - at), at, Math.min(at + ZEROES.length, buffer.length)) !== 0)
+    if (
+      buffer.compare(
+        ZEROES,
+        0,
+        Math.min(ZEROES.length, buffer.length - at),
+        at,
+        Math.min(at + ZEROES.length, buffer.length),
+      ) !== 0
+    )
       return false;
   return true;
 }

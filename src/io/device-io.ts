@@ -93,9 +93,7 @@ export class DeviceIo implements ImageFile {
     for (const { block, offset: within, length, at } of segments(offset, from.length, this.#chunkSize))
       if (!this.#writeBlock(block, within, from.subarray(at, at + length)))
         // What is written stays written; the rest goes on when there is room.
-        return this.#gate
-          .waitForSpace(this.#name)
-          .then(() => this.write(offset + at, from.subarray(at)));
+        return this.#gate.waitForSpace(this.#name).then(() => this.write(offset + at, from.subarray(at)));
     this.#gate.changed();
     return undefined;
   }

@@ -7,7 +7,7 @@ import { unpackPendingDelete } from '../format/pending-delete.js';
 import { unseal } from '../format/seal.js';
 import { unpackSpaceMapPage, ENTRIES_PER_PAGE } from '../format/space-map-page.js';
 import type { KvReader } from '../store/key-value.js';
-import { readSuperblock, sealedValues } from './open-metadata.js';
+import { readSuperblock, type sealedValues } from './open-metadata.js';
 
 export interface CheckResult {
   readonly findings: readonly { readonly path: string; readonly problem: string }[];
@@ -115,7 +115,10 @@ class Check {
     const first = node.keys[0] ?? low;
     const last = node.count === 0 ? low : node.keys[node.count - 1]!;
     if (node.count > 0 && (first < low || last >= high))
-      this.#find(path, `holds keys ${String(first)} to ${String(last)}, outside ${String(low)} to ${String(high)}`);
+      this.#find(
+        path,
+        `holds keys ${String(first)} to ${String(last)}, outside ${String(low)} to ${String(high)}`,
+      );
     if (node.isLeaf) {
       for (let i = 0; i < node.count; i++)
         this.#chunks.set(node.a[i]!, (this.#chunks.get(node.a[i]!) ?? 0) + 1);
@@ -161,7 +164,8 @@ class Check {
     const missing = new Set(found.keys());
     for await (const [key] of this.#store.entries(rangeOf(kind), { values: false })) {
       const id = unpackKey(kind, key);
-      if (id === undefined || !missing.delete(id)) this.#find(describeKey(key), 'is stored, but nothing refers to it');
+      if (id === undefined || !missing.delete(id))
+        this.#find(describeKey(key), 'is stored, but nothing refers to it');
     }
     for (const id of missing) {
       // A missing node was found when its parent was read.

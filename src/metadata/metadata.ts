@@ -1,4 +1,12 @@
-import { entries, insert, lastKey, lookup, remove, unsharedLeaves, createTree } from '../btree/mapping-tree.js';
+import {
+  entries,
+  insert,
+  lastKey,
+  lookup,
+  remove,
+  unsharedLeaves,
+  createTree,
+} from '../btree/mapping-tree.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import {
@@ -188,7 +196,8 @@ export class Metadata {
     const [pending] = this.devices.pending();
     if (pending === undefined) return false;
     const stack = [...pending.stack];
-    for (let left = nodes; left > 0 && stack.length > 0; left--) stack.push(...this.#table.release(stack.pop()!));
+    for (let left = nodes; left > 0 && stack.length > 0; left--)
+      stack.push(...this.#table.release(stack.pop()!));
     this.devices.progress(pending.id, stack);
     return stack.length > 0 || this.devices.pending().length > 0;
   }
@@ -263,7 +272,10 @@ export class Metadata {
 
   #requireNodes(): void {
     if (!this.hasNodesFor(1))
-      throw new ThinError('no-space', "the pool's metadata space is used up; remove devices to get some back");
+      throw new ThinError(
+        'no-space',
+        "the pool's metadata space is used up; remove devices to get some back",
+      );
   }
 
   #nextDeviceId(): DeviceId {

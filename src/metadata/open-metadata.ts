@@ -23,7 +23,9 @@ export interface MetadataOptions {
 const CACHED_NODES = 8192;
 
 /** The batch that makes an empty store a pool without devices; its owner adds what else a pool starts with. */
-export function formatMetadata(shape: Pick<Superblock, 'kind' | 'blockSize' | 'chunks' | 'nodes'>): KvOperation {
+export function formatMetadata(
+  shape: Pick<Superblock, 'kind' | 'blockSize' | 'chunks' | 'nodes'>,
+): KvOperation {
   const superblock: Superblock = {
     ...shape,
     uuid: randomUUID(),
@@ -50,7 +52,8 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
   const chunks = new SpaceMap(superblock.chunks);
   const nodes = new SpaceMap(superblock.nodes);
   const devices = new DeviceTable();
-  for await (const { id, body, path } of sealedValues(store, 'chunk-map-page')) chunks.loadPage(id, body, path);
+  for await (const { id, body, path } of sealedValues(store, 'chunk-map-page'))
+    chunks.loadPage(id, body, path);
   for await (const { id, body, path } of sealedValues(store, 'node-map-page')) nodes.loadPage(id, body, path);
   for await (const { id, body, path } of sealedValues(store, 'device'))
     devices.load(unpackDeviceRecord(deviceId(id), body, path));

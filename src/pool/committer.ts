@@ -46,7 +46,8 @@ export class Committer {
       .catch(() => undefined)
       .then(() => {
         this.#next = undefined;
-        return this.#start();
+        // Somebody may have begun one since the last ended; it took in what this caller changed.
+        return this.#running ?? this.#start();
       });
     return this.#next;
   }

@@ -279,7 +279,10 @@ class Pool implements ThinPool {
   requireWritable(): void {
     if (this.#closing !== undefined) throw new ThinError('closed', 'the pool is being closed');
     if (this.#mode === 'ro')
-      throw new ThinError('read-only', 'the pool is read-only after a failure; run thinfuse check, then stop and start it');
+      throw new ThinError(
+        'read-only',
+        'the pool is read-only after a failure; run thinfuse check, then stop and start it',
+      );
   }
 
   async #close(): Promise<void> {
@@ -302,7 +305,9 @@ class Pool implements ThinPool {
     const mapped = io?.mappedChunks ?? record.mapped;
     const alone = this.#metadata.devices.familySize(record.id) === 1;
     // What no commit has counted yet was mapped by this device alone.
-    const exclusive = alone ? mapped : Math.min(mapped, record.exclusive + Math.max(0, mapped - record.mapped));
+    const exclusive = alone
+      ? mapped
+      : Math.min(mapped, record.exclusive + Math.max(0, mapped - record.mapped));
     return {
       id: record.id,
       name: record.name,
@@ -397,7 +402,10 @@ class Pool implements ThinPool {
         return;
       }
     }
-    throw new ThinError('no-space', `the pool is full; device ${device} cannot be written to until space is freed`);
+    throw new ThinError(
+      'no-space',
+      `the pool is full; device ${device} cannot be written to until space is freed`,
+    );
   }
 
   #setMode(mode: PoolMode, reason: string): void {

@@ -37,8 +37,7 @@ export interface ThinPool {
   device(name: DeviceName): DeviceInfo | undefined;
   /** The last lifecycle transaction, for Docker's transaction-metadata. */
   lastTransaction():
-    | { readonly id: TransactionId; readonly name: DeviceName; readonly device: DeviceId }
-    | undefined;
+    { readonly id: TransactionId; readonly name: DeviceName; readonly device: DeviceId } | undefined;
 
   /**
    * O(1) whatever the device's size. An active origin is quiesced for the moment of the snapshot; a filesystem mounted on it

@@ -21,7 +21,8 @@ export class UsageCounter {
 
   /** All members of a family are counted anew. */
   markFamily(family: DeviceId): void {
-    for (const record of this.#metadata.devices.all()) if (record.family === family) this.#stale.add(record.id);
+    for (const record of this.#metadata.devices.all())
+      if (record.family === family) this.#stale.add(record.id);
     this.#start();
   }
 

@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { BASE_NAME } from '../../src/format/device-name.js';
+import type { KvOperation } from '../../src/store/key-value.js';
+import { MemoryStore } from '../support/memory-store.js';
+import { BLOCK, makeSmallPool } from '../support/small-pool.js';
+
+/** Counts the batches that are on their way at one time. */
+class CountingStore extends MemoryStore {
+  underway = 0;
+  most = 0;
+
+  override async batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void> {
+    this.most = Math.max(this.most, ++this.underway);
+    try {
+      await super.batch(operations, options);
+    } finally {
+      this.underway--;
+    }
+  }
+}
+
+describe('the committer', () => {
+  it('has one batch on its way, however many ask, and never loses sight of a chunk', async () => {
+    const store = new CountingStore();
+    // One cached node and chunk: whatever is not staged is read from the store.
+    const pool = await makeSmallPool(store, {
+      open: { stagedBytes: 2 * BLOCK, chunkCache: BLOCK, cachedNodes: 1, limits: { leaf: 3, internal: 3 } },
+    });
+    const base = await pool.activate(BASE_NAME);
+    const writer = async (first: number): Promise<void> => {
+      for (let round = 0; round < 60; round++) {
+        const block = (first + round) % 12;
+        await base.write(block * BLOCK + first * 512, new Uint8Array(512).fill(round + 1));
+        if (round % 3 === 0) await base.flush();
+        // Whoever waited for a commit and at once asks for the next gets in before those who waited behind it.
+        else if (round % 3 === 1) {
+          const first = pool.commit();
+          void pool.commit();
+          void first.then(() => {
+            void base.write(block * BLOCK, new Uint8Array(512).fill(round));
+            return pool.commit();
+          });
+        }
+      }
+    };
+    await Promise.all([0, 1, 2, 3, 4, 5].map(writer));
+    await pool.settle();
+    assert.equal(store.most, 1);
+    assert.deepEqual((await pool.check()).findings, []);
+    await pool.close();
+  });
+});
