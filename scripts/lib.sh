@@ -167,7 +167,7 @@ need_devices() {
 need_thinfuse() {
   need_root "$(basename "$0")"
   need_commands losetup:mount mount:mount findmnt:util-linux fsfreeze:util-linux blkid:util-linux fusermount:fuse \
-    mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs tar:tar
+    blkdiscard:util-linux fallocate:util-linux setpriv:util-linux mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs tar:tar
   need_node
   need_packages
   need_devices

@@ -32,7 +32,7 @@ if [ -n "$skip_mounts" ]; then
   need_packages
 else
   need_thinfuse
-  need_commands fio:fio setfattr:attr setfacl:acl setcap:libcap2-bin
+  need_commands fio:fio setfattr:attr setfacl:acl setcap:libcap2-bin umoci:umoci
 fi
 say "Node.js $(node --version), npm $(npm --version 2>/dev/null), $(uname -sr)"
 cd "$top"
@@ -68,12 +68,14 @@ processes_of_run() {
 
 step "Tests"
 status=0
-node_modules/.bin/mocha --reporter "$top/scripts/counting-reporter.js" ${grep_pattern:+--grep "$grep_pattern"} || status=$?
+# Far more than they take: a test that hangs must not hang whoever waits for this.
+timeout --foreground --signal=INT --kill-after=60 15m \
+  node_modules/.bin/mocha --reporter "$top/scripts/counting-reporter.js" ${grep_pattern:+--grep "$grep_pattern"} || status=$?
 counts='{"passes":0,"failures":1,"pending":0}'
 if [ -s "$THINFUSE_TEST_COUNTS" ]; then
   counts=$(cat "$THINFUSE_TEST_COUNTS")
 else
-  say "mocha ended (exit code $status) before its tests did"
+  say "mocha ended (exit code $status; 124 and 137: it took too long) before its tests did"
 fi
 
 export -n THINFUSE_TEST_RUN
