@@ -45,16 +45,19 @@ describe('the committer', () => {
     const store = new CountingStore();
     const pool = await makeSmallPool(store);
     const base = await pool.activate(BASE_NAME);
-    base.write(0, new Uint8Array(512).fill(1));
+    void base.write(0, new Uint8Array(512).fill(1));
     const first = pool.commit();
-    base.write(0, new Uint8Array(512).fill(2));
+    void base.write(0, new Uint8Array(512).fill(2));
     const second = pool.commit();
     // Hears of the first one's end before the second begins.
     const third = first.then(() => {
-      base.write(0, new Uint8Array(512).fill(3));
+      void base.write(0, new Uint8Array(512).fill(3));
       return pool.commit();
     });
+    // What it waited for is durable, although the third one took it along.
+    const underway = second.then(() => store.underway);
     await Promise.all([first, second, third]);
+    assert.equal(await underway, 0);
     assert.equal(store.most, 1);
     await pool.close();
   });
