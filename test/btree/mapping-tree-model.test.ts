@@ -36,7 +36,13 @@ interface Shape {
 
 const SHAPES: Record<string, Shape> = {
   'nodes of 4 entries': { limits: { leaf: 4, internal: 4 }, keys: 300, longest: 40, steps: 120, runs: 150 },
-  'nodes of 3 entries': { limits: { leaf: 3, internal: 3 }, keys: 100, longest: 30, steps: 100, runs: 100 },
+  'nodes of 5 and 4 entries': {
+    limits: { leaf: 5, internal: 4 },
+    keys: 100,
+    longest: 30,
+    steps: 100,
+    runs: 100,
+  },
   'nodes of 9 and 5 entries': {
     limits: { leaf: 9, internal: 5 },
     keys: 1000,
