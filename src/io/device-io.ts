@@ -132,12 +132,20 @@ export class DeviceIo implements ImageFile {
 
   /** Hands every mapping changed since the last call to the metadata; called by the commit and before a snapshot. */
   applyMappings(): void {
-    for (const block of this.#table.takeDirty()) {
-      const chunk = this.#table.chunk(block);
-      if (chunk === undefined) this.#metadata.unmap(this.device, virtualBlock(block));
-      else this.#metadata.map(this.device, virtualBlock(block), chunk);
+    const blocks = this.#table.takeDirty();
+    let applied = 0;
+    try {
+      for (const block of blocks) {
+        const chunk = this.#table.chunk(block);
+        if (chunk === undefined) this.#metadata.unmap(this.device, virtualBlock(block));
+        else this.#metadata.map(this.device, virtualBlock(block), chunk);
+        applied++;
+      }
+      this.#newlyMapped = 0;
+    } catch (error) {
+      this.#table.keepDirty(blocks.slice(applied));
+      throw error;
     }
-    this.#newlyMapped = 0;
   }
 
   /** After a snapshot of this device: what it maps is shared now. Its mappings were applied before. */

@@ -56,6 +56,11 @@ export class PageTable {
     return dirty;
   }
 
+  /** What could not be taken in after all. */
+  keepDirty(blocks: readonly number[]): void {
+    for (const block of blocks) this.#dirty.add(block);
+  }
+
   /** Forgets all pages, after the changed ones were taken: the tree knows what is shared now. */
   invalidate(): void {
     this.#loaded.fill(0);

@@ -1,3 +1,4 @@
+import { toThinError, type ThinError } from '../errors/thin-error.js';
 import type { DeviceIo } from '../io/device-io.js';
 import type { Metadata } from '../metadata/metadata.js';
 import type { ChunkStore } from '../store/chunk-store.js';
@@ -6,14 +7,16 @@ import type { KeyValue } from '../store/key-value.js';
 /**
  * Makes what is in memory durable, one batch at a time. The steps of a commit, in order: **apply** the mappings that active devices
  * changed, **collect** nodes, pages, records and chunks, **write** them as one synced batch, **settle** memory (or **undo**,
- * when the batch failed: everything is kept and the error goes to whoever waits).
+ * when the batch failed: what is in memory can still be read, the error goes to whoever waits, and no commit
+ * is made any more until the pool is opened again).
  */
 export class Committer {
   readonly #store: KeyValue;
   readonly #metadata: Metadata;
   readonly #chunks: ChunkStore;
   readonly #active: () => Iterable<DeviceIo>;
-  readonly #onFailed: (error: unknown) => void;
+  readonly #onFailed: (error: ThinError) => void;
+  #failure: ThinError | undefined;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
@@ -22,7 +25,7 @@ export class Committer {
     metadata: Metadata;
     chunks: ChunkStore;
     active: () => Iterable<DeviceIo>;
-    onFailed: (error: unknown) => void;
+    onFailed: (error: ThinError) => void;
   }) {
     this.#store = parts.store;
     this.#metadata = parts.metadata;
@@ -66,7 +69,13 @@ export class Committer {
   }
 
   async #run(): Promise<void> {
-    for (const io of this.#active()) io.applyMappings();
+    // What a failed commit left in memory may be half a change; it never goes to the store.
+    if (this.#failure !== undefined) throw this.#failure;
+    try {
+      for (const io of this.#active()) io.applyMappings();
+    } catch (error) {
+      throw this.#fail(error);
+    }
     const metadata = this.#metadata.collect();
     const chunks = this.#chunks.collect(metadata.freedChunks);
     try {
@@ -74,10 +83,15 @@ export class Committer {
     } catch (error) {
       chunks.undo();
       metadata.undo();
-      this.#onFailed(error);
-      throw error;
+      throw this.#fail(error);
     }
     chunks.settle();
     metadata.settle();
+  }
+
+  #fail(error: unknown): ThinError {
+    this.#failure = toThinError(error);
+    this.#onFailed(this.#failure);
+    return this.#failure;
   }
 }

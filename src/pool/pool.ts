@@ -1,7 +1,8 @@
-import { ThinError, toThinError } from '../errors/thin-error.js';
+import { ThinError } from '../errors/thin-error.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import { BASE_NAME } from '../format/device-name.js';
 import { deviceId, type DeviceId, type DeviceName } from '../format/ids.js';
+import { rangeOf } from '../format/keys.js';
 import { DeviceIo } from '../io/device-io.js';
 import type { ImageFile } from '../io/image-file.js';
 import { checkPool } from '../metadata/check.js';
@@ -26,6 +27,8 @@ export interface OpenPoolOptions extends MetadataOptions {
   readonly stagedBytes?: number;
   /** Milliseconds between commits of what nobody flushed (dm-thin: one second); 0: only when asked. */
   readonly commitInterval?: number;
+  /** Nodes of removed devices given back in one commit. */
+  readonly reclaimStep?: number;
 }
 
 const CHUNK_CACHE = 64 * 2 ** 20;
@@ -33,6 +36,8 @@ const CHUNK_CACHE = 64 * 2 ** 20;
 const STAGED_BYTES = 8 * 2 ** 20;
 const COMMIT_INTERVAL = 1000;
 const WAIT_STEP = 100;
+/** Bytes given back that are worth a compaction. */
+const COMPACT_FROM = 64 * 2 ** 20;
 
 /** Takes the store over: `close` closes it. @throws ThinError no-pool, damaged, wrong-version */
 export async function openPool(store: KeyValue, options: OpenPoolOptions = {}): Promise<ThinPool> {
@@ -54,6 +59,9 @@ class Pool implements ThinPool {
   readonly #active = new Map<DeviceId, DeviceIo>();
   #options: PoolOptions;
   #mode: PoolMode = 'rw';
+  /** Chunks given back since the store was last compacted. */
+  #freed = 0;
+  #compacting: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(store: KeyValue, metadata: Metadata, stored: PoolOptions, options: OpenPoolOptions) {
@@ -70,11 +78,11 @@ class Pool implements ThinPool {
       chunks: this.#chunks,
       active: () => this.#active.values(),
       onFailed: (error) => {
-        this.#setMode('ro', `a commit failed: ${toThinError(error).message}`);
+        this.#setMode('ro', `a commit failed: ${error.message}`);
       },
     });
     this.#usage = new UsageCounter(metadata);
-    this.#reclaimer = new Reclaimer(metadata, () => this.#committer.commit());
+    this.#reclaimer = new Reclaimer(metadata, () => this.#committer.commit(), options.reclaimStep);
     if (metadata.superblock.needsCheck) this.#mode = 'ro';
     this.#usage.markAll();
     this.#reclaimer.start();
@@ -190,11 +198,14 @@ class Pool implements ThinPool {
     this.requireWritable();
     this.#requireOrdinary(record, 'removed');
     this.#requireInactive(record);
+    const usedBefore = this.#metadata.chunks.used;
     this.#metadata.removeDevice(record.id);
     await this.#commitDevices(record.family);
     this.#reclaimer.start(() => {
       this.#usage.markFamily(record.family);
       if (this.#mode === 'out_of_data_space') this.#setMode('rw', 'there is room again');
+      this.#freed += Math.max(0, usedBefore - this.#metadata.chunks.used);
+      this.#compact();
     });
   }
 
@@ -295,6 +306,7 @@ class Pool implements ThinPool {
     } finally {
       this.#active.clear();
       await this.#committer.idle();
+      await this.#compacting;
       await this.#store.close();
     }
   }
@@ -313,7 +325,7 @@ class Pool implements ThinPool {
       name: record.name,
       kind: record.kind,
       origin: record.origin === 0 ? undefined : record.origin,
-      originName: record.origin === 0 ? undefined : (record.originName as DeviceName),
+      originName: this.#originName(record),
       size: record.size,
       mapped: mapped * blockSize,
       exclusive: exclusive * blockSize,
@@ -329,6 +341,13 @@ class Pool implements ThinPool {
       deleted: record.deleted,
       active: io !== undefined,
     };
+  }
+
+  /** Its name now, or the last one it had. */
+  #originName(record: DeviceRecord): DeviceName | undefined {
+    if (record.origin === 0) return undefined;
+    const { devices } = this.#metadata;
+    return devices.has(record.origin) ? devices.get(record.origin).name : (record.originName as DeviceName);
   }
 
   async #change(id: DeviceId, change: Partial<Omit<DeviceRecord, 'id' | 'family'>>): Promise<DeviceInfo> {
@@ -348,6 +367,22 @@ class Pool implements ThinPool {
     if (record === undefined)
       throw new ThinError('not-found', `there is no device ${name}; thinfuse ls shows those there are`);
     return record;
+  }
+
+  /**
+   * LevelDB keeps deleted chunks on disk until it rewrites the tables they are in. Asking for that costs as much as all chunks
+   * that stay, so it is done when those are fewer than the ones that went.
+   */
+  #compact(): void {
+    if (this.#freed * this.#metadata.superblock.blockSize < COMPACT_FROM) return;
+    if (this.#freed < this.#metadata.chunks.used) return;
+    this.#freed = 0;
+    this.#compacting ??= this.#store
+      .compact?.(rangeOf('chunk'))
+      .catch(() => undefined)
+      .finally(() => {
+        this.#compacting = undefined;
+      });
   }
 
   #requireFree(name: DeviceName): void {

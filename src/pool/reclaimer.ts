@@ -8,13 +8,16 @@ const NODES_PER_STEP = 32;
 export class Reclaimer {
   readonly #metadata: Metadata;
   readonly #commit: () => Promise<void>;
+  readonly #step: number;
   #running: Promise<void> | undefined;
   #stopped = false;
   #listeners: (() => void)[] = [];
 
-  constructor(metadata: Metadata, commit: () => Promise<void>) {
+  /** @param step nodes given back in one commit */
+  constructor(metadata: Metadata, commit: () => Promise<void>, step = NODES_PER_STEP) {
     this.#metadata = metadata;
     this.#commit = commit;
+    this.#step = step;
   }
 
   /** @param onDone called when nothing is left to give back */
@@ -26,12 +29,13 @@ export class Reclaimer {
     });
   }
 
-  /** Resolves when nothing is left; rejects when a commit failed. */
+  /** Resolves when nothing is left, or when it was stopped by a commit that failed. */
   async settle(): Promise<void> {
-    while (this.#running !== undefined || this.#metadata.devices.pending().length > 0) {
-      if (this.#running === undefined) this.start();
+    while (!this.#stopped && this.#metadata.devices.pending().length > 0) {
+      this.start();
       await this.#running;
     }
+    await this.#running;
   }
 
   async stop(): Promise<void> {
@@ -40,11 +44,11 @@ export class Reclaimer {
   }
 
   async #run(): Promise<void> {
-    // Started without a waiter, so a failure must not go unhandled; `settle` sees it again.
+    // Started without a waiter, so a failure must not go unhandled: whoever commits next hears of it.
     try {
       while (!this.#stopped && this.#metadata.devices.pending().length > 0) {
         await nextTurn();
-        this.#metadata.deleteStep(NODES_PER_STEP);
+        this.#metadata.deleteStep(this.#step);
         await this.#commit();
       }
     } catch {

@@ -34,5 +34,7 @@ export interface KvSnapshot extends KvReader {
 export interface KeyValue extends KvReader {
   batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void>;
   snapshot(): KvSnapshot;
+  /** Gives the disk back what overwritten and deleted values of the range still take; not every store has it. */
+  compact?(range: KvRange): Promise<void>;
   close(): Promise<void>;
 }
