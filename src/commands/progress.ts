@@ -26,6 +26,6 @@ export async function withProgress<T>(
       } else bar.start(total, done, shown);
     });
   } finally {
-    bar.stop();
+    if (started > 0) bar.stop();
   }
 }

@@ -1,4 +1,5 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, rmdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import type { Logger } from 'pino';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import type { DeviceName } from '../format/ids.js';
@@ -34,6 +35,9 @@ export interface DaemonParts {
   readonly configure: (pool: ThinPool) => Promise<void>;
   readonly log: Logger;
 }
+
+/** Of daemons that lived as long as a command (`start --temporary`). */
+const TEMPORARY_SOCKET = /^thinfuse-\d+\.sock$/;
 
 /** Operations that only look; they are logged at debug level. */
 const QUIET = new Set<CallRecord['operation']>(['status', 'pool.info', 'device.list', 'device.get']);
@@ -103,7 +107,7 @@ export class Daemon {
       const projection = parts.projection(pool);
       await projection.refresh();
       const daemon = new Daemon(parts, pool, projection);
-      await makeFolders(layout);
+      await tidyRoot(layout);
       await daemon.#transport.mount();
       undo.push(() => daemon.#transport.unmount());
       await daemon.#server.listen();
@@ -111,7 +115,7 @@ export class Daemon {
       await writeFile(layout.pid, `${String(process.pid)}\n`, { mode: 0o600 });
       daemon.#watchTransport();
       log.info(
-        { event: 'started', pool: parts.poolName, transport: daemon.#transport.kind, pid: process.pid },
+        { event: 'started', pool: parts.poolName, transport: daemon.#transport.kind },
         `serving ${layout.devices}`,
       );
       return daemon;
@@ -220,8 +224,14 @@ export class Daemon {
   }
 }
 
-async function makeFolders(layout: RootLayout): Promise<void> {
+/** Folders that somebody removed come back, and what an earlier daemon had no time to remove goes. */
+async function tidyRoot(layout: RootLayout): Promise<void> {
   for (const folder of [layout.devices, layout.mounts]) await mkdir(folder, { recursive: true, mode: 0o700 });
+  for (const name of await readdir(layout.mounts))
+    await rmdir(path.join(layout.mounts, name)).catch(() => undefined);
+  for (const name of await readdir(layout.root))
+    if (TEMPORARY_SOCKET.test(name) && path.join(layout.root, name) !== layout.socket)
+      await rm(path.join(layout.root, name), { force: true });
 }
 
 function logCall(log: Logger, { operation, input, milliseconds, error }: CallRecord): void {

@@ -119,7 +119,8 @@ export class DeviceMounts {
     try {
       const { path: image, fresh } = await this.#active.activate(device.name);
       if (fresh) undo.push(() => this.#active.deactivate(device.name));
-      const madeTarget = await this.#host.makeTarget(target);
+      // A folder of the daemon's own that a crash left behind goes with this mount, too.
+      const madeTarget = (await this.#host.makeTarget(target)) || path.dirname(target) === this.#folder;
       if (madeTarget) undo.push(() => this.#host.removeTarget(target));
       const options = this.#pool.info().options;
       const mounted = await this.#host.mount({

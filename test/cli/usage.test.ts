@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { buildProgram } from '../../src/cli/program.js';
+import type { Command } from 'commander';
+import { Cli } from '../support/cli.js';
+import { useScratch } from '../support/mounts.js';
+
+describe('command line: help and usage', function () {
+  this.timeout(60_000);
+  const scratch = useScratch();
+  let cli: Cli;
+
+  before(() => {
+    cli = new Cli(scratch.current);
+  });
+
+  it('has an example and the global options in the help of every command', () => {
+    const names: string[] = [];
+    const visit = (command: Command): void => {
+      names.push(command.name());
+      const text: string[] = [];
+      command.configureOutput({ writeOut: (piece) => text.push(piece) });
+      if (command.commands.length === 0) {
+        command.outputHelp();
+        assert.match(text.join(''), /Example:\n {2}\$ .*thinfuse/, command.name());
+        assert.match(text.join(''), /--root <folder>/, command.name());
+        assert.match(text.join(''), /--json/, command.name());
+      }
+      command.commands.forEach(visit);
+    };
+    visit(buildProgram({ quiet: false }));
+    for (const name of (
+      'init start stop status info image container create ls rm commit snapshot rename grow activate deactivate ' +
+      'mount umount tree lsblk df diff export check'
+    ).split(' '))
+      assert(names.includes(name), `${name} is missing`);
+  });
+
+  it('prints help and version with exit code 0', async () => {
+    for (const args of [['--help'], ['mount', '--help'], ['image', 'create', '--help'], ['--version']]) {
+      const { code, stdout, stderr } = await cli.try(...args);
+      assert.deepEqual([code, stderr], [0, ''], args.join(' '));
+      assert.notEqual(stdout, '');
+    }
+  });
+
+  it('exits with 2 for what it does not understand', async () => {
+    const wrong = [
+      [],
+      ['frobnicate'],
+      ['ls', '--frobnicate'],
+      ['snapshot', 'only-one'],
+      ['container', 'create', 'no-image'],
+      ['image'],
+      ['ls', 'too', 'many'],
+      ['grow', 'a', 'huge'],
+      ['snapshot', 'a/b', 'base'],
+      ['init', '--block-size', '100K'],
+      ['init', '--base-size', '10M'],
+      ['init', '--fs', 'btrfs'],
+      ['init', '--opt', 'dm.frobnicate=1'],
+      ['init', '--opt', 'nonsense'],
+    ];
+    const outcomes = await Promise.all(wrong.map((args) => cli.try(...args)));
+    outcomes.forEach(({ code, stdout, stderr }, index) => {
+      const asked = (wrong[index] ?? []).join(' ');
+      if (asked.startsWith('snapshot a/b')) return assert.equal(code, 3, 'no pool comes first');
+      assert.equal(code, 2, `${asked}: ${stderr}`);
+      assert.equal(stdout, '', asked);
+      assert.notEqual(stderr, '', asked);
+    });
+  });
+
+  it('tells errors as JSON where JSON was asked for, before or behind the command', async () => {
+    for (const args of [
+      ['--json', 'ls', '--frobnicate'],
+      ['ls', '--frobnicate', '--json'],
+      ['ls', '--json'],
+      ['--json', 'frobnicate'],
+    ]) {
+      const { code, stdout, stderr } = await cli.try(...args);
+      const { error } = JSON.parse(stderr) as { error: { code: string; message: string } };
+      assert.equal(stdout, '');
+      assert.deepEqual(
+        [code, error.code],
+        args[0] === 'ls' && args.length === 2 ? [3, 'no-pool'] : [2, 'invalid-argument'],
+      );
+      assert.notEqual(error.message, '');
+    }
+  });
+
+  it('takes the root from the environment, and from --root before that', async () => {
+    assert.match((await cli.try('ls')).stderr, new RegExp(`in ${cli.root};`));
+    assert.match((await cli.try('ls', '--root', '/nowhere')).stderr, /in \/nowhere;/);
+    assert.match((await cli.try('--root=/nowhere', 'ls')).stderr, /in \/nowhere;/);
+  });
+});

@@ -1,0 +1,78 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { tryRun, type Finished, type Scratch } from './mounts.js';
+
+const TOP = path.resolve(import.meta.dirname, '../..');
+const ENTRY = path.join(TOP, 'src/cli/main.ts');
+const LOADER = path.join(TOP, 'node_modules/tsx/dist/loader.mjs');
+const GONE_POLLS = 200;
+const GONE_POLL_MS = 50;
+
+/** How to start the CLI of this checkout from its sources, in whatever folder. */
+export const CLI_COMMAND: readonly string[] = [process.execPath, '--import', LOADER, ENTRY];
+
+/** The real command line on a root of its own; its daemon ends with the scratch folder. */
+export class Cli {
+  readonly root: string;
+
+  constructor(scratch: Scratch, name = 'root') {
+    this.root = scratch.at(name);
+    scratch.defer(() => this.#end());
+  }
+
+  /** Never rejects for the exit code. */
+  try(...args: readonly string[]): Promise<Finished> {
+    return this.tryWith({}, ...args);
+  }
+
+  tryWith(env: NodeJS.ProcessEnv, ...args: readonly string[]): Promise<Finished> {
+    const [command = '', ...before] = CLI_COMMAND;
+    return tryRun(command, [...before, ...args], {
+      env: {
+        ...process.env,
+        THINFUSE_ROOT: this.root,
+        TSX_TSCONFIG_PATH: path.join(TOP, 'tsconfig.json'),
+        ...env,
+      },
+    });
+  }
+
+  /** Standard output; rejects unless the exit code is 0. */
+  async run(...args: readonly string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.try(...args);
+    if (code !== 0) throw new Error(`thinfuse ${args.join(' ')} ended with ${String(code)}: ${stderr}`);
+    return stdout;
+  }
+
+  async json<T>(...args: readonly string[]): Promise<T> {
+    return JSON.parse(await this.run('--json', ...args)) as T;
+  }
+
+  async daemonPid(): Promise<number> {
+    return Number(await readFile(path.join(this.root, 'thinfuse.pid'), 'utf8'));
+  }
+
+  /** As a crash would. Resolves when the process is gone. */
+  async kill(): Promise<void> {
+    const pid = await this.daemonPid();
+    process.kill(pid, 'SIGKILL');
+    for (let poll = 0; isRunning(pid) && poll < GONE_POLLS; poll++) await sleep(GONE_POLL_MS);
+  }
+
+  async #end(): Promise<void> {
+    const pid = await this.daemonPid().catch(() => undefined);
+    if (pid === undefined || !isRunning(pid)) return;
+    await this.try('stop', '--force');
+    if (isRunning(pid)) process.kill(pid, 'SIGKILL');
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
