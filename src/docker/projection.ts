@@ -105,7 +105,8 @@ export class MetadataProjection {
 
   #failure(error: unknown): ThinError {
     const folder = this.#folder;
-    const reason = error instanceof Error ? error.message : String(error);
+    const said = error instanceof Error ? error.message : String(error);
+    const reason = said.replaceAll(/\/proc\/self\/fd\/\d+/g, folder);
     const options = { cause: error, details: { path: folder } };
     switch (systemErrorCode(error)) {
       case 'ENOSPC':
@@ -132,7 +133,11 @@ export class MetadataProjection {
           options,
         );
       default:
-        return new ThinError('io', `the files in ${folder} cannot be written: ${reason}`, options);
+        return new ThinError(
+          'io',
+          `the files in ${folder} cannot be written (${reason}); see what is in the way, or remove the folder: it comes back`,
+          options,
+        );
     }
   }
 }
