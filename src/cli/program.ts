@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { registerCheckCommand } from '../commands/check-command.js';
 import { DEFAULT_ROOT } from '../commands/context.js';
@@ -7,9 +6,11 @@ import { registerDeviceCommands } from '../commands/device-commands.js';
 import { registerDiffCommands } from '../commands/diff-commands.js';
 import { example } from '../commands/example.js';
 import { registerImageCommands } from '../commands/image-commands.js';
+import { registerInfoCommand } from '../commands/info-command.js';
 import { registerInitCommand } from '../commands/init-command.js';
 import { registerListCommands } from '../commands/list-commands.js';
 import { registerMountCommands } from '../commands/mount-commands.js';
+import { version } from '../commands/version.js';
 
 /** The command line. `quiet`: commander itself prints no errors, because the caller tells them as JSON. */
 export function buildProgram({ quiet }: { quiet: boolean }): Command {
@@ -29,6 +30,7 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
   registerImageCommands(program);
   registerDeviceCommands(program);
   registerMountCommands(program);
+  registerInfoCommand(program);
   registerListCommands(program);
   registerDiffCommands(program);
   registerCheckCommand(program);
@@ -40,10 +42,4 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
       'thinfuse container create web1 --image debian && thinfuse mount web1',
     ),
   );
-}
-
-function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  const { version: found } = JSON.parse(text) as { version: string };
-  return found;
 }

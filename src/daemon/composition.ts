@@ -1,6 +1,8 @@
 import { destination, pino, type Logger } from 'pino';
 import type { StorageOptions } from '../config/storage-options.js';
-import { deviceName, devicePrefix, dmStatusLine, MetadataProjection, poolName } from './standin.js';
+import { dmStatusLine } from '../docker/dm-status.js';
+import { deviceName, devicePrefix, poolName } from '../docker/prefix.js';
+import { MetadataProjection } from '../docker/projection.js';
 import { ThinError } from '../errors/thin-error.js';
 import { FuseNativeTransport } from '../fuse/fuse-native-transport.js';
 import { ChildProcessExec } from '../host/exec.js';
@@ -83,9 +85,10 @@ export async function openOffline(
   requirePool(layout);
   const pool = await openPoolIn(layout);
   const prefix = await devicePrefix(layout.root);
+  const files = new MetadataProjection(layout.metadata);
   const projection = new ProjectionWriter(
     pool,
-    (from) => new MetadataProjection(layout.metadata).write(from),
+    (from) => files.write(from),
     (error) => onWarning(`the files in ${layout.metadata} are behind the pool: ${String(error)}`),
   );
   const dispatcher = new Dispatcher(
