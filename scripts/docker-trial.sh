@@ -6,7 +6,7 @@
 
 need_root "$(basename "$0")"
 step "What the trial needs"
-need_commands mmdebstrap:mmdebstrap findmnt:util-linux losetup:mount
+need_commands mmdebstrap:mmdebstrap findmnt:util-linux losetup:mount capsh:libcap2-bin
 # By their full paths: another docker client may come first in the PATH.
 need_commands /usr/sbin/dockerd:docker.io /usr/bin/docker:docker.io
 need_node
@@ -25,8 +25,39 @@ step "A Docker daemon"
 export DOCKER_HOST=unix://$scratch/docker.sock
 docker() { /usr/bin/docker "$@"; }
 dockerd_log=$scratch/dockerd.log
+
+# --privileged asks for every capability there is, and where this machine itself has fewer, runc refuses. So that the trial works there
+# too, those that nobody here can have are left out of what runc is asked for.
+bounding=$((16#$(awk '/^CapBnd/ { print $2 }' /proc/self/status)))
+every=$(((1 << ($(cat /proc/sys/kernel/cap_last_cap) + 1)) - 1))
+absent=$(capsh --decode="$(printf '%x' $((every & ~bounding)))" | cut -d= -f2)
+runtime=()
+if [ -n "$absent" ]; then
+  say "capabilities that this machine lacks, so that the container does too: $absent"
+  cat >"$scratch/runc" <<'RUNTIME'
+#!/usr/bin/env node
+const fs = require('fs');
+const { spawnSync } = require('child_process');
+const absent = process.env.THINFUSE_TRIAL_ABSENT.toUpperCase().split(',');
+const args = process.argv.slice(2);
+function trim(file, processOf) {
+  const spec = JSON.parse(fs.readFileSync(file, 'utf8'));
+  const sets = processOf(spec).capabilities ?? {};
+  for (const name of Object.keys(sets)) sets[name] = sets[name].filter((capability) => !absent.includes(capability));
+  fs.writeFileSync(file, JSON.stringify(spec));
+}
+const after = (option) => args[args.indexOf(option) + 1];
+if (args.includes('--bundle')) trim(`${after('--bundle')}/config.json`, (spec) => spec.process);
+if (args.includes('--process')) trim(after('--process'), (spec) => spec);
+process.exit(spawnSync('runc', args, { stdio: 'inherit' }).status ?? 1);
+RUNTIME
+  chmod +x "$scratch/runc"
+  export THINFUSE_TRIAL_ABSENT=$absent
+  runtime=(--add-runtime "trimmed=$scratch/runc" --default-runtime trimmed)
+fi
 /usr/sbin/dockerd --host "$DOCKER_HOST" --data-root "$scratch/docker" --exec-root "$scratch/exec" --pidfile "$scratch/docker.pid" \
-  --bridge=none --iptables=false --ip6tables=false --storage-driver="${DOCKER_STORAGE_DRIVER:-overlay2}" >"$dockerd_log" 2>&1 &
+  --bridge=none --iptables=false --ip6tables=false --storage-driver="${DOCKER_STORAGE_DRIVER:-overlay2}" \
+  "${runtime[@]}" >"$dockerd_log" 2>&1 &
 dockerd_pid=$!
 stop_dockerd() {
   timeout 60 /usr/bin/docker rm -f thinfuse >/dev/null 2>&1
