@@ -75,6 +75,9 @@ describe('walk', () => {
     'of another level': (source, root) => {
       source.read(root).a[1] = createTree(source);
     },
+    'that belongs a level further down': (source, root, node) => {
+      source.read(root).a[1] = node.child(0);
+    },
     'whose first key is its neighbour’s': (_source, _root, node) => (node.keys[0] = node.keys[0]! - 1),
     'whose last key is its neighbour’s': (_source, _root, node) => (node.keys[node.count - 1] = KEYS * 2),
     'that is empty': (_source, _root, node) => (node.count = 0),
