@@ -1,0 +1,121 @@
+import { formatBinarySize } from '../config/sizes.js';
+import type { PoolInfo } from '../pool/info.js';
+import { drawBranches } from './branches.js';
+import { lineage } from './lineage.js';
+import type { ListedDevice } from './listed-device.js';
+import { formatTable, type Column } from './table.js';
+
+const NONE = '-';
+
+const right = (title: string): Column => ({ title, right: true });
+const left = (title: string): Column => ({ title });
+
+/** `deleted` waits for its last user; `active` has its image file. */
+export type DeviceState = 'mounted' | 'active' | 'inactive' | 'deleted';
+
+export function deviceState(device: ListedDevice): DeviceState {
+  if (device.deleted) return 'deleted';
+  if (device.mountPoint !== undefined) return 'mounted';
+  return device.active ? 'active' : 'inactive';
+}
+
+/** One line a device, in the order given. */
+export function listTable(devices: readonly ListedDevice[]): string {
+  return formatTable(
+    [
+      left('NAME'),
+      right('ID'),
+      left('KIND'),
+      left('ORIGIN'),
+      left('FSTYPE'),
+      right('SIZE'),
+      right('MAPPED'),
+      left('CREATED'),
+      left('STATE'),
+      left('MOUNTPOINT'),
+    ],
+    devices.map((device) => [
+      device.name,
+      String(device.id),
+      device.kind,
+      device.originName ?? NONE,
+      device.filesystem,
+      formatBinarySize(device.size),
+      formatBinarySize(device.mapped),
+      `${new Date(device.createdAt).toISOString().slice(0, -'.000Z'.length)}Z`,
+      deviceState(device),
+      device.mountPoint ?? NONE,
+    ]),
+  );
+}
+
+/** What is a snapshot of what; an origin that is gone has the kind `removed`. */
+export function treeTable(devices: readonly ListedDevice[]): string {
+  return formatTable(
+    [
+      left('NAME'),
+      left('KIND'),
+      right('SIZE'),
+      right('MAPPED'),
+      right('EXCLUSIVE'),
+      right('SHARED'),
+      left('STATE'),
+    ],
+    drawBranches(lineage(devices)).map(({ node: { name, device }, branches }) => [
+      branches + name,
+      ...(device === undefined
+        ? ['removed', NONE, NONE, NONE, NONE, NONE]
+        : [device.kind, ...sizes(device), deviceState(device)]),
+    ]),
+  );
+}
+
+/** What each device is large, what it maps, and what would come back with its removal; the pool's own line, if given, ends it. */
+export function spaceTable(
+  devices: readonly ListedDevice[],
+  pool?: Pick<PoolInfo, 'dataTotal' | 'dataUsed'>,
+): string {
+  const total =
+    pool === undefined
+      ? []
+      : [
+          [
+            'pool',
+            formatBinarySize(pool.dataTotal),
+            formatBinarySize(pool.dataUsed),
+            NONE,
+            NONE,
+            percent(pool.dataUsed, pool.dataTotal),
+            NONE,
+          ],
+        ];
+  return formatTable(
+    [
+      left('NAME'),
+      right('VIRTUAL'),
+      right('MAPPED'),
+      right('EXCLUSIVE'),
+      right('SHARED'),
+      right('USE%'),
+      left('MOUNTPOINT'),
+    ],
+    [
+      ...devices.map((device) => [
+        device.name,
+        ...sizes(device),
+        percent(device.mapped, device.size),
+        device.mountPoint ?? NONE,
+      ]),
+      ...total,
+    ],
+  );
+}
+
+function sizes({ size, mapped, exclusive, shared }: ListedDevice): string[] {
+  return [size, mapped, exclusive, shared].map(formatBinarySize);
+}
+
+/** Rounded up as df does: what is used is never 0%. */
+function percent(used: number, total: number): string {
+  return total === 0 ? NONE : `${String(Math.ceil((used / total) * 100))}%`;
+}
