@@ -9,6 +9,7 @@ import { rootLayout, type RootLayout } from '../daemon/root-layout.js';
 import { refuseLive } from '../daemon/socket-server.js';
 import { spawnDaemon } from '../daemon/spawn-daemon.js';
 import { ThinError } from '../errors/thin-error.js';
+import type { TransportKind } from '../fuse/transport.js';
 import { openWhenFree, withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
@@ -21,6 +22,7 @@ const STOP_POLL_MS = 20;
 
 interface StartOptions extends StorageFlags {
   readonly foreground?: boolean;
+  readonly transport: TransportKind;
   readonly notify?: boolean;
   readonly temporary?: string;
 }
@@ -34,6 +36,11 @@ export function registerDaemonCommands(program: Command): void {
         'Starts the daemon that serves the pool of the root: image files in dev/, mounts in mnt/, and the control socket. Returns when it serves.',
       )
       .option('--foreground', 'stay in the foreground and log to standard output')
+      .addOption(
+        new Option('--transport <kind>', 'how the kernel reaches the image files')
+          .choices(['fuse-native', 'kernel'])
+          .default('fuse-native'),
+      )
       .addOption(new Option('--notify').hideHelp())
       .addOption(new Option('--temporary <socket>').hideHelp()),
   )
@@ -44,7 +51,7 @@ export function registerDaemonCommands(program: Command): void {
       for (const warning of settings.warnings) note(warning);
       if (options.foreground === true) {
         const own = rootLayout(layout.root, { socketName: options.temporary });
-        await runForeground(await daemonParts(own, settings), {
+        await runForeground(await daemonParts(own, settings, options.transport), {
           notify: options.notify === true,
           temporary: options.temporary !== undefined,
         });
@@ -52,7 +59,16 @@ export function registerDaemonCommands(program: Command): void {
       }
       requirePool(layout);
       await refuseLive(layout.socket);
-      const args = ['start', '--foreground', '--notify', '--root', layout.root, ...given];
+      const args = [
+        'start',
+        '--foreground',
+        '--notify',
+        '--root',
+        layout.root,
+        '--transport',
+        options.transport,
+        ...given,
+      ];
       const { pid } = await openWhenFree(() => spawnDaemon({ layout, temporary: false, args }));
       printResult(
         { layout, json },

@@ -5,6 +5,9 @@ import { deviceName, devicePrefix, poolName } from '../docker/prefix.js';
 import { MetadataProjection } from '../docker/projection.js';
 import { ThinError } from '../errors/thin-error.js';
 import { FuseNativeTransport } from '../fuse/fuse-native-transport.js';
+import type { ImageDirectory } from '../fuse/image-file.js';
+import { KernelTransport } from '../fuse/kernel-transport.js';
+import type { Transport, TransportKind } from '../fuse/transport.js';
 import { ChildProcessExec } from '../host/exec.js';
 import { FilesystemTools } from '../host/filesystem-tools.js';
 import { LoopDevices } from '../host/loop-devices.js';
@@ -27,7 +30,11 @@ import { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
 
 /** Everything real that a daemon runs on. Errors: no-pool. */
-export async function daemonParts(layout: RootLayout, settings: StorageOptions): Promise<DaemonParts> {
+export async function daemonParts(
+  layout: RootLayout,
+  settings: StorageOptions,
+  transport: TransportKind,
+): Promise<DaemonParts> {
   requirePool(layout);
   // Synchronous, so that a last line before the end is not lost.
   const log = pino(destination({ fd: process.stdout.fd, sync: true }));
@@ -47,10 +54,7 @@ export async function daemonParts(layout: RootLayout, settings: StorageOptions):
           log.warn({ event: 'mode', mode }, `the pool is now ${mode}: ${reason}`),
       }),
     projection: (pool) => projectionOf(layout, pool, log),
-    transport: (directory) =>
-      new FuseNativeTransport(layout.devices, directory, {
-        onFault: (error) => log.error({ event: 'fault', err: error }, error.message),
-      }),
+    transport: (directory) => transportOf(transport, layout.devices, directory, log),
     host: new KernelHost({
       mounter: new Mounter(exec, loops, new FilesystemTools(exec)),
       stale,
@@ -124,6 +128,16 @@ export async function createPoolIn(layout: RootLayout, request: CreatePoolReques
 /** Before anything is made. Errors: missing-tool, missing-device. */
 export async function requireHost(filesystem: FilesystemType): Promise<void> {
   await new FilesystemTools(new ChildProcessExec()).requireTools(filesystem);
+}
+
+function transportOf(kind: TransportKind, folder: string, directory: ImageDirectory, log: Logger): Transport {
+  const onFault = (error: ThinError): void => log.error({ event: 'fault', err: error }, error.message);
+  switch (kind) {
+    case 'fuse-native':
+      return new FuseNativeTransport(folder, directory, { onFault });
+    case 'kernel':
+      return new KernelTransport(folder, directory, { onFault });
+  }
 }
 
 async function openPoolIn(layout: RootLayout, events: PoolEvents = {}): Promise<ThinPool> {
