@@ -4,9 +4,6 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 
-/** Where the pool is without `--root` and THINFUSE_ROOT. */
-export const DEFAULT_ROOT = '/var/lib/thinfuse';
-
 /**
  * Docker's `dm.blocksize` and the smallest that dm-thin has: a first write to a shared chunk copies that much, and images full of small
  * files share more of what is smaller.
@@ -43,6 +40,3 @@ export const DEFAULT_POOL_OPTIONS: PoolOptions = {
   // dm-thin's `no_space_timeout`.
   noSpaceTimeout: 60,
 };
-
-/** As dm-thin (dm-thin.c, COMMIT_PERIOD): what no flush covered is at most this old after a crash. */
-export const COMMIT_INTERVAL_MS = 1000;
