@@ -44,7 +44,7 @@ export interface NewDevice {
   readonly filesystem: DeviceRecord['filesystem'];
 }
 
-/** Splits and copies of the upper levels; below them, one change costs a copied leaf and its split at worst. */
+/** Splits and copies of the upper levels; below them, one change costs a copied leaf, its split, and as much above it. */
 const NODES_IN_RESERVE = 16;
 
 /**
@@ -185,7 +185,7 @@ export class Metadata {
 
   /** Whether `changes` more `map` or `unmap` calls are sure to find the nodes they may need. */
   hasNodesFor(changes: number): boolean {
-    return this.nodes.available >= NODES_IN_RESERVE + 2 * changes;
+    return this.nodes.available >= NODES_IN_RESERVE + 4 * changes;
   }
 
   /**
