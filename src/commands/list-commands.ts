@@ -1,27 +1,117 @@
 import type { Command } from 'commander';
 import type { DeviceStatus } from '../daemon/api.js';
-import type { DeviceKind } from '../pool/info.js';
+import { lineage, type LineageNode } from '../docker/lineage.js';
+import { listTable, spaceTable, treeTable } from '../docker/listings.js';
+import { blockFacts, blockTree, lsblkJson, lsblkTable, type BlockFacts } from '../docker/lsblk.js';
+import { devicePrefix } from '../docker/prefix.js';
+import type { DeviceKind, PoolInfo } from '../pool/info.js';
 import { withPool } from './connect.js';
-import { contextOf } from './context.js';
+import { contextOf, type Context } from './context.js';
 import { deviceJson } from './device-json.js';
 import { example } from './example.js';
-import { print, printJson } from './output.js';
+import { printResult } from './output.js';
 
 export function registerListCommands(program: Command): void {
-  listing(program.command('ls'), undefined, 'thinfuse ls');
+  listing(program.command('ls'), undefined, 'thinfuse ls | awk \'$9 == "mounted" { print $1 }\'');
+
+  program
+    .command('tree')
+    .summary('show what is a snapshot of what')
+    .description('Draws the lineage of all devices; an origin that was removed keeps its place.')
+    .addHelpText('after', example('thinfuse tree'))
+    .action(async (_options: unknown, command: Command) => {
+      const context = contextOf(command);
+      const { devices } = await look(context);
+      printResult(context, lineage(devices).map(nodeJson), treeTable(devices));
+    });
+
+  program
+    .command('df')
+    .summary('show what devices take of the pool')
+    .description(
+      'Shows for each device its virtual size, what it maps, what only it maps (and its removal would give back), and what it shares.',
+    )
+    .addHelpText('after', example('thinfuse df', "thinfuse df --json | jq '.devices[].exclusive'"))
+    .action(async (_options: unknown, command: Command) => {
+      const context = contextOf(command);
+      const { devices, info } = await look(context);
+      printResult(context, spaceJson(devices, info), spaceTable(devices, info));
+    });
+
+  program
+    .command('lsblk')
+    .summary('show the pool as block devices')
+    .description(
+      'Draws the pool under its data and its metadata, in the shape that lsblk gave the devices of a kernel pool.',
+    )
+    .addHelpText('after', example('thinfuse lsblk'))
+    .action(async (_options: unknown, command: Command) => {
+      const context = contextOf(command);
+      const { devices, info } = await look(context);
+      const prefix = await devicePrefix(context.layout.root);
+      const roots = blockTree({ prefix, info, devices, facts: await factsOf(devices) });
+      printResult(context, lsblkJson(roots), lsblkTable(roots));
+    });
 }
 
 /** `ls`, `image ls` and `container ls`. */
 export function listing(command: Command, kind: DeviceKind | undefined, sample: string): void {
   command
     .summary(`list ${kind === undefined ? 'devices' : `${kind}s`}`)
-    .description('Lists devices with what they take of the pool.')
+    .description(
+      `Lists ${kind === undefined ? 'all devices' : `${kind}s`} by number, one a line, in columns that awk and sort can use.`,
+    )
     .addHelpText('after', example(sample))
     .action(async (_options: unknown, self: Command) => {
       const context = contextOf(self);
-      const all = await withPool(context, (caller) => caller.call('device.list', {}));
+      const all = (await look(context)).devices;
       const devices = all.filter((device) => kind === undefined || device.kind === kind);
-      if (context.json) printJson(devices.map(deviceJson));
-      else print(devices.map((device: DeviceStatus) => device.name).join('\n'));
+      printResult(context, devices.map(deviceJson), listTable(devices));
     });
+}
+
+async function look(context: Context): Promise<{ devices: readonly DeviceStatus[]; info: PoolInfo }> {
+  return withPool(context, async (caller) => ({
+    devices: await caller.call('device.list', {}),
+    info: await caller.call('pool.info', {}),
+  }));
+}
+
+/** An origin that was removed has its name and number only. */
+function nodeJson({ id, name, device, children }: LineageNode): Readonly<Record<string, unknown>> {
+  return {
+    ...(device === undefined ? { name, id, kind: 'removed' } : deviceJson(device)),
+    children: children.map(nodeJson),
+  };
+}
+
+function spaceJson(devices: readonly DeviceStatus[], info: PoolInfo): Readonly<Record<string, unknown>> {
+  return {
+    pool: {
+      total: info.dataTotal,
+      used: info.dataUsed,
+      free: info.dataTotal - info.dataUsed,
+      metadataTotal: info.metadataTotal,
+      metadataUsed: info.metadataUsed,
+      pendingDeletes: info.pendingDeletes,
+    },
+    devices: devices.map(({ name, kind, size, mapped, exclusive, shared, mountPoint }) => ({
+      name,
+      kind,
+      size,
+      mapped,
+      exclusive,
+      shared,
+      mountPoint,
+    })),
+  };
+}
+
+async function factsOf(devices: readonly DeviceStatus[]): Promise<ReadonlyMap<string, BlockFacts>> {
+  const facts = new Map<string, BlockFacts>();
+  for (const { loop } of devices) {
+    const found = loop === undefined ? undefined : await blockFacts(loop);
+    if (loop !== undefined && found !== undefined) facts.set(loop, found);
+  }
+  return facts;
 }
