@@ -1,4 +1,3 @@
-import { access, constants } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { DEFAULT_BLOCK_SIZE, DEFAULT_DATA_SIZE, DEFAULT_METADATA_SIZE } from '../config/defaults.js';
 import { parseBlockSize, parseDeviceSize } from '../config/limits.js';
@@ -9,6 +8,7 @@ import { createPoolIn, requireHost } from '../daemon/composition.js';
 import { prepareRoot } from '../daemon/init-root.js';
 import type { DeviceStatus } from '../daemon/api.js';
 import { ThinError } from '../errors/thin-error.js';
+import { requireFuseDevice } from '../fuse/mount-point.js';
 import type { CreatePoolRequest } from '../pool/thin-pool.js';
 import { withTemporaryDaemon } from './connect.js';
 import { contextOf, rootFlag, type Context } from './context.js';
@@ -74,7 +74,7 @@ async function init(
   const { layout } = context;
   requireRoom(request.options);
   await requireHost(request.options.filesystem);
-  await requireFuse();
+  await requireFuseDevice();
   const undo = await prepareRoot(layout);
   try {
     await createPoolIn(layout, request);
@@ -131,14 +131,4 @@ function requireRoom({ filesystem, baseSize }: PoolOptions): void {
       'invalid-argument',
       `a base device of ${formatBinarySize(baseSize)} is too small for ${filesystem}, which needs ${formatBinarySize(least)}; give a larger --base-size`,
     );
-}
-
-async function requireFuse(): Promise<void> {
-  await access('/dev/fuse', constants.R_OK | constants.W_OK).catch((error: unknown) => {
-    throw new ThinError(
-      'missing-device',
-      '/dev/fuse cannot be used: load it with modprobe fuse; a container needs --device /dev/fuse and --privileged',
-      { cause: error },
-    );
-  });
 }

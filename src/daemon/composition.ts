@@ -37,7 +37,10 @@ export async function daemonParts(
 ): Promise<DaemonParts> {
   requirePool(layout);
   // Synchronous, so that a last line before the end is not lost.
-  const log = pino(destination({ fd: process.stdout.fd, sync: true }));
+  const output = destination({ fd: process.stdout.fd, sync: true });
+  // A full disk or a reader that left costs lines, not the pool.
+  output.on('error', () => undefined);
+  const log = pino(output);
   const prefix = await devicePrefix(layout.root);
   const exec = new ChildProcessExec();
   const loops = new LoopDevices(exec);
