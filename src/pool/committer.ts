@@ -55,6 +55,15 @@ export class Committer {
     return this.#next;
   }
 
+  /** The first step for one device; when it fails, so does every commit from then on, since the change may be half made. */
+  apply(io: DeviceIo): void {
+    try {
+      io.applyMappings();
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
   /** Resolves when no batch is on its way, however it ended. */
   async idle(): Promise<void> {
     while (this.#running !== undefined) await this.#running.catch(() => undefined);
@@ -71,11 +80,7 @@ export class Committer {
   async #run(): Promise<void> {
     // What a failed commit left in memory may be half a change; it never goes to the store.
     if (this.#failure !== undefined) throw this.#failure;
-    try {
-      for (const io of this.#active()) io.applyMappings();
-    } catch (error) {
-      throw this.#fail(error);
-    }
+    for (const io of this.#active()) this.apply(io);
     const metadata = this.#metadata.collect();
     const chunks = this.#chunks.collect(metadata.freedChunks);
     try {

@@ -1,4 +1,4 @@
-import { ThinError } from '../errors/thin-error.js';
+import { ThinError, toThinError } from '../errors/thin-error.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import { BASE_NAME } from '../format/device-name.js';
 import { deviceId, type DeviceId, type DeviceName } from '../format/ids.js';
@@ -58,6 +58,8 @@ class Pool implements ThinPool {
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #active = new Map<DeviceId, DeviceIo>();
   #options: PoolOptions;
+  /** The last change of options, so that two at once do not undo each other. */
+  #optionsWritten: Promise<void> = Promise.resolve();
   #mode: PoolMode = 'rw';
   /** Chunks given back since the store was last compacted. */
   #freed = 0;
@@ -149,7 +151,7 @@ class Pool implements ThinPool {
     this.#requireFreeSpace();
     // From here to the commit nothing waits, so no request comes between the origin's last mapping and the shared root.
     const io = this.#active.get(origin.id);
-    io?.applyMappings();
+    if (io !== undefined) this.#committer.apply(io);
     const record = this.#metadata.createSnapshot(origin.id, {
       name: request.name,
       kind: request.kind,
@@ -209,14 +211,26 @@ class Pool implements ThinPool {
     });
   }
 
-  async setOptions(change: Partial<PoolOptions>): Promise<void> {
-    const options = { ...this.#options, ...change };
-    await this.#store.batch([packOptions(options)], { sync: true });
-    this.#options = options;
+  setOptions(change: Partial<PoolOptions>): Promise<void> {
+    const changed = this.#optionsWritten.then(async () => {
+      this.requireWritable();
+      const options = { ...this.#options, ...change };
+      await this.#store.batch([packOptions(options)], { sync: true });
+      this.#options = options;
+    });
+    this.#optionsWritten = changed.catch(() => undefined);
+    return changed;
   }
 
   activate(name: DeviceName): Promise<ImageFile> {
-    const record = this.#find(name);
+    try {
+      return Promise.resolve(this.#open(this.#find(name)));
+    } catch (error) {
+      return Promise.reject(toThinError(error));
+    }
+  }
+
+  #open(record: DeviceRecord): DeviceIo {
     let io = this.#active.get(record.id);
     if (io === undefined) {
       io = new DeviceIo({
@@ -242,7 +256,7 @@ class Pool implements ThinPool {
       });
       this.#active.set(record.id, io);
     }
-    return Promise.resolve(io);
+    return io;
   }
 
   async deactivate(name: DeviceName): Promise<void> {
@@ -250,9 +264,10 @@ class Pool implements ThinPool {
     const io = record === undefined ? undefined : this.#active.get(record.id);
     if (record === undefined || io === undefined) return;
     io.close();
-    // Its mappings go with this commit, and nothing can add to them any more.
-    await this.#committer.commit();
+    // At once, so that whoever activates it meanwhile gets a file that is open, and a failed commit leaves none that is shut.
+    this.#committer.apply(io);
     this.#active.delete(record.id);
+    await this.#committer.commit();
     this.#usage.markFamily(record.family);
   }
 

@@ -1,3 +1,4 @@
+import { toThinError } from '../errors/thin-error.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { nextTurn } from './usage-counter.js';
 
@@ -11,6 +12,7 @@ export class Reclaimer {
   readonly #step: number;
   #running: Promise<void> | undefined;
   #stopped = false;
+  #failure: Error | undefined;
   #listeners: (() => void)[] = [];
 
   /** @param step nodes given back in one commit */
@@ -29,13 +31,14 @@ export class Reclaimer {
     });
   }
 
-  /** Resolves when nothing is left, or when it was stopped by a commit that failed. */
+  /** Resolves when nothing is left or it was stopped; rejects when a commit failed. */
   async settle(): Promise<void> {
     while (!this.#stopped && this.#metadata.devices.pending().length > 0) {
       this.start();
       await this.#running;
     }
     await this.#running;
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   async stop(): Promise<void> {
@@ -51,8 +54,9 @@ export class Reclaimer {
         this.#metadata.deleteStep(this.#step);
         await this.#commit();
       }
-    } catch {
+    } catch (error) {
       this.#stopped = true;
+      this.#failure = toThinError(error);
       return;
     }
     const listeners = this.#listeners;
