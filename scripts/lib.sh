@@ -178,11 +178,12 @@ need_thinfuse() {
 # thinfuse ARGUMENT...: the CLI of this checkout, on $THINFUSE_ROOT.
 thinfuse() { "$thinfuse_cli" "$@"; }
 
-# json EXPRESSION: evaluates JavaScript on `it`, the JSON on standard input; objects come out as JSON.
+# json EXPRESSION: evaluates JavaScript on `it`, the JSON on standard input; objects come out as JSON. What is not there is an error.
 json() {
   node -e '
     const it = JSON.parse(require("fs").readFileSync(0, "utf8"));
     const value = new Function("it", `return (${process.argv[1]})`)(it);
+    if (value === undefined) throw new Error(`no ${process.argv[1]} in the answer`);
     console.log(typeof value === "object" ? JSON.stringify(value) : String(value));
   ' "$1"
 }
@@ -242,10 +243,10 @@ stop_own_pool() {
 device() { thinfuse ls --json | json "it.find((device) => device.name === '$1').$2"; }
 # device_exists NAME
 device_exists() { [ "$(thinfuse ls --json | json "it.some((device) => device.name === '$1')")" = true ]; }
-# pool FIELD: one field of the pool itself.
+# pool FIELD: one field of the pool's own line in `thinfuse df --json`.
 pool() { thinfuse df --json | json "it.pool.$1"; }
 # space_is BYTES: no removed device still holds space, and the pool uses this much.
-space_is() { [ "$(pool pendingDeletes)" = 0 ] && [ "$(pool dataUsed)" = "$1" ]; }
+space_is() { [ "$(pool pendingDeletes)" = 0 ] && [ "$(pool used)" = "$1" ]; }
 
 nothing_left() {
   local left
