@@ -205,7 +205,7 @@ class Pool implements ThinPool {
     await this.#commitDevices(record.family);
     this.#reclaimer.start(() => {
       this.#usage.markFamily(record.family);
-      if (this.#mode === 'out_of_data_space') this.#setMode('rw', 'there is room again');
+      this.#noteRoom();
       this.#freed += Math.max(0, usedBefore - this.#metadata.chunks.used);
       this.#compact();
     });
@@ -246,11 +246,7 @@ class Pool implements ThinPool {
             if (this.#chunks.dirtyBytes >= this.#stagedBytes) this.commit().catch(() => undefined);
           },
           commit: () => this.commit(),
-          pendingMappings: () => {
-            let pending = 0;
-            for (const active of this.#active.values()) pending += active.pendingMappings;
-            return pending;
-          },
+          pendingMappings: () => this.#pendingMappings,
           waitForSpace: (device) => this.#waitForSpace(device),
         },
       });
@@ -276,12 +272,13 @@ class Pool implements ThinPool {
     return record === undefined ? undefined : this.#active.get(record.id);
   }
 
-  commit(): Promise<void> {
-    return this.#committer.commit();
+  async commit(): Promise<void> {
+    await this.#committer.commit();
+    this.#noteRoom();
   }
 
   async settle(): Promise<void> {
-    await this.#committer.commit();
+    await this.commit();
     await this.#reclaimer.settle();
     this.#usage.markAll();
     await this.#usage.settle();
@@ -432,14 +429,20 @@ class Pool implements ThinPool {
     }
   }
 
+  get #pendingMappings(): number {
+    let pending = 0;
+    for (const io of this.#active.values()) pending += io.pendingMappings;
+    return pending;
+  }
+
   #throttle(): Promise<void> | undefined {
     return this.#chunks.dirtyBytes >= 2 * this.#stagedBytes ? this.#committer.commit() : undefined;
   }
 
   async #waitForSpace(device: string): Promise<void> {
-    // What was freed in the open transaction comes back with its commit.
-    if (this.#metadata.chunks.awaitingRelease > 0) {
-      await this.#committer.commit();
+    // What was freed in the open transaction comes back with its commit, also what active devices have only just discarded.
+    if (this.#metadata.chunks.awaitingRelease > 0 || this.#pendingMappings > 0) {
+      await this.commit();
       if (this.#metadata.chunks.available > 0) return;
     }
     this.#setMode('out_of_data_space', `no free chunk for device ${device}`);
@@ -456,6 +459,16 @@ class Pool implements ThinPool {
       'no-space',
       `the pool is full; device ${device} cannot be written to until space is freed`,
     );
+  }
+
+  /** After a commit: what it released may be what a full pool lacked (dm-thin.c, `check_for_data_space`). */
+  #noteRoom(): void {
+    if (
+      this.#mode === 'out_of_data_space' &&
+      this.#metadata.chunks.available > 0 &&
+      this.#metadata.hasNodesFor(1)
+    )
+      this.#setMode('rw', 'there is room again');
   }
 
   #setMode(mode: PoolMode, reason: string): void {
