@@ -2,8 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ThinError } from '../errors/thin-error.js';
 import type { Caller } from '../daemon/api.js';
 import { SocketClient } from '../daemon/client.js';
-import { openOffline } from '../daemon/composition.js';
-import { answers } from '../daemon/socket-server.js';
+import { answers } from '../daemon/live-socket.js';
 import { spawnDaemon } from '../daemon/spawn-daemon.js';
 import { requirePool } from '../daemon/pool-folder.js';
 import { note } from './output.js';
@@ -31,6 +30,8 @@ export async function withPool<T>(context: Context, work: (caller: Caller) => Pr
   return patiently(
     context,
     async () => {
+      // Loaded only here: what a daemon is made of takes longer to load than most commands to run.
+      const { openOffline } = await import('../daemon/composition.js');
       const offline = await openOffline(context.layout, note);
       return { caller: offline.caller, end: () => offline.close() };
     },

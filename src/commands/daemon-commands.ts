@@ -2,11 +2,9 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Option, type Command } from 'commander';
-import { daemonParts } from '../daemon/composition.js';
-import { runForeground } from '../daemon/foreground.js';
 import { requirePool } from '../daemon/pool-folder.js';
 import { rootLayout, type RootLayout } from '../daemon/root-layout.js';
-import { refuseLive } from '../daemon/socket-server.js';
+import { refuseLive } from '../daemon/live-socket.js';
 import { spawnDaemon } from '../daemon/spawn-daemon.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { TransportKind } from '../fuse/transport.js';
@@ -51,6 +49,8 @@ export function registerDaemonCommands(program: Command): void {
       for (const warning of settings.warnings) note(warning);
       if (options.foreground === true) {
         const own = rootLayout(layout.root, { socketName: options.temporary });
+        const { daemonParts } = await import('../daemon/composition.js');
+        const { runForeground } = await import('../daemon/foreground.js');
         await runForeground(await daemonParts(own, settings, options.transport), {
           notify: options.notify === true,
           temporary: options.temporary !== undefined,

@@ -4,7 +4,6 @@ import { parseBlockSize, parseDeviceSize } from '../config/limits.js';
 import type { PoolOptions } from '../config/pool-options.js';
 import { formatBinarySize } from '../config/sizes.js';
 import { mergePoolOptions } from '../config/storage-options.js';
-import { createPoolIn, requireHost } from '../daemon/composition.js';
 import { prepareRoot } from '../daemon/init-root.js';
 import type { DeviceStatus } from '../daemon/api.js';
 import { ThinError } from '../errors/thin-error.js';
@@ -73,6 +72,7 @@ async function init(
 ): Promise<DeviceStatus> {
   const { layout } = context;
   requireRoom(request.options);
+  const { createPoolIn, requireHost } = await import('../daemon/composition.js');
   await requireHost(request.options.filesystem);
   await requireFuseDevice();
   const undo = await prepareRoot(layout);

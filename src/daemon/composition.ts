@@ -5,7 +5,7 @@ import { deviceName, devicePrefix, poolName } from '../docker/prefix.js';
 import { MetadataProjection } from '../docker/projection.js';
 import { ThinError } from '../errors/thin-error.js';
 import { FuseNativeTransport } from '../fuse/fuse-native-transport.js';
-import type { ImageDirectory } from '../fuse/image-file.js';
+import type { ImageDirectory } from '../io/image-file.js';
 import { KernelTransport } from '../fuse/kernel-transport.js';
 import type { Transport, TransportKind } from '../fuse/transport.js';
 import { ChildProcessExec } from '../host/exec.js';

@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { Logger } from 'pino';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import type { DeviceName } from '../format/ids.js';
-import type { ImageDirectory } from '../fuse/image-file.js';
+import type { ImageDirectory } from '../io/image-file.js';
 import type { Transport } from '../fuse/transport.js';
 import type { PoolInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
@@ -14,9 +14,10 @@ import { DeviceLocks } from './device-locks.js';
 import { DeviceMounts } from './device-mounts.js';
 import { Dispatcher, type CallRecord } from './dispatcher.js';
 import { createHandlers } from './operations/handlers.js';
+import { refuseLive } from './live-socket.js';
 import type { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
-import { refuseLive, SocketServer } from './socket-server.js';
+import { SocketServer } from './socket-server.js';
 
 /** What a daemon runs on; `composition.ts` brings the real ones. */
 export interface DaemonParts {

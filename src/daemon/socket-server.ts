@@ -1,17 +1,13 @@
 import { chmod, rm } from 'node:fs/promises';
-import { connect } from 'node:net';
 import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
-import { systemErrorCode, ThinError, toThinError } from '../errors/thin-error.js';
-import { SocketClient } from './client.js';
+import { ThinError, toThinError } from '../errors/thin-error.js';
+import { refuseLive } from './live-socket.js';
 import type { Dispatcher } from './dispatcher.js';
 import { isOperationName } from './schemas.js';
 import { OPERATIONS_PATH, packError } from './wire.js';
 
 /** The largest input is a device name and a path; anything near this is a mistake. */
 const BODY_LIMIT = 64 * 1024;
-
-/** Enough for a daemon that is alive; one that hangs is refused without its pid. */
-const STATUS_TIMEOUT_MS = 3000;
 
 /** HTTP status by exit code (errors/thin-error.ts); what is not here is 500. */
 const STATUS: Readonly<Record<number, number>> = { 2: 400, 3: 404, 4: 409, 5: 409, 6: 507, 9: 403 };
@@ -56,42 +52,6 @@ export class SocketServer {
     await this.#http.close();
     await rm(this.#path, { force: true });
   }
-}
-
-/** @throws ThinError already-running, with the pid where it can be told. */
-export async function refuseLive(socket: string): Promise<void> {
-  if (!(await answers(socket))) return;
-  const pid = await new SocketClient(socket, { timeoutMs: STATUS_TIMEOUT_MS }).call('status', {}).then(
-    (status) => status.pid,
-    () => undefined,
-  );
-  const who = pid === undefined ? 'a daemon' : `a daemon (pid ${String(pid)})`;
-  throw new ThinError('already-running', `${who} already answers on ${socket}; stop it with: thinfuse stop`, {
-    details: pid === undefined ? {} : { pid },
-  });
-}
-
-/** Whether a process accepts connections there. */
-export async function answers(socket: string): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const probe = connect(socket);
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once('error', (error) => {
-      const code = systemErrorCode(error);
-      if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTSOCK') resolve(false);
-      else if (code === 'EACCES' || code === 'EPERM')
-        reject(new ThinError('permission', `the control socket ${socket} belongs to root; run this as root`));
-      else
-        reject(
-          new ThinError('io', `the control socket ${socket} cannot be reached: ${error.message}`, {
-            cause: error,
-          }),
-        );
-    });
-  });
 }
 
 function unknownOperation(what: string): ThinError {
