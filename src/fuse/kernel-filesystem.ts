@@ -8,7 +8,7 @@ import {
   requireWritable,
   spaceBlocks,
 } from './image-access.js';
-import type { ImageDirectory } from './image-file.js';
+import type { ImageDirectory } from '../io/image-file.js';
 import { KernelInodes, type Inode } from './kernel-inodes.js';
 import {
   FATTR_SIZE,

@@ -1,4 +1,4 @@
-import type { ImageDirectory, ImageFile } from './image-file.js';
+import type { ImageDirectory, ImageFile } from '../io/image-file.js';
 import { ROOT_NODE } from './kernel-protocol.js';
 
 export interface Inode {

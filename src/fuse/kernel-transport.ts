@@ -5,7 +5,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { BufferPool } from './buffer-pool.js';
-import type { ImageDirectory } from './image-file.js';
+import type { ImageDirectory } from '../io/image-file.js';
 import { KernelChannel } from './kernel-channel.js';
 import { KernelFilesystem } from './kernel-filesystem.js';
 import { abandonMount, mountWith } from './kernel-mount.js';

@@ -1,1 +1,0 @@
-export type { ImageDirectory, ImageFile } from '../io/image-file.js';
