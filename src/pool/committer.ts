@@ -1,4 +1,5 @@
 import { toThinError, type ThinError } from '../errors/thin-error.js';
+import type { DeviceId } from '../format/ids.js';
 import type { DeviceIo } from '../io/device-io.js';
 import type { Metadata } from '../metadata/metadata.js';
 import type { ChunkStore } from '../store/chunk-store.js';
@@ -15,6 +16,7 @@ export class Committer {
   readonly #metadata: Metadata;
   readonly #chunks: ChunkStore;
   readonly #active: () => Iterable<DeviceIo>;
+  readonly #onApplied: (device: DeviceId) => void;
   readonly #onFailed: (error: ThinError) => void;
   #failure: ThinError | undefined;
   #running: Promise<void> | undefined;
@@ -25,12 +27,15 @@ export class Committer {
     metadata: Metadata;
     chunks: ChunkStore;
     active: () => Iterable<DeviceIo>;
+    /** Mappings of this device changed. */
+    onApplied: (device: DeviceId) => void;
     onFailed: (error: ThinError) => void;
   }) {
     this.#store = parts.store;
     this.#metadata = parts.metadata;
     this.#chunks = parts.chunks;
     this.#active = parts.active;
+    this.#onApplied = parts.onApplied;
     this.#onFailed = parts.onFailed;
   }
 
@@ -57,8 +62,10 @@ export class Committer {
 
   /** The first step for one device; when it fails, so does every commit from then on, since the change may be half made. */
   apply(io: DeviceIo): void {
+    if (io.pendingMappings === 0) return;
     try {
       io.applyMappings();
+      this.#onApplied(io.device);
     } catch (error) {
       throw this.#fail(error);
     }

@@ -79,6 +79,10 @@ class Pool implements ThinPool {
       metadata,
       chunks: this.#chunks,
       active: () => this.#active.values(),
+      onApplied: (device) => {
+        const { devices: table } = this.#metadata;
+        if (table.familySize(device) > 1) this.#usage.markFamilyLater(table.get(device).family);
+      },
       onFailed: (error) => {
         this.#setMode('ro', `a commit failed: ${error.message}`);
       },

@@ -3,6 +3,8 @@ import type { Metadata } from '../metadata/metadata.js';
 
 /** Leaves looked at before other work gets its turn: about a millisecond. */
 const LEAVES_PER_STEP = 64;
+/** Milliseconds. */
+const LATER = 1000;
 
 /**
  * Keeps each device's count of chunks that it alone maps. A commit adjusts the count of the device it changed; what that did to its
@@ -12,6 +14,8 @@ const LEAVES_PER_STEP = 64;
 export class UsageCounter {
   readonly #metadata: Metadata;
   readonly #stale = new Set<DeviceId>();
+  readonly #later = new Set<DeviceId>();
+  #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #stopped = false;
 
@@ -26,6 +30,17 @@ export class UsageCounter {
     this.#start();
   }
 
+  /** The same within a second: commits may come hundreds to the second. */
+  markFamilyLater(family: DeviceId): void {
+    this.#later.add(family);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      const families = [...this.#later];
+      this.#later.clear();
+      for (const each of families) this.markFamily(each);
+    }, LATER).unref();
+  }
+
   markAll(): void {
     for (const record of this.#metadata.devices.all()) this.#stale.add(record.id);
     this.#start();
@@ -38,6 +53,7 @@ export class UsageCounter {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    clearTimeout(this.#timer);
     await this.settle();
   }
 
