@@ -20,6 +20,8 @@ export interface PoolGate {
   pendingMappings(): number;
   /** Resolves when a chunk may be had; rejects with `no-space` at once, or when the pool's timeout is over. */
   waitForSpace(device: string): Promise<void>;
+  /** A chunk or node was found damaged. */
+  foundDamage(error: ThinError): void;
 }
 
 /**
@@ -77,10 +79,10 @@ export class DeviceIo implements ImageFile {
   read(offset: number, into: Uint8Array): undefined {
     this.#requireOpen(offset, into.length);
     for (const { block, offset: within, length, at } of segments(offset, into.length, this.#chunkSize)) {
-      const chunk = this.#table.chunk(block);
+      const chunk = this.#guard(() => this.#table.chunk(block));
       const part = into.subarray(at, at + length);
       if (chunk === undefined) part.fill(0);
-      else this.#chunks.read(chunk, within, part);
+      else this.#guard(() => this.#chunks.read(chunk, within, part));
     }
   }
 
@@ -91,7 +93,7 @@ export class DeviceIo implements ImageFile {
     if (throttled !== undefined) return throttled.then(() => this.write(offset, from));
     this.#modifiedAt = Date.now();
     for (const { block, offset: within, length, at } of segments(offset, from.length, this.#chunkSize))
-      if (!this.#writeBlock(block, within, from.subarray(at, at + length)))
+      if (!this.#guard(() => this.#writeBlock(block, within, from.subarray(at, at + length))))
         // What is written stays written; the rest goes on when there is room.
         return this.#gate.waitForSpace(this.#name).then(() => this.write(offset + at, from.subarray(at)));
     this.#gate.changed();
@@ -166,6 +168,15 @@ export class DeviceIo implements ImageFile {
 
   get #chunkSize(): number {
     return this.#chunks.chunkSize;
+  }
+
+  #guard<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof ThinError && error.code === 'damaged') this.#gate.foundDamage(error);
+      throw error;
+    }
   }
 
   /** False: no chunk was to be had, and nothing was changed. */

@@ -14,6 +14,7 @@ import { LevelChunks } from '../store/level-chunks.js';
 import { Committer } from './committer.js';
 import { METADATA_BLOCK_SIZE, requireDeviceSize } from './create-pool.js';
 import type { DeviceInfo, PoolInfo, PoolMode, PoolOptions } from './info.js';
+import { CHUNK_CACHE, STAGED_BYTES, COMMIT_INTERVAL, WAIT_STEP, COMPACT_FROM } from './limits.js';
 import { packOptions, readOptions } from './options-record.js';
 import { Reclaimer } from './reclaimer.js';
 import type { DeviceChange, PoolCheck, PoolEvents, SnapshotRequest, ThinPool } from './thin-pool.js';
@@ -30,14 +31,6 @@ export interface OpenPoolOptions extends MetadataOptions {
   /** Nodes of removed devices given back in one commit. */
   readonly reclaimStep?: number;
 }
-
-const CHUNK_CACHE = 64 * 2 ** 20;
-/** Synced batches of 4 MiB lose little speed, longer ones hold up an fsync behind them. */
-const STAGED_BYTES = 8 * 2 ** 20;
-const COMMIT_INTERVAL = 1000;
-const WAIT_STEP = 100;
-/** Bytes given back that are worth a compaction. */
-const COMPACT_FROM = 64 * 2 ** 20;
 
 /** Takes the store over: `close` closes it. @throws ThinError no-pool, damaged, wrong-version */
 export async function openPool(store: KeyValue, options: OpenPoolOptions = {}): Promise<ThinPool> {
@@ -252,6 +245,9 @@ class Pool implements ThinPool {
           commit: () => this.commit(),
           pendingMappings: () => this.#pendingMappings,
           waitForSpace: (device) => this.#waitForSpace(device),
+          foundDamage: (error) => {
+            this.#needCheck(error);
+          },
         },
       });
       this.#active.set(record.id, io);
@@ -292,7 +288,9 @@ class Pool implements ThinPool {
     await this.#committer.commit();
     const snapshot = this.#store.snapshot();
     try {
-      return await checkPool(snapshot, this.#limits);
+      const result = await checkPool(snapshot, this.#limits);
+      if (result.findings.length === 0) await this.#clearNeedsCheck();
+      return result;
     } finally {
       await snapshot.close();
     }
@@ -473,6 +471,22 @@ class Pool implements ThinPool {
       this.#metadata.hasNodesFor(1)
     )
       this.#setMode('rw', 'there is room again');
+  }
+
+  /** No more writes until a check has found the metadata sound; what was taken in before is still committed. */
+  #needCheck(error: ThinError): void {
+    if (this.#metadata.superblock.needsCheck) return;
+    this.#metadata.changeSuperblock({ needsCheck: true });
+    this.#setMode('ro', error.message);
+    this.#committer.commit().catch(() => undefined);
+  }
+
+  async #clearNeedsCheck(): Promise<void> {
+    if (!this.#metadata.superblock.needsCheck || this.#closing !== undefined) return;
+    this.#metadata.changeSuperblock({ needsCheck: false });
+    await this.#committer.commit();
+    this.#mode = 'rw';
+    this.#events.onModeChanged?.('rw', 'a check found the metadata sound');
   }
 
   #setMode(mode: PoolMode, reason: string): void {
