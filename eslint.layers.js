@@ -3,6 +3,7 @@ export const LAYERS = [
   'errors',
   'config',
   'format',
+  'shared',
   'store',
   'btree',
   'metadata',

@@ -17,10 +17,10 @@ export type TransactionId = Branded<number, 'TransactionId'>;
 export type SnapTime = Branded<number, 'SnapTime'>;
 
 /**
- * A chunk number shares a 32-bit word with a lock bit and a shared bit in the page table (io/page-table.ts), and zero means
- * unmapped: 2^30 - 1 chunks, 64 TiB of 64 KiB chunks.
+ * A chunk number shares a 32-bit word with a lock bit and a shared bit in the page table (io/shared-table.ts), where two values mean
+ * that there is none: 2^30 - 2 chunks, 64 TiB of 64 KiB chunks.
  */
-export const MAX_CHUNKS = 2 ** 30 - 1;
+export const MAX_CHUNKS = 2 ** 30 - 2;
 /** Blocks a device can have: virtual blocks are u32 keys of its tree. */
 export const MAX_VIRTUAL_BLOCKS = 2 ** 32;
 export const MAX_DEVICE_ID = 2 ** 24 - 1;

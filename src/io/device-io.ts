@@ -1,74 +1,85 @@
 import assert from 'node:assert/strict';
 import { ThinError } from '../errors/thin-error.js';
-import { chunkId, virtualBlock, type DeviceId } from '../format/ids.js';
+import { virtualBlock, type DeviceId } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
-import type { ChunkStore } from '../store/chunk-store.js';
-import { isZero, segments, wholeBlocks } from './block-ranges.js';
+import { sharedInts } from '../shared/dirty-map.js';
+import { BlockPath, type Outcome } from './block-path.js';
+import { wholeBlocks } from './block-ranges.js';
+import type { DataPlane } from './data-plane.js';
 import type { ImageFile } from './image-file.js';
-import { PageTable } from './page-table.js';
+import { GATE, OPEN, READ_ONLY, SHUT, TOUCHED, VERSION, type ImageMemory } from './shared-image.js';
+import { chunkOf, HOLE, SharedTable, UNKNOWN } from './shared-table.js';
 
 /** What a device's data path asks of its pool. */
 export interface PoolGate {
   /** @throws ThinError read-only, closed */
   requireWritable(): void;
-  /** Undefined while another write may be taken in; otherwise resolves when staged data has gone to the store. */
-  throttle(): Promise<void> | undefined;
-  /** Something changed in memory: a commit is due. */
+  /** Something changed in memory: a commit may be due. */
   changed(): void;
   commit(): Promise<void>;
-  /** Mappings that no commit has applied yet, over all active devices; each may cost nodes. */
-  pendingMappings(): number;
   /** Resolves when a chunk may be had; rejects with `no-space` at once, or when the pool's timeout is over. */
   waitForSpace(device: string): Promise<void>;
   /** A chunk or node was found damaged. */
   foundDamage(error: ThinError): void;
 }
 
+/** Blocks that are read out of the tree together. */
+const BLOCKS_PER_PAGE = 1024;
+
 /**
- * The data path of one active device (dm-thin.c, `process_bio`): provision, break sharing, overwrite, discard. Every step on a chunk
- * is taken whole before another request is looked at, so requests to one chunk are ordered; what waits is a flush, a
- * writer that is ahead of the commits, and a writer in a full pool.
+ * The data path of one active device on the pool thread, and what its other threads (SharedImage) cannot do by themselves: read mappings from
+ * the tree, bring chunks into memory, wait for room, discard, flush. Each step on a chunk is whole.
  */
 export class DeviceIo implements ImageFile {
   readonly device: DeviceId;
   readonly readOnly = false;
   readonly #name: string;
   readonly #metadata: Metadata;
-  readonly #chunks: ChunkStore;
+  readonly #plane: DataPlane;
   readonly #gate: PoolGate;
-  readonly #table: PageTable;
+  readonly #control = sharedInts(3);
+  #table: SharedTable;
+  #path: BlockPath;
+  #memory: ImageMemory;
   #size: number;
-  #newlyMapped = 0;
   #modifiedAt = Date.now();
   #closed = false;
+  #threadsWrite = true;
+  /** While the gate is shut: resolves when it opens. */
+  #opened: Promise<void> | undefined;
 
-  constructor(parts: { device: DeviceId; metadata: Metadata; chunks: ChunkStore; gate: PoolGate }) {
+  constructor(parts: { device: DeviceId; metadata: Metadata; plane: DataPlane; gate: PoolGate }) {
     const record = parts.metadata.devices.get(parts.device);
     this.device = parts.device;
     this.#name = record.name;
     this.#metadata = parts.metadata;
-    this.#chunks = parts.chunks;
+    this.#plane = parts.plane;
     this.#gate = parts.gate;
     this.#size = record.size;
-    this.#table = new PageTable(this.#blocksOf(record.size), (from, to) =>
-      this.#metadata.mappings(this.device, from, to),
-    );
+    this.#table = SharedTable.create(this.#blocksOf(record.size));
+    this.#path = this.#newPath();
+    this.#memory = this.#describe();
   }
 
   get size(): number {
     return this.#size;
   }
 
+  get shared(): ImageMemory {
+    return this.#memory;
+  }
+
   /** Chunks mapped, those included that no commit has applied yet. */
   get mappedChunks(): number {
-    return this.#metadata.devices.get(this.device).mapped + this.#newlyMapped;
+    return this.#metadata.devices.get(this.device).mapped + this.#table.newlyMapped;
   }
 
   get mappedBytes(): number {
-    return this.mappedChunks * this.#chunks.chunkSize;
+    return this.mappedChunks * this.#chunkSize;
   }
 
   get modifiedAt(): number {
+    if (Atomics.exchange(this.#control, TOUCHED, 0) !== 0) this.#modifiedAt = Date.now();
     return this.#modifiedAt;
   }
 
@@ -76,48 +87,59 @@ export class DeviceIo implements ImageFile {
     return this.#table.dirtyCount;
   }
 
-  read(offset: number, into: Uint8Array): undefined {
+  read(offset: number, into: Uint8Array): Promise<void> | undefined {
     this.#requireOpen(offset, into.length);
-    for (const { block, offset: within, length, at } of segments(offset, into.length, this.#chunkSize)) {
-      const chunk = this.#guard(() => this.#table.chunk(block));
-      const part = into.subarray(at, at + length);
-      if (chunk === undefined) part.fill(0);
-      else this.#guard(() => this.#chunks.read(chunk, within, part));
+    if (this.#opened !== undefined) return this.#opened.then(() => this.read(offset, into));
+    for (let done = 0; done < into.length;) {
+      const from = done;
+      const outcome = this.#guard(() => this.#path.read(offset + from, into, from, into.length - from));
+      done += this.#path.progress;
+      const rest = done;
+      const waiting = this.#help(outcome, offset + rest);
+      if (waiting !== undefined) return waiting.then(() => this.read(offset + rest, into.subarray(rest)));
     }
+    return undefined;
   }
 
   write(offset: number, from: Uint8Array): Promise<void> | undefined {
     this.#requireOpen(offset, from.length);
     this.#gate.requireWritable();
-    const throttled = this.#gate.throttle();
-    if (throttled !== undefined) return throttled.then(() => this.write(offset, from));
-    this.#modifiedAt = Date.now();
-    for (const { block, offset: within, length, at } of segments(offset, from.length, this.#chunkSize))
-      if (!this.#guard(() => this.#writeBlock(block, within, from.subarray(at, at + length))))
-        // What is written stays written; the rest goes on when there is room.
-        return this.#gate.waitForSpace(this.#name).then(() => this.write(offset + at, from.subarray(at)));
+    if (this.#opened !== undefined) return this.#opened.then(() => this.write(offset, from));
+    Atomics.store(this.#control, TOUCHED, 1);
+    for (let done = 0; done < from.length;) {
+      const begin = done;
+      const outcome = this.#guard(() => this.#path.write(offset + begin, from, begin, from.length - begin));
+      done += this.#path.progress;
+      const rest = done;
+      const waiting = this.#help(outcome, offset + rest);
+      // What is written stays written; the rest goes on when there is room.
+      if (waiting !== undefined) return waiting.then(() => this.write(offset + rest, from.subarray(rest)));
+    }
     this.#gate.changed();
     return undefined;
   }
 
-  discard(offset: number, length: number): undefined {
+  discard(offset: number, length: number): Promise<void> | undefined {
     this.#requireOpen(offset, length);
     this.#gate.requireWritable();
+    if (this.#opened !== undefined) return this.#opened.then(() => this.discard(offset, length));
     const { first, end } = wholeBlocks(offset, length, this.#chunkSize, this.#size);
     for (let block = first; block < end; block++) this.#unmap(block);
     this.#gate.changed();
+    return undefined;
   }
 
   writeZeroes(offset: number, length: number): Promise<void> | undefined {
-    this.discard(offset, length);
     const { first, end } = wholeBlocks(offset, length, this.#chunkSize, this.#size);
     const stop = offset + length;
     if (first >= end) return this.write(offset, new Uint8Array(length));
     const head = first * this.#chunkSize - offset;
     const tail = Math.max(0, stop - end * this.#chunkSize);
-    const begun = head > 0 ? this.write(offset, new Uint8Array(head)) : undefined;
-    const finish = () => (tail > 0 ? this.write(stop - tail, new Uint8Array(tail)) : undefined);
-    return begun === undefined ? finish() : begun.then(finish);
+    return inOrder([
+      () => this.discard(offset, length),
+      () => (head > 0 ? this.write(offset, new Uint8Array(head)) : undefined),
+      () => (tail > 0 ? this.write(stop - tail, new Uint8Array(tail)) : undefined),
+    ]);
   }
 
   async flush(): Promise<void> {
@@ -127,47 +149,121 @@ export class DeviceIo implements ImageFile {
   seek(offset: number, what: 'data' | 'hole'): Promise<number | undefined> {
     const blocks = this.#blocksOf(this.#size);
     for (let block = Math.floor(offset / this.#chunkSize); block < blocks; block++)
-      if ((this.#table.chunk(block) !== undefined) === (what === 'data'))
+      if ((this.#word(block) !== HOLE) === (what === 'data'))
         return Promise.resolve(Math.max(offset, block * this.#chunkSize));
     return Promise.resolve(what === 'data' ? undefined : this.#size);
   }
 
+  lookAfter(): void {
+    this.#plane.lookAfter();
+  }
+
   /** Hands every mapping changed since the last call to the metadata; called by the commit and before a snapshot. */
   applyMappings(): void {
+    this.#table.takeNewlyMapped();
     const blocks = this.#table.takeDirty();
     let applied = 0;
     try {
       for (const block of blocks) {
-        const chunk = this.#table.chunk(block);
-        if (chunk === undefined) this.#metadata.unmap(this.device, virtualBlock(block));
-        else this.#metadata.map(this.device, virtualBlock(block), chunk);
+        const word = this.#table.load(block);
+        if (word === HOLE) this.#metadata.unmap(this.device, virtualBlock(block));
+        else this.#metadata.map(this.device, virtualBlock(block), chunkOf(word));
         applied++;
       }
-      this.#newlyMapped = 0;
     } catch (error) {
-      this.#table.keepDirty(blocks.slice(applied));
+      for (const block of blocks.slice(applied)) this.#table.markDirty(block);
       throw error;
     }
   }
 
-  /** After a snapshot of this device: what it maps is shared now. Its mappings were applied before. */
+  /**
+   * Runs `work`, which waits for nothing, at a moment when no request on the device is in flight on any thread; requests that come meanwhile
+   * wait (dm's suspend).
+   */
+  async quiesced<T>(work: () => T): Promise<T> {
+    while (this.#opened !== undefined) await this.#opened;
+    let open = (): void => undefined;
+    this.#opened = new Promise((resolve) => (open = resolve));
+    Atomics.store(this.#control, GATE, SHUT);
+    try {
+      await this.#plane.epochs.quiet();
+      return work();
+    } finally {
+      Atomics.store(this.#control, GATE, this.#threadsWrite ? OPEN : READ_ONLY);
+      this.#opened = undefined;
+      open();
+    }
+  }
+
+  /** After a snapshot of this device: what it maps is shared now. Quiesced, and its mappings were applied before. */
   noteSnapshot(): void {
     assert(this.#table.dirtyCount === 0, 'mappings are applied before a snapshot shares them');
-    this.#table.invalidate();
+    this.#replace(SharedTable.create(this.#blocksOf(this.#size)));
   }
 
+  /** Quiesced. */
   grow(size: number): void {
+    const dirty = this.#table.takeDirty();
     this.#size = size;
-    this.#table.grow(this.#blocksOf(size));
+    const larger = this.#table.grown(this.#blocksOf(size));
+    for (const block of dirty) larger.markDirty(block);
+    this.#replace(larger);
   }
 
-  /** Requests from now on fail with `closed`. */
-  close(): void {
+  /** Other threads leave writes, which the pool refuses or not, to this one. */
+  letThreadsWrite(allowed: boolean): void {
+    this.#threadsWrite = allowed;
+    if (this.#opened === undefined) Atomics.store(this.#control, GATE, allowed ? OPEN : READ_ONLY);
+  }
+
+  /** Requests from now on fail with `closed`; resolves when those on other threads have ended. */
+  async close(): Promise<void> {
     this.#closed = true;
+    Atomics.add(this.#control, VERSION, 1);
+    await this.#plane.epochs.quiet();
   }
 
   get #chunkSize(): number {
-    return this.#chunks.chunkSize;
+    return this.#plane.chunks.chunkSize;
+  }
+
+  #newPath(): BlockPath {
+    const { chunks, free } = this.#plane;
+    return new BlockPath({ table: this.#table, access: chunks.access, free });
+  }
+
+  #describe(): ImageMemory {
+    return {
+      version: Atomics.load(this.#control, VERSION),
+      size: this.#size,
+      control: this.#control,
+      table: this.#table.memory,
+      plane: this.#plane.memory,
+    };
+  }
+
+  #replace(table: SharedTable): void {
+    Atomics.add(this.#control, VERSION, 1);
+    this.#table = table;
+    this.#path = this.#newPath();
+    this.#memory = this.#describe();
+  }
+
+  /** Does what a request at `offset` lacks; a promise where that takes waiting. */
+  #help(outcome: Outcome, offset: number): Promise<void> | undefined {
+    switch (outcome) {
+      case 'done':
+        return undefined;
+      case 'unknown':
+        this.#guard(() => this.#loadPage(Math.floor(offset / this.#chunkSize)));
+        return undefined;
+      case 'missing':
+        return this.#guard(() => this.#plane.chunks.bring(this.#path.missing!));
+      case 'no-room':
+        return this.#plane.chunks.makeRoom();
+      case 'no-chunk':
+        return this.#plane.refill() ? undefined : this.#gate.waitForSpace(this.#name);
+    }
   }
 
   #guard<T>(work: () => T): T {
@@ -179,43 +275,33 @@ export class DeviceIo implements ImageFile {
     }
   }
 
-  /** False: no chunk was to be had, and nothing was changed. */
-  #writeBlock(block: number, within: number, from: Uint8Array): boolean {
-    const old = this.#table.chunk(block);
-    if (old === undefined && isZero(from)) return true;
-    if (old !== undefined && !this.#table.isShared(block)) {
-      this.#chunks.overwrite(old, within, from);
-      return true;
+  /** Known, and without its lock. */
+  #word(block: number): number {
+    if (this.#table.load(block) === UNKNOWN) this.#guard(() => this.#loadPage(block));
+    return this.#table.load(block);
+  }
+
+  #loadPage(block: number): void {
+    const from = block - (block % BLOCKS_PER_PAGE);
+    const to = Math.min(from + BLOCKS_PER_PAGE, this.#blocksOf(this.#size));
+    let next = from;
+    for (const mapping of this.#metadata.mappings(this.device, from, to)) {
+      for (; next < mapping.block; next++) this.#table.fill(next, undefined, false);
+      this.#table.fill(next++, mapping.chunk, mapping.shared);
     }
-    if (!this.#metadata.hasNodesFor(this.#gate.pendingMappings() + 1)) return false;
-    const taken = this.#metadata.chunks.take();
-    if (taken === undefined) return false;
-    const chunk = chunkId(taken);
-    if (old === undefined) {
-      this.#chunks.provision(chunk, within, from);
-      this.#newlyMapped++;
-    } else {
-      try {
-        this.#chunks.copy(old, chunk, within, from);
-      } catch (error) {
-        this.#metadata.chunks.putBack(chunk);
-        throw error;
-      }
-    }
-    this.#table.set(block, chunk);
-    return true;
+    for (; next < to; next++) this.#table.fill(next, undefined, false);
   }
 
   #unmap(block: number): void {
-    const chunk = this.#table.chunk(block);
-    if (chunk === undefined) return;
-    this.#table.set(block, undefined);
-    this.#newlyMapped--;
-    // No commit has seen it yet: the tree has nothing to give back.
-    if (this.#metadata.chunks.count(chunk) === 0) {
-      this.#metadata.chunks.putBack(chunk);
-      this.#chunks.forget(chunk);
+    if (this.#word(block) === HOLE) return;
+    const word = this.#table.lock(block);
+    if (word === HOLE) {
+      this.#table.unlock(block);
+      return;
     }
+    this.#table.publish(block, undefined);
+    // No commit has seen it yet: the tree has nothing to give back.
+    if (this.#metadata.chunks.count(chunkOf(word)) === 0) this.#plane.giveUp(chunkOf(word));
   }
 
   #requireOpen(offset: number, length: number): void {
@@ -227,4 +313,13 @@ export class DeviceIo implements ImageFile {
   #blocksOf(size: number): number {
     return Math.ceil(size / this.#chunkSize);
   }
+}
+
+/** One after the other; at once as long as none has to wait. */
+function inOrder(steps: readonly (() => Promise<void> | undefined)[]): Promise<void> | undefined {
+  for (const [index, step] of steps.entries()) {
+    const waiting = step();
+    if (waiting !== undefined) return waiting.then(() => inOrder(steps.slice(index + 1)));
+  }
+  return undefined;
 }

@@ -1,3 +1,5 @@
+import type { ImageMemory } from './shared-image.js';
+
 /**
  * What a transport serves for one active device: a fixed-size file of blocks. Implemented by `DeviceIo` (io/device-io.ts).
  *
@@ -7,6 +9,8 @@
  * Errors are ThinErrors; a transport answers with `errno`.
  */
 export interface ImageFile {
+  /** Where other threads may serve it too: how, as of now. */
+  readonly shared?: ImageMemory;
   /** Bytes; a multiple of 512. Grows, never shrinks. */
   readonly size: number;
   /** Bytes of the pool that the device's mappings take: `st_blocks` × 512. */
@@ -26,6 +30,8 @@ export interface ImageFile {
   flush(): Promise<void>;
   /** lseek(2) SEEK_DATA / SEEK_HOLE at chunk granularity; undefined where SEEK_DATA finds none (ENXIO). */
   seek(offset: number, what: 'data' | 'hole'): Promise<number | undefined>;
+  /** A thread that serves it saw the pool's stocks run low. */
+  lookAfter?(): void;
 }
 
 /** The flat folder that a transport shows: one file a device that is active. */

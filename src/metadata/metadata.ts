@@ -239,7 +239,6 @@ export class Metadata {
       freedChunks,
       settle: () => {
         nodes.settle();
-        this.chunks.release(freedChunks);
         this.nodes.release(freedNodes);
       },
       undo: () => {

@@ -1,20 +1,20 @@
 import { toThinError, type ThinError } from '../errors/thin-error.js';
 import type { DeviceId } from '../format/ids.js';
+import type { DataPlane } from '../io/data-plane.js';
 import type { DeviceIo } from '../io/device-io.js';
 import type { Metadata } from '../metadata/metadata.js';
-import type { ChunkStore } from '../store/chunk-store.js';
 import type { KeyValue } from '../store/key-value.js';
 
 /**
  * Makes what is in memory durable, one batch at a time. The steps of a commit, in order: **apply** the mappings that active devices
- * changed, **collect** nodes, pages, records and chunks, **write** them as one synced batch, **settle** memory (or **undo**,
- * when the batch failed: what is in memory can still be read, the error goes to whoever waits, and no commit
- * is made any more until the pool is opened again).
+ * changed, **collect** nodes, pages, records and chunks, **sync** the data that lies elsewhere, **write** the rest as one synced batch,
+ * **settle** memory and **recycle** what the batch freed (or **undo**, when the batch failed: what is in memory can still be read, the error goes to whoever waits,
+ * and no commit is made any more until the pool is opened again).
  */
 export class Committer {
   readonly #store: KeyValue;
   readonly #metadata: Metadata;
-  readonly #chunks: ChunkStore;
+  readonly #plane: () => DataPlane;
   readonly #active: () => Iterable<DeviceIo>;
   readonly #onApplied: (device: DeviceId) => void;
   readonly #onFailed: (error: ThinError) => void;
@@ -25,7 +25,8 @@ export class Committer {
   constructor(parts: {
     store: KeyValue;
     metadata: Metadata;
-    chunks: ChunkStore;
+    /** Made after the committer, which it knows. */
+    plane: () => DataPlane;
     active: () => Iterable<DeviceIo>;
     /** Mappings of this device changed. */
     onApplied: (device: DeviceId) => void;
@@ -33,14 +34,15 @@ export class Committer {
   }) {
     this.#store = parts.store;
     this.#metadata = parts.metadata;
-    this.#chunks = parts.chunks;
+    this.#plane = parts.plane;
     this.#active = parts.active;
     this.#onApplied = parts.onApplied;
     this.#onFailed = parts.onFailed;
   }
 
+  /** A commit would write something. Data that was overwritten in place and not synced does not count. */
   get isDirty(): boolean {
-    if (this.#metadata.isDirty || this.#chunks.dirtyBytes > 0) return true;
+    if (this.#metadata.isDirty || this.#plane().chunks.isDirty) return true;
     for (const io of this.#active()) if (io.pendingMappings > 0) return true;
     return false;
   }
@@ -77,7 +79,7 @@ export class Committer {
   }
 
   #start(): Promise<void> {
-    if (!this.isDirty) return Promise.resolve();
+    if (!this.isDirty && !this.#plane().chunks.needsSync) return Promise.resolve();
     this.#running = this.#run().finally(() => {
       this.#running = undefined;
     });
@@ -89,9 +91,11 @@ export class Committer {
     if (this.#failure !== undefined) throw this.#failure;
     for (const io of this.#active()) this.apply(io);
     const metadata = this.#metadata.collect();
-    const chunks = this.#chunks.collect(metadata.freedChunks);
+    const chunks = this.#plane().chunks.collect(metadata.freedChunks);
     try {
-      await this.#store.batch([...chunks.operations, ...metadata.operations], { sync: true });
+      await chunks.sync();
+      const operations = [...chunks.operations, ...metadata.operations];
+      if (operations.length > 0) await this.#store.batch(operations, { sync: true });
     } catch (error) {
       chunks.undo();
       metadata.undo();
@@ -99,6 +103,7 @@ export class Committer {
     }
     chunks.settle();
     metadata.settle();
+    this.#plane().recycle(metadata.freedChunks);
   }
 
   #fail(error: unknown): ThinError {

@@ -1,4 +1,5 @@
-export const CHUNK_CACHE = 64 * 2 ** 20;
+/** What is read and written most; more helps reads of cold chunks. */
+export const CHUNK_CACHE = 256 * 2 ** 20;
 /** Synced batches of 4 MiB lose little speed, longer ones hold up an fsync behind them. */
 export const STAGED_BYTES = 8 * 2 ** 20;
 export const COMMIT_INTERVAL = 1000;

@@ -1,31 +1,29 @@
-import { ThinError, toThinError } from '../errors/thin-error.js';
+import { ThinError } from '../errors/thin-error.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import { BASE_NAME } from '../format/device-name.js';
 import { deviceId, type DeviceId, type DeviceName } from '../format/ids.js';
-import { rangeOf } from '../format/keys.js';
+import { DataPlane } from '../io/data-plane.js';
 import { DeviceIo } from '../io/device-io.js';
 import type { ImageFile } from '../io/image-file.js';
 import { checkPool } from '../metadata/check.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { openMetadata, type MetadataOptions } from '../metadata/open-metadata.js';
-import type { ChunkStore } from '../store/chunk-store.js';
+import { RequestEpochs } from '../shared/request-epochs.js';
 import type { KeyValue } from '../store/key-value.js';
-import { LevelChunks } from '../store/level-chunks.js';
 import { Committer } from './committer.js';
+import { Compactor } from './compactor.js';
 import { METADATA_BLOCK_SIZE, requireDeviceSize } from './create-pool.js';
 import type { DeviceInfo, PoolInfo, PoolMode, PoolOptions } from './info.js';
-import { CHUNK_CACHE, STAGED_BYTES, COMMIT_INTERVAL, WAIT_STEP, COMPACT_FROM } from './limits.js';
+import { COMMIT_INTERVAL } from './limits.js';
+import { openChunks, type ChunkOptions } from './open-chunks.js';
 import { packOptions, readOptions } from './options-record.js';
 import { Reclaimer } from './reclaimer.js';
+import { SpacePolicy } from './space-policy.js';
 import type { DeviceChange, PoolCheck, PoolEvents, SnapshotRequest, ThinPool } from './thin-pool.js';
 import { UsageCounter } from './usage-counter.js';
 
-export interface OpenPoolOptions extends MetadataOptions {
+export interface OpenPoolOptions extends MetadataOptions, ChunkOptions {
   readonly events?: PoolEvents;
-  /** Bytes of unchanged chunks kept in memory. */
-  readonly chunkCache?: number;
-  /** Staged bytes at which a commit is begun; at twice that, writers wait for it. */
-  readonly stagedBytes?: number;
   /** Milliseconds between commits of what nobody flushed (dm-thin: one second); 0: only when asked. */
   readonly commitInterval?: number;
   /** Nodes of removed devices given back in one commit. */
@@ -41,22 +39,22 @@ export async function openPool(store: KeyValue, options: OpenPoolOptions = {}): 
 class Pool implements ThinPool {
   readonly #store: KeyValue;
   readonly #metadata: Metadata;
-  readonly #chunks: ChunkStore;
+  readonly #plane: DataPlane;
+  readonly #space: SpacePolicy;
   readonly #committer: Committer;
   readonly #usage: UsageCounter;
   readonly #reclaimer: Reclaimer;
+  readonly #compactor: Compactor;
   readonly #events: PoolEvents;
-  readonly #stagedBytes: number;
   readonly #limits: Pick<MetadataOptions, 'limits'>;
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #active = new Map<DeviceId, DeviceIo>();
+  /** Devices whose last requests are being waited for. */
+  readonly #leaving = new Map<DeviceId, Promise<void>>();
   #options: PoolOptions;
   /** The last change of options, so that two at once do not undo each other. */
   #optionsWritten: Promise<void> = Promise.resolve();
   #mode: PoolMode = 'rw';
-  /** Chunks given back since the store was last compacted. */
-  #freed = 0;
-  #compacting: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(store: KeyValue, metadata: Metadata, stored: PoolOptions, options: OpenPoolOptions) {
@@ -65,12 +63,10 @@ class Pool implements ThinPool {
     this.#options = stored;
     this.#events = options.events ?? {};
     this.#limits = options.limits === undefined ? {} : { limits: options.limits };
-    this.#stagedBytes = options.stagedBytes ?? STAGED_BYTES;
-    this.#chunks = new LevelChunks(store, metadata.superblock.blockSize, options.chunkCache ?? CHUNK_CACHE);
     this.#committer = new Committer({
       store,
       metadata,
-      chunks: this.#chunks,
+      plane: () => this.#plane,
       active: () => this.#active.values(),
       onApplied: (device) => {
         const { devices: table } = this.#metadata;
@@ -80,6 +76,29 @@ class Pool implements ThinPool {
         this.#setMode('ro', `a commit failed: ${error.message}`);
       },
     });
+    const commit = (): Promise<void> => this.commit();
+    const epochs = new RequestEpochs();
+    this.#plane = new DataPlane({
+      chunks: openChunks(store, metadata, options, { epochs, commit }),
+      metadata,
+      epochs,
+      pendingMappings: () => this.#pendingMappings,
+      onReleased: () => {
+        this.#space.noteRoom();
+      },
+      commit,
+    });
+    this.#space = new SpacePolicy(this.#plane, metadata, {
+      options: () => this.#options,
+      mode: () => this.#mode,
+      setMode: (mode, reason) => {
+        this.#setMode(mode, reason);
+      },
+      pendingMappings: () => this.#pendingMappings,
+      commit,
+      isClosing: () => this.#closing !== undefined,
+    });
+    this.#compactor = new Compactor(store, metadata.superblock);
     this.#usage = new UsageCounter(metadata);
     this.#reclaimer = new Reclaimer(metadata, () => this.#committer.commit(), options.reclaimStep);
     if (metadata.superblock.needsCheck) this.#mode = 'ro';
@@ -104,7 +123,8 @@ class Pool implements ThinPool {
       blockSize: superblock.blockSize,
       transactionId: superblock.transactionId,
       time: superblock.time,
-      dataUsed: chunks.used * superblock.blockSize,
+      // What is only at hand for the next writes is not used.
+      dataUsed: (chunks.used - this.#plane.free.count) * superblock.blockSize,
       dataTotal: superblock.chunks * superblock.blockSize,
       metadataUsed: nodes.used * METADATA_BLOCK_SIZE,
       metadataTotal: superblock.nodes * METADATA_BLOCK_SIZE,
@@ -136,6 +156,16 @@ class Pool implements ThinPool {
 
   async createSnapshot(request: SnapshotRequest): Promise<DeviceInfo> {
     this.requireWritable();
+    const io = this.#active.get(this.#find(request.origin).id);
+    const record =
+      io === undefined ? this.#snapshot(request) : await io.quiesced(() => this.#snapshot(request, io));
+    await this.#commitDevices(record.family);
+    return this.#describe(this.#metadata.devices.get(record.id));
+  }
+
+  /** Waits for nothing, so that no request comes between the origin's last mapping and the shared root. */
+  #snapshot(request: SnapshotRequest, io?: DeviceIo): DeviceRecord {
+    this.requireWritable();
     const origin = this.#find(request.origin);
     this.#requireFree(request.name);
     const size = request.size ?? origin.size;
@@ -145,9 +175,7 @@ class Pool implements ThinPool {
         'invalid-argument',
         `${request.name} cannot be smaller (${String(size)} bytes) than its origin ${request.origin} (${String(origin.size)} bytes)`,
       );
-    this.#requireFreeSpace();
-    // From here to the commit nothing waits, so no request comes between the origin's last mapping and the shared root.
-    const io = this.#active.get(origin.id);
+    this.#space.requireFreeSpace();
     if (io !== undefined) this.#committer.apply(io);
     const record = this.#metadata.createSnapshot(origin.id, {
       name: request.name,
@@ -157,8 +185,7 @@ class Pool implements ThinPool {
       filesystem: origin.filesystem,
     });
     io?.noteSnapshot();
-    await this.#commitDevices(record.family);
-    return this.#describe(this.#metadata.devices.get(record.id));
+    return record;
   }
 
   async rename(name: DeviceName, to: DeviceName): Promise<DeviceInfo> {
@@ -180,7 +207,10 @@ class Pool implements ThinPool {
         `device ${name} has ${String(record.size)} bytes and cannot shrink to ${String(size)}`,
       );
     const changed = await this.#change(record.id, { size });
-    this.#active.get(record.id)?.grow(size);
+    const io = this.#active.get(record.id);
+    await io?.quiesced(() => {
+      io.grow(size);
+    });
     return changed;
   }
 
@@ -202,9 +232,7 @@ class Pool implements ThinPool {
     await this.#commitDevices(record.family);
     this.#reclaimer.start(() => {
       this.#usage.markFamily(record.family);
-      this.#noteRoom();
-      this.#freed += Math.max(0, usedBefore - this.#metadata.chunks.used);
-      this.#compact();
+      this.#compactor.note(usedBefore - this.#metadata.chunks.used, this.#metadata.chunks.used);
     });
   }
 
@@ -219,12 +247,10 @@ class Pool implements ThinPool {
     return changed;
   }
 
-  activate(name: DeviceName): Promise<ImageFile> {
-    try {
-      return Promise.resolve(this.#open(this.#find(name)));
-    } catch (error) {
-      return Promise.reject(toThinError(error));
-    }
+  async activate(name: DeviceName): Promise<ImageFile> {
+    const record = this.#find(name);
+    await this.#leaving.get(record.id);
+    return this.#open(this.#find(name));
   }
 
   #open(record: DeviceRecord): DeviceIo {
@@ -233,23 +259,22 @@ class Pool implements ThinPool {
       io = new DeviceIo({
         device: record.id,
         metadata: this.#metadata,
-        chunks: this.#chunks,
+        plane: this.#plane,
         gate: {
           requireWritable: () => {
             this.requireWritable();
           },
-          throttle: () => this.#throttle(),
           changed: () => {
-            if (this.#chunks.dirtyBytes >= this.#stagedBytes) this.commit().catch(() => undefined);
+            if (this.#plane.chunks.wantsCommit) this.commit().catch(() => undefined);
           },
           commit: () => this.commit(),
-          pendingMappings: () => this.#pendingMappings,
-          waitForSpace: (device) => this.#waitForSpace(device),
+          waitForSpace: (device) => this.#space.waitForSpace(device),
           foundDamage: (error) => {
             this.#needCheck(error);
           },
         },
       });
+      io.letThreadsWrite(this.#mode !== 'ro');
       this.#active.set(record.id, io);
     }
     return io;
@@ -259,12 +284,25 @@ class Pool implements ThinPool {
     const record = this.#metadata.devices.find(name);
     const io = record === undefined ? undefined : this.#active.get(record.id);
     if (record === undefined || io === undefined) return;
-    io.close();
-    // At once, so that whoever activates it meanwhile gets a file that is open, and a failed commit leaves none that is shut.
-    this.#committer.apply(io);
-    this.#active.delete(record.id);
+    const left = this.#leaving.get(record.id) ?? this.#leave(record.id, io);
+    await left;
     await this.#committer.commit();
     this.#usage.markFamily(record.family);
+  }
+
+  #leave(id: DeviceId, io: DeviceIo): Promise<void> {
+    const left = io
+      .close()
+      .then(() => {
+        this.#committer.apply(io);
+      })
+      .finally(() => {
+        // Whatever became of it: whoever activates it next gets a file that is open.
+        this.#active.delete(id);
+        this.#leaving.delete(id);
+      });
+    this.#leaving.set(id, left);
+    return left;
   }
 
   active(name: DeviceName): ImageFile | undefined {
@@ -274,12 +312,12 @@ class Pool implements ThinPool {
 
   async commit(): Promise<void> {
     await this.#committer.commit();
-    this.#noteRoom();
   }
 
   async settle(): Promise<void> {
     await this.commit();
     await this.#reclaimer.settle();
+    await this.#plane.recycled();
     this.#usage.markAll();
     await this.#usage.settle();
   }
@@ -314,13 +352,15 @@ class Pool implements ThinPool {
     clearInterval(this.#timer);
     await this.#reclaimer.stop();
     await this.#usage.stop();
-    for (const io of this.#active.values()) io.close();
+    await Promise.all([...this.#active.values()].map((io) => io.close()));
     try {
       if (this.#mode !== 'ro') await this.#committer.commit();
     } finally {
       this.#active.clear();
       await this.#committer.idle();
-      await this.#compacting;
+      await this.#plane.recycled();
+      await this.#plane.chunks.close();
+      await this.#compactor.idle();
       await this.#store.close();
     }
   }
@@ -383,22 +423,6 @@ class Pool implements ThinPool {
     return record;
   }
 
-  /**
-   * LevelDB keeps deleted chunks on disk until it rewrites the tables they are in. Asking for that costs as much as all chunks
-   * that stay, so it is done when those are fewer than the ones that went.
-   */
-  #compact(): void {
-    if (this.#freed * this.#metadata.superblock.blockSize < COMPACT_FROM) return;
-    if (this.#freed < this.#metadata.chunks.used) return;
-    this.#freed = 0;
-    this.#compacting ??= this.#store
-      .compact?.(rangeOf('chunk'))
-      .catch(() => undefined)
-      .finally(() => {
-        this.#compacting = undefined;
-      });
-  }
-
   #requireFree(name: DeviceName): void {
     if (this.#metadata.devices.find(name) !== undefined)
       throw new ThinError('exists', `there is a device ${name} already; remove it or choose another name`);
@@ -414,63 +438,10 @@ class Pool implements ThinPool {
       throw new ThinError('busy', `device ${record.name} is active; umount and deactivate it first`);
   }
 
-  /** Docker's poolHasFreeSpace: only where devices are made, data and metadata apart. */
-  #requireFreeSpace(): void {
-    const { chunks, nodes } = this.#metadata;
-    for (const [map, what] of [
-      [chunks, 'data'],
-      [nodes, 'metadata'],
-    ] as const) {
-      const least = Math.floor((map.limit * this.#options.minFreeSpace) / 100);
-      const free = map.limit - map.used;
-      if (free < least)
-        throw new ThinError(
-          'no-space',
-          `the pool has ${String(free)} free ${what} blocks, fewer than the ${String(least)} that dm.min_free_space=${String(this.#options.minFreeSpace)}% keeps; remove devices or lower dm.min_free_space`,
-        );
-    }
-  }
-
   get #pendingMappings(): number {
     let pending = 0;
     for (const io of this.#active.values()) pending += io.pendingMappings;
     return pending;
-  }
-
-  #throttle(): Promise<void> | undefined {
-    return this.#chunks.dirtyBytes >= 2 * this.#stagedBytes ? this.#committer.commit() : undefined;
-  }
-
-  async #waitForSpace(device: string): Promise<void> {
-    // What was freed in the open transaction comes back with its commit, also what active devices have only just discarded.
-    if (this.#metadata.chunks.awaitingRelease > 0 || this.#pendingMappings > 0) {
-      await this.commit();
-      if (this.#metadata.chunks.available > 0) return;
-    }
-    this.#setMode('out_of_data_space', `no free chunk for device ${device}`);
-    const { errorIfNoSpace, noSpaceTimeout } = this.#options;
-    const until = noSpaceTimeout === 0 ? Infinity : Date.now() + noSpaceTimeout * 1000;
-    while (!errorIfNoSpace && Date.now() < until && this.#closing === undefined) {
-      await new Promise((resolve) => setTimeout(resolve, WAIT_STEP));
-      if (this.#metadata.chunks.available > 0 && this.#metadata.hasNodesFor(1)) {
-        this.#setMode('rw', 'there is room again');
-        return;
-      }
-    }
-    throw new ThinError(
-      'no-space',
-      `the pool is full; device ${device} cannot be written to until space is freed`,
-    );
-  }
-
-  /** After a commit: what it released may be what a full pool lacked (dm-thin.c, `check_for_data_space`). */
-  #noteRoom(): void {
-    if (
-      this.#mode === 'out_of_data_space' &&
-      this.#metadata.chunks.available > 0 &&
-      this.#metadata.hasNodesFor(1)
-    )
-      this.#setMode('rw', 'there is room again');
   }
 
   /** No more writes until a check has found the metadata sound; what was taken in before is still committed. */
@@ -486,12 +457,18 @@ class Pool implements ThinPool {
     this.#metadata.changeSuperblock({ needsCheck: false });
     await this.#committer.commit();
     this.#mode = 'rw';
+    this.#letThreadsWrite();
     this.#events.onModeChanged?.('rw', 'a check found the metadata sound');
   }
 
   #setMode(mode: PoolMode, reason: string): void {
     if (this.#mode === mode || this.#mode === 'ro') return;
     this.#mode = mode;
+    this.#letThreadsWrite();
     this.#events.onModeChanged?.(mode, reason);
+  }
+
+  #letThreadsWrite(): void {
+    for (const io of this.#active.values()) io.letThreadsWrite(this.#mode !== 'ro');
   }
 }

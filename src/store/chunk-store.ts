@@ -1,32 +1,45 @@
 import type { ChunkId } from '../format/ids.js';
+import type { ChunkAccess, ChunkMemory } from './chunk-access.js';
 import type { KvOperation } from './key-value.js';
 
 /** What a commit must write of the chunks; exactly one of `settle` and `undo` is called before the next is taken. */
 export interface ChunkCommit {
   readonly operations: readonly KvOperation[];
+  /** Makes durable what lies outside the batch; the batch is written when it has resolved. @throws ThinError io, no-space */
+  sync(): Promise<void>;
   settle(): void;
   undo(): void;
 }
 
 /**
- * The data of the pool's chunks. Writes are seen by reads at once, and are durable with the batch that carries what `collect`
- * returned. Who maps a chunk, and whether it is shared, is not known here.
+ * The data of the pool's chunks, as the pool thread looks after it: `access` is what requests use, on this thread and others. Writes
+ * are seen by reads at once, and are durable with the batch that carries what `collect` returned.
  */
 export interface ChunkStore {
   /** Bytes of a chunk. */
   readonly chunkSize: number;
-  /** Bytes written that no `collect` has taken yet: what a crash would lose. */
-  readonly dirtyBytes: number;
-  /** Fills `into` from byte `offset` of the chunk. @throws ThinError damaged (missing or not as written), io */
-  read(chunk: ChunkId, offset: number, into: Uint8Array): void;
-  /** Overwrites a part. @throws as `read`, since the rest of the chunk may have to be read */
-  overwrite(chunk: ChunkId, offset: number, from: Uint8Array): void;
-  /** A new chunk: `from` at `offset`, zeroes elsewhere. */
-  provision(chunk: ChunkId, offset: number, from: Uint8Array): void;
-  /** A new chunk: the origin's data with `from` at `offset`. @throws as `read` */
-  copy(origin: ChunkId, chunk: ChunkId, offset: number, from: Uint8Array): void;
-  /** A new chunk that no commit has seen is given up. */
-  forget(chunk: ChunkId): void;
+  readonly access: ChunkAccess;
+  readonly memory: ChunkMemory;
+  /** A batch would have something of it. */
+  readonly isDirty: boolean;
+  /** Something was written that is durable only after the `sync` of a commit. */
+  readonly needsSync: boolean;
+  /** So much was written that a commit should begin. */
+  readonly wantsCommit: boolean;
+  /**
+   * After `missing`: brings the chunk into memory, at once or, where every frame waits for a commit, after that.
+   * @throws ThinError damaged (missing or not as written), io
+   */
+  bring(chunk: ChunkId): Promise<void> | undefined;
+  /** After `no-room`: makes room, at once or with a commit. */
+  makeRoom(): Promise<void> | undefined;
+  /** Nothing maps the chunk any more: from now on nothing of it goes to the store. Requests in flight may still see its data. */
+  drop(chunk: ChunkId): void;
+  /** Nobody can see the data of these any more: they are forgotten, and their space goes back. They may be used again when it resolves. */
+  recycle(chunks: readonly ChunkId[]): Promise<void>;
+  /** Whether the chunk is known to hold zeroes, so that a provision may write only a part of it. Asked once, when it is handed out. */
+  takeZeroed(chunk: ChunkId): boolean;
   /** @param freed chunks that nothing refers to from this commit on */
   collect(freed: readonly ChunkId[]): ChunkCommit;
+  close(): Promise<void>;
 }

@@ -1,0 +1,186 @@
+import { chunkId, type ChunkId } from '../format/ids.js';
+import type { FreeRing } from '../shared/free-ring.js';
+import { nap } from '../shared/request-epochs.js';
+import type { Access, ChunkAccess } from '../store/chunk-access.js';
+import { isZero } from './block-ranges.js';
+import { chunkOf, HOLE, SHARED, successor, UNKNOWN, type SharedTable } from './shared-table.js';
+
+/**
+ * How far a request came. Whatever is not `done` needs the pool thread first, and goes on at `progress`:
+ * `unknown`: the block's mapping was not read from the tree yet; `no-chunk`: no free chunk was at hand; else as `Access`.
+ */
+export type Outcome = Access | 'unknown' | 'no-chunk';
+
+/** An entry of the ring of free chunks with this bit is known to hold zeroes. */
+export const ZEROED = 1 << 30;
+const SPINS = 200;
+
+/**
+ * The data path of one device on one thread: provision, break sharing, overwrite (dm-thin.c, `process_bio`). Threads meet only in the
+ * words of the table. The caller has entered the pool's RequestEpochs, so that no chunk it sees is handed out again meanwhile.
+ */
+export class BlockPath {
+  /** Bytes done when the last `read` or `write` returned. */
+  progress = 0;
+  /** The chunk that a `missing` is about. */
+  missing: ChunkId | undefined;
+  readonly #table: SharedTable;
+  readonly #access: ChunkAccess;
+  readonly #free: FreeRing;
+  readonly #chunkSize: number;
+
+  constructor(parts: { table: SharedTable; access: ChunkAccess; free: FreeRing }) {
+    this.#table = parts.table;
+    this.#access = parts.access;
+    this.#free = parts.free;
+    this.#chunkSize = parts.access.chunkSize;
+  }
+
+  /** Fills `into` from `at` on with the bytes at `offset` of the device. @throws ThinError io, damaged */
+  read(offset: number, into: Uint8Array, at: number, length: number): Outcome {
+    this.progress = 0;
+    while (this.progress < length) {
+      const block = Math.floor((offset + this.progress) / this.#chunkSize);
+      const within = offset + this.progress - block * this.#chunkSize;
+      const word = this.#table.load(block);
+      if (word === UNKNOWN) return 'unknown';
+      const first = Math.min(this.#chunkSize - within, length - this.progress);
+      const run = word === HOLE ? 1 : this.#run(block, word, first, length - this.progress, true);
+      const bytes = Math.min(run * this.#chunkSize - within, length - this.progress);
+      if (word === HOLE) into.fill(0, at + this.progress, at + this.progress + bytes);
+      else {
+        const outcome = this.#access.read(chunkOf(word), within, into, at + this.progress, bytes);
+        // A mapping that changed meanwhile may have left its chunk to another device, which writes to it in place.
+        if (!this.#stillMapped(block, word, run)) continue;
+        if (outcome !== 'done') return this.#stop(outcome, word);
+      }
+      this.progress += bytes;
+    }
+    return 'done';
+  }
+
+  /** Writes `length` bytes of `from`, from `at` on, at `offset` of the device. @throws ThinError io, no-space */
+  write(offset: number, from: Uint8Array, at: number, length: number): Outcome {
+    this.progress = 0;
+    let spins = 0;
+    while (this.progress < length) {
+      const block = Math.floor((offset + this.progress) / this.#chunkSize);
+      const within = offset + this.progress - block * this.#chunkSize;
+      const first = Math.min(this.#chunkSize - within, length - this.progress);
+      const word = this.#table.load(block);
+      if (word === UNKNOWN) return 'unknown';
+      if (word !== HOLE && (word & SHARED) === 0) {
+        const run = this.#run(block, word, first, length - this.progress, false);
+        const bytes = Math.min(run * this.#chunkSize - within, length - this.progress);
+        const outcome = this.#access.overwrite(chunkOf(word), within, from, at + this.progress, bytes);
+        if (outcome !== 'done') return this.#stop(outcome, word);
+        this.progress += bytes;
+        continue;
+      }
+      if (word === HOLE && isZero(from.subarray(at + this.progress, at + this.progress + first))) {
+        this.progress += first;
+        continue;
+      }
+      if (!this.#table.tryLock(block, word)) {
+        if (++spins > SPINS) nap();
+        continue;
+      }
+      const outcome = this.#remap(block, word, within, from, at + this.progress, length - this.progress);
+      if (outcome !== 'done') return this.#stop(outcome, word);
+    }
+    return 'done';
+  }
+
+  /** With the block locked; unlocks it whatever happens, and moves `progress` on. */
+  #remap(block: number, word: number, within: number, from: Uint8Array, at: number, length: number): Outcome {
+    const entry = this.#free.take();
+    if (entry === undefined) {
+      this.#table.unlock(block);
+      return 'no-chunk';
+    }
+    const chunk = chunkId(entry & ~ZEROED);
+    const bytes = Math.min(this.#chunkSize - within, length);
+    let published = false;
+    try {
+      if (word === HOLE && bytes === this.#chunkSize && this.#access.contiguous) {
+        this.#provisionRun(block, entry, from, at, length);
+        published = true;
+        return 'done';
+      }
+      const outcome =
+        word === HOLE || bytes === this.#chunkSize
+          ? this.#access.provision(chunk, within, from, at, bytes, (entry & ZEROED) !== 0)
+          : this.#access.copy(chunkOf(word), chunk, within, from, at, bytes);
+      if (outcome !== 'done') return outcome;
+      this.#table.publish(block, chunk);
+      published = true;
+      this.progress += bytes;
+      return 'done';
+    } finally {
+      if (!published) {
+        // Perhaps a part of it was written: it is not known to hold zeroes any more.
+        this.#free.keep(chunk);
+        this.#table.unlock(block);
+      }
+    }
+  }
+
+  /**
+   * As many whole blocks as are holes and find chunks side by side, with one write. The first is locked and has its chunk; where this throws,
+   * it still is.
+   */
+  #provisionRun(block: number, entry: number, from: Uint8Array, at: number, length: number): void {
+    const most = Math.floor(length / this.#chunkSize);
+    const chunk = entry & ~ZEROED;
+    let run = 1;
+    for (; run < most; run++) {
+      const start = at + run * this.#chunkSize;
+      if (isZero(from.subarray(start, start + this.#chunkSize))) break;
+      if (!this.#table.tryLock(block + run, HOLE)) break;
+      if (this.#free.takeExactly((entry & ZEROED) | (chunk + run))) continue;
+      this.#table.unlock(block + run);
+      break;
+    }
+    const bytes = run * this.#chunkSize;
+    let written = false;
+    try {
+      this.#access.provision(chunkId(chunk), 0, from, at, bytes, true);
+      written = true;
+    } finally {
+      for (let i = 0; i < run; i++) {
+        if (written) this.#table.publish(block + i, chunkId(chunk + i));
+        else if (i > 0) {
+          this.#free.keep(chunk + i);
+          this.#table.unlock(block + i);
+        }
+      }
+    }
+    this.progress += bytes;
+  }
+
+  /**
+   * Blocks from this one on, within `length` bytes of which the first block has `first`, whose chunks lie side by side, so that one access
+   * serves them all; for a write, as long as they are the device's own.
+   */
+  #run(block: number, word: number, first: number, length: number, shared: boolean): number {
+    let run = 1;
+    if (!this.#access.contiguous) return run;
+    const mask = shared ? ~SHARED : -1;
+    for (let expected = word, done = first; done < length; done += this.#chunkSize, run++) {
+      expected = successor(expected);
+      if ((this.#table.load(block + run) & mask) !== (expected & mask)) break;
+    }
+    return run;
+  }
+
+  #stillMapped(block: number, word: number, run: number): boolean {
+    for (let i = 0, expected = word; i < run; i++, expected = successor(expected))
+      if ((this.#table.load(block + i) & ~SHARED) !== (expected & ~SHARED)) return false;
+    return true;
+  }
+
+  #stop(outcome: Outcome, word: number): Outcome {
+    this.missing = outcome === 'missing' ? chunkOf(word) : undefined;
+    return outcome;
+  }
+}

@@ -1,0 +1,153 @@
+import type { ChunkId } from '../format/ids.js';
+import { chunkId } from '../format/ids.js';
+import type { Metadata } from '../metadata/metadata.js';
+import { sharedInts } from '../shared/dirty-map.js';
+import { FreeRing, type FreeRingMemory } from '../shared/free-ring.js';
+import { RequestEpochs } from '../shared/request-epochs.js';
+import { isHalfDirty } from '../store/cache-access.js';
+import type { ChunkMemory } from '../store/chunk-access.js';
+import type { ChunkStore } from '../store/chunk-store.js';
+import { ZEROED } from './block-path.js';
+
+/** What another thread needs to serve devices of the pool. */
+export interface PlaneMemory {
+  readonly chunks: ChunkMemory;
+  readonly free: FreeRingMemory;
+  readonly epochs: Int32Array;
+  /** See ASKED_FOR_CHUNKS and what follows. */
+  readonly asked: Int32Array;
+}
+
+/** Word of `asked`: a thread has asked for free chunks, and the pool thread has not come to it yet. */
+const ASKED_FOR_CHUNKS = 0;
+/** Word of `asked`: a thread has asked for a commit, and it has not ended yet. */
+const ASKED_FOR_COMMIT = 1;
+/** Word of `asked`: with fewer chunks than this at hand, a thread asks. */
+const LOW_MARK = 2;
+/** Chunks handed out ahead: 256 MiB of 64 KiB chunks, some tenths of a second of the fastest writing. A power of two. */
+const RING = 4096;
+
+/**
+ * What all active devices of a pool share beneath their tables: the data of chunks, free chunks at hand for threads that cannot ask the
+ * space map, and the way of a chunk that nobody maps any more back into it. Pool thread only.
+ */
+export class DataPlane {
+  readonly chunks: ChunkStore;
+  readonly epochs: RequestEpochs;
+  readonly free: FreeRing;
+  readonly memory: PlaneMemory;
+  readonly #metadata: Metadata;
+  readonly #pendingMappings: () => number;
+  readonly #onReleased: () => void;
+  readonly #commit: () => Promise<void>;
+  /** Never counted in the space map, and mapped by nobody any more. */
+  #givenUp: ChunkId[] = [];
+  readonly #recycling = new Set<Promise<void>>();
+
+  constructor(parts: {
+    chunks: ChunkStore;
+    metadata: Metadata;
+    epochs: RequestEpochs;
+    /** Mappings that no commit has applied yet, over all active devices; each may cost nodes. */
+    pendingMappings: () => number;
+    /** Chunks have become free. */
+    onReleased: () => void;
+    commit: () => Promise<void>;
+  }) {
+    this.chunks = parts.chunks;
+    this.epochs = parts.epochs;
+    this.free = FreeRing.create(RING);
+    this.memory = {
+      chunks: parts.chunks.memory,
+      free: this.free.memory,
+      epochs: parts.epochs.memory,
+      asked: sharedInts(3),
+    };
+    this.#metadata = parts.metadata;
+    this.#pendingMappings = parts.pendingMappings;
+    this.#onReleased = parts.onReleased;
+    this.#commit = parts.commit;
+  }
+
+  /** Chunks that can be had without a commit. */
+  get available(): number {
+    return this.free.count + this.#metadata.chunks.available;
+  }
+
+  /** Chunks that are on their way back. */
+  get returning(): number {
+    return this.#givenUp.length + this.#metadata.chunks.awaitingRelease;
+  }
+
+  /** Puts free chunks at hand, as many as the nodes that mapping them may take allow. False where none is. */
+  refill(): boolean {
+    const { chunks } = this.#metadata;
+    // A small pool would seem full with all of it in the ring.
+    const wanted = Math.min(RING, Math.max(16, chunks.limit >> 4));
+    while (
+      this.free.count < wanted &&
+      this.#metadata.hasNodesFor(this.#pendingMappings() + this.free.count + 1)
+    ) {
+      const taken = chunks.take();
+      if (taken === undefined) break;
+      this.free.put(taken | (this.chunks.takeZeroed(chunkId(taken)) ? ZEROED : 0));
+    }
+    // Where there is no more to be had, asking for it would not help.
+    Atomics.store(this.memory.asked, LOW_MARK, this.free.count < wanted ? 0 : wanted >> 1);
+    return this.free.count > 0;
+  }
+
+  /** What a thread asked for that saw stocks run low. */
+  lookAfter(): void {
+    const { asked } = this.memory;
+    Atomics.store(asked, ASKED_FOR_CHUNKS, 0);
+    this.refill();
+    if (!this.chunks.wantsCommit) Atomics.store(asked, ASKED_FOR_COMMIT, 0);
+    else
+      void this.#commit()
+        .catch(() => undefined)
+        .finally(() => Atomics.store(asked, ASKED_FOR_COMMIT, 0));
+  }
+
+  /** A chunk that was mapped, and never by a commit, is mapped by nobody any more. */
+  giveUp(chunk: ChunkId): void {
+    this.chunks.drop(chunk);
+    this.#givenUp.push(chunk);
+  }
+
+  /**
+   * Brings chunks back into the space map when nobody can see their data any more: those that a durable commit has freed, and what was
+   * given up.
+   */
+  recycle(freed: readonly ChunkId[]): void {
+    const givenUp = this.#givenUp;
+    if (freed.length === 0 && givenUp.length === 0) return;
+    this.#givenUp = [];
+    const done = this.epochs
+      .quiet()
+      .then(() => this.chunks.recycle([...freed, ...givenUp]))
+      .then(() => {
+        this.#metadata.chunks.release(freed);
+        for (const chunk of givenUp) this.#metadata.chunks.putBack(chunk);
+        this.#recycling.delete(done);
+        this.#onReleased();
+      });
+    this.#recycling.add(done);
+  }
+
+  /** Resolves when what was on its way back at the call is there. */
+  async recycled(): Promise<void> {
+    await Promise.all(this.#recycling);
+  }
+}
+
+/** Whether a thread should ask the pool thread to look after the plane; once each time that it is needed. */
+export function shouldAsk(memory: PlaneMemory, free: FreeRing): boolean {
+  const { asked, chunks } = memory;
+  if (free.count < Atomics.load(asked, LOW_MARK) && claim(asked, ASKED_FOR_CHUNKS)) return true;
+  return chunks.kind === 'cache' && isHalfDirty(chunks) && claim(asked, ASKED_FOR_COMMIT);
+}
+
+function claim(asked: Int32Array, word: number): boolean {
+  return Atomics.load(asked, word) === 0 && Atomics.compareExchange(asked, word, 0, 1) === 0;
+}

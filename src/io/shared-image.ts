@@ -1,0 +1,91 @@
+import { FreeRing } from '../shared/free-ring.js';
+import { RequestEpochs } from '../shared/request-epochs.js';
+import { CacheAccess } from '../store/cache-access.js';
+import { FileAccess } from '../store/file-access.js';
+import { BlockPath } from './block-path.js';
+import { shouldAsk, type PlaneMemory } from './data-plane.js';
+import { SharedTable, type TableMemory } from './shared-table.js';
+
+/** Words of `ImageMemory.control`. */
+export const GATE = 0;
+export const VERSION = 1;
+export const TOUCHED = 2;
+
+/** Values of the gate: what a thread may do by itself. */
+export const OPEN = 0;
+export const READ_ONLY = 1;
+export const SHUT = 2;
+
+/**
+ * What another thread of the process needs to serve an active device; can be sent to it. It holds as long as the word VERSION of `control` is
+ * its version: a snapshot or a change of size replaces the table. `control` itself is never replaced.
+ */
+export interface ImageMemory {
+  readonly version: number;
+  readonly size: number;
+  readonly control: Int32Array;
+  readonly table: TableMemory;
+  readonly plane: PlaneMemory;
+}
+
+/** One active device as a thread other than the pool's sees it: what it cannot do at once and by itself, it leaves to the pool thread. */
+export class SharedImage {
+  readonly size: number;
+  readonly #thread: number;
+  readonly #memory: ImageMemory;
+  readonly #path: BlockPath;
+  readonly #epochs: RequestEpochs;
+  readonly #free: FreeRing;
+
+  /** @param thread its number among those that serve the pool, from 0 */
+  constructor(memory: ImageMemory, thread: number) {
+    const { chunks, free, epochs } = memory.plane;
+    this.size = memory.size;
+    this.#thread = thread;
+    this.#memory = memory;
+    this.#epochs = new RequestEpochs(epochs);
+    this.#free = new FreeRing(free);
+    this.#path = new BlockPath({
+      table: new SharedTable(memory.table),
+      access: chunks.kind === 'file' ? new FileAccess(chunks) : new CacheAccess(chunks),
+      free: this.#free,
+    });
+  }
+
+  /** False: another description of the device is in force, and this one must not be used any more. */
+  get isCurrent(): boolean {
+    return Atomics.load(this.#memory.control, VERSION) === this.#memory.version;
+  }
+
+  /** False: the pool thread must do it, all of it. A range inside the device. */
+  read(offset: number, into: Uint8Array, at: number, length: number): boolean {
+    return this.#within(SHUT, () => this.#path.read(offset, into, at, length) === 'done');
+  }
+
+  /** As `read`; what of it was written already may be written again. */
+  write(offset: number, from: Uint8Array, at: number, length: number): boolean {
+    return this.#within(READ_ONLY, () => {
+      if (Atomics.load(this.#memory.control, TOUCHED) === 0) Atomics.store(this.#memory.control, TOUCHED, 1);
+      return this.#path.write(offset, from, at, length) === 'done';
+    });
+  }
+
+  /** Stocks run low, and nobody has told the pool thread so far. */
+  shouldAsk(): boolean {
+    return shouldAsk(this.#memory.plane, this.#free);
+  }
+
+  #within(barrier: number, work: () => boolean): boolean {
+    // The pool thread shuts the gate first and looks at the epochs then, so one of the two sees the other.
+    this.#epochs.enter(this.#thread);
+    try {
+      if (Atomics.load(this.#memory.control, GATE) >= barrier || !this.isCurrent) return false;
+      return work();
+    } catch {
+      // The pool thread meets the same failure and tells whoever asked.
+      return false;
+    } finally {
+      this.#epochs.leave(this.#thread);
+    }
+  }
+}

@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import type { Metadata } from '../metadata/metadata.js';
+import type { RequestEpochs } from '../shared/request-epochs.js';
+import type { ChunkStore } from '../store/chunk-store.js';
+import { FileChunks, type FileChunksOptions } from '../store/file-chunks.js';
+import type { KeyValue } from '../store/key-value.js';
+import { LevelChunks } from '../store/level-chunks.js';
+import { CHUNK_CACHE, STAGED_BYTES } from './limits.js';
+
+export interface ChunkOptions {
+  /** Where the data of a `direct` pool is; taken over, whether the pool can be opened or not. */
+  readonly data?: Omit<FileChunksOptions, 'chunkSize'>;
+  /** `leveldb` pools: bytes of chunks kept in memory, those included that wait for a commit. */
+  readonly chunkCache?: number;
+  /** `leveldb` pools: staged bytes at which a commit is begun; at twice that, writers wait for it. */
+  readonly stagedBytes?: number;
+}
+
+/** The chunks of a pool of either kind. */
+export function openChunks(
+  store: KeyValue,
+  { superblock }: Metadata,
+  options: ChunkOptions,
+  parts: { epochs: RequestEpochs; commit: () => Promise<void> },
+): ChunkStore {
+  const { kind, blockSize: chunkSize, chunks } = superblock;
+  if (kind === 'direct') {
+    assert(options.data !== undefined, 'whoever opens a direct pool has opened its data');
+    return new FileChunks({ ...options.data, chunkSize });
+  }
+  return new LevelChunks(store, {
+    ...parts,
+    chunkSize,
+    chunks,
+    cacheBytes: options.chunkCache ?? CHUNK_CACHE,
+    stagedBytes: options.stagedBytes ?? STAGED_BYTES,
+  });
+}

@@ -1,0 +1,189 @@
+import { chunkId, type ChunkId } from '../format/ids.js';
+import { DirtyMap, sharedInts, type DirtyMapMemory } from '../shared/dirty-map.js';
+import { FreeRing, type FreeRingMemory } from '../shared/free-ring.js';
+import { lock, unlock } from '../shared/spin-lock.js';
+import type { Access, ChunkAccess } from './chunk-access.js';
+
+/** Pages of a frame are told apart at this size at least, in bytes; a frame has at most 32 of them. */
+const MIN_PAGE = 4096;
+
+export interface CacheMemory {
+  readonly kind: 'cache';
+  readonly chunkSize: number;
+  /** One word a chunk of the pool: its frame + 1, or 0. */
+  readonly index: Int32Array;
+  readonly frames: Uint8Array;
+  /** One word a frame, and so for the next three. */
+  readonly locks: Int32Array;
+  /** Bit n: page n was changed since the last commit took the frame. */
+  readonly changed: Int32Array;
+  readonly owners: Int32Array;
+  /** Touched since the clock hand went by. */
+  readonly touched: Uint8Array;
+  readonly dirty: DirtyMapMemory;
+  readonly free: FreeRingMemory;
+  /** Word 0: frames that are dirty. Word 1: how many may be, before writers have to wait. */
+  readonly limits: Int32Array;
+}
+
+export const DIRTY_FRAMES = 0;
+export const MOST_DIRTY = 1;
+
+export function cacheMemory(shape: {
+  chunkSize: number;
+  chunks: number;
+  frames: number;
+  mostDirty: number;
+}): CacheMemory {
+  const { chunkSize, chunks, frames, mostDirty } = shape;
+  const limits = sharedInts(2);
+  limits[MOST_DIRTY] = mostDirty;
+  return {
+    kind: 'cache',
+    chunkSize,
+    index: sharedInts(chunks),
+    frames: new Uint8Array(new SharedArrayBuffer(frames * chunkSize)),
+    locks: sharedInts(frames),
+    changed: sharedInts(frames),
+    owners: sharedInts(frames),
+    touched: new Uint8Array(new SharedArrayBuffer(frames)),
+    dirty: DirtyMap.create(frames).memory,
+    free: FreeRing.create(2 ** Math.ceil(Math.log2(frames + 1))).memory,
+    limits,
+  };
+}
+
+/** Bytes of a page of a frame. */
+export function pageSize(chunkSize: number): number {
+  return Math.max(MIN_PAGE, chunkSize / 32);
+}
+
+/** Bits of the pages that a range touches. */
+export function pagesOf(within: number, length: number, page: number): number {
+  const first = Math.floor(within / page);
+  const last = Math.floor((within + length - 1) / page);
+  const above = last >= 31 ? 0 : -1 << (last + 1);
+  return ~above & (-1 << first);
+}
+
+/**
+ * Chunks in frames of shared memory, one frame a chunk whoever maps it: what ten snapshots share is in memory once. A frame that was
+ * changed stays until a commit has written it. Frames are given to other chunks only when no request that might have seen them is in
+ * flight any more (RequestEpochs), so that reading takes no lock; writers exclude the commit and the eviction by the frame's lock.
+ */
+export class CacheAccess implements ChunkAccess {
+  readonly chunkSize: number;
+  readonly contiguous = false;
+  readonly #memory: CacheMemory;
+  readonly #frames: Buffer;
+  readonly #dirty: DirtyMap;
+  readonly #free: FreeRing;
+  readonly #page: number;
+
+  constructor(memory: CacheMemory) {
+    this.#memory = memory;
+    this.chunkSize = memory.chunkSize;
+    this.#frames = Buffer.from(memory.frames.buffer, memory.frames.byteOffset, memory.frames.byteLength);
+    this.#dirty = new DirtyMap(memory.dirty);
+    this.#free = new FreeRing(memory.free);
+    this.#page = pageSize(memory.chunkSize);
+  }
+
+  read(chunk: ChunkId, within: number, into: Uint8Array, at: number, length: number): Access {
+    const frame = this.#frameOf(chunk);
+    if (frame === undefined) return 'missing';
+    this.#memory.touched[frame] = 1;
+    const start = frame * this.chunkSize + within;
+    this.#frames.copy(into, at, start, start + length);
+    return 'done';
+  }
+
+  overwrite(chunk: ChunkId, within: number, from: Uint8Array, at: number, length: number): Access {
+    const { locks, index, touched } = this.#memory;
+    if (this.#mustWait()) return 'no-room';
+    const frame = this.#frameOf(chunk);
+    if (frame === undefined) return 'missing';
+    lock(locks, frame);
+    try {
+      // Evicted between the look and the lock.
+      if (Atomics.load(index, chunk) !== frame + 1) return 'missing';
+      touched[frame] = 1;
+      this.#frames.set(part(from, at, length), frame * this.chunkSize + within);
+      this.#change(frame, pagesOf(within, length, this.#page));
+    } finally {
+      unlock(locks, frame);
+    }
+    return 'done';
+  }
+
+  provision(chunk: ChunkId, within: number, from: Uint8Array, at: number, length: number): Access {
+    const frame = this.#take();
+    if (frame === undefined) return 'no-room';
+    const start = frame * this.chunkSize;
+    if (length < this.chunkSize) this.#frames.fill(0, start, start + this.chunkSize);
+    this.#publish(frame, chunk, within, part(from, at, length));
+    return 'done';
+  }
+
+  copy(
+    origin: ChunkId,
+    chunk: ChunkId,
+    within: number,
+    from: Uint8Array,
+    at: number,
+    length: number,
+  ): Access {
+    const source = this.#frameOf(origin);
+    if (source === undefined) return 'missing';
+    const frame = this.#take();
+    if (frame === undefined) return 'no-room';
+    const start = source * this.chunkSize;
+    this.#memory.touched[source] = 1;
+    this.#frames.copyWithin(frame * this.chunkSize, start, start + this.chunkSize);
+    this.#publish(frame, chunk, within, part(from, at, length));
+    return 'done';
+  }
+
+  #frameOf(chunk: ChunkId): number | undefined {
+    const word = Atomics.load(this.#memory.index, chunk);
+    return word === 0 ? undefined : word - 1;
+  }
+
+  #mustWait(): boolean {
+    const { limits } = this.#memory;
+    return Atomics.load(limits, DIRTY_FRAMES) >= Atomics.load(limits, MOST_DIRTY);
+  }
+
+  #take(): number | undefined {
+    return this.#mustWait() ? undefined : this.#free.take();
+  }
+
+  #publish(frame: number, chunk: ChunkId, within: number, bytes: Uint8Array): void {
+    const { owners, index, touched } = this.#memory;
+    this.#frames.set(bytes, frame * this.chunkSize + within);
+    touched[frame] = 1;
+    Atomics.store(owners, frame, chunk);
+    Atomics.store(index, chunk, frame + 1);
+    this.#change(frame, pagesOf(0, this.chunkSize, this.#page));
+  }
+
+  #change(frame: number, pages: number): void {
+    const { changed, limits } = this.#memory;
+    if (Atomics.or(changed, frame, pages) === 0) Atomics.add(limits, DIRTY_FRAMES, 1);
+    this.#dirty.mark(frame);
+  }
+}
+
+/** A commit should begin, so that writers need not wait for it. */
+export function isHalfDirty({ limits }: CacheMemory): boolean {
+  return 2 * Atomics.load(limits, DIRTY_FRAMES) >= Atomics.load(limits, MOST_DIRTY);
+}
+
+/** The chunk that a frame holds. */
+export function ownerOf(memory: CacheMemory, frame: number): ChunkId {
+  return chunkId(Atomics.load(memory.owners, frame));
+}
+
+function part(from: Uint8Array, at: number, length: number): Uint8Array {
+  return at === 0 && length === from.length ? from : from.subarray(at, at + length);
+}

@@ -1,0 +1,133 @@
+import { close, fdatasync } from 'node:fs';
+import { promisify } from 'node:util';
+import type { ChunkId } from '../format/ids.js';
+import type { ChunkCommit, ChunkStore } from './chunk-store.js';
+import { dataError, FileAccess, fileMemory, type FileMemory } from './file-access.js';
+
+/** Bytes of the data file. */
+export interface FileRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Makes the ranges read as zeroes and, in a sparse file, gives their space back to the disk. Rejects where the file has no such way. */
+export type PunchHoles = (ranges: readonly FileRange[]) => Promise<void>;
+
+export interface FileChunksOptions {
+  /** Open for reading and writing; closed with the store. */
+  readonly fd: number;
+  readonly chunkSize: number;
+  /** Without it, freed chunks keep what they held until they are used again. */
+  readonly punch?: PunchHoles | undefined;
+  /** This chunk and all above hold zeroes; none where undefined. */
+  readonly zeroedFrom?: number | undefined;
+  /** Milliseconds for which freed chunks are gathered before they are punched out together. */
+  readonly punchDelay?: number;
+}
+
+const PUNCH_DELAY = 100;
+const closeFd = promisify(close);
+const syncData = promisify(fdatasync);
+
+/** Chunks of a `direct` pool: written in place, made durable by fdatasync before the batch that maps them. */
+export class FileChunks implements ChunkStore {
+  readonly chunkSize: number;
+  readonly memory: FileMemory;
+  readonly access: FileAccess;
+  readonly isDirty = false;
+  readonly wantsCommit = false;
+  readonly #fd: number;
+  readonly #delay: number;
+  readonly #zeroed = new Set<ChunkId>();
+  #punch: PunchHoles | undefined;
+  #untouchedFrom: number;
+  #gathered: ChunkId[] = [];
+  #punching: Promise<void> | undefined;
+
+  constructor(options: FileChunksOptions) {
+    this.chunkSize = options.chunkSize;
+    this.memory = fileMemory(options.fd, options.chunkSize);
+    this.access = new FileAccess(this.memory);
+    this.#fd = options.fd;
+    this.#punch = options.punch;
+    this.#delay = options.punchDelay ?? PUNCH_DELAY;
+    this.#untouchedFrom = options.zeroedFrom ?? Infinity;
+  }
+
+  get needsSync(): boolean {
+    return Atomics.load(this.memory.written, 0) !== 0;
+  }
+
+  bring(): undefined {
+    return undefined;
+  }
+
+  makeRoom(): undefined {
+    return undefined;
+  }
+
+  drop(): void {
+    // Nothing is kept of it.
+  }
+
+  async recycle(chunks: readonly ChunkId[]): Promise<void> {
+    if (this.#punch === undefined || chunks.length === 0) return;
+    this.#gathered.push(...chunks);
+    await (this.#punching ??= this.#punchGathered());
+  }
+
+  takeZeroed(chunk: ChunkId): boolean {
+    if (chunk >= this.#untouchedFrom) {
+      this.#untouchedFrom = chunk + 1;
+      return true;
+    }
+    return this.#zeroed.delete(chunk);
+  }
+
+  collect(): ChunkCommit {
+    return {
+      operations: [],
+      sync: async () => {
+        if (Atomics.exchange(this.memory.written, 0, 0) === 0) return;
+        try {
+          await syncData(this.#fd);
+        } catch (error) {
+          Atomics.store(this.memory.written, 0, 1);
+          throw dataError(error);
+        }
+      },
+      settle: () => undefined,
+      undo: () => undefined,
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#punching;
+    await closeFd(this.#fd);
+  }
+
+  async #punchGathered(): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, this.#delay));
+    const chunks = this.#gathered.sort((x, y) => x - y);
+    this.#gathered = [];
+    this.#punching = undefined;
+    try {
+      await this.#punch?.(rangesOf(chunks, this.chunkSize));
+      for (const chunk of chunks) this.#zeroed.add(chunk);
+    } catch {
+      // Only space on the host's disk is lost by it, and the next try would end the same way.
+      this.#punch = undefined;
+    }
+  }
+}
+
+/** Neighbours together. @param chunks ascending */
+export function rangesOf(chunks: readonly ChunkId[], chunkSize: number): FileRange[] {
+  const ranges: { offset: number; length: number }[] = [];
+  for (const chunk of chunks) {
+    const last = ranges.at(-1);
+    if (last !== undefined && last.offset + last.length === chunk * chunkSize) last.length += chunkSize;
+    else ranges.push({ offset: chunk * chunkSize, length: chunkSize });
+  }
+  return ranges;
+}
