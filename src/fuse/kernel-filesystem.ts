@@ -8,7 +8,7 @@ import {
   requireWritable,
   spaceBlocks,
 } from './image-access.js';
-import type { ImageDirectory } from '../io/image-file.js';
+import type { ImageDirectory, ImageFile } from '../io/image-file.js';
 import { KernelInodes, type Inode } from './kernel-inodes.js';
 import {
   FATTR_SIZE,
@@ -73,6 +73,8 @@ export interface KernelFilesystemOptions {
   /** Where READ replies are built; each buffer holds `maxIo` and a header. */
   readonly buffers: BufferPool;
   readonly onFault: (error: ThinError) => void;
+  /** The kernel does not know the node any more. */
+  readonly onForgotten?: (nodeId: number) => void;
 }
 
 /**
@@ -93,6 +95,11 @@ export class KernelFilesystem {
     this.#inodes = new KernelInodes(directory);
     this.#open = new OpenFiles(directory);
     this.#options = options;
+  }
+
+  /** The file that a node stands for; undefined for the folder and what is unknown. */
+  fileOf(nodeId: number): ImageFile | undefined {
+    return this.#inodes.get(nodeId)?.file;
   }
 
   /** For a connection that has ended: the kernel releases nothing any more. */
@@ -132,7 +139,8 @@ export class KernelFilesystem {
         return this.#lookup(header, request);
       case Opcode.FORGET:
       case Opcode.BATCH_FORGET:
-        for (const one of readForgets(request, header)) this.#inodes.forget(one.nodeId, one.count);
+        for (const one of readForgets(request, header))
+          if (this.#inodes.forget(one.nodeId, one.count)) this.#options.onForgotten?.(one.nodeId);
         return undefined;
       case Opcode.GETATTR:
         return this.#attributes(header);

@@ -52,12 +52,14 @@ export class KernelInodes {
     return this.#byName.get(name)?.id;
   }
 
-  forget(id: number, lookups: number): void {
+  /** Whether that was the last the kernel knew of it. */
+  forget(id: number, lookups: number): boolean {
     const inode = this.#byId.get(id);
-    if (inode === undefined) return;
+    if (inode === undefined) return false;
     inode.lookups -= lookups;
-    if (inode.lookups > 0) return;
+    if (inode.lookups > 0) return false;
     this.#byId.delete(id);
     if (this.#byName.get(inode.name) === inode) this.#byName.delete(inode.name);
+    return true;
   }
 }

@@ -93,6 +93,28 @@ export function readInHeader(message: Buffer): InHeader {
   };
 }
 
+/** `opcode` of a request's header. */
+export function opcodeOf(message: Buffer): number {
+  return message.readUInt32LE(4);
+}
+
+/** `nodeid` of a request's header. */
+export function nodeIdOf(message: Buffer): number {
+  return u64(message, 16);
+}
+
+/** struct fuse_out_header of a success, of `length` bytes with its body, in place; it answers `request`. */
+export function echoOutHeader(reply: Buffer, length: number, request: Buffer): void {
+  reply.writeUInt32LE(length, 0);
+  reply.writeInt32LE(0, 4);
+  request.copy(reply, 8, 8, 16);
+}
+
+/** struct fuse_write_out, in place. */
+export function putWritten(reply: Buffer, size: number): void {
+  putU64(reply, OUT_HEADER_SIZE, size);
+}
+
 /** struct fuse_init_in */
 export function readInit(message: Buffer): {
   major: number;

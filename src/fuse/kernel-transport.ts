@@ -1,12 +1,12 @@
 import { close, open as openCallback } from 'node:fs';
 import { lstat, open, type FileHandle } from 'node:fs/promises';
-import { endianness } from 'node:os';
+import { availableParallelism, endianness } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { BufferPool } from './buffer-pool.js';
 import type { ImageDirectory } from '../io/image-file.js';
-import { KernelChannel } from './kernel-channel.js';
+import { IoThreads } from './io-threads.js';
 import { KernelFilesystem } from './kernel-filesystem.js';
 import { abandonMount, mountWith } from './kernel-mount.js';
 import { REQUEST_OVERHEAD } from './kernel-protocol.js';
@@ -27,17 +27,12 @@ const FUSE_DEVICE = '/dev/fuse';
 /** FUSE_MAX_MAX_PAGES of the kernel, in bytes. */
 const MAX_IO = 1024 * 1024;
 const MAX_BUFFERS = 64;
-/** One reads while the other one's request is served; more only get in each other's way on the one serving thread (measured: 47 k IOPS
- * with 2, 36 k with 4). */
-const DEFAULT_READERS = 2;
-/** libuv's default; what the daemon sets for itself is in the environment. */
-const DEFAULT_POOL_THREADS = 4;
-/** A request may need one for the store and one for the wake-up at unmount. */
-const THREADS_FOR_OTHERS = 2;
+/** As many as processors that programs can keep busy at once, within reason. */
+const DEFAULT_THREADS = Math.min(4, Math.max(2, availableParallelism()));
 
 export interface KernelTransportOptions {
-  /** Requests read at once; fewer where libuv's pool (UV_THREADPOOL_SIZE) is too small for as many and two more threads. */
-  readonly readers?: number;
+  /** I/O threads: 1 to MAX_THREADS. */
+  readonly threads?: number;
   /** Told of errors that are bugs; the caller gets EIO. */
   readonly onFault?: (error: ThinError) => void;
 }
@@ -46,7 +41,7 @@ type State = 'new' | 'mounted' | 'ended';
 
 /**
  * The FUSE protocol spoken on /dev/fuse, without libfuse: requests of 1 MiB, several in flight, fallocate and lseek. Needs root.
- * An instance mounts once. While it is mounted, `readers` threads of libuv's pool are taken.
+ * An instance mounts once. I/O threads answer reads and writes of devices that other threads may serve (`ImageFile.shared`).
  */
 export class KernelTransport implements Transport {
   readonly kind = 'kernel';
@@ -55,12 +50,12 @@ export class KernelTransport implements Transport {
   readonly ended: Promise<void>;
   readonly #filesystem: KernelFilesystem;
   readonly #buffers = new BufferPool(MAX_IO + REQUEST_OVERHEAD, MAX_BUFFERS);
-  readonly #readers: number;
+  readonly #threads: number;
   readonly #onFault: (error: ThinError) => void;
   readonly #abandon = (): void => abandonMount(this.#target);
   #resolveEnded: () => void = () => undefined;
   #state: State = 'new';
-  #channel: KernelChannel | undefined;
+  #channel: IoThreads | undefined;
   #fd = -1;
   #target = '';
   #device = '';
@@ -69,15 +64,13 @@ export class KernelTransport implements Transport {
 
   constructor(mountPoint: string, directory: ImageDirectory, options: KernelTransportOptions = {}) {
     this.mountPoint = path.resolve(mountPoint);
-    this.#readers = Math.max(
-      1,
-      Math.min(options.readers ?? DEFAULT_READERS, poolThreads() - THREADS_FOR_OTHERS),
-    );
+    this.#threads = options.threads ?? DEFAULT_THREADS;
     this.#onFault = options.onFault ?? (() => undefined);
     this.#filesystem = new KernelFilesystem(directory, {
       maxIo: MAX_IO,
       buffers: this.#buffers,
       onFault: this.#onFault,
+      onForgotten: (nodeId) => this.#channel?.forget(nodeId),
     });
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
@@ -99,10 +92,12 @@ export class KernelTransport implements Transport {
     const fd = await openFd(FUSE_DEVICE, 'r+').catch((error: unknown) => {
       throw fuseDeviceError(error);
     });
-    const channel = new KernelChannel({
+    const channel = new IoThreads({
       fd,
-      readers: this.#readers,
+      threads: this.#threads,
+      requestSize: MAX_IO + REQUEST_OVERHEAD,
       buffers: this.#buffers,
+      fileOf: (nodeId) => this.#filesystem.fileOf(nodeId),
       serve: (request) => this.#filesystem.serve(request),
       onFault: (error) => this.#onFault(toThinError(error)),
     });
@@ -179,9 +174,4 @@ export class KernelTransport implements Transport {
     process.off('exit', this.#abandon);
     this.#resolveEnded();
   }
-}
-
-function poolThreads(): number {
-  const set = Number(process.env['UV_THREADPOOL_SIZE']);
-  return Number.isInteger(set) && set > 0 ? set : DEFAULT_POOL_THREADS;
 }

@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import { readSync, writeSync } from 'node:fs';
+import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads';
+import { systemErrorCode } from '../errors/thin-error.js';
+import { SharedImage } from '../io/shared-image.js';
+import { nap } from '../shared/request-epochs.js';
+import type { IoThreadData, IoThreadMessage, NodeNews } from './io-thread-protocol.js';
+import {
+  OUT_HEADER_SIZE,
+  Opcode,
+  WRITE_DATA_OFFSET,
+  echoOutHeader,
+  nodeIdOf,
+  opcodeOf,
+  putWritten,
+  readRange,
+} from './kernel-protocol.js';
+
+/** Bytes of a reply to a WRITE. */
+const WRITE_REPLY = OUT_HEADER_SIZE + 8;
+/** While mount(8) runs, the descriptor belongs to no filesystem yet and reads fail with EPERM. Milliseconds. */
+const BEFORE_MOUNT = 2;
+
+/**
+ * Entry of an I/O thread: blocks in read(2) of /dev/fuse, answers READ and WRITE of active devices by itself, and hands everything else to
+ * the pool thread. Never turns its event loop, so that news of devices are looked for when a request needs them.
+ */
+class IoThread {
+  readonly #data: IoThreadData;
+  readonly #port: MessagePort;
+  readonly #request: Buffer;
+  readonly #reply: Buffer;
+  readonly #images = new Map<number, SharedImage>();
+
+  constructor(data: IoThreadData, port: MessagePort) {
+    this.#data = data;
+    this.#port = port;
+    this.#request = Buffer.allocUnsafeSlow(data.requestSize);
+    this.#reply = Buffer.allocUnsafeSlow(data.requestSize);
+  }
+
+  run(): void {
+    while (Atomics.load(this.#data.stopping, 0) === 0) {
+      const length = this.#next();
+      if (length === undefined) return;
+      const nodeId = nodeIdOf(this.#request);
+      const image = this.#imageOf(nodeId);
+      if (image === undefined || !this.#serve(image)) this.#handOver(length);
+      if (image?.shouldAsk() === true) this.#post({ kind: 'ask', nodeId });
+    }
+  }
+
+  /** Bytes of the next request; undefined at the end of the connection. */
+  #next(): number | undefined {
+    for (;;) {
+      try {
+        return readSync(this.#data.fd, this.#request);
+      } catch (error) {
+        switch (systemErrorCode(error)) {
+          // Interrupted before it was read; nothing was lost.
+          case 'ENOENT':
+          case 'EINTR':
+          case 'EAGAIN':
+            break;
+          case 'EPERM':
+            nap(BEFORE_MOUNT);
+            break;
+          case 'ENODEV':
+          case 'ECONNABORTED':
+            this.#post({ kind: 'disconnected' });
+            return undefined;
+          default:
+            this.#post({ kind: 'fault', message: String(error) });
+            this.#post({ kind: 'disconnected' });
+            return undefined;
+        }
+        if (Atomics.load(this.#data.stopping, 0) !== 0) return undefined;
+      }
+    }
+  }
+
+  #imageOf(nodeId: number): SharedImage | undefined {
+    const opcode = opcodeOf(this.#request);
+    if (opcode !== Opcode.READ && opcode !== Opcode.WRITE) return undefined;
+    const known = this.#images.get(nodeId);
+    if (known?.isCurrent === true) return known;
+    this.#readNews();
+    const image = this.#images.get(nodeId);
+    return image?.isCurrent === true ? image : undefined;
+  }
+
+  #readNews(): void {
+    for (let news = receiveMessageOnPort(this.#port); news !== undefined;) {
+      const { nodeId, image } = news.message as NodeNews;
+      if (image === undefined) this.#images.delete(nodeId);
+      else this.#images.set(nodeId, new SharedImage(image, this.#data.thread));
+      news = receiveMessageOnPort(this.#port);
+    }
+  }
+
+  #serve(image: SharedImage): boolean {
+    const { offset, size } = readRange(this.#request);
+    // What reaches over the end is clipped or refused by the rules for that, which are the pool thread's.
+    if (offset + size > image.size) return false;
+    if (opcodeOf(this.#request) === Opcode.READ) {
+      if (OUT_HEADER_SIZE + size > this.#reply.length) return false;
+      if (!image.read(offset, this.#reply, OUT_HEADER_SIZE, size)) return false;
+      this.#answer(OUT_HEADER_SIZE + size);
+      return true;
+    }
+    if (!image.write(offset, this.#request, WRITE_DATA_OFFSET, size)) return false;
+    putWritten(this.#reply, size);
+    this.#answer(WRITE_REPLY);
+    return true;
+  }
+
+  #answer(length: number): void {
+    echoOutHeader(this.#reply, length, this.#request);
+    try {
+      writeSync(this.#data.fd, this.#reply, 0, length);
+    } catch (error) {
+      // ENOENT: nobody waits for it any more, because it was interrupted or the connection has ended.
+      const code = systemErrorCode(error);
+      if (code !== 'ENOENT' && code !== 'ENODEV') this.#post({ kind: 'fault', message: String(error) });
+    }
+  }
+
+  #handOver(length: number): void {
+    const request = Uint8Array.from(this.#request.subarray(0, length));
+    this.#port.postMessage({ kind: 'request', request } satisfies IoThreadMessage, [request.buffer]);
+  }
+
+  #post(message: IoThreadMessage): void {
+    this.#port.postMessage(message);
+  }
+}
+
+assert(parentPort !== null, 'an I/O thread is a worker');
+new IoThread(workerData as IoThreadData, parentPort).run();

@@ -1,0 +1,14 @@
+import { Worker } from 'node:worker_threads';
+
+/**
+ * Starts a module of ours as a thread. Run from its sources, the program is loaded through tsx, which threads do not take over from the main
+ * one: there it is registered first.
+ * @param name of the file beside this one, without its ending
+ */
+export function startThread(name: string, workerData: object): Worker {
+  const source = import.meta.url.endsWith('.ts');
+  const entry = new URL(`./${name}${source ? '.ts' : '.js'}`, import.meta.url);
+  if (!source) return new Worker(entry, { workerData });
+  const load = `import('tsx/esm/api').then((tsx) => { tsx.register(); return import(${JSON.stringify(entry.href)}); })`;
+  return new Worker(load, { eval: true, workerData });
+}
