@@ -2,12 +2,13 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Option, type Command } from 'commander';
+import { parseDeviceSize } from '../config/limits.js';
 import { requirePool } from '../daemon/pool-folder.js';
 import { rootLayout, type RootLayout } from '../daemon/root-layout.js';
 import { refuseLive } from '../daemon/live-socket.js';
 import { spawnDaemon } from '../daemon/spawn-daemon.js';
 import { ThinError } from '../errors/thin-error.js';
-import type { TransportKind } from '../fuse/transport.js';
+import { defaultTransport, type TransportKind } from '../fuse/transport.js';
 import { openWhenFree, withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
@@ -21,6 +22,7 @@ const STOP_POLL_MS = 20;
 interface StartOptions extends StorageFlags {
   readonly foreground?: boolean;
   readonly transport: TransportKind;
+  readonly cacheSize?: string;
   readonly notify?: boolean;
   readonly temporary?: string;
 }
@@ -37,8 +39,9 @@ export function registerDaemonCommands(program: Command): void {
       .addOption(
         new Option('--transport <kind>', 'how the kernel reaches the image files')
           .choices(['fuse-native', 'kernel'])
-          .default('fuse-native'),
+          .default(defaultTransport()),
       )
+      .option('--cache-size <size>', 'leveldb pools: memory for chunks, shared by all devices (256M)')
       .addOption(new Option('--notify').hideHelp())
       .addOption(new Option('--temporary <socket>').hideHelp()),
   )
@@ -51,13 +54,15 @@ export function registerDaemonCommands(program: Command): void {
         const own = rootLayout(layout.root, { socketName: options.temporary });
         const { daemonParts } = await import('../daemon/composition.js');
         const { runForeground } = await import('../daemon/foreground.js');
-        await runForeground(await daemonParts(own, settings, options.transport), {
+        const pool = cacheOf(options);
+        await runForeground(await daemonParts(own, settings, options.transport, pool), {
           notify: options.notify === true,
           temporary: options.temporary !== undefined,
         });
         return;
       }
       requirePool(layout);
+      cacheOf(options);
       await refuseLive(layout.socket);
       const args = [
         'start',
@@ -67,6 +72,7 @@ export function registerDaemonCommands(program: Command): void {
         layout.root,
         '--transport',
         options.transport,
+        ...(options.cacheSize === undefined ? [] : ['--cache-size', options.cacheSize]),
         ...given,
       ];
       const { pid } = await openWhenFree(() => spawnDaemon({ layout, temporary: false, args }));
@@ -123,6 +129,11 @@ export function registerDaemonCommands(program: Command): void {
           ].join('\n'),
         );
     });
+}
+
+/** @throws ThinError invalid-argument */
+function cacheOf({ cacheSize }: StartOptions): { chunkCache?: number } {
+  return cacheSize === undefined ? {} : { chunkCache: parseDeviceSize(cacheSize, '--cache-size') };
 }
 
 /** After it answered, the daemon unmounts FUSE, commits and closes the store: done when its pid file and itself are gone. */

@@ -1,9 +1,11 @@
+import path from 'node:path';
 import type { Command } from 'commander';
 import { DEFAULT_BLOCK_SIZE, DEFAULT_DATA_SIZE, DEFAULT_METADATA_SIZE } from '../config/defaults.js';
 import { parseBlockSize, parseDeviceSize } from '../config/limits.js';
 import type { PoolOptions } from '../config/pool-options.js';
 import { formatBinarySize } from '../config/sizes.js';
 import { mergePoolOptions } from '../config/storage-options.js';
+import type { PreparedData } from '../daemon/init-data.js';
 import { prepareRoot } from '../daemon/init-root.js';
 import type { DeviceStatus } from '../daemon/api.js';
 import { ThinError } from '../errors/thin-error.js';
@@ -22,6 +24,8 @@ const MIN_FILESYSTEM_SIZE = { xfs: 300 * 2 ** 20, ext4: 8 * 2 ** 20 } as const;
 
 interface InitOptions extends StorageFlags {
   readonly data?: string;
+  readonly metadataDir?: string;
+  readonly force?: boolean;
   readonly dataSize?: string;
   readonly metadataSize?: string;
   readonly blockSize?: string;
@@ -37,8 +41,14 @@ export function registerInitCommand(program: Command): void {
       .description(
         'Makes a pool in the root, with a base device that has an empty filesystem. Changes nothing where it fails.',
       )
-      .option('--data <kind>', 'where chunks are kept: leveldb, beside the metadata')
-      .option('--data-size <size>', 'what the pool can hold (100G)')
+      .option(
+        '--data <where>',
+        'where chunks are kept: leveldb, beside the metadata, or the path of a block device or a file, made if it is not there',
+        'leveldb',
+      )
+      .option('--data-size <size>', 'what the pool can hold (100G, or what the device or file has)')
+      .option('--metadata-dir <folder>', 'another place for the metadata, such as a faster disk')
+      .option('--force', 'take a device or file that carries a signature, and lose what is on it')
       .option('--metadata-size <size>', 'what its metadata may take (2G)')
       .option('--block-size <size>', 'unit of allocation, from 64K to 1G; fixed for good (64K)')
       .option('--base-size <size>', 'size of the base device, and so of images made from it (10G)')
@@ -46,18 +56,22 @@ export function registerInitCommand(program: Command): void {
   )
     .addHelpText(
       'after',
-      example('thinfuse init', 'thinfuse init --fs ext4 --base-size 20G --opt dm.min_free_space=5%'),
+      example(
+        'thinfuse init',
+        'thinfuse init --data /dev/sdb',
+        'thinfuse init --fs ext4 --base-size 20G --opt dm.min_free_space=5%',
+      ),
     )
     .action(async (options: InitOptions, command: Command) => {
       const context = contextOf(command);
       const request = await requestOf(options, context.layout.pool);
-      const base = await interruptible((signal) => init(context, request, signal));
+      const base = await interruptible((signal) => init(context, options, request, signal));
       printResult(
         context,
         {
           root: context.layout.root,
+          kind: request.dataPath === undefined ? 'leveldb' : 'direct',
           blockSize: request.blockSize,
-          dataSize: request.dataSize,
           base: deviceJson(base),
         },
         `made a pool in ${context.layout.root}; start it with: thinfuse start${rootFlag(context)}`,
@@ -67,50 +81,67 @@ export function registerInitCommand(program: Command): void {
 
 async function init(
   context: Context,
-  request: CreatePoolRequest,
+  options: InitOptions,
+  request: PoolRequest,
   signal: AbortSignal,
 ): Promise<DeviceStatus> {
   const { layout } = context;
   requireRoom(request.options);
-  const { createPoolIn, requireHost } = await import('../daemon/composition.js');
+  const { createPoolIn, prepareDataFor, requireHost } = await import('../daemon/composition.js');
   await requireHost(request.options.filesystem);
   await requireFuseDevice();
-  const undo = await prepareRoot(layout);
+  const undo = await prepareRoot(layout, { metadataDir: options.metadataDir });
+  let data: PreparedData | undefined;
   try {
-    await createPoolIn(layout, request);
+    const { dataPath, givenDataSize, blockSize } = request;
+    if (dataPath !== undefined)
+      data = await prepareDataFor({
+        path: dataPath,
+        blockSize,
+        dataSize: givenDataSize,
+        defaultSize: DEFAULT_DATA_SIZE,
+        force: options.force === true,
+      });
+    await createPoolIn(layout, request, data);
     signal.throwIfAborted();
     const base = await withTemporaryDaemon(context, (caller) => caller.call('base.format', {}));
     signal.throwIfAborted();
     return base;
   } catch (error) {
+    await data?.undo();
     await undo();
     throw signal.aborted && signal.reason instanceof ThinError ? signal.reason : error;
   }
 }
 
-async function requestOf(options: InitOptions, path: string): Promise<CreatePoolRequest> {
-  if (options.data !== undefined && options.data !== 'leveldb')
-    throw new ThinError(
-      'unsupported',
-      `--data ${options.data}: this version keeps chunks in LevelDB only; leave --data out`,
-    );
+interface PoolRequest extends CreatePoolRequest {
+  /** Absolute; undefined for a `leveldb` pool. */
+  readonly dataPath: string | undefined;
+  readonly givenDataSize: number | undefined;
+}
+
+async function requestOf(options: InitOptions, poolPath: string): Promise<PoolRequest> {
   const { settings } = await storageOptions(options);
   for (const warning of settings.warnings) note(warning);
-  if (settings.dataPath !== undefined)
-    throw new ThinError('unsupported', `dm.datadev: this version keeps chunks in LevelDB only; leave it out`);
+  const data = options.data === 'leveldb' ? settings.dataPath : options.data;
+  if (options.force === true && data === undefined)
+    throw new ThinError(
+      'invalid-argument',
+      '--force goes with --data PATH: there is nothing to lose otherwise',
+    );
   const { blockSize, dataSize, metadataSize, baseSize, fs } = options;
   if (fs !== undefined && fs !== 'xfs' && fs !== 'ext4')
     throw new ThinError('invalid-argument', `--fs ${fs}: devices can have xfs or ext4`);
+  const givenDataSize = dataSize === undefined ? settings.dataSize : parseDeviceSize(dataSize, '--data-size');
   return {
-    path,
+    path: poolPath,
+    dataPath: data === undefined ? undefined : path.resolve(data),
+    givenDataSize,
     blockSize:
       blockSize === undefined
         ? (settings.blockSize ?? DEFAULT_BLOCK_SIZE)
         : parseBlockSize(blockSize, '--block-size'),
-    dataSize:
-      dataSize === undefined
-        ? (settings.dataSize ?? DEFAULT_DATA_SIZE)
-        : parseDeviceSize(dataSize, '--data-size'),
+    dataSize: givenDataSize ?? DEFAULT_DATA_SIZE,
     metadataSize:
       metadataSize === undefined
         ? (settings.metadataSize ?? DEFAULT_METADATA_SIZE)

@@ -1,28 +1,35 @@
+import { readlink, realpath, symlink, type FileHandle } from 'node:fs/promises';
 import { destination, pino, type Logger } from 'pino';
 import type { StorageOptions } from '../config/storage-options.js';
 import { dmStatusLine } from '../docker/dm-status.js';
 import { deviceName, devicePrefix, poolName } from '../docker/prefix.js';
 import { MetadataProjection } from '../docker/projection.js';
 import { ThinError } from '../errors/thin-error.js';
+import type { Superblock } from '../format/superblock.js';
 import { FuseNativeTransport } from '../fuse/fuse-native-transport.js';
 import type { ImageDirectory } from '../io/image-file.js';
 import { KernelTransport } from '../fuse/kernel-transport.js';
 import type { Transport, TransportKind } from '../fuse/transport.js';
 import { ChildProcessExec } from '../host/exec.js';
 import { FilesystemTools } from '../host/filesystem-tools.js';
+import { HolePuncher } from '../host/hole-puncher.js';
 import { LoopDevices } from '../host/loop-devices.js';
 import { Mounter } from '../host/mounter.js';
 import { StaleCleaner } from '../host/stale.js';
 import { createPool } from '../pool/create-pool.js';
 import type { FilesystemType } from '../pool/info.js';
-import { openPool } from '../pool/pool.js';
-import type { CreatePoolRequest, PoolEvents, ThinPool } from '../pool/thin-pool.js';
+import { openPool, type OpenPoolOptions } from '../pool/pool.js';
+import type { CreatePoolRequest, ThinPool } from '../pool/thin-pool.js';
+import { readSuperblock } from '../metadata/open-metadata.js';
+import { openPoolData } from '../store/data-file.js';
+import type { FileRange } from '../store/file-chunks.js';
 import { openLevelStore } from '../store/level-store.js';
 import type { Caller } from './api.js';
 import { applySettings } from './apply-settings.js';
 import type { DaemonParts } from './daemon.js';
 import { DeviceLocks } from './device-locks.js';
 import { Dispatcher } from './dispatcher.js';
+import { dataLink, prepareData, type DataRequest, type PreparedData } from './init-data.js';
 import { KernelHost } from './kernel-host.js';
 import { createHandlers } from './operations/handlers.js';
 import { requirePool } from './pool-folder.js';
@@ -34,6 +41,7 @@ export async function daemonParts(
   layout: RootLayout,
   settings: StorageOptions,
   transport: TransportKind,
+  pool: Pick<OpenPoolOptions, 'chunkCache'> = {},
 ): Promise<DaemonParts> {
   requirePool(layout);
   // Synchronous, so that a last line before the end is not lost.
@@ -53,8 +61,11 @@ export async function daemonParts(
     fileNameOf: (name) => deviceName(prefix, name),
     openPool: () =>
       openPoolIn(layout, {
-        onModeChanged: (mode, reason) =>
-          log.warn({ event: 'mode', mode }, `the pool is now ${mode}: ${reason}`),
+        ...pool,
+        events: {
+          onModeChanged: (mode, reason) =>
+            log.warn({ event: 'mode', mode }, `the pool is now ${mode}: ${reason}`),
+        },
       }),
     projection: (pool) => projectionOf(layout, pool, log),
     transport: (directory) => transportOf(transport, layout.devices, directory, log),
@@ -118,14 +129,31 @@ export async function openOffline(
   };
 }
 
-/** Makes an empty pool in the root's folder, which is there and empty. Errors: as `createPool` and the store. */
-export async function createPoolIn(layout: RootLayout, request: CreatePoolRequest): Promise<void> {
+/**
+ * Makes an empty pool in the root's folder, which is there and empty; `data` makes it a `direct` one. Errors: as `createPool` and the store.
+ */
+export async function createPoolIn(
+  layout: RootLayout,
+  request: CreatePoolRequest,
+  data?: PreparedData,
+): Promise<void> {
   const store = await openLevelStore(layout.pool, { createIfMissing: true, errorIfExists: true });
   try {
-    await createPool(store, request);
+    if (data === undefined) {
+      await createPool(store, request);
+      return;
+    }
+    await createPool(store, { ...request, kind: 'direct', dataSize: data.dataSize });
+    await data.label(readSuperblock(store));
+    await symlink(data.path, dataLink(layout.pool));
   } finally {
     await store.close();
   }
+}
+
+/** The data of a `direct` pool that is about to be made. Errors: as `prepareData`. */
+export async function prepareDataFor(request: DataRequest): Promise<PreparedData> {
+  return prepareData(request, new ChildProcessExec());
 }
 
 /** Before anything is made. Errors: missing-tool, missing-device. */
@@ -143,14 +171,39 @@ function transportOf(kind: TransportKind, folder: string, directory: ImageDirect
   }
 }
 
-async function openPoolIn(layout: RootLayout, events: PoolEvents = {}): Promise<ThinPool> {
+async function openPoolIn(layout: RootLayout, options: OpenPoolOptions = {}): Promise<ThinPool> {
   const store = await openLevelStore(layout.pool);
+  let data: FileHandle | undefined;
   try {
-    return await openPool(store, { events });
+    const superblock = readSuperblock(store);
+    if (superblock.kind === 'leveldb') return await openPool(store, options);
+    const { path, ...file } = await openDataOf(layout, superblock);
+    data = file.handle;
+    const puncher = new HolePuncher(new ChildProcessExec());
+    const punch = (ranges: readonly FileRange[]): Promise<void> => puncher.punch(path, ranges);
+    return await openPool(store, {
+      ...options,
+      data: {
+        handle: file.handle,
+        // A file that was given with all its space keeps it, and a block device has none to give back.
+        punch: file.isBlockDevice || file.label.preallocated ? undefined : punch,
+      },
+    });
   } catch (error) {
+    await data?.close();
     await store.close();
     throw error;
   }
+}
+
+async function openDataOf(
+  layout: RootLayout,
+  superblock: Superblock,
+): Promise<Awaited<ReturnType<typeof openPoolData>> & { path: string }> {
+  const link = dataLink(layout.pool);
+  // A link that leads nowhere says best where its target was.
+  const target = await realpath(link).catch(() => readlink(link).catch(() => link));
+  return { path: target, ...(await openPoolData(target, superblock)) };
 }
 
 function projectionOf(layout: RootLayout, pool: ThinPool, log: Logger): ProjectionWriter {

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rm, stat, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { hasPool } from './pool-folder.js';
@@ -14,12 +14,17 @@ export type UndoRoot = () => Promise<void>;
  * Makes the root's folders (0700) where nothing is yet.
  * Errors, with nothing changed: exists (a pool), not-empty (something else), invalid-argument (no folder), permission, read-only, no-space.
  */
-export async function prepareRoot(layout: RootLayout): Promise<UndoRoot> {
+export async function prepareRoot(
+  layout: RootLayout,
+  options: { readonly metadataDir?: string | undefined } = {},
+): Promise<UndoRoot> {
   const { root } = layout;
   await requireFresh(layout);
   const before = await stat(root).catch(() => undefined);
   let made: string | undefined;
+  let undoElsewhere: UndoRoot = () => Promise.resolve();
   const undo = async (): Promise<void> => {
+    await undoElsewhere();
     if (before === undefined) {
       if (made !== undefined) await rm(made, { recursive: true, force: true });
       return;
@@ -31,13 +36,42 @@ export async function prepareRoot(layout: RootLayout): Promise<UndoRoot> {
   try {
     made = await mkdir(root, { recursive: true, mode: 0o700 });
     await chmod(root, 0o700);
-    for (const folder of [layout.pool, layout.devices, layout.mounts, layout.metadata])
+    const elsewhere = await prepareElsewhere(layout, options.metadataDir);
+    undoElsewhere = elsewhere.undo;
+    for (const folder of [...elsewhere.folders, layout.devices, layout.mounts, layout.metadata])
       await mkdir(folder, { mode: 0o700 });
     return undo;
   } catch (error) {
     await undo().catch(() => undefined);
     throw folderError(root, error);
   }
+}
+
+/** The pool's folder, on another disk where one was given: then the root has a link to it. */
+async function prepareElsewhere(
+  layout: RootLayout,
+  metadataDir: string | undefined,
+): Promise<{ folders: readonly string[]; undo: UndoRoot }> {
+  if (metadataDir === undefined) return { folders: [layout.pool], undo: () => Promise.resolve() };
+  const folder = path.resolve(metadataDir);
+  const made = await mkdir(folder, { recursive: true, mode: 0o700 });
+  const foreign = (await readdir(folder)).filter((name) => !IGNORED.has(name));
+  if (foreign.length > 0)
+    throw new ThinError(
+      'not-empty',
+      `${folder} is not empty (${foreign.slice(0, 3).join(', ')}); give a new or an empty --metadata-dir`,
+      { details: { path: folder } },
+    );
+  await symlink(folder, layout.pool);
+  return {
+    folders: [],
+    undo: async () => {
+      if (made !== undefined) await rm(made, { recursive: true, force: true });
+      else
+        for (const name of await readdir(folder))
+          if (!IGNORED.has(name)) await rm(path.join(folder, name), { recursive: true, force: true });
+    },
+  };
 }
 
 async function requireFresh(layout: RootLayout): Promise<void> {
@@ -67,6 +101,7 @@ async function requireFresh(layout: RootLayout): Promise<void> {
 }
 
 function folderError(root: string, error: unknown): ThinError {
+  if (error instanceof ThinError) return error;
   const code = systemErrorCode(error);
   const options = { cause: error, details: { path: root } };
   if (code === 'ENOTDIR' || code === 'EEXIST')

@@ -1,3 +1,4 @@
+import { endianness } from 'node:os';
 import type { ImageDirectory } from '../io/image-file.js';
 
 export type TransportKind = 'fuse-native' | 'kernel';
@@ -20,6 +21,11 @@ export interface Transport {
   unmount(): Promise<void>;
   /** Resolves when the mount has ended, by `unmount` or from outside (umount, fusectl abort). */
   readonly ended: Promise<void>;
+}
+
+/** The fastest that can run here: the kernel's protocol is spoken in the machine's byte order, and this program knows one. */
+export function defaultTransport(): TransportKind {
+  return endianness() === 'LE' ? 'kernel' : 'fuse-native';
 }
 
 export type TransportFactory = (mountPoint: string, directory: ImageDirectory) => Transport;

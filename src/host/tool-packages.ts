@@ -5,6 +5,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   du: 'coreutils',
   e2fsck: 'e2fsprogs',
   fsfreeze: 'util-linux',
+  fstrim: 'util-linux',
   getfattr: 'attr',
   losetup: 'mount',
   'mkfs.ext4': 'e2fsprogs',
@@ -19,7 +20,9 @@ const PACKAGES: Readonly<Record<string, string>> = {
   tune2fs: 'e2fsprogs',
   umoci: 'umoci',
   umount: 'mount',
+  wipefs: 'util-linux',
   xfs_growfs: 'xfsprogs',
+  xfs_io: 'xfsprogs',
   // tar runs these itself for compressed archives.
   bzip2: 'bzip2',
   gzip: 'gzip',

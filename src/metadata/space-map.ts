@@ -51,6 +51,15 @@ export class SpaceMap {
     return this.#unreleased;
   }
 
+  /** One past the last entry that is not free. */
+  get end(): number {
+    const bytes = this.#busy.buffer;
+    let at = bytes.length;
+    while (at > 0 && bytes[at - 1] === 0) at--;
+    for (let entry = at * 8; entry > 0; entry--) if (this.#busy.get(entry - 1)) return entry;
+    return 0;
+  }
+
   extend(limit: number): void {
     assert(limit >= this.#limit, 'a space map only grows');
     this.#limit = limit;

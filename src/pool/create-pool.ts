@@ -40,9 +40,12 @@ export async function createPool(store: KeyValue, request: CreatePoolRequest): P
       `a metadata size of ${String(metadataSize)} bytes is too small; give at least 256K`,
     );
   requireDeviceSize(options.baseSize, blockSize);
-  await store.batch([formatMetadata({ kind: 'leveldb', blockSize, chunks, nodes }), packOptions(options)], {
-    sync: true,
-  });
+  await store.batch(
+    [formatMetadata({ kind: request.kind ?? 'leveldb', blockSize, chunks, nodes }), packOptions(options)],
+    {
+      sync: true,
+    },
+  );
   const metadata = await openMetadata(store);
   metadata.createThin({
     name: BASE_NAME,

@@ -8,12 +8,32 @@ import { LevelChunks } from '../store/level-chunks.js';
 import { CHUNK_CACHE, STAGED_BYTES } from './limits.js';
 
 export interface ChunkOptions {
-  /** Where the data of a `direct` pool is; taken over, whether the pool can be opened or not. */
-  readonly data?: Omit<FileChunksOptions, 'chunkSize'>;
+  /** Where the data of a `direct` pool is: closed with the pool. */
+  readonly data?: Omit<FileChunksOptions, 'chunkSize' | 'zeroedFrom'>;
   /** `leveldb` pools: bytes of chunks kept in memory, those included that wait for a commit. */
   readonly chunkCache?: number;
   /** `leveldb` pools: staged bytes at which a commit is begun; at twice that, writers wait for it. */
   readonly stagedBytes?: number;
+}
+
+/**
+ * Makes what lies behind the last chunk in use zeroes, whatever a crash has left there. Before anything is handed out.
+ * @returns the first chunk that holds zeroes, as all do after it; undefined where that cannot be had
+ */
+export async function zeroTail(
+  { superblock, chunks }: Metadata,
+  { data }: ChunkOptions,
+): Promise<number | undefined> {
+  if (data?.punch === undefined) return undefined;
+  const { blockSize } = superblock;
+  const end = chunks.end;
+  if (end >= superblock.chunks) return undefined;
+  try {
+    await data.punch([{ offset: end * blockSize, length: (superblock.chunks - end) * blockSize }]);
+    return end;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The chunks of a pool of either kind. */
@@ -21,12 +41,12 @@ export function openChunks(
   store: KeyValue,
   { superblock }: Metadata,
   options: ChunkOptions,
-  parts: { epochs: RequestEpochs; commit: () => Promise<void> },
+  parts: { epochs: RequestEpochs; commit: () => Promise<void>; zeroedFrom: number | undefined },
 ): ChunkStore {
   const { kind, blockSize: chunkSize, chunks } = superblock;
   if (kind === 'direct') {
     assert(options.data !== undefined, 'whoever opens a direct pool has opened its data');
-    return new FileChunks({ ...options.data, chunkSize });
+    return new FileChunks({ ...options.data, chunkSize, zeroedFrom: parts.zeroedFrom });
   }
   return new LevelChunks(store, {
     ...parts,

@@ -15,7 +15,7 @@ import { Compactor } from './compactor.js';
 import { METADATA_BLOCK_SIZE, requireDeviceSize } from './create-pool.js';
 import type { DeviceInfo, PoolInfo, PoolMode, PoolOptions } from './info.js';
 import { COMMIT_INTERVAL } from './limits.js';
-import { openChunks, type ChunkOptions } from './open-chunks.js';
+import { openChunks, zeroTail, type ChunkOptions } from './open-chunks.js';
 import { packOptions, readOptions } from './options-record.js';
 import { Reclaimer } from './reclaimer.js';
 import { SpacePolicy } from './space-policy.js';
@@ -33,7 +33,8 @@ export interface OpenPoolOptions extends MetadataOptions, ChunkOptions {
 /** Takes the store over: `close` closes it. @throws ThinError no-pool, damaged, wrong-version */
 export async function openPool(store: KeyValue, options: OpenPoolOptions = {}): Promise<ThinPool> {
   const stored = readOptions(store);
-  return new Pool(store, await openMetadata(store, options), stored, options);
+  const metadata = await openMetadata(store, options);
+  return new Pool(store, metadata, stored, { ...options, zeroedFrom: await zeroTail(metadata, options) });
 }
 
 class Pool implements ThinPool {
@@ -57,7 +58,12 @@ class Pool implements ThinPool {
   #mode: PoolMode = 'rw';
   #closing: Promise<void> | undefined;
 
-  constructor(store: KeyValue, metadata: Metadata, stored: PoolOptions, options: OpenPoolOptions) {
+  constructor(
+    store: KeyValue,
+    metadata: Metadata,
+    stored: PoolOptions,
+    options: OpenPoolOptions & { zeroedFrom: number | undefined },
+  ) {
     this.#store = store;
     this.#metadata = metadata;
     this.#options = stored;
@@ -79,7 +85,7 @@ class Pool implements ThinPool {
     const commit = (): Promise<void> => this.commit();
     const epochs = new RequestEpochs();
     this.#plane = new DataPlane({
-      chunks: openChunks(store, metadata, options, { epochs, commit }),
+      chunks: openChunks(store, metadata, options, { epochs, commit, zeroedFrom: options.zeroedFrom }),
       metadata,
       epochs,
       pendingMappings: () => this.#pendingMappings,

@@ -1,6 +1,6 @@
 import type { ImageFile } from '../io/image-file.js';
 import type { DeviceId, DeviceName, TransactionId } from '../format/ids.js';
-import type { DeviceInfo, DeviceKind, PoolInfo, PoolMode, PoolOptions } from './info.js';
+import type { DeviceInfo, DeviceKind, PoolInfo, PoolKind, PoolMode, PoolOptions } from './info.js';
 
 export interface SnapshotRequest {
   readonly name: DeviceName;
@@ -78,6 +78,8 @@ export interface PoolCheck {
 }
 
 export interface CreatePoolRequest {
+  /** Default: leveldb. */
+  readonly kind?: PoolKind;
   /** The LevelDB folder: missing or empty. */
   readonly path: string;
   /** Bytes. */

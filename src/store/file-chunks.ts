@@ -1,5 +1,4 @@
-import { close, fdatasync } from 'node:fs';
-import { promisify } from 'node:util';
+import type { FileHandle } from 'node:fs/promises';
 import type { ChunkId } from '../format/ids.js';
 import type { ChunkCommit, ChunkStore } from './chunk-store.js';
 import { dataError, FileAccess, fileMemory, type FileMemory } from './file-access.js';
@@ -15,7 +14,7 @@ export type PunchHoles = (ranges: readonly FileRange[]) => Promise<void>;
 
 export interface FileChunksOptions {
   /** Open for reading and writing; closed with the store. */
-  readonly fd: number;
+  readonly handle: FileHandle;
   readonly chunkSize: number;
   /** Without it, freed chunks keep what they held until they are used again. */
   readonly punch?: PunchHoles | undefined;
@@ -26,8 +25,6 @@ export interface FileChunksOptions {
 }
 
 const PUNCH_DELAY = 100;
-const closeFd = promisify(close);
-const syncData = promisify(fdatasync);
 
 /** Chunks of a `direct` pool: written in place, made durable by fdatasync before the batch that maps them. */
 export class FileChunks implements ChunkStore {
@@ -36,7 +33,7 @@ export class FileChunks implements ChunkStore {
   readonly access: FileAccess;
   readonly isDirty = false;
   readonly wantsCommit = false;
-  readonly #fd: number;
+  readonly #handle: FileHandle;
   readonly #delay: number;
   readonly #zeroed = new Set<ChunkId>();
   #punch: PunchHoles | undefined;
@@ -46,9 +43,9 @@ export class FileChunks implements ChunkStore {
 
   constructor(options: FileChunksOptions) {
     this.chunkSize = options.chunkSize;
-    this.memory = fileMemory(options.fd, options.chunkSize);
+    this.memory = fileMemory(options.handle.fd, options.chunkSize);
     this.access = new FileAccess(this.memory);
-    this.#fd = options.fd;
+    this.#handle = options.handle;
     this.#punch = options.punch;
     this.#delay = options.punchDelay ?? PUNCH_DELAY;
     this.#untouchedFrom = options.zeroedFrom ?? Infinity;
@@ -90,7 +87,7 @@ export class FileChunks implements ChunkStore {
       sync: async () => {
         if (Atomics.exchange(this.memory.written, 0, 0) === 0) return;
         try {
-          await syncData(this.#fd);
+          await this.#handle.datasync();
         } catch (error) {
           Atomics.store(this.memory.written, 0, 1);
           throw dataError(error);
@@ -103,7 +100,7 @@ export class FileChunks implements ChunkStore {
 
   async close(): Promise<void> {
     await this.#punching;
-    await closeFd(this.#fd);
+    await this.#handle.close();
   }
 
   async #punchGathered(): Promise<void> {
