@@ -2,7 +2,7 @@ import { chunkId, type ChunkId } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { sharedInts } from '../shared/dirty-map.js';
 import { FreeRing, type FreeRingMemory } from '../shared/free-ring.js';
-import { type RequestEpochs } from '../shared/request-epochs.js';
+import type { RequestEpochs } from '../shared/request-epochs.js';
 import { isHalfDirty } from '../store/cache-access.js';
 import type { ChunkMemory } from '../store/chunk-access.js';
 import type { ChunkStore } from '../store/chunk-store.js';

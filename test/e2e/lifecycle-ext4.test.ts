@@ -1,3 +1,3 @@
 import { lifecycle } from './lifecycle.js';
 
-lifecycle('ext4');
+lifecycle('ext4', { transport: 'fuse-native' });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import type { TransportKind } from '../../src/fuse/transport.js';
 import type { FilesystemType } from '../../src/pool/info.js';
 import { Cli } from '../support/cli.js';
 import { loopsUnder, mounts, requireMounts, run, useScratch } from '../support/mounts.js';
@@ -17,9 +18,12 @@ const TOOLS: Readonly<Record<FilesystemType, readonly string[]>> = {
   ext4: ['mkfs.ext4', 'resize2fs', 'fsfreeze'],
 };
 
-/** One life of a pool, from init to stop, with the filesystem given. */
-export function lifecycle(filesystem: FilesystemType): void {
-  describe(`end to end on ${filesystem}`, function () {
+/** One life of a pool, from init to stop, with the filesystem given; `data`: a `direct` pool, on a file of its own. */
+export function lifecycle(
+  filesystem: FilesystemType,
+  { transport = 'kernel', data = false }: { transport?: TransportKind; data?: boolean } = {},
+): void {
+  describe(`end to end on ${filesystem}, ${transport}, ${data ? 'direct' : 'leveldb'}`, function () {
     this.timeout(120_000);
     requireMounts(TOOLS[filesystem]);
     const scratch = useScratch();
@@ -36,8 +40,9 @@ export function lifecycle(filesystem: FilesystemType): void {
 
     before('make a pool and start it', async () => {
       cli = new Cli(scratch.current);
-      await cli.run('init', '--fs', filesystem, '--base-size', '512M', '--data-size', '4G');
-      await cli.run('start');
+      const where = data ? ['--data', scratch.current.at('data.img')] : [];
+      await cli.run('init', '--fs', filesystem, '--base-size', '512M', '--data-size', '4G', ...where);
+      await cli.run('start', '--transport', transport);
     });
 
     it('makes an image of a folder, with nobody needing to mount anything', async () => {

@@ -1,0 +1,3 @@
+import { lifecycle } from './lifecycle.js';
+
+lifecycle('xfs', { data: true });
