@@ -9,6 +9,8 @@ export function startThread(name: string, workerData: object): Worker {
   const source = import.meta.url.endsWith('.ts');
   const entry = new URL(`./${name}${source ? '.ts' : '.js'}`, import.meta.url);
   if (!source) return new Worker(entry, { workerData });
-  const load = `import('tsx/esm/api').then((tsx) => { tsx.register(); return import(${JSON.stringify(entry.href)}); })`;
+  // By its full name: the thread's first module is text and lies nowhere, and the daemon may work in another folder.
+  const tsx = import.meta.resolve('tsx/esm/api');
+  const load = `import(${JSON.stringify(tsx)}).then((tsx) => { tsx.register(); return import(${JSON.stringify(entry.href)}); })`;
   return new Worker(load, { eval: true, workerData });
 }
