@@ -133,7 +133,7 @@ export const LIFECYCLE_JOBS: readonly Job[] = [
   { name: 'snapshot-cli', title: 'snapshot of it through the CLI, which starts a Node.js', unit: 'ms' },
   { name: 'snapshot-large', title: 'snapshot of it with --large mapped', unit: 'ms' },
   { name: 'create', title: 'container create', unit: 'ms' },
-  { name: 'create-mount', title: 'container create + mount (`plain`: mount alone)', unit: 'ms' },
+  { name: 'create-mount', title: 'container create + mount (`plain`, `nbdfuse`: mount alone)', unit: 'ms' },
   { name: 'delete', title: 'delete of a container', unit: 'ms' },
   { name: 'delete-large', title: 'delete of the device with --large mapped', unit: 'ms' },
   { name: 'storm', title: `${String(STORM)} container creates, 8 at a time: each`, unit: 'ms' },

@@ -6,7 +6,8 @@ import { advantage } from './statistics.js';
 
 /** What a target has no equivalent of, or was not asked for. */
 const NONE = '–';
-const OURS = /^thinfuse-/;
+/** Above it, others were at work on the machine as well. */
+const QUIET_LOAD = 0.5;
 
 /** The whole report of a run as Markdown: where it ran, medians, ratios, and what could not be had. */
 export function report(run: Run): string {
@@ -69,6 +70,11 @@ function describe({ machine, versions, scale, takenAt, command }: Run): string {
       .map(([name, version]) => `${name} ${version}`)
       .join(', ')}`,
     `- ${takenAt}, ${timed}; every device is a loop device with direct I/O; fio: libaio, direct=1`,
+    ...(machine.load > QUIET_LOAD
+      ? [
+          `- load average before the first job: ${rounded(machine.load)}; figures of a busy machine say little`,
+        ]
+      : []),
     `- again: \`${command}\``,
   ].join('\n');
 }

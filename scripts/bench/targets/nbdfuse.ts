@@ -56,7 +56,7 @@ class NbdFile {
 export const NBDFUSE: Target = {
   name: 'nbdfuse',
   description:
-    'nbdkit file plugin + nbdfuse, both as they come; snapshots are the cow filter (64 KiB blocks)',
+    'nbdkit file plugin + nbdfuse, both as they come; a snapshot lives as long as its server, which has the cow filter (64 KiB blocks)',
   needs: ['nbdkit', 'nbdfuse'],
   async open(site, undo): Promise<OpenTarget> {
     const at = (file: string): string => path.join(site.folder, file);
@@ -72,10 +72,6 @@ export const NBDFUSE: Target = {
       await mounts.umountAll();
       for (const container of served.values()) await container.stop();
     });
-    const end = async (container: string) => {
-      await served.get(container)?.stop();
-      served.delete(container);
-    };
 
     return {
       device: () => loop,
@@ -94,15 +90,19 @@ export const NBDFUSE: Target = {
       },
       containers: {
         prepare: () => makeXfs(at('xfs.raw'), IMAGE_SIZE),
-        create: async (container) => {
-          served.set(container, await NbdFile.start(container, at('xfs.raw'), { snapshot: true }));
-        },
+        mountOnly: true,
+        create: () => Promise.resolve(),
         mount: async (container) => {
-          const { file = '' } = served.get(container) ?? {};
-          await mounts.mount(container, file);
+          const started = await NbdFile.start(container, at('xfs.raw'), { snapshot: true });
+          served.set(container, started);
+          await mounts.mount(container, started.file);
         },
-        umount: (container) => mounts.umount(container),
-        remove: end,
+        umount: async (container) => {
+          await mounts.umount(container);
+          await served.get(container)?.stop();
+          served.delete(container);
+        },
+        remove: () => Promise.resolve(),
       },
       daemons: () => [...main.pids, ...[...served.values()].flatMap(({ pids }) => pids)],
     };

@@ -47,7 +47,7 @@ export interface Containers {
   mount(name: string): Promise<void>;
   umount(name: string): Promise<void>;
   remove(name: string): Promise<void>;
-  /** Creating one is no snapshot here and is not measured. */
+  /** Creating one does nothing here, or is no snapshot, and is not measured. */
   readonly mountOnly?: boolean;
 }
 
