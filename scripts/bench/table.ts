@@ -8,6 +8,7 @@ import { advantage } from './statistics.js';
 const NONE = '–';
 /** Above it, others were at work on the machine as well. */
 const QUIET_LOAD = 0.5;
+const OURS = 'thinfuse-';
 
 /** The whole report of a run as Markdown: where it ran, medians, ratios, and what could not be had. */
 export function report(run: Run): string {
@@ -37,7 +38,7 @@ export function medianTable(run: Run): string {
 /** One table for each of our targets: how many times as good it is as each other one. */
 export function ratioTables(run: Run): readonly string[] {
   return run.targets
-    .filter(({ name }) => name.startsWith('thinfuse-'))
+    .filter(({ name }) => name.startsWith(OURS))
     .flatMap(({ name: ours }) => {
       const others = run.targets.map(({ name }) => name).filter((name) => name !== ours);
       const rows = run.jobs
