@@ -1,82 +1,93 @@
 #!/usr/bin/env bash
-# The figures of the README, measured on this machine: fio through a loop device, and what creating, mounting and snapshotting take.
-# As root; the pool lies in a fresh folder (below TMPDIR) and goes away at the end. Nothing is asserted: times are not tests.
+# Figures of thinfuse beside those of its peers: the same fio jobs on each, one after the other in every round, and what a device's
+# life takes. Prints medians and ratios as Markdown. Nothing is asserted: times are not tests. As root; whatever it makes goes away.
 #
-#   scripts/bench.sh [--seconds N] [--large GIB]      of each fio run (10); the larger device to snapshot (8)
+#   scripts/bench.sh [--rounds N] [--seconds N] [--size SIZE] [--large GIB] [--folder DIR]
+#                    [--only TARGET,..] [--jobs JOB,..] [--json FILE] [--judge] [--from FILE]
+#
+#   --rounds N       of all fio jobs on all targets (3); the lifecycle is measured in the first
+#   --seconds N      of each timed fio job (10)
+#   --size SIZE      of the device that fio fills and works on (1G)
+#   --large GIB      mapped for the jobs called `large`; 0 leaves them out (8)
+#   --folder DIR     where all backing files lie (TMPDIR, or /tmp); /dev/shm takes the disk out of the figures
+#   --only TARGET,.. of thinfuse-direct, thinfuse-leveldb, qsd, qsd-ext, nbdfuse, reflink, plain; and, when asked for,
+#                    thinfuse-direct-libfuse, thinfuse-leveldb-libfuse
+#   --jobs JOB,..    an unknown one prints their names
+#   --json FILE      everything that was measured
+#   --judge          whether the figures that thinfuse is to reach were reached
+#   --from FILE      show, and judge, what --json wrote before; nothing is measured
 
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
 
-seconds=10 large=8
+arguments=("$@") folder='' from=''
 while [ $# -gt 0 ]; do
   case $1 in
-    --seconds) [ $# -gt 1 ] || die "--seconds needs a number"; seconds=$2; shift ;;
-    --large) [ $# -gt 1 ] || die "--large needs a number of GiB"; large=$2; shift ;;
+    --rounds | --seconds | --size | --large | --folder | --only | --jobs | --json | --from)
+      [ $# -gt 1 ] || die "$1 needs a value; see $0 --help"
+      case $1 in --folder) folder=$2 ;; --from) from=$2 ;; esac
+      shift
+      ;;
+    --judge) ;;
     -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) die "unknown option $1; see $0 --help" ;;
   esac
   shift
 done
 
-need_thinfuse
-need_commands fio:fio
-scratch bench
-export THINFUSE_ROOT=$scratch/root
-own_pool
-cd "$scratch"
+need_node
+need_packages
+export TSX_TSCONFIG_PATH=$top/tsconfig.json
+suite=(node --import "$top/node_modules/tsx/dist/loader.mjs" "$top/scripts/bench/main.ts")
+"${suite[@]}" check "${arguments[@]}" || exit 1
+if [ -n "$from" ]; then
+  "${suite[@]}" show "${arguments[@]}"
+  exit
+fi
 
-loop=''
-attach() { loop=$(losetup --find --show --direct-io=on "$(thinfuse activate "$1")"); }
-detach() {
-  if [ -n "$loop" ]; then losetup --detach "$loop"; fi
-  loop=''
-}
-at_exit detach
-
-# fio_line TEXT OPTION...: runs fio on the loop device and prints IOPS and MB/s of whichever direction it moved data in.
-fio_line() {
-  local text=$1
+# need_peer COMMAND PACKAGE...: from the first package that can be had; a peer that stays away is a line of the table.
+need_peer() {
+  local command=$1 package
   shift
-  fio --name=bench --filename="$loop" --direct=1 --ioengine=libaio --iodepth=16 --output-format=json "$@" |
-    json "(() => { const job = it.jobs[0]; const way = job.read.io_bytes > job.write.io_bytes ? job.read : job.write;
-      return Math.round(way.iops) + ' IOPS, ' + Math.round(way.bw_bytes / 1e6) + ' MB/s'; })()" |
-    sed "s|^|   $text: |"
-}
-
-# milliseconds TEXT COMMAND...: the median of what the command takes over five runs; {} becomes the number of the run.
-milliseconds() {
-  local text=$1 run start times=()
-  shift
-  for run in 1 2 3 4 5; do
-    start=$(date +%s%N)
-    "${@//\{\}/$run}" >/dev/null
-    times+=($((($(date +%s%N) - start) / 1000000)))
+  for package in "$@"; do
+    command -v "$command" >/dev/null && return
+    (install_packages "$package") || true
   done
-  say "$text: $(printf '%s\n' "${times[@]}" | sort -n | sed -n 3p) ms"
 }
 
+# All processes of the suite, and what they started, carry the folder's name in THINFUSE_BENCH_RUN.
+end_processes() {
+  local environment pid signal
+  for signal in TERM KILL; do
+    for environment in /proc/[0-9]*/environ; do
+      pid=${environment#/proc/}
+      pid=${pid%/environ}
+      if tr '\0' '\n' <"$environment" | grep -qxF "THINFUSE_BENCH_RUN=$1"; then
+        kill "-$signal" "$pid" || true
+      fi
+    done 2>/dev/null
+    [ "$signal" = KILL ] || sleep 0.5
+  done
+}
+
+step "What the suite needs" >&2
+need_thinfuse >&2
+need_commands fio:fio git:git >&2
+need_peer qemu-storage-daemon qemu-system-common qemu-storage-daemon >&2
+need_peer qemu-img qemu-utils >&2
+need_peer nbdkit nbdkit >&2
+need_peer nbdfuse nbdfuse libnbd-bin >&2
 (cd "$top" && npm run --silent build)
-step "$(uname -sr), $(nproc) processors, Node.js $(node --version)"
-say "the pool on: $(findmnt --noheadings --output FSTYPE,SOURCE --target "$scratch")"
-thinfuse init --base-size 20G >/dev/null
-thinfuse start >/dev/null
-say "transport: $(thinfuse status --json | json it.transport)"
-thinfuse image create image >/dev/null
 
-step "fio through the loop device, depth 16"
-thinfuse container create disk --image image >/dev/null
-attach disk
-fio_line "1 MiB sequential write, provisioning" --rw=write --bs=1M --size=1G --end_fsync=1
-fio_line "1 MiB sequential write, over what is there" --rw=write --bs=1M --size=1G --end_fsync=1
-fio_line "1 MiB sequential read" --rw=read --bs=1M --size=1G
-fio_line "4 KiB random write" --rw=randwrite --bs=4k --size=1G --time_based --runtime="$seconds" --end_fsync=1
-fio_line "4 KiB random read" --rw=randread --bs=4k --size=1G --time_based --runtime="$seconds"
+[ -z "$folder" ] || [ -d "$folder" ] || die "--folder $folder: there is no such folder"
+TMPDIR=$(realpath "${folder:-${TMPDIR:-/tmp}}") scratch bench
+# What still serves files goes first, so that unmounting them does not wait for it; then mounts and loops, then the files.
+at_exit end_processes "$scratch"
+at_exit release_below "$scratch"
 
-step "Commands (each starts a Node.js of its own: $( { time -p "$thinfuse_cli" --version >/dev/null; } 2>&1 | awk '/real/ { print $2 * 1000 }') ms of it)"
-milliseconds "container create" thinfuse container create 'made-{}' --image image
-milliseconds "its first mount" thinfuse mount 'made-{}'
-milliseconds "umount" thinfuse umount 'made-{}'
-milliseconds "snapshot of a device with 1 GiB mapped" thinfuse snapshot 'of-one-{}' disk
-fio --name=fill --filename="$loop" --direct=1 --ioengine=libaio --iodepth=8 --rw=write --bs=1M --size="${large}G" --end_fsync=1 >/dev/null
-milliseconds "snapshot of a device with $large GiB mapped" thinfuse snapshot 'of-large-{}' disk
-detach
-thinfuse stop >/dev/null
+step "Measuring" >&2
+end_suite() { kill "$suite_pid" 2>/dev/null || true; }
+# In the background, so that a signal is answered at once, and not when the suite has ended.
+THINFUSE_BENCH_RUN=$scratch "${suite[@]}" run "$scratch" "${arguments[@]}" &
+suite_pid=$!
+at_exit end_suite
+wait "$suite_pid"

@@ -1,0 +1,139 @@
+import { writeRange } from './fio.js';
+import { memoryOf } from './host.js';
+import { ACTIVE, STORM } from './jobs.js';
+import type { Scale } from './run.js';
+import type { Containers, OpenTarget, Snapshots } from './targets/target.js';
+
+/** Enough for a median that a second run finds again. */
+const REPEATS = 21;
+/** Each starts a Node.js. */
+const CLI_REPEATS = 7;
+const STORM_WIDTH = 8;
+
+/** Takes a value of a job, in its unit. */
+export type Record = (job: string, value: number) => void;
+
+export interface LifecycleStep {
+  /** What it records. */
+  readonly jobs: readonly string[];
+  /** Undefined: this target has no such thing. */
+  run(target: OpenTarget, scale: Scale, record: Record): Promise<void> | undefined;
+}
+
+/** In the order in which they run; each leaves the target as it was, but the last. */
+export const LIFECYCLE_STEPS: readonly LifecycleStep[] = [
+  {
+    jobs: ['snapshot'],
+    run: ({ snapshots }, _scale, record) => snapshots && snapshotLatency(snapshots, 'snapshot', record),
+  },
+  {
+    jobs: ['snapshot-cli'],
+    run: ({ snapshots }, _scale, record) =>
+      snapshots?.takeByCli &&
+      repeat(CLI_REPEATS, async (name) => {
+        record('snapshot-cli', await milliseconds(() => snapshots.takeByCli!(name)));
+        await snapshots.drop(name);
+      }),
+  },
+  {
+    jobs: ['create', 'create-mount', 'delete'],
+    run: ({ containers }, _scale, record) => containers && containerLatency(containers, record),
+  },
+  {
+    jobs: ['storm', 'storm-total'],
+    run: ({ containers }, _scale, record) =>
+      containers === undefined || containers.mountOnly === true ? undefined : storm(containers, record),
+  },
+  {
+    jobs: ['rss-after', 'pss-after'],
+    run: (target, _scale, record) => {
+      const { containers, daemons } = target;
+      return containers && daemons && memoryWithActive(containers, daemons, record);
+    },
+  },
+  {
+    jobs: ['snapshot-large', 'delete-large'],
+    run: (target, scale, record) => {
+      const { snapshots } = target;
+      if (snapshots === undefined || scale.large === 0) return undefined;
+      return large(target, snapshots, scale, record);
+    },
+  },
+];
+
+export function recordMemoryBefore({ daemons }: OpenTarget, record: Record): void {
+  if (daemons === undefined) return;
+  const { rss, pss } = memoryOf(daemons());
+  record('rss-before', rss);
+  record('pss-before', pss);
+}
+
+async function snapshotLatency(snapshots: Snapshots, job: string, record: Record): Promise<void> {
+  await repeat(REPEATS, async (name) => {
+    record(job, await milliseconds(() => snapshots.take(name)));
+    await snapshots.drop(name);
+  });
+}
+
+async function containerLatency(containers: Containers, record: Record): Promise<void> {
+  await containers.prepare();
+  await repeat(REPEATS, async (name) => {
+    const created = await milliseconds(() => containers.create(name));
+    const mounted = await milliseconds(() => containers.mount(name));
+    if (containers.mountOnly !== true) record('create', created);
+    record('create-mount', containers.mountOnly === true ? mounted : created + mounted);
+    await containers.umount(name);
+    const removed = await milliseconds(() => containers.remove(name));
+    if (containers.mountOnly !== true) record('delete', removed);
+  });
+}
+
+async function storm(containers: Containers, record: Record): Promise<void> {
+  await containers.prepare();
+  const names = Array.from({ length: STORM }, (_, index) => `storm-${String(index)}`);
+  const waiting = [...names];
+  const worker = async (): Promise<void> => {
+    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
+      const next = name;
+      record('storm', await milliseconds(() => containers.create(next)));
+    }
+  };
+  record('storm-total', await milliseconds(() => Promise.all(Array.from({ length: STORM_WIDTH }, worker))));
+  for (const name of names) await containers.remove(name);
+}
+
+async function memoryWithActive(
+  containers: Containers,
+  daemons: () => readonly number[],
+  record: Record,
+): Promise<void> {
+  await containers.prepare();
+  await repeat(ACTIVE, async (name) => {
+    await containers.create(name);
+    await containers.mount(name);
+  });
+  const { rss, pss } = memoryOf(daemons());
+  record('rss-after', rss);
+  record('pss-after', pss);
+  await repeat(ACTIVE, async (name) => {
+    await containers.umount(name);
+    await containers.remove(name);
+  });
+}
+
+async function large(target: OpenTarget, snapshots: Snapshots, scale: Scale, record: Record): Promise<void> {
+  if (scale.large > scale.size) await writeRange(target.device(), scale.size, scale.large);
+  await snapshotLatency(snapshots, 'snapshot-large', record);
+  await snapshots.retireDevice();
+  record('delete-large', await milliseconds(() => snapshots.removeDevice()));
+}
+
+async function repeat(times: number, action: (name: string) => Promise<void>): Promise<void> {
+  for (let index = 1; index <= times; index++) await action(`made-${String(index)}`);
+}
+
+async function milliseconds(action: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await action();
+  return performance.now() - start;
+}

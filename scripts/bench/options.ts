@@ -1,0 +1,88 @@
+import { parseArgs } from 'node:util';
+import { formatBinarySize, parseSize } from '../../src/config/sizes.js';
+import { JOBS } from './jobs.js';
+import type { Scale } from './run.js';
+
+export interface BenchOptions {
+  readonly scale: Scale;
+  /** Undefined: the usual ones. */
+  readonly only: readonly string[] | undefined;
+  /** Undefined: all of them. */
+  readonly jobs: readonly string[] | undefined;
+  readonly json: string | undefined;
+  /** A JSON file of an earlier run to show; nothing is measured. */
+  readonly from: string | undefined;
+  readonly judge: boolean;
+  /** As given; the folder of the backing files is made below it. */
+  readonly folder: string | undefined;
+}
+
+const GIB = 2 ** 30;
+const MIB = 2 ** 20;
+const MIN_SIZE = 16 * MIB;
+
+/** @throws Error or ThinError that names the option that is wrong. */
+export function parseOptions(args: readonly string[], knownTargets: readonly string[]): BenchOptions {
+  const text = { type: 'string' } as const;
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      rounds: { ...text, default: '3' },
+      seconds: { ...text, default: '10' },
+      size: { ...text, default: '1G' },
+      large: { ...text, default: '8' },
+      folder: text,
+      only: text,
+      jobs: text,
+      json: text,
+      from: text,
+      judge: { type: 'boolean', default: false },
+    },
+  });
+  const size = parseSize(values.size, '--size');
+  if (size < MIN_SIZE || size % MIB !== 0)
+    throw new Error(
+      `--size ${values.size}: whole MiB are needed, and at least ${formatBinarySize(MIN_SIZE)}`,
+    );
+  const large = whole('--large', values.large, 0) * GIB;
+  if (large !== 0 && large < size)
+    throw new Error(`--large ${values.large}: at least --size is needed, or 0 to leave it out`);
+  return {
+    scale: {
+      rounds: whole('--rounds', values.rounds, 1),
+      seconds: whole('--seconds', values.seconds, 1),
+      size,
+      large,
+    },
+    only: list('--only', values.only, knownTargets),
+    jobs: list(
+      '--jobs',
+      values.jobs,
+      JOBS.map(({ name }) => name),
+    ),
+    json: values.json,
+    from: values.from,
+    judge: values.judge,
+    folder: values.folder,
+  };
+}
+
+function whole(option: string, text: string, least: number): number {
+  const number = Number(text);
+  if (!/^\d+$/.test(text) || number < least)
+    throw new Error(`${option} ${text}: a whole number of at least ${String(least)} is needed`);
+  return number;
+}
+
+function list(
+  option: string,
+  text: string | undefined,
+  known: readonly string[],
+): readonly string[] | undefined {
+  if (text === undefined) return undefined;
+  const names = text.split(',');
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined)
+    throw new Error(`${option}: there is no ${JSON.stringify(unknown)}; choose from ${known.join(', ')}`);
+  return names;
+}

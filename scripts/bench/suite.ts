@@ -1,0 +1,127 @@
+import { accessSync, constants } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { runFio } from './fio.js';
+import { run } from './host.js';
+import { FILL, FIO_JOBS } from './jobs.js';
+import { LIFECYCLE_STEPS, recordMemoryBefore } from './lifecycle.js';
+import type { Sample, Scale, Shortfall } from './run.js';
+import { Undo, type OpenTarget, type Target } from './targets/target.js';
+
+export interface Findings {
+  readonly samples: Sample[];
+  readonly shortfalls: Shortfall[];
+}
+
+/** Measures targets one at a time, so that what one leaves to its background does not slow the next. */
+export class Suite {
+  readonly findings: Findings = { samples: [], shortfalls: [] };
+  readonly #scale: Scale;
+  readonly #folder: string;
+  readonly #wanted: (job: string) => boolean;
+  readonly #tell: (text: string) => void;
+
+  constructor(options: {
+    scale: Scale;
+    /** Exists. */
+    folder: string;
+    /** Undefined: all. */
+    jobs: readonly string[] | undefined;
+    tell: (text: string) => void;
+  }) {
+    this.#scale = options.scale;
+    this.#folder = options.folder;
+    this.#wanted = (job) => options.jobs?.includes(job) ?? true;
+    this.#tell = options.tell;
+  }
+
+  /** Every target in every round, each round beginning with another one. */
+  async run(targets: readonly Target[]): Promise<void> {
+    const able = targets.filter((target) => this.#isAble(target));
+    for (let round = 1; round <= this.#scale.rounds; round++) {
+      const first = (round - 1) % Math.max(1, able.length);
+      for (const target of [...able.slice(first), ...able.slice(0, first)])
+        await this.#measure(target, round);
+    }
+  }
+
+  #isAble(target: Target): boolean {
+    const missing = target.needs.filter((command) => !isInPath(command));
+    if (missing.length > 0) this.#fell(target, undefined, `${missing.join(' and ')} could not be installed`);
+    return missing.length === 0;
+  }
+
+  async #measure(target: Target, round: number): Promise<void> {
+    const undo = new Undo();
+    const folder = path.join(this.#folder, target.name);
+    const { size, large } = this.#scale;
+    this.#tell(`round ${String(round)}: ${target.name}`);
+    try {
+      await mkdir(folder);
+      const open = await target.open({ folder, size, virtualSize: Math.max(size, large) }, undo);
+      if (round === 1) recordMemoryBefore(open, (job, value) => this.#record(target, job, round, value));
+      await this.#runFioJobs(target, open, round);
+      if (round === 1) await this.#runLifecycle(target, open);
+    } catch (error) {
+      this.#fell(target, undefined, said(error));
+    } finally {
+      for (const failure of await undo.run()) this.#fell(target, undefined, `taking it down: ${failure}`);
+      await rm(folder, { recursive: true, force: true }).catch((error: unknown) =>
+        this.#fell(target, undefined, said(error)),
+      );
+      await run('sync', []);
+    }
+  }
+
+  async #runFioJobs(target: Target, open: OpenTarget, round: number): Promise<void> {
+    for (const job of FIO_JOBS) {
+      if (!this.#wanted(job.name) && job !== FILL) continue;
+      const measure = async (device: string): Promise<void> => {
+        this.#record(target, job.name, round, await runFio(device, job, this.#scale));
+      };
+      await this.#attempt(target, job.name, () =>
+        job.on === 'device' ? measure(open.device()) : open.onSnapshot?.(measure),
+      );
+    }
+  }
+
+  async #runLifecycle(target: Target, open: OpenTarget): Promise<void> {
+    const record = (job: string, value: number): void => this.#record(target, job, 1, value);
+    for (const step of LIFECYCLE_STEPS)
+      if (step.jobs.some(this.#wanted))
+        await this.#attempt(target, step.jobs.join(', '), () => step.run(open, this.#scale, record));
+  }
+
+  /** A job that fails is said to have failed, and the others go on. */
+  async #attempt(target: Target, job: string, action: () => Promise<void> | undefined): Promise<void> {
+    try {
+      await action();
+    } catch (error) {
+      for (const name of job.split(', ')) this.#fell(target, name, said(error));
+    }
+  }
+
+  #record(target: Target, job: string, round: number, value: number): void {
+    if (this.#wanted(job)) this.findings.samples.push({ target: target.name, job, round, value });
+  }
+
+  #fell(target: Target, job: string | undefined, reason: string): void {
+    this.#tell(`${target.name}${job === undefined ? '' : `, ${job}`}: ${reason}`);
+    this.findings.shortfalls.push({ target: target.name, job, reason });
+  }
+}
+
+function said(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function isInPath(command: string): boolean {
+  return (process.env['PATH'] ?? '').split(':').some((folder) => {
+    try {
+      accessSync(path.join(folder, command), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}

@@ -1,0 +1,17 @@
+import { NBDFUSE } from './nbdfuse.js';
+import { PLAIN } from './plain.js';
+import { QSD_TARGETS } from './qsd.js';
+import { REFLINK } from './reflink.js';
+import type { Target } from './target.js';
+import { LIBFUSE_TARGETS, THINFUSE_TARGETS } from './thinfuse.js';
+
+/** What runs unless `--only` says otherwise. */
+export const USUAL_TARGETS: readonly Target[] = [
+  ...THINFUSE_TARGETS,
+  ...QSD_TARGETS,
+  NBDFUSE,
+  REFLINK,
+  PLAIN,
+];
+
+export const ALL_TARGETS: readonly Target[] = [...USUAL_TARGETS, ...LIBFUSE_TARGETS];
