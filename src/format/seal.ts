@@ -13,6 +13,7 @@ const KINDS = {
   device: 6,
   'pending-delete': 7,
   chunk: 8,
+  'metadata-snapshot': 10,
 } as const;
 export type SealKind = keyof typeof KINDS;
 
