@@ -5,7 +5,6 @@ import { deviceId, type DeviceId, type DeviceName } from '../format/ids.js';
 import { rangeOf } from '../format/keys.js';
 import { DeviceIo } from '../io/device-io.js';
 import type { ImageFile } from '../io/image-file.js';
-import { checkPool } from '../metadata/check.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { openMetadata, type MetadataOptions } from '../metadata/open-metadata.js';
 import type { ChunkStore } from '../store/chunk-store.js';
@@ -16,6 +15,7 @@ import { METADATA_BLOCK_SIZE, requireDeviceSize } from './create-pool.js';
 import type { DeviceInfo, PoolInfo, PoolMode, PoolOptions } from './info.js';
 import { CHUNK_CACHE, STAGED_BYTES, COMMIT_INTERVAL, WAIT_STEP, COMPACT_FROM } from './limits.js';
 import { packOptions, readOptions } from './options-record.js';
+import { OpenPoolTools, type PoolCheckOptions } from './pool-tools.js';
 import { Reclaimer } from './reclaimer.js';
 import type { DeviceChange, PoolCheck, PoolEvents, SnapshotRequest, ThinPool } from './thin-pool.js';
 import { UsageCounter } from './usage-counter.js';
@@ -47,7 +47,7 @@ class Pool implements ThinPool {
   readonly #reclaimer: Reclaimer;
   readonly #events: PoolEvents;
   readonly #stagedBytes: number;
-  readonly #limits: Pick<MetadataOptions, 'limits'>;
+  readonly tools: OpenPoolTools;
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #active = new Map<DeviceId, DeviceIo>();
   #options: PoolOptions;
@@ -64,7 +64,6 @@ class Pool implements ThinPool {
     this.#metadata = metadata;
     this.#options = stored;
     this.#events = options.events ?? {};
-    this.#limits = options.limits === undefined ? {} : { limits: options.limits };
     this.#stagedBytes = options.stagedBytes ?? STAGED_BYTES;
     this.#chunks = new LevelChunks(store, metadata.superblock.blockSize, options.chunkCache ?? CHUNK_CACHE);
     this.#committer = new Committer({
@@ -82,6 +81,17 @@ class Pool implements ThinPool {
     });
     this.#usage = new UsageCounter(metadata);
     this.#reclaimer = new Reclaimer(metadata, () => this.#committer.commit(), options.reclaimStep);
+    const gate = {
+      requireWritable: () => this.requireWritable(),
+      commit: () => this.#committer.commit(),
+      shareAll: () => {
+        for (const io of this.#active.values()) this.#committer.apply(io);
+        for (const io of this.#active.values()) io.noteSnapshot();
+      },
+      clearNeedsCheck: () => this.#clearNeedsCheck(),
+      reclaim: () => this.#reclaimer.start(() => this.#usage.markAll()),
+    };
+    this.tools = new OpenPoolTools(store, metadata, gate, options.limits);
     if (metadata.superblock.needsCheck) this.#mode = 'ro';
     this.#usage.markAll();
     this.#reclaimer.start();
@@ -95,7 +105,7 @@ class Pool implements ThinPool {
   }
 
   info(): PoolInfo {
-    const { superblock, chunks, nodes, devices } = this.#metadata;
+    const { superblock, chunks, nodes, devices, snapshots } = this.#metadata;
     return {
       kind: superblock.kind,
       uuid: superblock.uuid,
@@ -113,6 +123,7 @@ class Pool implements ThinPool {
       baseDeviceUuid: superblock.baseUuid,
       baseFilesystem: devices.find(BASE_NAME)?.filesystem ?? this.#options.filesystem,
       baseSize: devices.find(BASE_NAME)?.size ?? this.#options.baseSize,
+      heldRoot: snapshots.all().at(-1)?.id,
       pendingDeletes: devices.pending().length,
       options: this.#options,
     };
@@ -284,16 +295,8 @@ class Pool implements ThinPool {
     await this.#usage.settle();
   }
 
-  async check(): Promise<PoolCheck> {
-    await this.#committer.commit();
-    const snapshot = this.#store.snapshot();
-    try {
-      const result = await checkPool(snapshot, this.#limits);
-      if (result.findings.length === 0) await this.#clearNeedsCheck();
-      return result;
-    } finally {
-      await snapshot.close();
-    }
+  check(options: PoolCheckOptions = {}): Promise<PoolCheck> {
+    return this.tools.check(options);
   }
 
   close(): Promise<void> {
