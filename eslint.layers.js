@@ -6,6 +6,7 @@ export const LAYERS = [
   'store',
   'btree',
   'metadata',
+  'thin-xml',
   'io',
   'pool',
   'fuse',

@@ -22,13 +22,11 @@ export async function repairOperations(
     ...spaceMapPages('chunk-map-page', references.chunks),
     ...spaceMapPages('node-map-page', references.nodes),
     ...check.strayKeys.map((key): KvOperation => ({ type: 'del', key })),
-    ...check.miscounted.map(
-      (record): KvOperation => ({
-        type: 'put',
-        key: deviceKey(record.id),
-        value: seal('device', record.id, packDeviceRecord(record)),
-      }),
-    ),
+    ...check.miscounted.map((record): KvOperation => ({
+      type: 'put',
+      key: deviceKey(record.id),
+      value: seal('device', record.id, packDeviceRecord(record)),
+    })),
     putSuperblock({ ...superblock, needsCheck: false }),
   ];
 }

@@ -140,7 +140,8 @@ class Cursor {
 }
 
 class RangeJoiner {
-  #range: { kind: DeltaRange['kind']; begin: number; length: number; left: number; right: number } | undefined;
+  #range:
+    { kind: DeltaRange['kind']; begin: number; length: number; left: number; right: number } | undefined;
 
   *add(
     key: number,

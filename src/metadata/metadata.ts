@@ -85,9 +85,7 @@ export class Metadata {
   }
 
   get isDirty(): boolean {
-    return (
-      this.#superblockDirty || this.devices.isDirty || this.snapshots.isDirty || this.#table.isDirty
-    );
+    return this.#superblockDirty || this.devices.isDirty || this.snapshots.isDirty || this.#table.isDirty;
   }
 
   changeSuperblock(change: Partial<Superblock>): void {
@@ -262,11 +260,7 @@ export class Metadata {
     const nodes = this.#table.collect();
     const devices = this.devices.collect();
     const snapshots = this.snapshots.collect();
-    const operations: KvOperation[] = [
-      ...nodes.operations,
-      ...devices.operations,
-      ...snapshots.operations,
-    ];
+    const operations: KvOperation[] = [...nodes.operations, ...devices.operations, ...snapshots.operations];
     const chunkPages = this.#collectPages(this.chunks, 'chunk-map-page', operations);
     const nodePages = this.#collectPages(this.nodes, 'node-map-page', operations);
     const freedChunks = this.chunks.takeFreed().map(chunkId);

@@ -59,7 +59,10 @@ class Finder {
     if (this.#barren.has(id)) return false;
     const node = this.#nodes.read(id);
     if (level !== undefined && node.level !== level)
-      throw damage(describeKey(nodeKey(id)), `it does not have the level ${String(level)} that belongs there`);
+      throw damage(
+        describeKey(nodeKey(id)),
+        `it does not have the level ${String(level)} that belongs there`,
+      );
     if (++this.#read % NODES_PER_TURN === 0) await nextTurn();
     let found = false;
     for (let i = 0; i < node.count; i++) {

@@ -61,7 +61,10 @@ describe('metadata snapshots', () => {
       [1, [{ begin: 0, chunk: 0, length: 3, time: 0 }]],
     );
     assert.deepEqual(
-      (await frozen(pool, second.id, (view) => runs(view, 'base'))).map(({ begin, length }) => [begin, length]),
+      (await frozen(pool, second.id, (view) => runs(view, 'base'))).map(({ begin, length }) => [
+        begin,
+        length,
+      ]),
       [
         [0, 1],
         [1, 1],
