@@ -6,7 +6,7 @@ export const LAYERS = [
   'store',
   'btree',
   'metadata',
-  'thin-xml',
+  'thin-tools',
   'io',
   'pool',
   'fuse',

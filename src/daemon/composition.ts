@@ -25,6 +25,7 @@ import { DeviceLocks } from './device-locks.js';
 import { Dispatcher } from './dispatcher.js';
 import { KernelHost } from './kernel-host.js';
 import { createHandlers } from './operations/handlers.js';
+import { textOperations } from './operations/text-operations.js';
 import { requirePool } from './pool-folder.js';
 import { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
@@ -108,6 +109,7 @@ export async function openOffline(
       projection,
       serving: undefined,
     }),
+    textOperations(() => pool.tools.freeze()),
   );
   return {
     caller: dispatcher,

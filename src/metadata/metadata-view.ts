@@ -2,8 +2,8 @@ import type { NodeReader } from '../btree/node-source.js';
 import { ThinError } from '../errors/thin-error.js';
 import { unpackDeviceRecord, type DeviceRecord } from '../format/device-record.js';
 import { deviceId, type NodeId } from '../format/ids.js';
-import { describeKey, metadataSnapshotKey, nodeKey } from '../format/keys.js';
-import { unpackMetadataSnapshot } from '../format/metadata-snapshot.js';
+import { describeKey, metadataSnapshotKey, nodeKey, rangeOf, unpackKey } from '../format/keys.js';
+import { unpackMetadataSnapshot, type MetadataSnapshot } from '../format/metadata-snapshot.js';
 import { FULL_NODE, unpackNode, type NodeLimits, type TreeNode } from '../format/node.js';
 import { unseal } from '../format/seal.js';
 import type { Superblock } from '../format/superblock.js';
@@ -18,17 +18,20 @@ export interface MetadataView {
   readonly nodes: NodeReader;
 }
 
+/** The number of a metadata snapshot, or the one that was reserved last. */
+export type SnapshotChoice = number | 'newest';
+
 export interface ViewOptions {
   readonly limits?: NodeLimits | undefined;
-  /** The number of a metadata snapshot; undefined: the pool as it is. */
-  readonly snapshot?: number | undefined;
+  /** A metadata snapshot; undefined: the pool as it is. */
+  readonly snapshot?: SnapshotChoice | undefined;
 }
 
 /** @throws ThinError no-pool, not-found (the metadata snapshot), damaged, wrong-version */
 export async function openView(store: KvReader, options: ViewOptions = {}): Promise<MetadataView> {
   const nodes = new StoredNodes(store, options.limits);
   if (options.snapshot !== undefined) {
-    const { superblock, devices } = readMetadataSnapshot(store, options.snapshot);
+    const { superblock, devices } = await readMetadataSnapshot(store, options.snapshot);
     return { superblock, devices, nodes };
   }
   const superblock = readSuperblock(store);
@@ -38,7 +41,8 @@ export async function openView(store: KvReader, options: ViewOptions = {}): Prom
   return { superblock, devices, nodes };
 }
 
-function readMetadataSnapshot(store: KvReader, id: number): ReturnType<typeof unpackMetadataSnapshot> {
+async function readMetadataSnapshot(store: KvReader, choice: SnapshotChoice): Promise<MetadataSnapshot> {
+  const id = choice === 'newest' ? await newestSnapshot(store) : choice;
   const key = metadataSnapshotKey(id);
   const path = describeKey(key);
   const bytes = store.getSync(key);
@@ -49,6 +53,14 @@ function readMetadataSnapshot(store: KvReader, id: number): ReturnType<typeof un
       { details: { snapshot: id } },
     );
   return unpackMetadataSnapshot(id, unseal('metadata-snapshot', id, bytes, path), path);
+}
+
+async function newestSnapshot(store: KvReader): Promise<number> {
+  let newest: number | undefined;
+  for await (const [key] of store.entries(rangeOf('metadata-snapshot'), { values: false }))
+    newest = unpackKey('metadata-snapshot', key) ?? newest;
+  if (newest !== undefined) return newest;
+  throw new ThinError('not-found', 'no metadata snapshot is reserved; take one with: thinfuse reserve');
 }
 
 /** Every node is read from the store when it is asked for, and none is kept. */

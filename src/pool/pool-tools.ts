@@ -3,16 +3,20 @@ import { transactionId } from '../format/ids.js';
 import type { NodeLimits } from '../format/node.js';
 import { checkPool, type CheckDepth, type CheckResult } from '../metadata/check.js';
 import type { Metadata } from '../metadata/metadata.js';
-import { openView, type MetadataView } from '../metadata/metadata-view.js';
-import type { KeyValue } from '../store/key-value.js';
+import { openView, StoredNodes, type MetadataView, type SnapshotChoice } from '../metadata/metadata-view.js';
+import type { KeyValue, KvReader } from '../store/key-value.js';
 import type { PoolOptions } from './info.js';
 import { readOptions } from './options-record.js';
+import { salvageRecords } from './salvage.js';
 
 /** Committed metadata that does not change while it is held. Whoever opened it closes it. */
 export interface FrozenMetadata {
-  readonly options: PoolOptions;
+  /** Undefined: damaged. */
+  options(): PoolOptions | undefined;
   /** The pool as it was, or one of its metadata snapshots. @throws ThinError not-found, damaged */
-  view(snapshot?: number): Promise<MetadataView>;
+  view(snapshot?: SnapshotChoice): Promise<MetadataView>;
+  /** With the devices whose records can be read. @throws ThinError damaged (the superblock) */
+  salvage(): Promise<MetadataView>;
   close(): Promise<void>;
 }
 
@@ -44,6 +48,35 @@ export interface PoolTools {
   reserved(): readonly ReservedSnapshot[];
   /** Compares and swaps (dm-thin.rst, set_transaction_id). Errors: invalid-argument (`from` is not the current one), read-only. */
   setTransactionId(from: number, to: number): Promise<void>;
+}
+
+/** @param reader of a store that does not change until `close` */
+export function frozenMetadata(
+  reader: KvReader,
+  close: () => Promise<void>,
+  limits?: NodeLimits,
+): FrozenMetadata {
+  return {
+    options: () => {
+      try {
+        return readOptions(reader);
+      } catch (error) {
+        if (error instanceof ThinError && error.code === 'damaged') return undefined;
+        throw error;
+      }
+    },
+    view: (snapshot) => openView(reader, { limits, snapshot }),
+    salvage: async () => {
+      const { superblock, devices } = await salvageRecords(reader);
+      if (superblock === undefined)
+        throw new ThinError(
+          'damaged',
+          'the superblock cannot be read; make a new pool of what is left with: thinfuse repair --output NEW-ROOT',
+        );
+      return { superblock, devices, nodes: new StoredNodes(reader, limits) };
+    },
+    close,
+  };
 }
 
 /** What the tools ask of their pool. */
@@ -89,11 +122,7 @@ export class OpenPoolTools implements PoolTools {
   async freeze(): Promise<FrozenMetadata> {
     await this.#gate.commit();
     const reader = this.#store.snapshot();
-    return {
-      options: readOptions(reader),
-      view: (snapshot) => openView(reader, { limits: this.#limits, snapshot }),
-      close: () => reader.close(),
-    };
+    return frozenMetadata(reader, () => reader.close(), this.#limits);
   }
 
   async reserve(): Promise<ReservedSnapshot> {

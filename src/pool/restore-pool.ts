@@ -18,13 +18,13 @@ import type { Superblock } from '../format/superblock.js';
 import type { MappingRun } from '../metadata/mapping-runs.js';
 import { TreeBuilder } from '../metadata/tree-builder.js';
 import type { KeyValue, KvReader } from '../store/key-value.js';
-import type { DeviceFacts, PoolFacts } from '../thin-xml/facts.js';
+import type { DeviceFacts, PoolFacts } from '../thin-tools/facts.js';
 import {
   parseDump,
   type DumpedDevice,
   type DumpedSuperblock,
   type DumpHandler,
-} from '../thin-xml/parse-dump.js';
+} from '../thin-tools/parse-dump.js';
 import { METADATA_BLOCK_SIZE } from './create-pool.js';
 import type { PoolOptions } from './info.js';
 import { parseOptions } from './options-record.js';
