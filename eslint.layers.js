@@ -7,6 +7,7 @@ export const LAYERS = [
   'store',
   'btree',
   'metadata',
+  'thin-tools',
   'io',
   'pool',
   'fuse',

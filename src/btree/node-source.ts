@@ -1,10 +1,14 @@
 import type { NodeId } from '../format/ids.js';
 import type { TreeNode } from '../format/node.js';
 
-/** Where a tree's nodes live, and who counts the references to them: one open transaction (metadata/node-table.ts). */
-export interface NodeSource {
+/** Nodes that are only looked at. */
+export interface NodeReader {
   /** Not to be changed. @throws ThinError damaged */
   read(id: NodeId): TreeNode;
+}
+
+/** Where a tree's nodes live, and who counts the references to them: one open transaction (metadata/node-table.ts). */
+export interface NodeSource extends NodeReader {
   /** A new, empty node with one reference. @throws ThinError no-space */
   create(level: number): TreeNode;
   /**

@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { registerCheckCommand } from '../commands/check-command.js';
 import { DEFAULT_ROOT } from '../commands/context.js';
 import { registerDaemonCommands } from '../commands/daemon-commands.js';
+import { registerDumpCommands } from '../commands/dump-commands.js';
 import { registerDeviceCommands } from '../commands/device-commands.js';
 import { registerDiffCommands } from '../commands/diff-commands.js';
 import { example } from '../commands/example.js';
@@ -9,6 +10,9 @@ import { registerImageCommands } from '../commands/image-commands.js';
 import { registerInfoCommand } from '../commands/info-command.js';
 import { registerInitCommand } from '../commands/init-command.js';
 import { registerListCommands } from '../commands/list-commands.js';
+import { registerMappingCommands } from '../commands/mapping-commands.js';
+import { registerMetadataSizeCommand } from '../commands/metadata-size-command.js';
+import { registerMetadataSnapCommands } from '../commands/metadata-snap-commands.js';
 import { registerMountCommands } from '../commands/mount-commands.js';
 import { version } from '../commands/version.js';
 
@@ -34,6 +38,10 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
   registerListCommands(program);
   registerDiffCommands(program);
   registerCheckCommand(program);
+  registerDumpCommands(program);
+  registerMappingCommands(program);
+  registerMetadataSnapCommands(program);
+  registerMetadataSizeCommand(program);
   return program.addHelpText(
     'after',
     example(

@@ -1,33 +1,83 @@
 import type { Command } from 'commander';
+import type { CheckInput, CheckReport } from '../daemon/api.js';
 import { ThinError } from '../errors/thin-error.js';
-import { withPool } from './connect.js';
-import { contextOf } from './context.js';
+import { withMetadata } from './connect.js';
+import { contextOf, rootFlag, type Context } from './context.js';
 import { example } from './example.js';
 import { print, printJson } from './output.js';
+
+interface CheckOptions {
+  readonly superBlockOnly?: boolean;
+  readonly skipMappings?: boolean;
+  readonly ignoreNonFatalErrors?: boolean;
+  readonly clearNeedsCheckFlag?: boolean;
+  readonly autoRepair?: boolean;
+  readonly quiet?: boolean;
+}
 
 export function registerCheckCommand(program: Command): void {
   program
     .command('check')
     .summary("verify the pool's metadata")
     .description(
-      'Reads all metadata and verifies it, as thin_check does; works beside a running daemon. Fails (7) if something is wrong.',
+      'Reads all metadata and verifies it, as thin_check does; works beside a running daemon. Ends with 0 if nothing is wrong, with 1 otherwise.',
     )
-    .addHelpText('after', example('thinfuse check --json'))
-    .action(async (_options: unknown, command: Command) => {
+    .option('--super-block-only', 'look at the superblock only')
+    .option('--skip-mappings', 'look at the records, but not at the mapping trees')
+    .option(
+      '--ignore-non-fatal-errors',
+      'end with 1 only for what loses data, not for leaks and wrong counts',
+    )
+    .option('--clear-needs-check-flag', 'if nothing is wrong, let the pool take writes again')
+    .option('--auto-repair', 'mend leaks and wrong counts; not beside a daemon')
+    .option('-q, --quiet', 'print nothing')
+    .addHelpText('after', example('thinfuse check --json', 'thinfuse check --auto-repair'))
+    .action(async (options: CheckOptions, command: Command) => {
       const context = contextOf(command);
-      const report = await withPool(context, (caller) => caller.call('pool.check', {}));
-      if (context.json) printJson(report);
-      else
-        print(
-          [
-            ...report.findings.map(({ path, problem }) => `${path}: ${problem}`),
-            `${String(report.devices)} devices, ${String(report.nodes)} nodes, ${String(report.chunks)} chunks: ${report.ok ? 'no problem found' : 'damaged'}`,
-          ].join('\n'),
-        );
-      if (!report.ok)
-        throw new ThinError(
-          'damaged',
-          `the pool of ${context.layout.root} has ${String(report.findings.length)} problems; keep a copy of it before anything else`,
-        );
+      const report = await withMetadata(context, (metadata) => metadata.check(inputOf(options)));
+      if (options.quiet !== true) {
+        if (context.json) printJson(report);
+        else print(reportText(report));
+      }
+      const weighed = report.findings.filter(({ fatal }) => fatal || options.ignoreNonFatalErrors !== true);
+      if (weighed.length > 0) throw failure(context, report, weighed.length);
     });
+}
+
+function inputOf(options: CheckOptions): CheckInput {
+  const partial = options.superBlockOnly === true || options.skipMappings === true;
+  if (partial && (options.autoRepair === true || options.clearNeedsCheckFlag === true))
+    throw new ThinError(
+      'invalid-argument',
+      'what was not looked at cannot be repaired or cleared; leave out --super-block-only and --skip-mappings',
+    );
+  return {
+    depth: options.superBlockOnly === true ? 'superblock' : options.skipMappings === true ? 'records' : 'all',
+    clearNeedsCheck: options.clearNeedsCheckFlag === true,
+    autoRepair: options.autoRepair === true,
+  };
+}
+
+function reportText(report: CheckReport): string {
+  const { devices, nodes, chunks } = report;
+  return [
+    ...report.findings.map(({ path, problem }) => `${path}: ${problem}`),
+    ...(report.repaired > 0 ? [`${String(report.repaired)} problems mended`] : []),
+    ...(report.needsCheck ? ['the pool is marked: needs_check'] : []),
+    `${String(devices)} devices, ${String(nodes)} nodes, ${String(chunks)} chunks: ${report.ok ? 'no problem found' : 'damaged'}`,
+    `TRANSACTION_ID=${String(report.transactionId)}`,
+    `METADATA_FREE_BLOCKS=${String(report.metadataFree)}`,
+  ].join('\n');
+}
+
+function failure(context: Context, { findings }: CheckReport, count: number): ThinError {
+  const root = rootFlag(context);
+  const next = findings.every(({ repairable }) => repairable)
+    ? `stop the daemon, if one runs, and mend them with: thinfuse check --auto-repair${root}`
+    : `keep a copy of it, then make a new pool of what is well with: thinfuse repair --output NEW-ROOT${root}`;
+  return new ThinError(
+    'check-failed',
+    `the pool of ${context.layout.root} has ${String(count)} problems; ${next}`,
+    { details: { problems: count } },
+  );
 }

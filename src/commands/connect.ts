@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ThinError } from '../errors/thin-error.js';
-import type { Caller } from '../daemon/api.js';
+import type { Caller, CheckInput, MetadataCaller } from '../daemon/api.js';
 import { SocketClient } from '../daemon/client.js';
 import { answers } from '../daemon/live-socket.js';
 import { spawnDaemon } from '../daemon/spawn-daemon.js';
@@ -37,6 +37,31 @@ export async function withPool<T>(context: Context, work: (caller: Caller) => Pr
     },
     work,
   );
+}
+
+/** As `withPool`, for what a pool has to offer that is too damaged to be opened. */
+export async function withMetadata<T>(
+  context: Context,
+  work: (caller: MetadataCaller) => Promise<T>,
+): Promise<T> {
+  const { layout } = context;
+  const opened = await openWhenFree(async () => {
+    if (await answers(layout.socket)) {
+      const client = new SocketClient(layout.socket);
+      return {
+        check: (input: CheckInput) => client.call('pool.check', input),
+        text: client.text.bind(client),
+        close: () => Promise.resolve(),
+      };
+    }
+    const { openMetadataOffline } = await import('../daemon/offline-metadata.js');
+    return openMetadataOffline(layout);
+  });
+  try {
+    return await work(opened);
+  } finally {
+    await opened.close();
+  }
 }
 
 /** Through the daemon if one runs, else through one that lives as long as `work`, for operations that need devices for a moment. */

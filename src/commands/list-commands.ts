@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { DeviceStatus } from '../daemon/api.js';
+import { FIELD_NAMES, fieldJson, fieldTable, parseFields } from '../docker/device-fields.js';
 import { lineage, type LineageNode } from '../docker/lineage.js';
 import { listTable, spaceTable, treeTable } from '../docker/listings.js';
 import { blockFacts, blockTree, lsblkJson, lsblkTable, type BlockFacts } from '../docker/lsblk.js';
@@ -61,11 +62,19 @@ export function listing(command: Command, kind: DeviceKind | undefined, sample: 
     .description(
       `Lists ${kind === undefined ? 'all devices' : `${kind}s`} by number, one a line, in columns that awk and sort can use.`,
     )
-    .addHelpText('after', example(sample))
-    .action(async (_options: unknown, self: Command) => {
+    .option('-o, --format <fields>', `these columns, as thin_ls prints them, of: ${FIELD_NAMES.join(',')}`)
+    .option('--no-headers', 'with --format, no line of titles')
+    .addHelpText('after', example(sample, `${sample.split(' | ')[0]!} -o DEV,NAME,MAPPED,EXCLUSIVE_BLOCKS`))
+    .action(async (options: { format?: string; headers: boolean }, self: Command) => {
       const context = contextOf(self);
-      const all = (await look(context)).devices;
+      const fields = options.format === undefined ? undefined : parseFields(options.format);
+      const { devices: all, info } = await look(context);
       const devices = all.filter((device) => kind === undefined || device.kind === kind);
+      if (fields !== undefined) {
+        const text = fieldTable(devices, fields, { blockSize: info.blockSize, headers: options.headers });
+        printResult(context, fieldJson(devices, fields, info), text);
+        return;
+      }
       printResult(context, devices.map(deviceJson), listTable(devices));
     });
 }

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Context } from './context.js';
 
 /** One line, or lines, for people. */
@@ -8,6 +9,12 @@ export function print(text: string): void {
 /** A JSON document for scripts; what is not there is null, so that every form always has the same keys. */
 export function printJson(value: unknown): void {
   print(JSON.stringify(value, (_key, item: unknown) => item ?? null, 2));
+}
+
+/** Text of any length, as fast as its reader takes it. */
+export async function printPieces(pieces: AsyncIterable<string>): Promise<void> {
+  for await (const piece of pieces)
+    if (!process.stdout.write(piece) && process.stdout.writable) await once(process.stdout, 'drain');
 }
 
 /** Beside the result: hints and warnings. */

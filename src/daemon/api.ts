@@ -1,4 +1,10 @@
+import type { CheckDepth, Finding } from '../metadata/check.js';
+import type { SnapshotChoice } from '../metadata/metadata-view.js';
+import type { ChunkRegion } from '../metadata/reverse-map.js';
 import type { DeviceInfo, DeviceKind, PoolInfo } from '../pool/info.js';
+import type { ReservedSnapshot } from '../pool/pool-tools.js';
+import type { DeltaOptions } from '../thin-tools/delta-text.js';
+import type { DumpOptions } from '../thin-tools/dump.js';
 
 /**
  * Everything that can be asked of a pool, whether over the control socket (`POST /v1/<name>`, JSON both ways) or in the same
@@ -9,7 +15,12 @@ import type { DeviceInfo, DeviceKind, PoolInfo } from '../pool/info.js';
 export interface Operations {
   status: { input: Empty; output: DaemonStatus };
   'pool.info': { input: Empty; output: PoolInfo };
-  'pool.check': { input: Empty; output: CheckReport };
+  'pool.check': { input: CheckInput; output: CheckReport };
+  /** dm-thin's messages reserve_metadata_snap, release_metadata_snap and set_transaction_id. */
+  'metadata.reserve': { input: Empty; output: ReservedSnapshot };
+  'metadata.release': { input: { snapshot: number }; output: Empty };
+  'metadata.reserved': { input: Empty; output: readonly ReservedSnapshot[] };
+  'pool.setTransactionId': { input: { from: number; to: number }; output: Empty };
   'pool.commit': { input: Empty; output: Empty };
   /** Resolves when no removed device still holds space. */
   'pool.settle': { input: Empty; output: Empty };
@@ -54,10 +65,33 @@ export interface Operations {
 }
 
 export type OperationName = keyof Operations;
+
+/** Operations that answer with text of any length, handed on as it is made (daemon/text-lines.ts). */
+export interface TextOperations {
+  'metadata.dump': { input: Omit<DumpOptions, 'poolOptions'> & FromSnapshot };
+  'metadata.delta': { input: DeltaOptions & FromSnapshot };
+  'metadata.rmap': {
+    input: FromSnapshot & { regions: readonly ChunkRegion[]; json?: boolean | undefined };
+  };
+}
+
+interface FromSnapshot {
+  /** Undefined: the pool as it is. */
+  readonly snapshot?: SnapshotChoice | undefined;
+}
+
+export type TextOperationName = keyof TextOperations;
 export type Empty = Readonly<Record<string, never>>;
 
 export interface Caller {
   call<K extends OperationName>(name: K, input: Operations[K]['input']): Promise<Operations[K]['output']>;
+  /** Fails while it is read. */
+  text<K extends TextOperationName>(name: K, input: TextOperations[K]['input']): AsyncIterable<string>;
+}
+
+/** What the metadata tools need, which a damaged pool has to offer too. */
+export interface MetadataCaller extends Pick<Caller, 'text'> {
+  check(input: CheckInput): Promise<CheckReport>;
 }
 
 export interface DeviceStatus extends DeviceInfo {
@@ -81,16 +115,28 @@ export interface DaemonStatus {
   readonly devices: { readonly total: number; readonly active: number; readonly mounted: number };
 }
 
+export interface CheckInput {
+  /** Default: all. */
+  readonly depth?: CheckDepth | undefined;
+  /** Where nothing is wrong. */
+  readonly clearNeedsCheck?: boolean | undefined;
+  /** Mends what `CheckFinding.repairable` says of everything that was found; only where no daemon has the pool: `busy`. */
+  readonly autoRepair?: boolean | undefined;
+}
+
 export interface CheckReport {
   readonly ok: boolean;
+  /** After the check. */
+  readonly needsCheck: boolean;
+  readonly transactionId: number;
+  /** Blocks of 4096 bytes. */
+  readonly metadataFree: number;
+  /** Findings that were mended. */
+  readonly repaired: number;
   readonly findings: readonly CheckFinding[];
   readonly devices: number;
   readonly nodes: number;
   readonly chunks: number;
 }
 
-export interface CheckFinding {
-  /** Where: a key path such as `device 3 / node 17 / block 42` or `chunk 9`. */
-  readonly path: string;
-  readonly problem: string;
-}
+export type CheckFinding = Finding;

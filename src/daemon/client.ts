@@ -1,6 +1,7 @@
-import { request } from 'node:http';
+import { request, type IncomingMessage } from 'node:http';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
-import type { Caller, OperationName, Operations } from './api.js';
+import type { Caller, OperationName, Operations, TextOperationName, TextOperations } from './api.js';
+import { decodeLines } from './text-lines.js';
 import { OPERATIONS_PATH, unpackError } from './wire.js';
 
 /** Calls a daemon over its control socket. No deadline unless given: mkfs and unmounting take the time they take. */
@@ -28,7 +29,35 @@ export class SocketClient implements Caller {
     return answer as Operations[K]['output'];
   }
 
+  async *text<K extends TextOperationName>(
+    name: K,
+    input: TextOperations[K]['input'],
+  ): AsyncGenerator<string> {
+    const answer = await this.#send(`${OPERATIONS_PATH}${name}`, JSON.stringify(input));
+    if (answer.statusCode !== 200) {
+      const pieces = (await answer.toArray()) as Buffer[];
+      throw unpackError(parseAnswer(Buffer.concat(pieces).toString()));
+    }
+    try {
+      yield* decodeLines(answer as AsyncIterable<Uint8Array>);
+    } catch (error) {
+      throw error instanceof ThinError ? error : this.#connectionError(error as Error);
+    } finally {
+      answer.destroy();
+    }
+  }
+
   async #post(path: string, body: string): Promise<{ status: number; body: string }> {
+    const incoming = await this.#send(path, body);
+    try {
+      const pieces = (await incoming.toArray()) as Buffer[];
+      return { status: incoming.statusCode ?? 500, body: Buffer.concat(pieces).toString() };
+    } catch (error) {
+      throw this.#connectionError(error as Error);
+    }
+  }
+
+  async #send(path: string, body: string): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const outgoing = request({
         socketPath: this.#socket,
@@ -38,14 +67,7 @@ export class SocketClient implements Caller {
         headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
       });
       outgoing.once('error', (error) => reject(this.#connectionError(error)));
-      outgoing.once('response', (incoming) => {
-        const chunks: Buffer[] = [];
-        incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
-        incoming.once('error', (error) => reject(this.#connectionError(error)));
-        incoming.once('end', () => {
-          resolve({ status: incoming.statusCode ?? 500, body: Buffer.concat(chunks).toString() });
-        });
-      });
+      outgoing.once('response', resolve);
       outgoing.setTimeout(this.#timeoutMs, () => outgoing.destroy(new Error('it did not answer in time')));
       outgoing.end(body);
     });

@@ -32,6 +32,7 @@ import { Dispatcher } from './dispatcher.js';
 import { dataLink, prepareData, type DataRequest, type PreparedData } from './init-data.js';
 import { KernelHost } from './kernel-host.js';
 import { createHandlers } from './operations/handlers.js';
+import { textOperations } from './operations/text-operations.js';
 import { requirePool } from './pool-folder.js';
 import { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
@@ -119,6 +120,7 @@ export async function openOffline(
       projection,
       serving: undefined,
     }),
+    textOperations(() => pool.tools.freeze()),
   );
   return {
     caller: dispatcher,

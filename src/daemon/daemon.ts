@@ -14,6 +14,7 @@ import { DeviceLocks } from './device-locks.js';
 import { DeviceMounts } from './device-mounts.js';
 import { Dispatcher, type CallRecord } from './dispatcher.js';
 import { createHandlers } from './operations/handlers.js';
+import { textOperations } from './operations/text-operations.js';
 import { refuseLive } from './live-socket.js';
 import type { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
@@ -88,7 +89,11 @@ export class Daemon {
         stop: (options) => this.#stopFromInside(options),
       },
     });
-    this.#dispatcher = new Dispatcher(handlers, (record) => logCall(log, record));
+    this.#dispatcher = new Dispatcher(
+      handlers,
+      textOperations(() => pool.tools.freeze()),
+      (record) => logCall(log, record),
+    );
     this.#server = new SocketServer(layout.socket, this.#dispatcher);
   }
 

@@ -1,6 +1,7 @@
 import { ThinError } from '../errors/thin-error.js';
-import type { Caller, OperationName, Operations } from './api.js';
-import { parseInput } from './schemas.js';
+import type { Caller, OperationName, Operations, TextOperationName } from './api.js';
+import type { TextHandlers } from './operations/text-operations.js';
+import { parseInput, parseTextInput } from './schemas.js';
 
 export type Handlers = {
   readonly [K in OperationName]: (input: Operations[K]['input']) => Promise<Operations[K]['output']>;
@@ -8,7 +9,7 @@ export type Handlers = {
 
 /** What the daemon logs of each call that is over. */
 export interface CallRecord {
-  readonly operation: OperationName;
+  readonly operation: OperationName | TextOperationName;
   readonly input: unknown;
   readonly milliseconds: number;
   readonly error: unknown;
@@ -20,22 +21,24 @@ export interface CallRecord {
  */
 export class Dispatcher implements Caller {
   readonly #handlers: Handlers;
+  readonly #texts: TextHandlers;
   readonly #onCall: (record: CallRecord) => void;
   #underWay = 0;
   #closed = false;
   readonly #waiting = new Set<{ readonly least: number; readonly resume: () => void }>();
 
-  constructor(handlers: Handlers, onCall: (record: CallRecord) => void = () => undefined) {
+  constructor(
+    handlers: Handlers,
+    texts: TextHandlers,
+    onCall: (record: CallRecord) => void = () => undefined,
+  ) {
     this.#handlers = handlers;
+    this.#texts = texts;
     this.#onCall = onCall;
   }
 
   async call<K extends OperationName>(name: K, input: unknown): Promise<Operations[K]['output']> {
-    if (this.#closed)
-      throw new ThinError(
-        'closed',
-        `the daemon is stopping and takes no more work (${name}); start it again first`,
-      );
+    this.#requireOpen(name);
     const began = performance.now();
     this.#underWay++;
     let error: unknown;
@@ -48,6 +51,24 @@ export class Dispatcher implements Caller {
       this.#underWay--;
       this.#onCall({ operation: name, input, milliseconds: performance.now() - began, error });
       for (const waiter of this.#waiting) if (this.#underWay <= waiter.least) waiter.resume();
+    }
+  }
+
+  /** A reader may take its time, so this is not waited for: a text that is not read to its end when `close` is called breaks off. */
+  async *text(name: TextOperationName, input: unknown): AsyncGenerator<string> {
+    const began = performance.now();
+    let error: unknown;
+    try {
+      this.#requireOpen(name);
+      for await (const piece of told(this.#texts[name], name, input)) {
+        this.#requireOpen(name);
+        yield piece;
+      }
+    } catch (thrown) {
+      error = thrown;
+      throw thrown;
+    } finally {
+      this.#onCall({ operation: name, input, milliseconds: performance.now() - began, error });
     }
   }
 
@@ -71,4 +92,20 @@ export class Dispatcher implements Caller {
   reopen(): void {
     this.#closed = false;
   }
+
+  #requireOpen(name: string): void {
+    if (this.#closed)
+      throw new ThinError(
+        'closed',
+        `the daemon is stopping and takes no more work (${name}); start it again first`,
+      );
+  }
+}
+
+function told<K extends TextOperationName>(
+  handler: TextHandlers[K],
+  name: K,
+  input: unknown,
+): AsyncIterable<string> {
+  return handler(parseTextInput(name, input));
 }

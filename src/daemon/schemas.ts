@@ -1,11 +1,15 @@
 import { z } from 'zod';
 import { ThinError } from '../errors/thin-error.js';
-import type { OperationName, Operations } from './api.js';
+import { CHECK_DEPTHS } from '../metadata/check.js';
+import { DELTA_FORMATS } from '../thin-tools/delta-text.js';
+import { DUMP_FORMATS } from '../thin-tools/dump.js';
+import type { OperationName, Operations, TextOperationName, TextOperations } from './api.js';
 
 const empty = z.strictObject({});
 const name = z.string();
 const named = z.strictObject({ name });
 const bytes = z.number().int().positive();
+const count = z.number().int().min(0);
 const viewed = z.strictObject({ name, holder: z.number().int().positive() });
 
 type Schemas = { readonly [K in OperationName]: z.ZodType<Operations[K]['input']> };
@@ -14,7 +18,15 @@ type Schemas = { readonly [K in OperationName]: z.ZodType<Operations[K]['input']
 export const schemas: Schemas = {
   status: empty,
   'pool.info': empty,
-  'pool.check': empty,
+  'pool.check': z.strictObject({
+    depth: z.enum(CHECK_DEPTHS).optional(),
+    clearNeedsCheck: z.boolean().optional(),
+    autoRepair: z.boolean().optional(),
+  }),
+  'metadata.reserve': empty,
+  'metadata.release': z.strictObject({ snapshot: z.number().int().positive() }),
+  'metadata.reserved': empty,
+  'pool.setTransactionId': z.strictObject({ from: count, to: count }),
   'pool.commit': empty,
   'pool.settle': empty,
   'device.list': empty,
@@ -39,13 +51,57 @@ export const schemas: Schemas = {
   stop: z.strictObject({ force: z.boolean().optional() }),
 };
 
+const snapshot = z.union([z.number().int().positive(), z.literal('newest')]).optional();
+
+const textSchemas: { readonly [K in TextOperationName]: z.ZodType<TextOperations[K]['input']> } = {
+  'metadata.dump': z.strictObject({
+    format: z.enum(DUMP_FORMATS),
+    device: z.string().optional(),
+    skipMappings: z.boolean().optional(),
+    repair: z.boolean().optional(),
+    plain: z.boolean().optional(),
+    snapshot,
+  }),
+  'metadata.delta': z.strictObject({
+    left: z.string(),
+    right: z.string(),
+    format: z.enum(DELTA_FORMATS),
+    changesOnly: z.boolean().optional(),
+    snapshot,
+  }),
+  'metadata.rmap': z.strictObject({
+    regions: z
+      .array(z.strictObject({ begin: count, end: count }))
+      .min(1)
+      .max(1000),
+    json: z.boolean().optional(),
+    snapshot,
+  }),
+};
+
+export function isTextOperationName(text: string): text is TextOperationName {
+  return Object.hasOwn(textSchemas, text);
+}
+
+/** @throws as `parseInput` */
+export function parseTextInput<K extends TextOperationName>(
+  operation: K,
+  input: unknown,
+): TextOperations[K]['input'] {
+  return validated(textSchemas[operation], operation, input);
+}
+
 export function isOperationName(text: string): text is OperationName {
   return Object.hasOwn(schemas, text);
 }
 
 /** @throws ThinError invalid-argument naming the operation and each field that is wrong. */
 export function parseInput<K extends OperationName>(operation: K, input: unknown): Operations[K]['input'] {
-  const parsed = schemas[operation].safeParse(input);
+  return validated(schemas[operation], operation, input);
+}
+
+function validated<T>(schema: z.ZodType<T>, operation: string, input: unknown): T {
+  const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map((issue) =>
     issue.path.length === 0 ? issue.message : `${issue.path.join('.')}: ${issue.message}`,

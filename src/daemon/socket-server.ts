@@ -1,9 +1,11 @@
 import { chmod, rm } from 'node:fs/promises';
-import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
+import { Readable } from 'node:stream';
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { refuseLive } from './live-socket.js';
 import type { Dispatcher } from './dispatcher.js';
-import { isOperationName } from './schemas.js';
+import { isOperationName, isTextOperationName } from './schemas.js';
+import { encodeLines } from './text-lines.js';
 import { OPERATIONS_PATH, packError } from './wire.js';
 
 /** The largest input is a device name and a path; anything near this is a mistake. */
@@ -16,12 +18,15 @@ const STATUS: Readonly<Record<number, number>> = { 2: 400, 3: 404, 4: 409, 5: 40
 export class SocketServer {
   readonly #http: FastifyInstance;
   readonly #path: string;
+  readonly #streams = new Set<Readable>();
 
   constructor(path: string, dispatcher: Dispatcher) {
     this.#path = path;
     this.#http = Fastify({ bodyLimit: BODY_LIMIT, forceCloseConnections: 'idle', logger: false });
-    this.#http.post<{ Params: { operation: string } }>(`${OPERATIONS_PATH}:operation`, (request) => {
+    this.#http.post<{ Params: { operation: string } }>(`${OPERATIONS_PATH}:operation`, (request, reply) => {
       const { operation } = request.params;
+      if (isTextOperationName(operation))
+        return this.#stream(dispatcher.text(operation, request.body ?? {}), reply);
       if (!isOperationName(operation)) throw unknownOperation(operation);
       return dispatcher.call(operation, request.body ?? {});
     });
@@ -47,8 +52,16 @@ export class SocketServer {
     await chmod(this.#path, 0o600);
   }
 
-  /** Lets answers under way out, then removes the socket. */
+  #stream(pieces: AsyncIterable<string>, reply: FastifyReply): FastifyReply {
+    const stream = Readable.from(encodeLines(pieces));
+    this.#streams.add(stream);
+    stream.once('close', () => this.#streams.delete(stream));
+    return reply.type('application/x-ndjson').send(stream);
+  }
+
+  /** Lets answers under way out, but for texts, whose readers may take for ever; then removes the socket. */
   async close(): Promise<void> {
+    for (const stream of this.#streams) stream.destroy();
     await this.#http.close();
     await rm(this.#path, { force: true });
   }

@@ -15,8 +15,8 @@ export function dmStatusLine(info: PoolInfo): string {
     String(info.transactionId),
     `${blocks(info.metadataUsed, info.metadataBlockSize)}/${String(metadataTotal)}`,
     `${blocks(info.dataUsed, info.blockSize)}/${String(Math.floor(info.dataTotal / info.blockSize))}`,
-    // Nothing holds a root: a reader of old metadata has a snapshot of the store instead.
-    '-',
+    // There can be several here; dm-thin has one.
+    info.heldRoot === undefined ? '-' : String(info.heldRoot),
     info.mode,
     // A chunk that is given back leaves the store, and with it the host's disk.
     'discard_passdown',

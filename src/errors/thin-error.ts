@@ -17,6 +17,7 @@ const TABLE = {
   'no-space': { errno: 28, exit: 6 }, // ENOSPC
   'too-large': { errno: 27, exit: 2 }, // EFBIG
   damaged: { errno: 5, exit: 7 }, // EIO
+  'check-failed': { errno: 5, exit: 1 }, // thin_check's exit code
   'wrong-version': { errno: 5, exit: 7 },
   io: { errno: 5, exit: 1 },
   'read-only': { errno: 30, exit: 9 }, // EROFS

@@ -31,9 +31,15 @@ export class ByteWriter {
 
   /** UTF-8 behind its length in bytes as u32. */
   text(value: string): this {
-    const encoded = Buffer.from(value, 'utf8');
-    this.u32(encoded.length);
-    this.#bytes.set(encoded, this.#reserve(encoded.length));
+    return this.bytes(Buffer.from(value, 'utf8'));
+  }
+
+  /** Behind their number as u32. */
+  bytes(value: Uint8Array): this {
+    this.u32(value.length);
+    // Room first: growing replaces the buffer.
+    const at = this.#reserve(value.length);
+    this.#bytes.set(value, at);
     return this;
   }
 
@@ -83,9 +89,14 @@ export class ByteReader {
   }
 
   text(): string {
+    return Buffer.from(this.bytes()).toString('utf8');
+  }
+
+  /** A view into what is read. */
+  bytes(): Uint8Array {
     const length = this.u32();
     const at = this.#advance(length);
-    return Buffer.from(this.#bytes.buffer, this.#bytes.byteOffset + at, length).toString('utf8');
+    return this.#bytes.subarray(at, at + length);
   }
 
   /** One of `choices`, stored as its place among them. */

@@ -8,6 +8,7 @@ import type { ChunkId, DeviceId, NodeId } from './ids.js';
  *      | 'p' page:u32       page of the node space map
  *      | 'd' device:u32     device record
  *      | 'x' device:u32     pending delete
+ *      | 'h' snapshot:u32   metadata snapshot
  *      | 'c' chunk:u32      chunk (leveldb pools)
  *
  * Numbers are big-endian, so keys sort as numbers do.
@@ -20,6 +21,7 @@ const TAGS = {
   'node-map-page': 'p',
   device: 'd',
   'pending-delete': 'x',
+  'metadata-snapshot': 'h',
   chunk: 'c',
 } as const;
 export type KeyKind = keyof typeof TAGS;
@@ -42,6 +44,8 @@ export const chunkKey = (chunk: ChunkId): Uint8Array => numberedKey('chunk', chu
 export const chunkMapKey = (page: number): Uint8Array => numberedKey('chunk-map-page', page);
 export const nodeMapKey = (page: number): Uint8Array => numberedKey('node-map-page', page);
 export const deviceKey = (device: DeviceId): Uint8Array => numberedKey('device', device);
+export const metadataSnapshotKey = (snapshot: number): Uint8Array =>
+  numberedKey('metadata-snapshot', snapshot);
 export const pendingDeleteKey = (device: DeviceId): Uint8Array => numberedKey('pending-delete', device);
 
 /** The number in a key, or undefined when it is not such a key. */

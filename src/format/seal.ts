@@ -14,6 +14,7 @@ const KINDS = {
   'pending-delete': 7,
   chunk: 8,
   'data-label': 9,
+  'metadata-snapshot': 10,
 } as const;
 export type SealKind = keyof typeof KINDS;
 

@@ -177,17 +177,17 @@ export class DeviceIo implements ImageFile {
   }
 
   /**
-   * Runs `work`, which waits for nothing, at a moment when no request on the device is in flight on any thread; requests that come meanwhile
-   * wait (dm's suspend).
+   * Runs `work`, which waits for nothing but the same of other devices, at a moment when no request on the device is in flight on any thread;
+   * requests that come meanwhile wait (dm's suspend).
    */
-  async quiesced<T>(work: () => T): Promise<T> {
+  async quiesced<T>(work: () => T | Promise<T>): Promise<T> {
     while (this.#opened !== undefined) await this.#opened;
     let open = (): void => undefined;
     this.#opened = new Promise((resolve) => (open = resolve));
     Atomics.store(this.#control, GATE, SHUT);
     try {
       await this.#plane.epochs.quiet();
-      return work();
+      return await work();
     } finally {
       Atomics.store(this.#control, GATE, this.#threadsWrite ? OPEN : READ_ONLY);
       this.#opened = undefined;

@@ -1,16 +1,28 @@
 import { ThinError } from '../errors/thin-error.js';
-import { unpackDeviceRecord } from '../format/device-record.js';
+import { unpackDeviceRecord, type DeviceRecord } from '../format/device-record.js';
 import { deviceId, nodeId, type NodeId } from '../format/ids.js';
 import { describeKey, nodeKey, rangeOf, unpackKey } from '../format/keys.js';
+import { unpackMetadataSnapshot } from '../format/metadata-snapshot.js';
 import { FULL_NODE, unpackNode, type NodeLimits, type TreeNode } from '../format/node.js';
 import { unpackPendingDelete } from '../format/pending-delete.js';
 import { unseal } from '../format/seal.js';
 import { unpackSpaceMapPage, ENTRIES_PER_PAGE } from '../format/space-map-page.js';
+import type { Superblock } from '../format/superblock.js';
 import type { KvReader } from '../store/key-value.js';
 import { readSuperblock, type sealedValues } from './open-metadata.js';
 
+export interface Finding {
+  /** Where: a key path such as `device 3 / node 17` or `chunk 9`. */
+  readonly path: string;
+  readonly problem: string;
+  /** Something is lost or may get lost; what is not fatal costs space or shows a wrong number (thin_check: NON_FATAL). */
+  readonly fatal: boolean;
+  /** The rest of the metadata says what belongs there, so that `repairOperations` can mend it. */
+  readonly repairable: boolean;
+}
+
 export interface CheckResult {
-  readonly findings: readonly { readonly path: string; readonly problem: string }[];
+  readonly findings: readonly Finding[];
   readonly devices: number;
   readonly nodes: number;
   readonly chunks: number;
@@ -21,23 +33,43 @@ export interface CheckResult {
  * trees hold, each chunk that is mapped must be there, and no other. Nothing in memory is trusted, and nothing is changed.
  * Chunk contents are not read.
  */
-export async function checkPool(
-  store: KvReader,
-  options: { limits?: NodeLimits } = {},
-): Promise<CheckResult> {
-  const check = new Check(store, options.limits ?? FULL_NODE);
-  await check.run();
-  return check.result();
+export async function checkPool(store: KvReader, options: CheckOptions = {}): Promise<CheckResult> {
+  return (await runCheck(store, options)).result();
 }
 
-class Check {
+export interface CheckOptions {
+  readonly limits?: NodeLimits | undefined;
+  /** How far to look: thin_check's --super-block-only and --skip-mappings. Default: all of it. */
+  readonly depth?: CheckDepth | undefined;
+}
+
+export const CHECK_DEPTHS = ['superblock', 'records', 'all'] as const;
+export type CheckDepth = (typeof CHECK_DEPTHS)[number];
+
+export async function runCheck(store: KvReader, options: CheckOptions = {}): Promise<Check> {
+  const check = new Check(store, options.limits ?? FULL_NODE);
+  await check.run(options.depth ?? 'all');
+  return check;
+}
+
+type Weight = Pick<Finding, 'fatal' | 'repairable'>;
+const DAMAGED: Weight = { fatal: true, repairable: false };
+/** Data may get lost, but the right count is known. */
+const UNDERCOUNTED: Weight = { fatal: true, repairable: true };
+const MISCOUNTED: Weight = { fatal: false, repairable: true };
+
+/** What a check found, and counted. */
+export class Check {
   readonly #store: KvReader;
   readonly #limits: NodeLimits;
-  readonly #findings: { path: string; problem: string }[] = [];
+  readonly #findings: Finding[] = [];
   /** References found, by number; a node's children are counted once, when it is first met. */
   readonly #nodes = new Map<NodeId, number>();
   readonly #chunks = new Map<number, number>();
   readonly #mappedBelow = new Map<NodeId, number>();
+  readonly #miscounted: DeviceRecord[] = [];
+  readonly #strayKeys: Uint8Array[] = [];
+  #superblock: Superblock | undefined;
   #devices = 0;
 
   constructor(store: KvReader, limits: NodeLimits) {
@@ -54,11 +86,39 @@ class Check {
     };
   }
 
-  async run(): Promise<void> {
+  get superblock(): Superblock | undefined {
+    return this.#superblock;
+  }
+
+  /** References that the trees hold, by number. */
+  get references(): {
+    readonly nodes: ReadonlyMap<number, number>;
+    readonly chunks: ReadonlyMap<number, number>;
+  } {
+    return { nodes: this.#nodes, chunks: this.#chunks };
+  }
+
+  /** Devices with the number of blocks that they do map, where their record had another. */
+  get miscounted(): readonly DeviceRecord[] {
+    return this.#miscounted;
+  }
+
+  /** Nodes and chunks that nothing refers to. */
+  get strayKeys(): readonly Uint8Array[] {
+    return this.#strayKeys;
+  }
+
+  async run(depth: CheckDepth): Promise<void> {
     const superblock = this.#guard('superblock', () => readSuperblock(this.#store));
-    if (superblock === undefined) return;
+    this.#superblock = superblock;
+    if (superblock === undefined || depth === 'superblock') return;
+    if (depth === 'records') {
+      await this.#checkRecords();
+      return;
+    }
     await this.#checkDevices(superblock.blockSize);
     await this.#checkPendingDeletes();
+    await this.#checkSnapshots();
     await this.#compareMap('chunk-map-page', 'chunk', this.#chunks, superblock.chunks);
     await this.#compareMap('node-map-page', 'node', this.#nodes, superblock.nodes);
     await this.#checkKeys('node', this.#nodes);
@@ -70,11 +130,52 @@ class Check {
       this.#devices++;
       const record = this.#guard(path, () => unpackDeviceRecord(deviceId(id), body, path));
       if (record === undefined) return;
-      const end = Math.ceil(record.size / blockSize);
-      const mapped = await this.#reference(record.root, path, undefined, 0, end);
+      const mapped = await this.#checkDevice(record, blockSize, path);
       if (mapped !== undefined && mapped !== record.mapped)
-        this.#find(path, `${String(record.mapped)} blocks are said to be mapped, ${String(mapped)} are`);
+        this.#miscounted.push({ ...record, mapped, exclusive: Math.min(record.exclusive, mapped) });
     });
+  }
+
+  async #checkDevice(record: DeviceRecord, blockSize: number, path: string): Promise<number | undefined> {
+    const end = Math.ceil(record.size / blockSize);
+    const mapped = await this.#reference(record.root, path, undefined, 0, end);
+    if (mapped !== undefined && mapped !== record.mapped)
+      this.#find(
+        path,
+        `${String(record.mapped)} blocks are said to be mapped, ${String(mapped)} are`,
+        MISCOUNTED,
+      );
+    return mapped;
+  }
+
+  async #checkSnapshots(): Promise<void> {
+    await this.#eachSealed('metadata-snapshot', async (id, body, path) => {
+      const snapshot = this.#guard(path, () => unpackMetadataSnapshot(id, body, path));
+      for (const record of snapshot?.devices ?? [])
+        await this.#checkDevice(
+          record,
+          snapshot!.superblock.blockSize,
+          `${path} / device ${String(record.id)}`,
+        );
+    });
+  }
+
+  /** What can be said without the trees. */
+  async #checkRecords(): Promise<void> {
+    const read = (path: string, unpack: () => unknown): Promise<void> => {
+      this.#guard(path, unpack);
+      return Promise.resolve();
+    };
+    await this.#eachSealed('device', (id, body, path) => {
+      this.#devices++;
+      return read(path, () => unpackDeviceRecord(deviceId(id), body, path));
+    });
+    await this.#eachSealed('pending-delete', (id, body, path) =>
+      read(path, () => unpackPendingDelete(deviceId(id), body, path)),
+    );
+    await this.#eachSealed('metadata-snapshot', (id, body, path) =>
+      read(path, () => unpackMetadataSnapshot(id, body, path)),
+    );
   }
 
   async #checkPendingDeletes(): Promise<void> {
@@ -139,8 +240,8 @@ class Check {
     limit: number,
   ): Promise<void> {
     const unseen = new Set(found.keys());
-    await this.#eachSealed(kind, (page, body, path) => {
-      this.#guard(path, () => {
+    const visit = (page: number, body: Uint8Array, path: string): Promise<void> => {
+      const read = (): void => {
         unpackSpaceMapPage(body, path, (index, count) => {
           const entry = page * ENTRIES_PER_PAGE + index;
           unseen.delete(entry);
@@ -149,14 +250,18 @@ class Check {
             this.#find(
               `${what} ${String(entry)}`,
               `the space map counts ${String(count)} references, the trees hold ${String(references)}`,
+              // Too few, and what is shared is overwritten.
+              count < references ? UNDERCOUNTED : MISCOUNTED,
             );
           if (entry >= limit) this.#find(`${what} ${String(entry)}`, 'lies beyond the end of the pool');
         });
-      });
+      };
+      this.#guard(path, read, UNDERCOUNTED);
       return Promise.resolve();
-    });
+    };
+    await this.#eachSealed(kind, visit, UNDERCOUNTED);
     for (const entry of unseen)
-      this.#find(`${what} ${String(entry)}`, 'is in use, but the space map calls it free');
+      this.#find(`${what} ${String(entry)}`, 'is in use, but the space map calls it free', UNDERCOUNTED);
   }
 
   /** Every entry in use is stored, and nothing else is. */
@@ -164,8 +269,9 @@ class Check {
     const missing = new Set(found.keys());
     for await (const [key] of this.#store.entries(rangeOf(kind), { values: false })) {
       const id = unpackKey(kind, key);
-      if (id === undefined || !missing.delete(id))
-        this.#find(describeKey(key), 'is stored, but nothing refers to it');
+      if (id !== undefined && missing.delete(id)) continue;
+      this.#strayKeys.push(key);
+      this.#find(describeKey(key), 'is stored, but nothing refers to it', MISCOUNTED);
     }
     for (const id of missing) {
       // A missing node was found when its parent was read.
@@ -177,6 +283,7 @@ class Check {
   async #eachSealed(
     kind: Parameters<typeof sealedValues>[1],
     visit: (id: number, body: Uint8Array, path: string) => Promise<void>,
+    ifDamaged: Weight = DAMAGED,
   ): Promise<void> {
     for await (const [key, value] of this.#store.entries(rangeOf(kind))) {
       const path = describeKey(key);
@@ -185,23 +292,23 @@ class Check {
         this.#find(path, 'no such key belongs into a pool');
         continue;
       }
-      const body = this.#guard(path, () => unseal(kind, id, value, path));
+      const body = this.#guard(path, () => unseal(kind, id, value, path), ifDamaged);
       if (body !== undefined) await visit(id, body, path);
     }
   }
 
-  #guard<T>(path: string, read: () => T): T | undefined {
+  #guard<T>(path: string, read: () => T, ifDamaged: Weight = DAMAGED): T | undefined {
     try {
       return read();
     } catch (error) {
       if (!(error instanceof ThinError)) throw error;
       const { message } = error;
-      this.#find(path, message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message);
+      this.#find(path, message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message, ifDamaged);
       return undefined;
     }
   }
 
-  #find(path: string, problem: string): void {
-    this.#findings.push({ path, problem });
+  #find(path: string, problem: string, weight: Weight = DAMAGED): void {
+    this.#findings.push({ path, problem, ...weight });
   }
 }

@@ -100,6 +100,12 @@ export class DeviceTable {
     this.#dirty.add(id);
   }
 
+  /** Nodes that a released metadata snapshot held: each owes one reference. `id` is no device's. */
+  addPending(pending: PendingDelete): void {
+    this.#pending.set(pending.id, pending);
+    this.#dirty.add(pending.id);
+  }
+
   /** The walk's progress; an empty stack ends it. */
   progress(id: DeviceId, stack: PendingDelete['stack']): void {
     const pending = this.#pending.get(id);

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import {
   entries,
   insert,
@@ -10,6 +11,7 @@ import {
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import {
+  MAX_DEVICE_ID,
   chunkId,
   deviceId,
   snapTime,
@@ -20,6 +22,7 @@ import {
   type DeviceName,
   type VirtualBlock,
 } from '../format/ids.js';
+import type { MetadataSnapshot } from '../format/metadata-snapshot.js';
 import { chunkMapKey, nodeMapKey, superblockKey } from '../format/keys.js';
 import { seal } from '../format/seal.js';
 import { packSuperblock, type Superblock } from '../format/superblock.js';
@@ -27,6 +30,7 @@ import type { KvOperation } from '../store/key-value.js';
 import type { MetadataCommit } from './commit.js';
 import type { DeviceTable } from './device-table.js';
 import type { NodeTable } from './node-table.js';
+import type { SnapshotTable } from './snapshot-table.js';
 import type { SpaceMap } from './space-map.js';
 
 export interface Mapping {
@@ -55,6 +59,7 @@ export class Metadata {
   readonly chunks: SpaceMap;
   readonly nodes: SpaceMap;
   readonly devices: DeviceTable;
+  readonly snapshots: SnapshotTable;
   readonly #table: NodeTable;
   #superblock: Superblock;
   #superblockDirty = false;
@@ -64,12 +69,14 @@ export class Metadata {
     chunks: SpaceMap;
     nodes: SpaceMap;
     devices: DeviceTable;
+    snapshots: SnapshotTable;
     table: NodeTable;
   }) {
     this.#superblock = parts.superblock;
     this.chunks = parts.chunks;
     this.nodes = parts.nodes;
     this.devices = parts.devices;
+    this.snapshots = parts.snapshots;
     this.#table = parts.table;
   }
 
@@ -78,7 +85,7 @@ export class Metadata {
   }
 
   get isDirty(): boolean {
-    return this.#superblockDirty || this.devices.isDirty || this.#table.isDirty;
+    return this.#superblockDirty || this.devices.isDirty || this.snapshots.isDirty || this.#table.isDirty;
   }
 
   changeSuperblock(change: Partial<Superblock>): void {
@@ -134,6 +141,37 @@ export class Metadata {
     const record = this.devices.get(id);
     this.devices.remove(id);
     this.#stamp(id, record.name);
+  }
+
+  /**
+   * Keeps all roots as they are (dm-thin-metadata.c, `__reserve_metadata_snap`): costs as much as there are devices, whatever they map.
+   * @throws ThinError no-space
+   */
+  reserveSnapshot(createdAt: number): MetadataSnapshot {
+    const id = this.snapshots.nextId();
+    if (id === undefined) throw new ThinError('no-space', 'all numbers of metadata snapshots are given out');
+    const devices = this.devices.all();
+    for (const { id: device, root } of devices) {
+      this.#table.share(root);
+      this.devices.noteExclusive(device, 0);
+    }
+    const snapshot = { id, createdAt, superblock: this.#superblock, devices };
+    this.snapshots.add(snapshot);
+    return snapshot;
+  }
+
+  /** Costs no more than reserving; what only it held is given back by `deleteStep`. */
+  releaseSnapshot(id: number): void {
+    const snapshot = this.snapshots.get(id);
+    assert(snapshot !== undefined, `metadata snapshot ${String(id)} is not in the table`);
+    this.snapshots.remove(id);
+    if (snapshot.devices.length === 0) return;
+    this.devices.addPending({
+      // Behind the numbers of devices.
+      id: deviceId(MAX_DEVICE_ID + id),
+      name: `metadata snapshot ${String(id)}`,
+      stack: snapshot.devices.map(({ root }) => root),
+    });
   }
 
   lookup(id: DeviceId, block: VirtualBlock): ChunkId | undefined {
@@ -221,7 +259,8 @@ export class Metadata {
   collect(): MetadataCommit {
     const nodes = this.#table.collect();
     const devices = this.devices.collect();
-    const operations: KvOperation[] = [...nodes.operations, ...devices.operations];
+    const snapshots = this.snapshots.collect();
+    const operations: KvOperation[] = [...nodes.operations, ...devices.operations, ...snapshots.operations];
     const chunkPages = this.#collectPages(this.chunks, 'chunk-map-page', operations);
     const nodePages = this.#collectPages(this.nodes, 'node-map-page', operations);
     const freedChunks = this.chunks.takeFreed().map(chunkId);
@@ -244,6 +283,7 @@ export class Metadata {
       undo: () => {
         nodes.undo();
         devices.undo();
+        snapshots.undo();
         this.chunks.keepDirty(chunkPages);
         this.nodes.keepDirty(nodePages);
         this.chunks.keepFreed(freedChunks);

@@ -3,6 +3,7 @@ import { ThinError } from '../errors/thin-error.js';
 import { unpackDeviceRecord } from '../format/device-record.js';
 import { deviceId, snapTime, transactionId } from '../format/ids.js';
 import { describeKey, rangeOf, superblockKey, unpackKey, type NumberedKeyKind } from '../format/keys.js';
+import { unpackMetadataSnapshot } from '../format/metadata-snapshot.js';
 import { FULL_NODE, type NodeLimits } from '../format/node.js';
 import { unpackPendingDelete } from '../format/pending-delete.js';
 import { seal, unseal } from '../format/seal.js';
@@ -11,6 +12,7 @@ import type { KeyValue, KvOperation, KvReader } from '../store/key-value.js';
 import { DeviceTable } from './device-table.js';
 import { Metadata } from './metadata.js';
 import { NodeTable } from './node-table.js';
+import { SnapshotTable } from './snapshot-table.js';
 import { SpaceMap } from './space-map.js';
 
 export interface MetadataOptions {
@@ -52,6 +54,7 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
   const chunks = new SpaceMap(superblock.chunks);
   const nodes = new SpaceMap(superblock.nodes);
   const devices = new DeviceTable();
+  const snapshots = new SnapshotTable();
   for await (const { id, body, path } of sealedValues(store, 'chunk-map-page'))
     chunks.loadPage(id, body, path);
   for await (const { id, body, path } of sealedValues(store, 'node-map-page')) nodes.loadPage(id, body, path);
@@ -59,6 +62,8 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
     devices.load(unpackDeviceRecord(deviceId(id), body, path));
   for await (const { id, body, path } of sealedValues(store, 'pending-delete'))
     devices.loadPending(unpackPendingDelete(deviceId(id), body, path));
+  for await (const { id, body, path } of sealedValues(store, 'metadata-snapshot'))
+    snapshots.load(unpackMetadataSnapshot(id, body, path));
   const table = new NodeTable(store, nodes, chunks, {
     limits: options.limits ?? FULL_NODE,
     cachedNodes: options.cachedNodes ?? CACHED_NODES,
@@ -66,7 +71,7 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
   // The pages were just read; nothing is to be written yet.
   chunks.takeDirty();
   nodes.takeDirty();
-  return new Metadata({ superblock, chunks, nodes, devices, table });
+  return new Metadata({ superblock, chunks, nodes, devices, snapshots, table });
 }
 
 /** All values of one kind, their seals checked. @throws ThinError damaged, wrong-version */

@@ -62,6 +62,8 @@ export interface PoolInfo {
   readonly baseDeviceUuid: string;
   readonly baseFilesystem: FilesystemType;
   readonly baseSize: number;
+  /** The number of the newest metadata snapshot that is reserved. */
+  readonly heldRoot?: number | undefined;
   /** Devices that are deleted for their users, but whose space is still being given back. */
   readonly pendingDeletes: number;
   readonly options: PoolOptions;

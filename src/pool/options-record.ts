@@ -23,6 +23,11 @@ export function packOptions(options: PoolOptions): KvOperation {
   return { type: 'put', key: optionsKey, value: seal('options', 0, Buffer.from(JSON.stringify(options))) };
 }
 
+/** Undefined: not the fields of `PoolOptions`. */
+export function parseOptions(value: unknown): PoolOptions | undefined {
+  return schema.safeParse(value).data;
+}
+
 /** @throws ThinError damaged */
 export function readOptions(store: KvReader): PoolOptions {
   const bytes = store.getSync(optionsKey);

@@ -5,7 +5,6 @@ import { deviceId, type DeviceId, type DeviceName } from '../format/ids.js';
 import { DataPlane } from '../io/data-plane.js';
 import { DeviceIo } from '../io/device-io.js';
 import type { ImageFile } from '../io/image-file.js';
-import { checkPool } from '../metadata/check.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { openMetadata, type MetadataOptions } from '../metadata/open-metadata.js';
 import { RequestEpochs } from '../shared/request-epochs.js';
@@ -17,6 +16,7 @@ import type { DeviceInfo, PoolInfo, PoolMode, PoolOptions } from './info.js';
 import { COMMIT_INTERVAL } from './limits.js';
 import { openChunks, zeroTail, type ChunkOptions } from './open-chunks.js';
 import { packOptions, readOptions } from './options-record.js';
+import { OpenPoolTools, type PoolCheckOptions } from './pool-tools.js';
 import { Reclaimer } from './reclaimer.js';
 import { SpacePolicy } from './space-policy.js';
 import type { DeviceChange, PoolCheck, PoolEvents, SnapshotRequest, ThinPool } from './thin-pool.js';
@@ -47,7 +47,7 @@ class Pool implements ThinPool {
   readonly #reclaimer: Reclaimer;
   readonly #compactor: Compactor;
   readonly #events: PoolEvents;
-  readonly #limits: Pick<MetadataOptions, 'limits'>;
+  readonly tools: OpenPoolTools;
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #active = new Map<DeviceId, DeviceIo>();
   /** Devices whose last requests are being waited for. */
@@ -68,7 +68,6 @@ class Pool implements ThinPool {
     this.#metadata = metadata;
     this.#options = stored;
     this.#events = options.events ?? {};
-    this.#limits = options.limits === undefined ? {} : { limits: options.limits };
     this.#committer = new Committer({
       store,
       metadata,
@@ -107,6 +106,14 @@ class Pool implements ThinPool {
     this.#compactor = new Compactor(store, metadata.superblock);
     this.#usage = new UsageCounter(metadata);
     this.#reclaimer = new Reclaimer(metadata, () => this.#committer.commit(), options.reclaimStep);
+    const gate = {
+      requireWritable: () => this.requireWritable(),
+      commit: () => this.#committer.commit(),
+      sharing: <T>(work: () => T) => this.#sharing(work),
+      clearNeedsCheck: () => this.#clearNeedsCheck(),
+      reclaim: () => this.#reclaimer.start(() => this.#usage.markAll()),
+    };
+    this.tools = new OpenPoolTools(store, metadata, gate, options.limits);
     if (metadata.superblock.needsCheck) this.#mode = 'ro';
     this.#usage.markAll();
     this.#reclaimer.start();
@@ -120,7 +127,7 @@ class Pool implements ThinPool {
   }
 
   info(): PoolInfo {
-    const { superblock, chunks, nodes, devices } = this.#metadata;
+    const { superblock, chunks, nodes, devices, snapshots } = this.#metadata;
     return {
       kind: superblock.kind,
       uuid: superblock.uuid,
@@ -139,6 +146,7 @@ class Pool implements ThinPool {
       baseDeviceUuid: superblock.baseUuid,
       baseFilesystem: devices.find(BASE_NAME)?.filesystem ?? this.#options.filesystem,
       baseSize: devices.find(BASE_NAME)?.size ?? this.#options.baseSize,
+      heldRoot: snapshots.all().at(-1)?.id,
       pendingDeletes: devices.pending().length,
       options: this.#options,
     };
@@ -192,6 +200,22 @@ class Pool implements ThinPool {
     });
     io?.noteSnapshot();
     return record;
+  }
+
+  async #sharing<T>(work: () => T): Promise<T> {
+    const active = [...this.#active.values()];
+    let quiesced = (): T | Promise<T> => {
+      this.requireWritable();
+      for (const io of active) this.#committer.apply(io);
+      const result = work();
+      for (const io of active) io.noteSnapshot();
+      return result;
+    };
+    for (const io of active) {
+      const inner = quiesced;
+      quiesced = () => io.quiesced(inner);
+    }
+    return quiesced();
   }
 
   async rename(name: DeviceName, to: DeviceName): Promise<DeviceInfo> {
@@ -328,16 +352,8 @@ class Pool implements ThinPool {
     await this.#usage.settle();
   }
 
-  async check(): Promise<PoolCheck> {
-    await this.#committer.commit();
-    const snapshot = this.#store.snapshot();
-    try {
-      const result = await checkPool(snapshot, this.#limits);
-      if (result.findings.length === 0) await this.#clearNeedsCheck();
-      return result;
-    } finally {
-      await snapshot.close();
-    }
+  check(options: PoolCheckOptions = {}): Promise<PoolCheck> {
+    return this.tools.check(options);
   }
 
   close(): Promise<void> {

@@ -1,6 +1,8 @@
 import type { ImageFile } from '../io/image-file.js';
 import type { DeviceId, DeviceName, TransactionId } from '../format/ids.js';
+import type { CheckResult } from '../metadata/check.js';
 import type { DeviceInfo, DeviceKind, PoolInfo, PoolKind, PoolMode, PoolOptions } from './info.js';
+import type { PoolCheckOptions, PoolTools } from './pool-tools.js';
 
 export interface SnapshotRequest {
   readonly name: DeviceName;
@@ -65,17 +67,13 @@ export interface ThinPool {
   /** Resolves when no removed device holds space and `exclusive` figures are current. */
   settle(): Promise<void>;
   /** Reads the whole committed metadata from the store, trusting nothing in memory. Runs beside normal work. */
-  check(): Promise<PoolCheck>;
+  check(options?: PoolCheckOptions): Promise<PoolCheck>;
+  readonly tools: PoolTools;
   /** Deactivates everything, commits, closes the store. Idempotent. */
   close(): Promise<void>;
 }
 
-export interface PoolCheck {
-  readonly findings: readonly { readonly path: string; readonly problem: string }[];
-  readonly devices: number;
-  readonly nodes: number;
-  readonly chunks: number;
-}
+export type PoolCheck = CheckResult;
 
 export interface CreatePoolRequest {
   /** Default: leveldb. */

@@ -6,6 +6,7 @@ import {
   chunkMapKey,
   describeKey,
   deviceKey,
+  metadataSnapshotKey,
   nodeKey,
   nodeMapKey,
   type NumberedKeyKind,
@@ -15,6 +16,7 @@ import {
   superblockKey,
   unpackKey,
 } from '../../src/format/keys.js';
+import { MAX_METADATA_SNAPSHOT } from '../../src/format/metadata-snapshot.js';
 
 const U32 = 2 ** 32 - 1;
 const KINDS: Record<NumberedKeyKind, { pack: (n: number) => Uint8Array; max: number; tag: string }> = {
@@ -23,6 +25,7 @@ const KINDS: Record<NumberedKeyKind, { pack: (n: number) => Uint8Array; max: num
   'chunk-map-page': { pack: chunkMapKey, max: U32, tag: 'm' },
   'node-map-page': { pack: nodeMapKey, max: U32, tag: 'p' },
   device: { pack: (n) => deviceKey(deviceId(n)), max: MAX_DEVICE_ID, tag: 'd' },
+  'metadata-snapshot': { pack: metadataSnapshotKey, max: MAX_METADATA_SNAPSHOT, tag: 'h' },
   'pending-delete': { pack: (n) => pendingDeleteKey(deviceId(n)), max: MAX_DEVICE_ID, tag: 'x' },
 };
 const kinds = Object.keys(KINDS) as NumberedKeyKind[];

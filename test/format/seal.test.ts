@@ -24,6 +24,7 @@ const KINDS: Record<SealKind, number> = {
   'pending-delete': 7,
   chunk: 8,
   'data-label': 9,
+  'metadata-snapshot': 10,
 };
 const kind = fc.constantFrom(...(Object.keys(KINDS) as SealKind[]));
 const id = fc.oneof(fc.nat(), fc.maxSafeNat(), fc.constant(2 ** 32));

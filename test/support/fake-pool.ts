@@ -3,6 +3,7 @@ import { BASE_NAME } from '../../src/format/device-name.js';
 import { deviceId, snapTime, transactionId, type DeviceName } from '../../src/format/ids.js';
 import type { DeviceInfo, PoolInfo, PoolOptions } from '../../src/pool/info.js';
 import type { DeviceChange, PoolCheck, SnapshotRequest, ThinPool } from '../../src/pool/thin-pool.js';
+import type { PoolTools, ReservedSnapshot } from '../../src/pool/pool-tools.js';
 import { MemoryImage } from './memory-image.js';
 
 const GIB = 2 ** 30;
@@ -24,6 +25,7 @@ const OPTIONS: PoolOptions = {
 export class FakePool implements ThinPool {
   readonly #devices = new Map<DeviceName, DeviceInfo>();
   readonly #images = new Map<DeviceName, MemoryImage>();
+  readonly #reserved: ReservedSnapshot[] = [];
   readonly log: string[] = [];
   closed = false;
   #transaction = 1;
@@ -151,6 +153,26 @@ export class FakePool implements ThinPool {
   async check(): Promise<PoolCheck> {
     return { findings: [], devices: this.#devices.size, nodes: 0, chunks: 0 };
   }
+
+  readonly tools: PoolTools = {
+    freeze: () => Promise.reject(new ThinError('unsupported', 'this pool has no metadata')),
+    reserve: async () => {
+      const id = (this.#reserved.at(-1)?.id ?? 0) + 1;
+      const reserved = { id, createdAt: 0, transactionId: this.#transaction, devices: this.#devices.size };
+      this.#reserved.push(reserved);
+      return reserved;
+    },
+    release: async (id) => {
+      const at = this.#reserved.findIndex((reserved) => reserved.id === id);
+      if (at < 0) throw new ThinError('not-found', `there is no metadata snapshot ${String(id)}`);
+      this.#reserved.splice(at, 1);
+    },
+    reserved: () => this.#reserved,
+    setTransactionId: async (from, to) => {
+      if (from !== this.#transaction) throw new ThinError('invalid-argument', 'another transaction id');
+      this.#transaction = to;
+    },
+  };
 
   async close(): Promise<void> {
     this.closed = true;

@@ -2,6 +2,7 @@ import type { Handlers } from '../dispatcher.js';
 import type { Service } from '../service.js';
 import { daemonOperations } from './daemon-operations.js';
 import { deviceOperations } from './device-operations.js';
+import { metadataOperations } from './metadata-operations.js';
 import { mountOperations } from './mount-operations.js';
 import { poolOperations } from './pool-operations.js';
 
@@ -10,6 +11,7 @@ export function createHandlers(service: Service): Handlers {
   return {
     ...daemonOperations(service),
     ...poolOperations(service),
+    ...metadataOperations(service),
     ...deviceOperations(service),
     ...mountOperations(service),
   };

@@ -1,3 +1,4 @@
+import { ThinError } from '../../errors/thin-error.js';
 import type { Handlers } from '../dispatcher.js';
 import type { Service } from '../service.js';
 
@@ -6,9 +7,23 @@ type PoolOperation = 'pool.info' | 'pool.check' | 'pool.commit' | 'pool.settle';
 export function poolOperations({ pool }: Service): Pick<Handlers, PoolOperation> {
   return {
     'pool.info': () => Promise.resolve(pool.info()),
-    'pool.check': async () => {
-      const check = await pool.check();
-      return { ok: check.findings.length === 0, ...check };
+    'pool.check': async ({ depth, clearNeedsCheck, autoRepair }) => {
+      if (autoRepair === true)
+        throw new ThinError(
+          'busy',
+          'a pool that is open cannot be repaired; stop the daemon first with: thinfuse stop',
+        );
+      const check = await pool.check({ depth, clearNeedsCheck: clearNeedsCheck ?? false });
+      const { needsCheck, transactionId, metadataTotal, metadataUsed, metadataBlockSize } = pool.info();
+      const metadataFree = Math.floor((metadataTotal - metadataUsed) / metadataBlockSize);
+      return {
+        ok: check.findings.length === 0,
+        ...check,
+        needsCheck,
+        transactionId,
+        metadataFree,
+        repaired: 0,
+      };
     },
     'pool.commit': async () => {
       await pool.commit();

@@ -1,0 +1,154 @@
+import { createReadStream, createWriteStream } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
+import { Option, type Command } from 'commander';
+import { rootLayout } from '../daemon/root-layout.js';
+import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import type { DumpFormat } from '../thin-tools/dump.js';
+import { openWhenFree, withMetadata } from './connect.js';
+import { contextOf, rootFlag } from './context.js';
+import { example } from './example.js';
+import { note, print, printJson, printPieces, printResult } from './output.js';
+import { snapshotOf, withSnapshotOption, type SnapshotFlag } from './snapshot-option.js';
+
+interface DumpFlags extends SnapshotFlag {
+  readonly format: 'xml' | 'human_readable' | 'human';
+  readonly output?: string;
+  readonly repair?: boolean;
+  readonly devId?: string;
+  readonly skipMappings?: boolean;
+  readonly plain?: boolean;
+}
+
+export function registerDumpCommands(program: Command): void {
+  registerDump(program);
+  registerRestore(program);
+  registerRepair(program);
+}
+
+function registerDump(program: Command): void {
+  withSnapshotOption(
+    program
+      .command('dump')
+      .summary("write the pool's metadata as text")
+      .description(
+        "Writes all devices and mappings in thin_dump's XML, which thin_restore and thinfuse restore read. Names and sizes stand in comments. Works beside a running daemon.",
+      )
+      .addOption(
+        new Option('-f, --format <format>', 'what to write')
+          .choices(['xml', 'human_readable', 'human'])
+          .default('xml'),
+      )
+      .option('-o, --output <file>', 'where to write it; standard output without it')
+      .option('-r, --repair', 'pass over what cannot be read, and say so in comments')
+      .option('--dev-id <device>', 'only this device: its number or its name')
+      .option('--skip-mappings', 'devices without their mappings')
+      .option('--plain', 'no comments: byte for byte what thin_dump would write'),
+  )
+    .addHelpText('after', example('thinfuse dump -o pool.xml', 'thinfuse dump --format human --dev-id web'))
+    .action(async (options: DumpFlags, command: Command) => {
+      const context = contextOf(command);
+      const format: DumpFormat = options.format === 'xml' ? 'xml' : 'human_readable';
+      const snapshot = snapshotOf(options);
+      await withMetadata(context, async (metadata) => {
+        const text = metadata.text('metadata.dump', {
+          format,
+          snapshot,
+          device: options.devId,
+          skipMappings: options.skipMappings,
+          repair: options.repair,
+          plain: options.plain,
+        });
+        if (options.output === undefined) await printPieces(text);
+        else await writePieces(options.output, text);
+      });
+      if (options.output !== undefined && context.json) printJson({ output: options.output });
+    });
+}
+
+function registerRestore(program: Command): void {
+  program
+    .command('restore')
+    .summary("rebuild the pool's metadata from a dump")
+    .description(
+      'Puts the metadata of a dump, by thinfuse or by thin_dump, around the chunks that the pool holds: where its own is lost, or with --replace in its place. Refuses a dump that maps chunks which are not there. Only while no daemon runs.',
+    )
+    .requiredOption('-i, --input <file>', 'the dump; - is standard input')
+    .option('-o, --output <root>', 'the root of the pool, as --root')
+    .option('--replace', 'also where the pool has metadata that can be read')
+    .addHelpText('after', example('thinfuse restore -i pool.xml', 'thinfuse restore -i pool.xml --replace'))
+    .action(async (options: { input: string; output?: string; replace?: boolean }, command: Command) => {
+      const given = contextOf(command);
+      const context = options.output === undefined ? given : { ...given, layout: rootLayout(options.output) };
+      const { restoreOffline } = await import('../daemon/offline-metadata.js');
+      const report = await openWhenFree(() =>
+        restoreOffline(context.layout, piecesOf(options.input), { replace: options.replace === true }),
+      );
+      if (report.strayChunks > 0)
+        note(
+          `${String(report.strayChunks)} chunks are kept that no device maps; remove them with: thinfuse check --auto-repair${rootFlag(context)}`,
+        );
+      printResult(
+        context,
+        report,
+        `restored ${String(report.devices)} devices, ${String(report.mappedChunks)} chunks mapped`,
+      );
+    });
+}
+
+function registerRepair(program: Command): void {
+  program
+    .command('repair')
+    .summary('make a new pool of what is healthy in a damaged one')
+    .description(
+      'Copies every device, mapping and chunk that can be read and is as it was written into a new root, and lists what was lost. Changes nothing in the damaged pool. Only while no daemon runs.',
+    )
+    .requiredOption('-o, --output <root>', 'root of the new pool: a folder that is empty or missing')
+    .addHelpText('after', example('thinfuse repair --output /var/lib/thinfuse-new'))
+    .action(async (options: { output: string }, command: Command) => {
+      const context = contextOf(command);
+      const { repairOffline } = await import('../daemon/offline-metadata.js');
+      const report = await openWhenFree(() => repairOffline(context.layout, options.output));
+      if (context.json) {
+        printJson({ root: rootLayout(options.output).root, ...report });
+        return;
+      }
+      for (const { path, problem } of report.lost) print(`lost: ${path}: ${problem}`);
+      print(
+        `${String(report.devices)} devices and ${String(report.chunks)} chunks are now in ${options.output}: ${report.lost.length === 0 ? 'nothing was lost' : `${String(report.lost.length)} things were lost`}`,
+      );
+    });
+}
+
+/** Removes the file again where its text breaks off. */
+async function writePieces(file: string, text: AsyncIterable<string>): Promise<void> {
+  try {
+    await pipeline(text, createWriteStream(file));
+  } catch (error) {
+    if (error instanceof ThinError) {
+      await rm(file, { force: true });
+      throw error;
+    }
+    throw fileError(file, error, 'written');
+  }
+}
+
+async function* piecesOf(file: string): AsyncGenerator<string> {
+  const stream = file === '-' ? process.stdin.setEncoding('utf8') : createReadStream(file, 'utf8');
+  try {
+    for await (const piece of stream) yield piece as string;
+  } catch (error) {
+    throw fileError(file, error, 'read');
+  }
+}
+
+function fileError(file: string, error: unknown, what: string): ThinError {
+  const code = systemErrorCode(error);
+  const options = { cause: error, details: { path: file } };
+  if (code === 'ENOENT') return new ThinError('not-found', `there is no ${file}; check the path`, options);
+  if (code === 'EACCES' || code === 'EPERM')
+    return new ThinError('permission', `${file} cannot be ${what}; run this as root`, options);
+  if (code === 'ENOSPC')
+    return new ThinError('no-space', `the disk of ${file} is full; make room and try again`, options);
+  return new ThinError('io', `${file} cannot be ${what}: ${String(error)}`, options);
+}

@@ -1,0 +1,100 @@
+import type { Command } from 'commander';
+import { ThinError } from '../errors/thin-error.js';
+import type { ChunkRegion } from '../metadata/reverse-map.js';
+import { withMetadata } from './connect.js';
+import { contextOf } from './context.js';
+import { example } from './example.js';
+import { printPieces } from './output.js';
+import { snapshotOf, withSnapshotOption, type SnapshotFlag } from './snapshot-option.js';
+
+interface DeltaFlags extends SnapshotFlag {
+  readonly thin1?: string;
+  readonly thin2?: string;
+  readonly verbose?: boolean;
+  readonly changesOnly?: boolean;
+}
+
+export function registerMappingCommands(program: Command): void {
+  withSnapshotOption(
+    program
+      .command('delta')
+      .summary('show which blocks differ between two devices')
+      .description(
+        "Compares the mappings of two devices, given by name or number, in thin_delta's XML: blocks that only one has, that differ, and that are the same. Reads no data; what both share is read once.",
+      )
+      .argument('[a]', 'the left device')
+      .argument('[b]', 'the right one')
+      .option('--thin1, --snap1 <device>', "the left device, in thin_delta's way")
+      .option('--thin2, --snap2 <device>', 'the right one')
+      .option('--verbose', 'with the data blocks')
+      .option('--changes-only', 'leave out what is the same; the cost is then that of the differences'),
+  )
+    .addHelpText('after', example('thinfuse delta web-before web', 'thinfuse delta web-before web --json'))
+    .action(
+      async (
+        a: string | undefined,
+        b: string | undefined,
+        options: Record<string, unknown>,
+        command: Command,
+      ) => {
+        const context = contextOf(command);
+        const flags = options as DeltaFlags & { snap1?: string; snap2?: string };
+        const [left, right] = [a ?? flags.snap1, b ?? flags.snap2];
+        if (left === undefined || right === undefined)
+          throw new ThinError(
+            'invalid-argument',
+            'delta compares two devices; give both: thinfuse delta A B',
+          );
+        await withMetadata(context, (metadata) =>
+          printPieces(
+            metadata.text('metadata.delta', {
+              left,
+              right,
+              format: context.json ? 'json' : flags.verbose === true ? 'verbose' : 'simple',
+              changesOnly: flags.changesOnly,
+              snapshot: snapshotOf(flags),
+            }),
+          ),
+        );
+      },
+    );
+
+  withSnapshotOption(
+    program
+      .command('rmap')
+      .summary('show which devices map given chunks')
+      .description(
+        "Prints, in thin_rmap's words, which blocks of which devices map the chunks of one or more regions.",
+      )
+      .requiredOption(
+        '--region <begin..end>',
+        'chunks from BEGIN up to and without END; may be given more than once',
+        (text: string, before: readonly ChunkRegion[] | undefined) => [...(before ?? []), parseRegion(text)],
+      ),
+  )
+    .addHelpText('after', example('thinfuse rmap --region 4..5', 'thinfuse rmap --region 0..100 --json'))
+    .action(async (options: SnapshotFlag & { region: readonly ChunkRegion[] }, command: Command) => {
+      const context = contextOf(command);
+      await withMetadata(context, (metadata) =>
+        printPieces(
+          metadata.text('metadata.rmap', {
+            regions: options.region,
+            json: context.json,
+            snapshot: snapshotOf(options),
+          }),
+        ),
+      );
+    });
+}
+
+/** @throws ThinError invalid-argument */
+function parseRegion(text: string): ChunkRegion {
+  const match = /^(\d+)\.\.(\d+)$/.exec(text);
+  const [begin, end] = [Number(match?.[1]), Number(match?.[2])];
+  if (match === null || end <= begin || !Number.isSafeInteger(end))
+    throw new ThinError(
+      'invalid-argument',
+      `--region: ${JSON.stringify(text)} is no region; write it as BEGIN..END, such as 5..45 for chunks 5 to 44`,
+    );
+  return { begin, end };
+}

@@ -1,0 +1,110 @@
+import { ThinError } from '../errors/thin-error.js';
+import { putSuperblock, repairOperations } from '../metadata/auto-repair.js';
+import { runCheck, type Check } from '../metadata/check.js';
+import { frozenMetadata } from '../pool/pool-tools.js';
+import { repairPool, type RepairReport } from '../pool/repair-pool.js';
+import { restorePool, type RestoreReport } from '../pool/restore-pool.js';
+import { openLevelStore } from '../store/level-store.js';
+import type { KeyValue } from '../store/key-value.js';
+import type { CheckInput, CheckReport, MetadataCaller } from './api.js';
+import { prepareRoot } from './init-root.js';
+import { refuseLive } from './live-socket.js';
+import { textOperations } from './operations/text-operations.js';
+import { requirePool } from './pool-folder.js';
+import { rootLayout, type RootLayout } from './root-layout.js';
+import { parseTextInput } from './schemas.js';
+
+/** The metadata tools on a pool that nobody has open, and which need not be well enough to be opened. */
+export interface OfflineMetadata extends MetadataCaller {
+  close(): Promise<void>;
+}
+
+/** Errors: no-pool, locked, damaged (LevelDB's own files). */
+export async function openMetadataOffline(layout: RootLayout): Promise<OfflineMetadata> {
+  requirePool(layout);
+  const store = await openLevelStore(layout.pool);
+  const texts = textOperations(() => Promise.resolve(frozenMetadata(store, () => Promise.resolve())));
+  return {
+    check: (input) => checkStore(store, input),
+    text: (name, input) => texts[name](parseTextInput(name, input)),
+    close: () => store.close(),
+  };
+}
+
+/** `CheckReport` of a store that only this process has. */
+export async function checkStore(store: KeyValue, input: CheckInput): Promise<CheckReport> {
+  let check = await runCheck(store, { depth: input.depth });
+  let repaired = 0;
+  if (input.autoRepair === true) {
+    const { findings } = check.result();
+    const operations = findings.length > 0 ? await repairOperations(store, check) : undefined;
+    if (operations !== undefined) {
+      await store.batch(operations, { sync: true });
+      repaired = findings.length;
+      check = await runCheck(store);
+    }
+  }
+  const clean = check.result().findings.length === 0;
+  if (clean && input.clearNeedsCheck === true && check.superblock?.needsCheck === true) {
+    await store.batch([putSuperblock({ ...check.superblock, needsCheck: false })], { sync: true });
+    return reportOf(check, { needsCheck: false, repaired });
+  }
+  return reportOf(check, { needsCheck: check.superblock?.needsCheck ?? false, repaired });
+}
+
+function reportOf(check: Check, state: { needsCheck: boolean; repaired: number }): CheckReport {
+  const result = check.result();
+  const { superblock } = check;
+  return {
+    ok: result.findings.length === 0,
+    ...result,
+    ...state,
+    transactionId: superblock?.transactionId ?? 0,
+    metadataFree: superblock === undefined ? 0 : superblock.nodes - result.nodes,
+  };
+}
+
+/** Errors: already-running, no-pool, locked, and as `restorePool`. */
+export async function restoreOffline(
+  layout: RootLayout,
+  text: AsyncIterable<string>,
+  options: { replace: boolean },
+): Promise<RestoreReport> {
+  await refuseLive(layout.socket);
+  requirePool(layout);
+  const store = await openLevelStore(layout.pool);
+  try {
+    return await restorePool(store, text, options);
+  } finally {
+    await store.close();
+  }
+}
+
+/** Makes the root `into`, which is empty or missing. Errors: already-running, no-pool, locked, exists, not-empty, and as `repairPool`. */
+export async function repairOffline(layout: RootLayout, into: string): Promise<RepairReport> {
+  const target = rootLayout(into);
+  if (target.root === layout.root)
+    throw new ThinError(
+      'invalid-argument',
+      `${layout.root} is the pool that is to be repaired; give --output another folder`,
+    );
+  await refuseLive(layout.socket);
+  requirePool(layout);
+  const from = await openLevelStore(layout.pool);
+  try {
+    const undo = await prepareRoot(target);
+    try {
+      const to = await openLevelStore(target.pool, { createIfMissing: true, errorIfExists: true });
+      try {
+        return await repairPool(from, to);
+      } finally {
+        await to.close();
+      }
+    } catch (error) {
+      await undo();
+      throw error;
+    }
+  } finally {
+    await from.close();
+  }
+}

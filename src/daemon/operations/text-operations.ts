@@ -1,0 +1,51 @@
+import { ThinError } from '../../errors/thin-error.js';
+import { reverseMap } from '../../metadata/reverse-map.js';
+import type { FrozenMetadata } from '../../pool/pool-tools.js';
+import { deltaText } from '../../thin-tools/delta-text.js';
+import { dump } from '../../thin-tools/dump.js';
+import { rmapLines } from '../../thin-tools/rmap-text.js';
+import type { TextOperationName, TextOperations } from '../api.js';
+
+export type TextHandlers = {
+  readonly [K in TextOperationName]: (input: TextOperations[K]['input']) => AsyncIterable<string>;
+};
+
+/** What is told of metadata that holds still meanwhile, a live pool's or a closed one's. */
+export function textOperations(freeze: () => Promise<FrozenMetadata>): TextHandlers {
+  async function* frozen(tell: (metadata: FrozenMetadata) => AsyncGenerator<string>): AsyncGenerator<string> {
+    const metadata = await freeze();
+    try {
+      yield* tell(metadata);
+    } finally {
+      await metadata.close();
+    }
+  }
+
+  return {
+    'metadata.dump': ({ snapshot, ...options }) =>
+      frozen(async function* (metadata) {
+        const view =
+          options.repair === true && snapshot === undefined
+            ? await metadata.salvage()
+            : await metadata.view(snapshot);
+        yield* dump(view, { ...options, poolOptions: metadata.options() });
+      }),
+
+    'metadata.delta': ({ snapshot, ...options }) =>
+      frozen(async function* (metadata) {
+        yield* deltaText(await metadata.view(snapshot), options);
+      }),
+
+    'metadata.rmap': ({ snapshot, regions, json }) =>
+      frozen(async function* (metadata) {
+        for (const { begin, end } of regions)
+          if (end <= begin)
+            throw new ThinError(
+              'invalid-argument',
+              `the region ${String(begin)}..${String(end)} is empty; write it as BEGIN..END, END being one past its last block`,
+            );
+        const runs = await reverseMap(await metadata.view(snapshot), regions);
+        yield json === true ? `${JSON.stringify(runs, null, 2)}\n` : rmapLines(runs);
+      }),
+  };
+}

@@ -1,0 +1,114 @@
+import { ThinError } from '../errors/thin-error.js';
+import type { DeviceInfo, PoolInfo } from '../pool/info.js';
+
+type Device = Pick<
+  DeviceInfo,
+  | 'id'
+  | 'name'
+  | 'mapped'
+  | 'exclusive'
+  | 'shared'
+  | 'highestMapped'
+  | 'transactionId'
+  | 'creationTime'
+  | 'snapTime'
+>;
+type Field = (device: Device, blockSize: number) => string;
+
+const SECTOR = 512;
+const BINARY = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'] as const;
+
+const blocks =
+  (bytes: (device: Device) => number): Field =>
+  (device, blockSize) =>
+    String(Math.ceil(bytes(device) / blockSize));
+const sectors =
+  (bytes: (device: Device) => number): Field =>
+  (device) =>
+    String(bytes(device) / SECTOR);
+const inBytes =
+  (bytes: (device: Device) => number): Field =>
+  (device) =>
+    String(bytes(device));
+const pretty =
+  (bytes: (device: Device) => number): Field =>
+  (device) =>
+    prettySize(bytes(device));
+
+const mapped = (device: Device): number => device.mapped;
+const exclusive = (device: Device): number => device.exclusive;
+const shared = (device: Device): number => device.shared;
+const highest = (device: Device): number => device.highestMapped;
+
+/** The fields of thin_ls 0.9.0, HIGHEST_BLOCK of later ones (the last mapped block; `-` where none is), and the name. */
+const FIELDS: Readonly<Record<string, Field>> = {
+  DEV: ({ id }) => String(id),
+  NAME: ({ name }) => name,
+  MAPPED_BLOCKS: blocks(mapped),
+  EXCLUSIVE_BLOCKS: blocks(exclusive),
+  SHARED_BLOCKS: blocks(shared),
+  HIGHEST_BLOCK: (device, blockSize) =>
+    device.highestMapped === 0 ? '-' : String(Math.ceil(device.highestMapped / blockSize) - 1),
+  MAPPED_SECTORS: sectors(mapped),
+  EXCLUSIVE_SECTORS: sectors(exclusive),
+  SHARED_SECTORS: sectors(shared),
+  HIGHEST_SECTORS: sectors(highest),
+  MAPPED_BYTES: inBytes(mapped),
+  EXCLUSIVE_BYTES: inBytes(exclusive),
+  SHARED_BYTES: inBytes(shared),
+  HIGHEST_BYTES: inBytes(highest),
+  MAPPED: pretty(mapped),
+  EXCLUSIVE: pretty(exclusive),
+  SHARED: pretty(shared),
+  HIGHEST: pretty(highest),
+  TRANSACTION: ({ transactionId }) => String(transactionId),
+  CREATE_TIME: ({ creationTime }) => String(creationTime),
+  SNAP_TIME: ({ snapTime }) => String(snapTime),
+};
+export const FIELD_NAMES = Object.keys(FIELDS);
+
+/** @throws ThinError invalid-argument */
+export function parseFields(text: string): readonly string[] {
+  const names = text.split(',');
+  const unknown = names.find((name) => !Object.hasOwn(FIELDS, name));
+  if (unknown !== undefined)
+    throw new ThinError(
+      'invalid-argument',
+      `--format: there is no field ${JSON.stringify(unknown)}; choose from ${FIELD_NAMES.join(', ')}`,
+    );
+  return names;
+}
+
+/** As thin_ls prints it: every column to the right, a space behind each, also behind the last. */
+export function fieldTable(
+  devices: readonly Device[],
+  fields: readonly string[],
+  { blockSize, headers }: Pick<PoolInfo, 'blockSize'> & { headers: boolean },
+): string {
+  const rows = devices.map((device) => fields.map((name) => FIELDS[name]!(device, blockSize)));
+  const lines = headers ? [fields, ...rows] : rows;
+  const widths = fields.map((_, at) => Math.max(0, ...lines.map((cells) => cells[at]!.length)));
+  return lines.map((cells) => cells.map((cell, at) => `${cell.padStart(widths[at]!)} `).join('')).join('\n');
+}
+
+/** Fields by name, as thin_ls words them. */
+export function fieldJson(
+  devices: readonly Device[],
+  fields: readonly string[],
+  { blockSize }: Pick<PoolInfo, 'blockSize'>,
+): readonly Readonly<Record<string, string>>[] {
+  return devices.map((device) =>
+    Object.fromEntries(fields.map((name) => [name, FIELDS[name]!(device, blockSize)])),
+  );
+}
+
+/** A larger unit where the number would be above 8192, rounded at each step (thin_ls, `format_disk_unit`). */
+function prettySize(bytes: number): string {
+  let amount = bytes;
+  let unit = 0;
+  while (amount > 8192 && unit < BINARY.length - 1) {
+    amount = Math.round(amount / 1024);
+    unit++;
+  }
+  return `${String(amount)}${BINARY[unit]!}`;
+}

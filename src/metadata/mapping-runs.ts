@@ -1,0 +1,51 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { NodeReader } from '../btree/node-source.js';
+import { leaves, type TreeVisitor } from '../btree/walk.js';
+import type { NodeId } from '../format/ids.js';
+
+/** Consecutive virtual blocks that map to consecutive chunks, all of one time: what thin_dump makes one line of. */
+export interface MappingRun {
+  readonly begin: number;
+  readonly chunk: number;
+  readonly length: number;
+  readonly time: number;
+}
+
+/** Leaves read before other work gets its turn: about a millisecond. */
+export const LEAVES_PER_TURN = 64;
+
+/**
+ * The runs of a tree, as long as they go, ascending.
+ * @param damaged told of what cannot be read; without it, that ends the walk
+ * @throws ThinError damaged, wrong-version
+ */
+export async function* mappingRuns(
+  nodes: NodeReader,
+  root: NodeId,
+  damaged: TreeVisitor['damaged'] = refuse,
+): AsyncGenerator<MappingRun> {
+  let run: { begin: number; chunk: number; length: number; time: number } | undefined;
+  let read = 0;
+  for (const leaf of leaves(nodes, root, damaged)) {
+    for (let i = 0; i < leaf.count; i++) {
+      const [begin, chunk, time] = [leaf.keys[i]!, leaf.a[i]!, leaf.b[i]!];
+      if (
+        run !== undefined &&
+        begin === run.begin + run.length &&
+        chunk === run.chunk + run.length &&
+        time === run.time
+      )
+        run.length++;
+      else {
+        if (run !== undefined) yield run;
+        run = { begin, chunk, length: 1, time };
+      }
+    }
+    if (++read % LEAVES_PER_TURN === 0) await nextTurn();
+  }
+  if (run !== undefined) yield run;
+}
+
+function refuse(_id: NodeId, error: Error): never {
+  throw error;
+}

@@ -1,0 +1,97 @@
+import type { NodeReader } from '../btree/node-source.js';
+import { ThinError } from '../errors/thin-error.js';
+import { unpackDeviceRecord, type DeviceRecord } from '../format/device-record.js';
+import { deviceId, type NodeId } from '../format/ids.js';
+import { describeKey, metadataSnapshotKey, nodeKey, rangeOf, unpackKey } from '../format/keys.js';
+import { unpackMetadataSnapshot, type MetadataSnapshot } from '../format/metadata-snapshot.js';
+import { FULL_NODE, unpackNode, type NodeLimits, type TreeNode } from '../format/node.js';
+import { unseal } from '../format/seal.js';
+import type { Superblock } from '../format/superblock.js';
+import type { KvReader } from '../store/key-value.js';
+import { readSuperblock, sealedValues } from './open-metadata.js';
+
+/** A pool's metadata as it was committed at one moment, to look at: a live pool's in a `KvSnapshot`, or a closed one's store. */
+export interface MetadataView {
+  readonly superblock: Superblock;
+  /** Ascending by id. */
+  readonly devices: readonly DeviceRecord[];
+  readonly nodes: NodeReader;
+}
+
+/** The number of a metadata snapshot, or the one that was reserved last. */
+export type SnapshotChoice = number | 'newest';
+
+export interface ViewOptions {
+  readonly limits?: NodeLimits | undefined;
+  /** A metadata snapshot; undefined: the pool as it is. */
+  readonly snapshot?: SnapshotChoice | undefined;
+}
+
+/** @throws ThinError no-pool, not-found (the metadata snapshot), damaged, wrong-version */
+export async function openView(store: KvReader, options: ViewOptions = {}): Promise<MetadataView> {
+  const nodes = new StoredNodes(store, options.limits);
+  if (options.snapshot !== undefined) {
+    const { superblock, devices } = await readMetadataSnapshot(store, options.snapshot);
+    return { superblock, devices, nodes };
+  }
+  const superblock = readSuperblock(store);
+  const devices: DeviceRecord[] = [];
+  for await (const { id, body, path } of sealedValues(store, 'device'))
+    devices.push(unpackDeviceRecord(deviceId(id), body, path));
+  return { superblock, devices, nodes };
+}
+
+async function readMetadataSnapshot(store: KvReader, choice: SnapshotChoice): Promise<MetadataSnapshot> {
+  const id = choice === 'newest' ? await newestSnapshot(store) : choice;
+  const key = metadataSnapshotKey(id);
+  const path = describeKey(key);
+  const bytes = store.getSync(key);
+  if (bytes === undefined)
+    throw new ThinError(
+      'not-found',
+      `there is no metadata snapshot ${String(id)}; thinfuse reserved lists those there are`,
+      { details: { snapshot: id } },
+    );
+  return unpackMetadataSnapshot(id, unseal('metadata-snapshot', id, bytes, path), path);
+}
+
+async function newestSnapshot(store: KvReader): Promise<number> {
+  let newest: number | undefined;
+  for await (const [key] of store.entries(rangeOf('metadata-snapshot'), { values: false }))
+    newest = unpackKey('metadata-snapshot', key) ?? newest;
+  if (newest !== undefined) return newest;
+  throw new ThinError('not-found', 'no metadata snapshot is reserved; take one with: thinfuse reserve');
+}
+
+/** Every node is read from the store when it is asked for, and none is kept. */
+export class StoredNodes implements NodeReader {
+  readonly #store: KvReader;
+  readonly #limits: NodeLimits;
+
+  constructor(store: KvReader, limits: NodeLimits = FULL_NODE) {
+    this.#store = store;
+    this.#limits = limits;
+  }
+
+  read(id: NodeId): TreeNode {
+    const key = nodeKey(id);
+    const path = describeKey(key);
+    const bytes = this.#store.getSync(key);
+    if (bytes === undefined) throw new ThinError('damaged', `${path}: missing`);
+    return unpackNode(id, unseal('node', id, bytes, path), this.#limits, path);
+  }
+}
+
+/** A device by its name or its number. @throws ThinError not-found */
+export function deviceIn(view: Pick<MetadataView, 'devices'>, nameOrId: string): DeviceRecord {
+  const found =
+    view.devices.find(({ name }) => name === nameOrId) ??
+    (/^\d+$/.test(nameOrId) ? view.devices.find(({ id }) => id === Number(nameOrId)) : undefined);
+  if (found === undefined)
+    throw new ThinError(
+      'not-found',
+      `there is no device ${nameOrId}, neither by name nor by number; thinfuse ls shows those there are`,
+      { details: { device: nameOrId } },
+    );
+  return found;
+}

@@ -1,0 +1,63 @@
+import type { MetadataSnapshot } from '../format/metadata-snapshot.js';
+import { MAX_METADATA_SNAPSHOT, packMetadataSnapshot } from '../format/metadata-snapshot.js';
+import { metadataSnapshotKey } from '../format/keys.js';
+import { seal } from '../format/seal.js';
+import type { KvOperation } from '../store/key-value.js';
+
+/** The metadata snapshots that are reserved. Few, so all in memory. */
+export class SnapshotTable {
+  readonly #held = new Map<number, MetadataSnapshot>();
+  #dirty = new Set<number>();
+
+  get isDirty(): boolean {
+    return this.#dirty.size > 0;
+  }
+
+  /** Ascending by id, which is the order in which they were reserved. */
+  all(): readonly MetadataSnapshot[] {
+    return [...this.#held.values()].sort((x, y) => x.id - y.id);
+  }
+
+  get(id: number): MetadataSnapshot | undefined {
+    return this.#held.get(id);
+  }
+
+  /** A number above all that are in use; undefined where the numbers are used up. */
+  nextId(): number | undefined {
+    const id = Math.max(0, ...this.#held.keys()) + 1;
+    return id <= MAX_METADATA_SNAPSHOT ? id : undefined;
+  }
+
+  load(snapshot: MetadataSnapshot): void {
+    this.#held.set(snapshot.id, snapshot);
+  }
+
+  add(snapshot: MetadataSnapshot): void {
+    this.load(snapshot);
+    this.#dirty.add(snapshot.id);
+  }
+
+  remove(id: number): void {
+    this.#held.delete(id);
+    this.#dirty.add(id);
+  }
+
+  /** Operations for everything changed since the last call, and the way back. */
+  collect(): { operations: readonly KvOperation[]; undo: () => void } {
+    const dirty = this.#dirty;
+    this.#dirty = new Set();
+    const operations = [...dirty].map((id): KvOperation => {
+      const key = metadataSnapshotKey(id);
+      const snapshot = this.#held.get(id);
+      return snapshot === undefined
+        ? { type: 'del', key }
+        : { type: 'put', key, value: seal('metadata-snapshot', id, packMetadataSnapshot(snapshot)) };
+    });
+    return {
+      operations,
+      undo: () => {
+        for (const id of dirty) this.#dirty.add(id);
+      },
+    };
+  }
+}

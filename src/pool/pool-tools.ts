@@ -1,0 +1,177 @@
+import { ThinError } from '../errors/thin-error.js';
+import { transactionId } from '../format/ids.js';
+import type { NodeLimits } from '../format/node.js';
+import { checkPool, type CheckDepth, type CheckResult } from '../metadata/check.js';
+import type { Metadata } from '../metadata/metadata.js';
+import { openView, StoredNodes, type MetadataView, type SnapshotChoice } from '../metadata/metadata-view.js';
+import type { KeyValue, KvReader } from '../store/key-value.js';
+import type { PoolOptions } from './info.js';
+import { readOptions } from './options-record.js';
+import { salvageRecords } from './salvage.js';
+
+/** Committed metadata that does not change while it is held. Whoever opened it closes it. */
+export interface FrozenMetadata {
+  /** Undefined: damaged. */
+  options(): PoolOptions | undefined;
+  /** The pool as it was, or one of its metadata snapshots. @throws ThinError not-found, damaged */
+  view(snapshot?: SnapshotChoice): Promise<MetadataView>;
+  /** With the devices whose records can be read. @throws ThinError damaged (the superblock) */
+  salvage(): Promise<MetadataView>;
+  close(): Promise<void>;
+}
+
+export interface ReservedSnapshot {
+  readonly id: number;
+  /** Unix time, milliseconds. */
+  readonly createdAt: number;
+  readonly transactionId: number;
+  readonly devices: number;
+}
+
+export interface PoolCheckOptions {
+  readonly depth?: CheckDepth | undefined;
+  /** Where nothing is wrong, the pool no longer needs a check and takes writes again. Default true. */
+  readonly clearNeedsCheck?: boolean | undefined;
+}
+
+/** What the metadata tools do to an open pool (thin-provisioning-tools, and the messages of dm-thin's pool target). */
+export interface PoolTools {
+  freeze(): Promise<FrozenMetadata>;
+  /**
+   * Keeps the roots of this moment, and with them the data: what is written from then on goes to new chunks, as after a snapshot of every
+   * device (dm-thin.rst, reserve_metadata_snap). Errors: read-only, no-space.
+   */
+  reserve(): Promise<ReservedSnapshot>;
+  /** Its space comes back in the background. Errors: not-found, read-only. */
+  release(id: number): Promise<void>;
+  /** Ascending by id. */
+  reserved(): readonly ReservedSnapshot[];
+  /** Compares and swaps (dm-thin.rst, set_transaction_id). Errors: invalid-argument (`from` is not the current one), read-only. */
+  setTransactionId(from: number, to: number): Promise<void>;
+}
+
+/** @param reader of a store that does not change until `close` */
+export function frozenMetadata(
+  reader: KvReader,
+  close: () => Promise<void>,
+  limits?: NodeLimits,
+): FrozenMetadata {
+  return {
+    options: () => {
+      try {
+        return readOptions(reader);
+      } catch (error) {
+        if (error instanceof ThinError && error.code === 'damaged') return undefined;
+        throw error;
+      }
+    },
+    view: (snapshot) => openView(reader, { limits, snapshot }),
+    salvage: async () => {
+      const { superblock, devices } = await salvageRecords(reader);
+      if (superblock === undefined)
+        throw new ThinError(
+          'damaged',
+          'the superblock cannot be read; make a new pool of what is left with: thinfuse repair --output NEW-ROOT',
+        );
+      return { superblock, devices, nodes: new StoredNodes(reader, limits) };
+    },
+    close,
+  };
+}
+
+/** What the tools ask of their pool. */
+export interface ToolGate {
+  /** @throws ThinError read-only, closed */
+  readonly requireWritable: () => void;
+  readonly commit: () => Promise<void>;
+  /**
+   * Runs `work`, which waits for nothing, at a moment when no request is in flight on any device and all that active devices have mapped is
+   * applied; from then on it is shared.
+   */
+  readonly sharing: <T>(work: () => T) => Promise<T>;
+  /** A check found nothing. */
+  readonly clearNeedsCheck: () => Promise<void>;
+  /** Space is owed back. */
+  readonly reclaim: () => void;
+}
+
+export class OpenPoolTools implements PoolTools {
+  readonly #store: KeyValue;
+  readonly #metadata: Metadata;
+  readonly #gate: ToolGate;
+  readonly #limits: NodeLimits | undefined;
+
+  constructor(store: KeyValue, metadata: Metadata, gate: ToolGate, limits: NodeLimits | undefined) {
+    this.#store = store;
+    this.#metadata = metadata;
+    this.#gate = gate;
+    this.#limits = limits;
+  }
+
+  /** See `ThinPool`. */
+  async check({ depth = 'all', clearNeedsCheck = true }: PoolCheckOptions): Promise<CheckResult> {
+    await this.#gate.commit();
+    const snapshot = this.#store.snapshot();
+    try {
+      const result = await checkPool(snapshot, { limits: this.#limits, depth });
+      if (clearNeedsCheck && depth === 'all' && result.findings.length === 0)
+        await this.#gate.clearNeedsCheck();
+      return result;
+    } finally {
+      await snapshot.close();
+    }
+  }
+
+  async freeze(): Promise<FrozenMetadata> {
+    await this.#gate.commit();
+    const reader = this.#store.snapshot();
+    return frozenMetadata(reader, () => reader.close(), this.#limits);
+  }
+
+  async reserve(): Promise<ReservedSnapshot> {
+    this.#gate.requireWritable();
+    // The roots are those of one moment.
+    const snapshot = await this.#gate.sharing(() => this.#metadata.reserveSnapshot(Date.now()));
+    await this.#gate.commit();
+    return describe(snapshot);
+  }
+
+  async release(id: number): Promise<void> {
+    this.#gate.requireWritable();
+    if (this.#metadata.snapshots.get(id) === undefined)
+      throw new ThinError(
+        'not-found',
+        `there is no metadata snapshot ${String(id)}; thinfuse reserved lists those there are`,
+        { details: { snapshot: id } },
+      );
+    this.#metadata.releaseSnapshot(id);
+    await this.#gate.commit();
+    this.#gate.reclaim();
+  }
+
+  reserved(): readonly ReservedSnapshot[] {
+    return this.#metadata.snapshots.all().map(describe);
+  }
+
+  async setTransactionId(from: number, to: number): Promise<void> {
+    this.#gate.requireWritable();
+    const current = this.#metadata.superblock.transactionId;
+    if (current !== from)
+      throw new ThinError(
+        'invalid-argument',
+        `the pool's transaction id is ${String(current)}, not ${String(from)}; nothing was changed`,
+        { details: { transactionId: current } },
+      );
+    this.#metadata.changeSuperblock({ transactionId: transactionId(to) });
+    await this.#gate.commit();
+  }
+}
+
+function describe({
+  id,
+  createdAt,
+  superblock,
+  devices,
+}: ReturnType<Metadata['reserveSnapshot']>): ReservedSnapshot {
+  return { id, createdAt, transactionId: superblock.transactionId, devices: devices.length };
+}

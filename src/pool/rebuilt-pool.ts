@@ -1,0 +1,49 @@
+import type { DeviceRecord } from '../format/device-record.js';
+import { packDeviceRecord } from '../format/device-record.js';
+import { deviceKey, type KeyKind } from '../format/keys.js';
+import { seal } from '../format/seal.js';
+import type { Superblock } from '../format/superblock.js';
+import { deleteAll, putSuperblock } from '../metadata/auto-repair.js';
+import { spaceMapPages } from '../metadata/space-map-pages.js';
+import type { TreeBuilder } from '../metadata/tree-builder.js';
+import type { KvOperation, KvReader } from '../store/key-value.js';
+import type { PoolOptions } from './info.js';
+import { packOptions } from './options-record.js';
+
+/** All that is metadata; chunks are not. */
+const METADATA_KINDS: readonly KeyKind[] = [
+  'superblock',
+  'options',
+  'node',
+  'chunk-map-page',
+  'node-map-page',
+  'device',
+  'pending-delete',
+  'metadata-snapshot',
+];
+
+/** Metadata that was built anew, with the trees that `builder` has kept. */
+export interface RebuiltPool {
+  readonly superblock: Superblock;
+  readonly options: PoolOptions;
+  readonly devices: readonly DeviceRecord[];
+  readonly builder: TreeBuilder;
+}
+
+/** The one batch that puts it in the place of whatever metadata the store has. */
+export async function rebuiltOperations(store: KvReader, pool: RebuiltPool): Promise<readonly KvOperation[]> {
+  const { superblock, options, devices, builder } = pool;
+  return [
+    ...(await deleteAll(store, METADATA_KINDS)),
+    ...builder.operations,
+    ...spaceMapPages('chunk-map-page', builder.chunkCounts),
+    ...spaceMapPages('node-map-page', builder.nodeCounts),
+    ...devices.map((record): KvOperation => ({
+      type: 'put',
+      key: deviceKey(record.id),
+      value: seal('device', record.id, packDeviceRecord(record)),
+    })),
+    packOptions(options),
+    putSuperblock(superblock),
+  ];
+}

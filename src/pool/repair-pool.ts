@@ -1,0 +1,187 @@
+import { randomUUID } from 'node:crypto';
+import { DEFAULT_DATA_SIZE, DEFAULT_METADATA_SIZE, DEFAULT_POOL_OPTIONS } from '../config/defaults.js';
+import { ThinError } from '../errors/thin-error.js';
+import type { DeviceRecord } from '../format/device-record.js';
+import { chunkId, deviceId, MAX_CHUNKS, snapTime, transactionId } from '../format/ids.js';
+import { chunkKey, describeKey, rangeOf, unpackKey } from '../format/keys.js';
+import { FULL_NODE, type NodeLimits } from '../format/node.js';
+import { checkChunk, SEAL_BYTES } from '../format/seal.js';
+import type { Superblock } from '../format/superblock.js';
+import { mappingRuns } from '../metadata/mapping-runs.js';
+import { StoredNodes } from '../metadata/metadata-view.js';
+import { TreeBuilder } from '../metadata/tree-builder.js';
+import type { KeyValue, KvOperation, KvReader } from '../store/key-value.js';
+import { METADATA_BLOCK_SIZE } from './create-pool.js';
+import { rebuiltOperations } from './rebuilt-pool.js';
+import { salvageRecords, type Salvaged } from './salvage.js';
+
+export interface RepairReport {
+  readonly devices: number;
+  /** Chunks copied. */
+  readonly chunks: number;
+  /** What did not come along, and why; empty: the new pool holds all that the old one did. */
+  readonly lost: readonly { readonly path: string; readonly problem: string }[];
+}
+
+/** Bytes of chunks in a batch. */
+const BATCH_BYTES = 4 * 2 ** 20;
+
+/**
+ * Copies what is reachable and healthy of a pool into an empty store (thin_repair): every chunk is read and its seal checked, trees and space
+ * maps are built anew. The old store is only read. The new one is a pool once the last batch is in.
+ * @throws ThinError damaged (no device can be read), wrong-version, unsupported, and what the stores throw
+ */
+export async function repairPool(
+  from: KvReader,
+  to: KeyValue,
+  limits: NodeLimits = FULL_NODE,
+): Promise<RepairReport> {
+  const repair = new Repair(from, to, limits, await salvageRecords(from));
+  return repair.run();
+}
+
+class Repair {
+  readonly #from: KvReader;
+  readonly #to: KeyValue;
+  readonly #limits: NodeLimits;
+  readonly #salvaged: Salvaged;
+  readonly #nodes: StoredNodes;
+  readonly #lost: { path: string; problem: string }[];
+
+  constructor(from: KvReader, to: KeyValue, limits: NodeLimits, salvaged: Salvaged) {
+    this.#from = from;
+    this.#to = to;
+    this.#limits = limits;
+    this.#salvaged = salvaged;
+    this.#nodes = new StoredNodes(from, limits);
+    this.#lost = [...salvaged.lost];
+  }
+
+  async run(): Promise<RepairReport> {
+    if (this.#salvaged.superblock?.kind === 'direct')
+      throw new ThinError('unsupported', 'the chunks of a direct pool are not in its LevelDB folder');
+    if (this.#salvaged.devices.length === 0)
+      throw new ThinError(
+        'damaged',
+        'no device record can be read, so nothing can be rebuilt; restore a backup, or a dump with thinfuse restore',
+      );
+    const mapped = await this.#mappedChunks();
+    const superblock = await this.#superblock(mapped);
+    const healthy = await this.#copyChunks(mapped, superblock.blockSize);
+    const builder = new TreeBuilder(superblock.nodes, this.#limits);
+    const devices: DeviceRecord[] = [];
+    for (const record of this.#salvaged.devices)
+      devices.push(await this.#rebuild(record, builder, healthy, superblock));
+    for await (const [key] of this.#from.entries(rangeOf('metadata-snapshot'), { values: false }))
+      this.#lost.push({ path: describeKey(key), problem: 'metadata snapshots are not taken along' });
+    const options = this.#salvaged.options ?? DEFAULT_POOL_OPTIONS;
+    await this.#to.batch(await rebuiltOperations(this.#to, { superblock, options, devices, builder }), {
+      sync: true,
+    });
+    return { devices: devices.length, chunks: healthy.size, lost: this.#lost };
+  }
+
+  async #mappedChunks(): Promise<ReadonlySet<number>> {
+    const mapped = new Set<number>();
+    for (const { id, root, size } of this.#salvaged.devices) {
+      const end = this.#salvaged.superblock && Math.ceil(size / this.#salvaged.superblock.blockSize);
+      const runs = mappingRuns(this.#nodes, root, (_node, error, from, to) => {
+        this.#lost.push({
+          path: `device ${String(id)}, blocks ${String(from)} to ${String(Math.min(to, end ?? to) - 1)}`,
+          problem: error.message,
+        });
+      });
+      for await (const { chunk, length } of runs) for (let i = 0; i < length; i++) mapped.add(chunk + i);
+    }
+    return mapped;
+  }
+
+  /** The old one, or one that what is left gives away. */
+  async #superblock(mapped: ReadonlySet<number>): Promise<Superblock> {
+    const { superblock, devices } = this.#salvaged;
+    if (superblock !== undefined) return { ...superblock, needsCheck: false };
+    const blockSize = await this.#blockSize();
+    const most = (of: (record: DeviceRecord) => number): number => Math.max(...devices.map(of));
+    let last = 0;
+    for (const chunk of mapped) last = Math.max(last, chunk);
+    return {
+      uuid: randomUUID(),
+      kind: 'leveldb',
+      blockSize,
+      chunks: Math.min(MAX_CHUNKS, Math.max(Math.floor(DEFAULT_DATA_SIZE / blockSize), last + 1)),
+      nodes: Math.floor(DEFAULT_METADATA_SIZE / METADATA_BLOCK_SIZE),
+      time: snapTime(most((record) => record.snapTime)),
+      transactionId: transactionId(most((record) => record.transactionId)),
+      lastDeviceId: deviceId(most((record) => record.id)),
+      needsCheck: false,
+      baseUuid: '',
+      lastTransaction: undefined,
+    };
+  }
+
+  /** Of any chunk that is whole by its length. */
+  async #blockSize(): Promise<number> {
+    for await (const [, value] of this.#from.entries(rangeOf('chunk')))
+      if (value.length > SEAL_BYTES && (value.length - SEAL_BYTES) % 65536 === 0)
+        return value.length - SEAL_BYTES;
+    throw new ThinError(
+      'damaged',
+      'neither the superblock nor a chunk can be read, so that nothing tells the block size; restore a backup',
+    );
+  }
+
+  /** @returns those that are well, and now in the new store */
+  async #copyChunks(mapped: ReadonlySet<number>, blockSize: number): Promise<ReadonlySet<number>> {
+    const healthy = new Set<number>();
+    let batch: KvOperation[] = [];
+    let bytes = 0;
+    const write = async (): Promise<void> => {
+      if (batch.length > 0) await this.#to.batch(batch, { sync: true });
+      [batch, bytes] = [[], 0];
+    };
+    for await (const [key, value] of this.#from.entries(rangeOf('chunk'))) {
+      const id = unpackKey('chunk', key);
+      if (id === undefined || !mapped.has(id)) continue;
+      try {
+        checkChunk(value, chunkId(id), blockSize, describeKey(key));
+      } catch (error) {
+        if (!(error instanceof ThinError)) throw error;
+        this.#lost.push({ path: describeKey(key), problem: error.message });
+        continue;
+      }
+      healthy.add(id);
+      batch.push({ type: 'put', key: chunkKey(chunkId(id)), value });
+      bytes += value.length;
+      if (bytes >= BATCH_BYTES) await write();
+    }
+    await write();
+    return healthy;
+  }
+
+  async #rebuild(
+    record: DeviceRecord,
+    builder: TreeBuilder,
+    healthy: ReadonlySet<number>,
+    { blockSize, chunks }: Superblock,
+  ): Promise<DeviceRecord> {
+    const end = Math.ceil(record.size / blockSize);
+    const told = (): void => {
+      // When the chunks were looked for.
+    };
+    for await (const { begin, chunk, length, time } of mappingRuns(this.#nodes, record.root, told))
+      for (let i = 0; i < length; i++) {
+        const problem =
+          begin + i >= end
+            ? 'it lies beyond the end of the device'
+            : chunk + i >= chunks
+              ? `its chunk ${String(chunk + i)} lies beyond the end of the pool`
+              : healthy.has(chunk + i)
+                ? undefined
+                : `its chunk ${String(chunk + i)} is missing or damaged, and the block now reads as zeroes`;
+        if (problem === undefined) builder.add(begin + i, chunk + i, time);
+        else this.#lost.push({ path: `device ${String(record.id)}, block ${String(begin + i)}`, problem });
+      }
+    const mapped = builder.added;
+    return { ...record, mapped, exclusive: 0, root: builder.finish() };
+  }
+}

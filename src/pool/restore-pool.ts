@@ -1,0 +1,238 @@
+import { randomUUID } from 'node:crypto';
+import { DEFAULT_METADATA_SIZE, DEFAULT_POOL_OPTIONS } from '../config/defaults.js';
+import { ThinError } from '../errors/thin-error.js';
+import type { DeviceRecord } from '../format/device-record.js';
+import { parseDeviceName } from '../format/device-name.js';
+import {
+  deviceId,
+  MAX_CHUNKS,
+  MAX_DEVICE_ID,
+  snapTime,
+  transactionId,
+  type DeviceId,
+  type DeviceName,
+} from '../format/ids.js';
+import { rangeOf, unpackKey } from '../format/keys.js';
+import type { NodeLimits } from '../format/node.js';
+import type { Superblock } from '../format/superblock.js';
+import type { MappingRun } from '../metadata/mapping-runs.js';
+import { TreeBuilder } from '../metadata/tree-builder.js';
+import type { KeyValue, KvReader } from '../store/key-value.js';
+import type { DeviceFacts, PoolFacts } from '../thin-tools/facts.js';
+import {
+  parseDump,
+  type DumpedDevice,
+  type DumpedSuperblock,
+  type DumpHandler,
+} from '../thin-tools/parse-dump.js';
+import { METADATA_BLOCK_SIZE } from './create-pool.js';
+import type { PoolOptions } from './info.js';
+import { parseOptions } from './options-record.js';
+import { rebuiltOperations } from './rebuilt-pool.js';
+import { salvageRecords, type Salvaged } from './salvage.js';
+
+export interface RestoreOptions {
+  /** Also where the store has metadata that can be read; without it, that is `exists`. */
+  readonly replace?: boolean;
+  readonly limits?: NodeLimits;
+}
+
+export interface RestoreReport {
+  readonly devices: number;
+  readonly mappedChunks: number;
+  /** Stored, but mapped by no device of the dump: kept, until `check --auto-repair` removes them. */
+  readonly strayChunks: number;
+}
+
+/**
+ * Rebuilds the metadata of a pool from a dump, in one batch, around the chunks that the store holds. What the dump does not say (names and
+ * sizes, where thin_dump wrote it) is taken from records that the store still has, or made up.
+ * @throws ThinError exists, invalid-argument (the dump), damaged (a chunk that it maps is missing), no-space, unsupported; with
+ * nothing changed
+ */
+export async function restorePool(
+  store: KeyValue,
+  text: AsyncIterable<string> | Iterable<string>,
+  options: RestoreOptions = {},
+): Promise<RestoreReport> {
+  const before = await salvageRecords(store);
+  if (before.superblock !== undefined && options.replace !== true)
+    throw new ThinError(
+      'exists',
+      'the pool has metadata already; run thinfuse check on it, and give --replace to put the dump in its place',
+    );
+  const stored = await storedChunks(store);
+  const restorer = new Restorer(before, stored, options.limits);
+  await parseDump(text, restorer);
+  const pool = restorer.finish();
+  await store.batch(await rebuiltOperations(store, pool), { sync: true });
+  const mappedChunks = pool.builder.chunkCounts.size;
+  return { devices: pool.devices.length, mappedChunks, strayChunks: stored.size - mappedChunks };
+}
+
+async function storedChunks(store: KvReader): Promise<ReadonlySet<number>> {
+  const stored = new Set<number>();
+  for await (const [key] of store.entries(rangeOf('chunk'), { values: false })) {
+    const id = unpackKey('chunk', key);
+    if (id !== undefined) stored.add(id);
+  }
+  return stored;
+}
+
+class Restorer implements DumpHandler {
+  readonly #before: Salvaged;
+  readonly #stored: ReadonlySet<number>;
+  readonly #limits: NodeLimits | undefined;
+  readonly #devices: DeviceRecord[] = [];
+  readonly #names = new Set<string>();
+  #dumped: DumpedSuperblock | undefined;
+  #facts: PoolFacts | undefined;
+  #builder: TreeBuilder | undefined;
+  #device: { dumped: DumpedDevice; facts: DeviceFacts | undefined; end: number } | undefined;
+
+  constructor(before: Salvaged, stored: ReadonlySet<number>, limits: NodeLimits | undefined) {
+    this.#before = before;
+    this.#stored = stored;
+    this.#limits = limits;
+  }
+
+  superblock(superblock: DumpedSuperblock): void {
+    const { dataBlockSize, dataBlocks } = superblock;
+    if (dataBlockSize === 0 || dataBlockSize % 128 !== 0)
+      throw wrong(`its blocks of ${String(dataBlockSize)} sectors are no multiple of 64K`);
+    if (dataBlocks < 1 || dataBlocks > MAX_CHUNKS)
+      throw wrong(`a pool cannot have ${String(dataBlocks)} data blocks`);
+    this.#dumped = superblock;
+  }
+
+  poolFacts(facts: PoolFacts): void {
+    if (facts.kind !== 'leveldb')
+      throw new ThinError('unsupported', `restoring a pool of the kind ${facts.kind} is not possible`);
+    this.#facts = facts;
+  }
+
+  device(dumped: DumpedDevice): void {
+    if (dumped.id < 1 || dumped.id > MAX_DEVICE_ID)
+      throw wrong(`device number ${String(dumped.id)} is not from 1 to ${String(MAX_DEVICE_ID)}`);
+    if (this.#devices.some(({ id }) => id === dumped.id))
+      throw wrong(`device ${String(dumped.id)} comes twice`);
+    this.#builder ??= new TreeBuilder(this.#nodes, this.#limits);
+    this.#device = { dumped, facts: undefined, end: 0 };
+  }
+
+  deviceFacts(facts: DeviceFacts): void {
+    this.#device!.facts = facts;
+  }
+
+  run({ begin, chunk, length, time }: MappingRun): void {
+    const device = this.#device!;
+    for (let i = 0; i < length; i++) {
+      if (chunk + i >= this.#dumped!.dataBlocks)
+        throw wrong(
+          `device ${String(device.dumped.id)} maps chunk ${String(chunk + i)}, beyond the end of the pool`,
+        );
+      if (!this.#stored.has(chunk + i))
+        throw new ThinError(
+          'damaged',
+          `block ${String(begin + i)} of device ${String(device.dumped.id)} maps chunk ${String(chunk + i)}, which the pool does not hold; is the dump of another pool, or older than what was removed since? Nothing was changed`,
+          { details: { device: device.dumped.id, chunk: chunk + i } },
+        );
+      this.#builder!.add(begin + i, chunk + i, time);
+    }
+    device.end = begin + length;
+  }
+
+  endDevice(): void {
+    const { dumped, end } = this.#device!;
+    const mapped = this.#builder!.added;
+    const root = this.#builder!.finish();
+    const facts = this.#factsOf(end);
+    if (this.#names.has(facts.name)) throw wrong(`two devices are called ${facts.name}`);
+    if (Math.ceil(facts.size / this.#blockSize) < end)
+      throw wrong(`device ${facts.name} maps block ${String(end - 1)}, beyond its end`);
+    this.#names.add(facts.name);
+    this.#devices.push({
+      ...facts,
+      id: deviceId(dumped.id),
+      origin: deviceId(facts.origin),
+      family: deviceId(facts.family),
+      root,
+      mapped,
+      transactionId: transactionId(dumped.transaction),
+      creationTime: snapTime(dumped.creationTime),
+      snapTime: snapTime(dumped.snapTime),
+      exclusive: 0,
+    });
+  }
+
+  finish(): Parameters<typeof rebuiltOperations>[1] {
+    const dumped = this.#dumped!;
+    const facts = this.#facts;
+    const before = this.#before.superblock;
+    const last = facts?.lastTransaction ?? before?.lastTransaction;
+    const superblock: Superblock = {
+      uuid: facts?.uuid ?? before?.uuid ?? randomUUID(),
+      kind: 'leveldb',
+      blockSize: this.#blockSize,
+      chunks: dumped.dataBlocks,
+      nodes: this.#nodes,
+      time: snapTime(dumped.time),
+      transactionId: transactionId(dumped.transaction),
+      lastDeviceId: this.#lastDevice(),
+      needsCheck: (dumped.flags & 1) !== 0,
+      baseUuid: facts?.baseUuid ?? before?.baseUuid ?? '',
+      lastTransaction:
+        last === undefined
+          ? undefined
+          : { id: transactionId(last.id), device: deviceId(last.device), name: last.name },
+    };
+    const builder = this.#builder ?? new TreeBuilder(this.#nodes, this.#limits);
+    return { superblock, options: this.#options(), devices: this.#devices, builder };
+  }
+
+  get #blockSize(): number {
+    return this.#dumped!.dataBlockSize * 512;
+  }
+
+  get #nodes(): number {
+    const fallback = Math.floor(DEFAULT_METADATA_SIZE / METADATA_BLOCK_SIZE);
+    return this.#facts?.nodes ?? this.#before.superblock?.nodes ?? fallback;
+  }
+
+  #lastDevice(): DeviceId {
+    const known = this.#facts?.lastDeviceId ?? this.#before.superblock?.lastDeviceId ?? 0;
+    return deviceId(Math.max(known, ...this.#devices.map(({ id }) => id)));
+  }
+
+  #options(): PoolOptions {
+    const given = this.#facts?.options;
+    const parsed = given === undefined || given === null ? undefined : parseOptions(given);
+    return parsed ?? this.#before.options ?? DEFAULT_POOL_OPTIONS;
+  }
+
+  /** From the dump, or from a record of the same number, or made up. */
+  #factsOf(end: number): Omit<DeviceFacts, 'name'> & { readonly name: DeviceName } {
+    const { dumped, facts } = this.#device!;
+    const known = facts ?? this.#before.devices.find(({ id }) => id === dumped.id);
+    if (known !== undefined) return { ...known, name: parseDeviceName(known.name, { allowBase: true }) };
+    const size = Math.max(end, 1) * this.#blockSize;
+    return {
+      name: parseDeviceName(`thin-${String(dumped.id)}`),
+      kind: 'snapshot',
+      origin: 0,
+      originName: '',
+      size,
+      createdAt: Date.now(),
+      filesystem: this.#options().filesystem,
+      filesystemSize: size,
+      initialized: false,
+      deleted: false,
+      // Nothing says which devices are relatives: all of them may be.
+      family: this.#devices[0]?.id ?? dumped.id,
+    };
+  }
+}
+
+function wrong(problem: string): ThinError {
+  return new ThinError('invalid-argument', `the dump does not fit a pool: ${problem}`);
+}

@@ -1,0 +1,126 @@
+import type { DeviceRecord } from '../format/device-record.js';
+import type { Superblock } from '../format/superblock.js';
+import { mappingRuns, type MappingRun } from '../metadata/mapping-runs.js';
+import { deviceIn, type MetadataView } from '../metadata/metadata-view.js';
+import { deviceFactsOf, factsComment, poolFactsOf } from './facts.js';
+
+export const DUMP_FORMATS = ['xml', 'human_readable'] as const;
+export type DumpFormat = (typeof DUMP_FORMATS)[number];
+
+export interface DumpOptions {
+  readonly format: DumpFormat;
+  /** Only this device: its name or number. */
+  readonly device?: string | undefined;
+  readonly skipMappings?: boolean | undefined;
+  /** Passes over what cannot be read, and says so in comments; else it ends the dump. */
+  readonly repair?: boolean | undefined;
+  /** Without the comments that hold what the XML has no place for. */
+  readonly plain?: boolean | undefined;
+  /** The pool's options record, for those comments. */
+  readonly poolOptions?: unknown;
+}
+
+/** Bytes of text handed on at a time. */
+const PIECE = 64 * 1024;
+const SECTOR = 512;
+/** thin_dump says 2 of any pool that the kernel can still write. */
+const METADATA_VERSION = 2;
+
+/**
+ * The pool in the words of thin_dump 0.9.0, in pieces of text.
+ * @throws ThinError not-found (the device), damaged unless `repair`
+ */
+export async function* dump(view: MetadataView, options: DumpOptions): AsyncGenerator<string> {
+  const words = options.format === 'xml' ? xmlWords(options) : humanWords();
+  const devices = options.device === undefined ? view.devices : [deviceIn(view, options.device)];
+  let text = words.begin(view.superblock);
+  for (const device of devices) {
+    const { record, lost } = await surveyed(view, device, options);
+    text += words.beginDevice(record);
+    for (const problem of lost) text += words.lost(problem);
+    if (options.skipMappings !== true)
+      for await (const run of mappingRuns(view.nodes, record.root, options.repair ? pass : undefined)) {
+        text += words.run(run);
+        if (text.length < PIECE) continue;
+        yield text;
+        text = '';
+      }
+    text += words.endDevice();
+  }
+  yield text + words.end();
+}
+
+/** What is left of a device, whose record may count more than can be read. */
+async function surveyed(
+  view: MetadataView,
+  record: DeviceRecord,
+  { repair }: DumpOptions,
+): Promise<{ record: DeviceRecord; lost: readonly string[] }> {
+  if (repair !== true) return { record, lost: [] };
+  const lost: string[] = [];
+  let mapped = 0;
+  const runs = mappingRuns(view.nodes, record.root, (_id, error, from, to) => {
+    const end = Math.min(to, Math.ceil(record.size / view.superblock.blockSize));
+    lost.push(
+      `blocks ${String(from)} to ${String(end - 1)} of device ${String(record.id)}: ${error.message}`,
+    );
+  });
+  for await (const { length } of runs) mapped += length;
+  return { record: { ...record, mapped }, lost };
+}
+
+function pass(): void {
+  // It was told of before the mappings.
+}
+
+interface Words {
+  begin(superblock: Superblock): string;
+  beginDevice(record: DeviceRecord): string;
+  lost(problem: string): string;
+  run(run: MappingRun): string;
+  endDevice(): string;
+  end(): string;
+}
+
+function xmlWords({ plain, poolOptions }: DumpOptions): Words {
+  const facts = (indent: string, comment: () => string): string =>
+    plain === true ? '' : `${indent}${comment()}\n`;
+  return {
+    begin: (superblock) =>
+      `<superblock uuid="" time="${String(superblock.time)}" transaction="${String(superblock.transactionId)}" flags="${superblock.needsCheck ? '1' : '0'}" version="${String(METADATA_VERSION)}" data_block_size="${String(superblock.blockSize / SECTOR)}" nr_data_blocks="${String(superblock.chunks)}">\n` +
+      facts('  ', () => factsComment(poolFactsOf(superblock, poolOptions))),
+    beginDevice: (record) =>
+      `  <device dev_id="${String(record.id)}" mapped_blocks="${String(record.mapped)}" transaction="${String(record.transactionId)}" creation_time="${String(record.creationTime)}" snap_time="${String(record.snapTime)}">\n` +
+      facts('    ', () => factsComment(deviceFactsOf(record))),
+    lost: (problem) => `    <!-- lost: ${problem.replaceAll('--', '- -')} -->\n`,
+    run: ({ begin, chunk, length, time }) =>
+      length === 1
+        ? `    <single_mapping origin_block="${String(begin)}" data_block="${String(chunk)}" time="${String(time)}"/>\n`
+        : `    <range_mapping origin_begin="${String(begin)}" data_begin="${String(chunk)}" length="${String(length)}" time="${String(time)}"/>\n`,
+    endDevice: () => '  </device>\n',
+    end: () => '</superblock>\n',
+  };
+}
+
+function humanWords(): Words {
+  return {
+    begin: (superblock) =>
+      `begin superblock: "", ${String(superblock.time)}, ${String(superblock.transactionId)}, ${superblock.needsCheck ? '1' : '0'}, ${String(METADATA_VERSION)}, ${String(superblock.blockSize / SECTOR)}, ${String(superblock.chunks)}\n`,
+    beginDevice: (record) =>
+      [
+        `device: ${String(record.id)}`,
+        `mapped_blocks: ${String(record.mapped)}`,
+        `transaction: ${String(record.transactionId)}`,
+        `creation time: ${String(record.creationTime)}`,
+        `snap time: ${String(record.snapTime)}`,
+        '',
+      ].join('\n'),
+    lost: (problem) => `    lost: ${problem}\n`,
+    run: ({ begin, chunk, length, time }) =>
+      length === 1
+        ? `    ${String(begin)} -> ${String(chunk)}, ${String(time)}\n`
+        : `    (${String(begin)}..${String(begin + length - 1)}) -> (${String(chunk)}..${String(chunk + length - 1)}), ${String(time)}\n`,
+    endDevice: () => '\n',
+    end: () => 'end superblock\n',
+  };
+}
