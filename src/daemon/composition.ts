@@ -71,6 +71,7 @@ export async function daemonParts(
     transport: (directory) => transportOf(transport, layout.devices, directory, log),
     host: new KernelHost({
       mounter: new Mounter(exec, loops, new FilesystemTools(exec)),
+      loops,
       stale,
       query,
       onWarning: (text) => log.warn({ event: 'host' }, text),

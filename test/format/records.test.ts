@@ -44,6 +44,7 @@ const device: fc.Arbitrary<DeviceRecord> = fc.record(
     deleted: fc.boolean(),
     family: u32.map(deviceId),
     exclusive: u64,
+    label: text,
   },
   { noNullPrototype: true },
 );

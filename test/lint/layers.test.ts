@@ -19,6 +19,7 @@ const LAYERS = [
   'fuse',
   'host',
   'docker',
+  'containerd',
   'daemon',
   'commands',
   'cli',
@@ -28,6 +29,9 @@ const SOLE_IMPORTERS: Record<string, string> = {
   'fuse-native': 'src/fuse/fuse-native-transport.ts',
   level: 'src/store/level-store.ts',
   bitfield: 'src/metadata/space-map.ts',
+  '@grpc/grpc-js': 'src/daemon/snapshotter/snapshot-server.ts',
+  '@grpc/proto-loader': 'src/daemon/snapshotter/snapshot-server.ts',
+  re2js: 'src/containerd/filters.ts',
 };
 
 describe('lint: the layer rule', () => {

@@ -13,6 +13,7 @@ export class FakeHost implements DeviceHost {
   readonly log: string[] = [];
   /** Targets that a process works in. */
   readonly busy = new Set<string>();
+  usedInodes = 3;
   /** What the next mount fails with. */
   failure: Error | undefined;
   #loops = 0;
@@ -28,6 +29,34 @@ export class FakeHost implements DeviceHost {
   async unmount({ target }: Mounted, { lazily }: { lazily: boolean }): Promise<void> {
     if (this.busy.has(target) && !lazily) throw new ThinError('busy', `${target} is in use`);
     this.log.push(`unmount ${target.split('/').at(-1) ?? ''}${lazily ? ' lazily' : ''}`);
+  }
+
+  async withdraw({ target }: Mounted): Promise<boolean> {
+    if (this.busy.has(target)) return false;
+    this.log.push(`withdraw ${target.split('/').at(-1) ?? ''}`);
+    return true;
+  }
+
+  async restore({ target }: Mounted): Promise<void> {
+    this.log.push(`restore ${target.split('/').at(-1) ?? ''}`);
+  }
+
+  async attach(image: string, { readOnly }: { readOnly: boolean }): Promise<{ loop: string }> {
+    this.log.push(`attach ${image.split('-').at(-1) ?? ''}${readOnly ? ' ro' : ''}`);
+    return { loop: `/dev/loop${String(this.#loops++)}` };
+  }
+
+  async detach(loop: string): Promise<void> {
+    if (this.busy.has(loop)) throw new ThinError('busy', `${loop} is in use`);
+    this.log.push('detach');
+  }
+
+  async bare(target: string): Promise<void> {
+    this.log.push(`bare ${target.split('/').at(-1) ?? ''}`);
+  }
+
+  async inodes(): Promise<number> {
+    return this.usedInodes;
   }
 
   async grow(_mounted: Mounted, _filesystem: string, size: number): Promise<void> {

@@ -93,7 +93,9 @@ export class FakePool implements ThinPool {
       originName: origin.name,
       size: request.size ?? origin.size,
       initialized: false,
+      label: request.label ?? '',
     });
+    if (request.originLabel !== undefined) this.#change(origin.name, { label: request.originLabel });
     this.#devices.set(device.name, device);
     this.log.push(`snapshot ${device.name} of ${origin.name}`);
     return device;
@@ -190,6 +192,7 @@ export class FakePool implements ThinPool {
       filesystemSize: fields.size,
       initialized: false,
       deleted: false,
+      label: '',
       active: false,
       ...fields,
     };
