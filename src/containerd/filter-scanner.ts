@@ -34,7 +34,6 @@ const ESCAPED: Readonly<Record<string, string>> = {
 export function scanFilter(text: string): readonly FilterToken[] {
   const tokens: FilterToken[] = [];
   let at = 0;
-  let valueNext = false;
   const take = (pattern: RegExp): string | undefined => {
     pattern.lastIndex = at;
     return pattern.exec(text)?.[0];
@@ -42,7 +41,6 @@ export function scanFilter(text: string): readonly FilterToken[] {
   const push = (kind: FilterToken['kind'], raw: string): void => {
     tokens.push({ kind, text: raw, at });
     at += raw.length;
-    valueNext = kind === 'operator';
   };
   while (at < text.length) {
     const space = take(SPACE);
@@ -55,9 +53,9 @@ export function scanFilter(text: string): readonly FilterToken[] {
       const quoted = scanQuoted(text, at);
       tokens.push({ kind: 'quoted', text: quoted.text, quote: character, at });
       at = quoted.end;
-      valueNext = false;
     } else if (character === ',' || character === '.') push('separator', character);
     else {
+      const valueNext = tokens.at(-1)?.kind === 'operator';
       const operator = take(OPERATOR);
       const word = take(valueNext ? VALUE : FIELD);
       if (operator !== undefined) push('operator', operator);

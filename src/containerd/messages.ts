@@ -54,7 +54,7 @@ function timestamp(nanoseconds: bigint): TimestampMessage {
  * one with an empty value goes. Errors: invalid-argument for a field that cannot change.
  */
 export function updatedLabels(has: Labels, given: Labels, paths: readonly string[]): Labels {
-  let labels: Map<string, string> = new Map(Object.entries(paths.length === 0 ? given : has));
+  let labels = new Map<string, string>(Object.entries(paths.length === 0 ? given : has));
   for (const path of paths) {
     if (path === 'labels') labels = new Map(Object.entries(given));
     else if (path.startsWith('labels.')) {

@@ -35,6 +35,7 @@ import { createHandlers } from './operations/handlers.js';
 import { requirePool } from './pool-folder.js';
 import { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
+import { snapshotAdapter, type SnapshotterSettings } from './snapshotter/snapshot-adapter.js';
 
 /** Everything real that a daemon runs on. Errors: no-pool. */
 export async function daemonParts(
@@ -42,6 +43,7 @@ export async function daemonParts(
   settings: StorageOptions,
   transport: TransportKind,
   pool: Pick<OpenPoolOptions, 'chunkCache'> = {},
+  options: { readonly snapshotter?: SnapshotterSettings | undefined } = {},
 ): Promise<DaemonParts> {
   requirePool(layout);
   // Synchronous, so that a last line before the end is not lost.
@@ -86,6 +88,7 @@ export async function daemonParts(
       return done;
     },
     configure: (pool) => applySettings(pool, settings),
+    adapters: options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)],
     log,
   };
 }

@@ -34,8 +34,10 @@ export interface DeviceHost {
   restore(mounted: Mounted, request: MountRequest): Promise<void>;
   /** A loop device alone, for somebody else to mount. Errors: as `mount`. */
   attach(image: string, options: { readonly readOnly: boolean }): Promise<{ readonly loop: string }>;
-  /** Errors: busy (something has it open or mounted; it goes with its last user). */
+  /** Errors: busy (something has it open or mounted; it goes with its last user, and is `leaving` until then). */
   detach(loop: string): Promise<void>;
+  /** `gone`: the number is free, or by now another file's. */
+  loopState(loop: string, image: string): Promise<'attached' | 'leaving' | 'gone'>;
   /** The loop device takes its file's new size, then the filesystem fills it. */
   grow(mounted: Mounted, filesystem: FilesystemType, size: number): Promise<void>;
   /** `rootfs/` (0755) and `id` (0600, `name`, kept where one is) in a device mounted for writing, as Docker's driver had them. */

@@ -62,6 +62,12 @@ export class KernelHost implements DeviceHost {
     await this.#loops.detach(loop);
   }
 
+  async loopState(loop: string, image: string): Promise<'attached' | 'leaving' | 'gone'> {
+    const found = await this.#loops.get(loop);
+    if (found?.backingFile !== image) return 'gone';
+    return found.autoclear ? 'leaving' : 'attached';
+  }
+
   async grow(mounted: Mounted, filesystem: FilesystemType, size: number): Promise<void> {
     await this.#mounter.grow(mounted, filesystem, size);
   }

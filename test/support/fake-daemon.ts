@@ -16,6 +16,7 @@ export class FakeHost implements DeviceHost {
   usedInodes = 3;
   /** What the next mount fails with. */
   failure: Error | undefined;
+  readonly #leaving = new Set<string>();
   #loops = 0;
 
   async mount({ image, target, readOnly }: MountRequest): Promise<Mounted> {
@@ -47,8 +48,14 @@ export class FakeHost implements DeviceHost {
   }
 
   async detach(loop: string): Promise<void> {
+    this.#leaving.add(loop);
     if (this.busy.has(loop)) throw new ThinError('busy', `${loop} is in use`);
     this.log.push('detach');
+  }
+
+  async loopState(loop: string): Promise<'attached' | 'leaving' | 'gone'> {
+    if (!this.#leaving.has(loop)) return 'attached';
+    return this.busy.has(loop) ? 'leaving' : 'gone';
   }
 
   async bare(target: string): Promise<void> {
