@@ -4,6 +4,7 @@ import { Daemon, type DaemonParts } from '../../src/daemon/daemon.js';
 import type { DeviceHost, Mounted, MountRequest } from '../../src/daemon/device-host.js';
 import { ProjectionWriter } from '../../src/daemon/projection-writer.js';
 import { rootLayout } from '../../src/daemon/root-layout.js';
+import { snapshotAdapter, type SnapshotterSettings } from '../../src/daemon/snapshotter/snapshot-adapter.js';
 import { ThinError } from '../../src/errors/thin-error.js';
 import type { Transport } from '../../src/fuse/transport.js';
 import { FakePool } from './fake-pool.js';
@@ -114,11 +115,12 @@ export interface FakeDaemon {
 /** The real daemon, its socket included, on a pool, a transport and a host that are not real. */
 export async function startFakeDaemon(
   root: string,
-  options: { baseInitialized?: boolean } = {},
+  options: { baseInitialized?: boolean; pool?: FakePool; snapshotter?: SnapshotterSettings } = {},
 ): Promise<FakeDaemon> {
   await mkdir(root, { recursive: true });
   const layout = rootLayout(root);
-  const pool = new FakePool(options);
+  const pool = options.pool ?? new FakePool(options);
+  const log = pino({ level: 'silent' });
   const host = new FakeHost();
   let breakMount: () => void = () => undefined;
   const ended = new Promise<void>((resolve) => {
@@ -148,7 +150,8 @@ export async function startFakeDaemon(
     host,
     clearStale: async () => [],
     configure: async () => undefined,
-    log: pino({ level: 'silent' }),
+    adapters: options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)],
+    log,
   };
   return { daemon: await Daemon.start(parts), pool, host, socket: layout.socket, breakMount, parts };
 }

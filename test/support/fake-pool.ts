@@ -93,6 +93,7 @@ export class FakePool implements ThinPool {
       originName: origin.name,
       size: request.size ?? origin.size,
       initialized: false,
+      exclusive: 0,
       label: request.label ?? '',
     });
     if (request.originLabel !== undefined) this.#change(origin.name, { label: request.originLabel });
@@ -118,6 +119,11 @@ export class FakePool implements ThinPool {
   async update(name: DeviceName, change: DeviceChange): Promise<DeviceInfo> {
     this.#require(name);
     return this.#change(name, change);
+  }
+
+  /** As if time or somebody else had changed it. */
+  async set(name: DeviceName, change: Partial<DeviceInfo>): Promise<void> {
+    this.#change(name, change);
   }
 
   async remove(name: DeviceName): Promise<void> {

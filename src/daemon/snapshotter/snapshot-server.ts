@@ -181,7 +181,7 @@ export class SnapshotServer {
           call.end();
         },
         (error: unknown) => {
-          call.destroy(Object.assign(new Error(), statusObject(error)));
+          call.emit('error', statusObject(error));
         },
       );
     };
