@@ -45,8 +45,10 @@ export class SnapshotIndex {
     return again === undefined || moved === undefined ? undefined : { record: again.record, device: moved };
   }
 
+  /** Ascending by key, as containerd's own store has them. */
   records(): readonly SnapshotRecord[] {
     return [...this.#byKey.keys()]
+      .sort()
       .map((key) => this.find(key)?.record)
       .filter((record) => record !== undefined);
   }
