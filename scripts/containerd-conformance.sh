@@ -39,7 +39,7 @@ ok "built"
 
 step "A pool"
 thinfuse init --base-size 1G --data-size 20G
-thinfuse start --snapshotter --transport kernel
+thinfuse start --snapshotter
 empty=$(pool used)
 
 step "The cases"

@@ -65,7 +65,7 @@ ctr() { command ctr --address "$socket" "$@"; }
 
 step "A pool, and containerd on it"
 thinfuse init --base-size 2G --data-size 20G
-thinfuse start --snapshotter --transport kernel
+thinfuse start --snapshotter
 empty=$(pool used)
 cat >"$scratch/config.toml" <<CONFIG
 version = 2
@@ -280,7 +280,7 @@ stop_containerd
 thinfuse stop
 expect "nothing is mounted or attached" nothing_left
 thinfuse check
-thinfuse start --snapshotter --transport kernel
+thinfuse start --snapshotter
 start_containerd
 expect_equal "every snapshot is there" "$(ctr snapshots --snapshotter thinfuse ls | sort)" "$(cat "$scratch/before")"
 eval "$(ctr snapshots --snapshotter thinfuse mounts "$scratch/same" same)"
@@ -288,7 +288,7 @@ expect_equal "with its files" "$(cat "$scratch/same/who")" default
 umount "$scratch/same"
 expect_equal "and containers start" "$(run again /bin/cat /etc/layer)" third
 thinfuse stop
-thinfuse start --snapshotter --transport kernel
+thinfuse start --snapshotter
 reconnected() { ctr snapshots --snapshotter thinfuse ls >/dev/null 2>&1; }
 wait_for "containerd finds a pool's daemon that was restarted" 60 reconnected
 expect_equal "also when only the pool's daemon was restarted" "$(run again /bin/cat /etc/layer)" third

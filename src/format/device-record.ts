@@ -70,9 +70,7 @@ export function packDeviceRecord(record: DeviceRecord): Uint8Array {
     .u64(record.createdAt)
     .u8(FILESYSTEMS.indexOf(record.filesystem))
     .u64(record.filesystemSize)
-    .u32(
-      (record.initialized ? INITIALIZED : 0) | (record.deleted ? DELETED : 0) | (labelled ? LABELLED : 0),
-    )
+    .u32((record.initialized ? INITIALIZED : 0) | (record.deleted ? DELETED : 0) | (labelled ? LABELLED : 0))
     .u32(record.family)
     .u64(record.exclusive);
   return (labelled ? to.text(record.label) : to).finish();

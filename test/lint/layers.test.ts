@@ -11,6 +11,7 @@ const LAYERS = [
   'errors',
   'config',
   'format',
+  'shared',
   'store',
   'btree',
   'metadata',
