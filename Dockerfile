@@ -37,6 +37,7 @@ WORKDIR /opt/thinfuse
 COPY --from=build /opt/thinfuse/package.json ./
 COPY --from=build /opt/thinfuse/node_modules node_modules
 COPY --from=build /opt/thinfuse/dist dist
+COPY proto proto
 COPY docker/thinfuse docker/entrypoint /usr/local/bin/
 ENV NODE_ENV=production THINFUSE_ROOT=/var/lib/thinfuse
 WORKDIR /

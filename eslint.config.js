@@ -61,7 +61,12 @@ export default defineConfig(
   Object.values(SOLE_IMPORTERS).map((file) => ({
     name: `thinfuse/sole-importer/${file}`,
     files: [file],
-    rules: { 'no-restricted-imports': ['error', closedImports(file.split('/')[1], { file })] },
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        closedImports(file.split('/')[1], { file, depth: file.split('/').length - 3 }),
+      ],
+    },
   })),
   {
     name: 'thinfuse/tests',

@@ -13,6 +13,7 @@ export const LAYERS = [
   'fuse',
   'host',
   'docker',
+  'containerd',
   'daemon',
   'commands',
   'cli',
@@ -26,6 +27,9 @@ export const SOLE_IMPORTERS = {
   'fuse-native': 'src/fuse/fuse-native-transport.ts',
   level: 'src/store/level-store.ts',
   bitfield: 'src/metadata/space-map.ts',
+  '@grpc/grpc-js': 'src/daemon/snapshotter/snapshot-server.ts',
+  '@grpc/proto-loader': 'src/daemon/snapshotter/snapshot-server.ts',
+  re2js: 'src/containerd/filters.ts',
 };
 
 /** Ways around a sole importer. */

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import path from 'node:path';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Option, type Command } from 'commander';
@@ -8,6 +9,7 @@ import { rootLayout, type RootLayout } from '../daemon/root-layout.js';
 import { refuseLive } from '../daemon/live-socket.js';
 import { spawnDaemon } from '../daemon/spawn-daemon.js';
 import { ThinError } from '../errors/thin-error.js';
+import { MOUNT_MODES, type MountMode } from '../containerd/mount-mode.js';
 import { defaultTransport, type TransportKind } from '../fuse/transport.js';
 import { openWhenFree, withDaemon } from './connect.js';
 import { contextOf } from './context.js';
@@ -25,6 +27,9 @@ interface StartOptions extends StorageFlags {
   readonly cacheSize?: string;
   readonly notify?: boolean;
   readonly temporary?: string;
+  /** `true`: the socket in the root. */
+  readonly snapshotter?: string | true;
+  readonly snapshotMounts: MountMode;
 }
 
 export function registerDaemonCommands(program: Command): void {
@@ -42,20 +47,40 @@ export function registerDaemonCommands(program: Command): void {
           .default(defaultTransport()),
       )
       .option('--cache-size <size>', 'leveldb pools: memory for chunks, shared by all devices (256M)')
+      .option(
+        '--snapshotter [socket]',
+        "serve containerd's proxy snapshotters; default: snapshotter.sock in the root",
+      )
+      .addOption(
+        new Option(
+          '--snapshot-mounts <kind>',
+          'what containerd is given to mount: a bind mount, or a loop device',
+        )
+          .choices(MOUNT_MODES)
+          .default('bind'),
+      )
       .addOption(new Option('--notify').hideHelp())
       .addOption(new Option('--temporary <socket>').hideHelp()),
   )
-    .addHelpText('after', example('thinfuse start', 'thinfuse start --foreground --opt dm.min_free_space=5%'))
+    .addHelpText(
+      'after',
+      example(
+        'thinfuse start',
+        'thinfuse start --foreground --opt dm.min_free_space=5%',
+        'thinfuse start --snapshotter',
+      ),
+    )
     .action(async (options: StartOptions, command: Command) => {
       const { layout, json } = contextOf(command);
       const { settings, args: given } = await storageOptions(options);
       for (const warning of settings.warnings) note(warning);
+      const snapshotter = snapshotterSettings(options, layout);
       if (options.foreground === true) {
         const own = rootLayout(layout.root, { socketName: options.temporary });
         const { daemonParts } = await import('../daemon/composition.js');
         const { runForeground } = await import('../daemon/foreground.js');
         const pool = cacheOf(options);
-        await runForeground(await daemonParts(own, settings, options.transport, pool), {
+        await runForeground(await daemonParts(own, settings, options.transport, pool, { snapshotter }), {
           notify: options.notify === true,
           temporary: options.temporary !== undefined,
         });
@@ -73,6 +98,9 @@ export function registerDaemonCommands(program: Command): void {
         '--transport',
         options.transport,
         ...(options.cacheSize === undefined ? [] : ['--cache-size', options.cacheSize]),
+        ...(snapshotter === undefined
+          ? []
+          : ['--snapshotter', snapshotter.socket, '--snapshot-mounts', snapshotter.mounts]),
         ...given,
       ];
       const { pid } = await openWhenFree(() => spawnDaemon({ layout, temporary: false, args }));
@@ -134,6 +162,15 @@ export function registerDaemonCommands(program: Command): void {
 /** @throws ThinError invalid-argument */
 function cacheOf({ cacheSize }: StartOptions): { chunkCache?: number } {
   return cacheSize === undefined ? {} : { chunkCache: parseDeviceSize(cacheSize, '--cache-size') };
+}
+
+function snapshotterSettings(
+  { snapshotter, snapshotMounts }: StartOptions,
+  { root }: RootLayout,
+): { socket: string; mounts: MountMode } | undefined {
+  if (snapshotter === undefined) return undefined;
+  const socket = snapshotter === true ? path.join(root, 'snapshotter.sock') : path.resolve(snapshotter);
+  return { socket, mounts: snapshotMounts };
 }
 
 /** After it answered, the daemon unmounts FUSE, commits and closes the store: done when its pid file and itself are gone. */

@@ -21,6 +21,7 @@ export function deviceJson(device: DeviceStatus): Readonly<Record<string, unknow
     filesystemSize: device.filesystemSize,
     initialized: device.initialized,
     deleted: device.deleted,
+    label: device.label,
     active: device.active,
     path: device.path ?? null,
     loop: device.loop ?? null,

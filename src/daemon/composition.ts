@@ -36,6 +36,7 @@ import { textOperations } from './operations/text-operations.js';
 import { requirePool } from './pool-folder.js';
 import { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
+import { snapshotAdapter, type SnapshotterSettings } from './snapshotter/snapshot-adapter.js';
 
 /** Everything real that a daemon runs on. Errors: no-pool. */
 export async function daemonParts(
@@ -43,6 +44,7 @@ export async function daemonParts(
   settings: StorageOptions,
   transport: TransportKind,
   pool: Pick<OpenPoolOptions, 'chunkCache'> = {},
+  options: { readonly snapshotter?: SnapshotterSettings | undefined } = {},
 ): Promise<DaemonParts> {
   requirePool(layout);
   // Synchronous, so that a last line before the end is not lost.
@@ -72,6 +74,7 @@ export async function daemonParts(
     transport: (directory) => transportOf(transport, layout.devices, directory, log),
     host: new KernelHost({
       mounter: new Mounter(exec, loops, new FilesystemTools(exec)),
+      loops,
       stale,
       query,
       onWarning: (text) => log.warn({ event: 'host' }, text),
@@ -86,6 +89,7 @@ export async function daemonParts(
       return done;
     },
     configure: (pool) => applySettings(pool, settings),
+    adapters: options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)],
     log,
   };
 }

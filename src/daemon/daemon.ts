@@ -7,6 +7,7 @@ import type { ImageDirectory } from '../io/image-file.js';
 import type { Transport } from '../fuse/transport.js';
 import type { PoolInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
+import type { Adapter, MakeAdapter } from './adapter.js';
 import { ActiveDevices } from './active-devices.js';
 import { DeviceDirectory } from './device-directory.js';
 import type { DeviceHost } from './device-host.js';
@@ -18,6 +19,7 @@ import { textOperations } from './operations/text-operations.js';
 import { refuseLive } from './live-socket.js';
 import type { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
+import type { Service } from './service.js';
 import { SocketServer } from './socket-server.js';
 
 /** What a daemon runs on; `composition.ts` brings the real ones. */
@@ -35,6 +37,8 @@ export interface DaemonParts {
   readonly clearStale: () => Promise<readonly string[]>;
   /** Settings that the command line brings to an open pool. */
   readonly configure: (pool: ThinPool) => Promise<void>;
+  /** Other ways in than the control socket. */
+  readonly adapters?: readonly MakeAdapter[];
   readonly log: Logger;
 }
 
@@ -54,6 +58,7 @@ export class Daemon {
   readonly #mounts: DeviceMounts;
   readonly #dispatcher: Dispatcher;
   readonly #server: SocketServer;
+  readonly #adapters: readonly Adapter[];
   readonly #ended: Promise<void>;
   #resolveEnded: () => void = () => undefined;
   #unmounting: Promise<void> | undefined;
@@ -73,7 +78,7 @@ export class Daemon {
     this.#transport = parts.transport(directory);
     this.#active = new ActiveDevices(pool, directory);
     this.#mounts = new DeviceMounts({ pool, active: this.#active, host, folder: layout.mounts });
-    const handlers = createHandlers({
+    const service: Service = {
       layout,
       pool,
       poolName: parts.poolName,
@@ -88,13 +93,14 @@ export class Daemon {
         startedAt: Date.now(),
         stop: (options) => this.#stopFromInside(options),
       },
-    });
+    };
     this.#dispatcher = new Dispatcher(
-      handlers,
+      createHandlers(service),
       textOperations(() => pool.tools.freeze()),
       (record) => logCall(log, record),
     );
     this.#server = new SocketServer(layout.socket, this.#dispatcher);
+    this.#adapters = (parts.adapters ?? []).map((make) => make(service));
   }
 
   /**
@@ -118,6 +124,10 @@ export class Daemon {
       undo.push(() => daemon.#transport.unmount());
       await daemon.#server.listen();
       undo.push(() => daemon.#server.close());
+      for (const adapter of daemon.#adapters) {
+        await adapter.listen();
+        undo.push(() => adapter.close());
+      }
       await writeFile(layout.pid, `${String(process.pid)}\n`, { mode: 0o600 });
       daemon.#watchTransport();
       log.info(
@@ -143,6 +153,7 @@ export class Daemon {
       this.#parts.log.info({ event: 'stopping', reason }, `stopping: ${reason}`);
       await this.#unmounting?.catch(() => undefined);
       await this.#dispatcher.close();
+      await this.#pauseAdapters();
       await this.#unmountAll(true);
     }
     await this.#finish();
@@ -152,17 +163,24 @@ export class Daemon {
   async #stopFromInside({ force }: { force: boolean }): Promise<void> {
     this.#parts.log.info({ event: 'stopping', force }, 'stopping: asked to');
     await this.#dispatcher.close(1);
+    await this.#pauseAdapters();
     this.#unmounting = this.#unmountAll(force);
     try {
       await this.#unmounting;
     } catch (error) {
       this.#dispatcher.reopen();
+      for (const adapter of this.#adapters) adapter.resume();
       throw error;
     } finally {
       this.#unmounting = undefined;
     }
     // The answer goes out first: closing the socket waits for it.
     setImmediate(() => void this.#finish());
+  }
+
+  async #pauseAdapters(): Promise<void> {
+    for (const adapter of this.#adapters)
+      await adapter.pause().catch((error: unknown) => this.#parts.log.warn({ event: 'stop', err: error }));
   }
 
   /** Errors without `force`: busy, naming everything that is. */
@@ -206,6 +224,7 @@ export class Daemon {
     const { layout, log } = this.#parts;
     const steps: readonly (() => Promise<unknown>)[] = [
       () => this.#server.close(),
+      ...this.#adapters.map((adapter) => () => adapter.close()),
       () => this.#transport.unmount(),
       () => this.#pool.close(),
       () => rm(layout.pid, { force: true }),

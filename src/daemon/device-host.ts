@@ -6,6 +6,8 @@ export interface MountRequest {
   readonly target: string;
   readonly filesystem: FilesystemType;
   readonly readOnly: boolean;
+  /** A read-only mount that never looks at the log. */
+  readonly skipLog: boolean;
   /** Comma-separated, as `dm.mountopt`; empty for none. */
   readonly mountOptions: string;
   readonly xfsNospaceMaxRetries: number;
@@ -23,10 +25,27 @@ export interface DeviceHost {
   mount(request: MountRequest): Promise<Mounted>;
   /** Unmounts, detaches. Errors: busy (a process works in it). `lazily`: syncs, then lets go in any case. */
   unmount(mounted: Mounted, options: { readonly lazily: boolean }): Promise<void>;
+  /**
+   * Lets go of a mount that nobody else uses: true then. False where a process or another mount, in any namespace, still has the
+   * filesystem: it stays mounted as it is.
+   */
+  withdraw(mounted: Mounted, request: MountRequest): Promise<boolean>;
+  /** Mounts again what somebody else unmounted from the target. Errors: busy (its loop device is gone, too). */
+  restore(mounted: Mounted, request: MountRequest): Promise<void>;
+  /** A loop device alone, for somebody else to mount. Errors: as `mount`. */
+  attach(image: string, options: { readonly readOnly: boolean }): Promise<{ readonly loop: string }>;
+  /** Errors: busy (something has it open or mounted; it goes with its last user, and is `leaving` until then). */
+  detach(loop: string): Promise<void>;
+  /** `gone`: the number is free, or by now another file's. */
+  loopState(loop: string, image: string): Promise<'attached' | 'leaving' | 'gone'>;
   /** The loop device takes its file's new size, then the filesystem fills it. */
   grow(mounted: Mounted, filesystem: FilesystemType, size: number): Promise<void>;
   /** `rootfs/` (0755) and `id` (0600, `name`, kept where one is) in a device mounted for writing, as Docker's driver had them. */
   furnish(target: string, name: string): Promise<void>;
+  /** Makes a fresh filesystem the empty root of a container: 0755, without ext4's lost+found. */
+  bare(target: string): Promise<void>;
+  /** Inodes in use in the mounted filesystem. O(1). */
+  inodes(target: string): Promise<number>;
   /** Runs `work` while every filesystem that is mounted for writing from `image` is frozen; thaws whatever happens. */
   frozen<T>(image: string, work: () => Promise<T>): Promise<T>;
   /** Makes the filesystem; returns its UUID. */

@@ -4,9 +4,10 @@ import type { DeviceName } from '../format/ids.js';
 import type { DeviceInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import type { ActiveDevices } from './active-devices.js';
-import type { DeviceHost, Mounted } from './device-host.js';
+import type { DeviceHost, Mounted, MountRequest } from './device-host.js';
 
 interface MountRecord extends Mounted {
+  readonly request: MountRequest;
   readonly readOnly: boolean;
   /** The folder was made for this mount and goes with it. */
   readonly madeTarget: boolean;
@@ -21,6 +22,8 @@ interface MountRecord extends Mounted {
 export interface MountAsk {
   readonly target?: string | undefined;
   readonly readOnly?: boolean | undefined;
+  /** A read-only mount that never looks at the log. */
+  readonly skipLog?: boolean | undefined;
 }
 
 /** Which device is mounted where. The caller holds the device's lock. */
@@ -66,7 +69,7 @@ export class DeviceMounts {
     const present = this.#mounted.get(device.name);
     if (present !== undefined) return this.#join(device.name, present, target, readOnly);
     refuseUnmountable(device, readOnly);
-    const record = await this.#bringUp(device, target, readOnly);
+    const record = await this.#bringUp(device, target, { readOnly, skipLog: ask.skipLog ?? false });
     record.pinned = true;
     return record;
   }
@@ -89,11 +92,42 @@ export class DeviceMounts {
     await this.#takeDown(name, record, lazily);
   }
 
+  /** As `mount`, and where somebody unmounted it behind the daemon's back, it is mounted again. */
+  async ensure(device: DeviceInfo, ask: MountAsk): Promise<Mounted> {
+    const present = this.#mounted.get(device.name);
+    if (present !== undefined) await this.#host.restore(present, present.request);
+    return this.mount(device, ask);
+  }
+
+  /**
+   * Lets go of a device whose files nobody else uses: true then, and it is neither mounted nor active. False where somebody does, and
+   * then it stays as it is.
+   */
+  async withdraw(name: DeviceName): Promise<boolean> {
+    const record = this.#mounted.get(name);
+    if (record !== undefined) {
+      if (this.#liveViewers(record).length > 0) return false;
+      if (!(await this.#host.withdraw(record, record.request))) return false;
+      this.#mounted.delete(name);
+      if (record.madeTarget) await this.#host.removeTarget(record.target);
+    }
+    try {
+      await this.#active.deactivate(name);
+      return true;
+    } catch (error) {
+      if (error instanceof ThinError && error.code === 'busy') return false;
+      throw error;
+    }
+  }
+
   /** See the operation `view.open`. */
   async openView(device: DeviceInfo, holder: number): Promise<string> {
     const record =
       this.#mounted.get(device.name) ??
-      (await this.#bringUp(device, path.join(this.#folder, device.name), true));
+      (await this.#bringUp(device, path.join(this.#folder, device.name), {
+        readOnly: true,
+        skipLog: false,
+      }));
     record.viewers.set(holder, (record.viewers.get(holder) ?? 0) + 1);
     return record.target;
   }
@@ -114,7 +148,11 @@ export class DeviceMounts {
     if (record !== undefined && !record.readOnly) await this.#fill(device, record);
   }
 
-  async #bringUp(device: DeviceInfo, target: string, readOnly: boolean): Promise<MountRecord> {
+  async #bringUp(
+    device: DeviceInfo,
+    target: string,
+    { readOnly, skipLog }: { readonly readOnly: boolean; readonly skipLog: boolean },
+  ): Promise<MountRecord> {
     const undo: (() => Promise<unknown>)[] = [];
     try {
       const { path: image, fresh } = await this.#active.activate(device.name);
@@ -123,18 +161,21 @@ export class DeviceMounts {
       const madeTarget = (await this.#host.makeTarget(target)) || path.dirname(target) === this.#folder;
       if (madeTarget) undo.push(() => this.#host.removeTarget(target));
       const options = this.#pool.info().options;
-      const mounted = await this.#host.mount({
+      const request = {
         image,
         target,
         filesystem: device.filesystem,
         readOnly,
+        skipLog,
         mountOptions: options.mountOptions,
         xfsNospaceMaxRetries: options.xfsNospaceMaxRetries,
-      });
+      };
+      const mounted = await this.#host.mount(request);
       undo.push(() => this.#host.unmount(mounted, { lazily: true }));
       const record: MountRecord = {
         target: mounted.target,
         loop: mounted.loop,
+        request,
         readOnly,
         madeTarget,
         activated: fresh,
@@ -143,7 +184,8 @@ export class DeviceMounts {
       };
       if (!readOnly) {
         if (device.filesystemSize < device.size) await this.#fill(device, record);
-        await this.#host.furnish(mounted.target, device.name);
+        // What somebody else keeps in a device is theirs from the root on.
+        if (device.label === '') await this.#host.furnish(mounted.target, device.name);
       }
       this.#mounted.set(device.name, record);
       return record;

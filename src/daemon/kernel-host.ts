@@ -1,7 +1,8 @@
-import { chmod, lstat, mkdir, rmdir, stat, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, rmdir, stat, statfs, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import AsyncLock from 'async-lock';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import type { LoopDevices } from '../host/loop-devices.js';
 import type { Mounter } from '../host/mounter.js';
 import type { StaleCleaner, StaleQuery } from '../host/stale.js';
 import type { FilesystemType } from '../pool/info.js';
@@ -9,6 +10,7 @@ import type { DeviceHost, Mounted, MountRequest } from './device-host.js';
 
 export interface KernelHostParts {
   readonly mounter: Mounter;
+  readonly loops: LoopDevices;
   readonly stale: StaleCleaner;
   readonly query: StaleQuery;
   readonly onWarning: (text: string) => void;
@@ -17,6 +19,7 @@ export interface KernelHostParts {
 /** The host that the daemon runs on, through its tools. */
 export class KernelHost implements DeviceHost {
   readonly #mounter: Mounter;
+  readonly #loops: LoopDevices;
   readonly #stale: StaleCleaner;
   readonly #query: StaleQuery;
   readonly #onWarning: (text: string) => void;
@@ -25,6 +28,7 @@ export class KernelHost implements DeviceHost {
 
   constructor(parts: KernelHostParts) {
     this.#mounter = parts.mounter;
+    this.#loops = parts.loops;
     this.#stale = parts.stale;
     this.#query = parts.query;
     this.#onWarning = parts.onWarning;
@@ -40,6 +44,30 @@ export class KernelHost implements DeviceHost {
     await this.#mounter.unmount(mounted, options);
   }
 
+  async withdraw(mounted: Mounted, request: MountRequest): Promise<boolean> {
+    return this.#mounter.withdraw(mounted, request);
+  }
+
+  async restore(mounted: Mounted, request: MountRequest): Promise<void> {
+    await this.#mounter.restore(mounted, request);
+  }
+
+  async attach(image: string, options: { readonly readOnly: boolean }): Promise<{ readonly loop: string }> {
+    const { device, directIo } = await this.#loops.attach(image, options);
+    if (!directIo) this.#onWarning(`${device} works without direct I/O, so ${image} is cached twice`);
+    return { loop: device };
+  }
+
+  async detach(loop: string): Promise<void> {
+    await this.#loops.detach(loop);
+  }
+
+  async loopState(loop: string, image: string): Promise<'attached' | 'leaving' | 'gone'> {
+    const found = await this.#loops.get(loop);
+    if (found?.backingFile !== image) return 'gone';
+    return found.autoclear ? 'leaving' : 'attached';
+  }
+
   async grow(mounted: Mounted, filesystem: FilesystemType, size: number): Promise<void> {
     await this.#mounter.grow(mounted, filesystem, size);
   }
@@ -52,6 +80,22 @@ export class KernelHost implements DeviceHost {
       else if (!(await lstat(rootfs)).isDirectory())
         this.#onWarning(`${rootfs} is no folder, so device ${name} shows no root file system there`);
       await made(writeFile(path.join(target, 'id'), name, { flag: 'wx', mode: 0o600 }));
+    });
+  }
+
+  async bare(target: string): Promise<void> {
+    await this.#ownMounts.acquire('furnish', async () => {
+      await chmod(target, 0o755);
+      await rmdir(path.join(target, 'lost+found')).catch((error: unknown) => {
+        if (systemErrorCode(error) !== 'ENOENT') throw error;
+      });
+    });
+  }
+
+  async inodes(target: string): Promise<number> {
+    return this.#ownMounts.acquire('inodes', async () => {
+      const { files, ffree } = await statfs(target);
+      return Math.max(0, files - ffree);
     });
   }
 

@@ -15,10 +15,11 @@ export const DEVICE_KINDS = ['base', 'image', 'container', 'snapshot'] as const;
 export const FILESYSTEMS = ['xfs', 'ext4'] as const;
 const INITIALIZED = 1;
 const DELETED = 2;
+const LABELLED = 4;
 
 /**
  * device := name:text kind:u8 origin:u32 origin-name:text size:u64 root:u32 mapped:u64 transaction:u64 creation-time:u32
- *           snap-time:u32 created-at:u64 filesystem:u8 filesystem-size:u64 flags:u32 family:u32 exclusive:u64
+ *           snap-time:u32 created-at:u64 filesystem:u8 filesystem-size:u64 flags:u32 family:u32 exclusive:u64 label:text?
  *
  * dm-thin's device details (dm-thin-metadata.c, `struct disk_device_details`) and, beside them, what Docker's driver kept
  * in JSON files, so that the two cannot drift apart.
@@ -49,10 +50,13 @@ export interface DeviceRecord {
   readonly family: DeviceId;
   /** Chunks that no other device maps, when they were last counted. */
   readonly exclusive: number;
+  /** Whatever the device's user keeps with it; empty for none, and then not stored. */
+  readonly label: string;
 }
 
 export function packDeviceRecord(record: DeviceRecord): Uint8Array {
-  return new ByteWriter()
+  const labelled = record.label !== '';
+  const to = new ByteWriter()
     .text(record.name)
     .u8(DEVICE_KINDS.indexOf(record.kind))
     .u32(record.origin)
@@ -66,10 +70,10 @@ export function packDeviceRecord(record: DeviceRecord): Uint8Array {
     .u64(record.createdAt)
     .u8(FILESYSTEMS.indexOf(record.filesystem))
     .u64(record.filesystemSize)
-    .u32((record.initialized ? INITIALIZED : 0) | (record.deleted ? DELETED : 0))
+    .u32((record.initialized ? INITIALIZED : 0) | (record.deleted ? DELETED : 0) | (labelled ? LABELLED : 0))
     .u32(record.family)
-    .u64(record.exclusive)
-    .finish();
+    .u64(record.exclusive);
+  return (labelled ? to.text(record.label) : to).finish();
 }
 
 /** @throws ThinError damaged, naming `path` */
@@ -92,7 +96,11 @@ export function unpackDeviceRecord(id: DeviceId, body: Uint8Array, path: string)
     filesystemSize: from.u64(),
   };
   const flags = from.u32();
-  const tail = { family: deviceId(from.u32()), exclusive: from.u64() };
+  const tail = {
+    family: deviceId(from.u32()),
+    exclusive: from.u64(),
+    label: (flags & LABELLED) === 0 ? '' : from.text(),
+  };
   from.finish();
   return {
     ...head,

@@ -1,4 +1,5 @@
-import { realpath } from 'node:fs/promises';
+import { access, realpath } from 'node:fs/promises';
+import path from 'node:path';
 import { ThinError, systemErrorCode } from '../errors/thin-error.js';
 import { saidBy, type Exec } from './exec.js';
 import type { FilesystemTools } from './filesystem-tools.js';
@@ -13,6 +14,8 @@ export interface ImageMountRequest {
   readonly target: string;
   readonly filesystem: Filesystem;
   readonly readOnly: boolean;
+  /** A read-only mount that never looks at the log. Default: only where a log is in the way. */
+  readonly skipLog?: boolean;
   /** As `dm.mountopt`, comma-separated; empty for none. */
   readonly mountOptions?: string;
   /** Only for xfs mounted for writing; xfs keeps trying for ever unless told. */
@@ -29,6 +32,9 @@ export interface MountedImage {
   /** What did not work and did not keep it from being mounted. */
   readonly warnings: readonly string[];
 }
+
+/** Where an image is mounted, as `mount` told it. */
+export type Attached = Pick<MountedImage, 'loop' | 'target'>;
 
 export interface MounterLimits {
   /** Milliseconds; a mount may replay a log, an unmount may write all that is dirty. */
@@ -97,6 +103,39 @@ export class Mounter {
     if (there !== undefined && new MountTable([there]).ofLoop(mounted.loop).length > 0)
       await this.#unmountTarget(target);
     await this.#detach(mounted);
+  }
+
+  /**
+   * Unmounts, and detaches where that was the filesystem's last mount in any namespace: true then, and nothing can write to the image
+   * any more. False where somebody else still has it: it is mounted on its target as before.
+   * Errors: as `unmount`, but for busy mounts.
+   */
+  async withdraw(mounted: Attached, request: ImageMountRequest): Promise<boolean> {
+    try {
+      await this.#unmountTarget(mounted.target);
+    } catch (error) {
+      if (error instanceof ThinError && error.code === 'busy') return false;
+      throw error;
+    }
+    if (await this.#isMountedAnywhere(mounted.loop, request.filesystem)) {
+      await this.#mountLoop(mounted.loop, mounted.target, request);
+      return false;
+    }
+    await this.#loops.detach(mounted.loop);
+    return true;
+  }
+
+  /** Brings a mount back that somebody else undid, while its loop device is still attached. Errors: busy (it is not), as `mount`. */
+  async restore(mounted: Attached, request: ImageMountRequest): Promise<void> {
+    const there = (await MountTable.read()).on(mounted.target);
+    if (there !== undefined && new MountTable([there]).ofLoop(mounted.loop).length > 0) return;
+    if ((await this.#loops.get(mounted.loop))?.backingFile !== request.image)
+      throw new ThinError(
+        'busy',
+        `${mounted.target} was unmounted and ${mounted.loop} detached by somebody else; let go of the device with thinfuse umount, and try again`,
+        { details: { target: mounted.target, loop: mounted.loop } },
+      );
+    await this.#mountLoop(mounted.loop, mounted.target, request);
   }
 
   /**
@@ -169,17 +208,18 @@ export class Mounter {
   /** Returns whether the log was left alone. */
   async #mountLoop(loop: string, target: string, request: ImageMountRequest): Promise<boolean> {
     const { filesystem, readOnly } = request;
+    const neverLook = readOnly && request.skipLog === true;
     const attempt = async (skipLog: boolean): Promise<void> => {
       const options = mountOptions(filesystem, { readOnly, skipLog, extra: request.mountOptions ?? '' });
       const args = ['-t', filesystem, ...(options === '' ? [] : ['-o', options]), loop, target];
       await this.#exec.run('mount', args, { timeoutMs: this.#limits.mountMs });
     };
     try {
-      await attempt(false);
-      return false;
+      await attempt(neverLook);
+      return neverLook;
     } catch (error) {
       if (!(error instanceof ThinError) || error.code !== 'tool-failed') throw error;
-      if (readOnly)
+      if (readOnly && !neverLook)
         try {
           await attempt(true);
           return true;
@@ -304,6 +344,14 @@ export class Mounter {
       // It is marked to go with its last user.
       if (!(error instanceof ThinError) || error.code !== 'busy') throw error;
     });
+  }
+
+  /** A filesystem has its folder in /sys for as long as it is mounted, wherever that is. */
+  async #isMountedAnywhere(loop: string, filesystem: Filesystem): Promise<boolean> {
+    return access(path.join('/sys/fs', filesystem, path.basename(loop))).then(
+      () => true,
+      () => false,
+    );
   }
 
   async #umount(args: readonly string[]): Promise<void> {

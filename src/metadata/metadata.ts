@@ -46,6 +46,7 @@ export interface NewDevice {
   readonly size: number;
   readonly createdAt: number;
   readonly filesystem: DeviceRecord['filesystem'];
+  readonly label?: string | undefined;
 }
 
 /** Splits and copies of the upper levels; below them, one change costs a copied leaf, its split, and as much above it. */
@@ -115,14 +116,17 @@ export class Metadata {
    * Shares the origin's root and moves the clock on: O(1) (dm-thin-metadata.c, `__create_snap`). Whatever is mapped in the
    * origin is shared from now on. @throws ThinError no-space
    */
-  createSnapshot(origin: DeviceId, device: NewDevice): DeviceRecord {
+  createSnapshot(
+    origin: DeviceId,
+    { originLabel, ...device }: NewDevice & { readonly originLabel?: string | undefined },
+  ): DeviceRecord {
     this.#requireNodes();
     const from = this.devices.get(origin);
     const id = this.#nextDeviceId();
     this.#table.share(from.root);
     const time = snapTime(this.#superblock.time + 1);
     this.changeSuperblock({ time });
-    this.devices.change(origin, { snapTime: time, exclusive: 0 });
+    this.devices.change(origin, { snapTime: time, exclusive: 0, label: originLabel ?? from.label });
     return this.#add(id, {
       ...device,
       origin,
@@ -325,7 +329,8 @@ export class Metadata {
 
   #add(
     id: DeviceId,
-    fields: Omit<DeviceRecord, 'id' | 'transactionId' | 'creationTime' | 'snapTime' | 'deleted'>,
+    fields: Omit<DeviceRecord, 'id' | 'transactionId' | 'creationTime' | 'snapTime' | 'deleted' | 'label'> &
+      Pick<NewDevice, 'label'>,
   ): DeviceRecord {
     this.#stamp(id, fields.name);
     const { time, transactionId: transaction } = this.#superblock;
@@ -336,6 +341,7 @@ export class Metadata {
       creationTime: time,
       snapTime: time,
       deleted: false,
+      label: fields.label ?? '',
     };
     this.devices.add(record);
     this.changeSuperblock({ lastDeviceId: id });

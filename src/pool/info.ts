@@ -38,6 +38,8 @@ export interface DeviceInfo {
   readonly initialized: boolean;
   /** Docker's `deleted`: removal was asked for and waits for the last user. */
   readonly deleted: boolean;
+  /** What the device's user keeps with it (`SnapshotRequest.label`); empty for none. */
+  readonly label: string;
   /** Its image file is being served. */
   readonly active: boolean;
 }

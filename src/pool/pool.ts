@@ -197,6 +197,8 @@ class Pool implements ThinPool {
       size,
       createdAt: Date.now(),
       filesystem: origin.filesystem,
+      label: request.label,
+      originLabel: request.originLabel,
     });
     io?.noteSnapshot();
     return record;
@@ -415,6 +417,7 @@ class Pool implements ThinPool {
       filesystemSize: record.filesystemSize,
       initialized: record.initialized,
       deleted: record.deleted,
+      label: record.label,
       active: io !== undefined,
     };
   }

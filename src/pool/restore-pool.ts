@@ -162,6 +162,7 @@ class Restorer implements DumpHandler {
       creationTime: snapTime(dumped.creationTime),
       snapTime: snapTime(dumped.snapTime),
       exclusive: 0,
+      label: '',
     });
   }
 

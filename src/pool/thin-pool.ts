@@ -10,6 +10,13 @@ export interface SnapshotRequest {
   readonly kind: Exclude<DeviceKind, 'base'>;
   /** Bytes; at least the origin's, a multiple of 512. Default: the origin's. */
   readonly size?: number | undefined;
+  /**
+   * Opaque to the pool, kept in the device's record: whoever uses the device keeps with it what must never drift from it.
+   * A few KiB; it is written with every commit that changes the device. Not inherited. Default: empty.
+   */
+  readonly label?: string | undefined;
+  /** What the origin's label becomes in the same commit. Default: it stays. */
+  readonly originLabel?: string | undefined;
 }
 
 /** What may change of a device besides its data; all of it in one commit. */
@@ -20,6 +27,7 @@ export interface DeviceChange {
   readonly baseUuid?: string;
   readonly initialized?: boolean;
   readonly deleted?: boolean;
+  readonly label?: string;
 }
 
 export interface PoolEvents {

@@ -71,6 +71,7 @@ describe('command line: a pool without a daemon', function () {
       'filesystemSize',
       'initialized',
       'deleted',
+      'label',
       'active',
       'path',
       'loop',

@@ -44,6 +44,10 @@ const device: fc.Arbitrary<DeviceRecord> = fc.record(
     deleted: fc.boolean(),
     family: u32.map(deviceId),
     exclusive: u64,
+    label: fc.oneof(
+      text,
+      fc.integer({ min: 100, max: 9000 }).map((length) => 'ä'.repeat(length)),
+    ),
   },
   { noNullPrototype: true },
 );
@@ -117,7 +121,11 @@ describe('stored records', () => {
 
   it('pending deletes do', () => {
     const pending = fc.record(
-      { id: u32.map(deviceId), name: text, stack: fc.array(u32.map(nodeId)) },
+      {
+        id: u32.map(deviceId),
+        name: text,
+        stack: fc.array(u32.map(nodeId), { maxLength: 700, size: 'max' }),
+      },
       { noNullPrototype: true },
     );
     fc.assert(

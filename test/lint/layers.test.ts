@@ -11,6 +11,7 @@ const LAYERS = [
   'errors',
   'config',
   'format',
+  'shared',
   'store',
   'btree',
   'metadata',
@@ -19,6 +20,7 @@ const LAYERS = [
   'fuse',
   'host',
   'docker',
+  'containerd',
   'daemon',
   'commands',
   'cli',
@@ -28,6 +30,9 @@ const SOLE_IMPORTERS: Record<string, string> = {
   'fuse-native': 'src/fuse/fuse-native-transport.ts',
   level: 'src/store/level-store.ts',
   bitfield: 'src/metadata/space-map.ts',
+  '@grpc/grpc-js': 'src/daemon/snapshotter/snapshot-server.ts',
+  '@grpc/proto-loader': 'src/daemon/snapshotter/snapshot-server.ts',
+  re2js: 'src/containerd/filters.ts',
 };
 
 describe('lint: the layer rule', () => {

@@ -4,6 +4,7 @@ import { Daemon, type DaemonParts } from '../../src/daemon/daemon.js';
 import type { DeviceHost, Mounted, MountRequest } from '../../src/daemon/device-host.js';
 import { ProjectionWriter } from '../../src/daemon/projection-writer.js';
 import { rootLayout } from '../../src/daemon/root-layout.js';
+import { snapshotAdapter, type SnapshotterSettings } from '../../src/daemon/snapshotter/snapshot-adapter.js';
 import { ThinError } from '../../src/errors/thin-error.js';
 import type { Transport } from '../../src/fuse/transport.js';
 import { FakePool } from './fake-pool.js';
@@ -13,8 +14,10 @@ export class FakeHost implements DeviceHost {
   readonly log: string[] = [];
   /** Targets that a process works in. */
   readonly busy = new Set<string>();
+  usedInodes = 3;
   /** What the next mount fails with. */
   failure: Error | undefined;
+  readonly #leaving = new Set<string>();
   #loops = 0;
 
   async mount({ image, target, readOnly }: MountRequest): Promise<Mounted> {
@@ -28,6 +31,40 @@ export class FakeHost implements DeviceHost {
   async unmount({ target }: Mounted, { lazily }: { lazily: boolean }): Promise<void> {
     if (this.busy.has(target) && !lazily) throw new ThinError('busy', `${target} is in use`);
     this.log.push(`unmount ${target.split('/').at(-1) ?? ''}${lazily ? ' lazily' : ''}`);
+  }
+
+  async withdraw({ target }: Mounted): Promise<boolean> {
+    if (this.busy.has(target)) return false;
+    this.log.push(`withdraw ${target.split('/').at(-1) ?? ''}`);
+    return true;
+  }
+
+  async restore({ target }: Mounted): Promise<void> {
+    this.log.push(`restore ${target.split('/').at(-1) ?? ''}`);
+  }
+
+  async attach(image: string, { readOnly }: { readOnly: boolean }): Promise<{ loop: string }> {
+    this.log.push(`attach ${image.split('-').at(-1) ?? ''}${readOnly ? ' ro' : ''}`);
+    return { loop: `/dev/loop${String(this.#loops++)}` };
+  }
+
+  async detach(loop: string): Promise<void> {
+    this.#leaving.add(loop);
+    if (this.busy.has(loop)) throw new ThinError('busy', `${loop} is in use`);
+    this.log.push('detach');
+  }
+
+  async loopState(loop: string): Promise<'attached' | 'leaving' | 'gone'> {
+    if (!this.#leaving.has(loop)) return 'attached';
+    return this.busy.has(loop) ? 'leaving' : 'gone';
+  }
+
+  async bare(target: string): Promise<void> {
+    this.log.push(`bare ${target.split('/').at(-1) ?? ''}`);
+  }
+
+  async inodes(): Promise<number> {
+    return this.usedInodes;
   }
 
   async grow(_mounted: Mounted, _filesystem: string, size: number): Promise<void> {
@@ -78,11 +115,12 @@ export interface FakeDaemon {
 /** The real daemon, its socket included, on a pool, a transport and a host that are not real. */
 export async function startFakeDaemon(
   root: string,
-  options: { baseInitialized?: boolean } = {},
+  options: { baseInitialized?: boolean; pool?: FakePool; snapshotter?: SnapshotterSettings } = {},
 ): Promise<FakeDaemon> {
   await mkdir(root, { recursive: true });
   const layout = rootLayout(root);
-  const pool = new FakePool(options);
+  const pool = options.pool ?? new FakePool(options);
+  const log = pino({ level: 'silent' });
   const host = new FakeHost();
   let breakMount: () => void = () => undefined;
   const ended = new Promise<void>((resolve) => {
@@ -112,7 +150,8 @@ export async function startFakeDaemon(
     host,
     clearStale: async () => [],
     configure: async () => undefined,
-    log: pino({ level: 'silent' }),
+    adapters: options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)],
+    log,
   };
   return { daemon: await Daemon.start(parts), pool, host, socket: layout.socket, breakMount, parts };
 }

@@ -95,7 +95,10 @@ export class FakePool implements ThinPool {
       originName: origin.name,
       size: request.size ?? origin.size,
       initialized: false,
+      exclusive: 0,
+      label: request.label ?? '',
     });
+    if (request.originLabel !== undefined) this.#change(origin.name, { label: request.originLabel });
     this.#devices.set(device.name, device);
     this.log.push(`snapshot ${device.name} of ${origin.name}`);
     return device;
@@ -118,6 +121,11 @@ export class FakePool implements ThinPool {
   async update(name: DeviceName, change: DeviceChange): Promise<DeviceInfo> {
     this.#require(name);
     return this.#change(name, change);
+  }
+
+  /** As if time or somebody else had changed it. */
+  async set(name: DeviceName, change: Partial<DeviceInfo>): Promise<void> {
+    this.#change(name, change);
   }
 
   async remove(name: DeviceName): Promise<void> {
@@ -212,6 +220,7 @@ export class FakePool implements ThinPool {
       filesystemSize: fields.size,
       initialized: false,
       deleted: false,
+      label: '',
       active: false,
       ...fields,
     };

@@ -63,6 +63,7 @@ export function device(
     filesystemSize: 10 * GIB,
     initialized: name === 'base',
     deleted: false,
+    label: '',
     active: false,
     path: undefined,
     loop: undefined,

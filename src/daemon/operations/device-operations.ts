@@ -57,6 +57,7 @@ export function deviceOperations(service: Service): Pick<Handlers, DeviceOperati
       return changing([name], async () => {
         const device = requireDevice(service, name);
         refuseBase(device, 'becomes no image');
+        refuseLabelled(device, 'made an image');
         refuseMounted(service, name, 'made an image');
         return deviceStatus(service, await pool.update(name, { kind: 'image' }));
       });
@@ -86,7 +87,9 @@ export function deviceOperations(service: Service): Pick<Handlers, DeviceOperati
     'device.remove': async (input) => {
       const name = existing(input.name);
       return changing([name], async () => {
-        refuseBase(requireDevice(service, name), 'cannot be removed');
+        const device = requireDevice(service, name);
+        refuseBase(device, 'cannot be removed');
+        if (input.force !== true) refuseLabelled(device, 'removed without --force');
         if (input.force === true && serving !== undefined) {
           if (serving.mounts.of(name) !== undefined) await serving.mounts.unmount(name, { lazily: true });
           await serving.active.abandon(name);
@@ -129,6 +132,16 @@ function refuseBase(device: DeviceInfo, what: string): void {
     throw new ThinError('invalid-argument', `the base device belongs to the pool and ${what}`, {
       details: { device: device.name },
     });
+}
+
+/** Whoever keeps something in a device's label counts on the device. */
+function refuseLabelled({ name, label }: DeviceInfo, what: string): void {
+  if (label !== '')
+    throw new ThinError(
+      'busy',
+      `device ${name} belongs to a program that uses the pool (its label begins ${JSON.stringify(label.slice(0, 40))}) and cannot be ${what}; remove it there, as with: ctr snapshots rm`,
+      { details: { device: name } },
+    );
 }
 
 function refuseMounted({ serving }: Service, name: DeviceName, what: string): void {

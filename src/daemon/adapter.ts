@@ -1,0 +1,15 @@
+import type { Service } from './service.js';
+
+/** Another way into a serving daemon than its control socket, for a program that speaks a protocol of its own. */
+export interface Adapter {
+  /** Errors: already-running (somebody answers there), and what keeps a socket from being made. */
+  listen(): Promise<void>;
+  /** Takes no more calls, and resolves when none is under way and nothing is held open but mounts. */
+  pause(): Promise<void>;
+  /** Takes calls again, after a stop that was given up. */
+  resume(): void;
+  /** After `pause`, before the pool is closed. */
+  close(): Promise<void>;
+}
+
+export type MakeAdapter = (service: Service) => Adapter;

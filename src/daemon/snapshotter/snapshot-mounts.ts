@@ -1,0 +1,123 @@
+import type { MountMessage } from '../../containerd/messages.js';
+import { MOUNT_MODES, mountModeOf, type MountMode } from '../../containerd/mount-mode.js';
+import type { SnapshotRecord } from '../../containerd/snapshot-record.js';
+import { ThinError } from '../../errors/thin-error.js';
+import type { DeviceName } from '../../format/ids.js';
+import type { DeviceInfo } from '../../pool/info.js';
+import type { Serving } from '../service.js';
+
+/** How the files of snapshots are reached. The caller holds the device's lock. */
+export class SnapshotMounts {
+  readonly #serving: Serving;
+  readonly #mode: MountMode;
+  readonly #loops = new Map<DeviceName, { readonly loop: string; readonly image: string }>();
+
+  constructor(serving: Serving, mode: MountMode) {
+    this.#serving = serving;
+    this.#mode = mode;
+  }
+
+  /** Mounts or attaches the device where it is not, and says what containerd is to mount. Errors: busy, and as `DeviceHost.mount`. */
+  async present(record: SnapshotRecord, device: DeviceInfo): Promise<readonly MountMessage[]> {
+    const readOnly = record.kind !== 'active';
+    const mode = mountModeOf(record.labels) ?? this.#mode;
+    if (mode === 'loop') return [await this.#attach(device, readOnly)];
+    await this.#requireReleased(device.name, this.#loops.has(device.name));
+    const { target } = await this.#serving.mounts.ensure(device, { readOnly, skipLog: readOnly });
+    return [{ type: 'bind', source: target, options: ['rbind', readOnly ? 'ro' : 'rw'] }];
+  }
+
+  /** Mounts a device for the first time: its filesystem fills it and, `bare`, becomes an empty root, whoever mounts it later. */
+  async prepare(device: DeviceInfo, options: { readonly bare: boolean }): Promise<void> {
+    const { mounts, host } = this.#serving;
+    if (this.#loops.has(device.name)) return;
+    const { target } = await mounts.mount(device, {});
+    if (options.bare) await host.bare(target);
+  }
+
+  /** True: nobody can write to the device any more. False: somebody else has it mounted or open, and it stays as it is. */
+  async release(name: DeviceName): Promise<boolean> {
+    return (await this.#detach(name)) && (await this.#serving.mounts.withdraw(name));
+  }
+
+  /** Where the daemon has the device mounted for writing, and so can freeze it. */
+  isFreezable(name: DeviceName): boolean {
+    return this.#serving.mounts.of(name)?.readOnly === false;
+  }
+
+  /** Of a device that the daemon has mounted; undefined otherwise. */
+  async inodes(name: DeviceName): Promise<number | undefined> {
+    const mounted = this.#serving.mounts.of(name);
+    return mounted === undefined ? undefined : this.#serving.host.inodes(mounted.target);
+  }
+
+  /** Loop devices that nobody has open go; those in use stay, and their devices stay active. */
+  async releaseLoops(): Promise<void> {
+    for (const name of [...this.#loops.keys()]) await this.#detach(name);
+  }
+
+  async #attach(device: DeviceInfo, readOnly: boolean): Promise<MountMessage> {
+    const { mounts, active, host } = this.#serving;
+    await this.#requireReleased(device.name, mounts.of(device.name) !== undefined);
+    let loop = await this.#attached(device.name);
+    if (loop === undefined) {
+      const { path: image } = await active.activate(device.name);
+      try {
+        ({ loop } = await host.attach(image, { readOnly }));
+      } catch (error) {
+        await active.deactivate(device.name).catch(() => undefined);
+        throw error;
+      }
+      this.#loops.set(device.name, { loop, image });
+    }
+    const xfs = device.filesystem === 'xfs';
+    const ofView = readOnly ? [xfs ? 'norecovery' : 'noload'] : [];
+    return {
+      type: device.filesystem,
+      source: loop,
+      options: [readOnly ? 'ro' : 'rw', ...(xfs ? ['nouuid'] : []), ...ofView],
+    };
+  }
+
+  /** Two ways into one filesystem would destroy it. */
+  async #requireReleased(name: DeviceName, otherwise: boolean): Promise<void> {
+    if (!otherwise || (await this.release(name))) return;
+    throw new ThinError(
+      'busy',
+      `device ${name} is in use in another way than it is asked for now (${MOUNT_MODES.join(' or ')}); unmount it everywhere first`,
+      { details: { device: name } },
+    );
+  }
+
+  /** Errors: busy: it was let go of while in use, and a second one on the same image would destroy the filesystem. */
+  async #attached(name: DeviceName): Promise<string | undefined> {
+    const held = this.#loops.get(name);
+    if (held === undefined) return undefined;
+    const state = await this.#serving.host.loopState(held.loop, held.image);
+    if (state === 'attached') return held.loop;
+    if (state === 'leaving')
+      throw new ThinError(
+        'busy',
+        `${held.loop} of device ${name} was let go of and waits for its last user; end that first`,
+        { details: { device: name, loop: held.loop } },
+      );
+    this.#loops.delete(name);
+    return undefined;
+  }
+
+  async #detach(name: DeviceName): Promise<boolean> {
+    const held = this.#loops.get(name);
+    if (held === undefined) return true;
+    const { host } = this.#serving;
+    const state = await host.loopState(held.loop, held.image);
+    if (state === 'leaving') return false;
+    try {
+      if (state === 'attached') await host.detach(held.loop);
+    } catch (error) {
+      if (error instanceof ThinError && error.code === 'busy') return false;
+      throw error;
+    }
+    this.#loops.delete(name);
+    return true;
+  }
+}

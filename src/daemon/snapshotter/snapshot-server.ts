@@ -1,0 +1,225 @@
+import { chmod, rm } from 'node:fs/promises';
+import path from 'node:path';
+import {
+  Server,
+  ServerCredentials,
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { load } from '@grpc/proto-loader';
+import { infoMessage, type InfoMessage, type MountMessage } from '../../containerd/messages.js';
+import type { Labels } from '../../containerd/snapshot-record.js';
+import { statusOf } from '../../containerd/status.js';
+import { ThinError, toThinError } from '../../errors/thin-error.js';
+import { answers } from '../live-socket.js';
+import type { Snapshotter } from './snapshotter.js';
+
+const PROTO = path.join(import.meta.dirname, '../../../proto/snapshots.proto');
+const SERVICE = 'containerd.services.snapshots.v1.Snapshots';
+/** Far below gRPC's 4 MiB for one message. */
+const INFOS_PER_MESSAGE = 64;
+
+interface Requests {
+  Prepare: { key: string; parent: string; labels: Labels };
+  View: { key: string; parent: string; labels: Labels };
+  Mounts: { key: string };
+  Commit: { name: string; key: string; labels: Labels };
+  Remove: { key: string };
+  Stat: { key: string };
+  Update: { info: InfoMessage | null; updateMask: { paths: readonly string[] } | null };
+  Usage: { key: string };
+  Cleanup: object;
+}
+
+interface Responses {
+  Prepare: { mounts: readonly MountMessage[] };
+  View: { mounts: readonly MountMessage[] };
+  Mounts: { mounts: readonly MountMessage[] };
+  Commit: object;
+  Remove: object;
+  Stat: { info: InfoMessage };
+  Update: { info: InfoMessage };
+  Usage: { size: number; inodes: number };
+  Cleanup: object;
+}
+
+type Method = keyof Requests;
+type Methods = { readonly [K in Method]: (request: Requests[K]) => Promise<Responses[K]> };
+
+/** What is told of a call that is over. */
+export interface SnapshotCall {
+  readonly method: string;
+  readonly request: unknown;
+  readonly milliseconds: number;
+  readonly error: ThinError | undefined;
+}
+
+/** gRPC on a unix socket of mode 0600: containerd's service of proxy snapshotters (proto/snapshots.proto). */
+export class SnapshotServer {
+  readonly #socket: string;
+  readonly #snapshotter: Snapshotter;
+  /** Counts a call in and returns what counts it out. Errors: closed. */
+  readonly #enter: () => () => void;
+  readonly #onCall: (call: SnapshotCall) => void;
+  #server: Server | undefined;
+
+  constructor(parts: {
+    socket: string;
+    snapshotter: Snapshotter;
+    enter: () => () => void;
+    onCall: (call: SnapshotCall) => void;
+  }) {
+    this.#socket = parts.socket;
+    this.#snapshotter = parts.snapshotter;
+    this.#enter = parts.enter;
+    this.#onCall = parts.onCall;
+  }
+
+  /** Replaces a socket that nobody answers on. Errors: already-running, io (the socket cannot be made there). */
+  async listen(): Promise<void> {
+    if (await answers(this.#socket))
+      throw new ThinError(
+        'already-running',
+        `a snapshotter already answers on ${this.#socket}; stop it, or choose another socket`,
+      );
+    await rm(this.#socket, { force: true });
+    const definition = await load(PROTO, { longs: String, enums: String, defaults: true });
+    const server = new Server();
+    // proto-loader gives one definition for every service, message and enumeration in the file.
+    server.addService(definition[SERVICE] as ServiceDefinition, this.#implementation());
+    const before = process.umask(0o177);
+    try {
+      await bound(server, this.#socket);
+    } finally {
+      process.umask(before);
+    }
+    this.#server = server;
+    await chmod(this.#socket, 0o600);
+  }
+
+  /** Lets answers under way out, then removes the socket. */
+  async close(): Promise<void> {
+    const server = this.#server;
+    if (server === undefined) return;
+    this.#server = undefined;
+    // Connections that containerd keeps open would hold an orderly shutdown up for ever.
+    server.forceShutdown();
+    await rm(this.#socket, { force: true });
+  }
+
+  #methods(): Methods {
+    const snapshotter = this.#snapshotter;
+    return {
+      Prepare: async (request) => ({ mounts: await snapshotter.create('active', request) }),
+      View: async (request) => ({ mounts: await snapshotter.create('view', request) }),
+      Mounts: async ({ key }) => ({ mounts: await snapshotter.mounts(key) }),
+      Commit: async ({ name, key, labels }) => {
+        await snapshotter.commit(name, key, labels);
+        return {};
+      },
+      Remove: async ({ key }) => {
+        await snapshotter.remove(key);
+        return {};
+      },
+      Stat: ({ key }) => Promise.resolve({ info: infoMessage(snapshotter.stat(key)) }),
+      Update: async ({ info, updateMask }) => {
+        const changed = await snapshotter.update(
+          info?.name ?? '',
+          info?.labels ?? {},
+          updateMask?.paths ?? [],
+        );
+        return { info: infoMessage(changed) };
+      },
+      Usage: ({ key }) => snapshotter.usage(key),
+      Cleanup: async () => {
+        await snapshotter.reap();
+        return {};
+      },
+    };
+  }
+
+  #implementation(): UntypedServiceImplementation {
+    const methods = this.#methods();
+    return {
+      Prepare: this.#unary('Prepare', methods),
+      View: this.#unary('View', methods),
+      Mounts: this.#unary('Mounts', methods),
+      Commit: this.#unary('Commit', methods),
+      Remove: this.#unary('Remove', methods),
+      Stat: this.#unary('Stat', methods),
+      Update: this.#unary('Update', methods),
+      Usage: this.#unary('Usage', methods),
+      Cleanup: this.#unary('Cleanup', methods),
+      List: this.#list(),
+    };
+  }
+
+  #unary<K extends Method>(method: K, methods: Methods): handleUnaryCall<Requests[K], Responses[K]> {
+    return (call, callback) => {
+      void this.#counted(method, call.request, () => methods[method](call.request)).then(
+        (response) => {
+          callback(null, response);
+        },
+        (error: unknown) => {
+          callback(statusObject(error));
+        },
+      );
+    };
+  }
+
+  #list(): handleServerStreamingCall<{ filters: readonly string[] }, { info: readonly InfoMessage[] }> {
+    return (call) => {
+      const { request } = call;
+      void this.#counted('List', request, () =>
+        Promise.resolve(this.#snapshotter.list(request.filters)),
+      ).then(
+        (records) => {
+          for (let from = 0; from < records.length; from += INFOS_PER_MESSAGE)
+            call.write({ info: records.slice(from, from + INFOS_PER_MESSAGE).map(infoMessage) });
+          call.end();
+        },
+        (error: unknown) => {
+          call.emit('error', statusObject(error));
+        },
+      );
+    };
+  }
+
+  async #counted<T>(method: string, request: unknown, work: () => Promise<T>): Promise<T> {
+    const began = performance.now();
+    let failure: ThinError | undefined;
+    const leave = this.#enter();
+    try {
+      return await work();
+    } catch (error) {
+      failure = toThinError(error);
+      throw failure;
+    } finally {
+      leave();
+      this.#onCall({ method, request, milliseconds: performance.now() - began, error: failure });
+    }
+  }
+}
+
+function statusObject(error: unknown): { code: number; details: string } {
+  const { code, message } = toThinError(error);
+  return { code: statusOf(code), details: message };
+}
+
+async function bound(server: Server, socket: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), (error) => {
+      if (error === null) resolve();
+      else
+        reject(
+          new ThinError(
+            'io',
+            `the snapshotter's socket ${socket} cannot be made (${error.message}); choose one in a folder that exists, with a path below 108 bytes`,
+            { cause: error },
+          ),
+        );
+    });
+  });
+}

@@ -1,0 +1,294 @@
+import AsyncLock from 'async-lock';
+import { snapshotDeviceName } from '../../containerd/device-naming.js';
+import { parseFilters } from '../../containerd/filters.js';
+import { updatedLabels, withoutEmpty, type MountMessage } from '../../containerd/messages.js';
+import {
+  packSnapshotRecord,
+  RETIRED_LABEL,
+  shortKey,
+  type Labels,
+  type SnapshotRecord,
+} from '../../containerd/snapshot-record.js';
+import { wallClock } from '../../containerd/wall-clock.js';
+import { ThinError } from '../../errors/thin-error.js';
+import { BASE_NAME } from '../../format/device-name.js';
+import type { DeviceName } from '../../format/ids.js';
+import { requireDevice, type Service } from '../service.js';
+import type { Snapshot, SnapshotIndex } from './snapshot-index.js';
+import type { SnapshotMounts } from './snapshot-mounts.js';
+
+export interface NewSnapshot {
+  readonly key: string;
+  /** Of a committed snapshot; empty: an empty filesystem. */
+  readonly parent: string;
+  readonly labels: Labels;
+}
+
+export interface SnapshotUsage {
+  /** Bytes. */
+  readonly size: number;
+  readonly inodes: number;
+}
+
+/**
+ * containerd's snapshots (snapshots/snapshotter.go, `Snapshotter`), each a thin device with the snapshot's record as its label: a change
+ * of a snapshot is one commit of the pool. Work under one key runs in order. Errors, beside the pool's and the host's: not-found, exists,
+ * invalid-argument (the parent is not committed), busy (it has children), unsupported (not for this kind of snapshot).
+ */
+export class Snapshotter {
+  readonly #service: Service;
+  readonly #index: SnapshotIndex;
+  readonly #mounts: SnapshotMounts;
+  readonly #locks = new AsyncLock({ maxPending: Number.MAX_SAFE_INTEGER });
+
+  constructor(service: Service, index: SnapshotIndex, mounts: SnapshotMounts) {
+    this.#service = service;
+    this.#index = index;
+    this.#mounts = mounts;
+  }
+
+  /** O(1). */
+  async create(
+    kind: 'active' | 'view',
+    { key, parent, labels }: NewSnapshot,
+  ): Promise<readonly MountMessage[]> {
+    requireKey(key);
+    const { pool } = this.#service;
+    const name = await this.#exclusively([key, parent], async () => {
+      this.#requireFree(key);
+      const origin = parent === '' ? this.#base() : this.#requireParent(parent).device.name;
+      const device = snapshotDeviceName(key, (taken) => pool.device(taken) !== undefined);
+      const now = wallClock();
+      const label = packSnapshotRecord({
+        key,
+        parent,
+        kind,
+        createdAt: now,
+        updatedAt: now,
+        labels: withoutEmpty(Object.entries(labels)),
+        bytes: 0,
+        inodes: 0,
+      });
+      await this.#changing([origin, device], () =>
+        pool.createSnapshot({
+          name: device,
+          origin,
+          kind: kind === 'active' ? 'container' : 'snapshot',
+          label,
+        }),
+      );
+      return device;
+    });
+    try {
+      return await this.#exclusively([key], () => this.#present(key, { fresh: parent === '' }));
+    } catch (error) {
+      await this.#exclusively([key], () => this.#discard(key, name)).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Mounts what a restart of the daemon left unmounted. */
+  async mounts(key: string): Promise<readonly MountMessage[]> {
+    return this.#exclusively([key], () => this.#present(key, { fresh: false }));
+  }
+
+  /**
+   * O(1): the active snapshot `key` becomes the committed one `name`, in place. Where somebody still has its files mounted, it is frozen
+   * for the moment of a snapshot, and that becomes the committed one: what is written afterwards is not in it.
+   */
+  async commit(name: string, key: string, labels: Labels): Promise<void> {
+    requireKey(name);
+    const { pool } = this.#service;
+    await this.#exclusively([name, key], async () => {
+      const { record, device } = this.#require(key);
+      this.#requireFree(name);
+      if (record.kind !== 'active')
+        throw new ThinError(
+          'unsupported',
+          `snapshot ${shortKey(key)} is not active but ${record.kind}, and cannot be committed`,
+        );
+      const copy = snapshotDeviceName(name, (taken) => pool.device(taken) !== undefined);
+      await this.#changing([device.name, copy], async () => {
+        const inodes =
+          (await this.#mounts.inodes(device.name)) ?? this.#find(record.parent)?.record.inodes ?? 0;
+        const committed = (): string => {
+          const now = wallClock();
+          return packSnapshotRecord({
+            key: name,
+            parent: record.parent,
+            kind: 'committed',
+            createdAt: now,
+            updatedAt: now,
+            labels: withoutEmpty(Object.entries(labels)),
+            bytes: requireDevice(this.#service, device.name).exclusive,
+            inodes,
+          });
+        };
+        if (await this.#mounts.release(device.name))
+          await pool.update(device.name, { kind: 'image', label: committed() });
+        else await this.#commitLive(device.name, copy, committed);
+      });
+    });
+  }
+
+  /** The files may still be in use: the device then goes with its last user. */
+  async remove(key: string): Promise<void> {
+    await this.#exclusively([key], async () => {
+      const { device } = this.#require(key);
+      if (this.#index.hasChildren(key))
+        throw new ThinError(
+          'busy',
+          `cannot remove snapshot ${shortKey(key)}: others are made from it; remove those first`,
+        );
+      await this.#discard(key, device.name);
+    });
+  }
+
+  stat(key: string): SnapshotRecord {
+    return this.#require(key).record;
+  }
+
+  /** See `updatedLabels`. */
+  async update(key: string, given: Labels, paths: readonly string[]): Promise<SnapshotRecord> {
+    return this.#exclusively([key], async () => {
+      const { record, device } = this.#require(key);
+      const labels = updatedLabels(record.labels, given, paths);
+      const changed = { ...record, labels, updatedAt: wallClock() };
+      await this.#changing([device.name], () =>
+        this.#service.pool.update(device.name, { label: packSnapshotRecord(changed) }),
+      );
+      return changed;
+    });
+  }
+
+  /** What the snapshot holds beside its parent. O(1): no tree and no filesystem is walked. */
+  async usage(key: string): Promise<SnapshotUsage> {
+    const { record, device } = this.#require(key);
+    const before = this.#find(record.parent)?.record.inodes ?? 0;
+    if (record.kind === 'committed')
+      return {
+        size: record.bytes,
+        inodes: record.parent === '' ? record.inodes : Math.max(0, record.inodes - before),
+      };
+    const inodes = record.kind === 'view' ? undefined : await this.#mounts.inodes(device.name);
+    return { size: device.exclusive, inodes: inodes === undefined ? 0 : Math.max(0, inodes - before) };
+  }
+
+  /** Errors: invalid-argument (a filter is not understood). */
+  list(filters: readonly string[]): readonly SnapshotRecord[] {
+    return this.#index.records().filter(parseFilters(filters));
+  }
+
+  /** Removes the devices of snapshots that are gone, as far as nobody uses their files any more. */
+  async reap(): Promise<void> {
+    for (const name of this.#index.retired())
+      await this.#changing([name], async () => {
+        if (this.#index.retired().includes(name) && (await this.#mounts.release(name)))
+          await this.#service.pool.remove(name);
+      });
+  }
+
+  get hasRetired(): boolean {
+    return this.#index.retired().length > 0;
+  }
+
+  async #commitLive(device: DeviceName, copy: DeviceName, label: () => string): Promise<void> {
+    const { pool, serving } = this.#service;
+    const image = serving?.active.pathOf(device);
+    if (image === undefined || serving === undefined || !this.#mounts.isFreezable(device))
+      throw new ThinError(
+        'busy',
+        `device ${device} is in use where it cannot be frozen; unmount it before it is committed`,
+        { details: { device } },
+      );
+    await serving.host.frozen(image, () =>
+      pool.createSnapshot({
+        name: copy,
+        origin: device,
+        kind: 'image',
+        label: label(),
+        originLabel: RETIRED_LABEL,
+      }),
+    );
+  }
+
+  async #present(key: string, { fresh }: { fresh: boolean }): Promise<readonly MountMessage[]> {
+    const { record, device } = this.#require(key);
+    if (record.kind === 'committed')
+      throw new ThinError(
+        'unsupported',
+        `snapshot ${shortKey(key)} is committed; only active ones and views have mounts`,
+      );
+    return this.#service.locks.run([device.name], async () => {
+      const active = record.kind === 'active';
+      if (active && (fresh || device.filesystemSize < device.size))
+        await this.#mounts.prepare(device, { bare: fresh });
+      return this.#mounts.present(record, requireDevice(this.#service, device.name));
+    });
+  }
+
+  async #discard(key: string, name: DeviceName): Promise<void> {
+    if (this.#index.find(key)?.device.name !== name) return;
+    const { pool } = this.#service;
+    await this.#changing([name], async () => {
+      if (await this.#mounts.release(name)) await pool.remove(name);
+      else await pool.update(name, { label: RETIRED_LABEL });
+    });
+  }
+
+  /** A change of devices; the index and the projection follow it whatever happens. */
+  async #changing<T>(names: readonly DeviceName[], change: () => Promise<T>): Promise<T> {
+    const { locks, projection } = this.#service;
+    return locks.run(names, async () => {
+      try {
+        return await change();
+      } finally {
+        for (const name of names) this.#index.note(name);
+        await projection.refresh();
+      }
+    });
+  }
+
+  async #exclusively<T>(keys: readonly string[], work: () => Promise<T>): Promise<T> {
+    // Sorted, so that two callers that want the same two keys cannot wait for each other.
+    const named = keys.filter((key) => key !== '').sort();
+    return this.#locks.acquire([...new Set(named.map((key) => `key ${key}`))], work);
+  }
+
+  #find(key: string): Snapshot | undefined {
+    return key === '' ? undefined : this.#index.find(key);
+  }
+
+  #require(key: string): Snapshot {
+    const found = this.#index.find(key);
+    if (found === undefined) throw new ThinError('not-found', `there is no snapshot ${shortKey(key)}`);
+    return found;
+  }
+
+  #requireFree(key: string): void {
+    if (this.#index.find(key) !== undefined)
+      throw new ThinError('exists', `there is a snapshot ${shortKey(key)} already`);
+  }
+
+  #requireParent(parent: string): Snapshot {
+    const found = this.#require(parent);
+    if (found.record.kind === 'committed') return found;
+    throw new ThinError(
+      'invalid-argument',
+      `the parent ${shortKey(parent)} is not committed but ${found.record.kind}; commit it first`,
+    );
+  }
+
+  #base(): DeviceName {
+    if (!requireDevice(this.#service, BASE_NAME).initialized)
+      throw new ThinError(
+        'damaged',
+        'the base device has no filesystem, because its making was cut off; remove the root and run thinfuse init again',
+      );
+    return BASE_NAME;
+  }
+}
+
+function requireKey(key: string): void {
+  if (key === '') throw new ThinError('invalid-argument', 'a snapshot needs a key; give it one');
+}

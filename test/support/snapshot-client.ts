@@ -1,0 +1,82 @@
+import path from 'node:path';
+import { credentials, loadPackageDefinition, type Client, type ServiceError } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import type { InfoMessage, MountMessage } from '../../src/containerd/messages.js';
+
+const PROTO = path.join(import.meta.dirname, '../../proto/snapshots.proto');
+
+type Call = (request: object, answer: (error: ServiceError | null, response: unknown) => void) => void;
+type Stream = (request: object) => AsyncIterable<{ info: InfoMessage[] }>;
+type SnapshotsClient = Client & Readonly<Record<string, Call>> & { readonly List: Stream };
+
+/** What containerd is to a snapshotter, as far as the wire. Failures are gRPC's, with `code` and `details`. */
+export class SnapshotClient {
+  readonly #client: SnapshotsClient;
+
+  constructor(socket: string) {
+    const definition = loadSync(PROTO, { longs: String, enums: String, defaults: true });
+    // What proto-loader makes is known only by the file it reads.
+    const loaded = loadPackageDefinition(definition) as unknown as {
+      containerd: {
+        services: { snapshots: { v1: { Snapshots: new (address: string, how: object) => SnapshotsClient } } };
+      };
+    };
+    const { Snapshots } = loaded.containerd.services.snapshots.v1;
+    this.#client = new Snapshots(`unix:${socket}`, credentials.createInsecure());
+  }
+
+  async prepare(key: string, parent = '', labels: Record<string, string> = {}): Promise<MountMessage[]> {
+    return (await this.#call<{ mounts: MountMessage[] }>('Prepare', { key, parent, labels })).mounts;
+  }
+
+  async view(key: string, parent = ''): Promise<MountMessage[]> {
+    return (await this.#call<{ mounts: MountMessage[] }>('View', { key, parent })).mounts;
+  }
+
+  async mounts(key: string): Promise<MountMessage[]> {
+    return (await this.#call<{ mounts: MountMessage[] }>('Mounts', { key })).mounts;
+  }
+
+  async commit(name: string, key: string, labels: Record<string, string> = {}): Promise<void> {
+    await this.#call('Commit', { name, key, labels });
+  }
+
+  async remove(key: string): Promise<void> {
+    await this.#call('Remove', { key });
+  }
+
+  async stat(key: string): Promise<InfoMessage> {
+    return (await this.#call<{ info: InfoMessage }>('Stat', { key })).info;
+  }
+
+  async update(info: Partial<InfoMessage>, paths: readonly string[] = []): Promise<InfoMessage> {
+    return (await this.#call<{ info: InfoMessage }>('Update', { info, updateMask: { paths } })).info;
+  }
+
+  usage(key: string): Promise<{ size: string; inodes: string }> {
+    return this.#call('Usage', { key });
+  }
+
+  async cleanup(): Promise<void> {
+    await this.#call('Cleanup', {});
+  }
+
+  async list(...filters: readonly string[]): Promise<InfoMessage[]> {
+    const all: InfoMessage[] = [];
+    for await (const { info } of this.#client.List({ filters })) all.push(...info);
+    return all;
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  #call<T>(method: string, request: object): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#client[method]?.(request, (error, response) => {
+        if (error === null) resolve(response as T);
+        else reject(error);
+      });
+    });
+  }
+}
