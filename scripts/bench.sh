@@ -11,7 +11,7 @@
 #   --large GIB      mapped for the jobs called `large`; 0 leaves them out (8)
 #   --folder DIR     where all backing files lie (TMPDIR, or /tmp); /dev/shm takes the disk out of the figures
 #   --only TARGET,.. of thinfuse-direct, thinfuse-leveldb, qsd, qsd-ext, nbdfuse, reflink, plain; and, when asked for,
-#                    thinfuse-direct-libfuse, thinfuse-leveldb-libfuse
+#                    thinfuse-direct-libfuse, thinfuse-leveldb-libfuse, qsd-cached
 #   --jobs JOB,..    an unknown one prints their names
 #   --json FILE      everything that was measured
 #   --judge          whether the figures that thinfuse is to reach were reached

@@ -7,7 +7,10 @@ import { IMAGE_SIZE, type OpenTarget, type Target } from './target.js';
  * As someone serves a disk who cares for speed: no page cache of the host (`cache.direct=on`, what qemu's cache=none is), io_uring,
  * which was the fastest of threads, native and io_uring here, and all else as it comes.
  */
-const FILE_OPTIONS = 'cache.direct=on,aio=io_uring';
+const DIRECT = 'cache.direct=on,aio=io_uring';
+
+/** The host's page cache takes part, as it does for a thinfuse pool in a file. */
+const CACHED = 'cache.direct=off,aio=io_uring';
 
 /** A qcow2 overlay served by a qemu-storage-daemon of its own. */
 class Served {
@@ -21,8 +24,8 @@ class Served {
     this.#mountPoint = mountPoint;
   }
 
-  static async start(overlay: string): Promise<Served> {
-    const { pid, mountPoint } = await exportOverlay(overlay);
+  static async start(overlay: string, fileOptions: string): Promise<Served> {
+    const { pid, mountPoint } = await exportOverlay(overlay, fileOptions);
     try {
       return new Served(pid, await attach(mountPoint), mountPoint);
     } catch (error) {
@@ -37,14 +40,17 @@ class Served {
   }
 }
 
-async function exportOverlay(overlay: string): Promise<{ pid: number; mountPoint: string }> {
+async function exportOverlay(
+  overlay: string,
+  fileOptions: string,
+): Promise<{ pid: number; mountPoint: string }> {
   const mountPoint = `${overlay}.export`;
   const pidFile = `${overlay}.pid`;
   await writeFile(mountPoint, '');
   await run('qemu-storage-daemon', [
     '--daemonize',
     ...['--pidfile', pidFile],
-    ...['--blockdev', `driver=file,node-name=file,filename=${overlay},${FILE_OPTIONS}`],
+    ...['--blockdev', `driver=file,node-name=file,filename=${overlay},${fileOptions}`],
     ...['--blockdev', 'driver=qcow2,node-name=disk,file=file'],
     ...['--export', `type=fuse,id=export,node-name=disk,mountpoint=${mountPoint},writable=on,allow-other=on`],
   ]);
@@ -56,7 +62,7 @@ async function endExport(pid: number, mountPoint: string): Promise<void> {
   await rm(mountPoint, { force: true });
 }
 
-export function qsd(name: string, layout: { description: string; options: string }): Target {
+export function qsd(name: string, layout: { description: string; options: string; file: string }): Target {
   return {
     name,
     description: layout.description,
@@ -72,7 +78,7 @@ export function qsd(name: string, layout: { description: string; options: string
       await run('truncate', ['--size', String(site.virtualSize), at('base.raw')]);
       await overlay(mainFile, at('base.raw'), 'raw', site.virtualSize);
 
-      let main: Served | undefined = await Served.start(at(mainFile));
+      let main: Served | undefined = await Served.start(at(mainFile), layout.file);
       const retire = async () => {
         await main?.stop();
         main = undefined;
@@ -90,13 +96,13 @@ export function qsd(name: string, layout: { description: string; options: string
         onSnapshot: async (use) => {
           await retire();
           await overlay('fresh.qcow2', at(mainFile), 'qcow2', site.virtualSize);
-          const fresh = await Served.start(at('fresh.qcow2'));
+          const fresh = await Served.start(at('fresh.qcow2'), layout.file);
           try {
             await use(fresh.loop);
           } finally {
             await fresh.stop();
             await rm(at('fresh.qcow2'));
-            main = await Served.start(at(mainFile));
+            main = await Served.start(at(mainFile), layout.file);
           }
         },
         snapshots: {
@@ -109,7 +115,7 @@ export function qsd(name: string, layout: { description: string; options: string
           prepare: () => makeXfs(at('xfs.raw'), IMAGE_SIZE),
           create: (container) => overlay(`${container}.qcow2`, at('xfs.raw'), 'raw', IMAGE_SIZE),
           mount: async (container) => {
-            const served = await exportOverlay(at(`${container}.qcow2`));
+            const served = await exportOverlay(at(`${container}.qcow2`), layout.file);
             exports.set(container, served);
             await mounts.mount(container, served.mountPoint);
           },
@@ -130,13 +136,25 @@ export function qsd(name: string, layout: { description: string; options: string
   };
 }
 
-const HOW = `qemu-storage-daemon, FUSE export of a qcow2 overlay (\`${FILE_OPTIONS}\`), one daemon a device`;
+const PLAIN_LAYOUT = 'cluster_size=64k,extended_l2=off';
+
+function how(fileOptions: string): string {
+  return `qemu-storage-daemon, FUSE export of a qcow2 overlay (\`${fileOptions}\`), one daemon a device`;
+}
 
 export const QSD_TARGETS: readonly Target[] = [
-  qsd('qsd', { description: `${HOW}; 64 KiB clusters`, options: 'cluster_size=64k,extended_l2=off' }),
+  qsd('qsd', { description: `${how(DIRECT)}; 64 KiB clusters`, options: PLAIN_LAYOUT, file: DIRECT }),
   // 128 KiB is the size at which a subcluster is 4 KiB: a 4 KiB write copies nothing, and the tables are no larger than without.
   qsd('qsd-ext', {
-    description: `${HOW}; \`extended_l2=on\`, 128 KiB clusters of 4 KiB subclusters`,
+    description: `${how(DIRECT)}; \`extended_l2=on\`, 128 KiB clusters of 4 KiB subclusters`,
     options: 'cluster_size=128k,extended_l2=on',
+    file: DIRECT,
   }),
 ];
+
+/** Only when asked for by name. */
+export const QSD_CACHED: Target = qsd('qsd-cached', {
+  description: `${how(CACHED)}; 64 KiB clusters`,
+  options: PLAIN_LAYOUT,
+  file: CACHED,
+});

@@ -1,6 +1,6 @@
 import { NBDFUSE } from './nbdfuse.js';
 import { PLAIN } from './plain.js';
-import { QSD_TARGETS } from './qsd.js';
+import { QSD_CACHED, QSD_TARGETS } from './qsd.js';
 import { REFLINK } from './reflink.js';
 import type { Target } from './target.js';
 import { LIBFUSE_TARGETS, THINFUSE_TARGETS } from './thinfuse.js';
@@ -14,4 +14,4 @@ export const USUAL_TARGETS: readonly Target[] = [
   PLAIN,
 ];
 
-export const ALL_TARGETS: readonly Target[] = [...USUAL_TARGETS, ...LIBFUSE_TARGETS];
+export const ALL_TARGETS: readonly Target[] = [...USUAL_TARGETS, ...LIBFUSE_TARGETS, QSD_CACHED];

@@ -19,7 +19,7 @@ export function thinfuse(
 ): Target {
   return {
     name,
-    description: `${data} pool, \`start --transport ${transport}\``,
+    description: `${data} pool, \`start --transport ${transport}\`; its files go through the host's page cache`,
     needs: [],
     async open(site, undo): Promise<OpenTarget> {
       const root = path.join(site.folder, 'root');
