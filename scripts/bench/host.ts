@@ -45,7 +45,8 @@ export async function startServer(
   args: readonly string[],
   pidFile: string,
 ): Promise<number> {
-  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  // A signal to the suite's group must not reach it: it would unmount below a loop device, whose file then has no path to find it by.
+  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
   let said = '';
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
   const state = { ended: false };
