@@ -230,6 +230,7 @@ class Restorer implements DumpHandler {
       deleted: false,
       // Nothing says which devices are relatives: all of them may be.
       family: this.#devices[0]?.id ?? dumped.id,
+      label: '',
     };
   }
 }
