@@ -162,7 +162,6 @@ class Restorer implements DumpHandler {
       creationTime: snapTime(dumped.creationTime),
       snapTime: snapTime(dumped.snapTime),
       exclusive: 0,
-      label: '',
     });
   }
 
