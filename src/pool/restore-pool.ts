@@ -162,7 +162,6 @@ class Restorer implements DumpHandler {
       creationTime: snapTime(dumped.creationTime),
       snapTime: snapTime(dumped.snapTime),
       exclusive: 0,
-      label: '',
     });
   }
 
@@ -230,6 +229,7 @@ class Restorer implements DumpHandler {
       deleted: false,
       // Nothing says which devices are relatives: all of them may be.
       family: this.#devices[0]?.id ?? dumped.id,
+      label: '',
     };
   }
 }

@@ -31,6 +31,7 @@ const deviceFacts = z.object({
   initialized: z.boolean(),
   deleted: z.boolean(),
   family: z.number().int().min(1),
+  label: z.string().default(''),
 });
 export type DeviceFacts = z.infer<typeof deviceFacts>;
 

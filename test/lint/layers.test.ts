@@ -15,6 +15,7 @@ const LAYERS = [
   'store',
   'btree',
   'metadata',
+  'thin-tools',
   'io',
   'pool',
   'fuse',

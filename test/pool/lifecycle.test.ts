@@ -135,6 +135,24 @@ describe('the life of devices in a pool', () => {
     assert.equal(await readByte(pool, B, 11), 5);
   });
 
+  it('keeps a label with a device, and changes its and the origin’s with a snapshot in one commit', async () => {
+    const labels = (of: ThinPool): unknown[] => [of.device(A)?.label, of.device(B)?.label];
+    await pool.createSnapshot({ name: A, origin: BASE_NAME, kind: 'container', label: 'one' });
+    await pool.createSnapshot({ name: B, origin: A, kind: 'image' });
+    assert.deepEqual(labels(pool), ['one', ''], 'a label is not inherited');
+    await pool.remove(B);
+    await pool.settle();
+    const before = store.batchCount;
+    const long = 'two'.repeat(3000);
+    await pool.createSnapshot({ name: B, origin: A, kind: 'image', label: long, originLabel: 'gone' });
+    assert.equal(store.batchCount, before + 1);
+    await reopen();
+    assert.deepEqual(labels(pool), ['gone', long]);
+    await pool.update(A, { label: '' });
+    await reopen();
+    assert.deepEqual(labels(pool), ['', long]);
+  });
+
   it('snapshots a snapshot a hundred deep; each reads its own, also when those between are gone', async () => {
     let origin: DeviceName = BASE_NAME;
     for (let depth = 1; depth <= 100; depth++) {
