@@ -1,3 +1,5 @@
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 
 /**
@@ -10,7 +12,7 @@ export function startThread(name: string, workerData: object): Worker {
   const entry = new URL(`./${name}${source ? '.ts' : '.js'}`, import.meta.url);
   if (!source) return new Worker(entry, { workerData });
   // By its full name: the thread's first module is text and lies nowhere, and the daemon may work in another folder.
-  const tsx = import.meta.resolve('tsx/esm/api');
+  const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx/esm/api')).href;
   const load = `import(${JSON.stringify(tsx)}).then((tsx) => { tsx.register(); return import(${JSON.stringify(entry.href)}); })`;
   return new Worker(load, { eval: true, workerData });
 }
