@@ -11,8 +11,10 @@ export function startThread(name: string, workerData: object): Worker {
   const source = import.meta.url.endsWith('.ts');
   const entry = new URL(`./${name}${source ? '.ts' : '.js'}`, import.meta.url);
   if (!source) return new Worker(entry, { workerData });
-  // By its full name: the thread's first module is text and lies nowhere, and the daemon may work in another folder.
-  const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx/esm/api')).href;
-  const load = `import(${JSON.stringify(tsx)}).then((tsx) => { tsx.register(); return import(${JSON.stringify(entry.href)}); })`;
+  // The thread's first module is text and lies nowhere, and the daemon may work in another folder: so tsx is named in full. Only its ES
+  // module registers in a thread, and `require.resolve` would find the other one.
+  const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx/package.json'));
+  const api = new URL('./dist/esm/api/index.mjs', tsx).href;
+  const load = `import(${JSON.stringify(api)}).then((tsx) => { tsx.register(); return import(${JSON.stringify(entry.href)}); })`;
   return new Worker(load, { eval: true, workerData });
 }
