@@ -102,6 +102,11 @@ export class KernelFilesystem {
     return this.#inodes.get(nodeId)?.file;
   }
 
+  /** Handles that are open. */
+  get openFiles(): number {
+    return this.#open.size;
+  }
+
   /** For a connection that has ended: the kernel releases nothing any more. */
   close(): void {
     this.#open.releaseAll();

@@ -2,6 +2,7 @@ import { close, open as openCallback } from 'node:fs';
 import { lstat, open, type FileHandle } from 'node:fs/promises';
 import { availableParallelism, endianness } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { BufferPool } from './buffer-pool.js';
@@ -36,6 +37,10 @@ export interface KernelTransportOptions {
   /** Told of errors that are bugs; the caller gets EIO. */
   readonly onFault?: (error: ThinError) => void;
 }
+
+/** For files that are kept open, an unmount takes so much longer. */
+const CLOSE_PATIENCE_MS = 500;
+const CLOSE_POLL_MS = 5;
 
 type State = 'new' | 'mounted' | 'ended';
 
@@ -142,6 +147,7 @@ export class KernelTransport implements Transport {
     try {
       await leaveMountPoint(this.#target, this.#device);
       await this.#channel?.idle();
+      await this.#letFilesClose();
       this.#channel?.stop();
       if (folder !== undefined) await this.#wakeReaders(folder);
     } finally {
@@ -149,6 +155,14 @@ export class KernelTransport implements Transport {
       await this.#end();
       await folder?.close().catch(() => undefined);
     }
+  }
+
+  /** Whoever was just answered is about to close its file, and should not hear that the connection is gone. */
+  async #letFilesClose(): Promise<void> {
+    const until = performance.now() + CLOSE_PATIENCE_MS;
+    while (this.#filesystem.openFiles > 0 && this.#channel?.connected === true && performance.now() < until)
+      await sleep(CLOSE_POLL_MS);
+    await this.#channel?.idle();
   }
 
   async #wakeReaders(folder: FileHandle): Promise<void> {
