@@ -10,12 +10,13 @@ import { FuseNativeTransport } from '../fuse/fuse-native-transport.js';
 import type { ImageDirectory } from '../io/image-file.js';
 import { KernelTransport } from '../fuse/kernel-transport.js';
 import type { Transport, TransportKind } from '../fuse/transport.js';
-import { ChildProcessExec } from '../host/exec.js';
+import { ChildProcessExec, type Exec } from '../host/exec.js';
 import { FilesystemTools } from '../host/filesystem-tools.js';
 import { HolePuncher } from '../host/hole-puncher.js';
 import { LoopDevices } from '../host/loop-devices.js';
 import { Mounter } from '../host/mounter.js';
 import { StaleCleaner } from '../host/stale.js';
+import { ToolServer } from '../host/tool-server.js';
 import { createPool } from '../pool/create-pool.js';
 import type { FilesystemType } from '../pool/info.js';
 import { openPool, type OpenPoolOptions } from '../pool/pool.js';
@@ -53,7 +54,7 @@ export async function daemonParts(
   output.on('error', () => undefined);
   const log = pino(output);
   const prefix = await devicePrefix(layout.root);
-  const exec = new ChildProcessExec();
+  const exec = ToolServer.start();
   const loops = new LoopDevices(exec);
   const stale = new StaleCleaner(exec, loops);
   const query = { devices: layout.devices, imagePrefix: `${prefix}-` };
@@ -63,7 +64,7 @@ export async function daemonParts(
     statusLine: dmStatusLine,
     fileNameOf: (name) => deviceName(prefix, name),
     openPool: () =>
-      openPoolIn(layout, {
+      openPoolIn(layout, exec, {
         ...pool,
         events: {
           onModeChanged: (mode, reason) =>
@@ -106,7 +107,7 @@ export async function openOffline(
   onWarning: (text: string) => void,
 ): Promise<OfflinePool> {
   requirePool(layout);
-  const pool = await openPoolIn(layout);
+  const pool = await openPoolIn(layout, new ChildProcessExec());
   const prefix = await devicePrefix(layout.root);
   const files = new MetadataProjection(layout.metadata);
   const projection = new ProjectionWriter(
@@ -177,7 +178,7 @@ function transportOf(kind: TransportKind, folder: string, directory: ImageDirect
   }
 }
 
-async function openPoolIn(layout: RootLayout, options: OpenPoolOptions = {}): Promise<ThinPool> {
+async function openPoolIn(layout: RootLayout, exec: Exec, options: OpenPoolOptions = {}): Promise<ThinPool> {
   const store = await openLevelStore(layout.pool);
   let data: FileHandle | undefined;
   try {
@@ -185,7 +186,7 @@ async function openPoolIn(layout: RootLayout, options: OpenPoolOptions = {}): Pr
     if (superblock.kind === 'leveldb') return await openPool(store, options);
     const { path, ...file } = await openDataOf(layout, superblock);
     data = file.handle;
-    const puncher = new HolePuncher(new ChildProcessExec());
+    const puncher = new HolePuncher(exec);
     const punch = (ranges: readonly FileRange[]): Promise<void> => puncher.punch(path, ranges);
     return await openPool(store, {
       ...options,
