@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { ThinError } from '../errors/thin-error.js';
 import { unpackDeviceRecord } from '../format/device-record.js';
-import { deviceId, snapTime, transactionId } from '../format/ids.js';
+import { chunkId, deviceId, snapTime, transactionId } from '../format/ids.js';
 import { describeKey, rangeOf, superblockKey, unpackKey, type NumberedKeyKind } from '../format/keys.js';
 import { unpackMetadataSnapshot } from '../format/metadata-snapshot.js';
 import { FULL_NODE, type NodeLimits } from '../format/node.js';
@@ -9,6 +9,7 @@ import { unpackPendingDelete } from '../format/pending-delete.js';
 import { seal, unseal } from '../format/seal.js';
 import { packSuperblock, unpackSuperblock, type Superblock } from '../format/superblock.js';
 import type { KeyValue, KvOperation, KvReader } from '../store/key-value.js';
+import { BaseTable } from './base-table.js';
 import { DeviceTable } from './device-table.js';
 import { Metadata } from './metadata.js';
 import { NodeTable } from './node-table.js';
@@ -55,6 +56,7 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
   const nodes = new SpaceMap(superblock.nodes);
   const devices = new DeviceTable();
   const snapshots = new SnapshotTable();
+  const bases = new BaseTable();
   for await (const { id, body, path } of sealedValues(store, 'chunk-map-page'))
     chunks.loadPage(id, body, path);
   for await (const { id, body, path } of sealedValues(store, 'node-map-page')) nodes.loadPage(id, body, path);
@@ -64,6 +66,12 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
     devices.loadPending(unpackPendingDelete(deviceId(id), body, path));
   for await (const { id, body, path } of sealedValues(store, 'metadata-snapshot'))
     snapshots.load(unpackMetadataSnapshot(id, body, path));
+  for await (const [key, value] of store.entries(rangeOf('chunk-base'))) {
+    const id = unpackKey('chunk-base', key);
+    if (id === undefined)
+      throw new ThinError('damaged', `${describeKey(key)}: no such key belongs into a pool`);
+    bases.load(chunkId(id), value);
+  }
   const table = new NodeTable(store, nodes, chunks, {
     limits: options.limits ?? FULL_NODE,
     cachedNodes: options.cachedNodes ?? CACHED_NODES,
@@ -71,7 +79,7 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
   // The pages were just read; nothing is to be written yet.
   chunks.takeDirty();
   nodes.takeDirty();
-  return new Metadata({ superblock, chunks, nodes, devices, snapshots, table });
+  return new Metadata({ superblock, chunks, nodes, devices, snapshots, bases, table });
 }
 
 /** All values of one kind, their seals checked. @throws ThinError damaged, wrong-version */

@@ -39,11 +39,11 @@ export async function zeroTail(
 /** The chunks of a pool of either kind. */
 export function openChunks(
   store: KeyValue,
-  { superblock }: Metadata,
+  metadata: Metadata,
   options: ChunkOptions,
   parts: { epochs: RequestEpochs; commit: () => Promise<void>; zeroedFrom: number | undefined },
 ): ChunkStore {
-  const { kind, blockSize: chunkSize, chunks } = superblock;
+  const { kind, blockSize: chunkSize, chunks } = metadata.superblock;
   if (kind === 'direct') {
     assert(options.data !== undefined, 'whoever opens a direct pool has opened its data');
     return new FileChunks({ ...options.data, chunkSize, zeroedFrom: parts.zeroedFrom });
@@ -52,6 +52,12 @@ export function openChunks(
     ...parts,
     chunkSize,
     chunks,
+    partial: {
+      baseOf: (chunk) => metadata.bases.baseOf(chunk),
+      makeWhole: (chunk) => {
+        metadata.makeWhole(chunk);
+      },
+    },
     cacheBytes: options.chunkCache ?? CHUNK_CACHE,
     stagedBytes: options.stagedBytes ?? STAGED_BYTES,
   });

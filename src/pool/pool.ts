@@ -105,7 +105,7 @@ class Pool implements ThinPool {
     });
     this.#compactor = new Compactor(store, metadata.superblock);
     this.#usage = new UsageCounter(metadata);
-    this.#reclaimer = new Reclaimer(metadata, () => this.#committer.commit(), options.reclaimStep);
+    this.#reclaimer = new Reclaimer(metadata, this.#plane.chunks, commit, options.reclaimStep);
     const gate = {
       requireWritable: () => this.requireWritable(),
       commit: () => this.#committer.commit(),

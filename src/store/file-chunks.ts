@@ -81,6 +81,18 @@ export class FileChunks implements ChunkStore {
     return this.#zeroed.delete(chunk);
   }
 
+  takeBase(): undefined {
+    return undefined;
+  }
+
+  consolidate(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  prepare(): void {
+    // Every chunk is whole.
+  }
+
   collect(): ChunkCommit {
     return {
       operations: [],

@@ -55,7 +55,11 @@ describe('a pool against a plain byte array for each device', () => {
   for (const nodes of ['four-entry', 'full-size'] as const)
     it(`reads back what was written, through snapshots, discards and removals (${nodes} nodes)`, async function () {
       this.timeout(300_000);
-      const open = nodes === 'four-entry' ? { limits: { leaf: 4, internal: 4 } } : {};
+      // As small a cache as there can be, so that chunks are read back from the store all the time.
+      const open =
+        nodes === 'four-entry'
+          ? { limits: { leaf: 4, internal: 4 }, chunkCache: 0, stagedBytes: BLOCK / 4 }
+          : {};
       await fc.assert(
         fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 80 }), async (steps) => {
           let store = new MemoryStore();
@@ -79,7 +83,7 @@ describe('a pool against a plain byte array for each device', () => {
           }
           await model.verify();
           await model.checkPool();
-          await exclusiveIsExact(model);
+          await exclusiveComesBack(model);
           await model.pool.close();
         }),
         { numRuns: nodes === 'four-entry' ? 60 : 30 },
@@ -87,14 +91,14 @@ describe('a pool against a plain byte array for each device', () => {
     });
 });
 
-/** Removing a device gives back just what it said was its own. */
-async function exclusiveIsExact(model: PoolModel): Promise<void> {
+/** Removing a device gives back what it said was its own, and bases of chunks that were partial beside it. */
+async function exclusiveComesBack(model: PoolModel): Promise<void> {
   for (const name of model.names.slice(1).reverse()) {
     const { exclusive } = model.pool.device(name)!;
     const before = model.pool.info().dataUsed;
     await model.remove(name);
     await model.pool.settle();
-    assert.equal(before - model.pool.info().dataUsed, exclusive, `what removing ${name} gave back`);
+    assert.ok(before - model.pool.info().dataUsed >= exclusive, `what removing ${name} gave back`);
   }
   assert.equal(model.pool.info().dataUsed, model.pool.device(BASE_NAME)!.mapped);
 }
