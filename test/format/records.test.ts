@@ -8,7 +8,10 @@ import {
   unpackDeviceRecord,
   type DeviceRecord,
 } from '../../src/format/device-record.js';
+import { packChunkBase, unpackChunkBase } from '../../src/format/chunk-base.js';
+import { applyChunkPatch, packChunkPatch } from '../../src/format/chunk-patch.js';
 import {
+  chunkId,
   deviceId,
   MAX_CHUNKS,
   nodeId,
@@ -20,6 +23,7 @@ import { packPendingDelete, unpackPendingDelete } from '../../src/format/pending
 import { ENTRIES_PER_PAGE, packSpaceMapPage, unpackSpaceMapPage } from '../../src/format/space-map-page.js';
 import { packSuperblock, unpackSuperblock, type Superblock } from '../../src/format/superblock.js';
 
+const PAGE = 512;
 const u32 = fc.nat(2 ** 32 - 1);
 const u64 = fc.maxSafeNat();
 const text = fc.string({ unit: 'grapheme', maxLength: 40 });
@@ -108,6 +112,39 @@ describe('stored records', () => {
       }),
     );
     fuzz(device.map(packDeviceRecord), (bytes) => unpackDeviceRecord(deviceId(1), bytes, 'here'));
+  });
+
+  it('bases of partial chunks do', () => {
+    const base = fc.nat(MAX_CHUNKS - 1).map(chunkId);
+    fc.assert(
+      fc.property(base, (one) => {
+        assert.equal(unpackChunkBase(packChunkBase(one), 'here'), one);
+      }),
+    );
+    fuzz(base.map(packChunkBase), (bytes) => unpackChunkBase(bytes, 'here'));
+  });
+
+  it('patches of chunks do, and touch no other page', () => {
+    const shape = fc
+      .tuple(
+        fc.integer({ min: 1, max: 32 }),
+        fc.integer().filter((mask) => mask !== 0),
+      )
+      .map(([pages, mask]) => {
+        const known = pages === 32 ? -1 : (1 << pages) - 1;
+        return { pages, mask: (mask & known) === 0 ? 1 : mask & known };
+      });
+    fc.assert(
+      fc.property(shape, ({ pages, mask }) => {
+        const data = new Uint8Array(pages * PAGE).map((_, at) => 1 + (at % 255));
+        const onto = new Uint8Array(pages * PAGE);
+        assert.equal(applyChunkPatch(packChunkPatch(mask, data, PAGE), onto, PAGE, 'here'), mask);
+        const expected = data.map((byte, at) => (((mask >>> Math.floor(at / PAGE)) & 1) === 1 ? byte : 0));
+        assert.deepEqual(onto, expected);
+      }),
+    );
+    const good = shape.map(({ mask }) => packChunkPatch(mask, new Uint8Array(32 * PAGE), PAGE));
+    fuzz(good, (bytes) => applyChunkPatch(bytes, new Uint8Array(16 * PAGE), PAGE, 'here'));
   });
 
   it('superblocks do', () => {
