@@ -84,6 +84,11 @@ export class FakeHost implements DeviceHost {
     }
   }
 
+  async trim(target: string): Promise<number> {
+    this.log.push(`trim ${target.split('/').at(-1) ?? ''}`);
+    return 4096;
+  }
+
   async format(): Promise<{ uuid: string }> {
     this.log.push('format');
     return { uuid: '11111111-1111-4111-8111-111111111111' };
