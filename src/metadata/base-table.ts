@@ -11,9 +11,9 @@ const PAGE = 4096;
 const WHOLE = 0;
 const DAMAGED = -1;
 
-/** Which chunks are partial, and the chunk that has the rest of each: four bytes a chunk where there are any. */
+/** Which chunks are partial, and the chunk that has the rest of each: eight bytes a chunk where there are any. */
 export class BaseTable {
-  /** Base + 1. */
+  /** Of each chunk its base + 1, and its pages. */
   readonly #pages = new Map<number, Int32Array>();
   #dirty = new Set<ChunkId>();
 
@@ -25,7 +25,8 @@ export class BaseTable {
   load(chunk: ChunkId, value: Uint8Array): void {
     const path = describeKey(chunkBaseKey(chunk));
     try {
-      this.#set(chunk, unpackChunkBase(unseal('chunk-base', chunk, value, path), path) + 1);
+      const { base, pages } = unpackChunkBase(unseal('chunk-base', chunk, value, path), path);
+      this.#set(chunk, base + 1, pages);
     } catch (error) {
       if (!(error instanceof ThinError) || error.code !== 'damaged') throw error;
       this.#set(chunk, DAMAGED);
@@ -50,6 +51,12 @@ export class BaseTable {
     this.#dirty.add(chunk);
   }
 
+  /** Of a partial chunk. */
+  setPages(chunk: ChunkId, pages: number): void {
+    this.#set(chunk, this.#get(chunk), pages);
+    this.#dirty.add(chunk);
+  }
+
   /** Removes the chunk's record, if it has one. @returns the base, if that can be told */
   take(chunk: ChunkId): ChunkId | undefined {
     const entry = this.#get(chunk);
@@ -59,11 +66,14 @@ export class BaseTable {
     return entry === DAMAGED ? undefined : chunkId(entry - 1);
   }
 
-  /** Partial chunks whose base can be told. The table may change meanwhile. */
-  *all(): Generator<{ chunk: ChunkId; base: ChunkId }> {
+  /** Partial chunks; base undefined: it cannot be told. The table may change meanwhile. */
+  *all(): Generator<{ chunk: ChunkId; base: ChunkId | undefined; pages: number }> {
     for (const [page, entries] of this.#pages)
-      for (let i = 0; i < PAGE; i++)
-        if (entries[i]! > 0) yield { chunk: chunkId(page * PAGE + i), base: chunkId(entries[i]! - 1) };
+      for (let i = 0; i < PAGE; i++) {
+        const entry = entries[2 * i]!;
+        const base = entry === DAMAGED ? undefined : chunkId(entry - 1);
+        if (entry !== WHOLE) yield { chunk: chunkId(page * PAGE + i), base, pages: entries[2 * i + 1]! };
+      }
   }
 
   /** Operations for everything changed since the last call, and the way back. */
@@ -75,7 +85,7 @@ export class BaseTable {
       const entry = this.#get(chunk);
       return entry === WHOLE
         ? { type: 'del', key }
-        : { type: 'put', key, value: seal('chunk-base', chunk, packChunkBase(chunkId(entry - 1))) };
+        : { type: 'put', key, value: seal('chunk-base', chunk, this.#pack(chunk, entry)) };
     });
     return {
       operations,
@@ -85,14 +95,20 @@ export class BaseTable {
     };
   }
 
-  #get(chunk: ChunkId): number {
-    return this.#pages.get(Math.floor(chunk / PAGE))?.[chunk % PAGE] ?? WHOLE;
+  #pack(chunk: ChunkId, entry: number): Uint8Array {
+    const pages = this.#pages.get(Math.floor(chunk / PAGE))?.[2 * (chunk % PAGE) + 1] ?? 0;
+    return packChunkBase({ base: chunkId(entry - 1), pages });
   }
 
-  #set(chunk: ChunkId, entry: number): void {
+  #get(chunk: ChunkId): number {
+    return this.#pages.get(Math.floor(chunk / PAGE))?.[2 * (chunk % PAGE)] ?? WHOLE;
+  }
+
+  #set(chunk: ChunkId, entry: number, own = 0): void {
     const page = Math.floor(chunk / PAGE);
     let entries = this.#pages.get(page);
-    if (entries === undefined) this.#pages.set(page, (entries = new Int32Array(PAGE)));
-    entries[chunk % PAGE] = entry;
+    if (entries === undefined) this.#pages.set(page, (entries = new Int32Array(2 * PAGE)));
+    entries[2 * (chunk % PAGE)] = entry;
+    entries[2 * (chunk % PAGE) + 1] = own;
   }
 }

@@ -275,7 +275,7 @@ export class Check {
   async #checkBases(): Promise<void> {
     const inUse = new Set(this.#chunks.keys());
     await this.#eachSealed('chunk-base', (id, body, path) => {
-      const base = this.#guard(path, () => unpackChunkBase(body, path));
+      const base = this.#guard(path, () => unpackChunkBase(body, path).base);
       if (!inUse.has(id)) {
         this.#strayKeys.push(chunkBaseKey(chunkId(id)));
         this.#find(path, 'is stored, but nothing refers to its chunk', MISCOUNTED);

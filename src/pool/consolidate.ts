@@ -20,7 +20,8 @@ export async function consolidate(
   let changed = 0;
   for (const { chunk, base } of metadata.bases.all()) {
     if (isStopped()) return;
-    if (metadata.chunks.count(base) !== 1 || !(await makeWhole(chunks, chunk))) continue;
+    if (base === undefined || metadata.chunks.count(base) !== 1 || !(await makeWhole(chunks, chunk)))
+      continue;
     if (++changed % CHUNKS_PER_STEP !== 0) continue;
     await commit();
     await nextTurn();

@@ -12,7 +12,7 @@ import type { Superblock } from '../format/superblock.js';
 import { mappingRuns } from '../metadata/mapping-runs.js';
 import { StoredNodes } from '../metadata/metadata-view.js';
 import { TreeBuilder } from '../metadata/tree-builder.js';
-import { pageSize } from '../store/cache-access.js';
+import { pageSize } from '../store/pages.js';
 import { applyPatchOf, putWhole, readWhole } from '../store/chunk-values.js';
 import type { KeyValue, KvOperation, KvReader } from '../store/key-value.js';
 import { METADATA_BLOCK_SIZE } from './create-pool.js';
@@ -169,7 +169,7 @@ class Repair {
 
   #readPartial(chunk: ChunkId, record: Uint8Array, blockSize: number): Uint8Array {
     const path = describeKey(chunkBaseKey(chunk));
-    const base = unpackChunkBase(unseal('chunk-base', chunk, record, path), path);
+    const { base } = unpackChunkBase(unseal('chunk-base', chunk, record, path), path);
     const data = readWhole(this.#from, base, blockSize, pageSize(blockSize));
     if (applyPatchOf(this.#from, chunk, data, pageSize(blockSize)) === 0)
       throw damage(describeKey(chunkPatchKey(chunk)), 'it is missing');

@@ -80,7 +80,7 @@ export async function restorePool(
 async function storedBases(store: KvReader): Promise<ReadonlyMap<number, number>> {
   const bases = new Map<number, number>();
   for await (const { id, body, path } of sealedValues(store, 'chunk-base'))
-    bases.set(id, unpackChunkBase(body, path));
+    bases.set(id, unpackChunkBase(body, path).base);
   return bases;
 }
 

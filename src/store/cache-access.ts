@@ -4,9 +4,7 @@ import { DirtyMap, sharedInts, type DirtyMapMemory } from '../shared/dirty-map.j
 import { FreeRing, type FreeRingMemory } from '../shared/free-ring.js';
 import { lock, unlock } from '../shared/spin-lock.js';
 import type { Access, ChunkAccess } from './chunk-access.js';
-
-/** Pages of a frame are told apart at this size at least, in bytes; a frame has at most 32 of them. */
-const MIN_PAGE = 4096;
+import { pageSize, pagesOf } from './pages.js';
 
 export interface CacheMemory {
   readonly kind: 'cache';
@@ -63,19 +61,6 @@ export function cacheMemory(shape: {
     free: FreeRing.create(2 ** Math.ceil(Math.log2(frames + 1))).memory,
     limits,
   };
-}
-
-/** Bytes of a page of a frame. */
-export function pageSize(chunkSize: number): number {
-  return Math.max(MIN_PAGE, chunkSize / 32);
-}
-
-/** Bits of the pages that a range touches. */
-export function pagesOf(within: number, length: number, page: number): number {
-  const first = Math.floor(within / page);
-  const last = Math.floor((within + length - 1) / page);
-  const above = last >= 31 ? 0 : -1 << (last + 1);
-  return ~above & (-1 << first);
 }
 
 /**

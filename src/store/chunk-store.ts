@@ -15,8 +15,12 @@ export interface ChunkCommit {
 export interface PartialChunks {
   /** @throws ThinError damaged */
   baseOf(chunk: ChunkId): ChunkId | undefined;
+  /** The chunk has these pages from this commit on (format/chunk-base.ts). */
+  setPages(chunk: ChunkId, pages: number): void;
   /** The chunk has all its pages from this commit on. */
   makeWhole(chunk: ChunkId): void;
+  /** Base undefined: its record is damaged. */
+  all(): Iterable<{ readonly chunk: ChunkId; readonly base: ChunkId | undefined; readonly pages: number }>;
 }
 
 /**

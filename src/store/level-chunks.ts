@@ -1,4 +1,3 @@
-import { countPages } from '../format/chunk-patch.js';
 import { damage } from '../format/damage.js';
 import { chunkId, type ChunkId } from '../format/ids.js';
 import { chunkPatchKey, describeKey } from '../format/keys.js';
@@ -14,14 +13,13 @@ import {
   isHalfDirty,
   MOST_DIRTY,
   ownerOf,
-  pagesOf,
-  pageSize,
   VALUE_COST,
   type CacheMemory,
 } from './cache-access.js';
 import type { ChunkCommit, ChunkStore, PartialChunks } from './chunk-store.js';
 import { applyPatchOf, deleteChunk, putPatch, putWhole, readWhole, readWithPatch } from './chunk-values.js';
 import type { KeyValue, KvOperation } from './key-value.js';
+import { areFew, pageSize, pagesOf } from './pages.js';
 
 export interface LevelChunksOptions {
   readonly chunkSize: number;
@@ -41,12 +39,6 @@ export interface LevelChunksOptions {
 const SPARE_FRAMES = 64;
 /** Bytes; as many frames when they are large. */
 const SPARE_BYTES = 4 * 2 ** 20;
-
-/**
- * Of a chunk's pages, how many a patch may have. A patch is written anew with each page that comes to it, and with k pages before it gives way
- * to the whole chunk of n, a page costs (1 + 2 + ... + k + n) / (k + 1) pages: for n = 16 that is least at 4 and 5.
- */
-const MOST_PATCHED = 1 / 4;
 
 /**
  * Chunks as values in the key-value store, behind a cache in shared memory with write-back: many small writes to one chunk between two
@@ -166,7 +158,7 @@ export class LevelChunks implements ChunkStore {
     const base = this.#options.partial.baseOf(chunkId(origin));
     // Where the origin is partial itself, both have the same base, and the copy also differs from it where the origin does.
     const below = base === undefined ? 0 : this.#pagesOf(chunkId(origin));
-    if (below === undefined || !this.#isPatch(below | Atomics.load(changed, frame))) {
+    if (below === undefined || !areFew(below | Atomics.load(changed, frame), this.#allPages)) {
       this.#markAll(frame);
       return undefined;
     }
@@ -225,10 +217,6 @@ export class LevelChunks implements ChunkStore {
     return Atomics.load(this.memory.limits, DIRTY_COST);
   }
 
-  #isPatch(pages: number): boolean {
-    return countPages(pages) <= MOST_PATCHED * countPages(this.#allPages);
-  }
-
   /** Pages in which the chunk differs from the whole value below it; undefined where it is not in memory. */
   #pagesOf(chunk: ChunkId): number | undefined {
     const frame = Atomics.load(this.memory.index, chunk) - 1;
@@ -249,7 +237,7 @@ export class LevelChunks implements ChunkStore {
       // A copy whose mapping this commit does not see has nothing below it in the store.
       const isNew = Atomics.exchange(origins, frame, 0) !== 0;
       const pages = this.#patched[frame]! | changed;
-      if (!isNew && this.#isPatch(pages)) {
+      if (!isNew && areFew(pages, this.#allPages)) {
         this.#patched[frame] = pages;
         return [putPatch(chunk, pages, this.#dataOf(frame), this.#page)];
       }
