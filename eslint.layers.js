@@ -15,6 +15,7 @@ export const LAYERS = [
   'docker',
   'containerd',
   'daemon',
+  'manual',
   'commands',
   'cli',
 ];
