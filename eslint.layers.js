@@ -14,6 +14,7 @@ export const LAYERS = [
   'host',
   'docker',
   'containerd',
+  'volumes',
   'daemon',
   'manual',
   'commands',

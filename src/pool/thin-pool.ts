@@ -1,7 +1,15 @@
 import type { ImageFile } from '../io/image-file.js';
 import type { DeviceId, DeviceName, TransactionId } from '../format/ids.js';
 import type { CheckResult } from '../metadata/check.js';
-import type { DeviceInfo, DeviceKind, PoolInfo, PoolKind, PoolMode, PoolOptions } from './info.js';
+import type {
+  DeviceInfo,
+  DeviceKind,
+  FilesystemType,
+  PoolInfo,
+  PoolKind,
+  PoolMode,
+  PoolOptions,
+} from './info.js';
 import type { PoolCheckOptions, PoolTools } from './pool-tools.js';
 
 export interface SnapshotRequest {
@@ -22,6 +30,8 @@ export interface SnapshotRequest {
 /** What may change of a device besides its data; all of it in one commit. */
 export interface DeviceChange {
   readonly kind?: Exclude<DeviceKind, 'base'>;
+  /** Where it was formatted with another one than its origin has. */
+  readonly filesystem?: FilesystemType;
   readonly filesystemSize?: number;
   /** UUID of the filesystem on the base device, kept in the superblock (Docker: BaseDeviceUUID). */
   readonly baseUuid?: string;
