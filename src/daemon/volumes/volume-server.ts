@@ -58,13 +58,13 @@ export class VolumeServer {
       reply
         .code(404)
         .type(CONTENT_TYPE)
-        .send(failure(`thinfuse knows no ${request.method} ${request.url}`)),
+        .send(encoded({ Err: `thinfuse knows no ${request.method} ${request.url}` })),
     );
     this.#http.setErrorHandler<Error & { statusCode?: number }>((error, _request, reply) =>
       reply
         .code(error.statusCode ?? 500)
         .type(CONTENT_TYPE)
-        .send(failure(error.message)),
+        .send(encoded({ Err: error.message })),
     );
   }
 
@@ -131,7 +131,7 @@ export class VolumeServer {
       return reply
         .code(answer.error === undefined ? 200 : statusOf(answer.error))
         .type(CONTENT_TYPE)
-        .send(JSON.stringify(answer.error === undefined ? answer.value : { Err: answer.error.message }));
+        .send(encoded(answer.error === undefined ? answer.value : { Err: answer.error.message }));
     });
   }
 
@@ -173,6 +173,7 @@ function statusOf({ exitCode }: ThinError): number {
   return exitCode === 2 ? 400 : 500;
 }
 
-function failure(text: string): string {
-  return JSON.stringify({ Err: text });
+/** As bytes, to whose type Fastify adds nothing. */
+function encoded(answer: object | undefined): Buffer {
+  return Buffer.from(JSON.stringify(answer));
 }
