@@ -221,7 +221,7 @@ say "$(ctr snapshots --snapshotter thinfuse usage live)"
 began=$(date +%s%N)
 ctr snapshots --snapshotter thinfuse commit live-image live
 say "committed while it runs, in $((($(date +%s%N) - began) / 1000000)) ms"
-inside /bin/sh -c 'echo later > /later; echo later > /new/file; sync'
+inside /bin/sh -c 'echo later > /later; echo later > /new/file; sync -f /later'
 view thinfuse live-view live-image
 expect_equal "the image has what was written before" "$(cat "$view/new/file")" two
 expect "and nothing of what was written later" test ! -e "$view/later"
@@ -241,7 +241,7 @@ step "$many containers at once"
 began=$(date +%s%N)
 pids=()
 for number in $(seq "$many"); do
-  ctr run --runc-root "$scratch/runc" --detach --snapshotter thinfuse "$image" "many-$number" /bin/sh -c "echo $number > /number; sync; sleep 600" >/dev/null &
+  ctr run --runc-root "$scratch/runc" --detach --snapshotter thinfuse "$image" "many-$number" /bin/sh -c "echo $number > /number; sync -f /number; sleep 600" >/dev/null &
   pids+=($!)
 done
 for pid in "${pids[@]}"; do wait "$pid" || die "a container did not start"; done
