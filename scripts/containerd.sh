@@ -51,7 +51,7 @@ stop_containerd() {
 # Shims outlive containerd.
 stop_everything() {
   local namespace task
-  for namespace in default other; do
+  for namespace in default other k8s.io; do
     for task in $(runc --root "$scratch/runc/$namespace" list -q 2>/dev/null || true); do
       runc --root "$scratch/runc/$namespace" delete --force "$task" >/dev/null 2>&1 || true
     done
@@ -71,7 +71,6 @@ cat >"$scratch/config.toml" <<CONFIG
 version = 2
 root = "$scratch/containerd"
 state = "$scratch/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
 
 [grpc]
   address = "$socket"
@@ -81,6 +80,17 @@ CONFIG
 # The fragment of the manual, with this pool's socket.
 sed -n '/^\[proxy_plugins/,/^```/{/^```/d;p}' "$top/docs/containerd.md" |
   sed "s|/var/lib/thinfuse|$THINFUSE_ROOT|" >>"$scratch/config.toml"
+# And that of the CRI, beside what this trial needs of it: no network, and a sandbox image of its own.
+sed -n '/^\[plugins."io.containerd.grpc.v1.cri".containerd\]/,/^```/{/^```/d;p}' "$top/docs/containerd.md" >>"$scratch/config.toml"
+cat >>"$scratch/config.toml" <<CONFIG
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "docker.io/library/layers:latest"
+  disable_apparmor = true
+  restrict_oom_score_adj = true
+  stream_server_port = "0"
+[plugins."io.containerd.grpc.v1.cri".cni]
+  conf_dir = "$scratch/cni"
+CONFIG
 at_exit stop_everything
 start_containerd
 expect "the snapshotter is there" sh -c "command ctr --address $socket plugins ls | grep -q 'thinfuse .* ok'"
@@ -100,7 +110,7 @@ first=$scratch/first
 mkdir -p "$first"/{bin,etc,dev,proc,sys,tmp,usr/lib,going/down,opaque,becomes-file}
 chmod 1777 "$first/tmp"
 install -m 755 /bin/busybox "$first/bin/busybox"
-for applet in sh cat echo sleep sync touch mkdir rm ls id true stat mount; do ln "$first/bin/busybox" "$first/bin/$applet"; done
+for applet in sh cat echo sleep sync touch mkdir rm ls id true stat mount head tr; do ln "$first/bin/busybox" "$first/bin/$applet"; done
 echo 'root:x:0:0:root:/:/bin/sh' >"$first/etc/passwd"
 echo first >"$first/etc/layer"
 echo below >"$first/opaque/below"
@@ -273,6 +283,31 @@ hand_mounts+=("$scratch/same" "$scratch/same-other")
 echo default >"$scratch/same/who"
 expect "the same key is another snapshot there" test ! -e "$scratch/same-other/who"
 umount "$scratch/same" "$scratch/same-other"
+
+step "Through the CRI"
+ctr -n k8s.io images import --snapshotter thinfuse "$scratch/layers.tar" >/dev/null
+cri() { node --import "$top/node_modules/tsx/dist/loader.mjs" "$top/scripts/cri/call.ts" "$socket" "$@"; }
+on_host='{"namespace_options": {"network": "NODE"}}'
+pod='{"metadata": {"name": "pod", "uid": "trial", "namespace": "default"}, "linux": {"security_context": '$on_host'}}'
+sandbox_of=$(cri RunPodSandbox '{"config": '"$pod"'}' | json it.pod_sandbox_id)
+ok "a pod has its sandbox"
+container=$(cri CreateContainer '{"pod_sandbox_id": "'"$sandbox_of"'", "sandbox_config": '"$pod"', "config": {
+  "metadata": {"name": "box"}, "image": {"image": "'"$image"'"}, "command": ["/bin/sleep", "600"], "linux": {"security_context": '"$on_host"'}}}' | json it.container_id)
+cri StartContainer '{"container_id": "'"$container"'"}' >/dev/null
+in_pod() { cri ExecSync '{"container_id": "'"$container"'", "timeout": 30, "cmd": ["/bin/sh", "-c", "'"$1"'"]}' | json it.stdout; }
+expect_equal "a container runs in it" "$(in_pod 'cat /etc/layer')" third
+expect "its root is the pool's" grep -q 'on / type xfs' <<<"$(in_pod 'mount')"
+expect "no overlay is under it" test -z "$(mounts_below "$scratch/state" | while read -r target; do findmnt --noheadings --output FSTYPE "$target"; done | grep overlay || true)"
+in_pod 'head -c 3000000 /dev/zero | tr 0 1 >/grown; sync -f /grown' >/dev/null
+# What the kubelet asks for; containerd itself asks the snapshotter every ten seconds.
+has_grown() { [ "$(cri ContainerStats '{"container_id": "'"$container"'"}' | json 'it.stats.writable_layer?.used_bytes?.value ?? 0')" -ge 3000000 ]; }
+wait_for "what it wrote is in its statistics" 60 has_grown
+cri StopContainer '{"container_id": "'"$container"'"}' >/dev/null
+cri RemoveContainer '{"container_id": "'"$container"'"}' >/dev/null
+cri StopPodSandbox '{"pod_sandbox_id": "'"$sandbox_of"'"}' >/dev/null
+cri RemovePodSandbox '{"pod_sandbox_id": "'"$sandbox_of"'"}' >/dev/null
+expect_equal "and nothing of both is left" "$(ctr -n k8s.io snapshots --snapshotter thinfuse ls | grep -c Active || true)" 0
+ctr -n k8s.io images rm --sync "$image" >/dev/null
 
 step "Restart of both"
 ctr snapshots --snapshotter thinfuse ls | sort >"$scratch/before"

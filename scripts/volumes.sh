@@ -114,7 +114,7 @@ release_engine() {
 
 # server VOLUME: starts a server on it, in a container of the same name.
 server() {
-  engine run --detach --name "$1" --network none --volume "$1:/data" thinfuse-trial /usr/local/bin/serve >/dev/null
+  engine run --detach --stop-signal INT --name "$1" --network none --volume "$1:/data" thinfuse-trial /usr/local/bin/serve >/dev/null
   wait_for "PostgreSQL on $1 answers" 90 answers "$1"
 }
 answers() { sql "$1" 'select 1' >/dev/null 2>&1; }
