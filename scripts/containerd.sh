@@ -84,7 +84,7 @@ sed -n '/^\[proxy_plugins/,/^```/{/^```/d;p}' "$top/docs/containerd.md" |
 sed -n '/^\[plugins."io.containerd.grpc.v1.cri".containerd\]/,/^```/{/^```/d;p}' "$top/docs/containerd.md" >>"$scratch/config.toml"
 cat >>"$scratch/config.toml" <<CONFIG
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "docker.io/library/layers:latest"
+  sandbox_image = "docker.io/library/pause:latest"
   disable_apparmor = true
   restrict_oom_score_adj = true
   stream_server_port = "0"
@@ -149,6 +149,10 @@ echo now a file >"$third/becomes-file"
 add_layer "$third"
 umoci config --image "$layout:layers" --config.cmd /bin/sh
 skopeo copy --quiet "oci:$layout:layers" "oci-archive:$scratch/layers.tar:$image"
+# The same again, as what holds a pod's namespaces.
+umoci tag --image "$layout:layers" pause
+umoci config --image "$layout:pause" --config.cmd /bin/sleep --config.cmd 86400
+skopeo copy --quiet "oci:$layout:pause" "oci-archive:$scratch/pause.tar:docker.io/library/pause:latest"
 
 # chain_of NAME: the key of an image's topmost snapshot.
 chain_of() {
@@ -285,7 +289,7 @@ expect "the same key is another snapshot there" test ! -e "$scratch/same-other/w
 umount "$scratch/same" "$scratch/same-other"
 
 step "Through the CRI"
-ctr -n k8s.io images import --snapshotter thinfuse "$scratch/layers.tar" >/dev/null
+for archive in layers pause; do ctr -n k8s.io images import --snapshotter thinfuse "$scratch/$archive.tar" >/dev/null; done
 cri() { node --import "$top/node_modules/tsx/dist/loader.mjs" "$top/scripts/cri/call.ts" "$socket" "$@"; }
 on_host='{"namespace_options": {"network": "NODE"}}'
 pod='{"metadata": {"name": "pod", "uid": "trial", "namespace": "default"}, "linux": {"security_context": '$on_host'}}'
@@ -307,7 +311,7 @@ cri RemoveContainer '{"container_id": "'"$container"'"}' >/dev/null
 cri StopPodSandbox '{"pod_sandbox_id": "'"$sandbox_of"'"}' >/dev/null
 cri RemovePodSandbox '{"pod_sandbox_id": "'"$sandbox_of"'"}' >/dev/null
 expect_equal "and nothing of both is left" "$(ctr -n k8s.io snapshots --snapshotter thinfuse ls | grep -c Active || true)" 0
-ctr -n k8s.io images rm --sync "$image" >/dev/null
+ctr -n k8s.io images rm --sync "$image" docker.io/library/pause:latest >/dev/null
 
 step "Restart of both"
 ctr snapshots --snapshotter thinfuse ls | sort >"$scratch/before"
