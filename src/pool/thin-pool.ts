@@ -27,11 +27,20 @@ export interface SnapshotRequest {
   readonly originLabel?: string | undefined;
 }
 
+/** An empty device, whose filesystem is still to be written. */
+export interface ThinRequest {
+  readonly name: DeviceName;
+  readonly kind: Exclude<DeviceKind, 'base'>;
+  /** Bytes; a multiple of 512. */
+  readonly size: number;
+  readonly filesystem: FilesystemType;
+  /** See `SnapshotRequest.label`. */
+  readonly label?: string;
+}
+
 /** What may change of a device besides its data; all of it in one commit. */
 export interface DeviceChange {
   readonly kind?: Exclude<DeviceKind, 'base'>;
-  /** Where it was formatted with another one than its origin has. */
-  readonly filesystem?: FilesystemType;
   readonly filesystemSize?: number;
   /** UUID of the filesystem on the base device, kept in the superblock (Docker: BaseDeviceUUID). */
   readonly baseUuid?: string;
@@ -65,6 +74,8 @@ export interface ThinPool {
    * no-space (below `minFreeSpace`; device ids or metadata used up), read-only.
    */
   createSnapshot(request: SnapshotRequest): Promise<DeviceInfo>;
+  /** A device without an origin, all of it unmapped (dm-thin's create_thin). Errors: exists, invalid-argument, too-large, no-space, read-only. */
+  createThin(request: ThinRequest): Promise<DeviceInfo>;
   /** Errors: not-found, exists, busy (active). */
   rename(name: DeviceName, to: DeviceName): Promise<DeviceInfo>;
   /** Works on an active device. Errors: not-found, invalid-argument (would shrink), too-large. */

@@ -5,7 +5,7 @@ import { ThinError } from '../errors/thin-error.js';
 
 /** What `docker volume create -o KEY=VALUE` can ask for. */
 export interface VolumeOptions {
-  /** Bytes; at least what the device has that it starts from. */
+  /** Bytes; a clone has at least its origin's. */
   readonly size: number | undefined;
   /** A volume, or any other device, that it becomes a writable clone of. */
   readonly from: string | undefined;

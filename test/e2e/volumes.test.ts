@@ -51,14 +51,19 @@ describe('end to end: volumes of Docker and podman', function () {
   });
 
   it('has another size and filesystem where they are asked for', async () => {
-    await client.create('large', { size: '1G', fs: 'ext4' });
-    const target = await client.mount('large', 'three');
-    assert.equal(await filesystem(target), 'ext2/ext3');
-    assert.equal(existsSync(path.join(target, 'lost+found')), false);
-    const size = Number((await run('df', ['--block-size=1', '--output=size', target])).split('\n')[1]);
-    assert(size > 0.9 * 2 ** 30, String(size));
-    await client.unmount('large', 'three');
-    assert.equal(existsSync(target), false);
+    for (const [Name, options, MiB] of [
+      ['large', { size: '1G' }, 1024],
+      ['small', { size: '64M', fs: 'ext4' }, 64],
+    ] as const) {
+      await client.create(Name, options);
+      const target = await client.mount(Name, 'three');
+      assert.equal(await filesystem(target), Name === 'large' ? 'xfs' : 'ext2/ext3');
+      assert.equal(existsSync(path.join(target, 'lost+found')), false);
+      const size = Number((await run('df', ['--block-size=1', '--output=size', target])).split('\n')[1]);
+      assert(size > MiB * 0.75 * 2 ** 20 && size <= MiB * 2 ** 20, String(size));
+      await client.unmount(Name, 'three');
+      assert.equal(existsSync(target), false);
+    }
   });
 
   it('does not go from under who uses it', async () => {
@@ -82,7 +87,7 @@ describe('end to end: volumes of Docker and podman', function () {
     await client.mount('db', 'four');
     await cli.kill();
     await cli.run('start', '--volume-plugin', socket);
-    assert.deepEqual(await client.names(), ['copy', 'db', 'large']);
+    assert.deepEqual(await client.names(), ['copy', 'db', 'large', 'small']);
     const db = await client.mount('db', 'five');
     assert.equal(await readFile(path.join(db, 'file'), 'utf8'), 'after');
     await client.unmount('db', 'five');

@@ -1,4 +1,6 @@
 import AsyncLock from 'async-lock';
+import { MIN_FILESYSTEM_SIZE } from '../../config/limits.js';
+import { formatBinarySize } from '../../config/sizes.js';
 import { ThinError } from '../../errors/thin-error.js';
 import { BASE_NAME, parseDeviceName } from '../../format/device-name.js';
 import type { DeviceName } from '../../format/ids.js';
@@ -38,7 +40,7 @@ export class Volumes {
     this.#serving = serving;
   }
 
-  /** O(1), but where a filesystem is asked for that the base device has not. Idempotent for the same options. */
+  /** O(1), but where a filesystem has to be made: another one than the base device's, or a smaller one. Idempotent for the same options. */
   async create(name: string, given: Readonly<Record<string, string>>): Promise<void> {
     const device = volumeDeviceName(name);
     const options = parseVolumeOptions(given);
@@ -50,11 +52,18 @@ export class Volumes {
       }
       await this.#clear(name, device);
       this.#holders.delete(device);
-      const origin = options.from === undefined ? this.#base() : this.#origin(options.from);
-      const filesystem = options.filesystem ?? origin.filesystem;
-      if (filesystem === origin.filesystem)
-        await this.#copy(device, origin, options, { name, options: given });
-      else await this.#format(device, origin, filesystem, options, { name, options: given });
+      const record = { name, options: given };
+      if (options.from !== undefined) {
+        await this.#copy(device, this.#origin(options.from), options, { ...record, state: 'used' });
+        return;
+      }
+      const base = this.#base();
+      const filesystem = options.filesystem ?? base.filesystem;
+      const size = options.size ?? base.size;
+      // What the base device's snapshot cannot be, is a device of its own.
+      if (filesystem === base.filesystem && size >= base.size)
+        await this.#copy(device, base, options, { ...record, state: 'fresh' });
+      else await this.#format(device, { filesystem, size }, record);
     });
   }
 
@@ -143,10 +152,10 @@ export class Volumes {
   async #copy(
     name: DeviceName,
     origin: DeviceInfo,
-    { size, from }: VolumeOptions,
-    record: Omit<VolumeRecord, 'state'>,
+    { size }: VolumeOptions,
+    record: VolumeRecord,
   ): Promise<void> {
-    const label = packVolumeRecord({ ...record, state: from === undefined ? 'fresh' : 'used' });
+    const label = packVolumeRecord(record);
     await this.#changing([origin.name, name], async () => {
       const { active, host } = this.#serving;
       const work = (): Promise<DeviceInfo> =>
@@ -159,28 +168,29 @@ export class Volumes {
 
   async #format(
     name: DeviceName,
-    base: DeviceInfo,
-    filesystem: DeviceInfo['filesystem'],
-    { size }: VolumeOptions,
+    { filesystem, size }: Pick<DeviceInfo, 'filesystem' | 'size'>,
     record: Omit<VolumeRecord, 'state'>,
   ): Promise<void> {
+    const least = MIN_FILESYSTEM_SIZE[filesystem];
+    if (size < least)
+      throw new ThinError(
+        'invalid-argument',
+        `size: a volume of ${formatBinarySize(size)} is too small for ${filesystem}, which needs ${formatBinarySize(least)}`,
+      );
     const { pool } = this.#service;
     const { active, host } = this.#serving;
-    await this.#changing([base.name, name], async () => {
-      const label = packVolumeRecord({ ...record, state: 'making' });
-      const device = await pool.createSnapshot({ name, origin: base.name, kind: 'snapshot', size, label });
+    const label = packVolumeRecord({ ...record, state: 'making' });
+    await this.#changing([name], async () => {
+      await pool.createThin({ name, kind: 'snapshot', size, filesystem, label });
       try {
         const { path: image } = await active.activate(name);
+        const { filesystem: usual, mkfsArgs } = pool.info().options;
         try {
-          await host.format(image, filesystem, { extraArgs: [] });
+          await host.format(image, filesystem, { extraArgs: filesystem === usual ? mkfsArgs : [] });
         } finally {
           await active.deactivate(name);
         }
-        await pool.update(name, {
-          filesystem,
-          filesystemSize: device.size,
-          label: packVolumeRecord({ ...record, state: 'fresh' }),
-        });
+        await pool.update(name, { label: packVolumeRecord({ ...record, state: 'fresh' }) });
       } catch (error) {
         await pool.remove(name).catch(() => undefined);
         throw error;

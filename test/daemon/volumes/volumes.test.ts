@@ -126,6 +126,18 @@ describe('volume plugin', () => {
     assert.equal(device('volume-third'), undefined);
   });
 
+  it('makes a device of its own for less than the base device has', async () => {
+    await client.create('small', { size: '1G' });
+    assert.equal(device('volume-small')?.size, GIB);
+    assert.equal(device('volume-small')?.originName, undefined);
+    await assert.rejects(
+      client.create('tiny', { size: '100M' }),
+      /100M is too small for xfs, which needs 300M/,
+    );
+    await client.create('tiny', { size: '100M', fs: 'ext4' });
+    assert.deepEqual(await client.names(), ['small', 'tiny']);
+  });
+
   it('takes no notice of one whose making was cut off', async () => {
     await fake.pool.createSnapshot({
       name: 'volume-cut' as DeviceName,
