@@ -13,6 +13,7 @@ const definition = loadSync(path.join(import.meta.dirname, 'runtime.proto'), {
   keepCase: true,
   longs: String,
   enums: String,
+  defaults: true,
 });
 // What proto-loader makes is known only by the file it reads.
 const loaded = loadPackageDefinition(definition) as unknown as {
