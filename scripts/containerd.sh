@@ -110,7 +110,7 @@ first=$scratch/first
 mkdir -p "$first"/{bin,etc,dev,proc,sys,tmp,usr/lib,going/down,opaque,becomes-file}
 chmod 1777 "$first/tmp"
 install -m 755 /bin/busybox "$first/bin/busybox"
-for applet in sh cat echo sleep sync touch mkdir rm ls id true stat mount head tr; do ln "$first/bin/busybox" "$first/bin/$applet"; done
+for applet in sh cat echo sleep sync touch mkdir rm ls id true stat mount head yes; do ln "$first/bin/busybox" "$first/bin/$applet"; done
 echo 'root:x:0:0:root:/:/bin/sh' >"$first/etc/passwd"
 echo first >"$first/etc/layer"
 echo below >"$first/opaque/below"
@@ -302,7 +302,7 @@ in_pod() { cri ExecSync '{"container_id": "'"$container"'", "timeout": 30, "cmd"
 expect_equal "a container runs in it" "$(in_pod 'cat /etc/layer')" third
 expect "its root is the pool's" grep -q 'on / type xfs' <<<"$(in_pod 'mount')"
 expect "no overlay is under it" test -z "$(mounts_below "$scratch/state" | while read -r target; do findmnt --noheadings --output FSTYPE "$target"; done | grep overlay || true)"
-in_pod 'head -c 3000000 /dev/zero | tr 0 1 >/grown; sync -f /grown' >/dev/null
+in_pod 'yes | head -c 3000000 >/grown; sync -f /grown' >/dev/null
 # What the kubelet asks for; containerd itself asks the snapshotter every ten seconds.
 has_grown() { [ "$(cri ContainerStats '{"container_id": "'"$container"'"}' | json 'it.stats.writable_layer?.used_bytes?.value ?? 0')" -ge 3000000 ]; }
 wait_for "what it wrote is in its statistics" 60 has_grown

@@ -6,7 +6,7 @@ import { requireMounts, run, useScratch } from '../support/mounts.js';
 
 const TOP = path.resolve(import.meta.dirname, '../..');
 
-/** No libfuse 2 where npm loads `fuse-native` to see whether it fits. */
+/** A copy of the mounts that keeps none of them busy: no libfuse 2 where npm loads `fuse-native` to see whether it fits. */
 const WITHOUT_LIBFUSE = `
 ldconfig -p | sed -n 's/.*libfuse\\.so\\.2.* => //p' | while read -r library; do mount --bind /dev/null "$library"; done
 exec "$@"`;
@@ -32,7 +32,17 @@ describe('end to end: packed and installed', function () {
     const install = ['npm', 'install', '--global', '--prefer-offline', '--prefix', prefix];
     await run(
       'unshare',
-      ['--mount', 'sh', '-c', WITHOUT_LIBFUSE, 'sh', ...install, scratch.current.at(name)],
+      [
+        '--mount',
+        '--propagation',
+        'slave',
+        'sh',
+        '-c',
+        WITHOUT_LIBFUSE,
+        'sh',
+        ...install,
+        scratch.current.at(name),
+      ],
       {
         cwd: scratch.current.root,
         limitMs: 200_000,

@@ -10,6 +10,8 @@ import { Volumes } from './volumes.js';
 export interface VolumeSettings {
   /** Absolute. */
   readonly socket: string;
+  /** How long a removal waits for processes that work in the volume. Default: 10 s. */
+  readonly patienceMs?: number;
 }
 
 /** How often mounts are tried whose files were in use when their last container ended. */
@@ -27,7 +29,7 @@ const QUIET = new Set<Method>([
 /** The volume plugin of a daemon, for Docker and podman to use the pool through. */
 export function volumeAdapter(settings: VolumeSettings, log: Logger): MakeAdapter {
   return (service) => {
-    const volumes = new Volumes(service, requireServing(service, 'the volume plugin'));
+    const volumes = new Volumes(service, requireServing(service, 'the volume plugin'), settings);
     return new VolumeAdapter(settings, volumes, log);
   };
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import AsyncLock from 'async-lock';
 import { MIN_FILESYSTEM_SIZE } from '../../config/limits.js';
 import { formatBinarySize } from '../../config/sizes.js';
@@ -16,6 +17,9 @@ import {
 } from '../../volumes/volume-record.js';
 import { requireDevice, type Service, type Serving } from '../service.js';
 
+const PATIENCE_MS = 10_000;
+const POLL_MS = 200;
+
 interface Volume {
   readonly record: VolumeRecord;
   readonly device: DeviceInfo;
@@ -31,13 +35,19 @@ interface Volume {
 export class Volumes {
   readonly #service: Service;
   readonly #serving: Serving;
+  readonly #patienceMs: number;
   readonly #locks = new AsyncLock({ maxPending: Number.MAX_SAFE_INTEGER });
   /** By device: the ids that engines mounted with. A device without any is mounted for somebody who has not let go of its files yet. */
   readonly #holders = new Map<DeviceName, Set<string>>();
 
-  constructor(service: Service, serving: Serving) {
+  constructor(
+    service: Service,
+    serving: Serving,
+    { patienceMs = PATIENCE_MS }: { patienceMs?: number } = {},
+  ) {
     this.#service = service;
     this.#serving = serving;
+    this.#patienceMs = patienceMs;
   }
 
   /** O(1), but where a filesystem has to be made: another one than the base device's, or a smaller one. Idempotent for the same options. */
@@ -67,14 +77,19 @@ export class Volumes {
     });
   }
 
-  /** Errors: busy (an engine has it mounted, or a process works in it). */
+  /** Errors: busy (an engine has it mounted, or a process works in it and does not end within `patienceMs`). */
   async remove(name: string): Promise<void> {
     await this.#exclusively(name, async () => {
       const { device } = this.#require(name);
       const holders = this.#holders.get(device.name)?.size ?? 0;
       if (holders > 0) throw busy(name, `${String(holders)} containers have it mounted`);
       await this.#changing([device.name], async () => {
-        if (!(await this.#serving.mounts.withdraw(device.name))) throw busy(name, 'a process works in it');
+        // The kernel takes a container's mounts down some time after its engine has called it ended.
+        const deadline = performance.now() + this.#patienceMs;
+        while (!(await this.#serving.mounts.withdraw(device.name))) {
+          if (performance.now() >= deadline) throw busy(name, 'a process works in it');
+          await sleep(POLL_MS);
+        }
         this.#holders.delete(device.name);
         await this.#service.pool.remove(device.name);
       });

@@ -23,7 +23,7 @@ describe('volume plugin', () => {
   let client: VolumeClient;
 
   async function start(pool: FakePool): Promise<void> {
-    fake = await startFakeDaemon(root, { pool, volumes: { socket } });
+    fake = await startFakeDaemon(root, { pool, volumes: { socket, patienceMs: 500 } });
     client = new VolumeClient(socket);
   }
   const device = (name: string): DeviceInfo | undefined => fake.pool.device(name as DeviceName);
@@ -182,8 +182,10 @@ describe('volume plugin', () => {
     await client.unmount('db', 'one');
     assert.equal((await client.get('db')).Mountpoint, target);
     await assert.rejects(client.call('Remove', { Name: 'db' }), /a process works in it/);
+    const removed = client.call('Remove', { Name: 'db' });
     fake.host.busy.clear();
-    await client.call('Remove', { Name: 'db' });
+    await removed;
+    assert.deepEqual(await client.names(), []);
   });
 
   it('takes many calls at once', async () => {
