@@ -38,6 +38,7 @@ import { requirePool } from './pool-folder.js';
 import { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
 import { snapshotAdapter, type SnapshotterSettings } from './snapshotter/snapshot-adapter.js';
+import { volumeAdapter, type VolumeSettings } from './volumes/volume-adapter.js';
 
 /** Everything real that a daemon runs on. Errors: no-pool. */
 export async function daemonParts(
@@ -45,7 +46,10 @@ export async function daemonParts(
   settings: StorageOptions,
   transport: TransportKind,
   pool: Pick<OpenPoolOptions, 'chunkCache'> = {},
-  options: { readonly snapshotter?: SnapshotterSettings | undefined } = {},
+  options: {
+    readonly snapshotter?: SnapshotterSettings | undefined;
+    readonly volumes?: VolumeSettings | undefined;
+  } = {},
 ): Promise<DaemonParts> {
   requirePool(layout);
   // Synchronous, so that a last line before the end is not lost.
@@ -90,7 +94,10 @@ export async function daemonParts(
       return done;
     },
     configure: (pool) => applySettings(pool, settings),
-    adapters: options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)],
+    adapters: [
+      ...(options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)]),
+      ...(options.volumes === undefined ? [] : [volumeAdapter(options.volumes, log)]),
+    ],
     log,
   };
 }
