@@ -61,7 +61,9 @@ export function registerDeviceCommands(program: Command): void {
 export function removal(command: Command, kind: DeviceKind | undefined, sample: string): void {
   command
     .summary(`remove ${kind === undefined ? 'devices' : `${kind}s`}`)
-    .description('Removes devices. Their snapshots keep their data; the space comes back in the background.')
+    .description(
+      'Removes devices. Their snapshots keep their data; the space comes back in the background. A device in use is marked deleted and goes with its last user.',
+    )
     .argument('<id...>')
     .option('-f, --force', 'unmount and deactivate first')
     .addHelpText('after', example(sample))
@@ -87,19 +89,22 @@ async function remove(
   force: boolean,
 ): Promise<void> {
   const removed: string[] = [];
+  const deferred: string[] = [];
   const failures: ThinError[] = [];
   await withPool(context, async (caller) => {
     for (const name of new Set(names))
       try {
         if (kind !== undefined) await requireKind(caller, name, kind);
-        await caller.call('device.remove', { name, force });
-        removed.push(name);
+        const outcome = await caller.call('device.remove', { name, force });
+        (outcome.deferred ? deferred : removed).push(name);
       } catch (error) {
         failures.push(toThinError(error));
       }
   });
-  if (context.json) printJson({ removed });
-  else for (const name of removed) print(name);
+  if (context.json) printJson({ removed, deferred });
+  else for (const name of [...removed, ...deferred]) print(name);
+  for (const name of deferred)
+    note(`${name} is in use: it is marked deleted and goes with its last user (or now, with --force)`);
   const [first, ...others] = failures;
   if (first === undefined) return;
   for (const other of others) note(other.message);

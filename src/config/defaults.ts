@@ -30,9 +30,9 @@ export const DEFAULT_POOL_OPTIONS: PoolOptions = {
   baseSize: 10 * GIB,
   // Docker's. A device that is refused is met at once; a pool that runs full is met by every filesystem on it.
   minFreeSpace: 10,
-  // Removing a device in use is refused until the daemon can finish it later (`deleted` in DeviceInfo is prepared for it).
-  deferredRemoval: false,
-  deferredDeletion: false,
+  // Docker's since 17.07: a device that is busy is not the operator's to hunt down; it goes with its last user.
+  deferredRemoval: true,
+  deferredDeletion: true,
   // The kernel's own default retries for ever, which is how a full pool used to hang its users; Docker left it at that.
   xfsNospaceMaxRetries: 0,
   // dm-thin queues (`queue_if_no_space`); nothing here may hang.

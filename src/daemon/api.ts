@@ -41,11 +41,15 @@ export interface Operations {
   'device.seal': { input: { name: string }; output: DeviceStatus };
   'device.rename': { input: { name: string; to: string }; output: DeviceStatus };
   'device.grow': { input: { name: string; size: number }; output: DeviceStatus };
-  /** `force` unmounts and deactivates first; without it, a device in use is `busy`. */
-  'device.remove': { input: { name: string; force?: boolean | undefined }; output: Empty };
+  /**
+   * `force` unmounts and deactivates first. Without it, a device in use is marked deleted and goes with its last user (`deferred`),
+   * or is `busy` where the pool's option `deferredDeletion` is off.
+   */
+  'device.remove': { input: { name: string; force?: boolean | undefined }; output: { deferred: boolean } };
   'base.format': { input: Empty; output: DeviceStatus };
   activate: { input: { name: string }; output: { path: string } };
-  deactivate: { input: { name: string }; output: Empty };
+  /** A device in use goes with its last user (`deferred`), or is `busy` where the pool's option `deferredRemoval` is off. */
+  deactivate: { input: { name: string }; output: { deferred: boolean } };
   mount: {
     input: { name: string; target?: string | undefined; readOnly?: boolean | undefined };
     output: { path: string; loop: string };

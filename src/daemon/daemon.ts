@@ -9,6 +9,7 @@ import type { PoolInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import type { Adapter, MakeAdapter } from './adapter.js';
 import { ActiveDevices } from './active-devices.js';
+import { DeferredDeletion } from './deferred-deletion.js';
 import { DeviceDirectory } from './device-directory.js';
 import type { DeviceHost } from './device-host.js';
 import { DeviceLocks } from './device-locks.js';
@@ -56,6 +57,7 @@ export class Daemon {
   readonly #locks = new DeviceLocks();
   readonly #active: ActiveDevices;
   readonly #mounts: DeviceMounts;
+  readonly #deferred: DeferredDeletion;
   readonly #dispatcher: Dispatcher;
   readonly #server: SocketServer;
   readonly #adapters: readonly Adapter[];
@@ -71,13 +73,24 @@ export class Daemon {
     this.#ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
-    const directory = new DeviceDirectory(layout.devices, parts.fileNameOf, () => {
+    const space = (): { total: number; free: number } => {
       const { dataTotal, dataUsed } = pool.info();
       return { total: dataTotal, free: dataTotal - dataUsed };
+    };
+    const directory = new DeviceDirectory(layout.devices, parts.fileNameOf, space, (name) => {
+      this.#deferred.idle(name);
     });
     this.#transport = parts.transport(directory);
     this.#active = new ActiveDevices(pool, directory);
     this.#mounts = new DeviceMounts({ pool, active: this.#active, host, folder: layout.mounts });
+    this.#deferred = new DeferredDeletion({
+      pool,
+      locks: this.#locks,
+      active: this.#active,
+      mounts: this.#mounts,
+      projection,
+      log,
+    });
     const service: Service = {
       layout,
       pool,
@@ -89,6 +102,7 @@ export class Daemon {
         active: this.#active,
         mounts: this.#mounts,
         host,
+        deferred: this.#deferred,
         transport: this.#transport.kind,
         startedAt: Date.now(),
         stop: (options) => this.#stopFromInside(options),
@@ -130,6 +144,8 @@ export class Daemon {
       }
       await writeFile(layout.pid, `${String(process.pid)}\n`, { mode: 0o600 });
       daemon.#watchTransport();
+      await daemon.#deferred.start();
+      undo.push(() => daemon.#deferred.stop());
       log.info(
         { event: 'started', pool: parts.poolName, transport: daemon.#transport.kind },
         `serving ${layout.devices}`,
@@ -186,7 +202,7 @@ export class Daemon {
   /** Errors without `force`: busy, naming everything that is. */
   async #unmountAll(force: boolean): Promise<void> {
     const failures: ThinError[] = [];
-    const attempt = (name: DeviceName, step: () => Promise<void>): Promise<void> =>
+    const attempt = (name: DeviceName, step: () => Promise<unknown>): Promise<unknown> =>
       this.#locks.run([name], step).catch((error: unknown) => {
         this.#parts.log.warn({ event: 'stop', device: name, err: error });
         failures.push(toThinError(error));
@@ -223,6 +239,7 @@ export class Daemon {
   async #goDown(): Promise<void> {
     const { layout, log } = this.#parts;
     const steps: readonly (() => Promise<unknown>)[] = [
+      () => this.#deferred.stop(),
       () => this.#server.close(),
       ...this.#adapters.map((adapter) => () => adapter.close()),
       () => this.#transport.unmount(),

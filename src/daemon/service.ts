@@ -7,6 +7,7 @@ import type { ActiveDevices } from './active-devices.js';
 import type { DeviceStatus } from './api.js';
 import type { DeviceHost } from './device-host.js';
 import type { DeviceLocks } from './device-locks.js';
+import type { DeferredDeletion } from './deferred-deletion.js';
 import type { DeviceMounts } from './device-mounts.js';
 import type { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
@@ -16,6 +17,7 @@ export interface Serving {
   readonly active: ActiveDevices;
   readonly mounts: DeviceMounts;
   readonly host: DeviceHost;
+  readonly deferred: DeferredDeletion;
   readonly transport: TransportKind;
   /** Unix time, milliseconds. */
   readonly startedAt: number;
@@ -53,6 +55,17 @@ export function requireDevice(service: Service, name: DeviceName): DeviceInfo {
   throw new ThinError(
     'not-found',
     `no device ${name} in the pool of ${service.layout.root}; thinfuse ls shows those that are there`,
+    { details: { device: name } },
+  );
+}
+
+/** A device that can be used for something new. @throws ThinError not-found; busy, where it is marked deleted */
+export function requireLive(service: Service, name: DeviceName): DeviceInfo {
+  const device = requireDevice(service, name);
+  if (!device.deleted) return device;
+  throw new ThinError(
+    'busy',
+    `device ${name} is marked deleted and goes with its last user; thinfuse doctor shows who that is`,
     { details: { device: name } },
   );
 }

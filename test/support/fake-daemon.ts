@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { pino } from 'pino';
 import { Daemon, type DaemonParts } from '../../src/daemon/daemon.js';
@@ -6,12 +7,15 @@ import { ProjectionWriter } from '../../src/daemon/projection-writer.js';
 import { rootLayout } from '../../src/daemon/root-layout.js';
 import { snapshotAdapter, type SnapshotterSettings } from '../../src/daemon/snapshotter/snapshot-adapter.js';
 import { ThinError } from '../../src/errors/thin-error.js';
+import type { ImageDirectory } from '../../src/io/image-file.js';
 import type { Transport } from '../../src/fuse/transport.js';
 import { FakePool } from './fake-pool.js';
 
 /** A host whose mounts are lines in a log. */
 export class FakeHost implements DeviceHost {
   readonly log: string[] = [];
+  /** Targets whose filesystem somebody else has mounted too. */
+  readonly left = new Set<string>();
   /** Targets that a process works in. */
   readonly busy = new Set<string>();
   usedInodes = 3;
@@ -30,6 +34,8 @@ export class FakeHost implements DeviceHost {
 
   async unmount({ target }: Mounted, { lazily }: { lazily: boolean }): Promise<void> {
     if (this.busy.has(target) && !lazily) throw new ThinError('busy', `${target} is in use`);
+    if (this.left.has(target) && !lazily)
+      throw new ThinError('busy', `${target} is in use elsewhere`, { details: { stage: 'detach' } });
     this.log.push(`unmount ${target.split('/').at(-1) ?? ''}${lazily ? ' lazily' : ''}`);
   }
 
@@ -114,6 +120,8 @@ export interface FakeDaemon {
   readonly socket: string;
   /** As if somebody unmounted the FUSE folder. */
   readonly breakMount: () => void;
+  /** What the transport would serve. */
+  readonly directory: ImageDirectory;
   readonly parts: DaemonParts;
 }
 
@@ -127,6 +135,7 @@ export async function startFakeDaemon(
   const pool = options.pool ?? new FakePool(options);
   const log = pino({ level: 'silent' });
   const host = new FakeHost();
+  let served: ImageDirectory | undefined;
   let breakMount: () => void = () => undefined;
   const ended = new Promise<void>((resolve) => {
     breakMount = resolve;
@@ -151,12 +160,17 @@ export async function startFakeDaemon(
         async () => undefined,
         () => undefined,
       ),
-    transport: () => transport,
+    transport: (directory) => {
+      served = directory;
+      return transport;
+    },
     host,
     clearStale: async () => [],
     configure: async () => undefined,
     adapters: options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)],
     log,
   };
-  return { daemon: await Daemon.start(parts), pool, host, socket: layout.socket, breakMount, parts };
+  const daemon = await Daemon.start(parts);
+  assert(served !== undefined, 'a daemon asks for its transport');
+  return { daemon, pool, host, socket: layout.socket, breakMount, parts, directory: served };
 }

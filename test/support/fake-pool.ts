@@ -31,7 +31,10 @@ export class FakePool implements ThinPool {
   #transaction = 1;
   #lastId = 1;
 
-  constructor(options: { baseInitialized?: boolean } = {}) {
+  readonly #options: PoolOptions;
+
+  constructor(options: { baseInitialized?: boolean; options?: Partial<PoolOptions> } = {}) {
+    this.#options = { ...OPTIONS, ...options.options };
     this.#devices.set(
       BASE_NAME,
       this.#device({
@@ -62,7 +65,7 @@ export class FakePool implements ThinPool {
       baseFilesystem: 'xfs',
       baseSize: OPTIONS.baseSize,
       pendingDeletes: 0,
-      options: OPTIONS,
+      options: this.#options,
     };
   }
 
