@@ -5,6 +5,7 @@ import type { DeviceInfo, DeviceKind, PoolInfo } from '../pool/info.js';
 import type { ReservedSnapshot } from '../pool/pool-tools.js';
 import type { DeltaOptions } from '../thin-tools/delta-text.js';
 import type { DumpOptions } from '../thin-tools/dump.js';
+import type { DoctorReport } from './doctor/finding.js';
 
 /**
  * Everything that can be asked of a pool, whether over the control socket (`POST /v1/<name>`, JSON both ways) or in the same
@@ -66,6 +67,8 @@ export interface Operations {
    */
   'view.open': { input: { name: string; holder: number }; output: { path: string } };
   'view.close': { input: { name: string; holder: number }; output: Empty };
+  /** Explains what is left over or in the way, and mends with `fix` what can be mended without taking it from anybody. */
+  doctor: { input: { fix?: boolean | undefined }; output: DoctorReport };
   /**
    * Unmounts everything, answers, then stops the daemon. Errors: busy (a filesystem is in use; the daemon goes on), which
    * `force` turns into a lazy unmount after a sync.

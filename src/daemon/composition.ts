@@ -4,6 +4,7 @@ import type { StorageOptions } from '../config/storage-options.js';
 import { dmStatusLine } from '../docker/dm-status.js';
 import { deviceName, devicePrefix, poolName } from '../docker/prefix.js';
 import { MetadataProjection } from '../docker/projection.js';
+import { projectionDrift } from '../docker/projection-drift.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { Superblock } from '../format/superblock.js';
 import { FuseNativeTransport } from '../fuse/fuse-native-transport.js';
@@ -29,6 +30,7 @@ import type { Caller } from './api.js';
 import { applySettings } from './apply-settings.js';
 import type { DaemonParts } from './daemon.js';
 import { DeviceLocks } from './device-locks.js';
+import type { DoctorTools } from './doctor/doctor.js';
 import { Dispatcher } from './dispatcher.js';
 import { dataLink, prepareData, type DataRequest, type PreparedData } from './init-data.js';
 import { KernelHost } from './kernel-host.js';
@@ -55,11 +57,10 @@ export async function daemonParts(
   const log = pino(output);
   const prefix = await devicePrefix(layout.root);
   const exec = ToolServer.start();
-  const loops = new LoopDevices(exec);
-  const stale = new StaleCleaner(exec, loops);
-  const query = { devices: layout.devices, imagePrefix: `${prefix}-` };
+  const { loops, stale, query } = hostOf(layout, prefix, exec);
   return {
     layout,
+    doctor: (pool) => doctorTools(layout, pool, { loops, stale, query }),
     poolName: poolName(prefix),
     statusLine: dmStatusLine,
     fileNameOf: (name) => deviceName(prefix, name),
@@ -95,6 +96,29 @@ export async function daemonParts(
   };
 }
 
+function hostOf(
+  layout: RootLayout,
+  prefix: string,
+  exec: Exec,
+): Pick<DoctorTools, 'loops' | 'stale' | 'query'> {
+  const loops = new LoopDevices(exec);
+  const query = { devices: layout.devices, imagePrefix: `${prefix}-` };
+  return { loops, stale: new StaleCleaner(exec, loops), query };
+}
+
+function doctorTools(
+  layout: RootLayout,
+  pool: ThinPool,
+  host: Pick<DoctorTools, 'loops' | 'stale' | 'query'>,
+): DoctorTools {
+  return {
+    ...host,
+    drifted: () => projectionDrift(layout.metadata, pool),
+    // One that knows of no file yet, so that it looks at every one.
+    rewrite: () => new MetadataProjection(layout.metadata).write(pool),
+  };
+}
+
 /** A pool that this process opened for itself, with the same operations as a daemon has, except those that need devices. */
 export interface OfflinePool {
   readonly caller: Caller;
@@ -123,6 +147,7 @@ export async function openOffline(
       statusLine: dmStatusLine,
       locks: new DeviceLocks(),
       projection,
+      doctor: doctorTools(layout, pool, hostOf(layout, prefix, new ChildProcessExec())),
       serving: undefined,
     }),
     textOperations(() => pool.tools.freeze()),

@@ -15,6 +15,7 @@ import type { DeviceHost } from './device-host.js';
 import { DeviceLocks } from './device-locks.js';
 import { DeviceMounts } from './device-mounts.js';
 import { Dispatcher, type CallRecord } from './dispatcher.js';
+import type { DoctorTools } from './doctor/doctor.js';
 import { createHandlers } from './operations/handlers.js';
 import { textOperations } from './operations/text-operations.js';
 import { refuseLive } from './live-socket.js';
@@ -32,6 +33,7 @@ export interface DaemonParts {
   readonly statusLine: (info: PoolInfo) => string;
   readonly fileNameOf: (name: DeviceName) => string;
   readonly projection: (pool: ThinPool) => ProjectionWriter;
+  readonly doctor: (pool: ThinPool) => DoctorTools;
   readonly transport: (directory: ImageDirectory) => Transport;
   readonly host: DeviceHost;
   /** Clears what a daemon that died left; says what it did. */
@@ -98,6 +100,7 @@ export class Daemon {
       statusLine: parts.statusLine,
       locks: this.#locks,
       projection,
+      doctor: parts.doctor(pool),
       serving: {
         active: this.#active,
         mounts: this.#mounts,

@@ -49,6 +49,7 @@ export const schemas: Schemas = {
   trim: named,
   'view.open': viewed,
   'view.close': viewed,
+  doctor: z.strictObject({ fix: z.boolean().optional() }),
   stop: z.strictObject({ force: z.boolean().optional() }),
 };
 

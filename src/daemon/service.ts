@@ -5,6 +5,7 @@ import type { ThinPool } from '../pool/thin-pool.js';
 import type { TransportKind } from '../fuse/transport.js';
 import type { ActiveDevices } from './active-devices.js';
 import type { DeviceStatus } from './api.js';
+import type { DoctorTools } from './doctor/doctor.js';
 import type { DeviceHost } from './device-host.js';
 import type { DeviceLocks } from './device-locks.js';
 import type { DeferredDeletion } from './deferred-deletion.js';
@@ -35,6 +36,7 @@ export interface Service {
   readonly statusLine: (info: PoolInfo) => string;
   readonly locks: DeviceLocks;
   readonly projection: ProjectionWriter;
+  readonly doctor: DoctorTools;
   /** Undefined where a command opened the pool itself. */
   readonly serving: Serving | undefined;
 }

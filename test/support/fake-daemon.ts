@@ -6,6 +6,9 @@ import type { DeviceHost, Mounted, MountRequest } from '../../src/daemon/device-
 import { ProjectionWriter } from '../../src/daemon/projection-writer.js';
 import { rootLayout } from '../../src/daemon/root-layout.js';
 import { snapshotAdapter, type SnapshotterSettings } from '../../src/daemon/snapshotter/snapshot-adapter.js';
+import { ChildProcessExec } from '../../src/host/exec.js';
+import { LoopDevices } from '../../src/host/loop-devices.js';
+import { StaleCleaner } from '../../src/host/stale.js';
 import { ThinError } from '../../src/errors/thin-error.js';
 import type { ImageDirectory } from '../../src/io/image-file.js';
 import type { Transport } from '../../src/fuse/transport.js';
@@ -135,6 +138,7 @@ export async function startFakeDaemon(
   const pool = options.pool ?? new FakePool(options);
   const log = pino({ level: 'silent' });
   const host = new FakeHost();
+  const exec = new ChildProcessExec();
   let served: ImageDirectory | undefined;
   let breakMount: () => void = () => undefined;
   const ended = new Promise<void>((resolve) => {
@@ -165,6 +169,13 @@ export async function startFakeDaemon(
       return transport;
     },
     host,
+    doctor: () => ({
+      loops: new LoopDevices(exec),
+      stale: new StaleCleaner(exec, new LoopDevices(exec)),
+      query: { devices: layout.devices },
+      drifted: async () => [],
+      rewrite: async () => undefined,
+    }),
     clearStale: async () => [],
     configure: async () => undefined,
     adapters: options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)],

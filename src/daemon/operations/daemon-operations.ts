@@ -1,8 +1,9 @@
 import type { Handlers } from '../dispatcher.js';
+import { examine } from '../doctor/doctor.js';
 import { requireServing, type Service } from '../service.js';
 
 /** The daemon itself. */
-export function daemonOperations(service: Service): Pick<Handlers, 'status' | 'stop'> {
+export function daemonOperations(service: Service): Pick<Handlers, 'status' | 'stop' | 'doctor'> {
   const { pool, layout, poolName, statusLine } = service;
   return {
     status: () => {
@@ -24,6 +25,7 @@ export function daemonOperations(service: Service): Pick<Handlers, 'status' | 's
         },
       });
     },
+    doctor: ({ fix }) => examine(service, service.doctor, { fix: fix ?? false }),
     stop: async ({ force }) => {
       await requireServing(service, 'stop').stop({ force: force ?? false });
       return {};
