@@ -18,6 +18,9 @@ export const DEFAULT_DATA_SIZE = 100 * GIB;
 /** Docker's `dm.loopmetadatasize`: far more than 100G of data in 64K chunks can need, and as little reserved. */
 export const DEFAULT_METADATA_SIZE = 2 * GIB;
 
+/** A size that somebody gave is a limit, and stays one unless they ask for more. */
+export const NEVER_EXTEND = 100;
+
 /** Devices are seen through loop devices, which count in sectors. */
 export const SECTOR_SIZE = 512;
 
@@ -39,4 +42,7 @@ export const DEFAULT_POOL_OPTIONS: PoolOptions = {
   errorIfNoSpace: true,
   // dm-thin's `no_space_timeout`.
   noSpaceTimeout: 60,
+  // What Docker wrote into its LVM profile (`dm.thinp_autoextend_threshold`, `dm.thinp_autoextend_percent`).
+  autoextendThreshold: 80,
+  autoextendPercent: 20,
 };

@@ -118,6 +118,7 @@ describe('busy devices', function () {
     const found = await cli.json<DoctorReport>('doctor', '--fix');
     assert.deepEqual(found.findings.map(({ kind, mended }) => `${kind} ${String(mended)}`).sort(), [
       'leftover-folder true',
+      'leftover-folder true',
       'lost-mount true',
       'projection true',
       'projection true',

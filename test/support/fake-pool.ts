@@ -19,6 +19,8 @@ const OPTIONS: PoolOptions = {
   xfsNospaceMaxRetries: 0,
   errorIfNoSpace: true,
   noSpaceTimeout: 60,
+  autoextendThreshold: 100,
+  autoextendPercent: 20,
 };
 
 /** A pool that remembers devices and nothing else: for tests of what stands on a pool. */
@@ -158,6 +160,10 @@ export class FakePool implements ThinPool {
   }
 
   async commit(): Promise<void> {}
+
+  async extend(): Promise<PoolInfo> {
+    return this.info();
+  }
 
   async settle(): Promise<void> {}
 
