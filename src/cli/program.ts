@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { registerCheckCommand } from '../commands/check-command.js';
 import { DEFAULT_ROOT } from '../commands/context.js';
 import { registerDaemonCommands } from '../commands/daemon-commands.js';
+import { registerExtendCommand } from '../commands/extend-command.js';
 import { registerDoctorCommand } from '../commands/doctor-command.js';
 import { registerDumpCommands } from '../commands/dump-commands.js';
 import { registerDeviceCommands } from '../commands/device-commands.js';
@@ -40,6 +41,7 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
   registerDiffCommands(program);
   registerCheckCommand(program);
   registerDoctorCommand(program);
+  registerExtendCommand(program);
   registerDumpCommands(program);
   registerMappingCommands(program);
   registerMetadataSnapCommands(program);

@@ -3,6 +3,7 @@ import type { SnapshotChoice } from '../metadata/metadata-view.js';
 import type { ChunkRegion } from '../metadata/reverse-map.js';
 import type { DeviceInfo, DeviceKind, PoolInfo } from '../pool/info.js';
 import type { ReservedSnapshot } from '../pool/pool-tools.js';
+import type { SpaceRequest } from '../pool/thin-pool.js';
 import type { DeltaOptions } from '../thin-tools/delta-text.js';
 import type { DumpOptions } from '../thin-tools/dump.js';
 import type { DoctorReport } from './doctor/finding.js';
@@ -22,6 +23,8 @@ export interface Operations {
   'metadata.release': { input: { snapshot: number }; output: Empty };
   'metadata.reserved': { input: Empty; output: readonly ReservedSnapshot[] };
   'pool.setTransactionId': { input: { from: number; to: number }; output: Empty };
+  /** Bytes; what is undefined stays. Errors: as `ThinPool.extend`. */
+  'pool.extend': { input: SpaceRequest; output: PoolInfo };
   'pool.commit': { input: Empty; output: Empty };
   /** Resolves when no removed device still holds space. */
   'pool.settle': { input: Empty; output: Empty };
@@ -35,12 +38,16 @@ export interface Operations {
       kind: Exclude<DeviceKind, 'base'>;
       /** Bytes; at least the origin's. */
       size?: number | undefined;
+      /** Bytes that it may map. */
+      quota?: number | undefined;
     };
     output: DeviceStatus;
   };
   /** An image whose content was just unpacked becomes one for good. Errors: busy (still mounted). */
   'device.seal': { input: { name: string }; output: DeviceStatus };
   'device.rename': { input: { name: string; to: string }; output: DeviceStatus };
+  /** Bytes that it may map; 0: no limit. Errors: invalid-argument (it maps more already). */
+  'device.quota': { input: { name: string; quota: number }; output: DeviceStatus };
   'device.grow': { input: { name: string; size: number }; output: DeviceStatus };
   /**
    * `force` unmounts and deactivates first. Without it, a device in use is marked deleted and goes with its last user (`deferred`),

@@ -13,6 +13,7 @@ import { KernelTransport } from '../fuse/kernel-transport.js';
 import type { Transport, TransportKind } from '../fuse/transport.js';
 import { ChildProcessExec, type Exec } from '../host/exec.js';
 import { FilesystemTools } from '../host/filesystem-tools.js';
+import { FolderDisk, freeAt } from '../host/folder-disk.js';
 import { HolePuncher } from '../host/hole-puncher.js';
 import { LoopDevices } from '../host/loop-devices.js';
 import { Mounter } from '../host/mounter.js';
@@ -23,9 +24,11 @@ import type { FilesystemType } from '../pool/info.js';
 import { openPool, type OpenPoolOptions } from '../pool/pool.js';
 import type { CreatePoolRequest, ThinPool } from '../pool/thin-pool.js';
 import { readSuperblock } from '../metadata/open-metadata.js';
-import { openPoolData } from '../store/data-file.js';
+import { openPoolData, type PoolData } from '../store/data-file.js';
 import type { FileRange } from '../store/file-chunks.js';
+import { GrowingData } from '../store/grow-data.js';
 import { openLevelStore } from '../store/level-store.js';
+import { RecoverableStore } from '../store/recoverable-store.js';
 import type { Caller } from './api.js';
 import { applySettings } from './apply-settings.js';
 import type { DaemonParts } from './daemon.js';
@@ -67,6 +70,7 @@ export async function daemonParts(
     openPool: () =>
       openPoolIn(layout, exec, {
         ...pool,
+        reserve: true,
         events: {
           onModeChanged: (mode, reason) =>
             log.warn({ event: 'mode', mode }, `the pool is now ${mode}: ${reason}`),
@@ -203,18 +207,32 @@ function transportOf(kind: TransportKind, folder: string, directory: ImageDirect
   }
 }
 
-async function openPoolIn(layout: RootLayout, exec: Exec, options: OpenPoolOptions = {}): Promise<ThinPool> {
-  const store = await openLevelStore(layout.pool);
+/** Bytes: LevelDB writes its log out as tables when it is opened. */
+const LEAST_TO_OPEN = 128 * 2 ** 20;
+
+async function openPoolIn(
+  layout: RootLayout,
+  exec: Exec,
+  { reserve = false, ...options }: OpenPoolOptions & { readonly reserve?: boolean } = {},
+): Promise<ThinPool> {
+  const hostDisk = new FolderDisk(layout.pool, exec);
+  if (hostDisk.free() < LEAST_TO_OPEN) await hostDisk.dropReserve();
+  const store = await RecoverableStore.open(layout.pool);
   let data: FileHandle | undefined;
   try {
     const superblock = readSuperblock(store);
-    if (superblock.kind === 'leveldb') return await openPool(store, options);
+    if (reserve) await hostDisk.holdReserve();
+    if (superblock.kind === 'leveldb') return await openPool(store, { ...options, hostDisk });
     const { path, ...file } = await openDataOf(layout, superblock);
     data = file.handle;
     const puncher = new HolePuncher(exec);
+    const growing = new GrowingData(path, file);
     const punch = (ranges: readonly FileRange[]): Promise<void> => puncher.punch(path, ranges);
     return await openPool(store, {
       ...options,
+      hostDisk,
+      growData: (chunks) => growing.grow(chunks),
+      dataFree: () => (file.isBlockDevice ? undefined : freeAt(path)),
       data: {
         handle: file.handle,
         // A file that was given with all its space keeps it, and a block device has none to give back.
@@ -228,10 +246,7 @@ async function openPoolIn(layout: RootLayout, exec: Exec, options: OpenPoolOptio
   }
 }
 
-async function openDataOf(
-  layout: RootLayout,
-  superblock: Superblock,
-): Promise<Awaited<ReturnType<typeof openPoolData>> & { path: string }> {
+async function openDataOf(layout: RootLayout, superblock: Superblock): Promise<PoolData & { path: string }> {
   const link = dataLink(layout.pool);
   // A link that leads nowhere says best where its target was.
   const target = await realpath(link).catch(() => readlink(link).catch(() => link));

@@ -14,8 +14,8 @@ export interface SpaceOptions {
   readonly hostFloor?: number | undefined;
   /** `direct` pools: how their data grows; undefined where it cannot. */
   readonly growData?: GrowData | undefined;
-  /** Whether more data takes room on that disk. Default true. */
-  readonly growsOnHost?: boolean | undefined;
+  /** Bytes that more data finds on its disk. Default: what `hostDisk` has; undefined where data does not grow on a disk. */
+  readonly dataFree?: (() => number | undefined) | undefined;
 }
 
 /** What looks after a pool's space: the policy of writers, and the growth that it may ask for. */
@@ -31,7 +31,7 @@ export function openSpace(
     commit: () => pool.commit(),
     capacity: chunkCapacity(metadata.superblock),
     growData: options.growData,
-    hostFree: () => (options.growsOnHost === false ? undefined : host.free),
+    hostFree: options.dataFree ?? (() => host.free),
     tell,
     onRoom: () => {
       policy.noteRoom();

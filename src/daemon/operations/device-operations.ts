@@ -12,6 +12,7 @@ type DeviceOperation =
   | 'device.seal'
   | 'device.rename'
   | 'device.grow'
+  | 'device.quota'
   | 'device.remove';
 
 /** Lifecycle of devices; works on an open pool alone. */
@@ -45,9 +46,9 @@ export function deviceOperations(service: Service): Pick<Handlers, DeviceOperati
       const name = parseDeviceName(input.name);
       const origin = existing(input.origin ?? BASE_NAME);
       return changing([name, origin], async () => {
-        const { size, kind } = input;
+        const { size, kind, quota } = input;
         requireOrigin(requireLive(service, origin), kind);
-        const device = await frozen(origin, () => pool.createSnapshot({ name, origin, kind, size }));
+        const device = await frozen(origin, () => pool.createSnapshot({ name, origin, kind, size, quota }));
         return deviceStatus(service, device);
       });
     },
@@ -81,6 +82,14 @@ export function deviceOperations(service: Service): Pick<Handlers, DeviceOperati
         const device = await pool.grow(name, input.size);
         await serving?.mounts.follow(device);
         return deviceStatus(service, requireDevice(service, name));
+      });
+    },
+
+    'device.quota': async (input) => {
+      const name = existing(input.name);
+      return changing([name], async () => {
+        refuseBase(requireLive(service, name), 'has no quota');
+        return deviceStatus(service, await pool.update(name, { quota: input.quota }));
       });
     },
 
