@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { registerCheckCommand } from '../commands/check-command.js';
 import { DEFAULT_ROOT } from '../commands/context.js';
 import { registerDaemonCommands } from '../commands/daemon-commands.js';
+import { registerEventCommands } from '../commands/event-commands.js';
 import { registerExtendCommand } from '../commands/extend-command.js';
 import { registerDoctorCommand } from '../commands/doctor-command.js';
 import { registerDumpCommands } from '../commands/dump-commands.js';
@@ -42,6 +43,7 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
   registerCheckCommand(program);
   registerDoctorCommand(program);
   registerExtendCommand(program);
+  registerEventCommands(program);
   registerDumpCommands(program);
   registerMappingCommands(program);
   registerMetadataSnapCommands(program);

@@ -4,6 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Option, type Command } from 'commander';
 import { parseDeviceSize } from '../config/limits.js';
+import { LOG_LEVELS, type LogLevel } from '../daemon/log-level.js';
+import { parseMetricsAddress } from '../daemon/metrics-address.js';
 import { requirePool } from '../daemon/pool-folder.js';
 import { rootLayout, type RootLayout } from '../daemon/root-layout.js';
 import { refuseLive } from '../daemon/live-socket.js';
@@ -30,6 +32,8 @@ interface StartOptions extends StorageFlags {
   /** `true`: the socket in the root. */
   readonly snapshotter?: string | true;
   readonly snapshotMounts: MountMode;
+  readonly logLevel: LogLevel;
+  readonly metricsListen?: string;
 }
 
 export function registerDaemonCommands(program: Command): void {
@@ -59,6 +63,12 @@ export function registerDaemonCommands(program: Command): void {
           .choices(MOUNT_MODES)
           .default('bind'),
       )
+      .option('--metrics-listen <address>', 'serve Prometheus metrics on [HOST:]PORT as well')
+      .addOption(
+        new Option('--log-level <level>', 'what is logged, with all that is worse')
+          .choices(LOG_LEVELS)
+          .default('info'),
+      )
       .addOption(new Option('--notify').hideHelp())
       .addOption(new Option('--temporary <socket>').hideHelp()),
   )
@@ -75,15 +85,20 @@ export function registerDaemonCommands(program: Command): void {
       const { settings, args: given } = await storageOptions(options);
       for (const warning of settings.warnings) note(warning);
       const snapshotter = snapshotterSettings(options, layout);
+      const { logLevel, metricsListen } = options;
+      const metrics = metricsListen === undefined ? undefined : parseMetricsAddress(metricsListen);
       if (options.foreground === true) {
         const own = rootLayout(layout.root, { socketName: options.temporary });
         const { daemonParts } = await import('../daemon/composition.js');
         const { runForeground } = await import('../daemon/foreground.js');
         const pool = cacheOf(options);
-        await runForeground(await daemonParts(own, settings, options.transport, pool, { snapshotter }), {
-          notify: options.notify === true,
-          temporary: options.temporary !== undefined,
-        });
+        await runForeground(
+          await daemonParts(own, settings, options.transport, pool, { snapshotter, metrics, logLevel }),
+          {
+            notify: options.notify === true,
+            temporary: options.temporary !== undefined,
+          },
+        );
         return;
       }
       requirePool(layout);
@@ -97,6 +112,9 @@ export function registerDaemonCommands(program: Command): void {
         layout.root,
         '--transport',
         options.transport,
+        '--log-level',
+        logLevel,
+        ...(metricsListen === undefined ? [] : ['--metrics-listen', metricsListen]),
         ...(options.cacheSize === undefined ? [] : ['--cache-size', options.cacheSize]),
         ...(snapshotter === undefined
           ? []

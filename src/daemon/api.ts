@@ -74,6 +74,8 @@ export interface Operations {
    */
   'view.open': { input: { name: string; holder: number }; output: { path: string } };
   'view.close': { input: { name: string; holder: number }; output: Empty };
+  /** The daemon's figures in Prometheus' text format; also `GET /metrics` on the control socket. */
+  metrics: { input: Empty; output: { text: string } };
   /** Explains what is left over or in the way, and mends with `fix` what can be mended without taking it from anybody. */
   doctor: { input: { fix?: boolean | undefined }; output: DoctorReport };
   /**
@@ -89,6 +91,8 @@ export type OperationName = keyof Operations;
 export interface TextOperations {
   'metadata.dump': { input: Omit<DumpOptions, 'poolOptions'> & FromSnapshot };
   'metadata.delta': { input: DeltaOptions & FromSnapshot };
+  /** The daemon's events, one JSON object a line (`DaemonEvent`): those of before that are kept with `past`, those to come with `follow`. */
+  events: { input: { past?: boolean | undefined; follow?: boolean | undefined } };
   'metadata.rmap': {
     input: FromSnapshot & { regions: readonly ChunkRegion[]; json?: boolean | undefined };
   };

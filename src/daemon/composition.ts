@@ -1,5 +1,5 @@
 import { readlink, realpath, symlink, type FileHandle } from 'node:fs/promises';
-import { destination, pino, type Logger } from 'pino';
+import { destination, multistream, pino, type Logger } from 'pino';
 import type { StorageOptions } from '../config/storage-options.js';
 import { dmStatusLine } from '../docker/dm-status.js';
 import { deviceName, devicePrefix, poolName } from '../docker/prefix.js';
@@ -17,6 +17,7 @@ import { FolderDisk, freeAt } from '../host/folder-disk.js';
 import { HolePuncher } from '../host/hole-puncher.js';
 import { LoopDevices } from '../host/loop-devices.js';
 import { Mounter } from '../host/mounter.js';
+import { notifyServiceManager } from '../host/service-manager.js';
 import { StaleCleaner } from '../host/stale.js';
 import { ToolServer } from '../host/tool-server.js';
 import { createPool } from '../pool/create-pool.js';
@@ -36,13 +37,25 @@ import { DeviceLocks } from './device-locks.js';
 import type { DoctorTools } from './doctor/doctor.js';
 import { Dispatcher } from './dispatcher.js';
 import { dataLink, prepareData, type DataRequest, type PreparedData } from './init-data.js';
+import { EventHub } from './event-hub.js';
 import { KernelHost } from './kernel-host.js';
+import type { LogLevel } from './log-level.js';
+import type { MetricsAddress } from './metrics-address.js';
+import { metricsAdapter } from './metrics-server.js';
 import { createHandlers } from './operations/handlers.js';
 import { textOperations } from './operations/text-operations.js';
 import { requirePool } from './pool-folder.js';
 import { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
+import { logSpace } from './space-log.js';
 import { snapshotAdapter, type SnapshotterSettings } from './snapshotter/snapshot-adapter.js';
+
+export interface DaemonOptions {
+  readonly snapshotter?: SnapshotterSettings | undefined;
+  readonly metrics?: MetricsAddress | undefined;
+  /** Of the log; events are told from `info` on. Default: info. */
+  readonly logLevel?: LogLevel | undefined;
+}
 
 /** Everything real that a daemon runs on. Errors: no-pool. */
 export async function daemonParts(
@@ -50,14 +63,22 @@ export async function daemonParts(
   settings: StorageOptions,
   transport: TransportKind,
   pool: Pick<OpenPoolOptions, 'chunkCache'> = {},
-  options: { readonly snapshotter?: SnapshotterSettings | undefined } = {},
+  options: DaemonOptions = {},
 ): Promise<DaemonParts> {
   requirePool(layout);
   // Synchronous, so that a last line before the end is not lost.
   const output = destination({ fd: process.stdout.fd, sync: true });
   // A full disk or a reader that left costs lines, not the pool.
   output.on('error', () => undefined);
-  const log = pino(output);
+  const events = new EventHub();
+  const level = options.logLevel ?? 'info';
+  const log = pino(
+    { level: level === 'debug' ? level : 'info' },
+    multistream([
+      { level, stream: output },
+      { level: 'info', stream: events },
+    ]),
+  );
   const prefix = await devicePrefix(layout.root);
   const exec = ToolServer.start();
   const { loops, stale, query } = hostOf(layout, prefix, exec);
@@ -74,6 +95,7 @@ export async function daemonParts(
         events: {
           onModeChanged: (mode, reason) =>
             log.warn({ event: 'mode', mode }, `the pool is now ${mode}: ${reason}`),
+          onSpace: (event) => logSpace(log, event),
         },
       }),
     projection: (pool) => projectionOf(layout, pool, log),
@@ -95,8 +117,19 @@ export async function daemonParts(
       return done;
     },
     configure: (pool) => applySettings(pool, settings),
-    adapters: options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)],
+    adapters: [
+      ...(options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)]),
+      ...(options.metrics === undefined
+        ? []
+        : [
+            metricsAdapter(options.metrics, (url) =>
+              log.info({ event: 'metrics', url }, `metrics are served on ${url}`),
+            ),
+          ]),
+    ],
     log,
+    events,
+    notifyManager: (state, status) => notifyServiceManager(exec, state, status),
   };
 }
 

@@ -18,6 +18,8 @@ import { Dispatcher, type CallRecord } from './dispatcher.js';
 import type { DoctorTools } from './doctor/doctor.js';
 import { createHandlers } from './operations/handlers.js';
 import { textOperations } from './operations/text-operations.js';
+import type { EventHub } from './event-hub.js';
+import { Metrics } from './metrics.js';
 import { refuseLive } from './live-socket.js';
 import type { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
@@ -43,13 +45,24 @@ export interface DaemonParts {
   /** Other ways in than the control socket. */
   readonly adapters?: readonly MakeAdapter[];
   readonly log: Logger;
+  /** What is logged, for those who follow it. */
+  readonly events?: EventHub;
+  /** Tells the service manager, where one started this. */
+  readonly notifyManager?: (state: 'READY=1' | 'STOPPING=1', status: string) => Promise<unknown>;
 }
 
 /** Of daemons that lived as long as a command (`start --temporary`). */
 const TEMPORARY_SOCKET = /^thinfuse-\d+\.sock$/;
 
 /** Operations that only look; they are logged at debug level. */
-const QUIET = new Set<CallRecord['operation']>(['status', 'pool.info', 'device.list', 'device.get']);
+const QUIET = new Set<CallRecord['operation']>([
+  'status',
+  'pool.info',
+  'device.list',
+  'device.get',
+  'metrics',
+  'events',
+]);
 
 /** One pool, served: FUSE directory, mounts and control socket, from start to an orderly end. */
 export class Daemon {
@@ -93,6 +106,7 @@ export class Daemon {
       projection,
       log,
     });
+    const metrics = new Metrics({ pool, mounted: () => this.#mounts.names().length, events: parts.events });
     const service: Service = {
       layout,
       pool,
@@ -106,6 +120,7 @@ export class Daemon {
         mounts: this.#mounts,
         host,
         deferred: this.#deferred,
+        metrics,
         transport: this.#transport.kind,
         startedAt: Date.now(),
         stop: (options) => this.#stopFromInside(options),
@@ -113,8 +128,11 @@ export class Daemon {
     };
     this.#dispatcher = new Dispatcher(
       createHandlers(service),
-      textOperations(() => pool.tools.freeze()),
-      (record) => logCall(log, record),
+      textOperations(() => pool.tools.freeze(), parts.events),
+      (record) => {
+        logCall(log, record);
+        metrics.noteCall(record);
+      },
     );
     this.#server = new SocketServer(layout.socket, this.#dispatcher);
     this.#adapters = (parts.adapters ?? []).map((make) => make(service));
@@ -240,7 +258,8 @@ export class Daemon {
   }
 
   async #goDown(): Promise<void> {
-    const { layout, log } = this.#parts;
+    const { layout, log, notifyManager } = this.#parts;
+    await notifyManager?.('STOPPING=1', `closing ${layout.root}`);
     const steps: readonly (() => Promise<unknown>)[] = [
       () => this.#deferred.stop(),
       () => this.#server.close(),

@@ -52,6 +52,7 @@ export const schemas: Schemas = {
   trim: named,
   'view.open': viewed,
   'view.close': viewed,
+  metrics: empty,
   doctor: z.strictObject({ fix: z.boolean().optional() }),
   stop: z.strictObject({ force: z.boolean().optional() }),
 };
@@ -74,6 +75,7 @@ const textSchemas: { readonly [K in TextOperationName]: z.ZodType<TextOperations
     changesOnly: z.boolean().optional(),
     snapshot,
   }),
+  events: z.strictObject({ past: z.boolean().optional(), follow: z.boolean().optional() }),
   'metadata.rmap': z.strictObject({
     regions: z
       .array(z.strictObject({ begin: count, end: count }))

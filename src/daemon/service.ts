@@ -10,6 +10,7 @@ import type { DeviceHost } from './device-host.js';
 import type { DeviceLocks } from './device-locks.js';
 import type { DeferredDeletion } from './deferred-deletion.js';
 import type { DeviceMounts } from './device-mounts.js';
+import type { Metrics } from './metrics.js';
 import type { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
 
@@ -19,6 +20,7 @@ export interface Serving {
   readonly mounts: DeviceMounts;
   readonly host: DeviceHost;
   readonly deferred: DeferredDeletion;
+  readonly metrics: Metrics;
   readonly transport: TransportKind;
   /** Unix time, milliseconds. */
   readonly startedAt: number;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { pino } from 'pino';
+import type { MakeAdapter } from '../../src/daemon/adapter.js';
 import { Daemon, type DaemonParts } from '../../src/daemon/daemon.js';
 import type { DeviceHost, Mounted, MountRequest } from '../../src/daemon/device-host.js';
 import { ProjectionWriter } from '../../src/daemon/projection-writer.js';
@@ -131,7 +132,12 @@ export interface FakeDaemon {
 /** The real daemon, its socket included, on a pool, a transport and a host that are not real. */
 export async function startFakeDaemon(
   root: string,
-  options: { baseInitialized?: boolean; pool?: FakePool; snapshotter?: SnapshotterSettings } = {},
+  options: {
+    baseInitialized?: boolean;
+    pool?: FakePool;
+    snapshotter?: SnapshotterSettings;
+    adapters?: readonly MakeAdapter[];
+  } = {},
 ): Promise<FakeDaemon> {
   await mkdir(root, { recursive: true });
   const layout = rootLayout(root);
@@ -178,7 +184,10 @@ export async function startFakeDaemon(
     }),
     clearStale: async () => [],
     configure: async () => undefined,
-    adapters: options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)],
+    adapters: [
+      ...(options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)]),
+      ...(options.adapters ?? []),
+    ],
     log,
   };
   const daemon = await Daemon.start(parts);
