@@ -31,6 +31,7 @@ export const SOLE_IMPORTERS = {
   bitfield: 'src/metadata/space-map.ts',
   '@grpc/grpc-js': 'src/daemon/snapshotter/snapshot-server.ts',
   '@grpc/proto-loader': 'src/daemon/snapshotter/snapshot-server.ts',
+  'prom-client': 'src/daemon/metrics.ts',
   re2js: 'src/containerd/filters.ts',
 };
 

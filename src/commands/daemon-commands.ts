@@ -4,6 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Option, type Command } from 'commander';
 import { parseDeviceSize } from '../config/limits.js';
+import { LOG_LEVELS, type LogLevel } from '../daemon/log-level.js';
+import { parseMetricsAddress } from '../daemon/metrics-address.js';
 import { requirePool } from '../daemon/pool-folder.js';
 import { rootLayout, type RootLayout } from '../daemon/root-layout.js';
 import { refuseLive } from '../daemon/live-socket.js';
@@ -33,6 +35,8 @@ interface StartOptions extends StorageFlags {
   readonly snapshotMounts: MountMode;
   /** `true`: where Docker looks for it. */
   readonly volumePlugin?: string | true;
+  readonly logLevel: LogLevel;
+  readonly metricsListen?: string;
 }
 
 export function registerDaemonCommands(program: Command): void {
@@ -66,6 +70,12 @@ export function registerDaemonCommands(program: Command): void {
         '--volume-plugin [socket]',
         `serve volumes to Docker and podman; default: ${DEFAULT_PLUGIN_SOCKET}, whose name is the driver's`,
       )
+      .option('--metrics-listen <address>', 'serve Prometheus metrics on [HOST:]PORT as well')
+      .addOption(
+        new Option('--log-level <level>', 'what is logged, with all that is worse')
+          .choices(LOG_LEVELS)
+          .default('info'),
+      )
       .addOption(new Option('--notify').hideHelp())
       .addOption(new Option('--temporary <socket>').hideHelp()),
   )
@@ -83,13 +93,20 @@ export function registerDaemonCommands(program: Command): void {
       for (const warning of settings.warnings) note(warning);
       const snapshotter = snapshotterSettings(options, layout);
       const volumes = volumeSettings(options);
+      const { logLevel, metricsListen } = options;
+      const metrics = metricsListen === undefined ? undefined : parseMetricsAddress(metricsListen);
       if (options.foreground === true) {
         const own = rootLayout(layout.root, { socketName: options.temporary });
         const { daemonParts } = await import('../daemon/composition.js');
         const { runForeground } = await import('../daemon/foreground.js');
         const pool = cacheOf(options);
         await runForeground(
-          await daemonParts(own, settings, options.transport, pool, { snapshotter, volumes }),
+          await daemonParts(own, settings, options.transport, pool, {
+            snapshotter,
+            volumes,
+            metrics,
+            logLevel,
+          }),
           {
             notify: options.notify === true,
             temporary: options.temporary !== undefined,
@@ -108,6 +125,9 @@ export function registerDaemonCommands(program: Command): void {
         layout.root,
         '--transport',
         options.transport,
+        '--log-level',
+        logLevel,
+        ...(metricsListen === undefined ? [] : ['--metrics-listen', metricsListen]),
         ...(options.cacheSize === undefined ? [] : ['--cache-size', options.cacheSize]),
         ...(snapshotter === undefined
           ? []

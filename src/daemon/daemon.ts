@@ -9,13 +9,17 @@ import type { PoolInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import type { Adapter, MakeAdapter } from './adapter.js';
 import { ActiveDevices } from './active-devices.js';
+import { DeferredDeletion } from './deferred-deletion.js';
 import { DeviceDirectory } from './device-directory.js';
 import type { DeviceHost } from './device-host.js';
 import { DeviceLocks } from './device-locks.js';
 import { DeviceMounts } from './device-mounts.js';
 import { Dispatcher, type CallRecord } from './dispatcher.js';
+import type { DoctorTools } from './doctor/doctor.js';
 import { createHandlers } from './operations/handlers.js';
 import { textOperations } from './operations/text-operations.js';
+import type { EventHub } from './event-hub.js';
+import { Metrics } from './metrics.js';
 import { refuseLive } from './live-socket.js';
 import type { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
@@ -31,6 +35,7 @@ export interface DaemonParts {
   readonly statusLine: (info: PoolInfo) => string;
   readonly fileNameOf: (name: DeviceName) => string;
   readonly projection: (pool: ThinPool) => ProjectionWriter;
+  readonly doctor: (pool: ThinPool) => DoctorTools;
   readonly transport: (directory: ImageDirectory) => Transport;
   readonly host: DeviceHost;
   /** Clears what a daemon that died left; says what it did. */
@@ -40,13 +45,24 @@ export interface DaemonParts {
   /** Other ways in than the control socket. */
   readonly adapters?: readonly MakeAdapter[];
   readonly log: Logger;
+  /** What is logged, for those who follow it. */
+  readonly events?: EventHub;
+  /** Tells the service manager, where one started this. */
+  readonly notifyManager?: (state: 'READY=1' | 'STOPPING=1', status: string) => Promise<unknown>;
 }
 
 /** Of daemons that lived as long as a command (`start --temporary`). */
 const TEMPORARY_SOCKET = /^thinfuse-\d+\.sock$/;
 
 /** Operations that only look; they are logged at debug level. */
-const QUIET = new Set<CallRecord['operation']>(['status', 'pool.info', 'device.list', 'device.get']);
+const QUIET = new Set<CallRecord['operation']>([
+  'status',
+  'pool.info',
+  'device.list',
+  'device.get',
+  'metrics',
+  'events',
+]);
 
 /** One pool, served: FUSE directory, mounts and control socket, from start to an orderly end. */
 export class Daemon {
@@ -56,6 +72,7 @@ export class Daemon {
   readonly #locks = new DeviceLocks();
   readonly #active: ActiveDevices;
   readonly #mounts: DeviceMounts;
+  readonly #deferred: DeferredDeletion;
   readonly #dispatcher: Dispatcher;
   readonly #server: SocketServer;
   readonly #adapters: readonly Adapter[];
@@ -71,13 +88,25 @@ export class Daemon {
     this.#ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
-    const directory = new DeviceDirectory(layout.devices, parts.fileNameOf, () => {
+    const space = (): { total: number; free: number } => {
       const { dataTotal, dataUsed } = pool.info();
       return { total: dataTotal, free: dataTotal - dataUsed };
+    };
+    const directory = new DeviceDirectory(layout.devices, parts.fileNameOf, space, (name) => {
+      this.#deferred.idle(name);
     });
     this.#transport = parts.transport(directory);
     this.#active = new ActiveDevices(pool, directory);
     this.#mounts = new DeviceMounts({ pool, active: this.#active, host, folder: layout.mounts });
+    this.#deferred = new DeferredDeletion({
+      pool,
+      locks: this.#locks,
+      active: this.#active,
+      mounts: this.#mounts,
+      projection,
+      log,
+    });
+    const metrics = new Metrics({ pool, mounted: () => this.#mounts.names().length, events: parts.events });
     const service: Service = {
       layout,
       pool,
@@ -85,10 +114,13 @@ export class Daemon {
       statusLine: parts.statusLine,
       locks: this.#locks,
       projection,
+      doctor: parts.doctor(pool),
       serving: {
         active: this.#active,
         mounts: this.#mounts,
         host,
+        deferred: this.#deferred,
+        metrics,
         transport: this.#transport.kind,
         startedAt: Date.now(),
         stop: (options) => this.#stopFromInside(options),
@@ -96,8 +128,11 @@ export class Daemon {
     };
     this.#dispatcher = new Dispatcher(
       createHandlers(service),
-      textOperations(() => pool.tools.freeze()),
-      (record) => logCall(log, record),
+      textOperations(() => pool.tools.freeze(), parts.events),
+      (record) => {
+        logCall(log, record);
+        metrics.noteCall(record);
+      },
     );
     this.#server = new SocketServer(layout.socket, this.#dispatcher);
     this.#adapters = (parts.adapters ?? []).map((make) => make(service));
@@ -130,6 +165,8 @@ export class Daemon {
       }
       await writeFile(layout.pid, `${String(process.pid)}\n`, { mode: 0o600 });
       daemon.#watchTransport();
+      await daemon.#deferred.start();
+      undo.push(() => daemon.#deferred.stop());
       log.info(
         { event: 'started', pool: parts.poolName, transport: daemon.#transport.kind },
         `serving ${layout.devices}`,
@@ -186,7 +223,7 @@ export class Daemon {
   /** Errors without `force`: busy, naming everything that is. */
   async #unmountAll(force: boolean): Promise<void> {
     const failures: ThinError[] = [];
-    const attempt = (name: DeviceName, step: () => Promise<void>): Promise<void> =>
+    const attempt = (name: DeviceName, step: () => Promise<unknown>): Promise<unknown> =>
       this.#locks.run([name], step).catch((error: unknown) => {
         this.#parts.log.warn({ event: 'stop', device: name, err: error });
         failures.push(toThinError(error));
@@ -221,8 +258,10 @@ export class Daemon {
   }
 
   async #goDown(): Promise<void> {
-    const { layout, log } = this.#parts;
+    const { layout, log, notifyManager } = this.#parts;
+    await notifyManager?.('STOPPING=1', `closing ${layout.root}`);
     const steps: readonly (() => Promise<unknown>)[] = [
+      () => this.#deferred.stop(),
       () => this.#server.close(),
       ...this.#adapters.map((adapter) => () => adapter.close()),
       () => this.#transport.unmount(),

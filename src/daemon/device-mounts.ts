@@ -196,12 +196,15 @@ export class DeviceMounts {
   }
 
   async #takeDown(name: DeviceName, record: MountRecord, lazily: boolean): Promise<void> {
-    await this.#host.unmount(record, { lazily });
+    const deferred = this.#pool.info().options.deferredRemoval;
+    await this.#host.unmount(record, { lazily }).catch((error: unknown) => {
+      if (!deferred || !isLeftBehind(error)) throw error;
+    });
     this.#mounted.delete(name);
     if (record.madeTarget) await this.#host.removeTarget(record.target);
     if (!record.activated) return;
     if (lazily) await this.#active.abandon(name);
-    else await this.#active.deactivate(name);
+    else await this.#active.deactivate(name, { deferred });
   }
 
   async #fill(device: DeviceInfo, mounted: Mounted): Promise<void> {
@@ -225,6 +228,11 @@ export class DeviceMounts {
     for (const pid of record.viewers.keys()) if (!this.#isAlive(pid)) record.viewers.delete(pid);
     return [...record.viewers.keys()];
   }
+}
+
+/** Unmounted from its target, and still in use by another mount of the same filesystem (`Mounter.unmount`). */
+function isLeftBehind(error: unknown): boolean {
+  return error instanceof ThinError && error.code === 'busy' && error.details['stage'] === 'detach';
 }
 
 function refuseUnmountable(device: DeviceInfo, readOnly: boolean): void {
