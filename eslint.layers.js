@@ -12,6 +12,7 @@ export const LAYERS = [
   'pool',
   'fuse',
   'host',
+  'legacy',
   'docker',
   'containerd',
   'daemon',
@@ -20,7 +21,7 @@ export const LAYERS = [
 ];
 
 /** Layers that may import less than everything below them. */
-const NARROWER = { host: ['errors', 'config', 'format'] };
+const NARROWER = { host: ['errors', 'config', 'format'], legacy: ['errors', 'config', 'format', 'io'] };
 
 /** The one file that may import a package; everybody else meets our own interface in front of it. */
 export const SOLE_IMPORTERS = {
