@@ -95,6 +95,28 @@ export class LegacyTree {
     }
   }
 
+  /** Blocks of its nodes, the leaves unread; not all of them where it is damaged. */
+  blocks(): ReadonlySet<number> {
+    const found = new Set<number>();
+    try {
+      this.#collect(this.#root, this.height(), found);
+    } catch (error) {
+      if (!(error instanceof ThinError) || error.code !== 'damaged') throw error;
+    }
+    return found;
+  }
+
+  #collect(block: number, height: number, found: Set<number>): void {
+    if (found.has(block)) return;
+    found.add(block);
+    if (height === 0) return;
+    const path = this.pathOf(block);
+    const node = this.#nodes.node(block, path);
+    if (node.isLeaf) return;
+    for (let index = 0; index < node.count; index++)
+      this.#collect(node.child(index, path), height - 1, found);
+  }
+
   *#walk(
     block: number,
     bounds: Bounds,

@@ -1,5 +1,5 @@
 import { legacyDamage, problemOf } from './legacy-damage.js';
-import type { LegacyTree, LostRange, WalkOptions } from './legacy-tree.js';
+import type { LegacyTree, WalkOptions } from './legacy-tree.js';
 import { dataBlockOf, unpackMappingValue } from './mapping-value.js';
 
 /** Consecutive virtual blocks whose data is consecutive, too. In blocks. */
