@@ -1,7 +1,7 @@
 import type { CheckDepth, Finding } from '../metadata/check.js';
 import type { SnapshotChoice } from '../metadata/metadata-view.js';
 import type { ChunkRegion } from '../metadata/reverse-map.js';
-import type { DeviceInfo, DeviceKind, PoolInfo } from '../pool/info.js';
+import type { DeviceInfo, DeviceKind, FilesystemType, PoolInfo } from '../pool/info.js';
 import type { ReservedSnapshot } from '../pool/pool-tools.js';
 import type { DeltaOptions } from '../thin-tools/delta-text.js';
 import type { DumpOptions } from '../thin-tools/dump.js';
@@ -34,6 +34,17 @@ export interface Operations {
       kind: Exclude<DeviceKind, 'base'>;
       /** Bytes; at least the origin's. */
       size?: number | undefined;
+    };
+    output: DeviceStatus;
+  };
+  /** A device without an origin, all of it unmapped; `filesystem` is what will be written into it. */
+  'device.createThin': {
+    input: {
+      name: string;
+      kind: Exclude<DeviceKind, 'base'>;
+      /** Bytes. */
+      size: number;
+      filesystem: FilesystemType;
     };
     output: DeviceStatus;
   };

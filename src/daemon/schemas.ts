@@ -37,6 +37,12 @@ export const schemas: Schemas = {
     kind: z.enum(['image', 'container', 'snapshot']),
     size: bytes.optional(),
   }),
+  'device.createThin': z.strictObject({
+    name,
+    kind: z.enum(['image', 'container', 'snapshot']),
+    size: bytes,
+    filesystem: z.enum(['xfs', 'ext4']),
+  }),
   'device.seal': named,
   'device.rename': z.strictObject({ name, to: name }),
   'device.grow': z.strictObject({ name, size: bytes }),

@@ -19,7 +19,14 @@ import { packOptions, readOptions } from './options-record.js';
 import { OpenPoolTools, type PoolCheckOptions } from './pool-tools.js';
 import { Reclaimer } from './reclaimer.js';
 import { SpacePolicy } from './space-policy.js';
-import type { DeviceChange, PoolCheck, PoolEvents, SnapshotRequest, ThinPool } from './thin-pool.js';
+import type {
+  DeviceChange,
+  PoolCheck,
+  PoolEvents,
+  SnapshotRequest,
+  ThinPool,
+  ThinRequest,
+} from './thin-pool.js';
 import { UsageCounter } from './usage-counter.js';
 
 export interface OpenPoolOptions extends MetadataOptions, ChunkOptions {
@@ -218,6 +225,16 @@ class Pool implements ThinPool {
       quiesced = () => io.quiesced(inner);
     }
     return quiesced();
+  }
+
+  async createThin(request: ThinRequest): Promise<DeviceInfo> {
+    this.requireWritable();
+    this.#requireFree(request.name);
+    requireDeviceSize(request.size, this.#metadata.superblock.blockSize);
+    this.#space.requireFreeSpace();
+    const { id, family } = this.#metadata.createThin({ ...request, createdAt: Date.now() });
+    await this.#commitDevices(family);
+    return this.#describe(this.#metadata.devices.get(id));
   }
 
   async rename(name: DeviceName, to: DeviceName): Promise<DeviceInfo> {
