@@ -9,6 +9,7 @@ import { example } from '../commands/example.js';
 import { registerImageCommands } from '../commands/image-commands.js';
 import { registerInfoCommand } from '../commands/info-command.js';
 import { registerInitCommand } from '../commands/init-command.js';
+import { registerLegacyCommands } from '../commands/legacy-command.js';
 import { registerListCommands } from '../commands/list-commands.js';
 import { registerMappingCommands } from '../commands/mapping-commands.js';
 import { registerMetadataSizeCommand } from '../commands/metadata-size-command.js';
@@ -38,10 +39,14 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
   registerListCommands(program);
   registerDiffCommands(program);
   registerCheckCommand(program);
+<<<<<<< HEAD
   registerDumpCommands(program);
   registerMappingCommands(program);
   registerMetadataSnapCommands(program);
   registerMetadataSizeCommand(program);
+=======
+  registerLegacyCommands(program);
+>>>>>>> 21000ec (Give old pools their commands: ls, info, mount, export and import)
   return program.addHelpText(
     'after',
     example(

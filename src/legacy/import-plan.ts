@@ -1,3 +1,4 @@
+import type { FilesystemType } from '../config/pool-options.js';
 import { resemblance, type DeviceSummary } from './device-summary.js';
 import type { LegacyDevice } from './legacy-pool.js';
 import type { LegacyTree } from './legacy-tree.js';
@@ -11,6 +12,8 @@ export interface PlanDevice {
   readonly summary: DeviceSummary;
   /** Bytes. */
   readonly size: number;
+  /** What was found on it. */
+  readonly filesystem: FilesystemType | undefined;
   /** The device that others say it is a snapshot of, such as Docker. */
   readonly hint: number | undefined;
 }
