@@ -1,36 +1,9 @@
-import { lstat, readdir } from 'node:fs/promises';
-import path from 'node:path';
 import { Option, type Command } from 'commander';
-import { parseDeviceSize } from '../config/limits.js';
-import { Archive } from '../host/archive.js';
-import { ChildProcessExec } from '../host/exec.js';
-import { summarizeDevice } from '../legacy/device-summary.js';
-import { damagedDevice, lostLines } from '../legacy/lost-ranges.js';
-import { mappedRuns } from '../legacy/mappings.js';
-import { findDevice, type NamedDevice } from '../legacy/named-devices.js';
-import { openDevice, type OpenedDevice } from '../legacy/opened-device.js';
-import { exportRaw } from '../legacy/raw-export.js';
-import { contextOf, type Context } from './context.js';
+import { contextOf } from './context.js';
 import { example } from './example.js';
-import { interruptible } from './interrupt.js';
-import {
-  requireData,
-  splitOperands,
-  withSource,
-  withSourcePool,
-  type LegacySource,
-  type SourceFlags,
-} from './legacy-source.js';
+import { withSource, type SourceFlags } from './legacy-flags.js';
 
-import { mountDevice } from './legacy-view.js';
-import { note, printResult } from './output.js';
-import { withProgress } from './progress.js';
-import { withEmptyFolder } from './rootfs.js';
-
-/** What Docker's driver keeps in a device beside its files. */
-const BESIDE_ROOTFS = new Set(['rootfs', 'id', 'lost+found']);
-
-interface ExportOptions extends SourceFlags {
+export interface ExportOptions extends SourceFlags {
   readonly format: 'raw' | 'tar';
   readonly output: string;
   readonly skipDamaged?: boolean;
@@ -60,105 +33,7 @@ export function registerLegacyExport(legacy: Command): void {
       ),
     )
     .action(async (operands: string[], options: ExportOptions, command: Command) => {
-      const context = contextOf(command);
-      const { path: source, rest } = splitOperands(operands, options, ['DEVICE'] as const);
-      const skipDamaged = options.skipDamaged === true;
-      const size = options.size === undefined ? undefined : parseDeviceSize(options.size, '--size');
-      await withSourcePool(source, options, async (pool) => {
-        const named = findDevice(pool.devices, rest[0]);
-        const lost = requireWhole(pool, named, skipDamaged);
-        const device = await openDevice(pool.pool, requireData(pool), named, { size, skipDamaged });
-        await interruptible((signal) =>
-          options.format === 'raw'
-            ? writeRaw(context, pool, device, options.output, signal)
-            : writeTar(context, device, options.output, signal),
-        );
-        printResult(
-          context,
-          {
-            id: named.device.id,
-            name: named.label,
-            format: options.format,
-            output: options.output,
-            size: device.size,
-            lost,
-          },
-          `${options.output}: ${options.format} of device ${named.label} (${String(named.device.id)})`,
-        );
-      });
+      const { runLegacyExport } = await import('./run-legacy-export.js');
+      await runLegacyExport(contextOf(command), operands, options);
     });
-}
-
-/** Returns what is lost, which is said. Errors: damaged, unless it is to be skipped. */
-export function requireWhole(
-  source: LegacySource,
-  named: NamedDevice,
-  skipDamaged: boolean,
-): readonly string[] {
-  const { pool } = source;
-  const { blockSize } = pool.superblock;
-  const { lost } = summarizeDevice(named.device, pool.dataBlocks);
-  if (lost.length > 0 && !skipDamaged) throw damagedDevice(named.label, lost, blockSize);
-  const lines = lostLines(lost, blockSize);
-  for (const line of lines) note(line);
-  return lines;
-}
-
-async function writeRaw(
-  context: Context,
-  { pool, ...source }: LegacySource,
-  { tree, size, image }: OpenedDevice,
-  output: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const { blockSize } = pool.superblock;
-  const runs = mappedRuns(tree, { dataBlocks: pool.dataBlocks, onLost: () => undefined });
-  await withProgress(context, 'exporting', async (onProgress) => {
-    let done = 0;
-    await exportRaw({ runs, data: requireData({ pool, ...source }), blockSize, size }, output, {
-      signal,
-      onBytes: (bytes) => {
-        done += bytes;
-        onProgress?.({ done, total: Math.max(done, image.mappedBytes) });
-      },
-    });
-  });
-}
-
-async function writeTar(
-  context: Context,
-  device: OpenedDevice,
-  output: string,
-  signal: AbortSignal,
-): Promise<void> {
-  await withEmptyFolder(async (folder) => {
-    const mounted = await mountDevice(device, folder, 'kernel');
-    try {
-      if (mounted.skippedLog) note(skippedLog(device));
-      const root = await rootOf(mounted.target);
-      const warnings = await withProgress(context, 'packing', (onProgress) =>
-        new Archive(new ChildProcessExec()).export(
-          root,
-          { file: output },
-          { signal, ...(onProgress === undefined ? {} : { onProgress }) },
-        ),
-      );
-      for (const warning of warnings) note(warning);
-    } finally {
-      await mounted.unmount({ lazily: true });
-      await mounted.end();
-    }
-  });
-}
-
-export function skippedLog({ named }: OpenedDevice): string {
-  return `the filesystem of device ${named.label} was not unmounted in order, and its log is left alone: the last changes may be missing or half done; import the device to have the log replayed`;
-}
-
-/** A container's or image's files lie in rootfs/, beside nothing but what Docker put there. */
-async function rootOf(mountPoint: string): Promise<string> {
-  const names = await readdir(mountPoint);
-  if (!names.includes('rootfs') || names.some((name) => !BESIDE_ROOTFS.has(name))) return mountPoint;
-  const rootfs = path.join(mountPoint, 'rootfs');
-  return (await lstat(rootfs)).isDirectory() ? rootfs : mountPoint;
 }

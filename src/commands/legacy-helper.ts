@@ -7,7 +7,9 @@ import { ThinError } from '../errors/thin-error.js';
 const THREADPOOL_SIZE = '16';
 
 const message = z.union([
-  z.object({ ready: z.object({ pid: z.number(), target: z.string(), notes: z.array(z.string()).readonly() }) }),
+  z.object({
+    ready: z.object({ pid: z.number(), target: z.string(), notes: z.array(z.string()).readonly() }),
+  }),
   z.object({ failure: z.unknown() }),
 ]);
 
