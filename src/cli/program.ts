@@ -39,14 +39,11 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
   registerListCommands(program);
   registerDiffCommands(program);
   registerCheckCommand(program);
-<<<<<<< HEAD
   registerDumpCommands(program);
   registerMappingCommands(program);
   registerMetadataSnapCommands(program);
   registerMetadataSizeCommand(program);
-=======
   registerLegacyCommands(program);
->>>>>>> 21000ec (Give old pools their commands: ls, info, mount, export and import)
   return program.addHelpText(
     'after',
     example(

@@ -107,35 +107,30 @@ async function run(
 ): Promise<readonly ImportedDevice[]> {
   const { blockSize } = source.pool.superblock;
   const total = steps.reduce((sum, { blocks }) => sum + blocks * blockSize, 0);
-  return withDevices(
-    context,
-    async (caller) => {
-      const taken = new Set((await caller.call('device.list', {})).map(({ name }) => String(name)));
-      const names = namesFor(chosen, options, taken);
-      const info = await caller.call('pool.info', {});
-      if (total > info.dataTotal - info.dataUsed)
-        note(
-          `${formatBinarySize(total)} are to be written and the pool has ${formatBinarySize(info.dataTotal - info.dataUsed)}; it goes well only if much of it is zeroes`,
-        );
-      return withProgress(context, 'importing', (onProgress) => {
-        let done = 0;
-        return importDevices(
-          importSource(source, chosen, names),
-          steps,
-          new PoolTarget(caller, new ChildProcessExec()),
-          {
-            signal,
-            onBytes: (bytes) => {
-              done += bytes;
-              onProgress?.({ done, total: Math.max(done, total) });
-            },
+  return withDevices(context, async (caller) => {
+    const taken = new Set((await caller.call('device.list', {})).map(({ name }) => String(name)));
+    const names = namesFor(chosen, options, taken);
+    const info = await caller.call('pool.info', {});
+    if (total > info.dataTotal - info.dataUsed)
+      note(
+        `${formatBinarySize(total)} are to be written and the pool has ${formatBinarySize(info.dataTotal - info.dataUsed)}; it goes well only if much of it is zeroes`,
+      );
+    return withProgress(context, 'importing', (onProgress) => {
+      let done = 0;
+      return importDevices(
+        importSource(source, chosen, names),
+        steps,
+        new PoolTarget(caller, new ChildProcessExec()),
+        {
+          signal,
+          onBytes: (bytes) => {
+            done += bytes;
+            onProgress?.({ done, total: Math.max(done, total) });
           },
-        );
-      });
-    },
-    // The other transport passes no holes on.
-    ['--transport', 'kernel'],
-  );
+        },
+      );
+    });
+  });
 }
 
 function namesFor(

@@ -12,6 +12,7 @@ import type { KeyValue } from '../store/key-value.js';
 import { Committer } from './committer.js';
 import { Compactor } from './compactor.js';
 import { METADATA_BLOCK_SIZE, requireDeviceSize } from './create-pool.js';
+import { describeDevice } from './describe-device.js';
 import type { DeviceInfo, PoolInfo, PoolMode, PoolOptions } from './info.js';
 import { COMMIT_INTERVAL } from './limits.js';
 import { openChunks, zeroTail, type ChunkOptions } from './open-chunks.js';
@@ -407,43 +408,7 @@ class Pool implements ThinPool {
   }
 
   #describe(record: DeviceRecord): DeviceInfo {
-    const { blockSize } = this.#metadata.superblock;
-    const io = this.#active.get(record.id);
-    const mapped = io?.mappedChunks ?? record.mapped;
-    const alone = this.#metadata.devices.familySize(record.id) === 1;
-    // What no commit has counted yet was mapped by this device alone.
-    const exclusive = alone
-      ? mapped
-      : Math.min(mapped, record.exclusive + Math.max(0, mapped - record.mapped));
-    return {
-      id: record.id,
-      name: record.name,
-      kind: record.kind,
-      origin: record.origin === 0 ? undefined : record.origin,
-      originName: this.#originName(record),
-      size: record.size,
-      mapped: mapped * blockSize,
-      exclusive: exclusive * blockSize,
-      shared: (mapped - exclusive) * blockSize,
-      highestMapped: this.#metadata.endOfMappings(record.id) * blockSize,
-      transactionId: record.transactionId,
-      creationTime: record.creationTime,
-      snapTime: record.snapTime,
-      createdAt: record.createdAt,
-      filesystem: record.filesystem,
-      filesystemSize: record.filesystemSize,
-      initialized: record.initialized,
-      deleted: record.deleted,
-      label: record.label,
-      active: io !== undefined,
-    };
-  }
-
-  /** Its name now, or the last one it had. */
-  #originName(record: DeviceRecord): DeviceName | undefined {
-    if (record.origin === 0) return undefined;
-    const { devices } = this.#metadata;
-    return devices.has(record.origin) ? devices.get(record.origin).name : (record.originName as DeviceName);
+    return describeDevice(record, this.#metadata, this.#active.get(record.id));
   }
 
   async #change(id: DeviceId, change: Partial<Omit<DeviceRecord, 'id' | 'family'>>): Promise<DeviceInfo> {
