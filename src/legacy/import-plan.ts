@@ -31,7 +31,8 @@ export interface PlanStep {
  *
  * dm-thin does not record what a device is a snapshot of. But blocks are shared through snapshots only, so a device that shares much
  * with one made before is made as its snapshot. The order is that of the last write: a snapshot that nobody wrote to comes before the
- * origin that went on changing, and an image before its containers; so what is written anew is what nobody else has.
+ * origin that went on changing, and an image before its containers; so what is written anew is what nobody else has. What devices
+ * share through an origin that is gone or that discarded it, when each of them changed other parts, may be written twice.
  */
 export function planImport(devices: readonly PlanDevice[], dataBlocks: number): readonly PlanStep[] {
   const ordered = [...devices].sort(
@@ -67,7 +68,8 @@ function candidates(planned: PlanDevice, earlier: readonly PlanDevice[]): readon
     .slice(0, CANDIDATES)
     .map(({ origin }) => origin);
   const hinted = earlier.find(({ device }) => device.id === planned.hint);
-  return hinted === undefined || alike.includes(hinted) ? alike : [hinted, ...alike];
+  // First, so that it is the one where others are only as good.
+  return hinted === undefined ? alike : [hinted, ...alike.filter((origin) => origin !== hinted)];
 }
 
 /** Counts no further than `most` blocks to write. */
