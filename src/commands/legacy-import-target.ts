@@ -3,7 +3,7 @@ import type { Caller } from '../daemon/api.js';
 import { ThinError } from '../errors/thin-error.js';
 import { saidBy, type Exec } from '../host/exec.js';
 import type { ImportTarget, NewDevice, TargetImage } from '../legacy/import-devices.js';
-import { writeAll } from '../legacy/raw-export.js';
+import { writeAll } from '../transfer/output-file.js';
 
 const ZEROES = Buffer.alloc(2 ** 20);
 

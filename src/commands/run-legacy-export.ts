@@ -8,7 +8,7 @@ import { damagedDevice, lostLines } from '../legacy/lost-ranges.js';
 import { mappedRuns } from '../legacy/mappings.js';
 import { findDevice, type NamedDevice } from '../legacy/named-devices.js';
 import { openDevice, type OpenedDevice } from '../legacy/opened-device.js';
-import { exportRaw } from '../legacy/raw-export.js';
+import { exportRaw } from '../transfer/output-file.js';
 import type { Context } from './context.js';
 import { interruptible } from './interrupt.js';
 import type { ExportOptions } from './legacy-export.js';
@@ -80,7 +80,9 @@ async function writeRaw(
   const runs = mappedRuns(tree, { dataBlocks: pool.dataBlocks, onLost: () => undefined });
   await withProgress(context, 'exporting', async (onProgress) => {
     let done = 0;
-    await exportRaw({ runs, data: requireData({ pool, ...source }), blockSize, size }, output, {
+    const data = requireData({ pool, ...source });
+    const read = (offset: number, into: Uint8Array): Promise<void> => data.read(offset, into);
+    await exportRaw({ runs, read, blockSize, size }, output, {
       signal,
       onBytes: (bytes) => {
         done += bytes;

@@ -1,8 +1,7 @@
 import type { FilesystemType } from '../config/pool-options.js';
+import { copyPieces, pieces, type MappedRun } from '../transfer/copy-pieces.js';
 import type { DataReader } from './block-reader.js';
-import { copyPieces, pieces } from './copy-pieces.js';
 import { changesBetween, type PlanDevice, type PlanStep } from './import-plan.js';
-import type { MappedRun } from './mappings.js';
 
 export interface NewDevice {
   readonly name: string;

@@ -1,13 +1,7 @@
+import type { MappedRun } from '../transfer/copy-pieces.js';
 import { legacyDamage, problemOf } from './legacy-damage.js';
 import type { LegacyTree, WalkOptions } from './legacy-tree.js';
 import { dataBlockOf, unpackMappingValue } from './mapping-value.js';
-
-/** Consecutive virtual blocks whose data is consecutive, too. In blocks. */
-export interface MappedRun {
-  readonly begin: number;
-  readonly data: number;
-  readonly length: number;
-}
 
 /** A run of blocks that were written in one period of the pool's clock. */
 export interface TimedRun extends MappedRun {

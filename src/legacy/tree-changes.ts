@@ -1,6 +1,6 @@
 import type { LegacyTree, LostRange } from './legacy-tree.js';
 import { dataBlockOf } from './mapping-value.js';
-import type { MappedRun } from './mappings.js';
+import type { MappedRun } from '../transfer/copy-pieces.js';
 
 /** What makes one device of another: blocks to write, or to unmap. In blocks. */
 export type DeviceChange =

@@ -20,6 +20,7 @@ const LAYERS = [
   'pool',
   'fuse',
   'host',
+  'transfer',
   'legacy',
   'docker',
   'containerd',
@@ -29,7 +30,8 @@ const LAYERS = [
 ];
 const MAY_IMPORT: Record<string, readonly string[]> = {
   host: ['errors', 'config', 'format'],
-  legacy: ['errors', 'config', 'format', 'io'],
+  transfer: ['errors', 'config', 'format'],
+  legacy: ['errors', 'config', 'format', 'io', 'transfer'],
 };
 const SOLE_IMPORTERS: Record<string, string> = {
   'fuse-native': 'src/fuse/fuse-native-transport.ts',

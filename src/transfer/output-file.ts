@@ -1,42 +1,26 @@
 import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
-import { copyPieces, pieces, type CopyWork } from './copy-pieces.js';
-import type { DataReader } from './block-reader.js';
-import type { MappedRun } from './mappings.js';
-
-export interface RawExport {
-  readonly runs: Iterable<MappedRun>;
-  readonly data: DataReader;
-  readonly blockSize: number;
-  /** Bytes of the device, and so of the file. */
-  readonly size: number;
-}
+import { copyPieces, pieces, type CopyWork, type MappedRun } from './copy-pieces.js';
 
 /**
- * Writes a device into a sparse file, which appears whole or not at all; one of that name is replaced. What is not mapped is a hole.
- * Errors: not-found (no such folder), invalid-argument (something that is no file has the name), no-space, permission, io; damaged; closed.
+ * Has `write` fill a file that appears whole or not at all; one of that name is replaced. `part` is its name until then, open as `handle`.
+ * Errors: not-found (no such folder), invalid-argument (something that is no file has the name), no-space, permission, io; those of `write`.
  */
-export async function exportRaw(
-  { runs, data, blockSize, size }: RawExport,
+export async function writeOutput<T>(
   output: string,
-  options: Pick<CopyWork, 'onBytes' | 'signal'> = {},
-): Promise<void> {
+  write: (part: string, handle: FileHandle) => Promise<T>,
+): Promise<T> {
   const file = path.resolve(output);
   await refuseSpecial(file);
   const part = path.join(path.dirname(file), `.${path.basename(file)}.${String(process.pid)}.part`);
   let handle: FileHandle | undefined;
   try {
     handle = await open(part, 'wx', 0o600);
-    const to = handle;
-    await to.truncate(size);
-    await copyPieces(pieces(runs, blockSize, size), {
-      ...options,
-      read: (offset, into) => data.read(offset, into),
-      write: (offset, from) => writeAll(to, offset, from),
-    });
-    await to.sync();
+    const result = await write(part, handle);
+    await handle.sync();
     await rename(part, file);
+    return result;
   } catch (error) {
     // A part of that name which was there before is another process's.
     if (handle !== undefined) await rm(part, { force: true });
@@ -44,6 +28,30 @@ export async function exportRaw(
   } finally {
     await handle?.close();
   }
+}
+
+export interface RawExport {
+  readonly runs: Iterable<MappedRun> | AsyncIterable<MappedRun>;
+  readonly read: CopyWork['read'];
+  readonly blockSize: number;
+  /** Bytes of the device, and so of the file. */
+  readonly size: number;
+}
+
+/** Writes a device into a sparse file: what is not mapped is a hole. Errors: as `writeOutput`; damaged; closed. */
+export async function exportRaw(
+  { runs, read, blockSize, size }: RawExport,
+  output: string,
+  options: Pick<CopyWork, 'onBytes' | 'signal'> = {},
+): Promise<void> {
+  await writeOutput(output, async (_part, handle) => {
+    await handle.truncate(size);
+    await copyPieces(pieces(runs, blockSize, size), {
+      ...options,
+      read,
+      write: (offset, from) => writeAll(handle, offset, from),
+    });
+  });
 }
 
 /** All of `from`, however many writes it takes. */

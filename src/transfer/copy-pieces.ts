@@ -1,4 +1,9 @@
-import type { MappedRun } from './mappings.js';
+/** Consecutive virtual blocks whose data is consecutive, too. In blocks. */
+export interface MappedRun {
+  readonly begin: number;
+  readonly data: number;
+  readonly length: number;
+}
 
 /** One read and one write. In bytes; `from` in the data, `to` in the device. */
 export interface Piece {
@@ -13,13 +18,13 @@ const PIECE_BYTES = 2 * 2 ** 20;
 const PARALLEL = 4;
 
 /** Cuts runs into pieces and drops what lies past `size`, where the last block ends behind the device. */
-export function* pieces(
-  runs: Iterable<MappedRun>,
+export async function* pieces(
+  runs: Iterable<MappedRun> | AsyncIterable<MappedRun>,
   blockSize: number,
   size: number,
   most = PIECE_BYTES,
-): Generator<Piece> {
-  for (const run of runs) {
+): AsyncGenerator<Piece> {
+  for await (const run of runs) {
     const to = run.begin * blockSize;
     const length = Math.min(run.length * blockSize, size - to);
     for (let at = 0; at < length; at += most)
@@ -36,13 +41,13 @@ export interface CopyWork {
 }
 
 /** Copies pieces in no particular order, several at once. Rejects with the first failure when none is on its way any more. */
-export async function copyPieces(all: Iterable<Piece>, work: CopyWork): Promise<void> {
-  const queue = all[Symbol.iterator]();
+export async function copyPieces(all: AsyncGenerator<Piece>, work: CopyWork): Promise<void> {
   let failed = false;
   const worker = async (): Promise<void> => {
     let buffer: Buffer | undefined;
     try {
-      for (let next = queue.next(); next.done !== true && !failed; next = queue.next()) {
+      // A generator answers its callers one after the other.
+      for (let next = await all.next(); next.done !== true && !failed; next = await all.next()) {
         work.signal?.throwIfAborted();
         buffer ??= Buffer.allocUnsafe(PIECE_BYTES);
         const { from, to, length } = next.value;
@@ -56,6 +61,10 @@ export async function copyPieces(all: Iterable<Piece>, work: CopyWork): Promise<
       throw error;
     }
   };
-  const outcomes = await Promise.allSettled(Array.from({ length: PARALLEL }, worker));
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  try {
+    const outcomes = await Promise.allSettled(Array.from({ length: PARALLEL }, worker));
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  } finally {
+    await all.return(undefined);
+  }
 }
