@@ -6,6 +6,7 @@ import { registerDumpCommands } from '../commands/dump-commands.js';
 import { registerDeviceCommands } from '../commands/device-commands.js';
 import { registerDiffCommands } from '../commands/diff-commands.js';
 import { example } from '../commands/example.js';
+import { registerExportCommand } from '../commands/export-command.js';
 import { registerImageCommands } from '../commands/image-commands.js';
 import { registerInfoCommand } from '../commands/info-command.js';
 import { registerInitCommand } from '../commands/init-command.js';
@@ -38,6 +39,7 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
   registerInfoCommand(program);
   registerListCommands(program);
   registerDiffCommands(program);
+  registerExportCommand(program);
   registerCheckCommand(program);
   registerDumpCommands(program);
   registerMappingCommands(program);

@@ -1,5 +1,3 @@
-import { lstat, readdir } from 'node:fs/promises';
-import path from 'node:path';
 import { parseDeviceSize } from '../config/limits.js';
 import { Archive } from '../host/archive.js';
 import { ChildProcessExec } from '../host/exec.js';
@@ -17,7 +15,7 @@ import { requireData, withSourcePool, type LegacySource } from './legacy-source.
 import { mountDevice } from './legacy-view.js';
 import { note, printResult } from './output.js';
 import { withProgress } from './progress.js';
-import { withEmptyFolder } from './rootfs.js';
+import { filesOf, withEmptyFolder } from './rootfs.js';
 
 export async function runLegacyExport(
   context: Context,
@@ -50,9 +48,6 @@ export async function runLegacyExport(
     );
   });
 }
-
-/** What Docker's driver keeps in a device beside its files. */
-const BESIDE_ROOTFS = new Set(['rootfs', 'id', 'lost+found']);
 
 /** Returns what is lost, which is said. Errors: damaged, unless it is to be skipped. */
 export function requireWhole(
@@ -102,7 +97,7 @@ async function writeTar(
     const mounted = await mountDevice(device, folder, 'kernel');
     try {
       if (mounted.skippedLog) note(skippedLog(device));
-      const root = await rootOf(mounted.target);
+      const root = (await filesOf(mounted.target)) ?? mounted.target;
       const warnings = await withProgress(context, 'packing', (onProgress) =>
         new Archive(new ChildProcessExec()).export(
           root,
@@ -120,12 +115,4 @@ async function writeTar(
 
 export function skippedLog({ named }: OpenedDevice): string {
   return `the filesystem of device ${named.label} was not unmounted in order, and its log is left alone: the last changes may be missing or half done; import the device to have the log replayed`;
-}
-
-/** A container's or image's files lie in rootfs/, beside nothing but what Docker put there. */
-async function rootOf(mountPoint: string): Promise<string> {
-  const names = await readdir(mountPoint);
-  if (!names.includes('rootfs') || names.some((name) => !BESIDE_ROOTFS.has(name))) return mountPoint;
-  const rootfs = path.join(mountPoint, 'rootfs');
-  return (await lstat(rootfs)).isDirectory() ? rootfs : mountPoint;
 }
