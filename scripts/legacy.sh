@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Old pools, for real: a pool of Docker's devicemapper driver as it would have left it (real xfs on its devices, metadata by Debian's
 # thin_restore, Docker's own files beside it) is listed, mounted, exported and imported, and a second one with ext4 on it is read from
-# block devices, as LVM's are. No device mapper. As root; installs what is missing, and everything goes away at the end.
+# block devices, as LVM's are. Then the way back: the pool as a kernel's dm-thin has it. No device mapper. As root; installs what is missing, and everything goes away at the end.
 #
 #   scripts/legacy.sh
 
@@ -178,6 +178,30 @@ cp "$scratch/lvm/metadata" "$scratch/lvm/broken"
 # The superblock is the only block that everything needs.
 printf '\377' | dd of="$scratch/lvm/broken" bs=1 seek=100 conv=notrunc status=none
 expect_failure "a superblock that is not as it was written is found out" 7 thinfuse legacy ls --metadata "$scratch/lvm/broken"
+
+step "The way out: the pool as dm-thin has it"
+need_commands qemu-img:qemu-utils
+thinfuse mount web1 >/dev/null
+echo live >"$THINFUSE_ROOT/mnt/web1/rootfs/live"
+out=$scratch/out
+thinfuse export --format dm-thin --output "$out"
+expect "thin_check finds it sound" thin_check "$out/metadata"
+for name in nginx:1 tables web2; do
+  id=$(json "it.find((device) => device.name === '$name').id" <"$out/devices.json")
+  thinfuse legacy export --metadata "$out/metadata" --data "$out/data" "$id" --size 320M --output "$scratch/back.img" >/dev/null
+  expect "$name is in it, byte for byte" cmp "$scratch/back.img" "$(thinfuse activate "$name")"
+  thinfuse deactivate "$name"
+done
+id=$(json "it.find((device) => device.name === 'web1').id" <"$out/devices.json")
+thinfuse legacy mount --metadata "$out/metadata" --data "$out/data" "$id" "$here"
+expect_equal "one that was in use has what was written until then" "$(cat "$here/rootfs/live")" live
+umount "$here"
+wait_for "and is unmounted again" 20 gone
+thinfuse export web1 --format qcow2 --output "$scratch/web1.qcow2"
+thinfuse export web1 --format raw --output "$scratch/web1.img"
+expect "qcow2 and raw image of a device in use" qemu-img check -q "$scratch/web1.qcow2"
+expect "with its holes" test "$(stat --format '%b' "$scratch/web1.img")" -lt $((60 * 2048))
+thinfuse umount web1
 
 step "The end"
 traces >"$scratch/after"
