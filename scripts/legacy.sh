@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Old pools, for real: a pool of Docker's devicemapper driver as it would have left it (real xfs on its devices, metadata by Debian's
 # thin_restore, Docker's own files beside it) is listed, mounted, exported and imported, and a second one with ext4 on it is read from
-# block devices, as LVM's are. Then the way back: the pool as a kernel's dm-thin has it. No device mapper. As root; installs what is missing, and everything goes away at the end.
+# block devices, as LVM's are. Then the way back: the pool as a kernel's dm-thin has it. All of it without device mapper. As root;
+# installs what is missing, and everything goes away at the end.
 #
 #   scripts/legacy.sh
 

@@ -16,6 +16,8 @@ import { registerMappingCommands } from '../commands/mapping-commands.js';
 import { registerMetadataSizeCommand } from '../commands/metadata-size-command.js';
 import { registerMetadataSnapCommands } from '../commands/metadata-snap-commands.js';
 import { registerMountCommands } from '../commands/mount-commands.js';
+import { registerReceiveCommand } from '../commands/receive-command.js';
+import { registerSendCommand } from '../commands/send-command.js';
 import { version } from '../commands/version.js';
 
 /** The command line. `quiet`: commander itself prints no errors, because the caller tells them as JSON. */
@@ -40,6 +42,8 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
   registerListCommands(program);
   registerDiffCommands(program);
   registerExportCommand(program);
+  registerSendCommand(program);
+  registerReceiveCommand(program);
   registerCheckCommand(program);
   registerDumpCommands(program);
   registerMappingCommands(program);

@@ -8,7 +8,7 @@ export class ChunkSet {
 
   /** True where it was not in it before. */
   add(chunk: number): boolean {
-    const [byte, bit] = [Math.floor(chunk / 8), 1 << chunk % 8];
+    const [byte, bit] = [Math.floor(chunk / 8), 1 << (chunk % 8)];
     const before = this.#bits[byte]!;
     this.#bits[byte] = before | bit;
     return (before & bit) === 0;
