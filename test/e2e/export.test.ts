@@ -29,13 +29,13 @@ describe('end to end: the way out', function () {
     cli = new Cli(scratch.current);
     await cli.run('init', '--base-size', '320M', '--data-size', '1G');
     await cli.run('start');
-    await cli.run('snapshot', 'old', 'base');
-    mountPoint = (await cli.run('mount', 'old')).trim();
+    await cli.call('device.create', { name: 'old', origin: 'base', kind: 'snapshot' });
+    mountPoint = (await cli.call('mount', { name: 'old' })).path;
     await writeFile(path.join(mountPoint, 'rootfs/page'), page);
     await writeFile(path.join(mountPoint, 'rootfs/gone'), randomBytes(1_000_000));
-    await cli.run('snapshot', 'web', 'old');
-    await cli.run('umount', 'old');
-    mountPoint = (await cli.run('mount', 'web')).trim();
+    await cli.call('device.create', { name: 'web', origin: 'old', kind: 'snapshot' });
+    await cli.call('umount', { name: 'old' });
+    mountPoint = (await cli.call('mount', { name: 'web' })).path;
     await rm(path.join(mountPoint, 'rootfs/gone'));
     await writeFile(path.join(mountPoint, 'rootfs/live'), 'written to\n');
   });
@@ -45,7 +45,7 @@ describe('end to end: the way out', function () {
     await writeFile(path.join(mountPoint, 'rootfs/more'), 'not flushed\n');
     await cli.run('export', '--format', 'dm-thin', '--output', folder);
     assert.deepEqual((await readdir(folder)).sort(), ['data', 'devices.json', 'metadata']);
-    await cli.run('umount', 'web');
+    await cli.call('umount', { name: 'web' });
     await run('thin_check', [path.join(folder, 'metadata')]);
     const live = at('live.img');
     await withDevice(folder, 'web', ({ bytes }) => writeFile(live, bytes));
@@ -56,7 +56,7 @@ describe('end to end: the way out', function () {
     await scratch.current.unmount(mounted);
     await scratch.current.detach(loop);
     for (const name of ['base', 'old']) {
-      const image = (await cli.run('activate', name)).trim();
+      const { path: image } = await cli.call('activate', { name });
       await withDevice(folder, name, async ({ bytes, exported }) => {
         assert.ok(bytes.equals(await readFile(image)), name);
         assert.equal(exported.sectors * 512, exported.size);
@@ -68,15 +68,15 @@ describe('end to end: the way out', function () {
     const metadata = new SourceFile(path.join(at('kernel'), 'metadata'), 'metadata');
     const { dataSpaceMap } = LegacyPool.open(metadata).superblock;
     metadata.close();
-    const { pool } = await cli.json<{ pool: { used: number } }>('df');
+    const { dataUsed } = await cli.call('pool.info', {});
     // What was written since then has made copies.
-    assert.ok(dataSpaceMap.allocated * 65536 <= pool.used, String(dataSpaceMap.allocated));
+    assert.ok(dataSpaceMap.allocated * 65536 <= dataUsed, String(dataSpaceMap.allocated));
     const { blocks } = await stat(path.join(at('kernel'), 'data'));
     assert.ok(blocks * 512 <= dataSpaceMap.allocated * 65536 + 65536);
   });
 
   it('writes one device as a raw image with its holes, as qcow2 and as a tar', async () => {
-    const image = (await cli.run('activate', 'old')).trim();
+    const { path: image } = await cli.call('activate', { name: 'old' });
     await cli.run('export', 'old', '--format', 'raw', '--output', at('old.img'));
     await run('cmp', [at('old.img'), image]);
     assert.ok((await stat(at('old.img'))).blocks * 512 < 40 * 2 ** 20);
@@ -91,12 +91,11 @@ describe('end to end: the way out', function () {
   });
 
   it('leaves nothing in the pool', async () => {
-    const devices = await cli.json<{ name: string }[]>('ls');
     assert.deepEqual(
-      devices.map(({ name }) => name),
+      (await cli.call('device.list', {})).map(({ name }) => String(name)),
       ['base', 'old', 'web'],
     );
-    assert.equal((await cli.json<{ ok: boolean }>('check')).ok, true);
+    assert.equal((await cli.call('pool.check', {})).ok, true);
     await cli.run('stop');
   });
 

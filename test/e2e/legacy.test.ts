@@ -241,17 +241,17 @@ describe('end to end: an old pool', function () {
         ['docker-base', 'base'],
       ] as const;
       for (const [name, source] of running ? sources.slice(0, 2) : sources) {
-        const file = (await own.run('activate', name)).trim();
+        const { path: file } = await own.call('activate', { name });
         await run('cmp', [file, image(source)]);
       }
-      const mountPoint = (await own.run('mount', 'web1')).trim();
+      const { path: mountPoint } = await own.call('mount', { name: 'web1' });
       assert.equal(await readFile(path.join(mountPoint, 'rootfs/page'), 'utf8'), 'hello\n');
       await writeFile(path.join(mountPoint, 'rootfs/page'), 'changed\n');
-      await own.run('umount', 'web1');
-      await own.run('rm', 'web1');
+      await own.call('umount', { name: 'web1' });
+      await own.call('device.remove', { name: 'web1' });
       if (blockSize === '64K') await sharesAsBefore(own);
-      assert.equal((await own.json<{ ok: boolean }>('check')).ok, true);
-      await own.run('stop');
+      assert.equal((await own.call('pool.check', {})).ok, true);
+      await own.call('stop', {});
     });
 
   it('imports one device under a name, and says what is in the way', async () => {

@@ -177,7 +177,7 @@ function placed(sent: Changes): { offset: number; told: Told }[] {
 }
 
 function toldBy(items: readonly StreamItem[]): { offset: number; told: Told }[] {
-  return items.flatMap((item) => {
+  return items.flatMap((item): { offset: number; told: Told }[] => {
     if (item.kind === 'data') return [{ offset: item.offset, told: { data: new Uint8Array(item.bytes) } }];
     return item.kind === 'zero' ? [{ offset: item.offset, told: { zero: item.length } }] : [];
   });
