@@ -17,7 +17,7 @@ interface Exported {
 }
 
 describe('end to end: the way out', function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.xfs', 'thin_restore', 'thin_check', 'qemu-img']);
   const scratch = useScratch();
   const at = (name: string): string => scratch.current.at(name);

@@ -31,7 +31,7 @@ interface Usage {
 
 /** A Docker with devicemapper as it would have been left: a base device, two layers, a container, and one that Docker forgot. */
 describe('end to end: an old pool', function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.xfs', 'thin_restore', 'thin_check', 'fallocate']);
   const scratch = useScratch();
   let cli: Cli;

@@ -8,7 +8,7 @@ import { requireMounts, run, tryRun, useScratch, type Finished } from '../suppor
 const TSCONFIG = path.resolve(import.meta.dirname, '../../tsconfig.json');
 
 describe('end to end: send and receive', function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.xfs', 'cmp', 'sh']);
   const scratch = useScratch();
   const at = (name: string): string => scratch.current.at(name);
