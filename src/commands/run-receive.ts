@@ -4,7 +4,7 @@ import { ThinError, toThinError } from '../errors/thin-error.js';
 import { parseDeviceName } from '../format/device-name.js';
 import { ChildProcessExec } from '../host/exec.js';
 import { decodeStream, type StreamItem } from '../transfer/stream-decoder.js';
-import { formatPoint, type StreamHeader, type StreamPoint } from '../transfer/stream-format.js';
+import { FIRST_SUM, formatPoint, type StreamHeader, type StreamPoint } from '../transfer/stream-format.js';
 import { withDevices } from './connect.js';
 import type { Context } from './context.js';
 import { digestOf } from './device-digest.js';
@@ -34,6 +34,8 @@ export async function runReceive(
     const header = headerIn(await items.next());
     const name = parseDeviceName(given ?? header.name);
     const base = baseName(header, flags);
+    // A name that is too long for a part is refused before there is one.
+    if (flags.keepPartial === true) partialName(name, { offset: header.size, sum: FIRST_SUM });
     await withDevices(context, async (caller) => {
       await sweepPassing(caller);
       const receiver = new Receiver(context, caller, { name, base, header, signal });
@@ -173,7 +175,11 @@ class Receiver {
         }
       });
     } finally {
-      await image.close();
+      await image.close().catch((error: unknown) => {
+        // Nobody knows how much of it is durable.
+        this.#point = undefined;
+        throw error;
+      });
     }
   }
 
