@@ -9,15 +9,19 @@ import { registerDumpCommands } from '../commands/dump-commands.js';
 import { registerDeviceCommands } from '../commands/device-commands.js';
 import { registerDiffCommands } from '../commands/diff-commands.js';
 import { example } from '../commands/example.js';
+import { registerExportCommand } from '../commands/export-command.js';
 import { registerImageCommands } from '../commands/image-commands.js';
 import { registerInfoCommand } from '../commands/info-command.js';
 import { registerInitCommand } from '../commands/init-command.js';
+import { registerLegacyCommands } from '../commands/legacy-command.js';
 import { registerListCommands } from '../commands/list-commands.js';
 import { registerManualCommands } from '../commands/manual-commands.js';
 import { registerMappingCommands } from '../commands/mapping-commands.js';
 import { registerMetadataSizeCommand } from '../commands/metadata-size-command.js';
 import { registerMetadataSnapCommands } from '../commands/metadata-snap-commands.js';
 import { registerMountCommands } from '../commands/mount-commands.js';
+import { registerReceiveCommand } from '../commands/receive-command.js';
+import { registerSendCommand } from '../commands/send-command.js';
 import { version } from '../commands/version.js';
 
 /** The command line. `quiet`: commander itself prints no errors, because the caller tells them as JSON. */
@@ -41,6 +45,9 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
   registerInfoCommand(program);
   registerListCommands(program);
   registerDiffCommands(program);
+  registerExportCommand(program);
+  registerSendCommand(program);
+  registerReceiveCommand(program);
   registerCheckCommand(program);
   registerDoctorCommand(program);
   registerExtendCommand(program);
@@ -49,6 +56,7 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
   registerMappingCommands(program);
   registerMetadataSnapCommands(program);
   registerMetadataSizeCommand(program);
+  registerLegacyCommands(program);
   registerManualCommands(program);
   return program.addHelpText(
     'after',

@@ -1,7 +1,7 @@
 import type { CheckDepth, Finding } from '../metadata/check.js';
 import type { SnapshotChoice } from '../metadata/metadata-view.js';
 import type { ChunkRegion } from '../metadata/reverse-map.js';
-import type { DeviceInfo, DeviceKind, PoolInfo } from '../pool/info.js';
+import type { DeviceInfo, DeviceKind, FilesystemType, PoolInfo } from '../pool/info.js';
 import type { ReservedSnapshot } from '../pool/pool-tools.js';
 import type { SpaceRequest } from '../pool/thin-pool.js';
 import type { DeltaOptions } from '../thin-tools/delta-text.js';
@@ -40,6 +40,17 @@ export interface Operations {
       size?: number | undefined;
       /** Bytes that it may map. */
       quota?: number | undefined;
+    };
+    output: DeviceStatus;
+  };
+  /** A device without an origin, all of it unmapped; `filesystem` is what will be written into it. */
+  'device.createThin': {
+    input: {
+      name: string;
+      kind: Exclude<DeviceKind, 'base'>;
+      /** Bytes. */
+      size: number;
+      filesystem: FilesystemType;
     };
     output: DeviceStatus;
   };

@@ -39,6 +39,12 @@ export const schemas: Schemas = {
     size: bytes.optional(),
     quota: bytes.optional(),
   }),
+  'device.createThin': z.strictObject({
+    name,
+    kind: z.enum(['image', 'container', 'snapshot']),
+    size: bytes,
+    filesystem: z.enum(['xfs', 'ext4']),
+  }),
   'device.seal': named,
   'device.rename': z.strictObject({ name, to: name }),
   'device.quota': z.strictObject({ name, quota: count }),

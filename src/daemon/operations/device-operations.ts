@@ -9,6 +9,7 @@ type DeviceOperation =
   | 'device.list'
   | 'device.get'
   | 'device.create'
+  | 'device.createThin'
   | 'device.seal'
   | 'device.rename'
   | 'device.grow'
@@ -51,6 +52,11 @@ export function deviceOperations(service: Service): Pick<Handlers, DeviceOperati
         const device = await frozen(origin, () => pool.createSnapshot({ name, origin, kind, size, quota }));
         return deviceStatus(service, device);
       });
+    },
+
+    'device.createThin': async (input) => {
+      const name = parseDeviceName(input.name);
+      return changing([name], async () => deviceStatus(service, await pool.createThin({ ...input, name })));
     },
 
     'device.seal': async (input) => {
