@@ -1,14 +1,17 @@
+import { readdir, symlink, unlink } from 'node:fs/promises';
 import { ThinError } from '../errors/thin-error.js';
 import { putSuperblock, repairOperations } from '../metadata/auto-repair.js';
 import { runCheck, type Check } from '../metadata/check.js';
 import { frozenMetadata } from '../pool/pool-tools.js';
 import { repairPool, type RepairReport } from '../pool/repair-pool.js';
-import { restorePool, type RestoreReport } from '../pool/restore-pool.js';
+import { restorePool, type RestoreOptions, type RestoreReport } from '../pool/restore-pool.js';
 import { openLevelStore } from '../store/level-store.js';
 import type { KeyValue } from '../store/key-value.js';
 import type { CheckInput, CheckReport, MetadataCaller } from './api.js';
+import { dataLink } from './init-data.js';
 import { prepareRoot } from './init-root.js';
 import { refuseLive } from './live-socket.js';
+import { offlineData, type OfflineData } from './offline-data.js';
 import { textOperations } from './operations/text-operations.js';
 import { requirePool } from './pool-folder.js';
 import { rootLayout, type RootLayout } from './root-layout.js';
@@ -68,20 +71,38 @@ function reportOf(check: Check, state: { needsCheck: boolean; repaired: number }
 export async function restoreOffline(
   layout: RootLayout,
   text: AsyncIterable<string>,
-  options: { replace: boolean },
+  options: Pick<RestoreOptions, 'replace' | 'overrides'>,
 ): Promise<RestoreReport> {
   await refuseLive(layout.socket);
   requirePool(layout);
-  const store = await openLevelStore(layout.pool);
+  const data = await offlineData(layout);
+  const store = await storeAround(layout, data);
   try {
-    return await restorePool(store, text, options);
+    return await restorePool(store, text, { ...options, data: data?.label });
   } finally {
     await store.close();
   }
 }
 
-/** Makes the root `into`, which is empty or missing. Errors: already-running, no-pool, locked, exists, not-empty, and as `repairPool`. */
-export async function repairOffline(layout: RootLayout, into: string): Promise<RepairReport> {
+/** The pool's store, or an empty one where that of a `direct` pool is gone and only the link to its data is left. */
+async function storeAround({ pool }: RootLayout, data: OfflineData | undefined): Promise<KeyValue> {
+  if (data === undefined || (await readdir(pool)).length > 1) return openLevelStore(pool);
+  await unlink(dataLink(pool));
+  try {
+    return await openLevelStore(pool, { createIfMissing: true });
+  } finally {
+    await symlink(data.path, dataLink(pool));
+  }
+}
+
+/**
+ * Makes the root `into`, which is empty or missing. The data of a `direct` pool stays where it is: then both roots name it.
+ * Errors: already-running, no-pool, locked, exists, not-empty, and as `repairPool`.
+ */
+export async function repairOffline(
+  layout: RootLayout,
+  into: string,
+): Promise<RepairReport & { readonly data: string | undefined }> {
   const target = rootLayout(into);
   if (target.root === layout.root)
     throw new ThinError(
@@ -90,13 +111,16 @@ export async function repairOffline(layout: RootLayout, into: string): Promise<R
     );
   await refuseLive(layout.socket);
   requirePool(layout);
+  const data = await offlineData(layout);
   const from = await openLevelStore(layout.pool);
   try {
     const undo = await prepareRoot(target);
     try {
       const to = await openLevelStore(target.pool, { createIfMissing: true, errorIfExists: true });
       try {
-        return await repairPool(from, to);
+        const report = await repairPool(from, to, { data: data?.label });
+        if (data !== undefined) await symlink(data.path, dataLink(target.pool));
+        return { ...report, data: data?.path };
       } finally {
         await to.close();
       }
