@@ -9,7 +9,7 @@ import { rangeOf } from '../../src/format/keys.js';
 import { openPool } from '../../src/pool/pool.js';
 import { openLevelStore } from '../../src/store/level-store.js';
 import { makeBarePool } from '../support/bare-pool.js';
-import { Cli } from '../support/cli.js';
+import { useCliSession, type SessionCli } from '../support/cli-session.js';
 import { startFakeDaemon } from '../support/fake-daemon.js';
 import { useScratch } from '../support/mounts.js';
 
@@ -54,19 +54,24 @@ async function spoil(root: string, kind: Parameters<typeof rangeOf>[0]): Promise
 describe('command line: metadata tools', function () {
   this.timeout(120_000);
   const scratch = useScratch();
-  let cli: Cli;
-  let damaged: Cli;
+  const clis = useCliSession();
+  let cli: SessionCli;
+  let damaged: SessionCli;
 
   before(async () => {
-    cli = new Cli(scratch.current);
+    cli = clis.on(scratch.current.at('root'));
     await furnish(cli.root);
-    damaged = new Cli(scratch.current, 'damaged');
+    damaged = clis.on(scratch.current.at('damaged'));
     await cp(cli.root, damaged.root, { recursive: true });
     await spoil(damaged.root, 'node');
   });
 
   it('have a help that names the root, and refuse an option that they do not know', async () => {
-    for (const [name = '', ...args] of [...TOOLS, ['metadata-size'], ['status', '--dm']]) {
+    for (const [name = '', ...args] of [
+      ...TOOLS,
+      ['metadata-size', '-b', '64k', '-s', '1g', '-m', '1'],
+      ['status', '--dm'],
+    ]) {
       const program = buildProgram({ quiet: true });
       const command = program.commands.find((each: Command) => each.name() === name);
       assert.match(command?.helpInformation() ?? '', /--root/, name);
@@ -79,7 +84,7 @@ describe('command line: metadata tools', function () {
   });
 
   it('say that there is no pool', async () => {
-    const none = new Cli(scratch.current, 'none');
+    const none = clis.on(scratch.current.at('none'));
     for (const args of TOOLS) {
       const { code, stderr } = await none.try(...args);
       assert.equal(code, 3, `${args.join(' ')}: ${stderr}`);
@@ -163,7 +168,7 @@ describe('command line: metadata tools', function () {
     assert.match(await damaged.run('dump', '--repair'), /<!-- lost: blocks 0 to 8191 of device 1: node \d+/);
     assert.equal((await damaged.try('delta', 'base', 'web')).code, 7);
     assert.equal((await damaged.try('rmap', '--region', '0..9')).code, 7);
-    const mended = new Cli(scratch.current, 'mended');
+    const mended = clis.on(scratch.current.at('mended'));
     assert.match(await damaged.run('repair', '-o', mended.root), /lost: device 1, blocks 0 to 8191: node/);
     assert.equal((await mended.try('check')).code, 0);
     assert.match(await mended.run('rmap', '--region', '0..9'), /thin\(2\) 2\.\.3/);
@@ -171,7 +176,7 @@ describe('command line: metadata tools', function () {
   });
 
   it('restore a dump in the place of metadata that is lost, with what the command says instead', async () => {
-    const hurt = new Cli(scratch.current, 'hurt');
+    const hurt = clis.on(scratch.current.at('hurt'));
     await cp(cli.root, hurt.root, { recursive: true });
     const file = scratch.current.at('pool.xml');
     await cli.run('dump', '-o', file);
@@ -190,17 +195,19 @@ describe('command line: metadata tools', function () {
   it('wait for who has the pool, and say who it is', async () => {
     const store = await openLevelStore(path.join(cli.root, 'devicemapper'));
     try {
-      for (const { code, stderr } of await Promise.all(TOOLS.map((args) => cli.try(...args)))) {
+      const outcomes = await Promise.all(TOOLS.map((args) => cli.try(...args)));
+      for (const { code, stderr } of outcomes) {
         assert.equal(code, 5, stderr);
-        assert.match(stderr, new RegExp(String(process.pid)));
+        assert.match(stderr, /in use by/);
       }
+      assert.ok(outcomes.some(({ stderr }) => stderr.includes(`process ${String(process.pid)} `)));
     } finally {
       await store.close();
     }
   });
 
   it('leave the metadata of a pool to the daemon that serves it', async () => {
-    const served = new Cli(scratch.current, 'served');
+    const served = clis.on(scratch.current.at('served'));
     await makeBarePool(served.root);
     const { daemon } = await startFakeDaemon(served.root);
     try {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { Cli } from '../support/cli.js';
-import { useScratch } from '../support/mounts.js';
+import { useCliSession } from '../support/cli-session.js';
 import { requireThinTools, thinTool } from '../support/thin-provisioning-tools.js';
 import {
   formatAmount,
@@ -14,7 +13,7 @@ import {
 describe('metadata size', function () {
   this.timeout(60_000);
   requireThinTools();
-  const scratch = useScratch();
+  const clis = useCliSession();
 
   it('comes to what thin_metadata_size says, in every unit', () =>
     fc.assert(
@@ -50,7 +49,7 @@ describe('metadata size', function () {
     ));
 
   it('is told in its words', async () => {
-    const cli = new Cli(scratch.current, 'none');
+    const cli = clis.on('/nowhere');
     for (const args of [
       ['-b', '64k', '-s', '10g', '-m', '100'],
       ['-b', '128', '-s', '1M', '-m', '1k', '-u', 'mebi'],
@@ -78,7 +77,7 @@ describe('metadata size', function () {
   });
 
   it('is not told of what makes no sense', async () => {
-    const cli = new Cli(scratch.current, 'none');
+    const cli = clis.on('/nowhere');
     for (const [args, message] of [
       [['-b', '64k', '-s', '10g'], /max-thins/],
       [['-b', '63k', '-s', '10g', '-m', '1'], /power of two/],
