@@ -14,6 +14,7 @@ import { registerMappingCommands } from '../commands/mapping-commands.js';
 import { registerMetadataSizeCommand } from '../commands/metadata-size-command.js';
 import { registerMetadataSnapCommands } from '../commands/metadata-snap-commands.js';
 import { registerMountCommands } from '../commands/mount-commands.js';
+import { registerScrubCommand } from '../commands/scrub-command.js';
 import { version } from '../commands/version.js';
 
 /** The command line. `quiet`: commander itself prints no errors, because the caller tells them as JSON. */
@@ -38,6 +39,7 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
   registerListCommands(program);
   registerDiffCommands(program);
   registerCheckCommand(program);
+  registerScrubCommand(program);
   registerDumpCommands(program);
   registerMappingCommands(program);
   registerMetadataSnapCommands(program);

@@ -1,8 +1,10 @@
-import { readdir, symlink, unlink } from 'node:fs/promises';
+import { open, readdir, symlink, unlink, type FileHandle } from 'node:fs/promises';
 import { ThinError } from '../errors/thin-error.js';
 import { putSuperblock, repairOperations } from '../metadata/auto-repair.js';
+import type { Superblock } from '../format/superblock.js';
 import { runCheck, type Check } from '../metadata/check.js';
-import { frozenMetadata } from '../pool/pool-tools.js';
+import { readSuperblock } from '../metadata/open-metadata.js';
+import { frozenMetadata, type FrozenMetadata } from '../pool/pool-tools.js';
 import { repairPool, type RepairReport } from '../pool/repair-pool.js';
 import { restorePool, type RestoreOptions, type RestoreReport } from '../pool/restore-pool.js';
 import { openLevelStore } from '../store/level-store.js';
@@ -26,12 +28,41 @@ export interface OfflineMetadata extends MetadataCaller {
 export async function openMetadataOffline(layout: RootLayout): Promise<OfflineMetadata> {
   requirePool(layout);
   const store = await openLevelStore(layout.pool);
-  const texts = textOperations(() => Promise.resolve(frozenMetadata(store, () => Promise.resolve())));
+  const texts = textOperations(() => frozenStore(layout, store));
   return {
     check: (input) => checkStore(store, input),
     text: (name, input) => texts[name](parseTextInput(name, input)),
     close: () => store.close(),
   };
+}
+
+async function frozenStore(layout: RootLayout, store: KeyValue): Promise<FrozenMetadata> {
+  const data = await openedData(layout);
+  return frozenMetadata(store, {
+    close: async () => data?.close(),
+    data,
+    onDamage: () => markDamaged(store),
+  });
+}
+
+/** Undefined also where it cannot be opened, which is not for every tool to mind. */
+async function openedData({ pool }: RootLayout): Promise<FileHandle | undefined> {
+  return open(dataLink(pool), 'r').catch(() => undefined);
+}
+
+/** As an open pool does when it meets damage. A superblock that cannot be read says as much by itself. */
+async function markDamaged(store: KeyValue): Promise<void> {
+  const superblock = superblockOf(store);
+  if (superblock === undefined || superblock.needsCheck) return;
+  await store.batch([putSuperblock({ ...superblock, needsCheck: true })], { sync: true });
+}
+
+function superblockOf(store: KeyValue): Superblock | undefined {
+  try {
+    return readSuperblock(store);
+  } catch {
+    return undefined;
+  }
 }
 
 /** `CheckReport` of a store that only this process has. */

@@ -25,7 +25,7 @@ import {
 import type { MetadataSnapshot } from '../format/metadata-snapshot.js';
 import { chunkMapKey, nodeMapKey, superblockKey } from '../format/keys.js';
 import { seal } from '../format/seal.js';
-import { packSuperblock, type Superblock } from '../format/superblock.js';
+import { packSuperblock, type PoolTotals, type Superblock } from '../format/superblock.js';
 import type { KvOperation } from '../store/key-value.js';
 import type { MetadataCommit } from './commit.js';
 import type { DeviceTable } from './device-table.js';
@@ -92,6 +92,11 @@ export class Metadata {
   changeSuperblock(change: Partial<Superblock>): void {
     this.#superblock = { ...this.#superblock, ...change };
     this.#superblockDirty = true;
+  }
+
+  /** It is marked so in the store already. */
+  noteNeedsCheck(): void {
+    this.#superblock = { ...this.#superblock, needsCheck: true };
   }
 
   /** An empty device, dm-thin's create_thin. @throws ThinError no-space */
@@ -274,7 +279,7 @@ export class Metadata {
       operations.push({
         type: 'put',
         key: superblockKey,
-        value: seal('superblock', 0, packSuperblock(this.#superblock)),
+        value: seal('superblock', 0, packSuperblock({ ...this.#superblock, totals: this.#totals })),
       });
     this.#superblockDirty = false;
     return {
@@ -311,6 +316,10 @@ export class Metadata {
       );
     }
     return pages;
+  }
+
+  get #totals(): PoolTotals {
+    return { devices: this.devices.count, chunks: this.chunks.counted, nodes: this.nodes.counted };
   }
 
   #requireNodes(): void {

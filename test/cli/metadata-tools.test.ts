@@ -16,6 +16,7 @@ import { useScratch } from '../support/mounts.js';
 const BLOCK = 65536;
 const TOOLS: readonly (readonly string[])[] = [
   ['check'],
+  ['scrub'],
   ['dump'],
   ['delta', 'base', 'web'],
   ['rmap', '--region', '0..9'],
@@ -141,6 +142,10 @@ describe('command line: metadata tools', function () {
     );
   });
 
+  it('scrub a pool that is well', async () => {
+    assert.equal(await cli.run('scrub'), '2 devices, 2 nodes, 6 chunks read: no problem found\n');
+  });
+
   it('keep metadata snapshots, as many as wanted', async () => {
     assert.equal(await cli.run('reserve'), '1\n');
     assert.equal(await cli.run('reserve'), '2\n');
@@ -160,6 +165,10 @@ describe('command line: metadata tools', function () {
     assert.match(found.stdout, /node \d+: .*checksum/);
     assert.match(found.stderr, /thinfuse repair/);
     assert.equal((await damaged.try('check', '--auto-repair')).code, 1, 'what is lost is not made up');
+    const scrubbed = await damaged.try('scrub', '--json');
+    assert.equal(scrubbed.code, 1);
+    assert.match(scrubbed.stdout, /"path": "device 1 \/ node \d+"/);
+    assert.match((await damaged.try('check')).stdout, /needs_check/);
     const output = scratch.current.at('cut.xml');
     const dumped = await damaged.try('dump', '-o', output);
     assert.equal(dumped.code, 7);

@@ -41,6 +41,11 @@ export async function makeDirectPool(root: string, data: string): Promise<void> 
 export async function openDirectPool(root: string): Promise<ThinPool> {
   const folder = path.join(root, 'devicemapper');
   const store = await openLevelStore(folder);
-  const file = await openPoolData(path.join(folder, 'data'), readSuperblock(store));
-  return openPool(store, { commitInterval: 0, data: { handle: file.handle } });
+  try {
+    const { handle } = await openPoolData(path.join(folder, 'data'), readSuperblock(store));
+    return await openPool(store, { commitInterval: 0, data: { handle } });
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
 }

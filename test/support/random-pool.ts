@@ -94,7 +94,7 @@ export async function contentsOf(store: MemoryStore): Promise<ReadonlyMap<string
 }
 
 export async function dumpOf(store: KvReader, options: Partial<DumpOptions> = {}): Promise<string> {
-  const frozen = frozenMetadata(store, () => Promise.resolve(), SMALL_NODES);
+  const frozen = frozenMetadata(store, { close: () => Promise.resolve(), limits: SMALL_NODES });
   const pieces = dump(await frozen.view(), { format: 'xml', ...options, poolOptions: frozen.options() });
   return textOf(pieces);
 }
