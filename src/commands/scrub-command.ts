@@ -6,6 +6,7 @@ import type { ScrubStep } from '../pool/scrub.js';
 import { withMetadata } from './connect.js';
 import { contextOf, rootFlag, type Context } from './context.js';
 import { example } from './example.js';
+import { findingLines } from './finding-lines.js';
 import { print, printJson } from './output.js';
 import { withProgress } from './progress.js';
 
@@ -55,7 +56,7 @@ async function gather(
 
 function reportText({ ok, findings, devices, nodes, chunks }: ScrubReport): string {
   return [
-    ...findings.map(({ path, problem }) => (problem.startsWith(path) ? problem : `${path}: ${problem}`)),
+    ...findingLines(findings),
     `${String(devices)} devices, ${String(nodes)} nodes, ${String(chunks)} chunks read: ${ok ? 'no problem found' : 'damaged'}`,
   ].join('\n');
 }

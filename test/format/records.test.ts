@@ -114,6 +114,8 @@ describe('stored records', () => {
     fc.assert(
       fc.property(superblock, (one) => {
         assert.deepEqual(unpackSuperblock(packSuperblock(one), 'here'), one);
+        const counted = { ...one, totals: { devices: 1, chunks: 2, nodes: one.nodes } };
+        assert.deepEqual(unpackSuperblock(packSuperblock(counted), 'here'), counted);
       }),
     );
     fuzz(superblock.map(packSuperblock), (bytes) => unpackSuperblock(bytes, 'here'));
