@@ -198,10 +198,15 @@ export class Metadata {
       };
   }
 
-  /** One past the last mapped block; 0 in an empty device. */
+  /** One past the last mapped block; 0 in an empty device, and in one whose tree is damaged there: whoever reads it hears of that. */
   endOfMappings(id: DeviceId): number {
-    const last = lastKey(this.#table, this.devices.get(id).root);
-    return last === undefined ? 0 : last + 1;
+    try {
+      const last = lastKey(this.#table, this.devices.get(id).root);
+      return last === undefined ? 0 : last + 1;
+    } catch (error) {
+      if (error instanceof ThinError && error.code === 'damaged') return 0;
+      throw error;
+    }
   }
 
   /** Maps the block to a chunk that was taken from the space map: a provision, or the end of a sharing. */

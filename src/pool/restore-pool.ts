@@ -8,6 +8,7 @@ import {
   deviceId,
   MAX_CHUNKS,
   MAX_DEVICE_ID,
+  MAX_VIRTUAL_BLOCKS,
   snapTime,
   transactionId,
   type DeviceId,
@@ -133,6 +134,8 @@ class Restorer implements DumpHandler {
   device(dumped: DumpedDevice): void {
     if (dumped.id < 1 || dumped.id > MAX_DEVICE_ID)
       throw wrong(`device number ${String(dumped.id)} is not from 1 to ${String(MAX_DEVICE_ID)}`);
+    if (dumped.snapTime > this.#dumped!.time)
+      throw wrong(`device ${String(dumped.id)} has a snap_time after the time of the superblock`);
     if (this.#devices.some(({ id }) => id === dumped.id))
       throw wrong(`device ${String(dumped.id)} comes twice`);
     this.#builder ??= new TreeBuilder(this.#nodes, this.#options.limits);
@@ -145,6 +148,8 @@ class Restorer implements DumpHandler {
 
   run({ begin, chunk, length, time }: MappingRun): void {
     const device = this.#device!;
+    if (begin + length > MAX_VIRTUAL_BLOCKS)
+      throw wrong(`device ${String(device.dumped.id)} maps block ${String(begin + length - 1)}`);
     for (let i = 0; i < length; i++) {
       if (chunk + i >= this.#dumped!.dataBlocks)
         throw wrong(

@@ -75,8 +75,10 @@ export function reopen(store: MemoryStore): Promise<ThinPool> {
   return openPool(store.reopen(), { commitInterval: 0, limits: SMALL_NODES });
 }
 
-/** First bytes of every block of every device, by name. */
-export async function contentsOf(store: MemoryStore): Promise<ReadonlyMap<string, string>> {
+/** First bytes of every block of every device, in hexadecimal, by name. */
+export type Contents = ReadonlyMap<string, string>;
+
+export async function contentsOf(store: MemoryStore): Promise<Contents> {
   const pool = await reopen(store);
   const contents = new Map<string, string>();
   for (const { name, size } of pool.devices()) {

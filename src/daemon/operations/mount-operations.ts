@@ -65,6 +65,12 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
       const target = input.target === undefined ? undefined : requireTarget(service, input.target);
       return locks.run([name], async () => {
         const device = requireDevice(service, name);
+        if (input.readOnly !== true && pool.info().mode === 'ro')
+          throw new ThinError(
+            'read-only',
+            `the pool is read-only, so that ${name} can only be read: mount it with --ro, and see thinfuse check for why`,
+            { details: { device: name } },
+          );
         const mounted = await mounts.mount(device, { target, readOnly: input.readOnly });
         return { path: mounted.target, loop: mounted.loop };
       });
