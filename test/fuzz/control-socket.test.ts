@@ -44,7 +44,7 @@ const httpRequest = fc
   );
 const garbage = fc.oneof(
   { weight: 3, arbitrary: spoilt(httpRequest) },
-  { weight: 2, arbitrary: httpRequest as fc.Arbitrary<Uint8Array> },
+  { weight: 2, arbitrary: httpRequest },
   { weight: 1, arbitrary: fc.uint8Array({ maxLength: 2000 }) },
 );
 

@@ -61,7 +61,7 @@ describe('fuzz: what others send', function () {
             .map((words) => {
               const bytes = Buffer.alloc(words.length * 8);
               words.forEach((word, at) => bytes.writeBigUInt64LE(word, at * 8));
-              return bytes as Uint8Array;
+              return bytes;
             }),
           fc.uint8Array({ maxLength: 200 }),
         ),
