@@ -14,7 +14,9 @@ export const LAYERS = [
   'host',
   'docker',
   'containerd',
+  'volumes',
   'daemon',
+  'manual',
   'commands',
   'cli',
 ];

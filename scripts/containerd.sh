@@ -51,7 +51,7 @@ stop_containerd() {
 # Shims outlive containerd.
 stop_everything() {
   local namespace task
-  for namespace in default other; do
+  for namespace in default other k8s.io; do
     for task in $(runc --root "$scratch/runc/$namespace" list -q 2>/dev/null || true); do
       runc --root "$scratch/runc/$namespace" delete --force "$task" >/dev/null 2>&1 || true
     done
@@ -71,7 +71,6 @@ cat >"$scratch/config.toml" <<CONFIG
 version = 2
 root = "$scratch/containerd"
 state = "$scratch/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
 
 [grpc]
   address = "$socket"
@@ -81,6 +80,17 @@ CONFIG
 # The fragment of the manual, with this pool's socket.
 sed -n '/^\[proxy_plugins/,/^```/{/^```/d;p}' "$top/docs/containerd.md" |
   sed "s|/var/lib/thinfuse|$THINFUSE_ROOT|" >>"$scratch/config.toml"
+# And that of the CRI, beside what this trial needs of it: no network, and a sandbox image of its own.
+sed -n '/^\[plugins."io.containerd.grpc.v1.cri".containerd\]/,/^```/{/^```/d;p}' "$top/docs/containerd.md" >>"$scratch/config.toml"
+cat >>"$scratch/config.toml" <<CONFIG
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "docker.io/library/pause:latest"
+  disable_apparmor = true
+  restrict_oom_score_adj = true
+  stream_server_port = "0"
+[plugins."io.containerd.grpc.v1.cri".cni]
+  conf_dir = "$scratch/cni"
+CONFIG
 at_exit stop_everything
 start_containerd
 expect "the snapshotter is there" sh -c "command ctr --address $socket plugins ls | grep -q 'thinfuse .* ok'"
@@ -100,7 +110,7 @@ first=$scratch/first
 mkdir -p "$first"/{bin,etc,dev,proc,sys,tmp,usr/lib,going/down,opaque,becomes-file}
 chmod 1777 "$first/tmp"
 install -m 755 /bin/busybox "$first/bin/busybox"
-for applet in sh cat echo sleep sync touch mkdir rm ls id true stat mount; do ln "$first/bin/busybox" "$first/bin/$applet"; done
+for applet in sh cat echo sleep sync touch mkdir rm ls id true stat mount head yes; do ln "$first/bin/busybox" "$first/bin/$applet"; done
 echo 'root:x:0:0:root:/:/bin/sh' >"$first/etc/passwd"
 echo first >"$first/etc/layer"
 echo below >"$first/opaque/below"
@@ -139,6 +149,10 @@ echo now a file >"$third/becomes-file"
 add_layer "$third"
 umoci config --image "$layout:layers" --config.cmd /bin/sh
 skopeo copy --quiet "oci:$layout:layers" "oci-archive:$scratch/layers.tar:$image"
+# The same again, as what holds a pod's namespaces.
+umoci tag --image "$layout:layers" pause
+umoci config --image "$layout:pause" --config.cmd /bin/sleep --config.cmd 86400
+skopeo copy --quiet "oci:$layout:pause" "oci-archive:$scratch/pause.tar:docker.io/library/pause:latest"
 
 # chain_of NAME: the key of an image's topmost snapshot.
 chain_of() {
@@ -221,7 +235,7 @@ say "$(ctr snapshots --snapshotter thinfuse usage live)"
 began=$(date +%s%N)
 ctr snapshots --snapshotter thinfuse commit live-image live
 say "committed while it runs, in $((($(date +%s%N) - began) / 1000000)) ms"
-inside /bin/sh -c 'echo later > /later; echo later > /new/file; sync'
+inside /bin/sh -c 'echo later > /later; echo later > /new/file; sync -f /later'
 view thinfuse live-view live-image
 expect_equal "the image has what was written before" "$(cat "$view/new/file")" two
 expect "and nothing of what was written later" test ! -e "$view/later"
@@ -241,7 +255,7 @@ step "$many containers at once"
 began=$(date +%s%N)
 pids=()
 for number in $(seq "$many"); do
-  ctr run --runc-root "$scratch/runc" --detach --snapshotter thinfuse "$image" "many-$number" /bin/sh -c "echo $number > /number; sync; sleep 600" >/dev/null &
+  ctr run --runc-root "$scratch/runc" --detach --snapshotter thinfuse "$image" "many-$number" /bin/sh -c "echo $number > /number; sync -f /number; sleep 600" >/dev/null &
   pids+=($!)
 done
 for pid in "${pids[@]}"; do wait "$pid" || die "a container did not start"; done
@@ -273,6 +287,31 @@ hand_mounts+=("$scratch/same" "$scratch/same-other")
 echo default >"$scratch/same/who"
 expect "the same key is another snapshot there" test ! -e "$scratch/same-other/who"
 umount "$scratch/same" "$scratch/same-other"
+
+step "Through the CRI"
+for archive in layers pause; do ctr -n k8s.io images import --snapshotter thinfuse "$scratch/$archive.tar" >/dev/null; done
+cri() { node --import "$top/node_modules/tsx/dist/loader.mjs" "$top/scripts/cri/call.ts" "$socket" "$@"; }
+on_host='{"namespace_options": {"network": "NODE"}}'
+pod='{"metadata": {"name": "pod", "uid": "trial", "namespace": "default"}, "linux": {"security_context": '$on_host'}}'
+sandbox_of=$(cri RunPodSandbox '{"config": '"$pod"'}' | json it.pod_sandbox_id)
+ok "a pod has its sandbox"
+container=$(cri CreateContainer '{"pod_sandbox_id": "'"$sandbox_of"'", "sandbox_config": '"$pod"', "config": {
+  "metadata": {"name": "box"}, "image": {"image": "'"$image"'"}, "command": ["/bin/sleep", "600"], "linux": {"security_context": '"$on_host"'}}}' | json it.container_id)
+cri StartContainer '{"container_id": "'"$container"'"}' >/dev/null
+in_pod() { cri ExecSync '{"container_id": "'"$container"'", "timeout": 30, "cmd": ["/bin/sh", "-c", "'"$1"'"]}' | json it.stdout; }
+expect_equal "a container runs in it" "$(in_pod 'cat /etc/layer')" third
+expect "its root is the pool's" grep -q 'on / type xfs' <<<"$(in_pod 'mount')"
+expect "no overlay is under it" test -z "$(mounts_below "$scratch/state" | while read -r target; do findmnt --noheadings --output FSTYPE "$target"; done | grep overlay || true)"
+in_pod 'yes | head -c 3000000 >/grown; sync -f /grown' >/dev/null
+# What the kubelet asks for; containerd itself asks the snapshotter every ten seconds.
+has_grown() { [ "$(cri ContainerStats '{"container_id": "'"$container"'"}' | json 'it.stats.writable_layer?.used_bytes?.value ?? 0')" -ge 3000000 ]; }
+wait_for "what it wrote is in its statistics" 60 has_grown
+cri StopContainer '{"container_id": "'"$container"'"}' >/dev/null
+cri RemoveContainer '{"container_id": "'"$container"'"}' >/dev/null
+cri StopPodSandbox '{"pod_sandbox_id": "'"$sandbox_of"'"}' >/dev/null
+cri RemovePodSandbox '{"pod_sandbox_id": "'"$sandbox_of"'"}' >/dev/null
+expect_equal "and nothing of both is left" "$(ctr -n k8s.io snapshots --snapshotter thinfuse ls | grep -c Active || true)" 0
+ctr -n k8s.io images rm --sync "$image" docker.io/library/pause:latest >/dev/null
 
 step "Restart of both"
 ctr snapshots --snapshotter thinfuse ls | sort >"$scratch/before"

@@ -259,11 +259,15 @@ nothing_left() {
 # Kept between runs, outside the checkout.
 cache=${XDG_CACHE_HOME:-/var/cache}/thinfuse
 
-# debian_root: sets $debian_root to a tar of a minimal Debian, made once.
+# debian_root [PACKAGE...]: sets $debian_root to a tar of a minimal Debian with these packages, made once.
 debian_root() {
-  local suite mirror
+  local suite mirror IFS=-
+  local with="${*:+-with-$*}"
+  IFS=,
+  local include="${*:+--include=$*}"
+  unset IFS
   suite=$(. /etc/os-release && [ "$ID" = debian ] && echo "$VERSION_CODENAME") || suite=bookworm
-  debian_root=$cache/debian-$suite-minbase.tar
+  debian_root=$cache/debian-$suite-minbase$with.tar
   if [ -s "$debian_root" ]; then
     say "from the cache: $debian_root"
     return
@@ -275,12 +279,12 @@ debian_root() {
   mkdir -p "$cache"
   say "making a minimal Debian $suite once, into $debian_root"
   if command -v mmdebstrap >/dev/null; then
-    mmdebstrap --quiet --mode=root --variant=minbase --format=tar "$suite" "$debian_root.part" ${mirror:+"$mirror"}
+    mmdebstrap --quiet --mode=root --variant=minbase ${include:+"$include"} --format=tar "$suite" "$debian_root.part" ${mirror:+"$mirror"}
   else
     local folder
     folder=$(mktemp -d "$cache/debootstrap.XXXXXX")
     at_exit rm -rf --one-file-system "$folder"
-    debootstrap --variant=minbase "$suite" "$folder" ${mirror:+"$mirror"} >/dev/null
+    debootstrap --variant=minbase ${include:+"$include"} "$suite" "$folder" ${mirror:+"$mirror"} >/dev/null
     tar -C "$folder" --xattrs --xattrs-include='*' --numeric-owner -cf "$debian_root.part" .
   fi
   mv "$debian_root.part" "$debian_root"

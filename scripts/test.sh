@@ -27,6 +27,7 @@ done
 
 step "What the tests need"
 need_node
+need_commands zsh:zsh mandoc:mandoc
 if [ -n "$skip_mounts" ]; then
   export THINFUSE_TEST_SKIP_MOUNTS=1
   need_packages

@@ -10,6 +10,7 @@ import { registerImageCommands } from '../commands/image-commands.js';
 import { registerInfoCommand } from '../commands/info-command.js';
 import { registerInitCommand } from '../commands/init-command.js';
 import { registerListCommands } from '../commands/list-commands.js';
+import { registerManualCommands } from '../commands/manual-commands.js';
 import { registerMappingCommands } from '../commands/mapping-commands.js';
 import { registerMetadataSizeCommand } from '../commands/metadata-size-command.js';
 import { registerMetadataSnapCommands } from '../commands/metadata-snap-commands.js';
@@ -44,6 +45,7 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
   registerMappingCommands(program);
   registerMetadataSnapCommands(program);
   registerMetadataSizeCommand(program);
+  registerManualCommands(program);
   return program.addHelpText(
     'after',
     example(

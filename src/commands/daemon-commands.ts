@@ -11,6 +11,7 @@ import { spawnDaemon } from '../daemon/spawn-daemon.js';
 import { ThinError } from '../errors/thin-error.js';
 import { MOUNT_MODES, type MountMode } from '../containerd/mount-mode.js';
 import { defaultTransport, type TransportKind } from '../fuse/transport.js';
+import { DEFAULT_PLUGIN_SOCKET } from '../volumes/messages.js';
 import { openWhenFree, withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
@@ -30,6 +31,8 @@ interface StartOptions extends StorageFlags {
   /** `true`: the socket in the root. */
   readonly snapshotter?: string | true;
   readonly snapshotMounts: MountMode;
+  /** `true`: where Docker looks for it. */
+  readonly volumePlugin?: string | true;
 }
 
 export function registerDaemonCommands(program: Command): void {
@@ -59,6 +62,10 @@ export function registerDaemonCommands(program: Command): void {
           .choices(MOUNT_MODES)
           .default('bind'),
       )
+      .option(
+        '--volume-plugin [socket]',
+        `serve volumes to Docker and podman; default: ${DEFAULT_PLUGIN_SOCKET}, whose name is the driver's`,
+      )
       .addOption(new Option('--notify').hideHelp())
       .addOption(new Option('--temporary <socket>').hideHelp()),
   )
@@ -67,7 +74,7 @@ export function registerDaemonCommands(program: Command): void {
       example(
         'thinfuse start',
         'thinfuse start --foreground --opt dm.min_free_space=5%',
-        'thinfuse start --snapshotter',
+        'thinfuse start --snapshotter --volume-plugin',
       ),
     )
     .action(async (options: StartOptions, command: Command) => {
@@ -75,15 +82,19 @@ export function registerDaemonCommands(program: Command): void {
       const { settings, args: given } = await storageOptions(options);
       for (const warning of settings.warnings) note(warning);
       const snapshotter = snapshotterSettings(options, layout);
+      const volumes = volumeSettings(options);
       if (options.foreground === true) {
         const own = rootLayout(layout.root, { socketName: options.temporary });
         const { daemonParts } = await import('../daemon/composition.js');
         const { runForeground } = await import('../daemon/foreground.js');
         const pool = cacheOf(options);
-        await runForeground(await daemonParts(own, settings, options.transport, pool, { snapshotter }), {
-          notify: options.notify === true,
-          temporary: options.temporary !== undefined,
-        });
+        await runForeground(
+          await daemonParts(own, settings, options.transport, pool, { snapshotter, volumes }),
+          {
+            notify: options.notify === true,
+            temporary: options.temporary !== undefined,
+          },
+        );
         return;
       }
       requirePool(layout);
@@ -101,6 +112,7 @@ export function registerDaemonCommands(program: Command): void {
         ...(snapshotter === undefined
           ? []
           : ['--snapshotter', snapshotter.socket, '--snapshot-mounts', snapshotter.mounts]),
+        ...(volumes === undefined ? [] : ['--volume-plugin', volumes.socket]),
         ...given,
       ];
       const { pid } = await openWhenFree(() => spawnDaemon({ layout, temporary: false, args }));
@@ -157,6 +169,11 @@ export function registerDaemonCommands(program: Command): void {
           ].join('\n'),
         );
     });
+}
+
+function volumeSettings({ volumePlugin }: StartOptions): { socket: string } | undefined {
+  if (volumePlugin === undefined) return undefined;
+  return { socket: volumePlugin === true ? DEFAULT_PLUGIN_SOCKET : path.resolve(volumePlugin) };
 }
 
 /** @throws ThinError invalid-argument */

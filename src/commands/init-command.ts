@@ -1,7 +1,7 @@
 import path from 'node:path';
 import type { Command } from 'commander';
 import { DEFAULT_BLOCK_SIZE, DEFAULT_DATA_SIZE, DEFAULT_METADATA_SIZE } from '../config/defaults.js';
-import { parseBlockSize, parseDeviceSize } from '../config/limits.js';
+import { MIN_FILESYSTEM_SIZE, parseBlockSize, parseDeviceSize } from '../config/limits.js';
 import type { PoolOptions } from '../config/pool-options.js';
 import { formatBinarySize } from '../config/sizes.js';
 import { mergePoolOptions } from '../config/storage-options.js';
@@ -18,9 +18,6 @@ import { example } from './example.js';
 import { interruptible } from './interrupt.js';
 import { note, printResult } from './output.js';
 import { storageOptions, withStorageOptions, type StorageFlags } from './storage-flags.js';
-
-/** mkfs.xfs refuses less (xfsprogs 5.19); mkfs.ext4 makes no journal in less. */
-const MIN_FILESYSTEM_SIZE = { xfs: 300 * 2 ** 20, ext4: 8 * 2 ** 20 } as const;
 
 interface InitOptions extends StorageFlags {
   readonly data?: string;

@@ -1,5 +1,8 @@
 import path from 'node:path';
 import type { Command } from 'commander';
+import { formatBinarySize } from '../config/sizes.js';
+import { ThinError } from '../errors/thin-error.js';
+import type { Caller, TrimResult } from '../daemon/api.js';
 import { withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
@@ -66,4 +69,46 @@ export function registerMountCommands(program: Command): void {
       await withDaemon(context, (caller) => caller.call('umount', { name }));
       if (context.json) printJson({ name });
     });
+
+  program
+    .command('trim')
+    .summary('give back the space of deleted files')
+    .description(
+      'Runs fstrim on a mounted device, or on all that are mounted for writing, so that what was deleted in them is free in the pool again.',
+    )
+    .argument('[id]')
+    .option('--all', 'every device that is mounted for writing')
+    .addHelpText('after', example('thinfuse trim web1', 'thinfuse trim --all'))
+    .action(async (name: string | undefined, options: { all?: boolean }, command: Command) => {
+      const context = contextOf(command);
+      if ((name === undefined) !== (options.all === true))
+        throw new ThinError('invalid-argument', 'give the ID of a mounted device, or --all');
+      const results = await withDaemon(context, (caller) =>
+        name === undefined ? trimAll(caller) : trimOne(caller, name),
+      );
+      if (context.json) printJson(results);
+      else for (const result of results) process.stdout.write(`${trimLine(result)}\n`);
+    });
+}
+
+async function trimOne(caller: Caller, name: string): Promise<readonly TrimResult[]> {
+  return [await caller.call('trim', { name })];
+}
+
+/** One that is unmounted meanwhile has nothing to give back. */
+async function trimAll(caller: Caller): Promise<readonly TrimResult[]> {
+  const results: TrimResult[] = [];
+  for (const { name, mountPoint } of await caller.call('device.list', {})) {
+    if (mountPoint === undefined) continue;
+    try {
+      results.push(await caller.call('trim', { name }));
+    } catch (error) {
+      if (!(error instanceof ThinError) || !['not-found', 'read-only'].includes(error.code)) throw error;
+    }
+  }
+  return results;
+}
+
+function trimLine({ name, trimmed, freed }: TrimResult): string {
+  return `${name}: ${formatBinarySize(freed)} given back (${formatBinarySize(trimmed)} trimmed)`;
 }

@@ -2,6 +2,9 @@ import { ThinError } from '../errors/thin-error.js';
 import { MAX_BLOCK_SIZE, MIN_BLOCK_SIZE, SECTOR_SIZE } from './defaults.js';
 import { formatBinarySize, parseSize } from './sizes.js';
 
+/** Bytes. mkfs.xfs refuses less (xfsprogs 5.19); mkfs.ext4 makes no journal in less. */
+export const MIN_FILESYSTEM_SIZE = { xfs: 300 * 2 ** 20, ext4: 8 * 2 ** 20 } as const;
+
 /**
  * The size of a chunk, in bytes.
  * @param what names its source in the error, such as `--block-size`

@@ -52,6 +52,11 @@ export interface Operations {
   };
   umount: { input: { name: string }; output: Empty };
   /**
+   * Gives back the space of what was deleted in a mounted filesystem (fstrim(8)). Errors: not-found (not mounted), read-only (mounted so),
+   * unsupported (the transport or the filesystem carries no discards).
+   */
+  trim: { input: { name: string }; output: TrimResult };
+  /**
    * The device's files for reading, for as long as the process `holder` (a pid) lives or until `view.close`: the mount that is there
    * already, else a read-only one of its own. A device that is viewed is not unmounted or removed.
    */
@@ -101,6 +106,15 @@ export interface DeviceStatus extends DeviceInfo {
   readonly path: string | undefined;
   readonly loop: string | undefined;
   readonly mountPoint: string | undefined;
+}
+
+/** Bytes. */
+export interface TrimResult {
+  readonly name: string;
+  /** Of free space that the filesystem told the device about, as fstrim counts it: also what had no space before. */
+  readonly trimmed: number;
+  /** What the device maps less than before. Something else may have written to it meanwhile. */
+  readonly freed: number;
 }
 
 export interface DaemonStatus {

@@ -10,12 +10,13 @@ import { FuseNativeTransport } from '../fuse/fuse-native-transport.js';
 import type { ImageDirectory } from '../io/image-file.js';
 import { KernelTransport } from '../fuse/kernel-transport.js';
 import type { Transport, TransportKind } from '../fuse/transport.js';
-import { ChildProcessExec } from '../host/exec.js';
+import { ChildProcessExec, type Exec } from '../host/exec.js';
 import { FilesystemTools } from '../host/filesystem-tools.js';
 import { HolePuncher } from '../host/hole-puncher.js';
 import { LoopDevices } from '../host/loop-devices.js';
 import { Mounter } from '../host/mounter.js';
 import { StaleCleaner } from '../host/stale.js';
+import { ToolServer } from '../host/tool-server.js';
 import { createPool } from '../pool/create-pool.js';
 import type { FilesystemType } from '../pool/info.js';
 import { openPool, type OpenPoolOptions } from '../pool/pool.js';
@@ -37,6 +38,7 @@ import { requirePool } from './pool-folder.js';
 import { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
 import { snapshotAdapter, type SnapshotterSettings } from './snapshotter/snapshot-adapter.js';
+import { volumeAdapter, type VolumeSettings } from './volumes/volume-adapter.js';
 
 /** Everything real that a daemon runs on. Errors: no-pool. */
 export async function daemonParts(
@@ -44,7 +46,10 @@ export async function daemonParts(
   settings: StorageOptions,
   transport: TransportKind,
   pool: Pick<OpenPoolOptions, 'chunkCache'> = {},
-  options: { readonly snapshotter?: SnapshotterSettings | undefined } = {},
+  options: {
+    readonly snapshotter?: SnapshotterSettings | undefined;
+    readonly volumes?: VolumeSettings | undefined;
+  } = {},
 ): Promise<DaemonParts> {
   requirePool(layout);
   // Synchronous, so that a last line before the end is not lost.
@@ -53,7 +58,7 @@ export async function daemonParts(
   output.on('error', () => undefined);
   const log = pino(output);
   const prefix = await devicePrefix(layout.root);
-  const exec = new ChildProcessExec();
+  const exec = ToolServer.start();
   const loops = new LoopDevices(exec);
   const stale = new StaleCleaner(exec, loops);
   const query = { devices: layout.devices, imagePrefix: `${prefix}-` };
@@ -63,7 +68,7 @@ export async function daemonParts(
     statusLine: dmStatusLine,
     fileNameOf: (name) => deviceName(prefix, name),
     openPool: () =>
-      openPoolIn(layout, {
+      openPoolIn(layout, exec, {
         ...pool,
         events: {
           onModeChanged: (mode, reason) =>
@@ -89,7 +94,10 @@ export async function daemonParts(
       return done;
     },
     configure: (pool) => applySettings(pool, settings),
-    adapters: options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)],
+    adapters: [
+      ...(options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)]),
+      ...(options.volumes === undefined ? [] : [volumeAdapter(options.volumes, log)]),
+    ],
     log,
   };
 }
@@ -106,7 +114,7 @@ export async function openOffline(
   onWarning: (text: string) => void,
 ): Promise<OfflinePool> {
   requirePool(layout);
-  const pool = await openPoolIn(layout, {
+  const pool = await openPoolIn(layout, new ChildProcessExec(), {
     events: { onModeChanged: (mode, reason) => onWarning(`the pool is ${mode}: ${reason}`) },
   });
   const prefix = await devicePrefix(layout.root);
@@ -179,7 +187,7 @@ function transportOf(kind: TransportKind, folder: string, directory: ImageDirect
   }
 }
 
-async function openPoolIn(layout: RootLayout, options: OpenPoolOptions = {}): Promise<ThinPool> {
+async function openPoolIn(layout: RootLayout, exec: Exec, options: OpenPoolOptions = {}): Promise<ThinPool> {
   const store = await openLevelStore(layout.pool);
   let data: FileHandle | undefined;
   try {
@@ -187,7 +195,7 @@ async function openPoolIn(layout: RootLayout, options: OpenPoolOptions = {}): Pr
     if (superblock.kind === 'leveldb') return await openPool(store, options);
     const { path, ...file } = await openDataOf(layout, superblock);
     data = file.handle;
-    const puncher = new HolePuncher(new ChildProcessExec());
+    const puncher = new HolePuncher(exec);
     const punch = (ranges: readonly FileRange[]): Promise<void> => puncher.punch(path, ranges);
     return await openPool(store, {
       ...options,

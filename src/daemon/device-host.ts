@@ -48,6 +48,11 @@ export interface DeviceHost {
   inodes(target: string): Promise<number>;
   /** Runs `work` while every filesystem that is mounted for writing from `image` is frozen; thaws whatever happens. */
   frozen<T>(image: string, work: () => Promise<T>): Promise<T>;
+  /**
+   * The filesystem mounted on `target` discards its free space; the bytes it told of. Errors: unsupported (nothing below it takes
+   * discards), timeout.
+   */
+  trim(target: string): Promise<number>;
   /** Makes the filesystem; returns its UUID. */
   format(
     image: string,

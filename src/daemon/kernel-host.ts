@@ -103,6 +103,10 @@ export class KernelHost implements DeviceHost {
     return this.#mounter.frozen(image, work);
   }
 
+  async trim(target: string): Promise<number> {
+    return this.#mounter.trim(target);
+  }
+
   async format(
     image: string,
     filesystem: FilesystemType,

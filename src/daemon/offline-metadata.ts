@@ -1,4 +1,4 @@
-import { open, readdir, symlink, unlink, type FileHandle } from 'node:fs/promises';
+import { open, symlink, type FileHandle } from 'node:fs/promises';
 import { ThinError } from '../errors/thin-error.js';
 import { putSuperblock, repairOperations } from '../metadata/auto-repair.js';
 import type { Superblock } from '../format/superblock.js';
@@ -13,7 +13,7 @@ import type { CheckInput, CheckReport, MetadataCaller } from './api.js';
 import { dataLink } from './init-data.js';
 import { prepareRoot } from './init-root.js';
 import { refuseLive } from './live-socket.js';
-import { offlineData, type OfflineData } from './offline-data.js';
+import { offlineData } from './offline-data.js';
 import { textOperations } from './operations/text-operations.js';
 import { requirePool } from './pool-folder.js';
 import { rootLayout, type RootLayout } from './root-layout.js';
@@ -107,22 +107,11 @@ export async function restoreOffline(
   await refuseLive(layout.socket);
   requirePool(layout);
   const data = await offlineData(layout);
-  const store = await storeAround(layout, data);
+  const store = await openLevelStore(layout.pool);
   try {
     return await restorePool(store, text, { ...options, data: data?.label });
   } finally {
     await store.close();
-  }
-}
-
-/** The pool's store, or an empty one where that of a `direct` pool is gone and only the link to its data is left. */
-async function storeAround({ pool }: RootLayout, data: OfflineData | undefined): Promise<KeyValue> {
-  if (data === undefined || (await readdir(pool)).length > 1) return openLevelStore(pool);
-  await unlink(dataLink(pool));
-  try {
-    return await openLevelStore(pool, { createIfMissing: true });
-  } finally {
-    await symlink(data.path, dataLink(pool));
   }
 }
 

@@ -46,6 +46,7 @@ export const schemas: Schemas = {
   deactivate: named,
   mount: z.strictObject({ name, target: z.string().optional(), readOnly: z.boolean().optional() }),
   umount: named,
+  trim: named,
   'view.open': viewed,
   'view.close': viewed,
   stop: z.strictObject({ force: z.boolean().optional() }),

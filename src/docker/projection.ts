@@ -155,14 +155,16 @@ async function readOwn(path: string): Promise<{ content: string; mode: number } 
   }
 }
 
-/** As Docker's writeMetaFile: whole or not at all, also after a power failure. */
+/**
+ * Whole or not at all for whoever reads it. Docker's writeMetaFile syncs each one, milliseconds in every operation; here a power failure may
+ * leave files behind the pool or empty, and the next start writes them again before anybody is served.
+ */
 async function replaceFile(at: string, name: string, content: string): Promise<void> {
   const temporary = `${at}/.tmp${String(randomInt(2 ** 47))}`;
   const file = await open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
   try {
     try {
       await file.writeFile(content);
-      await file.sync();
     } finally {
       await file.close();
     }

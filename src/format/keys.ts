@@ -9,7 +9,9 @@ import type { ChunkId, DeviceId, NodeId } from './ids.js';
  *      | 'd' device:u32     device record
  *      | 'x' device:u32     pending delete
  *      | 'h' snapshot:u32   metadata snapshot
+ *      | 'b' chunk:u32      base of a partial chunk
  *      | 'c' chunk:u32      chunk (leveldb pools)
+ *      | 'e' chunk:u32      patch of a chunk (leveldb pools)
  *
  * Numbers are big-endian, so keys sort as numbers do.
  */
@@ -22,7 +24,9 @@ const TAGS = {
   device: 'd',
   'pending-delete': 'x',
   'metadata-snapshot': 'h',
+  'chunk-base': 'b',
   chunk: 'c',
+  'chunk-patch': 'e',
 } as const;
 export type KeyKind = keyof typeof TAGS;
 export type NumberedKeyKind = Exclude<KeyKind, 'superblock' | 'options'>;
@@ -41,6 +45,8 @@ function numberedKey(kind: NumberedKeyKind, id: number): Uint8Array {
 
 export const nodeKey = (node: NodeId): Uint8Array => numberedKey('node', node);
 export const chunkKey = (chunk: ChunkId): Uint8Array => numberedKey('chunk', chunk);
+export const chunkBaseKey = (chunk: ChunkId): Uint8Array => numberedKey('chunk-base', chunk);
+export const chunkPatchKey = (chunk: ChunkId): Uint8Array => numberedKey('chunk-patch', chunk);
 export const chunkMapKey = (page: number): Uint8Array => numberedKey('chunk-map-page', page);
 export const nodeMapKey = (page: number): Uint8Array => numberedKey('node-map-page', page);
 export const deviceKey = (device: DeviceId): Uint8Array => numberedKey('device', device);

@@ -15,6 +15,8 @@ const KINDS = {
   chunk: 8,
   'data-label': 9,
   'metadata-snapshot': 10,
+  'chunk-base': 11,
+  'chunk-patch': 12,
 } as const;
 export type SealKind = keyof typeof KINDS;
 

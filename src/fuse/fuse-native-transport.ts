@@ -334,7 +334,7 @@ async function loadFuse(): Promise<FuseConstructor> {
   } catch (error) {
     throw new ThinError(
       'unsupported',
-      `fuse-native does not load on ${process.platform}-${process.arch}: ${String(error)}; choose the kernel transport`,
+      `fuse-native does not load on ${process.platform}-${process.arch}: ${String(error)}; choose the kernel transport, or install libfuse 2 and then thinfuse again`,
       { cause: error },
     );
   }

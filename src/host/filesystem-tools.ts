@@ -158,6 +158,28 @@ export class FilesystemTools {
   }
 
   /**
+   * Discards all free space of the mounted filesystem, that of files removed just now included. Returns the bytes that fstrim tells of.
+   * Errors: unsupported (the device below takes no discards), busy, timeout.
+   */
+  async trim(target: string): Promise<number> {
+    // xfs frees removed files in the background, and trims nothing that its log still has: a freeze waits for both.
+    await this.frozen([target], () => Promise.resolve());
+    try {
+      const { stdout } = await this.#exec.run('fstrim', ['--verbose', target], {
+        timeoutMs: this.#limits.formatMs,
+      });
+      return parseFstrim(stdout);
+    } catch (error) {
+      if (!saidBy(error, /not supported/i)) throw error;
+      throw new ThinError(
+        'unsupported',
+        `what serves ${target} takes no discards, so its free space stays in the pool; the kernel transport does: thinfuse start --transport kernel`,
+        { cause: error, details: { target } },
+      );
+    }
+  }
+
+  /**
    * How often a mounted xfs tries a metadata write again that found no space; 0 = it shuts down at once, -1 = it waits for ever, which is
    * xfs's own default (`dm.xfs_nospace_max_retries`). Errors: unsupported (no such setting in this kernel).
    */
@@ -180,6 +202,11 @@ export class FilesystemTools {
   async #run({ tool, args }: Command): Promise<void> {
     await this.#exec.run(tool, args, { timeoutMs: this.#limits.formatMs });
   }
+}
+
+/** `TARGET: 19.5 GiB (20937965568 bytes) trimmed`, the target being anything at all. */
+export function parseFstrim(text: string): number {
+  return Number(/\((\d+) bytes\) trimmed\s*$/.exec(text)?.[1] ?? 0);
 }
 
 /** `blkid --output export`: KEY=value lines. */

@@ -1,4 +1,5 @@
-import { access, readFile, readdir, stat } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { access, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ThinError } from '../errors/thin-error.js';
@@ -129,36 +130,23 @@ export class LoopDevices {
   }
 
   /** Bytes; 0 for a device that is free. */
-  async capacity(device: string): Promise<number> {
-    const sectors = await readAttribute(path.join(this.#sys, path.basename(device), 'size'));
-    return Number(sectors ?? 0) * 512;
+  capacity(device: string): Promise<number> {
+    const sectors = readAttribute(path.join(this.#sys, path.basename(device), 'size'));
+    return Promise.resolve(Number(sectors ?? 0) * 512);
   }
 
   /** Devices that have a backing file, by number. */
   async list(): Promise<readonly LoopDevice[]> {
     const names = (await readdir(this.#sys).catch(() => [])).filter((name) => /^loop\d+$/.test(name));
-    const devices = await Promise.all(names.map((name) => this.get(`/dev/${name}`)));
-    return devices
+    return names
+      .map((name) => this.#look(`/dev/${name}`))
       .filter((device) => device !== undefined)
       .sort((a, b) => Number(a.device.slice(9)) - Number(b.device.slice(9)));
   }
 
   /** Undefined for a device that is free. */
-  async get(device: string): Promise<LoopDevice | undefined> {
-    const folder = path.join(this.#sys, path.basename(device));
-    const [backing, directIo, autoclear, readOnly] = await Promise.all(
-      ['loop/backing_file', 'loop/dio', 'loop/autoclear', 'ro'].map((name) =>
-        readAttribute(path.join(folder, name)),
-      ),
-    );
-    if (backing === undefined || backing === '') return undefined;
-    return {
-      device,
-      ...splitDeleted(backing),
-      directIo: directIo === '1',
-      readOnly: readOnly === '1',
-      autoclear: autoclear === '1',
-    };
+  get(device: string): Promise<LoopDevice | undefined> {
+    return Promise.resolve(this.#look(device));
   }
 
   async findByBackingFile(file: string): Promise<readonly LoopDevice[]> {
@@ -168,6 +156,20 @@ export class LoopDevices {
   /** Those whose file lies in `folder`. */
   async findBelow(folder: string): Promise<readonly LoopDevice[]> {
     return (await this.list()).filter((loop) => isBelow(loop.backingFile, folder));
+  }
+
+  #look(device: string): LoopDevice | undefined {
+    const folder = path.join(this.#sys, path.basename(device));
+    const backing = readAttribute(path.join(folder, 'loop/backing_file'));
+    if (backing === undefined || backing === '') return undefined;
+    const is = (name: string): boolean => readAttribute(path.join(folder, name)) === '1';
+    return {
+      device,
+      ...splitDeleted(backing),
+      directIo: is('loop/dio'),
+      readOnly: is('ro'),
+      autoclear: is('loop/autoclear'),
+    };
   }
 
   async #tryAttach(args: readonly string[], file: string): Promise<AttachedLoop> {
@@ -212,9 +214,13 @@ function splitDeleted(text: string): { backingFile: string; deleted: boolean } {
     : { backingFile: text, deleted: false };
 }
 
-async function readAttribute(file: string): Promise<string | undefined> {
-  const text = await readFile(file, 'utf8').catch(() => undefined);
-  return text?.replace(/\n$/, '');
+/** The kernel answers from memory: a round trip through the thread pool would take longer than the call. */
+function readAttribute(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8').replace(/\n$/, '');
+  } catch {
+    return undefined;
+  }
 }
 
 async function attachError(file: string, error: unknown): Promise<unknown> {

@@ -191,6 +191,11 @@ export class Mounter {
     );
   }
 
+  /** Errors: as `FilesystemTools.trim`. */
+  async trim(target: string): Promise<number> {
+    return this.#filesystems.trim(target);
+  }
+
   /** ext4 grows while mounted only for CAP_SYS_RESOURCE, which many containers are not given. */
   async #growUnmounted({ loop, target }: { readonly loop: string; readonly target: string }): Promise<void> {
     const row = (await MountTable.read()).on(await resolveTarget(target));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { ThinError } from '../errors/thin-error.js';
-import { virtualBlock, type DeviceId } from '../format/ids.js';
+import { virtualBlock, type ChunkId, type DeviceId } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { sharedInts } from '../shared/dirty-map.js';
 import { BlockPath, type Outcome } from './block-path.js';
@@ -167,13 +167,20 @@ export class DeviceIo implements ImageFile {
       for (const block of blocks) {
         const word = this.#table.load(block);
         if (word === HOLE) this.#metadata.unmap(this.device, virtualBlock(block));
-        else this.#metadata.map(this.device, virtualBlock(block), chunkOf(word));
+        else this.#map(block, chunkOf(word));
         applied++;
       }
     } catch (error) {
       for (const block of blocks.slice(applied)) this.#table.markDirty(block);
       throw error;
     }
+  }
+
+  #map(block: number, chunk: ChunkId): void {
+    const base = this.#plane.chunks.takeBase(chunk);
+    // Before the block lets go of what was copied, which may be the base.
+    if (base !== undefined) this.#metadata.makePartial(chunk, base);
+    this.#metadata.map(this.device, virtualBlock(block), chunk);
   }
 
   /**

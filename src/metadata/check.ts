@@ -1,7 +1,8 @@
 import { ThinError } from '../errors/thin-error.js';
+import { unpackChunkBase } from '../format/chunk-base.js';
 import { unpackDeviceRecord, type DeviceRecord } from '../format/device-record.js';
-import { deviceId, nodeId, type NodeId } from '../format/ids.js';
-import { describeKey, nodeKey, rangeOf, unpackKey } from '../format/keys.js';
+import { chunkId, deviceId, nodeId, type NodeId } from '../format/ids.js';
+import { chunkBaseKey, describeKey, nodeKey, rangeOf, unpackKey } from '../format/keys.js';
 import { unpackMetadataSnapshot } from '../format/metadata-snapshot.js';
 import { FULL_NODE, unpackNode, type NodeLimits, type TreeNode } from '../format/node.js';
 import { unpackPendingDelete } from '../format/pending-delete.js';
@@ -71,6 +72,8 @@ export class Check {
   readonly #records: DeviceRecord[] = [];
   readonly #miscounted: DeviceRecord[] = [];
   readonly #strayKeys: Uint8Array[] = [];
+  /** Partial chunks in use, by number. */
+  readonly #bases = new Map<number, number>();
   #superblock: Superblock | undefined;
   #devices = 0;
 
@@ -121,11 +124,15 @@ export class Check {
     await this.#checkDevices(superblock.blockSize);
     await this.#checkPendingDeletes();
     await this.#checkSnapshots();
+    await this.#checkBases();
     this.#checkAgreement(superblock);
     await this.#compareMap('chunk-map-page', 'chunk', this.#chunks, superblock.chunks);
     await this.#compareMap('node-map-page', 'node', this.#nodes, superblock.nodes);
     await this.#checkKeys('node', this.#nodes);
-    if (superblock.kind === 'leveldb') await this.#checkKeys('chunk', this.#chunks);
+    if (superblock.kind !== 'leveldb') return;
+    const partial = new Set(this.#bases.keys());
+    await this.#checkKeys('chunk', new Map([...this.#chunks].filter(([chunk]) => !partial.has(chunk))));
+    await this.#checkPatches(partial);
   }
 
   #checkAgreement(superblock: Superblock): void {
@@ -275,6 +282,39 @@ export class Check {
     await this.#eachSealed(kind, visit, UNDERCOUNTED);
     for (const entry of unseen)
       this.#find(`${what} ${String(entry)}`, 'is in use, but the space map calls it free', UNDERCOUNTED);
+  }
+
+  /** A partial chunk refers to its base, as long as something refers to it. */
+  async #checkBases(): Promise<void> {
+    const inUse = new Set(this.#chunks.keys());
+    await this.#eachSealed('chunk-base', (id, body, path) => {
+      const base = this.#guard(path, () => unpackChunkBase(body, path).base);
+      if (!inUse.has(id)) {
+        this.#strayKeys.push(chunkBaseKey(chunkId(id)));
+        this.#find(path, 'is stored, but nothing refers to its chunk', MISCOUNTED);
+      } else if (base !== undefined) {
+        this.#bases.set(id, base);
+        this.#chunks.set(base, (this.#chunks.get(base) ?? 0) + 1);
+      }
+      return Promise.resolve();
+    });
+    for (const [chunk, base] of this.#bases)
+      if (this.#bases.has(base))
+        this.#find(`chunk base ${String(chunk)}`, `its base ${String(base)} is partial itself`);
+  }
+
+  /** @param partial chunks that have nothing but their patch */
+  async #checkPatches(partial: ReadonlySet<number>): Promise<void> {
+    const missing = new Set(partial);
+    for await (const [key] of this.#store.entries(rangeOf('chunk-patch'), { values: false })) {
+      const id = unpackKey('chunk-patch', key);
+      if (id !== undefined) missing.delete(id);
+      if (id !== undefined && this.#chunks.has(id)) continue;
+      this.#strayKeys.push(key);
+      this.#find(describeKey(key), 'is stored, but nothing refers to its chunk', MISCOUNTED);
+    }
+    for (const id of missing)
+      this.#find(`chunk patch ${String(id)}`, 'is all that its chunk has, but missing');
   }
 
   /** Every entry in use is stored, and nothing else is. */

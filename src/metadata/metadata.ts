@@ -27,6 +27,7 @@ import { chunkMapKey, nodeMapKey, superblockKey } from '../format/keys.js';
 import { seal } from '../format/seal.js';
 import { packSuperblock, type PoolTotals, type Superblock } from '../format/superblock.js';
 import type { KvOperation } from '../store/key-value.js';
+import type { BaseTable } from './base-table.js';
 import type { MetadataCommit } from './commit.js';
 import type { DeviceTable } from './device-table.js';
 import type { NodeTable } from './node-table.js';
@@ -61,6 +62,7 @@ export class Metadata {
   readonly nodes: SpaceMap;
   readonly devices: DeviceTable;
   readonly snapshots: SnapshotTable;
+  readonly bases: BaseTable;
   readonly #table: NodeTable;
   #superblock: Superblock;
   #superblockDirty = false;
@@ -71,6 +73,7 @@ export class Metadata {
     nodes: SpaceMap;
     devices: DeviceTable;
     snapshots: SnapshotTable;
+    bases: BaseTable;
     table: NodeTable;
   }) {
     this.#superblock = parts.superblock;
@@ -78,6 +81,7 @@ export class Metadata {
     this.nodes = parts.nodes;
     this.devices = parts.devices;
     this.snapshots = parts.snapshots;
+    this.bases = parts.bases;
     this.#table = parts.table;
   }
 
@@ -86,7 +90,13 @@ export class Metadata {
   }
 
   get isDirty(): boolean {
-    return this.#superblockDirty || this.devices.isDirty || this.snapshots.isDirty || this.#table.isDirty;
+    return (
+      this.#superblockDirty ||
+      this.devices.isDirty ||
+      this.snapshots.isDirty ||
+      this.bases.isDirty ||
+      this.#table.isDirty
+    );
   }
 
   changeSuperblock(change: Partial<Superblock>): void {
@@ -194,7 +204,7 @@ export class Metadata {
       yield {
         block: virtualBlock(entry.key),
         chunk: chunkId(entry.a),
-        shared: entry.shared || this.chunks.count(entry.a) > 1,
+        shared: entry.shared || this.chunks.count(entry.a) > 1 || this.chunks.wasShared(entry.a),
       };
   }
 
@@ -233,6 +243,26 @@ export class Metadata {
     const freed = this.chunks.decrement(previous.a) === 0;
     const exclusive = Math.min(mapped, Math.max(0, record.exclusive - (freed ? 1 : 0)));
     this.devices.change(id, { root, mapped, exclusive });
+  }
+
+  /**
+   * The chunk, which is about to be mapped, is partial: the rest of it is the base's, which is mapped, whole, and never changes as long as
+   * this holds.
+   */
+  makePartial(chunk: ChunkId, base: ChunkId): void {
+    this.bases.add(chunk, base);
+    this.chunks.increment(base);
+  }
+
+  /** The chunk has all of its pages itself from now on. */
+  makeWhole(chunk: ChunkId): void {
+    const base = this.bases.take(chunk);
+    if (base !== undefined) this.chunks.decrement(base);
+  }
+
+  /** Partial chunks that were freed let go of their bases, in the same transaction. */
+  freePartial(): void {
+    for (const chunk of this.chunks.freed) this.makeWhole(chunkId(chunk));
   }
 
   /** Whether `changes` more `map` or `unmap` calls are sure to find the nodes they may need. */
@@ -274,11 +304,13 @@ export class Metadata {
     const nodes = this.#table.collect();
     const devices = this.devices.collect();
     const snapshots = this.snapshots.collect();
-    const operations: KvOperation[] = [...nodes.operations, ...devices.operations, ...snapshots.operations];
+    const bases = this.bases.collect();
+    const operations: KvOperation[] = [nodes, devices, snapshots, bases].flatMap((part) => part.operations);
     const chunkPages = this.#collectPages(this.chunks, 'chunk-map-page', operations);
     const nodePages = this.#collectPages(this.nodes, 'node-map-page', operations);
     const freedChunks = this.chunks.takeFreed().map(chunkId);
     const freedNodes = this.nodes.takeFreed();
+    this.chunks.takeLowered();
     const superblock = this.#superblockDirty || operations.length > 0;
     if (superblock)
       operations.push({
@@ -292,12 +324,14 @@ export class Metadata {
       freedChunks,
       settle: () => {
         nodes.settle();
+        this.chunks.settleLowered();
         this.nodes.release(freedNodes);
       },
       undo: () => {
         nodes.undo();
         devices.undo();
         snapshots.undo();
+        bases.undo();
         this.chunks.keepDirty(chunkPages);
         this.nodes.keepDirty(nodePages);
         this.chunks.keepFreed(freedChunks);

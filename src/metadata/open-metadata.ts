@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { ThinError } from '../errors/thin-error.js';
 import { damage } from '../format/damage.js';
 import { unpackDeviceRecord } from '../format/device-record.js';
-import { deviceId, snapTime, transactionId } from '../format/ids.js';
+import { chunkId, deviceId, snapTime, transactionId } from '../format/ids.js';
 import {
   describeKey,
   optionsKey,
@@ -18,6 +18,7 @@ import { unseal } from '../format/seal.js';
 import { unpackSuperblock, type Superblock } from '../format/superblock.js';
 import type { KeyValue, KvReader } from '../store/key-value.js';
 import { disagreements } from './agreement.js';
+import { BaseTable } from './base-table.js';
 import { DeviceTable } from './device-table.js';
 import { Metadata } from './metadata.js';
 import { NodeTable } from './node-table.js';
@@ -103,6 +104,11 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
       if (options.onDamage === undefined) throw error;
       options.onDamage(error);
     }
+  const bases = new BaseTable();
+  for await (const [key, value] of store.entries(rangeOf('chunk-base'))) {
+    const id = unpackKey('chunk-base', key);
+    if (id !== undefined) bases.load(chunkId(id), value);
+  }
   const table = new NodeTable(store, nodes, chunks, {
     limits: options.limits ?? FULL_NODE,
     cachedNodes: options.cachedNodes ?? CACHED_NODES,
@@ -110,7 +116,7 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
   // The pages were just read; nothing is to be written yet.
   chunks.takeDirty();
   nodes.takeDirty();
-  return new Metadata({ superblock, chunks, nodes, devices, snapshots, table });
+  return new Metadata({ superblock, chunks, nodes, devices, snapshots, bases, table });
 }
 
 type SealedKind = Exclude<NumberedKeyKind, 'chunk'>;

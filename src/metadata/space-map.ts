@@ -20,6 +20,8 @@ export class SpaceMap {
   readonly #overflow = new Map<number, number>();
   readonly #dirty = new Set<number>();
   #freed: number[] = [];
+  /** Of the open transaction, and of the one that is on its way to the store. */
+  #lowered: [open: Set<number>, committing: Set<number>] = [new Set(), new Set()];
   #counted = 0;
   #taken = 0;
   /** Freed entries, whether still in `#freed` or on their way to `release`. */
@@ -114,12 +116,38 @@ export class SpaceMap {
     const count = this.count(entry);
     assert(count > 0, `entry ${String(entry)} has no reference to drop`);
     this.#store(entry, count - 1);
+    if (count === 2) this.#lowered[0].add(entry);
     if (count === 1) {
       this.#counted--;
       this.#unreleased++;
       this.#freed.push(entry);
     }
     return count - 1;
+  }
+
+  /**
+   * Whether the entry had more references than one in the last durable commit, and has no more than that now. After a crash it has them again,
+   * so whoever holds the last one must not change the contents in place yet.
+   */
+  wasShared(entry: number): boolean {
+    return this.#lowered.some((entries) => entries.has(entry));
+  }
+
+  /** A commit takes the open transaction. */
+  takeLowered(): void {
+    const [open, committing] = this.#lowered;
+    for (const entry of committing) open.add(entry);
+    this.#lowered = [new Set(), open];
+  }
+
+  /** That commit is durable. */
+  settleLowered(): void {
+    this.#lowered[1].clear();
+  }
+
+  /** Entries freed since the last `takeFreed`, also those that are freed while they are gone through. */
+  get freed(): readonly number[] {
+    return this.#freed;
   }
 
   /** Entries freed since the last call, for the commit that makes it durable. */

@@ -7,7 +7,7 @@ import type { KeyValue } from '../store/key-value.js';
 
 /**
  * Makes what is in memory durable, one batch at a time. The steps of a commit, in order: **apply** the mappings that active devices
- * changed, **collect** nodes, pages, records and chunks, **sync** the data that lies elsewhere, **write** the rest as one synced batch,
+ * changed, **prepare** the values of chunks, which says what is partial, **collect** nodes, pages, records and chunks, **sync** the data that lies elsewhere, **write** the rest as one synced batch,
  * **settle** memory and **recycle** what the batch freed (or **undo**, when the batch failed: what is in memory can still be read, the error goes to whoever waits,
  * and no commit is made any more until the pool is opened again).
  */
@@ -90,6 +90,7 @@ export class Committer {
     // What a failed commit left in memory may be half a change; it never goes to the store.
     if (this.#failure !== undefined) throw this.#failure;
     for (const io of this.#active()) this.apply(io);
+    this.#prepare();
     const metadata = this.#metadata.collect();
     const chunks = this.#plane().chunks.collect(metadata.freedChunks);
     try {
@@ -104,6 +105,15 @@ export class Committer {
     chunks.settle();
     metadata.settle();
     this.#plane().recycle(metadata.freedChunks);
+  }
+
+  #prepare(): void {
+    try {
+      this.#metadata.freePartial();
+      this.#plane().chunks.prepare();
+    } catch (error) {
+      throw this.#fail(error);
+    }
   }
 
   #fail(error: unknown): ThinError {

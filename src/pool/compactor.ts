@@ -26,7 +26,7 @@ export class Compactor {
     if (kind === 'direct' || this.#freed * blockSize < COMPACT_FROM || this.#freed < used) return;
     this.#freed = 0;
     this.#running ??= this.#store
-      .compact?.(rangeOf('chunk'))
+      .compact?.({ gte: rangeOf('chunk').gte, lt: rangeOf('chunk-patch').lt })
       .catch(() => undefined)
       .finally(() => {
         this.#running = undefined;

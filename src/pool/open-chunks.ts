@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Metadata } from '../metadata/metadata.js';
 import type { RequestEpochs } from '../shared/request-epochs.js';
-import type { ChunkStore } from '../store/chunk-store.js';
+import type { ChunkStore, PartialChunks } from '../store/chunk-store.js';
 import { FileChunks, type FileChunksOptions } from '../store/file-chunks.js';
 import type { KeyValue } from '../store/key-value.js';
 import { LevelChunks } from '../store/level-chunks.js';
@@ -9,7 +9,7 @@ import { CHUNK_CACHE, STAGED_BYTES } from './limits.js';
 
 export interface ChunkOptions {
   /** Where the data of a `direct` pool is: closed with the pool. */
-  readonly data?: Omit<FileChunksOptions, 'chunkSize' | 'zeroedFrom'>;
+  readonly data?: Omit<FileChunksOptions, 'chunkSize' | 'chunks' | 'partial' | 'zeroedFrom'>;
   /** `leveldb` pools: bytes of chunks kept in memory, those included that wait for a commit. */
   readonly chunkCache?: number;
   /** `leveldb` pools: staged bytes at which a commit is begun; at twice that, writers wait for it. */
@@ -40,19 +40,30 @@ export async function zeroTail(
 /** The chunks of a pool of either kind. */
 export function openChunks(
   store: KeyValue,
-  { superblock }: Metadata,
+  metadata: Metadata,
   options: ChunkOptions,
   parts: { epochs: RequestEpochs; commit: () => Promise<void>; zeroedFrom: number | undefined },
 ): ChunkStore {
-  const { kind, blockSize: chunkSize, chunks } = superblock;
+  const { kind, blockSize: chunkSize, chunks } = metadata.superblock;
+  const partial: PartialChunks = {
+    baseOf: (chunk) => metadata.bases.baseOf(chunk),
+    setPages: (chunk, pages) => {
+      metadata.bases.setPages(chunk, pages);
+    },
+    makeWhole: (chunk) => {
+      metadata.makeWhole(chunk);
+    },
+    all: () => metadata.bases.all(),
+  };
   if (kind === 'direct') {
     assert(options.data !== undefined, 'whoever opens a direct pool has opened its data');
-    return new FileChunks({ ...options.data, chunkSize, zeroedFrom: parts.zeroedFrom });
+    return new FileChunks({ ...options.data, chunkSize, chunks, partial, zeroedFrom: parts.zeroedFrom });
   }
   return new LevelChunks(store, {
     ...parts,
     chunkSize,
     chunks,
+    partial,
     cacheBytes: options.chunkCache ?? CHUNK_CACHE,
     stagedBytes: options.stagedBytes ?? STAGED_BYTES,
   });

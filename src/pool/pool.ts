@@ -12,6 +12,7 @@ import type { KeyValue } from '../store/key-value.js';
 import { Committer } from './committer.js';
 import { Compactor } from './compactor.js';
 import { METADATA_BLOCK_SIZE, requireDeviceSize } from './create-pool.js';
+import { describeDevice } from './describe-device.js';
 import type { DeviceInfo, PoolInfo, PoolMode, PoolOptions } from './info.js';
 import { COMMIT_INTERVAL } from './limits.js';
 import { openChunks, zeroTail, type ChunkOptions } from './open-chunks.js';
@@ -20,7 +21,14 @@ import { packOptions } from './options-record.js';
 import { OpenPoolTools, type PoolCheckOptions } from './pool-tools.js';
 import { Reclaimer } from './reclaimer.js';
 import { SpacePolicy } from './space-policy.js';
-import type { DeviceChange, PoolCheck, PoolEvents, SnapshotRequest, ThinPool } from './thin-pool.js';
+import type {
+  DeviceChange,
+  PoolCheck,
+  PoolEvents,
+  SnapshotRequest,
+  ThinPool,
+  ThinRequest,
+} from './thin-pool.js';
 import { UsageCounter } from './usage-counter.js';
 
 export interface OpenPoolOptions extends MetadataOptions, ChunkOptions {
@@ -105,7 +113,7 @@ class Pool implements ThinPool {
     });
     this.#compactor = new Compactor(store, metadata.superblock);
     this.#usage = new UsageCounter(metadata);
-    this.#reclaimer = new Reclaimer(metadata, () => this.#committer.commit(), options.reclaimStep);
+    this.#reclaimer = new Reclaimer(metadata, this.#plane.chunks, commit, options.reclaimStep);
     const gate = {
       requireWritable: () => this.requireWritable(),
       commit: () => this.#committer.commit(),
@@ -220,6 +228,16 @@ class Pool implements ThinPool {
       quiesced = () => io.quiesced(inner);
     }
     return quiesced();
+  }
+
+  async createThin(request: ThinRequest): Promise<DeviceInfo> {
+    this.requireWritable();
+    this.#requireFree(request.name);
+    requireDeviceSize(request.size, this.#metadata.superblock.blockSize);
+    this.#space.requireFreeSpace();
+    const { id, family } = this.#metadata.createThin({ ...request, createdAt: Date.now() });
+    await this.#commitDevices(family);
+    return this.#describe(this.#metadata.devices.get(id));
   }
 
   async rename(name: DeviceName, to: DeviceName): Promise<DeviceInfo> {
@@ -388,43 +406,7 @@ class Pool implements ThinPool {
   }
 
   #describe(record: DeviceRecord): DeviceInfo {
-    const { blockSize } = this.#metadata.superblock;
-    const io = this.#active.get(record.id);
-    const mapped = io?.mappedChunks ?? record.mapped;
-    const alone = this.#metadata.devices.familySize(record.id) === 1;
-    // What no commit has counted yet was mapped by this device alone.
-    const exclusive = alone
-      ? mapped
-      : Math.min(mapped, record.exclusive + Math.max(0, mapped - record.mapped));
-    return {
-      id: record.id,
-      name: record.name,
-      kind: record.kind,
-      origin: record.origin === 0 ? undefined : record.origin,
-      originName: this.#originName(record),
-      size: record.size,
-      mapped: mapped * blockSize,
-      exclusive: exclusive * blockSize,
-      shared: (mapped - exclusive) * blockSize,
-      highestMapped: this.#metadata.endOfMappings(record.id) * blockSize,
-      transactionId: record.transactionId,
-      creationTime: record.creationTime,
-      snapTime: record.snapTime,
-      createdAt: record.createdAt,
-      filesystem: record.filesystem,
-      filesystemSize: record.filesystemSize,
-      initialized: record.initialized,
-      deleted: record.deleted,
-      label: record.label,
-      active: io !== undefined,
-    };
-  }
-
-  /** Its name now, or the last one it had. */
-  #originName(record: DeviceRecord): DeviceName | undefined {
-    if (record.origin === 0) return undefined;
-    const { devices } = this.#metadata;
-    return devices.has(record.origin) ? devices.get(record.origin).name : (record.originName as DeviceName);
+    return describeDevice(record, this.#metadata, this.#active.get(record.id));
   }
 
   async #change(id: DeviceId, change: Partial<Omit<DeviceRecord, 'id' | 'family'>>): Promise<DeviceInfo> {

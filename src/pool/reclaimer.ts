@@ -1,5 +1,7 @@
 import { toThinError } from '../errors/thin-error.js';
 import type { Metadata } from '../metadata/metadata.js';
+import type { ChunkStore } from '../store/chunk-store.js';
+import { consolidate } from './consolidate.js';
 import { nextTurn } from './usage-counter.js';
 
 /** Nodes given back in one commit: at most about 10,000 chunks, some milliseconds. */
@@ -8,6 +10,7 @@ const NODES_PER_STEP = 32;
 /** Gives back the space of removed devices behind their users' backs, a bounded step a commit; a restart goes on where it stopped. */
 export class Reclaimer {
   readonly #metadata: Metadata;
+  readonly #chunks: ChunkStore;
   readonly #commit: () => Promise<void>;
   readonly #step: number;
   #running: Promise<void> | undefined;
@@ -16,8 +19,9 @@ export class Reclaimer {
   #listeners: (() => void)[] = [];
 
   /** @param step nodes given back in one commit */
-  constructor(metadata: Metadata, commit: () => Promise<void>, step = NODES_PER_STEP) {
+  constructor(metadata: Metadata, chunks: ChunkStore, commit: () => Promise<void>, step = NODES_PER_STEP) {
     this.#metadata = metadata;
+    this.#chunks = chunks;
     this.#commit = commit;
     this.#step = step;
   }
@@ -33,11 +37,10 @@ export class Reclaimer {
 
   /** Resolves when nothing is left or it was stopped; rejects when a commit failed. */
   async settle(): Promise<void> {
-    while (!this.#stopped && this.#metadata.devices.pending().length > 0) {
+    do {
       this.start();
       await this.#running;
-    }
-    await this.#running;
+    } while (!this.#stopped && this.#metadata.devices.pending().length > 0);
     if (this.#failure !== undefined) throw this.#failure;
   }
 
@@ -54,6 +57,8 @@ export class Reclaimer {
         this.#metadata.deleteStep(this.#step);
         await this.#commit();
       }
+      if (!this.#metadata.superblock.needsCheck)
+        await consolidate(this.#metadata, this.#chunks, this.#commit, () => this.#stopped);
     } catch (error) {
       this.#stopped = true;
       this.#failure = toThinError(error);

@@ -1,16 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { DEFAULT_DATA_SIZE, DEFAULT_METADATA_SIZE, DEFAULT_POOL_OPTIONS } from '../config/defaults.js';
 import { ThinError } from '../errors/thin-error.js';
+import { unpackChunkBase } from '../format/chunk-base.js';
 import type { DataLabel } from '../format/data-label.js';
 import type { DeviceRecord } from '../format/device-record.js';
-import { chunkId, deviceId, MAX_CHUNKS, snapTime, transactionId } from '../format/ids.js';
-import { chunkKey, describeKey, rangeOf, unpackKey } from '../format/keys.js';
+import { damage } from '../format/damage.js';
+import { chunkId, deviceId, MAX_CHUNKS, snapTime, transactionId, type ChunkId } from '../format/ids.js';
+import { chunkBaseKey, chunkPatchKey, describeKey, rangeOf, unpackKey } from '../format/keys.js';
 import { FULL_NODE, type NodeLimits } from '../format/node.js';
-import { checkChunk, SEAL_BYTES } from '../format/seal.js';
+import { SEAL_BYTES, unseal } from '../format/seal.js';
 import type { Superblock } from '../format/superblock.js';
 import { mappingRuns } from '../metadata/mapping-runs.js';
 import { StoredNodes } from '../metadata/metadata-view.js';
 import { TreeBuilder } from '../metadata/tree-builder.js';
+import { pageSize } from '../store/pages.js';
+import { applyPatchOf, putWhole, readWhole } from '../store/chunk-values.js';
 import type { KeyValue, KvOperation, KvReader } from '../store/key-value.js';
 import { METADATA_BLOCK_SIZE } from './create-pool.js';
 import { rebuiltOperations } from './rebuilt-pool.js';
@@ -47,6 +51,8 @@ class Repair {
   readonly #to: KeyValue;
   readonly #limits: NodeLimits;
   readonly #data: DataLabel | undefined;
+  /** Partial chunks of a `direct` pool, and their bases. */
+  readonly #bases = new Map<number, number>();
   readonly #salvaged: Salvaged;
   readonly #nodes: StoredNodes;
   readonly #lost: { path: string; problem: string }[];
@@ -79,13 +85,19 @@ class Repair {
       );
     const mapped = await this.#mappedChunks();
     const superblock = await this.#superblock(mapped);
-    const healthy = this.#data === undefined ? await this.#copyChunks(mapped, superblock.blockSize) : mapped;
+    const healthy =
+      this.#data === undefined
+        ? await this.#copyChunks(mapped, superblock.blockSize)
+        : await this.#copyBases(mapped, superblock.chunks);
     const builder = new TreeBuilder(superblock.nodes, this.#limits);
     const devices: DeviceRecord[] = [];
     for (const record of this.#salvaged.devices)
       devices.push(await this.#rebuild(record, builder, healthy, superblock));
     for await (const [key] of this.#from.entries(rangeOf('metadata-snapshot'), { values: false }))
       this.#lost.push({ path: describeKey(key), problem: 'metadata snapshots are not taken along' });
+    for (const [chunk, base] of this.#bases)
+      if (builder.chunkCounts.has(chunk))
+        builder.chunkCounts.set(base, (builder.chunkCounts.get(base) ?? 0) + 1);
     const options = this.#salvaged.options ?? DEFAULT_POOL_OPTIONS;
     await this.#to.batch(await rebuiltOperations(this.#to, { superblock, options, devices, builder }), {
       sync: true,
@@ -144,7 +156,7 @@ class Repair {
     );
   }
 
-  /** @returns those that are well, and now in the new store */
+  /** Each whole: what is partial here gets all its pages there. @returns those that are well, and now in the new store */
   async #copyChunks(mapped: ReadonlySet<number>, blockSize: number): Promise<ReadonlySet<number>> {
     const healthy = new Set<number>();
     let batch: KvOperation[] = [];
@@ -153,23 +165,60 @@ class Repair {
       if (batch.length > 0) await this.#to.batch(batch, { sync: true });
       [batch, bytes] = [[], 0];
     };
-    for await (const [key, value] of this.#from.entries(rangeOf('chunk'))) {
-      const id = unpackKey('chunk', key);
-      if (id === undefined || !mapped.has(id)) continue;
-      try {
-        checkChunk(value, chunkId(id), blockSize, describeKey(key));
-      } catch (error) {
-        if (!(error instanceof ThinError)) throw error;
-        this.#lost.push({ path: describeKey(key), problem: error.message });
-        continue;
+    for (const kind of ['chunk', 'chunk-base'] as const)
+      for await (const [key, value] of this.#from.entries(rangeOf(kind))) {
+        const id = unpackKey(kind, key);
+        if (id === undefined || !mapped.has(id)) continue;
+        const chunk = chunkId(id);
+        try {
+          const data =
+            kind === 'chunk'
+              ? readWhole(this.#from, chunk, blockSize, pageSize(blockSize))
+              : this.#readPartial(chunk, value, blockSize);
+          batch.push(...putWhole(chunk, data));
+        } catch (error) {
+          if (!(error instanceof ThinError)) throw error;
+          this.#lost.push({ path: describeKey(key), problem: error.message });
+          continue;
+        }
+        healthy.add(id);
+        bytes += blockSize;
+        if (bytes >= BATCH_BYTES) await write();
       }
-      healthy.add(id);
-      batch.push({ type: 'put', key: chunkKey(chunkId(id)), value });
-      bytes += value.length;
-      if (bytes >= BATCH_BYTES) await write();
-    }
     await write();
     return healthy;
+  }
+
+  /** Of a `direct` pool: where the rest of partial chunks lies. @returns the mapped chunks but those that this is lost of */
+  async #copyBases(mapped: ReadonlySet<number>, chunks: number): Promise<ReadonlySet<number>> {
+    const healthy = new Set(mapped);
+    const operations: KvOperation[] = [];
+    for await (const [key, value] of this.#from.entries(rangeOf('chunk-base'))) {
+      const id = unpackKey('chunk-base', key);
+      if (id === undefined || !mapped.has(id)) continue;
+      const path = describeKey(key);
+      try {
+        const { base } = unpackChunkBase(unseal('chunk-base', id, value, path), path);
+        if (base >= chunks) throw damage(path, `its base ${String(base)} lies beyond the end of the pool`);
+        this.#bases.set(id, base);
+        operations.push({ type: 'put', key, value });
+      } catch (error) {
+        if (!(error instanceof ThinError)) throw error;
+        this.#lost.push({ path, problem: error.message });
+        healthy.delete(id);
+      }
+    }
+    await this.#to.batch(operations, { sync: true });
+    return healthy;
+  }
+
+  #readPartial(chunk: ChunkId, record: Uint8Array, blockSize: number): Uint8Array {
+    const path = describeKey(chunkBaseKey(chunk));
+    const { base } = unpackChunkBase(unseal('chunk-base', chunk, record, path), path);
+    const data = readWhole(this.#from, base, blockSize, pageSize(blockSize));
+    if (applyPatchOf(this.#from, chunk, data, pageSize(blockSize)) === 0)
+      throw damage(describeKey(chunkPatchKey(chunk)), 'it is missing');
+    return data;
   }
 
   async #rebuild(

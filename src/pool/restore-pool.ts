@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { DEFAULT_METADATA_SIZE, DEFAULT_POOL_OPTIONS } from '../config/defaults.js';
 import { ThinError } from '../errors/thin-error.js';
+import { unpackChunkBase } from '../format/chunk-base.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import type { DataLabel } from '../format/data-label.js';
 import { parseDeviceName } from '../format/device-name.js';
@@ -18,6 +19,7 @@ import { rangeOf, unpackKey } from '../format/keys.js';
 import type { NodeLimits } from '../format/node.js';
 import type { Superblock } from '../format/superblock.js';
 import type { MappingRun } from '../metadata/mapping-runs.js';
+import { sealedValues } from '../metadata/open-metadata.js';
 import { TreeBuilder } from '../metadata/tree-builder.js';
 import type { KeyValue, KvReader } from '../store/key-value.js';
 import type { DeviceFacts, PoolFacts } from '../thin-tools/facts.js';
@@ -67,17 +69,27 @@ export async function restorePool(
       'exists',
       'the pool has metadata already; run thinfuse check on it, and give --replace to put the dump in its place',
     );
-  const stored = options.data === undefined ? await storedChunks(store) : undefined;
+  const bases = await storedBases(store);
+  const stored =
+    options.data === undefined ? new Set([...(await storedChunks(store)), ...bases.keys()]) : undefined;
   const restorer = new Restorer(before, stored, options);
   await parseDump(text, restorer);
   const pool = restorer.finish();
+  const { chunkCounts } = pool.builder;
+  const mappedChunks = chunkCounts.size;
+  for (const [chunk, base] of bases)
+    if (chunkCounts.has(chunk)) chunkCounts.set(base, (chunkCounts.get(base) ?? 0) + 1);
   await store.batch(await rebuiltOperations(store, pool), { sync: true });
-  const mappedChunks = pool.builder.chunkCounts.size;
-  return {
-    devices: pool.devices.length,
-    mappedChunks,
-    strayChunks: stored === undefined ? 0 : stored.size - mappedChunks,
-  };
+  const strayChunks = stored === undefined ? 0 : stored.size - chunkCounts.size;
+  return { devices: pool.devices.length, mappedChunks, strayChunks };
+}
+
+/** Partial chunks, by number, and the bases that they refer to. */
+async function storedBases(store: KvReader): Promise<ReadonlyMap<number, number>> {
+  const bases = new Map<number, number>();
+  for await (const { id, body, path } of sealedValues(store, 'chunk-base'))
+    bases.set(id, unpackChunkBase(body, path).base);
+  return bases;
 }
 
 async function storedChunks(store: KvReader): Promise<ReadonlySet<number>> {

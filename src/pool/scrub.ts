@@ -8,7 +8,9 @@ import type { NodeLimits } from '../format/node.js';
 import { checkChunk } from '../format/seal.js';
 import type { Superblock } from '../format/superblock.js';
 import { runCheck, type Finding } from '../metadata/check.js';
+import { applyPatchOf } from '../store/chunk-values.js';
 import type { KvReader } from '../store/key-value.js';
+import { pageSize } from '../store/pages.js';
 
 export type ScrubStep =
   /** Bytes of chunks. */
@@ -67,18 +69,19 @@ async function* scrubChunks(
 
 type ChunkReader = (chunk: number) => Promise<ThinError | undefined>;
 
-/** What is missing, the check has told. */
+/** What is missing, the check has told. A partial chunk has only its patch. */
 function sealReader(reader: KvReader, blockSize: number): ChunkReader {
   return async (chunk) => {
     const id = chunkId(chunk);
-    const path = describeKey(chunkKey(id));
     try {
       const frame = await reader.get(chunkKey(id));
-      if (frame !== undefined) checkChunk(frame, id, blockSize, path);
+      const into = frame === undefined ? new Uint8Array(blockSize) : frame.subarray(0, blockSize);
+      if (frame !== undefined) checkChunk(frame, id, blockSize, describeKey(chunkKey(id)));
+      applyPatchOf(reader, id, into, pageSize(blockSize));
       return undefined;
     } catch (error) {
-      const { code, message } = toThinError(error);
-      return new ThinError(code, message, { details: { path } });
+      const { code, message, details } = toThinError(error);
+      return new ThinError(code, message, { details: { path: describeKey(chunkKey(id)), ...details } });
     }
   };
 }

@@ -1,7 +1,15 @@
 import type { ImageFile } from '../io/image-file.js';
 import type { DeviceId, DeviceName, TransactionId } from '../format/ids.js';
 import type { CheckResult } from '../metadata/check.js';
-import type { DeviceInfo, DeviceKind, PoolInfo, PoolKind, PoolMode, PoolOptions } from './info.js';
+import type {
+  DeviceInfo,
+  DeviceKind,
+  FilesystemType,
+  PoolInfo,
+  PoolKind,
+  PoolMode,
+  PoolOptions,
+} from './info.js';
 import type { PoolCheckOptions, PoolTools } from './pool-tools.js';
 
 export interface SnapshotRequest {
@@ -17,6 +25,17 @@ export interface SnapshotRequest {
   readonly label?: string | undefined;
   /** What the origin's label becomes in the same commit. Default: it stays. */
   readonly originLabel?: string | undefined;
+}
+
+/** An empty device, whose filesystem is still to be written. */
+export interface ThinRequest {
+  readonly name: DeviceName;
+  readonly kind: Exclude<DeviceKind, 'base'>;
+  /** Bytes; a multiple of 512. */
+  readonly size: number;
+  readonly filesystem: FilesystemType;
+  /** See `SnapshotRequest.label`. */
+  readonly label?: string;
 }
 
 /** What may change of a device besides its data; all of it in one commit. */
@@ -55,6 +74,8 @@ export interface ThinPool {
    * no-space (below `minFreeSpace`; device ids or metadata used up), read-only.
    */
   createSnapshot(request: SnapshotRequest): Promise<DeviceInfo>;
+  /** A device without an origin, all of it unmapped (dm-thin's create_thin). Errors: exists, invalid-argument, too-large, no-space, read-only. */
+  createThin(request: ThinRequest): Promise<DeviceInfo>;
   /** Errors: not-found, exists, busy (active). */
   rename(name: DeviceName, to: DeviceName): Promise<DeviceInfo>;
   /** Works on an active device. Errors: not-found, invalid-argument (would shrink), too-large. */

@@ -1,11 +1,10 @@
+import { countPages } from '../format/chunk-patch.js';
 import { chunkId, type ChunkId } from '../format/ids.js';
 import { DirtyMap, sharedInts, type DirtyMapMemory } from '../shared/dirty-map.js';
 import { FreeRing, type FreeRingMemory } from '../shared/free-ring.js';
 import { lock, unlock } from '../shared/spin-lock.js';
 import type { Access, ChunkAccess } from './chunk-access.js';
-
-/** Pages of a frame are told apart at this size at least, in bytes; a frame has at most 32 of them. */
-const MIN_PAGE = 4096;
+import { pageSize, pagesOf } from './pages.js';
 
 export interface CacheMemory {
   readonly kind: 'cache';
@@ -18,16 +17,26 @@ export interface CacheMemory {
   /** Bit n: page n was changed since the last commit took the frame. */
   readonly changed: Int32Array;
   readonly owners: Int32Array;
+  /** The chunk + 1 that the frame's was copied from, until a commit has seen to it; 0 for one that has no such origin. */
+  readonly origins: Int32Array;
   /** Touched since the clock hand went by. */
   readonly touched: Uint8Array;
   readonly dirty: DirtyMapMemory;
   readonly free: FreeRingMemory;
-  /** Word 0: frames that are dirty. Word 1: how many may be, before writers have to wait. */
+  /** Word 0: what a commit would cost now, as `dirtyCost` has it. Word 1: how much it may be before writers have to wait. */
   readonly limits: Int32Array;
 }
 
-export const DIRTY_FRAMES = 0;
+export const DIRTY_COST = 0;
 export const MOST_DIRTY = 1;
+
+/** Pages' worth of a value for the work of writing it at all; also bounds how many frames can be dirty at once. */
+export const VALUE_COST = 3;
+
+/** Of writing the changed pages of one frame, in pages. */
+export function dirtyCost(changed: number): number {
+  return changed === 0 ? 0 : VALUE_COST + countPages(changed);
+}
 
 export function cacheMemory(shape: {
   chunkSize: number;
@@ -46,24 +55,12 @@ export function cacheMemory(shape: {
     locks: sharedInts(frames),
     changed: sharedInts(frames),
     owners: sharedInts(frames),
+    origins: sharedInts(frames),
     touched: new Uint8Array(new SharedArrayBuffer(frames)),
     dirty: DirtyMap.create(frames).memory,
     free: FreeRing.create(2 ** Math.ceil(Math.log2(frames + 1))).memory,
     limits,
   };
-}
-
-/** Bytes of a page of a frame. */
-export function pageSize(chunkSize: number): number {
-  return Math.max(MIN_PAGE, chunkSize / 32);
-}
-
-/** Bits of the pages that a range touches. */
-export function pagesOf(within: number, length: number, page: number): number {
-  const first = Math.floor(within / page);
-  const last = Math.floor((within + length - 1) / page);
-  const above = last >= 31 ? 0 : -1 << (last + 1);
-  return ~above & (-1 << first);
 }
 
 /**
@@ -121,7 +118,8 @@ export class CacheAccess implements ChunkAccess {
     if (frame === undefined) return 'no-room';
     const start = frame * this.chunkSize;
     if (length < this.chunkSize) this.#frames.fill(0, start, start + this.chunkSize);
-    this.#publish(frame, chunk, within, part(from, at, length));
+    Atomics.store(this.#memory.origins, frame, 0);
+    this.#publish(frame, chunk, within, part(from, at, length), 0, this.chunkSize);
     return 'done';
   }
 
@@ -140,7 +138,8 @@ export class CacheAccess implements ChunkAccess {
     const start = source * this.chunkSize;
     this.#memory.touched[source] = 1;
     this.#frames.copyWithin(frame * this.chunkSize, start, start + this.chunkSize);
-    this.#publish(frame, chunk, within, part(from, at, length));
+    Atomics.store(this.#memory.origins, frame, origin + 1);
+    this.#publish(frame, chunk, within, part(from, at, length), within, length);
     return 'done';
   }
 
@@ -151,32 +150,41 @@ export class CacheAccess implements ChunkAccess {
 
   #mustWait(): boolean {
     const { limits } = this.#memory;
-    return Atomics.load(limits, DIRTY_FRAMES) >= Atomics.load(limits, MOST_DIRTY);
+    return Atomics.load(limits, DIRTY_COST) >= Atomics.load(limits, MOST_DIRTY);
   }
 
   #take(): number | undefined {
     return this.#mustWait() ? undefined : this.#free.take();
   }
 
-  #publish(frame: number, chunk: ChunkId, within: number, bytes: Uint8Array): void {
+  #publish(
+    frame: number,
+    chunk: ChunkId,
+    within: number,
+    bytes: Uint8Array,
+    changedFrom: number,
+    changed: number,
+  ): void {
     const { owners, index, touched } = this.#memory;
     this.#frames.set(bytes, frame * this.chunkSize + within);
     touched[frame] = 1;
     Atomics.store(owners, frame, chunk);
     Atomics.store(index, chunk, frame + 1);
-    this.#change(frame, pagesOf(0, this.chunkSize, this.#page));
+    this.#change(frame, pagesOf(changedFrom, changed, this.#page));
   }
 
   #change(frame: number, pages: number): void {
     const { changed, limits } = this.#memory;
-    if (Atomics.or(changed, frame, pages) === 0) Atomics.add(limits, DIRTY_FRAMES, 1);
+    const before = Atomics.or(changed, frame, pages);
+    const cost = dirtyCost(before | pages) - dirtyCost(before);
+    if (cost !== 0) Atomics.add(limits, DIRTY_COST, cost);
     this.#dirty.mark(frame);
   }
 }
 
 /** A commit should begin, so that writers need not wait for it. */
 export function isHalfDirty({ limits }: CacheMemory): boolean {
-  return 2 * Atomics.load(limits, DIRTY_FRAMES) >= Atomics.load(limits, MOST_DIRTY);
+  return 2 * Atomics.load(limits, DIRTY_COST) >= Atomics.load(limits, MOST_DIRTY);
 }
 
 /** The chunk that a frame holds. */

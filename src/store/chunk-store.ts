@@ -11,6 +11,18 @@ export interface ChunkCommit {
   undo(): void;
 }
 
+/** Which chunks are partial: they have some of their pages, and a base has the rest (metadata/base-table.ts). */
+export interface PartialChunks {
+  /** @throws ThinError damaged */
+  baseOf(chunk: ChunkId): ChunkId | undefined;
+  /** The chunk has these pages from this commit on (format/chunk-base.ts). */
+  setPages(chunk: ChunkId, pages: number): void;
+  /** The chunk has all its pages from this commit on. */
+  makeWhole(chunk: ChunkId): void;
+  /** Base undefined: its record is damaged. */
+  all(): Iterable<{ readonly chunk: ChunkId; readonly base: ChunkId | undefined; readonly pages: number }>;
+}
+
 /**
  * The data of the pool's chunks, as the pool thread looks after it: `access` is what requests use, on this thread and others. Writes
  * are seen by reads at once, and are durable with the batch that carries what `collect` returned.
@@ -39,6 +51,15 @@ export interface ChunkStore {
   recycle(chunks: readonly ChunkId[]): Promise<void>;
   /** Whether the chunk is known to hold zeroes, so that a provision may write only a part of it. Asked once, when it is handed out. */
   takeZeroed(chunk: ChunkId): boolean;
+  /**
+   * A chunk that is about to be mapped may stay partial, where it is a copy of another one in which little was changed: the chunk, never
+   * partial itself, that it differs from. Asked once; the store counts on the answer being used.
+   */
+  takeBase(chunk: ChunkId): ChunkId | undefined;
+  /** The next commit writes the chunk whole. @throws as `bring` */
+  consolidate(chunk: ChunkId): Promise<void>;
+  /** The first step of a commit, before the metadata is collected: says which partial chunks are whole now. `collect` follows at once. */
+  prepare(): void;
   /** @param freed chunks that nothing refers to from this commit on */
   collect(freed: readonly ChunkId[]): ChunkCommit;
   close(): Promise<void>;

@@ -1,8 +1,12 @@
 import { readSync, writeSync } from 'node:fs';
-import type { ChunkId } from '../format/ids.js';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
-import { sharedInts } from '../shared/dirty-map.js';
+import { chunkId, type ChunkId } from '../format/ids.js';
+import { chunkBaseKey, describeKey } from '../format/keys.js';
+import { DirtyMap, sharedInts } from '../shared/dirty-map.js';
+import { lock, unlock } from '../shared/spin-lock.js';
 import type { Access, ChunkAccess } from './chunk-access.js';
+import { areFew, pagesOf, pageSize } from './pages.js';
+import { DAMAGED, lockOf, partialMemory, WHOLE, type PartialMemory } from './partial-memory.js';
 
 export interface FileMemory {
   readonly kind: 'file';
@@ -11,32 +15,53 @@ export interface FileMemory {
   readonly fd: number;
   /** One word: whether something was written since it was last cleared. */
   readonly written: Int32Array;
+  readonly partial: PartialMemory;
 }
 
-export function fileMemory(fd: number, chunkSize: number): FileMemory {
-  return { kind: 'file', chunkSize, fd, written: sharedInts(1) };
+/** @param chunks that the pool can have */
+export function fileMemory(fd: number, chunkSize: number, chunks: number): FileMemory {
+  return { kind: 'file', chunkSize, fd, written: sharedInts(1), partial: partialMemory(chunks) };
 }
 
-/** Chunks in a file or on a block device, each at its number times its size. Knows no cache but the kernel's. */
+/**
+ * Chunks in a file or on a block device, each at its number times its size. Knows no cache but the kernel's. A copy in which little is changed is
+ * partial: it gets the changed pages, and the others are read from its base.
+ */
 export class FileAccess implements ChunkAccess {
   readonly chunkSize: number;
   readonly contiguous = true;
   readonly #memory: FileMemory;
+  readonly #partial: PartialMemory;
+  readonly #dirty: DirtyMap;
+  readonly #page: number;
+  readonly #allPages: number;
   readonly #scratch: Buffer;
 
   constructor(memory: FileMemory) {
     this.#memory = memory;
+    this.#partial = memory.partial;
+    this.#dirty = new DirtyMap(memory.partial.dirty);
     this.chunkSize = memory.chunkSize;
+    this.#page = pageSize(memory.chunkSize);
+    this.#allPages = pagesOf(0, memory.chunkSize, this.#page);
     this.#scratch = Buffer.allocUnsafeSlow(memory.chunkSize);
   }
 
   read(chunk: ChunkId, within: number, into: Uint8Array, at: number, length: number): Access {
-    this.#read(into, at, length, chunk * this.chunkSize + within);
+    this.#eachPart(chunk, within, length, (part, offset, from, bytes) => {
+      const base = this.#baseOf(part);
+      if (base === undefined) this.#read(into, at + from, bytes, part * this.chunkSize + offset);
+      else this.#readPartial(part, base, offset, into, at + from, bytes);
+    });
     return 'done';
   }
 
   overwrite(chunk: ChunkId, within: number, from: Uint8Array, at: number, length: number): Access {
-    this.#write(from, at, length, chunk * this.chunkSize + within);
+    this.#eachPart(chunk, within, length, (part, offset, done, bytes) => {
+      if (this.#has(part, pagesOf(offset, bytes, this.#page)))
+        this.#write(from, at + done, bytes, part * this.chunkSize + offset);
+      else this.#addPages(part, offset, from, at + done, bytes);
+    });
     return 'done';
   }
 
@@ -67,10 +92,144 @@ export class FileAccess implements ChunkAccess {
     at: number,
     length: number,
   ): Access {
-    if (length < this.chunkSize) this.#read(this.#scratch, 0, this.chunkSize, origin * this.chunkSize);
-    this.#scratch.set(from.subarray(at, at + length), within);
-    this.#write(this.#scratch, 0, this.chunkSize, chunk * this.chunkSize);
+    const { bases, pages } = this.#partial;
+    const base = this.#baseOf(origin);
+    const inherited = base === undefined ? 0 : Atomics.load(pages, origin);
+    const own = inherited | pagesOf(within, length, this.#page);
+    if (!areFew(own, this.#allPages)) {
+      if (length < this.chunkSize) this.read(origin, 0, this.#scratch, 0, this.chunkSize);
+      this.#scratch.set(from.subarray(at, at + length), within);
+      this.#write(this.#scratch, 0, this.chunkSize, chunk * this.chunkSize);
+      return 'done';
+    }
+    this.#copyPages(origin, chunk, inherited);
+    this.#writePages(origin, chunk, within, from, at, length, own);
+    Atomics.store(pages, chunk, own);
+    Atomics.store(bases, chunk, (base ?? origin) + 1);
+    this.#dirty.mark(chunk);
     return 'done';
+  }
+
+  /** Gives a partial chunk all of its pages. */
+  fill(chunk: ChunkId): void {
+    const { locks, pages } = this.#partial;
+    const base = this.#baseOf(chunk);
+    if (base === undefined) return;
+    lock(locks, lockOf(chunk));
+    try {
+      this.#copyPages(base, chunk, this.#allPages & ~Atomics.load(pages, chunk));
+      Atomics.store(pages, chunk, this.#allPages);
+    } finally {
+      unlock(locks, lockOf(chunk));
+    }
+    this.#dirty.mark(chunk);
+  }
+
+  /** The range cut where one system call would not do: at the ends of partial chunks. */
+  #eachPart(
+    chunk: ChunkId,
+    within: number,
+    length: number,
+    visit: (chunk: ChunkId, within: number, done: number, bytes: number) => void,
+  ): void {
+    const { bases } = this.#partial;
+    for (let done = 0; done < length;) {
+      const part = Math.floor((within + done) / this.chunkSize);
+      const offset = within + done - part * this.chunkSize;
+      let bytes = this.chunkSize - offset;
+      if (Atomics.load(bases, chunk + part) === WHOLE)
+        for (let next = chunk + part + 1; bytes < length - done; bytes += this.chunkSize, next++)
+          if (Atomics.load(bases, next) !== WHOLE) break;
+      bytes = Math.min(bytes, length - done);
+      visit(chunkId(chunk + part), offset, done, bytes);
+      done += bytes;
+    }
+  }
+
+  /** @throws ThinError damaged */
+  #baseOf(chunk: ChunkId): ChunkId | undefined {
+    const word = Atomics.load(this.#partial.bases, chunk);
+    if (word === WHOLE) return undefined;
+    if (word !== DAMAGED) return chunkId(word - 1);
+    const path = describeKey(chunkBaseKey(chunk));
+    throw new ThinError('damaged', `${path}: it cannot be read; see thinfuse check`, { details: { path } });
+  }
+
+  #has(chunk: ChunkId, pages: number): boolean {
+    return this.#baseOf(chunk) === undefined || (pages & ~Atomics.load(this.#partial.pages, chunk)) === 0;
+  }
+
+  #readPartial(
+    chunk: ChunkId,
+    base: ChunkId,
+    within: number,
+    into: Uint8Array,
+    at: number,
+    length: number,
+  ): void {
+    // Behind the base, which stands as long as some page is missing.
+    const own = Atomics.load(this.#partial.pages, chunk);
+    for (let done = 0; done < length;) {
+      const first = Math.floor((within + done) / this.#page);
+      const isOwn = ((own >>> first) & 1) === 1;
+      let end = first + 1;
+      while (end * this.#page < within + length && (((own >>> end) & 1) === 1) === isOwn) end++;
+      const bytes = Math.min(end * this.#page - within, length) - done;
+      this.#read(into, at + done, bytes, (isOwn ? chunk : base) * this.chunkSize + within + done);
+      done += bytes;
+    }
+  }
+
+  /** Writes where some pages are still the base's. Only such writers wait for each other, and each page is brought once. */
+  #addPages(chunk: ChunkId, within: number, from: Uint8Array, at: number, length: number): void {
+    const { locks, pages } = this.#partial;
+    lock(locks, lockOf(chunk));
+    try {
+      const base = this.#baseOf(chunk);
+      const touched = pagesOf(within, length, this.#page);
+      const missing = base === undefined ? 0 : touched & ~Atomics.load(pages, chunk);
+      this.#writePages(base ?? chunk, chunk, within, from, at, length, missing);
+      if (missing === 0) return;
+      Atomics.or(pages, chunk, touched);
+    } finally {
+      unlock(locks, lockOf(chunk));
+    }
+    this.#dirty.mark(chunk);
+  }
+
+  /** Writes the range, and around it what makes those of its pages whole that are in `missing`, from `source`. */
+  #writePages(
+    source: ChunkId,
+    chunk: ChunkId,
+    within: number,
+    from: Uint8Array,
+    at: number,
+    length: number,
+    missing: number,
+  ): void {
+    const end = within + length;
+    const first = Math.floor(within / this.#page);
+    const last = Math.floor((end - 1) / this.#page);
+    const begin = ((missing >>> first) & 1) === 1 ? first * this.#page : within;
+    const stop = ((missing >>> last) & 1) === 1 ? (last + 1) * this.#page : end;
+    const start = chunk * this.chunkSize;
+    if (begin === within && stop === end) {
+      this.#write(from, at, length, start + within);
+      return;
+    }
+    if (begin < within) this.read(source, begin, this.#scratch, begin, within - begin);
+    if (end < stop) this.read(source, end, this.#scratch, end, stop - end);
+    this.#scratch.set(from.subarray(at, at + length), within);
+    this.#write(this.#scratch, begin, stop - begin, start + begin);
+  }
+
+  #copyPages(from: ChunkId, to: ChunkId, pages: number): void {
+    for (let page = 0; page * this.#page < this.chunkSize; page++) {
+      if (((pages >>> page) & 1) === 0) continue;
+      const within = page * this.#page;
+      this.#read(this.#scratch, within, this.#page, from * this.chunkSize + within);
+      this.#write(this.#scratch, within, this.#page, to * this.chunkSize + within);
+    }
   }
 
   #read(into: Uint8Array, at: number, length: number, position: number): void {

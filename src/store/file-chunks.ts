@@ -1,7 +1,10 @@
 import type { FileHandle } from 'node:fs/promises';
-import type { ChunkId } from '../format/ids.js';
-import type { ChunkCommit, ChunkStore } from './chunk-store.js';
+import { chunkId, type ChunkId } from '../format/ids.js';
+import { DirtyMap } from '../shared/dirty-map.js';
+import type { ChunkCommit, ChunkStore, PartialChunks } from './chunk-store.js';
 import { dataError, FileAccess, fileMemory, type FileMemory } from './file-access.js';
+import { pageSize, pagesOf } from './pages.js';
+import { DAMAGED, WHOLE } from './partial-memory.js';
 
 /** Bytes of the data file. */
 export interface FileRange {
@@ -16,6 +19,9 @@ export interface FileChunksOptions {
   /** Open for reading and writing; closed with the store. */
   readonly handle: FileHandle;
   readonly chunkSize: number;
+  /** That the pool can have. */
+  readonly chunks: number;
+  readonly partial: PartialChunks;
   /** Without it, freed chunks keep what they held until they are used again. */
   readonly punch?: PunchHoles | undefined;
   /** This chunk and all above hold zeroes; none where undefined. */
@@ -34,6 +40,9 @@ export class FileChunks implements ChunkStore {
   readonly isDirty = false;
   readonly wantsCommit = false;
   readonly #handle: FileHandle;
+  readonly #partial: PartialChunks;
+  readonly #dirty: DirtyMap;
+  readonly #allPages: number;
   readonly #delay: number;
   readonly #zeroed = new Set<ChunkId>();
   #punch: PunchHoles | undefined;
@@ -43,8 +52,16 @@ export class FileChunks implements ChunkStore {
 
   constructor(options: FileChunksOptions) {
     this.chunkSize = options.chunkSize;
-    this.memory = fileMemory(options.handle.fd, options.chunkSize);
+    this.memory = fileMemory(options.handle.fd, options.chunkSize, options.chunks);
     this.access = new FileAccess(this.memory);
+    this.#partial = options.partial;
+    this.#dirty = new DirtyMap(this.memory.partial.dirty);
+    this.#allPages = pagesOf(0, options.chunkSize, pageSize(options.chunkSize));
+    const { bases, pages } = this.memory.partial;
+    for (const { chunk, base, pages: own } of options.partial.all()) {
+      bases[chunk] = base === undefined ? DAMAGED : base + 1;
+      pages[chunk] = own;
+    }
     this.#handle = options.handle;
     this.#punch = options.punch;
     this.#delay = options.punchDelay ?? PUNCH_DELAY;
@@ -68,6 +85,11 @@ export class FileChunks implements ChunkStore {
   }
 
   async recycle(chunks: readonly ChunkId[]): Promise<void> {
+    const { bases, pages } = this.memory.partial;
+    for (const chunk of chunks) {
+      Atomics.store(bases, chunk, WHOLE);
+      Atomics.store(pages, chunk, 0);
+    }
     if (this.#punch === undefined || chunks.length === 0) return;
     this.#gathered.push(...chunks);
     await (this.#punching ??= this.#punchGathered());
@@ -79,6 +101,36 @@ export class FileChunks implements ChunkStore {
       return true;
     }
     return this.#zeroed.delete(chunk);
+  }
+
+  takeBase(chunk: ChunkId): ChunkId | undefined {
+    const word = Atomics.load(this.memory.partial.bases, chunk);
+    if (word <= 0 || this.#partial.baseOf(chunk) !== undefined) return undefined;
+    // A commit that came before the mapping has passed it by.
+    this.#dirty.mark(chunk);
+    return chunkId(word - 1);
+  }
+
+  consolidate(chunk: ChunkId): Promise<void> {
+    this.access.fill(chunk);
+    return Promise.resolve();
+  }
+
+  prepare(): void {
+    const { bases, pages } = this.memory.partial;
+    for (const entry of this.#dirty.take()) {
+      const chunk = chunkId(entry);
+      // Not mapped so far, or not any more.
+      if (Atomics.load(bases, chunk) <= 0 || this.#partial.baseOf(chunk) === undefined) continue;
+      // What is seen here was written before, and is durable with this commit's sync.
+      const own = Atomics.load(pages, chunk);
+      if (own !== this.#allPages) {
+        this.#partial.setPages(chunk, own);
+        continue;
+      }
+      this.#partial.makeWhole(chunk);
+      Atomics.store(bases, chunk, WHOLE);
+    }
   }
 
   collect(): ChunkCommit {

@@ -1,7 +1,6 @@
-import { ThinError } from '../errors/thin-error.js';
-import type { ChunkId } from '../format/ids.js';
-import { chunkKey, describeKey } from '../format/keys.js';
-import { SEAL_BYTES, checkChunk, sealChunk } from '../format/seal.js';
+import { damage } from '../format/damage.js';
+import { chunkId, type ChunkId } from '../format/ids.js';
+import { chunkPatchKey, describeKey } from '../format/keys.js';
 import { DirtyMap } from '../shared/dirty-map.js';
 import { FreeRing } from '../shared/free-ring.js';
 import type { RequestEpochs } from '../shared/request-epochs.js';
@@ -9,14 +8,18 @@ import { lock, unlock } from '../shared/spin-lock.js';
 import {
   CacheAccess,
   cacheMemory,
-  DIRTY_FRAMES,
+  DIRTY_COST,
+  dirtyCost,
   isHalfDirty,
   MOST_DIRTY,
   ownerOf,
+  VALUE_COST,
   type CacheMemory,
 } from './cache-access.js';
-import type { ChunkCommit, ChunkStore } from './chunk-store.js';
+import type { ChunkCommit, ChunkStore, PartialChunks } from './chunk-store.js';
+import { applyPatchOf, deleteChunk, putPatch, putWhole, readWhole, readWithPatch } from './chunk-values.js';
 import type { KeyValue, KvOperation } from './key-value.js';
+import { areFew, pageSize, pagesOf } from './pages.js';
 
 export interface LevelChunksOptions {
   readonly chunkSize: number;
@@ -24,8 +27,9 @@ export interface LevelChunksOptions {
   readonly chunks: number;
   /** Bytes of frames. Never less than what may be dirty at once and as much again. */
   readonly cacheBytes: number;
-  /** Bytes of dirty frames at which a commit is begun; at twice that, writers wait for it. */
+  /** Bytes of dirty pages, and what goes with them, at which a commit is begun; at twice that, writers wait for it. */
   readonly stagedBytes: number;
+  readonly partial: PartialChunks;
   readonly epochs: RequestEpochs;
   /** Makes dirty frames clean. */
   readonly commit: () => Promise<void>;
@@ -38,7 +42,7 @@ const SPARE_BYTES = 4 * 2 ** 20;
 
 /**
  * Chunks as values in the key-value store, behind a cache in shared memory with write-back: many small writes to one chunk between two
- * commits cost one value.
+ * commits cost one value, and a few pages of a chunk are written as a patch of it.
  */
 export class LevelChunks implements ChunkStore {
   readonly chunkSize: number;
@@ -53,15 +57,31 @@ export class LevelChunks implements ChunkStore {
   readonly #spare: number;
   /** On their way to the store, which does not have them yet. */
   #committing = new Set<number>();
+  readonly #page: number;
+  readonly #allPages: number;
+  /** Pages of a frame in which its chunk differs from the whole value below it, as far as commits have seen. */
+  readonly #patched: Int32Array;
   /** Mapped by nobody, and perhaps still under a late writer. */
   readonly #dropped = new Set<ChunkId>();
+  /** Dropped, and not deleted from the store so far. */
+  #forgotten: ChunkId[] = [];
+  #prepared: {
+    readonly chunk: ChunkId;
+    readonly frame: number;
+    readonly operations: readonly KvOperation[];
+  }[] = [];
   #hand = 0;
 
   constructor(store: KeyValue, options: LevelChunksOptions) {
     const { chunkSize, chunks, cacheBytes, stagedBytes } = options;
-    const mostDirty = Math.max(1, Math.floor((2 * stagedBytes) / chunkSize));
-    this.#spare = Math.min(SPARE_FRAMES, Math.max(1, SPARE_BYTES / chunkSize));
-    this.#frames = Math.max(Math.floor(cacheBytes / chunkSize), 2 * mostDirty + this.#spare);
+    this.#page = pageSize(chunkSize);
+    this.#allPages = pagesOf(0, chunkSize, this.#page);
+    const mostDirty = Math.max(1, Math.floor((2 * stagedBytes) / this.#page));
+    const cached = Math.floor(cacheBytes / chunkSize);
+    this.#spare = Math.max(1, Math.min(SPARE_FRAMES, Math.floor(SPARE_BYTES / chunkSize), cached >> 2));
+    const dirtyFrames = Math.ceil(mostDirty / (VALUE_COST + 1));
+    this.#frames = Math.max(cached, 2 * dirtyFrames + this.#spare);
+    this.#patched = new Int32Array(this.#frames);
     this.#store = store;
     this.#options = options;
     this.chunkSize = chunkSize;
@@ -73,7 +93,7 @@ export class LevelChunks implements ChunkStore {
   }
 
   get isDirty(): boolean {
-    return this.#dirtyFrames > 0;
+    return this.#dirtyCost > 0;
   }
 
   get wantsCommit(): boolean {
@@ -81,24 +101,25 @@ export class LevelChunks implements ChunkStore {
   }
 
   bring(chunk: ChunkId): Promise<void> | undefined {
-    const { index, owners, touched, frames } = this.memory;
+    const { index, owners, origins, touched } = this.memory;
     if (Atomics.load(index, chunk) !== 0) return undefined;
     const frame = this.#free.take() ?? this.#evict();
     if (frame === undefined) return this.#options.commit();
     try {
-      frames.set(this.#load(chunk), frame * this.chunkSize);
+      this.#load(chunk, frame);
     } catch (error) {
       this.#free.put(frame);
       throw error;
     }
     touched[frame] = 1;
+    Atomics.store(origins, frame, 0);
     Atomics.store(owners, frame, chunk);
     Atomics.store(index, chunk, frame + 1);
     return undefined;
   }
 
   makeRoom(): Promise<void> | undefined {
-    if (this.#dirtyFrames >= Atomics.load(this.memory.limits, MOST_DIRTY)) return this.#options.commit();
+    if (this.#dirtyCost >= Atomics.load(this.memory.limits, MOST_DIRTY)) return this.#options.commit();
     if (this.#free.count > 0) return undefined;
     const frame = this.#evict();
     if (frame === undefined) return this.#options.commit();
@@ -108,6 +129,7 @@ export class LevelChunks implements ChunkStore {
 
   drop(chunk: ChunkId): void {
     this.#dropped.add(chunk);
+    this.#forgotten.push(chunk);
   }
 
   recycle(chunks: readonly ChunkId[]): Promise<void> {
@@ -127,25 +149,54 @@ export class LevelChunks implements ChunkStore {
     return false;
   }
 
-  collect(freed: readonly ChunkId[]): ChunkCommit {
-    for (const chunk of freed) this.drop(chunk);
-    const operations: KvOperation[] = freed.map((chunk) => ({ type: 'del', key: chunkKey(chunk) }));
-    const taken: number[] = [];
+  takeBase(chunk: ChunkId): ChunkId | undefined {
+    const { index, origins, changed } = this.memory;
+    const frame = Atomics.load(index, chunk) - 1;
+    if (frame < 0) return undefined;
+    const origin = Atomics.exchange(origins, frame, 0) - 1;
+    if (origin < 0) return undefined;
+    const base = this.#options.partial.baseOf(chunkId(origin));
+    // Where the origin is partial itself, both have the same base, and the copy also differs from it where the origin does.
+    const below = base === undefined ? 0 : this.#pagesOf(chunkId(origin));
+    if (below === undefined || !areFew(below | Atomics.load(changed, frame), this.#allPages)) {
+      this.#markAll(frame);
+      return undefined;
+    }
+    this.#patched[frame] = below;
+    return base ?? chunkId(origin);
+  }
+
+  async consolidate(chunk: ChunkId): Promise<void> {
+    const { index, limits } = this.memory;
+    // Each wait may lose what the one before it brought.
+    while (Atomics.load(index, chunk) === 0 || this.#dirtyCost >= Atomics.load(limits, MOST_DIRTY)) {
+      await this.bring(chunk);
+      await this.makeRoom();
+    }
+    this.#markAll(Atomics.load(index, chunk) - 1);
+  }
+
+  prepare(): void {
+    this.#prepared = [];
     for (const frame of this.#dirty.take()) {
       const chunk = ownerOf(this.memory, frame);
-      if (this.#dropped.has(chunk)) {
-        this.#clean(frame);
-        continue;
-      }
-      const value = this.#takeChanged(frame);
-      if (value === undefined) continue;
-      sealChunk(value, chunk);
-      operations.push({ type: 'put', key: chunkKey(chunk), value });
-      taken.push(frame);
+      if (this.#dropped.has(chunk)) this.#clean(frame);
+      else this.#prepared.push({ chunk, frame, operations: this.#takeChanged(frame, chunk) });
     }
-    this.#committing = new Set(taken);
+  }
+
+  collect(freed: readonly ChunkId[]): ChunkCommit {
+    for (const chunk of freed) this.drop(chunk);
+    const deleted = this.#forgotten;
+    this.#forgotten = [];
+    const prepared = this.#prepared.filter(({ chunk }) => !this.#dropped.has(chunk));
+    this.#prepared = [];
+    this.#committing = new Set(prepared.map(({ frame }) => frame));
     return {
-      operations,
+      operations: [
+        ...deleted.flatMap((chunk) => deleteChunk(chunk)),
+        ...prepared.flatMap(({ operations }) => operations),
+      ],
       sync: () => Promise.resolve(),
       settle: () => {
         this.#committing = new Set();
@@ -153,6 +204,7 @@ export class LevelChunks implements ChunkStore {
       undo: () => {
         for (const frame of this.#committing) this.#markAll(frame);
         this.#committing = new Set();
+        this.#forgotten.push(...deleted);
       },
     };
   }
@@ -161,43 +213,71 @@ export class LevelChunks implements ChunkStore {
     return Promise.resolve();
   }
 
-  get #dirtyFrames(): number {
-    return Atomics.load(this.memory.limits, DIRTY_FRAMES);
+  get #dirtyCost(): number {
+    return Atomics.load(this.memory.limits, DIRTY_COST);
   }
 
-  /** The frame's bytes with room for a seal, and the frame is clean; undefined where it was. */
-  #takeChanged(frame: number): Uint8Array | undefined {
-    const { locks, frames } = this.memory;
+  /** Pages in which the chunk differs from the whole value below it; undefined where it is not in memory. */
+  #pagesOf(chunk: ChunkId): number | undefined {
+    const frame = Atomics.load(this.memory.index, chunk) - 1;
+    return frame < 0 ? undefined : this.#patched[frame]! | Atomics.load(this.memory.changed, frame);
+  }
+
+  #dataOf(frame: number): Uint8Array {
+    return this.memory.frames.subarray(frame * this.chunkSize, (frame + 1) * this.chunkSize);
+  }
+
+  /** What makes the frame's chunk durable, and the frame is clean; nothing where it was. */
+  #takeChanged(frame: number, chunk: ChunkId): readonly KvOperation[] {
+    const { locks, origins } = this.memory;
     lock(locks, frame);
     try {
-      if (!this.#clean(frame)) return undefined;
-      const value = new Uint8Array(this.chunkSize + SEAL_BYTES);
-      value.set(frames.subarray(frame * this.chunkSize, (frame + 1) * this.chunkSize));
-      return value;
+      const changed = this.#clean(frame);
+      if (changed === 0) return [];
+      // A copy whose mapping this commit does not see has nothing below it in the store.
+      const isNew = Atomics.exchange(origins, frame, 0) !== 0;
+      const pages = this.#patched[frame]! | changed;
+      if (!isNew && areFew(pages, this.#allPages)) {
+        this.#patched[frame] = pages;
+        return [putPatch(chunk, pages, this.#dataOf(frame), this.#page)];
+      }
+      this.#patched[frame] = 0;
+      this.#options.partial.makeWhole(chunk);
+      return putWhole(chunk, this.#dataOf(frame));
     } finally {
       unlock(locks, frame);
     }
   }
 
-  /** Whether it was dirty. */
-  #clean(frame: number): boolean {
-    if (Atomics.exchange(this.memory.changed, frame, 0) === 0) return false;
-    Atomics.sub(this.memory.limits, DIRTY_FRAMES, 1);
-    return true;
+  /** @returns what was changed of it */
+  #clean(frame: number): number {
+    const { changed, limits } = this.memory;
+    const before = Atomics.exchange(changed, frame, 0);
+    if (before !== 0) Atomics.sub(limits, DIRTY_COST, dirtyCost(before));
+    return before;
   }
 
   #markAll(frame: number): void {
-    if (Atomics.exchange(this.memory.changed, frame, -1) === 0)
-      Atomics.add(this.memory.limits, DIRTY_FRAMES, 1);
+    const { changed, limits } = this.memory;
+    const before = Atomics.exchange(changed, frame, this.#allPages);
+    Atomics.add(limits, DIRTY_COST, dirtyCost(this.#allPages) - dirtyCost(before));
     this.#dirty.mark(frame);
   }
 
-  #load(chunk: ChunkId): Uint8Array {
-    const key = chunkKey(chunk);
-    const value = this.#store.getSync(key);
-    if (value === undefined) throw new ThinError('damaged', `${describeKey(key)}: missing`);
-    checkChunk(value, chunk, this.chunkSize, describeKey(key));
-    return value.subarray(0, this.chunkSize);
+  #load(chunk: ChunkId, frame: number): void {
+    const data = this.#dataOf(frame);
+    const base = this.#options.partial.baseOf(chunk);
+    if (base === undefined) {
+      const found = readWithPatch(this.#store, chunk, this.chunkSize, this.#page);
+      data.set(found.data);
+      this.#patched[frame] = found.patched;
+      return;
+    }
+    const below = Atomics.load(this.memory.index, base) - 1;
+    data.set(below < 0 ? readWhole(this.#store, base, this.chunkSize, this.#page) : this.#dataOf(below));
+    const patched = applyPatchOf(this.#store, chunk, data, this.#page);
+    if (patched === 0) throw damage(describeKey(chunkPatchKey(chunk)), 'it is missing');
+    this.#patched[frame] = patched;
   }
 
   /** A free frame, and some more in the ring for threads that cannot wait. */

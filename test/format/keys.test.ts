@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { chunkId, deviceId, MAX_CHUNKS, MAX_DEVICE_ID, nodeId } from '../../src/format/ids.js';
 import {
+  chunkBaseKey,
   chunkKey,
+  chunkPatchKey,
   chunkMapKey,
   describeKey,
   deviceKey,
@@ -22,6 +24,8 @@ const U32 = 2 ** 32 - 1;
 const KINDS: Record<NumberedKeyKind, { pack: (n: number) => Uint8Array; max: number; tag: string }> = {
   node: { pack: (n) => nodeKey(nodeId(n)), max: U32, tag: 'n' },
   chunk: { pack: (n) => chunkKey(chunkId(n)), max: MAX_CHUNKS - 1, tag: 'c' },
+  'chunk-base': { pack: (n) => chunkBaseKey(chunkId(n)), max: MAX_CHUNKS - 1, tag: 'b' },
+  'chunk-patch': { pack: (n) => chunkPatchKey(chunkId(n)), max: MAX_CHUNKS - 1, tag: 'e' },
   'chunk-map-page': { pack: chunkMapKey, max: U32, tag: 'm' },
   'node-map-page': { pack: nodeMapKey, max: U32, tag: 'p' },
   device: { pack: (n) => deviceKey(deviceId(n)), max: MAX_DEVICE_ID, tag: 'd' },

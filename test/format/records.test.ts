@@ -2,11 +2,15 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { ThinError } from '../../src/errors/thin-error.js';
 import { packDeviceRecord, unpackDeviceRecord } from '../../src/format/device-record.js';
-import { deviceId, nodeId } from '../../src/format/ids.js';
+import { packChunkBase, unpackChunkBase } from '../../src/format/chunk-base.js';
+import { applyChunkPatch, packChunkPatch } from '../../src/format/chunk-patch.js';
+import { chunkId, deviceId, MAX_CHUNKS, nodeId } from '../../src/format/ids.js';
 import { packPendingDelete, unpackPendingDelete } from '../../src/format/pending-delete.js';
 import { ENTRIES_PER_PAGE, packSpaceMapPage, unpackSpaceMapPage } from '../../src/format/space-map-page.js';
 import { packSuperblock, unpackSuperblock } from '../../src/format/superblock.js';
 import { anyDevice, anySuperblock, text, u32 } from '../support/arbitrary-records.js';
+
+const PAGE = 512;
 
 /** Any bytes are read, or refused as damaged by their path; nothing else comes out. */
 function onlyDamage(read: () => unknown): void {
@@ -41,6 +45,42 @@ describe('stored records', () => {
       }),
     );
     fuzz(anyDevice.map(packDeviceRecord), (bytes) => unpackDeviceRecord(deviceId(1), bytes, 'here'));
+  });
+
+  it('bases of partial chunks do', () => {
+    const base = fc.record(
+      { base: fc.nat(MAX_CHUNKS - 1).map(chunkId), pages: fc.integer() },
+      { noNullPrototype: true },
+    );
+    fc.assert(
+      fc.property(base, (one) => {
+        assert.deepEqual(unpackChunkBase(packChunkBase(one), 'here'), one);
+      }),
+    );
+    fuzz(base.map(packChunkBase), (bytes) => unpackChunkBase(bytes, 'here'));
+  });
+
+  it('patches of chunks do, and touch no other page', () => {
+    const shape = fc
+      .tuple(
+        fc.integer({ min: 1, max: 32 }),
+        fc.integer().filter((mask) => mask !== 0),
+      )
+      .map(([pages, mask]) => {
+        const known = pages === 32 ? -1 : (1 << pages) - 1;
+        return { pages, mask: (mask & known) === 0 ? 1 : mask & known };
+      });
+    fc.assert(
+      fc.property(shape, ({ pages, mask }) => {
+        const data = new Uint8Array(pages * PAGE).map((_, at) => 1 + (at % 255));
+        const onto = new Uint8Array(pages * PAGE);
+        assert.equal(applyChunkPatch(packChunkPatch(mask, data, PAGE), onto, PAGE, 'here'), mask);
+        const expected = data.map((byte, at) => (((mask >>> Math.floor(at / PAGE)) & 1) === 1 ? byte : 0));
+        assert.deepEqual(onto, expected);
+      }),
+    );
+    const good = shape.map(({ mask }) => packChunkPatch(mask, new Uint8Array(32 * PAGE), PAGE));
+    fuzz(good, (bytes) => applyChunkPatch(bytes, new Uint8Array(16 * PAGE), PAGE, 'here'));
   });
 
   it('superblocks do', () => {

@@ -25,6 +25,8 @@ const KINDS: Record<SealKind, number> = {
   chunk: 8,
   'data-label': 9,
   'metadata-snapshot': 10,
+  'chunk-base': 11,
+  'chunk-patch': 12,
 };
 const kind = fc.constantFrom(...(Object.keys(KINDS) as SealKind[]));
 const id = fc.oneof(fc.nat(), fc.maxSafeNat(), fc.constant(2 ** 32));

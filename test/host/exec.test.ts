@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { ThinError } from '../../src/errors/thin-error.js';
-import { ChildProcessExec, commandLine, saidBy, type ExecOptions } from '../../src/host/exec.js';
+import { ChildProcessExec, commandLine, saidBy, type Exec, type ExecOptions } from '../../src/host/exec.js';
+import { ToolServer } from '../../src/host/tool-server.js';
 
-const exec = new ChildProcessExec();
-const sh = (script: string, options?: ExecOptions): ReturnType<ChildProcessExec['run']> =>
+let exec: Exec = new ChildProcessExec();
+const sh = (script: string, options?: ExecOptions): ReturnType<Exec['run']> =>
   exec.run('sh', ['-c', script], options);
 
 async function failure(running: Promise<unknown>): Promise<ThinError> {
@@ -15,7 +16,12 @@ async function failure(running: Promise<unknown>): Promise<ThinError> {
   return error;
 }
 
-describe('ChildProcessExec', () => {
+/** What holds for every way to run a tool. */
+function execCompliance(): void {
+  it('says that a tool is missing', async () => {
+    assert.equal((await failure(exec.run('thinfuse-no-such-tool', []))).code, 'missing-tool');
+  });
+
   it('captures both outputs', async () => {
     assert.deepEqual(await sh('echo out; echo err >&2'), { code: 0, stdout: 'out\n', stderr: 'err\n' });
   });
@@ -47,15 +53,6 @@ describe('ChildProcessExec', () => {
     assert.equal(error.details['signal'], 'SIGTERM');
   });
 
-  it('names the package of a missing tool', async () => {
-    const bare = new ChildProcessExec({ PATH: '/nowhere' });
-    // Folders of the administrator are always looked at, so the tool must be one that lives elsewhere.
-    const error = await failure(bare.run('umoci', ['--version']));
-    assert.equal(error.code, 'missing-tool');
-    assert.match(error.message, /umoci .*apt-get install umoci/);
-    assert.equal((await failure(bare.run('thinfuse-no-such-tool', []))).code, 'missing-tool');
-  });
-
   it('ends a tool at its time limit', async () => {
     const error = await failure(exec.run('sleep', ['600'], { timeoutMs: 50 }));
     assert.equal(error.code, 'timeout');
@@ -79,7 +76,73 @@ describe('ChildProcessExec', () => {
   it('speaks C, so that messages can be read', async () => {
     assert.equal((await sh('echo $LC_ALL')).stdout, 'C\n');
   });
+}
+
+describe('ChildProcessExec', () => {
+  before(() => {
+    exec = new ChildProcessExec();
+  });
+
+  execCompliance();
+
+  it('names the package of a missing tool', async () => {
+    const bare = new ChildProcessExec({ PATH: '/nowhere' });
+    // Folders of the administrator are always looked at, so the tool must be one that lives elsewhere.
+    const error = await failure(bare.run('umoci', ['--version']));
+    assert.equal(error.code, 'missing-tool');
+    assert.match(error.message, /umoci .*apt-get install umoci/);
+    assert.equal((await failure(bare.run('thinfuse-no-such-tool', []))).code, 'missing-tool');
+  });
 });
+
+describe('ToolServer', () => {
+  let server: ToolServer;
+
+  before(() => {
+    exec = server = ToolServer.start();
+  });
+
+  after(() => {
+    server.close();
+  });
+
+  execCompliance();
+
+  it('runs tools from a process of its own, several at a time', async () => {
+    const parent = async (): Promise<string> => (await sh('sleep 0.05; echo $PPID')).stdout.trim();
+    const parents = await Promise.all([parent(), parent(), parent()]);
+    assert.deepEqual(parents, Array(3).fill(String(server.pid)));
+  });
+
+  it('fails what was under way when its process dies, and runs tools from here from then on', async () => {
+    const dying = ToolServer.start();
+    const running = failure(dying.run('sleep', ['1']));
+    assert(dying.pid !== undefined);
+    process.kill(dying.pid, 'SIGKILL');
+    assert.equal((await running).code, 'tool-failed');
+    const { stdout } = await dying.run('sh', ['-c', 'echo $PPID']);
+    assert.equal(stdout.trim(), String(process.pid));
+  });
+
+  it('ends when it is let go', async () => {
+    const leaving = ToolServer.start();
+    await leaving.run('true', []);
+    const { pid } = leaving;
+    assert(pid !== undefined);
+    leaving.close();
+    for (let look = 0; look < 500 && isAlive(pid); look++) await new Promise((next) => setTimeout(next, 10));
+    assert(!isAlive(pid));
+  });
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 describe('commandLine', () => {
   it('quotes what a shell would split', () => {

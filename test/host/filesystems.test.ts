@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { formatCommands, growCommand, mountOptions } from '../../src/host/filesystems.js';
-import { parseBlkid } from '../../src/host/filesystem-tools.js';
+import { parseBlkid, parseFstrim } from '../../src/host/filesystem-tools.js';
 
 describe('filesystems', () => {
   it('makes xfs and ext4 with the arguments Docker gave, then those of dm.mkfsarg', () => {
@@ -38,6 +38,11 @@ describe('filesystems', () => {
     const mounted = { loop: '/dev/loop1', target: '/mnt/a' };
     assert.deepEqual(growCommand('xfs', mounted), { tool: 'xfs_growfs', args: ['-d', '/mnt/a'] });
     assert.deepEqual(growCommand('ext4', mounted), { tool: 'resize2fs', args: ['/dev/loop1'] });
+  });
+
+  it('reads what fstrim says, whatever the folder is called', () => {
+    assert.equal(parseFstrim('/mnt: 19.5 GiB (20937965568 bytes) trimmed\n'), 20937965568);
+    assert.equal(parseFstrim('/mnt/(7 bytes) trimmed: 0 B (0 bytes) trimmed\n'), 0);
   });
 
   it('reads what blkid found', () => {

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import type { DeviceName } from '../../src/format/ids.js';
-import { openPool } from '../../src/pool/pool.js';
+import { openPool, type OpenPoolOptions } from '../../src/pool/pool.js';
 import { MemoryStore } from '../support/memory-store.js';
 import { PoolModel } from '../support/pool-model.js';
+import { ScratchData } from '../support/scratch-data.js';
 import { BLOCK, makeSmallPool } from '../support/small-pool.js';
 
 const BLOCKS = 12;
@@ -52,14 +53,37 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 
 describe('a pool against a plain byte array for each device', () => {
-  for (const nodes of ['four-entry', 'full-size'] as const)
-    it(`reads back what was written, through snapshots, discards and removals (${nodes} nodes)`, async function () {
+  let file: ScratchData | undefined;
+
+  afterEach(async () => {
+    await file?.remove();
+    file = undefined;
+  });
+
+  for (const [kind, nodes] of [
+    ['leveldb', 'four-entry'],
+    ['leveldb', 'full-size'],
+    ['direct', 'four-entry'],
+  ] as const)
+    it(`reads back what was written, through snapshots, discards and removals (${kind}, ${nodes} nodes)`, async function () {
       this.timeout(300_000);
-      const open = nodes === 'four-entry' ? { limits: { leaf: 4, internal: 4 } } : {};
+      // As small a cache as there can be, so that chunks are read back from the store all the time.
+      const open =
+        nodes === 'four-entry'
+          ? { limits: { leaf: 4, internal: 4 }, chunkCache: 0, stagedBytes: BLOCK / 4 }
+          : {};
+      const blocks = 4096;
+      file = kind === 'direct' ? await ScratchData.make(blocks * BLOCK) : undefined;
+      const data = async (): Promise<OpenPoolOptions> =>
+        file === undefined ? open : { ...open, data: await file.open() };
       await fc.assert(
         fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 80 }), async (steps) => {
           let store = new MemoryStore();
-          let model = new PoolModel(await makeSmallPool(store, { open }), BASE_NAME, SIZE);
+          let model = new PoolModel(
+            await makeSmallPool(store, { kind, blocks, open: await data() }),
+            BASE_NAME,
+            SIZE,
+          );
           let made = 0;
           for (const at of steps) {
             const target = 'which' in at ? model.names[at.which % model.names.length]! : BASE_NAME;
@@ -74,12 +98,12 @@ describe('a pool against a plain byte array for each device', () => {
             else if (at.do === 'reopen') {
               await model.pool.close();
               store = store.reopen();
-              model = model.onto(await openPool(store, { commitInterval: 0, ...open }));
+              model = model.onto(await openPool(store, { commitInterval: 0, ...(await data()) }));
             }
           }
           await model.verify();
           await model.checkPool();
-          await exclusiveIsExact(model);
+          await exclusiveComesBack(model);
           await model.pool.close();
         }),
         { numRuns: nodes === 'four-entry' ? 60 : 30 },
@@ -87,14 +111,14 @@ describe('a pool against a plain byte array for each device', () => {
     });
 });
 
-/** Removing a device gives back just what it said was its own. */
-async function exclusiveIsExact(model: PoolModel): Promise<void> {
+/** Removing a device gives back what it said was its own, and bases of chunks that were partial beside it. */
+async function exclusiveComesBack(model: PoolModel): Promise<void> {
   for (const name of model.names.slice(1).reverse()) {
     const { exclusive } = model.pool.device(name)!;
     const before = model.pool.info().dataUsed;
     await model.remove(name);
     await model.pool.settle();
-    assert.equal(before - model.pool.info().dataUsed, exclusive, `what removing ${name} gave back`);
+    assert.ok(before - model.pool.info().dataUsed >= exclusive, `what removing ${name} gave back`);
   }
   assert.equal(model.pool.info().dataUsed, model.pool.device(BASE_NAME)!.mapped);
 }

@@ -15,9 +15,11 @@ export const CLI_COMMAND: readonly string[] = [process.execPath, '--import', LOA
 /** The real command line on a root of its own; its daemon ends with the scratch folder. */
 export class Cli {
   readonly root: string;
+  readonly #command: readonly string[];
 
-  constructor(scratch: Scratch, name = 'root') {
+  constructor(scratch: Scratch, name = 'root', command = CLI_COMMAND) {
     this.root = scratch.at(name);
+    this.#command = command;
     scratch.defer(() => this.#end());
   }
 
@@ -27,7 +29,7 @@ export class Cli {
   }
 
   tryWith(env: NodeJS.ProcessEnv, ...args: readonly string[]): Promise<Finished> {
-    const [command = '', ...before] = CLI_COMMAND;
+    const [command = '', ...before] = this.#command;
     return tryRun(command, [...before, ...args], {
       env: {
         ...process.env,

@@ -5,6 +5,7 @@ import type { DeviceHost, Mounted, MountRequest } from '../../src/daemon/device-
 import { ProjectionWriter } from '../../src/daemon/projection-writer.js';
 import { rootLayout } from '../../src/daemon/root-layout.js';
 import { snapshotAdapter, type SnapshotterSettings } from '../../src/daemon/snapshotter/snapshot-adapter.js';
+import { volumeAdapter, type VolumeSettings } from '../../src/daemon/volumes/volume-adapter.js';
 import { ThinError } from '../../src/errors/thin-error.js';
 import type { Transport } from '../../src/fuse/transport.js';
 import { FakePool } from './fake-pool.js';
@@ -84,6 +85,11 @@ export class FakeHost implements DeviceHost {
     }
   }
 
+  async trim(target: string): Promise<number> {
+    this.log.push(`trim ${target.split('/').at(-1) ?? ''}`);
+    return 4096;
+  }
+
   async format(): Promise<{ uuid: string }> {
     this.log.push('format');
     return { uuid: '11111111-1111-4111-8111-111111111111' };
@@ -115,7 +121,12 @@ export interface FakeDaemon {
 /** The real daemon, its socket included, on a pool, a transport and a host that are not real. */
 export async function startFakeDaemon(
   root: string,
-  options: { baseInitialized?: boolean; pool?: FakePool; snapshotter?: SnapshotterSettings } = {},
+  options: {
+    baseInitialized?: boolean;
+    pool?: FakePool;
+    snapshotter?: SnapshotterSettings;
+    volumes?: VolumeSettings;
+  } = {},
 ): Promise<FakeDaemon> {
   await mkdir(root, { recursive: true });
   const layout = rootLayout(root);
@@ -150,7 +161,10 @@ export async function startFakeDaemon(
     host,
     clearStale: async () => [],
     configure: async () => undefined,
-    adapters: options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)],
+    adapters: [
+      ...(options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)]),
+      ...(options.volumes === undefined ? [] : [volumeAdapter(options.volumes, log)]),
+    ],
     log,
   };
   return { daemon: await Daemon.start(parts), pool, host, socket: layout.socket, breakMount, parts };

@@ -2,7 +2,13 @@ import { ThinError } from '../../src/errors/thin-error.js';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import { deviceId, snapTime, transactionId, type DeviceName } from '../../src/format/ids.js';
 import type { DeviceInfo, PoolInfo, PoolOptions } from '../../src/pool/info.js';
-import type { DeviceChange, PoolCheck, SnapshotRequest, ThinPool } from '../../src/pool/thin-pool.js';
+import type {
+  DeviceChange,
+  PoolCheck,
+  SnapshotRequest,
+  ThinPool,
+  ThinRequest,
+} from '../../src/pool/thin-pool.js';
 import type { PoolTools, ReservedSnapshot } from '../../src/pool/pool-tools.js';
 import { MemoryImage } from './memory-image.js';
 
@@ -101,6 +107,14 @@ export class FakePool implements ThinPool {
     if (request.originLabel !== undefined) this.#change(origin.name, { label: request.originLabel });
     this.#devices.set(device.name, device);
     this.log.push(`snapshot ${device.name} of ${origin.name}`);
+    return device;
+  }
+
+  async createThin(request: ThinRequest): Promise<DeviceInfo> {
+    if (this.#devices.has(request.name))
+      throw new ThinError('exists', `device ${request.name} exists already; choose another name`);
+    const device = this.#device({ ...request, id: deviceId(++this.#lastId) });
+    this.#devices.set(device.name, device);
     return device;
   }
 

@@ -1,5 +1,5 @@
 import { createPool } from '../../src/pool/create-pool.js';
-import type { PoolOptions } from '../../src/pool/info.js';
+import type { PoolKind, PoolOptions } from '../../src/pool/info.js';
 import { openPool, type OpenPoolOptions } from '../../src/pool/pool.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
 import type { KeyValue } from '../../src/store/key-value.js';
@@ -22,10 +22,16 @@ export const TEST_OPTIONS: PoolOptions = {
 /** A pool of few blocks whose commits come only when they are asked for. Nodes keep their full size unless told otherwise. */
 export async function makeSmallPool(
   store: KeyValue,
-  shape: { blocks?: number; options?: Partial<PoolOptions>; open?: OpenPoolOptions } = {},
+  shape: {
+    kind?: PoolKind;
+    blocks?: number;
+    options?: Partial<PoolOptions>;
+    open?: OpenPoolOptions;
+  } = {},
 ): Promise<ThinPool> {
   await createPool(store, {
     path: 'memory',
+    kind: shape.kind ?? 'leveldb',
     blockSize: BLOCK,
     dataSize: (shape.blocks ?? 4096) * BLOCK,
     metadataSize: 64 * 2 ** 20,

@@ -139,7 +139,7 @@ function refuseLabelled({ name, label }: DeviceInfo, what: string): void {
   if (label !== '')
     throw new ThinError(
       'busy',
-      `device ${name} belongs to a program that uses the pool (its label begins ${JSON.stringify(label.slice(0, 40))}) and cannot be ${what}; remove it there, as with: ctr snapshots rm`,
+      `device ${name} belongs to a program that uses the pool (its label begins ${JSON.stringify(label.slice(0, 40))}) and cannot be ${what}; remove it there, as with: ctr snapshots rm, docker volume rm`,
       { details: { device: name } },
     );
 }

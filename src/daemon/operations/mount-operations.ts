@@ -6,7 +6,7 @@ import { mountTarget } from '../own-paths.js';
 import { deviceStatus, requireDevice, requireServing, type Service } from '../service.js';
 
 type MountOperation =
-  'base.format' | 'activate' | 'deactivate' | 'mount' | 'umount' | 'view.open' | 'view.close';
+  'base.format' | 'activate' | 'deactivate' | 'mount' | 'umount' | 'trim' | 'view.open' | 'view.close';
 
 /** What needs the FUSE directory, so that only a daemon does it. */
 export function mountOperations(service: Service): Pick<Handlers, MountOperation> {
@@ -83,6 +83,32 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
         requireDevice(service, name);
         await mounts.unmount(name);
         return {};
+      });
+    },
+
+    trim: async (input) => {
+      const { mounts, host } = requireServing(service, 'trim');
+      const name = existing(input.name);
+      return locks.run([name], async () => {
+        const { mapped } = requireDevice(service, name);
+        const mounted = mounts.of(name);
+        if (mounted === undefined)
+          throw new ThinError(
+            'not-found',
+            `device ${name} is not mounted, and only a mounted filesystem knows what it has deleted; mount it first with: thinfuse mount ${name}`,
+            { details: { device: name } },
+          );
+        if (mounted.readOnly)
+          throw new ThinError(
+            'read-only',
+            `device ${name} is mounted read-only, so nothing in it was deleted`,
+            {
+              details: { device: name },
+            },
+          );
+        const trimmed = await host.trim(mounted.target);
+        await pool.commit();
+        return { name, trimmed, freed: Math.max(0, mapped - requireDevice(service, name).mapped) };
       });
     },
 

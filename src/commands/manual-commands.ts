@@ -1,0 +1,83 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { Argument, type Command } from 'commander';
+import { bashCompletion } from '../manual/bash-completion.js';
+import { commandTree } from '../manual/command-tree.js';
+import { manPage } from '../manual/man-page.js';
+import { zshCompletion } from '../manual/zsh-completion.js';
+import { DEFAULT_ROOT } from './context.js';
+import { example } from './example.js';
+import { print } from './output.js';
+import { version } from './version.js';
+
+type Shell = 'bash' | 'zsh';
+
+const EXIT_CODES = [
+  [0, 'It is done.'],
+  [1, 'The operation failed.'],
+  [2, 'Something on the command line is not understood, or its value is not allowed.'],
+  [3, 'Something named is not there: a device, the pool, a file.'],
+  [4, 'Something is there already.'],
+  [5, 'Something is in use, or the daemon does not run that is needed.'],
+  [6, 'The pool is full.'],
+  [7, 'Metadata or data is damaged; the message names the key.'],
+  [8, 'The environment lacks something; the message names the package to install.'],
+  [9, 'Permission is missing, or the pool is read-only.'],
+] as const;
+
+const FILES = [
+  [`${DEFAULT_ROOT}/devicemapper/`, 'The pool.'],
+  [`${DEFAULT_ROOT}/dev/`, 'Image files of active devices.'],
+  [`${DEFAULT_ROOT}/mnt/`, 'Where devices are mounted.'],
+  [`${DEFAULT_ROOT}/metadata/`, 'JSON files about the devices, in the form that Docker wrote.'],
+  [`${DEFAULT_ROOT}/thinfuse.sock`, 'Control socket of the daemon.'],
+  [`${DEFAULT_ROOT}/thinfuse.log`, 'What a detached daemon logs: a JSON object a line.'],
+] as const;
+
+export function registerManualCommands(program: Command): void {
+  program
+    .command('completion')
+    .summary('print a completion script for a shell')
+    .description('Prints the script that completes commands, options, device names and paths in a shell.')
+    .addArgument(new Argument('<shell>', 'which shell').choices(['bash', 'zsh']))
+    .addHelpText(
+      'after',
+      example(
+        'thinfuse completion bash >/etc/bash_completion.d/thinfuse',
+        'thinfuse completion zsh >/usr/local/share/zsh/site-functions/_thinfuse',
+      ),
+    )
+    .action((shell: Shell) => {
+      const make = shell === 'bash' ? bashCompletion : zshCompletion;
+      print(make(commandTree(program), program.name()));
+    });
+
+  program
+    .command('manual')
+    .summary('print the man page')
+    .description('Prints the man page, thinfuse(8), which says of every command what its --help says.')
+    .option('-o, --output <file>', 'write it there instead')
+    .addHelpText('after', example('thinfuse manual | man -l -'))
+    .action(async ({ output }: { output?: string }) => {
+      const page = manPage(commandTree(program), {
+        name: program.name(),
+        version: version(),
+        date: pageDate(),
+        exitCodes: EXIT_CODES,
+        files: FILES,
+      });
+      if (output === undefined) {
+        print(page);
+        return;
+      }
+      await mkdir(path.dirname(path.resolve(output)), { recursive: true });
+      await writeFile(output, page);
+    });
+}
+
+/** Of the build, which a packager may fix (https://reproducible-builds.org/specs/source-date-epoch). */
+function pageDate(): string {
+  const epoch = Number(process.env['SOURCE_DATE_EPOCH']);
+  const date = Number.isInteger(epoch) && epoch > 0 ? new Date(epoch * 1000) : new Date();
+  return date.toLocaleDateString('en-US', { dateStyle: 'long', timeZone: 'UTC' });
+}

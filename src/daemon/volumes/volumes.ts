@@ -1,0 +1,324 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import AsyncLock from 'async-lock';
+import { MIN_FILESYSTEM_SIZE } from '../../config/limits.js';
+import { formatBinarySize } from '../../config/sizes.js';
+import { ThinError } from '../../errors/thin-error.js';
+import { BASE_NAME, parseDeviceName } from '../../format/device-name.js';
+import type { DeviceName } from '../../format/ids.js';
+import type { DeviceInfo } from '../../pool/info.js';
+import type { VolumeMessage } from '../../volumes/messages.js';
+import { parseVolumeOptions, type VolumeOptions } from '../../volumes/volume-options.js';
+import {
+  packVolumeRecord,
+  shownName,
+  unpackVolumeRecord,
+  volumeDeviceName,
+  type VolumeRecord,
+} from '../../volumes/volume-record.js';
+import { requireDevice, type Service, type Serving } from '../service.js';
+
+const PATIENCE_MS = 10_000;
+const POLL_MS = 200;
+
+interface Volume {
+  readonly record: VolumeRecord;
+  readonly device: DeviceInfo;
+}
+
+/**
+ * Volumes of container engines, each a thin device with the volume's record as its label: making one is a commit of the pool. Work on one
+ * volume runs in order. Errors, beside the pool's and the host's: not-found, exists (with other options), busy (in use), invalid-argument,
+ * unknown-option.
+ *
+ * Who uses a volume is known for as long as the daemon lives: it is the mount that is in use, and no mount outlives the daemon.
+ */
+export class Volumes {
+  readonly #service: Service;
+  readonly #serving: Serving;
+  readonly #patienceMs: number;
+  readonly #locks = new AsyncLock({ maxPending: Number.MAX_SAFE_INTEGER });
+  /** By device: the ids that engines mounted with. A device without any is mounted for somebody who has not let go of its files yet. */
+  readonly #holders = new Map<DeviceName, Set<string>>();
+
+  constructor(
+    service: Service,
+    serving: Serving,
+    { patienceMs = PATIENCE_MS }: { patienceMs?: number } = {},
+  ) {
+    this.#service = service;
+    this.#serving = serving;
+    this.#patienceMs = patienceMs;
+  }
+
+  /** O(1), but where a filesystem has to be made: another one than the base device's, or a smaller one. Idempotent for the same options. */
+  async create(name: string, given: Readonly<Record<string, string>>): Promise<void> {
+    const device = volumeDeviceName(name);
+    const options = parseVolumeOptions(given);
+    await this.#exclusively(name, async () => {
+      const there = this.#find(name);
+      if (there !== undefined) {
+        requireSame(there.record, given);
+        return;
+      }
+      await this.#clear(name, device);
+      this.#holders.delete(device);
+      const record = { name, options: given };
+      if (options.from !== undefined) {
+        await this.#copy(device, this.#origin(options.from), options, { ...record, state: 'used' });
+        return;
+      }
+      const base = this.#base();
+      const filesystem = options.filesystem ?? base.filesystem;
+      const size = options.size ?? base.size;
+      // What the base device's snapshot cannot be, is a device of its own.
+      if (filesystem === base.filesystem && size >= base.size)
+        await this.#copy(device, base, options, { ...record, state: 'fresh' });
+      else await this.#format(device, { filesystem, size }, record);
+    });
+  }
+
+  /** Errors: busy (an engine has it mounted, or a process works in it and does not end within `patienceMs`). */
+  async remove(name: string): Promise<void> {
+    await this.#exclusively(name, async () => {
+      const { device } = this.#require(name);
+      const holders = this.#holders.get(device.name)?.size ?? 0;
+      if (holders > 0) throw busy(name, `${String(holders)} containers have it mounted`);
+      await this.#changing([device.name], async () => {
+        // The kernel takes a container's mounts down some time after its engine has called it ended.
+        const deadline = performance.now() + this.#patienceMs;
+        while (!(await this.#serving.mounts.withdraw(device.name))) {
+          if (performance.now() >= deadline) throw busy(name, 'a process works in it');
+          await sleep(POLL_MS);
+        }
+        this.#holders.delete(device.name);
+        await this.#service.pool.remove(device.name);
+      });
+    });
+  }
+
+  /** Mounted until every id has let go of it. Idempotent. Returns where. */
+  async mount(name: string, id: string): Promise<string> {
+    return this.#exclusively(name, async () => {
+      const { record, device } = this.#require(name);
+      const target = await this.#changing([device.name], async () => {
+        const { mounts, host } = this.#serving;
+        const mounted = await mounts.ensure(requireDevice(this.#service, device.name), {});
+        if (record.state === 'fresh') {
+          await host.bare(mounted.target);
+          await this.#service.pool.update(device.name, {
+            label: packVolumeRecord({ ...record, state: 'used' }),
+          });
+        }
+        return mounted.target;
+      });
+      const holders = this.#holders.get(device.name) ?? new Set();
+      this.#holders.set(device.name, holders.add(id));
+      return target;
+    });
+  }
+
+  /** An id that is not known has let go already, or had it from an earlier daemon: no failure. */
+  async unmount(name: string, id: string): Promise<void> {
+    await this.#exclusively(name, async () => {
+      const { device } = this.#require(name);
+      const holders = this.#holders.get(device.name);
+      if (holders === undefined) return;
+      holders.delete(id);
+      if (holders.size === 0) await this.#release(device.name);
+    });
+  }
+
+  /** Takes down mounts whose last user was slower to go than its engine. */
+  async reap(): Promise<void> {
+    for (const [name, ids] of [...this.#holders]) {
+      if (ids.size > 0) continue;
+      const record = unpackVolumeRecord(this.#service.pool.device(name)?.label ?? '', name);
+      if (record === undefined) {
+        this.#holders.delete(name);
+        continue;
+      }
+      await this.#exclusively(record.name, async () => {
+        if (this.#holders.get(name)?.size === 0) await this.#release(name);
+      });
+    }
+  }
+
+  /** Where it is mounted; empty: it is not. */
+  path(name: string): string {
+    const { device } = this.#require(name);
+    return this.#serving.mounts.of(device.name)?.target ?? '';
+  }
+
+  get(name: string): VolumeMessage {
+    return this.#message(this.#require(name));
+  }
+
+  /** Ascending by name. */
+  list(): readonly VolumeMessage[] {
+    return this.#service.pool
+      .devices()
+      .flatMap((device) => {
+        const record = unpackVolumeRecord(device.label, device.name);
+        return record !== undefined && isVolume(record, device) ? [this.#message({ record, device })] : [];
+      })
+      .sort((a, b) => (a.Name < b.Name ? -1 : 1));
+  }
+
+  async #copy(
+    name: DeviceName,
+    origin: DeviceInfo,
+    { size }: VolumeOptions,
+    record: VolumeRecord,
+  ): Promise<void> {
+    const label = packVolumeRecord(record);
+    await this.#changing([origin.name, name], async () => {
+      const { active, host } = this.#serving;
+      const work = (): Promise<DeviceInfo> =>
+        this.#service.pool.createSnapshot({ name, origin: origin.name, kind: 'snapshot', size, label });
+      const image = active.pathOf(origin.name);
+      // What the origin's users had flushed is in the clone, and it mounts without recovering a log.
+      await (image === undefined ? work() : host.frozen(image, work));
+    });
+  }
+
+  async #format(
+    name: DeviceName,
+    { filesystem, size }: Pick<DeviceInfo, 'filesystem' | 'size'>,
+    record: Omit<VolumeRecord, 'state'>,
+  ): Promise<void> {
+    const least = MIN_FILESYSTEM_SIZE[filesystem];
+    if (size < least)
+      throw new ThinError(
+        'invalid-argument',
+        `size: a volume of ${formatBinarySize(size)} is too small for ${filesystem}, which needs ${formatBinarySize(least)}`,
+      );
+    const { pool } = this.#service;
+    const { active, host } = this.#serving;
+    const label = packVolumeRecord({ ...record, state: 'making' });
+    await this.#changing([name], async () => {
+      await pool.createThin({ name, kind: 'snapshot', size, filesystem, label });
+      try {
+        const { path: image } = await active.activate(name);
+        const { filesystem: usual, mkfsArgs } = pool.info().options;
+        try {
+          await host.format(image, filesystem, { extraArgs: filesystem === usual ? mkfsArgs : [] });
+        } finally {
+          await active.deactivate(name);
+        }
+        await pool.update(name, { label: packVolumeRecord({ ...record, state: 'fresh' }) });
+      } catch (error) {
+        await pool.remove(name).catch(() => undefined);
+        throw error;
+      }
+    });
+  }
+
+  async #release(name: DeviceName): Promise<void> {
+    const gone = await this.#service.locks.run([name], () => this.#serving.mounts.withdraw(name));
+    if (gone) this.#holders.delete(name);
+  }
+
+  /** A volume whose making was cut off is in the way of a new one; anything else under its device's name is somebody's. */
+  async #clear(volume: string, name: DeviceName): Promise<void> {
+    const device = this.#service.pool.device(name);
+    if (device === undefined) return;
+    if (unpackVolumeRecord(device.label, name)?.state !== 'making')
+      throw new ThinError(
+        'exists',
+        `there is a device ${name} already, which is no volume; rename it, or choose another name than ${volume}`,
+        { details: { device: name } },
+      );
+    await this.#changing([name], () => this.#service.pool.remove(name));
+  }
+
+  /** Brings the projection up to a change of devices, whatever happens. */
+  async #changing<T>(names: readonly DeviceName[], change: () => Promise<T>): Promise<T> {
+    const { locks, projection } = this.#service;
+    return locks.run(names, async () => {
+      try {
+        return await change();
+      } finally {
+        await projection.refresh();
+      }
+    });
+  }
+
+  async #exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
+    return this.#locks.acquire(`volume ${name}`, work);
+  }
+
+  #message({ record, device }: Volume): VolumeMessage {
+    const { name, size, mapped, exclusive, filesystem, originName, createdAt } = device;
+    return {
+      Name: record.name,
+      Mountpoint: this.#serving.mounts.of(name)?.target ?? '',
+      CreatedAt: new Date(createdAt).toISOString(),
+      Status: {
+        device: name,
+        filesystem,
+        size,
+        mapped,
+        exclusive,
+        origin: originName ?? '',
+        holders: this.#holders.get(name)?.size ?? 0,
+      },
+    };
+  }
+
+  #find(name: string): Volume | undefined {
+    const device = this.#service.pool.device(volumeDeviceName(name));
+    if (device === undefined) return undefined;
+    const record = unpackVolumeRecord(device.label, device.name);
+    return record !== undefined && isVolume(record, device) ? { record, device } : undefined;
+  }
+
+  #require(name: string): Volume {
+    const found = this.#find(name);
+    if (found !== undefined) return found;
+    throw new ThinError(
+      'not-found',
+      `no volume ${shownName(name)} in the pool of ${this.#service.layout.root}; docker volume ls shows those that are there`,
+    );
+  }
+
+  /** A volume of that name, or else a device: a snapshot that somebody took of a volume. */
+  #origin(from: string): DeviceInfo {
+    const volume = this.#find(from);
+    if (volume !== undefined) return volume.device;
+    const device = this.#service.pool.device(parseDeviceName(from));
+    if (device !== undefined && unpackVolumeRecord(device.label, device.name) === undefined) return device;
+    throw new ThinError('not-found', `from: there is no volume or device ${shownName(from)} to clone`);
+  }
+
+  #base(): DeviceInfo {
+    const base = requireDevice(this.#service, BASE_NAME);
+    if (base.initialized) return base;
+    throw new ThinError(
+      'damaged',
+      'the base device has no filesystem, because its making was cut off; remove the root and run thinfuse init again',
+    );
+  }
+}
+
+/** One whose device somebody renamed is none until it has its name again. */
+function isVolume({ name, state }: VolumeRecord, device: DeviceInfo): boolean {
+  return state !== 'making' && device.name === volumeDeviceName(name);
+}
+
+function busy(name: string, why: string): ThinError {
+  return new ThinError('busy', `volume ${name} cannot be removed: ${why}; end that first`);
+}
+
+/** Engines ask for a volume again that they have forgotten. @throws ThinError exists */
+function requireSame({ name, options }: VolumeRecord, given: Readonly<Record<string, string>>): void {
+  const words = (all: Readonly<Record<string, string>>): string =>
+    Object.entries(all)
+      .map(([key, value]) => `${key}=${value}`)
+      .sort()
+      .join(',');
+  if (Object.keys(given).length === 0 || words(given) === words(options)) return;
+  throw new ThinError(
+    'exists',
+    `there is a volume ${name} already, with other options (${words(options)}); remove it first, or choose another name`,
+  );
+}

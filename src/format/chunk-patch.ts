@@ -1,0 +1,58 @@
+import { damage } from './damage.js';
+
+/**
+ * chunk-patch := pages:u32 page × n        n: bits in pages; bit i, least significant first, set: page i of the chunk follows
+ *
+ * What of a chunk differs from the value below it, which is its own whole one or that of its base (chunk-base.ts).
+ */
+const HEAD = 4;
+
+/** @param data of the whole chunk */
+export function packChunkPatch(pages: number, data: Uint8Array, pageSize: number): Uint8Array {
+  const body = new Uint8Array(HEAD + countPages(pages) * pageSize);
+  new DataView(body.buffer).setUint32(0, pages >>> 0, true);
+  let at = HEAD;
+  eachPage(pages, (page) => {
+    body.set(data.subarray(page * pageSize, (page + 1) * pageSize), at);
+    at += pageSize;
+  });
+  return body;
+}
+
+/**
+ * Lays the pages over `data`, a whole chunk.
+ * @returns the pages, as a mask
+ * @throws ThinError damaged, naming `path`
+ */
+export function applyChunkPatch(body: Uint8Array, data: Uint8Array, pageSize: number, path: string): number {
+  const pages = pagesIn(body, data.length, pageSize, path);
+  let at = HEAD;
+  eachPage(pages, (page) => {
+    data.set(body.subarray(at, at + pageSize), page * pageSize);
+    at += pageSize;
+  });
+  return pages;
+}
+
+function pagesIn(body: Uint8Array, chunkSize: number, pageSize: number, path: string): number {
+  if (body.length < HEAD) throw damage(path, `it is cut off at ${String(body.length)} bytes`);
+  const pages = new DataView(body.buffer, body.byteOffset).getInt32(0, true);
+  const known = chunkSize / pageSize;
+  if (pages === 0 || (known < 32 && pages >>> known !== 0))
+    throw damage(path, `its pages are ${(pages >>> 0).toString(2)}, in a chunk that has ${String(known)}`);
+  const expected = HEAD + countPages(pages) * pageSize;
+  if (body.length !== expected)
+    throw damage(path, `it has ${String(body.length)} bytes, and its pages make ${String(expected)}`);
+  return pages;
+}
+
+/** Bits in a mask of up to 32 pages. */
+export function countPages(pages: number): number {
+  let bits = pages - ((pages >>> 1) & 0x55555555);
+  bits = (bits & 0x33333333) + ((bits >>> 2) & 0x33333333);
+  return Math.imul((bits + (bits >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+}
+
+function eachPage(pages: number, visit: (page: number) => void): void {
+  for (let rest = pages; rest !== 0; rest &= rest - 1) visit(31 - Math.clz32(rest & -rest));
+}

@@ -1,0 +1,142 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { ThinError, type ThinErrorCode } from '../errors/thin-error.js';
+import { ChildProcessExec, type Exec, type ExecOptions, type ExecResult } from './exec.js';
+
+/** What of `ExecOptions` can be told to another process. */
+export type SentOptions = Pick<ExecOptions, 'cwd' | 'env' | 'input' | 'timeoutMs' | 'okCodes'>;
+
+export type ToolRequest =
+  | {
+      readonly id: number;
+      readonly tool: string;
+      readonly args: readonly string[];
+      readonly options: SentOptions;
+    }
+  | { readonly abort: number };
+
+export type ToolReply =
+  | { readonly id: number; readonly result: ExecResult }
+  | {
+      readonly id: number;
+      readonly failure: { code: ThinErrorCode; message: string; details: ThinError['details'] };
+    };
+
+interface Pending {
+  readonly resolve: (result: ExecResult) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Runs tools from a small process of its own. A fork copies the page tables of the process that asks for it and stops all of its threads
+ * meanwhile: tens of milliseconds for a daemon with its caches, next to one for this. Where the small process is gone, or a call
+ * needs this process's descriptors, the tool is run from here.
+ */
+export class ToolServer implements Exec {
+  readonly #here: Exec;
+  readonly #server: ChildProcess;
+  readonly #pending = new Map<number, Pending>();
+  #lastId = 0;
+
+  private constructor(server: ChildProcess, here: Exec) {
+    this.#server = server;
+    this.#here = here;
+    server.on('message', (message) => {
+      this.#answer(message as ToolReply);
+    });
+    // What it was asked to do may be done or not, so it is not done again.
+    const gone = (): void => {
+      for (const id of [...this.#pending.keys()])
+        this.#settle(id)?.reject(
+          new ThinError('tool-failed', 'the process that runs tools for the daemon has ended; try again'),
+        );
+    };
+    server.once('error', gone);
+    server.once('exit', gone);
+    this.#hold();
+  }
+
+  /** To be called while this process is small. It ends with this process, whatever ends that. */
+  static start(entry = serverEntry()): ToolServer {
+    // A session of its own: what a terminal sends to its foreground process is not for an unmount that is under way.
+    const server = fork(entry, {
+      detached: true,
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    return new ToolServer(server, new ChildProcessExec());
+  }
+
+  /** Of the small process. */
+  get pid(): number | undefined {
+    return this.#server.pid;
+  }
+
+  run(tool: string, args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+    const { cwd, env, input, timeoutMs, okCodes, signal, ...local } = options;
+    if (!this.#server.connected || Object.keys(local).length > 0) return this.#here.run(tool, args, options);
+    if (signal?.aborted === true) return this.#here.run(tool, args, options);
+    const id = ++this.#lastId;
+    const sent = Object.entries({ cwd, env, input, timeoutMs, okCodes }).filter(
+      ([, value]) => value !== undefined,
+    );
+    const abort = (): void => {
+      this.#send({ abort: id });
+    };
+    return new Promise<ExecResult>((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject });
+      this.#hold();
+      signal?.addEventListener('abort', abort, { once: true });
+      this.#send({ id, tool, args, options: Object.fromEntries(sent) });
+    }).finally(() => signal?.removeEventListener('abort', abort));
+  }
+
+  /** Waits for nothing: tools under way go on. */
+  close(): void {
+    if (this.#server.connected) this.#server.disconnect();
+  }
+
+  #send(request: ToolRequest): void {
+    this.#server.send(request, (error) => {
+      if (error !== null && 'id' in request)
+        this.#settle(request.id)?.reject(
+          new ThinError('tool-failed', `${request.tool} could not be started: ${error.message}`, {
+            cause: error,
+            details: { tool: request.tool },
+          }),
+        );
+    });
+  }
+
+  #answer(reply: ToolReply): void {
+    const pending = this.#settle(reply.id);
+    if ('result' in reply) {
+      pending?.resolve(reply.result);
+      return;
+    }
+    const { code, message, details } = reply.failure;
+    pending?.reject(new ThinError(code, message, { details }));
+  }
+
+  #settle(id: number): Pending | undefined {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    this.#hold();
+    return pending;
+  }
+
+  /** A call that is under way keeps this process alive, the idle server does not. */
+  #hold(): void {
+    const { channel } = this.#server;
+    if (this.#pending.size > 0) {
+      this.#server.ref();
+      channel?.ref();
+    } else {
+      this.#server.unref();
+      channel?.unref();
+    }
+  }
+}
+
+function serverEntry(): URL {
+  return new URL(`./tool-server-entry${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
+}

@@ -1,0 +1,35 @@
+import { DirtyMap, sharedInts, type DirtyMapMemory } from '../shared/dirty-map.js';
+
+/**
+ * Which chunks of a `direct` pool are partial, for all threads. A chunk becomes partial before anybody can look it up, and gets pages; it is whole again when it
+ * has all of them, or when nobody can look it up any more.
+ */
+export interface PartialMemory {
+  /** One word a chunk: its base + 1; 0 for a whole one; DAMAGED where the base cannot be told. */
+  readonly bases: Int32Array;
+  /** The pages that a partial chunk has. Those of one that has just become whole stay set, for readers that have seen the base. */
+  readonly pages: Int32Array;
+  /** Of some chunks each: for writers that bring pages. */
+  readonly locks: Int32Array;
+  /** Chunks whose pages changed since the last commit. */
+  readonly dirty: DirtyMapMemory;
+}
+
+export const WHOLE = 0;
+export const DAMAGED = -1;
+/** A power of two. */
+const LOCKS = 1024;
+
+/** @param chunks that the pool can have; what is not touched costs no memory */
+export function partialMemory(chunks: number): PartialMemory {
+  return {
+    bases: sharedInts(chunks),
+    pages: sharedInts(chunks),
+    locks: sharedInts(LOCKS),
+    dirty: DirtyMap.create(chunks).memory,
+  };
+}
+
+export function lockOf(chunk: number): number {
+  return chunk & (LOCKS - 1);
+}

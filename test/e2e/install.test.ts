@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { Cli } from '../support/cli.js';
+import { requireMounts, run, useScratch } from '../support/mounts.js';
+
+const TOP = path.resolve(import.meta.dirname, '../..');
+
+/** A copy of the mounts that keeps none of them busy: no libfuse 2 where npm loads `fuse-native` to see whether it fits. */
+const WITHOUT_LIBFUSE = `
+ldconfig -p | sed -n 's/.*libfuse\\.so\\.2.* => //p' | while read -r library; do mount --bind /dev/null "$library"; done
+exec "$@"`;
+
+describe('end to end: packed and installed', function () {
+  this.timeout(240_000);
+  requireMounts(['npm', 'unshare', 'mkfs.xfs']);
+  const scratch = useScratch();
+  let prefix: string;
+  let cli: Cli;
+
+  before('npm pack, and npm install --global of what it made', async () => {
+    prefix = scratch.current.at('prefix');
+    // As `prepack` does, but for the types, which the suite has looked at already.
+    const entry = path.join(TOP, 'dist/cli/main.js');
+    await run(path.join(TOP, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json', '--noCheck'], {
+      cwd: TOP,
+    });
+    await run(process.execPath, [entry, 'manual', '--output', path.join(TOP, 'dist/man/thinfuse.8')]);
+    const pack = ['pack', '--json', '--ignore-scripts', '--pack-destination', scratch.current.root];
+    const packed = await run('npm', pack, { cwd: TOP });
+    const name = /[\w.-]+\.tgz/.exec(packed)?.[0] ?? '';
+    const install = ['npm', 'install', '--global', '--prefer-offline', '--prefix', prefix];
+    await run(
+      'unshare',
+      [
+        '--mount',
+        '--propagation',
+        'slave',
+        'sh',
+        '-c',
+        WITHOUT_LIBFUSE,
+        'sh',
+        ...install,
+        scratch.current.at(name),
+      ],
+      {
+        cwd: scratch.current.root,
+        limitMs: 200_000,
+        env: {
+          ...process.env,
+          // Newer ones run no scripts of packages that are not named.
+          npm_config_allow_scripts: 'classic-level,fuse-native',
+          CC: '/bin/false',
+          CXX: '/bin/false',
+          MAKE: '/bin/false',
+        },
+      },
+    );
+    cli = new Cli(scratch.current, 'root', [path.join(prefix, 'bin/thinfuse')]);
+  });
+
+  it('needs no compiler and knows its version', async () => {
+    const { version } = JSON.parse(await readFile(path.join(TOP, 'package.json'), 'utf8')) as {
+      version: string;
+    };
+    assert.equal(await cli.run('--version'), `${version}\n`);
+  });
+
+  it('brings its man page', async () => {
+    const page = await readFile(path.join(prefix, 'share/man/man8/thinfuse.8'), 'utf8');
+    assert.match(page, /^\.Ss container create$/m);
+  });
+
+  it('serves a pool, with the threads of the kernel transport', async () => {
+    await cli.run('init', '--base-size', '320M', '--data-size', '1G');
+    await cli.run('start');
+    assert.match(await cli.run('status'), /^transport: kernel$/m);
+    await cli.run('snapshot', 'web', 'base');
+    const folder = (await cli.run('mount', 'web')).trim();
+    await run('sh', ['-c', 'echo hello >"$1/file" && sync --file-system "$1"', 'sh', folder]);
+    await cli.run('umount', 'web');
+    await cli.run('stop');
+    assert.equal((await cli.json<{ ok: boolean }>('check')).ok, true);
+  });
+
+  it('says what the other transport lacks', async () => {
+    const { code, stderr } = await cli.try('start', '--transport', 'fuse-native');
+    assert.equal(code, 8);
+    assert.match(stderr, /fuse-native does not load .* choose the kernel transport/);
+  });
+});

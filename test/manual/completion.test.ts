@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { buildProgram } from '../../src/cli/program.js';
+import { bashCompletion } from '../../src/manual/bash-completion.js';
+import { commandTree, leaves } from '../../src/manual/command-tree.js';
+import { zshCompletion } from '../../src/manual/zsh-completion.js';
+import { run, useScratch } from '../support/mounts.js';
+
+const tree = commandTree(buildProgram({ quiet: false }));
+
+describe('completion', function () {
+  this.timeout(30_000);
+  const scratch = useScratch();
+  let script: string;
+  let root: string;
+
+  before(async () => {
+    script = scratch.current.at('thinfuse.bash');
+    root = scratch.current.at('root');
+    await writeFile(script, bashCompletion(tree, 'thinfuse'));
+    await mkdir(path.join(root, 'metadata'), { recursive: true });
+    for (const name of ['base', 'web1', 'web2', 'db', 'deviceset-metadata'])
+      await writeFile(path.join(root, 'metadata', name), '{}');
+  });
+
+  /** What bash offers for the last of the words. */
+  async function offered(...words: readonly string[]): Promise<readonly string[]> {
+    const program = `compopt() { :; }; . "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _thinfuse; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const output = await run('bash', ['-c', program, 'bash', script, 'thinfuse', ...words], {
+      env: { ...process.env, THINFUSE_ROOT: root },
+    });
+    return output.split('\n').filter((line) => line !== '');
+  }
+
+  it('offers commands, and those below them', async () => {
+    assert.deepEqual(await offered('i'), ['init', 'image', 'info']);
+    assert.deepEqual(await offered('--json', 'image', ''), ['create', 'ls', 'rm']);
+  });
+
+  it('offers the options of the command and the global ones', async () => {
+    const options = await offered('container', 'create', '--');
+    for (const flag of ['--image', '--size', '--root', '--json', '--help'])
+      assert(options.includes(flag), flag);
+    assert(!options.includes('--foreground'));
+    assert(!(await offered('start', '--')).includes('--notify'), 'it is hidden');
+  });
+
+  it('offers device names where devices are asked for', async () => {
+    assert.deepEqual(await offered('rm', 'w'), ['web1', 'web2']);
+    assert.deepEqual(await offered('rm', 'web1', 'd'), ['db']);
+    assert.deepEqual(await offered('container', 'create', 'new', '--image', ''), [
+      'base',
+      'db',
+      'web1',
+      'web2',
+    ]);
+    assert.deepEqual(await offered('--root', '/nowhere', 'rm', ''), []);
+  });
+
+  it('offers choices and paths as values', async () => {
+    assert.deepEqual(await offered('start', '--transport', ''), ['fuse-native', 'kernel']);
+    assert.deepEqual(await offered('export', 'db', '--output', script.slice(0, -2)), [script]);
+    assert.deepEqual(await offered('mount', 'db', root.slice(0, -1)), [root]);
+    assert.deepEqual(await offered('grow', 'db', ''), []);
+  });
+
+  it('knows every command in zsh, whose syntax zsh takes', async () => {
+    const text = zshCompletion(tree, 'thinfuse');
+    for (const { path: words } of leaves(tree))
+      assert(text.includes(`_${['thinfuse', ...words].join('_').replaceAll('-', '_')}() {`), words.join(' '));
+    const file = scratch.current.at('_thinfuse');
+    await writeFile(file, text);
+    await run('zsh', ['-n', file]);
+  });
+});

@@ -1,0 +1,34 @@
+import { mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { OpenPoolOptions } from '../../src/pool/pool.js';
+
+/** A file for the chunks of a `direct` pool, in a folder of its own. */
+export class ScratchData {
+  readonly #folder: string;
+  readonly #size: number;
+
+  private constructor(folder: string, size: number) {
+    this.#folder = folder;
+    this.#size = size;
+  }
+
+  /** @param size in bytes */
+  static async make(size: number): Promise<ScratchData> {
+    return new ScratchData(await mkdtemp(path.join(tmpdir(), 'thinfuse-test-')), size);
+  }
+
+  /** As `openPool` takes it; the pool closes it. What it held stays. */
+  async open(): Promise<NonNullable<OpenPoolOptions['data']>> {
+    const handle = await open(path.join(this.#folder, 'data'), 'a+').then(async (made) => {
+      await made.truncate(this.#size);
+      await made.close();
+      return open(path.join(this.#folder, 'data'), 'r+');
+    });
+    return { handle };
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.#folder, { recursive: true });
+  }
+}
