@@ -22,6 +22,7 @@ import { registerMetadataSnapCommands } from '../commands/metadata-snap-commands
 import { registerMountCommands } from '../commands/mount-commands.js';
 import { registerReceiveCommand } from '../commands/receive-command.js';
 import { registerSendCommand } from '../commands/send-command.js';
+import { registerScrubCommand } from '../commands/scrub-command.js';
 import { version } from '../commands/version.js';
 
 /** The command line. `quiet`: commander itself prints no errors, because the caller tells them as JSON. */
@@ -49,6 +50,7 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
   registerSendCommand(program);
   registerReceiveCommand(program);
   registerCheckCommand(program);
+  registerScrubCommand(program);
   registerDoctorCommand(program);
   registerExtendCommand(program);
   registerEventCommands(program);

@@ -4,6 +4,7 @@ import { ThinError } from '../errors/thin-error.js';
 import { withMetadata } from './connect.js';
 import { contextOf, rootFlag, type Context } from './context.js';
 import { example } from './example.js';
+import { findingLines } from './finding-lines.js';
 import { print, printJson } from './output.js';
 
 interface CheckOptions {
@@ -61,7 +62,7 @@ function inputOf(options: CheckOptions): CheckInput {
 function reportText(report: CheckReport): string {
   const { devices, nodes, chunks } = report;
   return [
-    ...report.findings.map(({ path, problem }) => `${path}: ${problem}`),
+    ...findingLines(report.findings),
     ...(report.repaired > 0 ? [`${String(report.repaired)} problems mended`] : []),
     ...(report.needsCheck ? ['the pool is marked: needs_check'] : []),
     `${String(devices)} devices, ${String(nodes)} nodes, ${String(chunks)} chunks: ${report.ok ? 'no problem found' : 'damaged'}`,

@@ -9,7 +9,7 @@ import { openWhenFree, withMetadata } from './connect.js';
 import { contextOf, rootFlag } from './context.js';
 import { example } from './example.js';
 import { note, print, printJson, printPieces, printResult } from './output.js';
-import { snapshotOf, withSnapshotOption, type SnapshotFlag } from './snapshot-option.js';
+import { parseCount, snapshotOf, withSnapshotOption, type SnapshotFlag } from './snapshot-option.js';
 
 interface DumpFlags extends SnapshotFlag {
   readonly format: 'xml' | 'human_readable' | 'human';
@@ -18,6 +18,16 @@ interface DumpFlags extends SnapshotFlag {
   readonly devId?: string;
   readonly skipMappings?: boolean;
   readonly plain?: boolean;
+}
+
+interface RestoreFlags {
+  readonly input: string;
+  readonly output?: string;
+  readonly replace?: boolean;
+  readonly transactionId?: string;
+  readonly dataBlockSize?: string;
+  readonly nrDataBlocks?: string;
+  readonly quiet?: boolean;
 }
 
 export function registerDumpCommands(program: Command): void {
@@ -76,14 +86,23 @@ function registerRestore(program: Command): void {
     .requiredOption('-i, --input <file>', 'the dump; - is standard input')
     .option('-o, --output <root>', 'the root of the pool, as --root')
     .option('--replace', 'also where the pool has metadata that can be read')
+    .option('--transaction-id <number>', 'in place of what the dump says')
+    .option('--data-block-size <sectors>', 'in place of what the dump says')
+    .option('--nr-data-blocks <number>', 'in place of what the dump says')
+    .option('-q, --quiet', 'print nothing')
     .addHelpText('after', example('thinfuse restore -i pool.xml', 'thinfuse restore -i pool.xml --replace'))
-    .action(async (options: { input: string; output?: string; replace?: boolean }, command: Command) => {
+    .action(async (options: RestoreFlags, command: Command) => {
       const given = contextOf(command);
       const context = options.output === undefined ? given : { ...given, layout: rootLayout(options.output) };
+      const overrides = overridesOf(options);
       const { restoreOffline } = await import('../daemon/offline-metadata.js');
       const report = await openWhenFree(() =>
-        restoreOffline(context.layout, piecesOf(options.input), { replace: options.replace === true }),
+        restoreOffline(context.layout, piecesOf(options.input), {
+          replace: options.replace === true,
+          overrides,
+        }),
       );
+      if (options.quiet === true) return;
       if (report.strayChunks > 0)
         note(
           `${String(report.strayChunks)} chunks are kept that no device maps; remove them with: thinfuse check --auto-repair${rootFlag(context)}`,
@@ -94,6 +113,15 @@ function registerRestore(program: Command): void {
         `restored ${String(report.devices)} devices, ${String(report.mappedChunks)} chunks mapped`,
       );
     });
+}
+
+/** @throws ThinError invalid-argument */
+function overridesOf({ transactionId, dataBlockSize, nrDataBlocks }: RestoreFlags): Record<string, number> {
+  return {
+    ...(transactionId !== undefined && { transaction: parseCount(transactionId, '--transaction-id') }),
+    ...(dataBlockSize !== undefined && { dataBlockSize: parseCount(dataBlockSize, '--data-block-size') }),
+    ...(nrDataBlocks !== undefined && { dataBlocks: parseCount(nrDataBlocks, '--nr-data-blocks') }),
+  };
 }
 
 function registerRepair(program: Command): void {
@@ -113,6 +141,10 @@ function registerRepair(program: Command): void {
         printJson({ root: rootLayout(options.output).root, ...report });
         return;
       }
+      if (report.data !== undefined)
+        note(
+          `the data stays in ${report.data}, which both roots name now: start only ${options.output}, and remove the other`,
+        );
       for (const { path, problem } of report.lost) print(`lost: ${path}: ${problem}`);
       print(
         `${String(report.devices)} devices and ${String(report.chunks)} chunks are now in ${options.output}: ${report.lost.length === 0 ? 'nothing was lost' : `${String(report.lost.length)} things were lost`}`,

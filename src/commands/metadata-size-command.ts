@@ -5,6 +5,7 @@ import {
   parseQuantity,
   parseUnit,
   parseUnitSize,
+  worded,
 } from '../thin-tools/metadata-size.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
@@ -47,8 +48,16 @@ export function registerMetadataSizeCommand(program: Command): void {
       const { numericOnly } = options;
       const text =
         numericOnly === undefined
-          ? `${amount} ${unit.word} estimated metadata area size for "--block-size=${options.blockSize} --pool-size=${options.poolSize} --max-thins=${options.maxThins}"`
+          ? `${amount} ${unit.word} estimated metadata area size for "${asked(options)}"`
           : `${amount}${numericOnly === 'short' ? unit.letter : numericOnly === 'long' ? unit.word : ''}`;
       printResult(contextOf(command), { bytes, unit: unit.word, amount }, text);
     });
+}
+
+function asked({ blockSize, poolSize, maxThins }: SizeFlags): string {
+  return [
+    `--block-size=${worded(blockSize, '--block-size', 'sectors')}`,
+    `--pool-size=${worded(poolSize, '--pool-size', 'sectors')}`,
+    `--max-thins=${worded(maxThins, '--max-thins')}`,
+  ].join(' ');
 }

@@ -107,6 +107,8 @@ export interface TextOperations {
   'metadata.rmap': {
     input: FromSnapshot & { regions: readonly ChunkRegion[]; json?: boolean | undefined };
   };
+  /** One `ScrubStep` in JSON a piece. */
+  'pool.scrub': { input: Empty };
 }
 
 interface FromSnapshot {

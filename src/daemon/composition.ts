@@ -171,7 +171,9 @@ export async function openOffline(
   onWarning: (text: string) => void,
 ): Promise<OfflinePool> {
   requirePool(layout);
-  const pool = await openPoolIn(layout, new ChildProcessExec());
+  const pool = await openPoolIn(layout, new ChildProcessExec(), {
+    events: { onModeChanged: (mode, reason) => onWarning(`the pool is ${mode}: ${reason}`) },
+  });
   const prefix = await devicePrefix(layout.root);
   const files = new MetadataProjection(layout.metadata);
   const projection = new ProjectionWriter(

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger } from 'pino';
 import { ThinError, toThinError } from '../errors/thin-error.js';
@@ -8,6 +8,7 @@ import type { Transport } from '../fuse/transport.js';
 import type { PoolInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import type { Adapter, MakeAdapter } from './adapter.js';
+import { closeToOthers, openOwnFile, requireOwnFolder } from './own-paths.js';
 import { ActiveDevices } from './active-devices.js';
 import { DeferredDeletion } from './deferred-deletion.js';
 import { DeviceDirectory } from './device-directory.js';
@@ -163,7 +164,7 @@ export class Daemon {
         await adapter.listen();
         undo.push(() => adapter.close());
       }
-      await writeFile(layout.pid, `${String(process.pid)}\n`, { mode: 0o600 });
+      await writePid(layout.pid);
       daemon.#watchTransport();
       await daemon.#deferred.start();
       undo.push(() => daemon.#deferred.stop());
@@ -290,12 +291,25 @@ export class Daemon {
 
 /** Folders that somebody removed come back, and what an earlier daemon had no time to remove goes. */
 async function tidyRoot(layout: RootLayout): Promise<void> {
-  for (const folder of [layout.devices, layout.mounts]) await mkdir(folder, { recursive: true, mode: 0o700 });
+  await closeToOthers(layout);
+  for (const folder of [layout.devices, layout.mounts]) {
+    await requireOwnFolder(folder);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  }
   for (const name of await readdir(layout.mounts))
     await rmdir(path.join(layout.mounts, name)).catch(() => undefined);
   for (const name of await readdir(layout.root))
     if (TEMPORARY_SOCKET.test(name) && path.join(layout.root, name) !== layout.socket)
       await rm(path.join(layout.root, name), { force: true });
+}
+
+async function writePid(at: string): Promise<void> {
+  const file = await openOwnFile(at, 'replace');
+  try {
+    await file.writeFile(`${String(process.pid)}\n`);
+  } finally {
+    await file.close();
+  }
 }
 
 function logCall(log: Logger, { operation, input, milliseconds, error }: CallRecord): void {

@@ -5,6 +5,7 @@ import type { DeviceInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import type { ActiveDevices } from './active-devices.js';
 import type { DeviceHost, Mounted, MountRequest } from './device-host.js';
+import { requireOwnFolder } from './own-paths.js';
 
 interface MountRecord extends Mounted {
   readonly request: MountRequest;
@@ -154,11 +155,13 @@ export class DeviceMounts {
     { readOnly, skipLog }: { readonly readOnly: boolean; readonly skipLog: boolean },
   ): Promise<MountRecord> {
     const undo: (() => Promise<unknown>)[] = [];
+    const isOwn = path.dirname(target) === this.#folder;
+    if (isOwn) await requireOwnFolder(target);
     try {
       const { path: image, fresh } = await this.#active.activate(device.name);
       if (fresh) undo.push(() => this.#active.deactivate(device.name));
       // A folder of the daemon's own that a crash left behind goes with this mount, too.
-      const madeTarget = (await this.#host.makeTarget(target)) || path.dirname(target) === this.#folder;
+      const madeTarget = (await this.#host.makeTarget(target)) || isOwn;
       if (madeTarget) undo.push(() => this.#host.removeTarget(target));
       const options = this.#pool.info().options;
       const request = {

@@ -62,14 +62,18 @@ async function prepareElsewhere(
       `${folder} is not empty (${foreign.slice(0, 3).join(', ')}); give a new or an empty --metadata-dir`,
       { details: { path: folder } },
     );
+  const { mode } = await stat(folder);
+  await chmod(folder, 0o700);
   await symlink(folder, layout.pool);
   return {
     folders: [],
     undo: async () => {
       if (made !== undefined) await rm(made, { recursive: true, force: true });
-      else
+      else {
+        await chmod(folder, mode & 0o7777);
         for (const name of await readdir(folder))
           if (!IGNORED.has(name)) await rm(path.join(folder, name), { recursive: true, force: true });
+      }
     },
   };
 }

@@ -1,14 +1,19 @@
+import { open, symlink, type FileHandle } from 'node:fs/promises';
 import { ThinError } from '../errors/thin-error.js';
 import { putSuperblock, repairOperations } from '../metadata/auto-repair.js';
+import type { Superblock } from '../format/superblock.js';
 import { runCheck, type Check } from '../metadata/check.js';
-import { frozenMetadata } from '../pool/pool-tools.js';
+import { readSuperblock } from '../metadata/open-metadata.js';
+import { frozenMetadata, type FrozenMetadata } from '../pool/pool-tools.js';
 import { repairPool, type RepairReport } from '../pool/repair-pool.js';
-import { restorePool, type RestoreReport } from '../pool/restore-pool.js';
+import { restorePool, type RestoreOptions, type RestoreReport } from '../pool/restore-pool.js';
 import { openLevelStore } from '../store/level-store.js';
 import type { KeyValue } from '../store/key-value.js';
 import type { CheckInput, CheckReport, MetadataCaller } from './api.js';
+import { dataLink } from './init-data.js';
 import { prepareRoot } from './init-root.js';
 import { refuseLive } from './live-socket.js';
+import { offlineData } from './offline-data.js';
 import { textOperations } from './operations/text-operations.js';
 import { requirePool } from './pool-folder.js';
 import { rootLayout, type RootLayout } from './root-layout.js';
@@ -23,12 +28,41 @@ export interface OfflineMetadata extends MetadataCaller {
 export async function openMetadataOffline(layout: RootLayout): Promise<OfflineMetadata> {
   requirePool(layout);
   const store = await openLevelStore(layout.pool);
-  const texts = textOperations(() => Promise.resolve(frozenMetadata(store, () => Promise.resolve())));
+  const texts = textOperations(() => frozenStore(layout, store));
   return {
     check: (input) => checkStore(store, input),
     text: (name, input) => texts[name](parseTextInput(name, input)),
     close: () => store.close(),
   };
+}
+
+async function frozenStore(layout: RootLayout, store: KeyValue): Promise<FrozenMetadata> {
+  const data = await openedData(layout);
+  return frozenMetadata(store, {
+    close: async () => data?.close(),
+    data,
+    onDamage: () => markDamaged(store),
+  });
+}
+
+/** Undefined also where it cannot be opened, which is not for every tool to mind. */
+async function openedData({ pool }: RootLayout): Promise<FileHandle | undefined> {
+  return open(dataLink(pool), 'r').catch(() => undefined);
+}
+
+/** As an open pool does when it meets damage. A superblock that cannot be read says as much by itself. */
+async function markDamaged(store: KeyValue): Promise<void> {
+  const superblock = superblockOf(store);
+  if (superblock === undefined || superblock.needsCheck) return;
+  await store.batch([putSuperblock({ ...superblock, needsCheck: true })], { sync: true });
+}
+
+function superblockOf(store: KeyValue): Superblock | undefined {
+  try {
+    return readSuperblock(store);
+  } catch {
+    return undefined;
+  }
 }
 
 /** `CheckReport` of a store that only this process has. */
@@ -68,20 +102,27 @@ function reportOf(check: Check, state: { needsCheck: boolean; repaired: number }
 export async function restoreOffline(
   layout: RootLayout,
   text: AsyncIterable<string>,
-  options: { replace: boolean },
+  options: Pick<RestoreOptions, 'replace' | 'overrides'>,
 ): Promise<RestoreReport> {
   await refuseLive(layout.socket);
   requirePool(layout);
+  const data = await offlineData(layout);
   const store = await openLevelStore(layout.pool);
   try {
-    return await restorePool(store, text, options);
+    return await restorePool(store, text, { ...options, data: data?.label });
   } finally {
     await store.close();
   }
 }
 
-/** Makes the root `into`, which is empty or missing. Errors: already-running, no-pool, locked, exists, not-empty, and as `repairPool`. */
-export async function repairOffline(layout: RootLayout, into: string): Promise<RepairReport> {
+/**
+ * Makes the root `into`, which is empty or missing. The data of a `direct` pool stays where it is: then both roots name it.
+ * Errors: already-running, no-pool, locked, exists, not-empty, and as `repairPool`.
+ */
+export async function repairOffline(
+  layout: RootLayout,
+  into: string,
+): Promise<RepairReport & { readonly data: string | undefined }> {
   const target = rootLayout(into);
   if (target.root === layout.root)
     throw new ThinError(
@@ -90,13 +131,16 @@ export async function repairOffline(layout: RootLayout, into: string): Promise<R
     );
   await refuseLive(layout.socket);
   requirePool(layout);
+  const data = await offlineData(layout);
   const from = await openLevelStore(layout.pool);
   try {
     const undo = await prepareRoot(target);
     try {
       const to = await openLevelStore(target.pool, { createIfMissing: true, errorIfExists: true });
       try {
-        return await repairPool(from, to);
+        const report = await repairPool(from, to, { data: data?.label });
+        if (data !== undefined) await symlink(data.path, dataLink(target.pool));
+        return { ...report, data: data?.path };
       } finally {
         await to.close();
       }

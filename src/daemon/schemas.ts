@@ -66,6 +66,7 @@ export const schemas: Schemas = {
 const snapshot = z.union([z.number().int().positive(), z.literal('newest')]).optional();
 
 const textSchemas: { readonly [K in TextOperationName]: z.ZodType<TextOperations[K]['input']> } = {
+  'pool.scrub': empty,
   'metadata.dump': z.strictObject({
     format: z.enum(DUMP_FORMATS),
     device: z.string().optional(),

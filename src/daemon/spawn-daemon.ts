@@ -1,8 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { open, readFile } from 'node:fs/promises';
+import { readFile, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import { openOwnFile } from './own-paths.js';
 import type { RootLayout } from './root-layout.js';
 import { unpackError } from './wire.js';
 
@@ -86,10 +87,11 @@ async function started(child: ChildProcess, layout: RootLayout): Promise<number>
   });
 }
 
-async function openLog(file: string): ReturnType<typeof open> {
+async function openLog(file: string): Promise<FileHandle> {
   try {
-    return await open(file, 'a', 0o600);
+    return await openOwnFile(file, 'append');
   } catch (error) {
+    if (error instanceof ThinError) throw error;
     const code = systemErrorCode(error);
     if (code === 'ENOENT') {
       const root = path.dirname(file);

@@ -102,8 +102,9 @@ export function fieldJson(
   );
 }
 
-/** A larger unit where the number would be above 8192, rounded at each step (thin_ls, `format_disk_unit`). */
+/** A larger unit where the number would be above 8192, rounded at each step, and none behind a zero (thin_ls, `format_disk_unit`). */
 function prettySize(bytes: number): string {
+  if (bytes === 0) return '0';
   let amount = bytes;
   let unit = 0;
   while (amount > 8192 && unit < BINARY.length - 1) {

@@ -11,11 +11,13 @@ import {
 
 const POOL_KINDS = ['leveldb', 'direct'] as const;
 const NEEDS_CHECK = 1;
+const HAS_TOTALS = 2;
 
 /**
  * superblock := uuid:text pool-kind:u8 block-size:u32 chunks:u32 nodes:u32 time:u32 transaction:u64 last-device:u32 flags:u32
- *               base-uuid:text last-transaction
+ *               base-uuid:text last-transaction totals
  * last-transaction := id:u64 device:u32 name:text      id 0: there has been none
+ * totals           := devices:u32 chunks:u32 nodes:u32   only where flags say so
  *
  * As dm-thin's superblock (dm-thin-metadata.c, `struct thin_disk_superblock`), less the roots that are keys of their own here.
  */
@@ -36,11 +38,22 @@ export interface Superblock {
   readonly baseUuid: string;
   readonly lastTransaction:
     { readonly id: TransactionId; readonly device: DeviceId; readonly name: string } | undefined;
+  /** Undefined: written by a thinfuse that did not count them. */
+  readonly totals?: PoolTotals | undefined;
+}
+
+/** What the rest of the metadata holds in the same commit, so that what is lost of it, or of another time, is found out. */
+export interface PoolTotals {
+  /** Device records. */
+  readonly devices: number;
+  /** Entries of the space maps that have a count. */
+  readonly chunks: number;
+  readonly nodes: number;
 }
 
 export function packSuperblock(superblock: Superblock): Uint8Array {
-  const last = superblock.lastTransaction;
-  return new ByteWriter()
+  const { lastTransaction: last, totals } = superblock;
+  const bytes = new ByteWriter()
     .text(superblock.uuid)
     .u8(POOL_KINDS.indexOf(superblock.kind))
     .u32(superblock.blockSize)
@@ -49,18 +62,19 @@ export function packSuperblock(superblock: Superblock): Uint8Array {
     .u32(superblock.time)
     .u64(superblock.transactionId)
     .u32(superblock.lastDeviceId)
-    .u32(superblock.needsCheck ? NEEDS_CHECK : 0)
+    .u32((superblock.needsCheck ? NEEDS_CHECK : 0) | (totals === undefined ? 0 : HAS_TOTALS))
     .text(superblock.baseUuid)
     .u64(last?.id ?? 0)
     .u32(last?.device ?? 0)
-    .text(last?.name ?? '')
-    .finish();
+    .text(last?.name ?? '');
+  if (totals !== undefined) bytes.u32(totals.devices).u32(totals.chunks).u32(totals.nodes);
+  return bytes.finish();
 }
 
 /** @throws ThinError damaged, naming `path` */
 export function unpackSuperblock(body: Uint8Array, path: string): Superblock {
   const from = new ByteReader(body, path);
-  const fields = {
+  const { flags, ...fields } = {
     uuid: from.text(),
     kind: from.choice(POOL_KINDS),
     blockSize: from.u32(),
@@ -69,12 +83,19 @@ export function unpackSuperblock(body: Uint8Array, path: string): Superblock {
     time: snapTime(from.u32()),
     transactionId: transactionId(from.u64()),
     lastDeviceId: deviceId(from.u32()),
-    needsCheck: (from.u32() & NEEDS_CHECK) !== 0,
+    flags: from.u32(),
     baseUuid: from.text(),
   };
   const last = { id: transactionId(from.u64()), device: deviceId(from.u32()), name: from.text() };
+  const totals =
+    (flags & HAS_TOTALS) === 0 ? undefined : { devices: from.u32(), chunks: from.u32(), nodes: from.u32() };
   from.finish();
   if (fields.blockSize === 0 || fields.blockSize % 512 !== 0) throw from.damaged('the chunk size is not one');
   if (fields.chunks > MAX_CHUNKS) throw from.damaged('more chunks than a pool can have');
-  return { ...fields, lastTransaction: last.id === 0 ? undefined : last };
+  return {
+    ...fields,
+    needsCheck: (flags & NEEDS_CHECK) !== 0,
+    lastTransaction: last.id === 0 ? undefined : last,
+    ...(totals !== undefined && { totals }),
+  };
 }

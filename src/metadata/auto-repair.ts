@@ -27,7 +27,15 @@ export async function repairOperations(
       key: deviceKey(record.id),
       value: seal('device', record.id, packDeviceRecord(record)),
     })),
-    putSuperblock({ ...superblock, needsCheck: false }),
+    putSuperblock({
+      ...superblock,
+      needsCheck: false,
+      totals: {
+        devices: check.result().devices,
+        chunks: references.chunks.size,
+        nodes: references.nodes.size,
+      },
+    }),
   ];
 }
 

@@ -10,6 +10,7 @@ import { unseal } from '../format/seal.js';
 import { unpackSpaceMapPage, ENTRIES_PER_PAGE } from '../format/space-map-page.js';
 import type { Superblock } from '../format/superblock.js';
 import type { KvReader } from '../store/key-value.js';
+import { disagreements, foreignOptions, optionsOwner } from './agreement.js';
 import { readSuperblock, type sealedValues } from './open-metadata.js';
 
 export interface Finding {
@@ -68,6 +69,7 @@ export class Check {
   readonly #nodes = new Map<NodeId, number>();
   readonly #chunks = new Map<number, number>();
   readonly #mappedBelow = new Map<NodeId, number>();
+  readonly #records: DeviceRecord[] = [];
   readonly #miscounted: DeviceRecord[] = [];
   readonly #strayKeys: Uint8Array[] = [];
   /** Partial chunks in use, by number. */
@@ -123,6 +125,7 @@ export class Check {
     await this.#checkPendingDeletes();
     await this.#checkSnapshots();
     await this.#checkBases();
+    this.#checkAgreement(superblock);
     await this.#compareMap('chunk-map-page', 'chunk', this.#chunks, superblock.chunks);
     await this.#compareMap('node-map-page', 'node', this.#nodes, superblock.nodes);
     await this.#checkKeys('node', this.#nodes);
@@ -132,11 +135,21 @@ export class Check {
     await this.#checkPatches(partial);
   }
 
+  #checkAgreement(superblock: Superblock): void {
+    const owner = this.#guard('options', () => optionsOwner(this.#store));
+    const foreign = foreignOptions(superblock, owner);
+    if (foreign !== undefined) this.#find('superblock', foreign);
+    const found = { devices: this.#devices, chunks: this.#chunks.size, nodes: this.#nodes.size };
+    for (const { problem, isCount } of disagreements(superblock, this.#records, found))
+      this.#find('superblock', problem, isCount ? MISCOUNTED : DAMAGED);
+  }
+
   async #checkDevices(blockSize: number): Promise<void> {
     await this.#eachSealed('device', async (id, body, path) => {
       this.#devices++;
       const record = this.#guard(path, () => unpackDeviceRecord(deviceId(id), body, path));
       if (record === undefined) return;
+      this.#records.push(record);
       const mapped = await this.#checkDevice(record, blockSize, path);
       if (mapped !== undefined && mapped !== record.mapped)
         this.#miscounted.push({ ...record, mapped, exclusive: Math.min(record.exclusive, mapped) });

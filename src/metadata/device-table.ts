@@ -19,6 +19,10 @@ export class DeviceTable {
     return this.#dirty.size > 0;
   }
 
+  get count(): number {
+    return this.#records.size;
+  }
+
   /** Ascending by id. */
   all(): readonly DeviceRecord[] {
     return [...this.#records.values()].sort((x, y) => x.id - y.id);

@@ -25,7 +25,7 @@ import {
 import type { MetadataSnapshot } from '../format/metadata-snapshot.js';
 import { chunkMapKey, nodeMapKey, superblockKey } from '../format/keys.js';
 import { seal } from '../format/seal.js';
-import { packSuperblock, type Superblock } from '../format/superblock.js';
+import { packSuperblock, type PoolTotals, type Superblock } from '../format/superblock.js';
 import type { KvOperation } from '../store/key-value.js';
 import type { BaseTable } from './base-table.js';
 import type { MetadataCommit } from './commit.js';
@@ -104,6 +104,11 @@ export class Metadata {
   changeSuperblock(change: Partial<Superblock>): void {
     this.#superblock = { ...this.#superblock, ...change };
     this.#superblockDirty = true;
+  }
+
+  /** It is marked so in the store already. */
+  noteNeedsCheck(): void {
+    this.#superblock = { ...this.#superblock, needsCheck: true };
   }
 
   /** An empty device, dm-thin's create_thin. @throws ThinError no-space */
@@ -205,10 +210,15 @@ export class Metadata {
       };
   }
 
-  /** One past the last mapped block; 0 in an empty device. */
+  /** One past the last mapped block; 0 in an empty device, and in one whose tree is damaged there: whoever reads it hears of that. */
   endOfMappings(id: DeviceId): number {
-    const last = lastKey(this.#table, this.devices.get(id).root);
-    return last === undefined ? 0 : last + 1;
+    try {
+      const last = lastKey(this.#table, this.devices.get(id).root);
+      return last === undefined ? 0 : last + 1;
+    } catch (error) {
+      if (error instanceof ThinError && error.code === 'damaged') return 0;
+      throw error;
+    }
   }
 
   /** Maps the block to a chunk that was taken from the space map: a provision, or the end of a sharing. */
@@ -313,7 +323,7 @@ export class Metadata {
       operations.push({
         type: 'put',
         key: superblockKey,
-        value: seal('superblock', 0, packSuperblock(this.#superblock)),
+        value: seal('superblock', 0, packSuperblock({ ...this.#superblock, totals: this.#totals })),
       });
     this.#superblockDirty = false;
     return {
@@ -352,6 +362,10 @@ export class Metadata {
       );
     }
     return pages;
+  }
+
+  get #totals(): PoolTotals {
+    return { devices: this.devices.count, chunks: this.chunks.counted, nodes: this.nodes.counted };
   }
 
   #requireNodes(): void {

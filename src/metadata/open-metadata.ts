@@ -1,14 +1,23 @@
 import { randomUUID } from 'node:crypto';
 import { ThinError } from '../errors/thin-error.js';
+import { damage } from '../format/damage.js';
 import { unpackDeviceRecord } from '../format/device-record.js';
 import { chunkId, deviceId, snapTime, transactionId } from '../format/ids.js';
-import { describeKey, rangeOf, superblockKey, unpackKey, type NumberedKeyKind } from '../format/keys.js';
+import {
+  describeKey,
+  optionsKey,
+  rangeOf,
+  superblockKey,
+  unpackKey,
+  type NumberedKeyKind,
+} from '../format/keys.js';
 import { unpackMetadataSnapshot } from '../format/metadata-snapshot.js';
 import { FULL_NODE, type NodeLimits } from '../format/node.js';
 import { unpackPendingDelete } from '../format/pending-delete.js';
-import { seal, unseal } from '../format/seal.js';
-import { packSuperblock, unpackSuperblock, type Superblock } from '../format/superblock.js';
-import type { KeyValue, KvOperation, KvReader } from '../store/key-value.js';
+import { unseal } from '../format/seal.js';
+import { unpackSuperblock, type Superblock } from '../format/superblock.js';
+import type { KeyValue, KvReader } from '../store/key-value.js';
+import { disagreements } from './agreement.js';
 import { BaseTable } from './base-table.js';
 import { DeviceTable } from './device-table.js';
 import { Metadata } from './metadata.js';
@@ -20,16 +29,18 @@ export interface MetadataOptions {
   readonly limits?: NodeLimits;
   /** Clean nodes kept in memory, about 4 KiB each. */
   readonly cachedNodes?: number;
+  /** Told of each record or page that cannot be used, which is then left out; without it, that ends the opening. */
+  readonly onDamage?: (error: ThinError) => void;
 }
 
 /** 32 MiB of nodes map about 170 GiB of 64 KiB chunks. */
 const CACHED_NODES = 8192;
 
-/** The batch that makes an empty store a pool without devices; its owner adds what else a pool starts with. */
-export function formatMetadata(
+/** Of a pool without devices: all that its metadata needs to begin with. */
+export function newSuperblock(
   shape: Pick<Superblock, 'kind' | 'blockSize' | 'chunks' | 'nodes'>,
-): KvOperation {
-  const superblock: Superblock = {
+): Superblock {
+  return {
     ...shape,
     uuid: randomUUID(),
     time: snapTime(0),
@@ -39,38 +50,64 @@ export function formatMetadata(
     baseUuid: '',
     lastTransaction: undefined,
   };
-  return { type: 'put', key: superblockKey, value: seal('superblock', 0, packSuperblock(superblock)) };
 }
 
 /** @throws ThinError no-pool, damaged, wrong-version */
 export function readSuperblock(store: KvReader): Superblock {
   const bytes = store.getSync(superblockKey);
-  if (bytes === undefined) throw new ThinError('no-pool', 'the store has no superblock: it holds no pool');
+  if (bytes === undefined) {
+    if (store.getSync(optionsKey) !== undefined) throw damage('superblock', 'it is missing');
+    throw new ThinError('no-pool', 'the store has no superblock: it holds no pool');
+  }
   return unpackSuperblock(unseal('superblock', 0, bytes, 'superblock'), 'superblock');
 }
 
-/** Reads everything but the trees, which are read as they are needed. @throws ThinError no-pool, damaged, wrong-version */
+/**
+ * Reads everything but the trees, which are read as they are needed. What was opened around damage must not be changed.
+ * @throws ThinError no-pool, damaged (at least the superblock), wrong-version
+ */
 export async function openMetadata(store: KeyValue, options: MetadataOptions = {}): Promise<Metadata> {
   const superblock = readSuperblock(store);
   const chunks = new SpaceMap(superblock.chunks);
   const nodes = new SpaceMap(superblock.nodes);
   const devices = new DeviceTable();
   const snapshots = new SnapshotTable();
+  const unread: ThinError[] = [];
+  const load = async (
+    kind: SealedKind,
+    take: (id: number, body: Uint8Array, path: string) => void,
+  ): Promise<void> => {
+    for await (const [key, value] of store.entries(rangeOf(kind)))
+      try {
+        const { id, body, path } = unsealed(kind, key, value);
+        take(id, body, path);
+      } catch (error) {
+        if (options.onDamage === undefined || !isDamage(error)) throw error;
+        unread.push(error);
+        options.onDamage(error);
+      }
+  };
+  await load('chunk-map-page', (id, body, path) => chunks.loadPage(id, body, path));
+  await load('node-map-page', (id, body, path) => nodes.loadPage(id, body, path));
+  await load('device', (id, body, path) => devices.load(unpackDeviceRecord(deviceId(id), body, path)));
+  await load('pending-delete', (id, body, path) =>
+    devices.loadPending(unpackPendingDelete(deviceId(id), body, path)),
+  );
+  await load('metadata-snapshot', (id, body, path) => snapshots.load(unpackMetadataSnapshot(id, body, path)));
+  if (unread.length === 0)
+    for (const { problem } of disagreements(superblock, devices.all(), {
+      devices: devices.count,
+      chunks: chunks.counted,
+      nodes: nodes.counted,
+    })) {
+      const error = damage('superblock', problem);
+      if (options.onDamage === undefined) throw error;
+      options.onDamage(error);
+    }
   const bases = new BaseTable();
-  for await (const { id, body, path } of sealedValues(store, 'chunk-map-page'))
-    chunks.loadPage(id, body, path);
-  for await (const { id, body, path } of sealedValues(store, 'node-map-page')) nodes.loadPage(id, body, path);
-  for await (const { id, body, path } of sealedValues(store, 'device'))
-    devices.load(unpackDeviceRecord(deviceId(id), body, path));
-  for await (const { id, body, path } of sealedValues(store, 'pending-delete'))
-    devices.loadPending(unpackPendingDelete(deviceId(id), body, path));
-  for await (const { id, body, path } of sealedValues(store, 'metadata-snapshot'))
-    snapshots.load(unpackMetadataSnapshot(id, body, path));
   for await (const [key, value] of store.entries(rangeOf('chunk-base'))) {
     const id = unpackKey('chunk-base', key);
-    if (id === undefined)
-      throw new ThinError('damaged', `${describeKey(key)}: no such key belongs into a pool`);
-    bases.load(chunkId(id), value);
+    if (id !== undefined) bases.load(chunkId(id), value);
   }
   const table = new NodeTable(store, nodes, chunks, {
     limits: options.limits ?? FULL_NODE,
@@ -82,15 +119,26 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
   return new Metadata({ superblock, chunks, nodes, devices, snapshots, bases, table });
 }
 
+type SealedKind = Exclude<NumberedKeyKind, 'chunk'>;
+
+interface Unsealed {
+  readonly id: number;
+  readonly body: Uint8Array;
+  readonly path: string;
+}
+
 /** All values of one kind, their seals checked. @throws ThinError damaged, wrong-version */
-export async function* sealedValues(
-  store: KvReader,
-  kind: Exclude<NumberedKeyKind, 'chunk'>,
-): AsyncGenerator<{ id: number; body: Uint8Array; path: string }> {
-  for await (const [key, value] of store.entries(rangeOf(kind))) {
-    const path = describeKey(key);
-    const id = unpackKey(kind, key);
-    if (id === undefined) throw new ThinError('damaged', `${path}: no such key belongs into a pool`);
-    yield { id, body: unseal(kind, id, value, path), path };
-  }
+export async function* sealedValues(store: KvReader, kind: SealedKind): AsyncGenerator<Unsealed> {
+  for await (const [key, value] of store.entries(rangeOf(kind))) yield unsealed(kind, key, value);
+}
+
+function unsealed(kind: SealedKind, key: Uint8Array, value: Uint8Array): Unsealed {
+  const path = describeKey(key);
+  const id = unpackKey(kind, key);
+  if (id === undefined) throw new ThinError('damaged', `${path}: no such key belongs into a pool`);
+  return { id, body: unseal(kind, id, value, path), path };
+}
+
+function isDamage(error: unknown): error is ThinError {
+  return error instanceof ThinError && error.code === 'damaged';
 }

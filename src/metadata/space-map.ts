@@ -43,6 +43,11 @@ export class SpaceMap {
     return this.#counted + this.#taken;
   }
 
+  /** Entries with a count: what is in use in the next commit. */
+  get counted(): number {
+    return this.#counted;
+  }
+
   /** Entries that `take` can hand out now. */
   get available(): number {
     return this.#limit - this.#counted - this.#taken - this.#unreleased;

@@ -1,7 +1,8 @@
 import { ThinError } from '../errors/thin-error.js';
 import { BASE_NAME } from '../format/device-name.js';
 import { MAX_CHUNKS, MAX_VIRTUAL_BLOCKS } from '../format/ids.js';
-import { formatMetadata, openMetadata } from '../metadata/open-metadata.js';
+import { putSuperblock } from '../metadata/auto-repair.js';
+import { newSuperblock, openMetadata } from '../metadata/open-metadata.js';
 import type { KeyValue } from '../store/key-value.js';
 import { packOptions } from './options-record.js';
 import type { CreatePoolRequest } from './thin-pool.js';
@@ -40,12 +41,8 @@ export async function createPool(store: KeyValue, request: CreatePoolRequest): P
       `a metadata size of ${String(metadataSize)} bytes is too small; give at least 256K`,
     );
   requireDeviceSize(options.baseSize, blockSize);
-  await store.batch(
-    [formatMetadata({ kind: request.kind ?? 'leveldb', blockSize, chunks, nodes }), packOptions(options)],
-    {
-      sync: true,
-    },
-  );
+  const superblock = newSuperblock({ kind: request.kind ?? 'leveldb', blockSize, chunks, nodes });
+  await store.batch([putSuperblock(superblock), packOptions(options, superblock.uuid)], { sync: true });
   const metadata = await openMetadata(store);
   metadata.createThin({
     name: BASE_NAME,

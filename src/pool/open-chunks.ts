@@ -26,7 +26,8 @@ export async function zeroTail(
   { superblock, chunks }: Metadata,
   { data }: ChunkOptions,
 ): Promise<number | undefined> {
-  if (data?.punch === undefined) return undefined;
+  // A map that may be damaged does not say where the last chunk is.
+  if (data?.punch === undefined || superblock.needsCheck) return undefined;
   const { blockSize } = superblock;
   const end = chunks.end;
   if (end >= superblock.chunks) return undefined;

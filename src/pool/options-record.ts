@@ -6,7 +6,7 @@ import { seal, unseal } from '../format/seal.js';
 import type { KvOperation, KvReader } from '../store/key-value.js';
 import type { PoolOptions } from './info.js';
 
-/** options := a JSON object in UTF-8, the fields of `PoolOptions` */
+/** options := a JSON object in UTF-8: the fields of `PoolOptions`, and `pool`, the uuid of the pool that they are of */
 const schema = z.object({
   filesystem: z.enum(['xfs', 'ext4']),
   mkfsArgs: z.array(z.string()),
@@ -23,8 +23,10 @@ const schema = z.object({
   autoextendPercent: z.number().int().min(1).max(100).default(20),
 }) satisfies z.ZodType<PoolOptions>;
 
-export function packOptions(options: PoolOptions): KvOperation {
-  return { type: 'put', key: optionsKey, value: seal('options', 0, Buffer.from(JSON.stringify(options))) };
+/** @param pool its uuid */
+export function packOptions(options: PoolOptions, pool: string): KvOperation {
+  const text = JSON.stringify({ ...options, pool });
+  return { type: 'put', key: optionsKey, value: seal('options', 0, Buffer.from(text)) };
 }
 
 /** Undefined: not the fields of `PoolOptions`. */

@@ -1,3 +1,4 @@
+import type { FileHandle } from 'node:fs/promises';
 import { ThinError } from '../errors/thin-error.js';
 import { transactionId } from '../format/ids.js';
 import type { NodeLimits } from '../format/node.js';
@@ -8,6 +9,7 @@ import type { KeyValue, KvReader } from '../store/key-value.js';
 import type { PoolOptions } from './info.js';
 import { readOptions } from './options-record.js';
 import { salvageRecords } from './salvage.js';
+import { scrub, type ScrubStep } from './scrub.js';
 
 /** Committed metadata that does not change while it is held. Whoever opened it closes it. */
 export interface FrozenMetadata {
@@ -17,6 +19,8 @@ export interface FrozenMetadata {
   view(snapshot?: SnapshotChoice): Promise<MetadataView>;
   /** With the devices whose records can be read. @throws ThinError damaged (the superblock) */
   salvage(): Promise<MetadataView>;
+  /** Reads everything; a pool that is open turns read-only where something is damaged. */
+  scrub(): AsyncGenerator<ScrubStep>;
   close(): Promise<void>;
 }
 
@@ -50,11 +54,19 @@ export interface PoolTools {
   setTransactionId(from: number, to: number): Promise<void>;
 }
 
+export interface FrozenParts {
+  readonly close: () => Promise<void>;
+  readonly limits?: NodeLimits | undefined;
+  /** Of a `direct` pool. */
+  readonly data?: FileHandle | undefined;
+  /** Told of what a scrub finds. */
+  readonly onDamage?: (error: ThinError) => void | Promise<void>;
+}
+
 /** @param reader of a store that does not change until `close` */
 export function frozenMetadata(
   reader: KvReader,
-  close: () => Promise<void>,
-  limits?: NodeLimits,
+  { close, limits, data, onDamage }: FrozenParts,
 ): FrozenMetadata {
   return {
     options: () => {
@@ -75,6 +87,7 @@ export function frozenMetadata(
         );
       return { superblock, devices, nodes: new StoredNodes(reader, limits) };
     },
+    scrub: () => scrub(reader, { limits, data, onDamage }),
     close,
   };
 }
@@ -91,6 +104,7 @@ export interface ToolGate {
   readonly sharing: <T>(work: () => T) => Promise<T>;
   /** A check found nothing. */
   readonly clearNeedsCheck: () => Promise<void>;
+  readonly foundDamage: (error: ThinError) => void;
   /** Space is owed back. */
   readonly reclaim: () => void;
 }
@@ -100,12 +114,19 @@ export class OpenPoolTools implements PoolTools {
   readonly #metadata: Metadata;
   readonly #gate: ToolGate;
   readonly #limits: NodeLimits | undefined;
+  readonly #data: FileHandle | undefined;
 
-  constructor(store: KeyValue, metadata: Metadata, gate: ToolGate, limits: NodeLimits | undefined) {
+  constructor(
+    store: KeyValue,
+    metadata: Metadata,
+    gate: ToolGate,
+    { limits, data }: { limits?: NodeLimits; data?: { readonly handle: FileHandle } },
+  ) {
     this.#store = store;
     this.#metadata = metadata;
     this.#gate = gate;
     this.#limits = limits;
+    this.#data = data?.handle;
   }
 
   /** See `ThinPool`. */
@@ -125,7 +146,12 @@ export class OpenPoolTools implements PoolTools {
   async freeze(): Promise<FrozenMetadata> {
     await this.#gate.commit();
     const reader = this.#store.snapshot();
-    return frozenMetadata(reader, () => reader.close(), this.#limits);
+    return frozenMetadata(reader, {
+      close: () => reader.close(),
+      limits: this.#limits,
+      data: this.#data,
+      onDamage: this.#gate.foundDamage,
+    });
   }
 
   async reserve(): Promise<ReservedSnapshot> {

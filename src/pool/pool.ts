@@ -5,7 +5,7 @@ import { DataPlane } from '../io/data-plane.js';
 import { DeviceIo } from '../io/device-io.js';
 import type { ImageFile } from '../io/image-file.js';
 import type { Metadata } from '../metadata/metadata.js';
-import { openMetadata, type MetadataOptions } from '../metadata/open-metadata.js';
+import type { MetadataOptions } from '../metadata/open-metadata.js';
 import { RequestEpochs } from '../shared/request-epochs.js';
 import type { KeyValue } from '../store/key-value.js';
 import { Committer } from './committer.js';
@@ -16,7 +16,8 @@ import { describeDevice, describePool } from './describe.js';
 import type { DeviceInfo, PoolInfo, PoolMode, PoolOptions } from './info.js';
 import { COMMIT_INTERVAL } from './limits.js';
 import { openChunks, zeroTail, type ChunkOptions } from './open-chunks.js';
-import { packOptions, readOptions } from './options-record.js';
+import { openStored, type StoredPool } from './open-stored.js';
+import { packOptions } from './options-record.js';
 import { OpenPoolTools, type PoolCheckOptions } from './pool-tools.js';
 import { requireQuota } from './quota.js';
 import { Reclaimer } from './reclaimer.js';
@@ -44,9 +45,9 @@ export interface OpenPoolOptions extends MetadataOptions, ChunkOptions, SpaceOpt
 
 /** Takes the store over: `close` closes it. @throws ThinError no-pool, damaged, wrong-version */
 export async function openPool(store: KeyValue, options: OpenPoolOptions = {}): Promise<ThinPool> {
-  const stored = readOptions(store);
-  const metadata = await openMetadata(store, options);
-  return new Pool(store, metadata, stored, { ...options, zeroedFrom: await zeroTail(metadata, options) });
+  const stored = await openStored(store, options);
+  const zeroedFrom = await zeroTail(stored.metadata, options);
+  return new Pool(store, stored, { ...options, zeroedFrom });
 }
 
 class Pool implements ThinPool {
@@ -73,8 +74,7 @@ class Pool implements ThinPool {
 
   constructor(
     store: KeyValue,
-    metadata: Metadata,
-    stored: PoolOptions,
+    { metadata, options: stored, damage }: StoredPool,
     options: OpenPoolOptions & { zeroedFrom: number | undefined },
   ) {
     this.#store = store;
@@ -141,12 +141,14 @@ class Pool implements ThinPool {
       commit: () => this.#committer.commit(),
       sharing: <T>(work: () => T) => this.#sharing(work),
       clearNeedsCheck: () => this.#clearNeedsCheck(),
+      foundDamage: (error: ThinError) => this.#needCheck(error),
       reclaim: () => this.#reclaimer.start(() => this.#usage.markAll()),
     };
-    this.tools = new OpenPoolTools(store, metadata, gate, options.limits);
+    this.tools = new OpenPoolTools(store, metadata, gate, options);
     if (metadata.superblock.needsCheck) this.#mode = 'ro';
+    else this.#reclaimer.start();
+    for (const { message } of damage) this.#events.onModeChanged?.('ro', message);
     this.#usage.markAll();
-    this.#reclaimer.start();
     const interval = options.commitInterval ?? COMMIT_INTERVAL;
     if (interval > 0) {
       this.#timer = setInterval(() => {
@@ -295,7 +297,7 @@ class Pool implements ThinPool {
     const changed = this.#optionsWritten.then(async () => {
       this.requireWritable();
       const options = { ...this.#options, ...change };
-      await this.#store.batch([packOptions(options)], { sync: true });
+      await this.#store.batch([packOptions(options, this.#metadata.superblock.uuid)], { sync: true });
       this.#options = options;
     });
     this.#optionsWritten = changed.catch(() => undefined);
@@ -316,9 +318,7 @@ class Pool implements ThinPool {
         metadata: this.#metadata,
         plane: this.#plane,
         gate: {
-          requireWritable: () => {
-            this.requireWritable();
-          },
+          requireWritable: () => this.requireWritable(),
           changed: () => {
             if (this.#plane.chunks.wantsCommit) this.commit().catch(() => undefined);
           },
@@ -326,9 +326,7 @@ class Pool implements ThinPool {
           waitForSpace: (device) => this.#space.waitForSpace(device),
           waitForNodes: (device) => this.#space.waitForNodes(device),
           admit: (device, offset, length) => this.#space.admit(device, offset, length),
-          foundDamage: (error) => {
-            this.#needCheck(error);
-          },
+          foundDamage: (error) => this.#needCheck(error),
         },
       });
       io.letThreadsWrite(this.#space.threadsMayWrite(io));
@@ -479,6 +477,7 @@ class Pool implements ThinPool {
     await this.#committer.commit();
     this.#mode = 'rw';
     this.#letThreadsWrite();
+    this.#reclaimer.start();
     this.#events.onModeChanged?.('rw', 'a check found the metadata sound');
   }
 

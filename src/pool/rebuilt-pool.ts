@@ -33,6 +33,11 @@ export interface RebuiltPool {
 /** The one batch that puts it in the place of whatever metadata the store has. */
 export async function rebuiltOperations(store: KvReader, pool: RebuiltPool): Promise<readonly KvOperation[]> {
   const { superblock, options, devices, builder } = pool;
+  const totals = {
+    devices: devices.length,
+    chunks: builder.chunkCounts.size,
+    nodes: builder.nodeCounts.size,
+  };
   return [
     ...(await deleteAll(store, METADATA_KINDS)),
     ...builder.operations,
@@ -43,7 +48,7 @@ export async function rebuiltOperations(store: KvReader, pool: RebuiltPool): Pro
       key: deviceKey(record.id),
       value: seal('device', record.id, packDeviceRecord(record)),
     })),
-    packOptions(options),
-    putSuperblock(superblock),
+    packOptions(options, superblock.uuid),
+    putSuperblock({ ...superblock, totals }),
   ];
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { DEFAULT_DATA_SIZE, DEFAULT_METADATA_SIZE, DEFAULT_POOL_OPTIONS } from '../config/defaults.js';
 import { ThinError } from '../errors/thin-error.js';
 import { unpackChunkBase } from '../format/chunk-base.js';
+import type { DataLabel } from '../format/data-label.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import { damage } from '../format/damage.js';
 import { chunkId, deviceId, MAX_CHUNKS, snapTime, transactionId, type ChunkId } from '../format/ids.js';
@@ -21,7 +22,7 @@ import { salvageRecords, type Salvaged } from './salvage.js';
 
 export interface RepairReport {
   readonly devices: number;
-  /** Chunks copied. */
+  /** Chunks that came along: copied, or still mapped where the data of a `direct` pool stays in its place. */
   readonly chunks: number;
   /** What did not come along, and why; empty: the new pool holds all that the old one did. */
   readonly lost: readonly { readonly path: string; readonly problem: string }[];
@@ -33,14 +34,15 @@ const BATCH_BYTES = 4 * 2 ** 20;
 /**
  * Copies what is reachable and healthy of a pool into an empty store (thin_repair): every chunk is read and its seal checked, trees and space
  * maps are built anew. The old store is only read. The new one is a pool once the last batch is in.
+ * @param data the label of a `direct` pool's data, which is neither read nor moved: the new pool is around it too
  * @throws ThinError damaged (no device can be read), wrong-version, unsupported, and what the stores throw
  */
 export async function repairPool(
   from: KvReader,
   to: KeyValue,
-  limits: NodeLimits = FULL_NODE,
+  { limits = FULL_NODE, data }: { limits?: NodeLimits; data?: DataLabel | undefined } = {},
 ): Promise<RepairReport> {
-  const repair = new Repair(from, to, limits, await salvageRecords(from));
+  const repair = new Repair(from, to, { limits, data }, await salvageRecords(from));
   return repair.run();
 }
 
@@ -48,22 +50,34 @@ class Repair {
   readonly #from: KvReader;
   readonly #to: KeyValue;
   readonly #limits: NodeLimits;
+  readonly #data: DataLabel | undefined;
+  /** Partial chunks of a `direct` pool, and their bases. */
+  readonly #bases = new Map<number, number>();
   readonly #salvaged: Salvaged;
   readonly #nodes: StoredNodes;
   readonly #lost: { path: string; problem: string }[];
 
-  constructor(from: KvReader, to: KeyValue, limits: NodeLimits, salvaged: Salvaged) {
+  constructor(
+    from: KvReader,
+    to: KeyValue,
+    { limits, data }: { limits: NodeLimits; data: DataLabel | undefined },
+    salvaged: Salvaged,
+  ) {
     this.#from = from;
     this.#to = to;
     this.#limits = limits;
+    this.#data = data;
     this.#salvaged = salvaged;
     this.#nodes = new StoredNodes(from, limits);
     this.#lost = [...salvaged.lost];
   }
 
   async run(): Promise<RepairReport> {
-    if (this.#salvaged.superblock?.kind === 'direct')
-      throw new ThinError('unsupported', 'the chunks of a direct pool are not in its LevelDB folder');
+    if (this.#salvaged.superblock?.kind === 'direct' && this.#data === undefined)
+      throw new ThinError(
+        'damaged',
+        "the link to the pool's data is gone; put it back as `data` into the folder of the pool",
+      );
     if (this.#salvaged.devices.length === 0)
       throw new ThinError(
         'damaged',
@@ -71,13 +85,19 @@ class Repair {
       );
     const mapped = await this.#mappedChunks();
     const superblock = await this.#superblock(mapped);
-    const healthy = await this.#copyChunks(mapped, superblock.blockSize);
+    const healthy =
+      this.#data === undefined
+        ? await this.#copyChunks(mapped, superblock.blockSize)
+        : await this.#copyBases(mapped, superblock.chunks);
     const builder = new TreeBuilder(superblock.nodes, this.#limits);
     const devices: DeviceRecord[] = [];
     for (const record of this.#salvaged.devices)
       devices.push(await this.#rebuild(record, builder, healthy, superblock));
     for await (const [key] of this.#from.entries(rangeOf('metadata-snapshot'), { values: false }))
       this.#lost.push({ path: describeKey(key), problem: 'metadata snapshots are not taken along' });
+    for (const [chunk, base] of this.#bases)
+      if (builder.chunkCounts.has(chunk))
+        builder.chunkCounts.set(base, (builder.chunkCounts.get(base) ?? 0) + 1);
     const options = this.#salvaged.options ?? DEFAULT_POOL_OPTIONS;
     await this.#to.batch(await rebuiltOperations(this.#to, { superblock, options, devices, builder }), {
       sync: true,
@@ -104,15 +124,17 @@ class Repair {
   async #superblock(mapped: ReadonlySet<number>): Promise<Superblock> {
     const { superblock, devices } = this.#salvaged;
     if (superblock !== undefined) return { ...superblock, needsCheck: false };
-    const blockSize = await this.#blockSize();
+    const blockSize = this.#data?.blockSize ?? (await this.#blockSize());
     const most = (of: (record: DeviceRecord) => number): number => Math.max(...devices.map(of));
     let last = 0;
     for (const chunk of mapped) last = Math.max(last, chunk);
     return {
-      uuid: randomUUID(),
-      kind: 'leveldb',
+      uuid: this.#data?.uuid ?? randomUUID(),
+      kind: this.#data === undefined ? 'leveldb' : 'direct',
       blockSize,
-      chunks: Math.min(MAX_CHUNKS, Math.max(Math.floor(DEFAULT_DATA_SIZE / blockSize), last + 1)),
+      chunks:
+        this.#data?.chunks ??
+        Math.min(MAX_CHUNKS, Math.max(Math.floor(DEFAULT_DATA_SIZE / blockSize), last + 1)),
       nodes: Math.floor(DEFAULT_METADATA_SIZE / METADATA_BLOCK_SIZE),
       time: snapTime(most((record) => record.snapTime)),
       transactionId: transactionId(most((record) => record.transactionId)),
@@ -164,6 +186,29 @@ class Repair {
         if (bytes >= BATCH_BYTES) await write();
       }
     await write();
+    return healthy;
+  }
+
+  /** Of a `direct` pool: where the rest of partial chunks lies. @returns the mapped chunks but those that this is lost of */
+  async #copyBases(mapped: ReadonlySet<number>, chunks: number): Promise<ReadonlySet<number>> {
+    const healthy = new Set(mapped);
+    const operations: KvOperation[] = [];
+    for await (const [key, value] of this.#from.entries(rangeOf('chunk-base'))) {
+      const id = unpackKey('chunk-base', key);
+      if (id === undefined || !mapped.has(id)) continue;
+      const path = describeKey(key);
+      try {
+        const { base } = unpackChunkBase(unseal('chunk-base', id, value, path), path);
+        if (base >= chunks) throw damage(path, `its base ${String(base)} lies beyond the end of the pool`);
+        this.#bases.set(id, base);
+        operations.push({ type: 'put', key, value });
+      } catch (error) {
+        if (!(error instanceof ThinError)) throw error;
+        this.#lost.push({ path, problem: error.message });
+        healthy.delete(id);
+      }
+    }
+    await this.#to.batch(operations, { sync: true });
     return healthy;
   }
 

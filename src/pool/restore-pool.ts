@@ -3,11 +3,13 @@ import { DEFAULT_METADATA_SIZE, DEFAULT_POOL_OPTIONS } from '../config/defaults.
 import { ThinError } from '../errors/thin-error.js';
 import { unpackChunkBase } from '../format/chunk-base.js';
 import type { DeviceRecord } from '../format/device-record.js';
+import type { DataLabel } from '../format/data-label.js';
 import { parseDeviceName } from '../format/device-name.js';
 import {
   deviceId,
   MAX_CHUNKS,
   MAX_DEVICE_ID,
+  MAX_VIRTUAL_BLOCKS,
   snapTime,
   transactionId,
   type DeviceId,
@@ -36,6 +38,10 @@ import { salvageRecords, type Salvaged } from './salvage.js';
 export interface RestoreOptions {
   /** Also where the store has metadata that can be read; without it, that is `exists`. */
   readonly replace?: boolean;
+  /** Of the pool's data, in a `direct` pool: any chunk of it may be mapped, since what is there does not say what it is. */
+  readonly data?: DataLabel | undefined;
+  /** In place of what the dump says (thin_restore). */
+  readonly overrides?: Partial<Pick<DumpedSuperblock, 'transaction' | 'dataBlockSize' | 'dataBlocks'>>;
   readonly limits?: NodeLimits;
 }
 
@@ -64,8 +70,9 @@ export async function restorePool(
       'the pool has metadata already; run thinfuse check on it, and give --replace to put the dump in its place',
     );
   const bases = await storedBases(store);
-  const stored = new Set([...(await storedChunks(store)), ...bases.keys()]);
-  const restorer = new Restorer(before, stored, options.limits);
+  const stored =
+    options.data === undefined ? new Set([...(await storedChunks(store)), ...bases.keys()]) : undefined;
+  const restorer = new Restorer(before, stored, options);
   await parseDump(text, restorer);
   const pool = restorer.finish();
   const { chunkCounts } = pool.builder;
@@ -73,7 +80,8 @@ export async function restorePool(
   for (const [chunk, base] of bases)
     if (chunkCounts.has(chunk)) chunkCounts.set(base, (chunkCounts.get(base) ?? 0) + 1);
   await store.batch(await rebuiltOperations(store, pool), { sync: true });
-  return { devices: pool.devices.length, mappedChunks, strayChunks: stored.size - chunkCounts.size };
+  const strayChunks = stored === undefined ? 0 : stored.size - chunkCounts.size;
+  return { devices: pool.devices.length, mappedChunks, strayChunks };
 }
 
 /** Partial chunks, by number, and the bases that they refer to. */
@@ -95,8 +103,9 @@ async function storedChunks(store: KvReader): Promise<ReadonlySet<number>> {
 
 class Restorer implements DumpHandler {
   readonly #before: Salvaged;
-  readonly #stored: ReadonlySet<number>;
-  readonly #limits: NodeLimits | undefined;
+  /** Undefined: all that the data has room for. */
+  readonly #stored: ReadonlySet<number> | undefined;
+  readonly #options: RestoreOptions;
   readonly #devices: DeviceRecord[] = [];
   readonly #names = new Set<string>();
   #dumped: DumpedSuperblock | undefined;
@@ -104,33 +113,44 @@ class Restorer implements DumpHandler {
   #builder: TreeBuilder | undefined;
   #device: { dumped: DumpedDevice; facts: DeviceFacts | undefined; end: number } | undefined;
 
-  constructor(before: Salvaged, stored: ReadonlySet<number>, limits: NodeLimits | undefined) {
+  constructor(before: Salvaged, stored: ReadonlySet<number> | undefined, options: RestoreOptions) {
     this.#before = before;
     this.#stored = stored;
-    this.#limits = limits;
+    this.#options = options;
   }
 
-  superblock(superblock: DumpedSuperblock): void {
+  superblock(dumped: DumpedSuperblock): void {
+    const superblock = { ...dumped, ...this.#options.overrides };
     const { dataBlockSize, dataBlocks } = superblock;
     if (dataBlockSize === 0 || dataBlockSize % 128 !== 0)
       throw wrong(`its blocks of ${String(dataBlockSize)} sectors are no multiple of 64K`);
     if (dataBlocks < 1 || dataBlocks > MAX_CHUNKS)
       throw wrong(`a pool cannot have ${String(dataBlocks)} data blocks`);
+    const { data } = this.#options;
+    if (data !== undefined && (data.blockSize !== dataBlockSize * 512 || data.chunks < dataBlocks))
+      throw wrong(
+        `it has ${String(dataBlocks)} blocks of ${String(dataBlockSize * 512)} bytes, and the pool's data ${String(data.chunks)} of ${String(data.blockSize)}`,
+      );
     this.#dumped = superblock;
   }
 
   poolFacts(facts: PoolFacts): void {
-    if (facts.kind !== 'leveldb')
-      throw new ThinError('unsupported', `restoring a pool of the kind ${facts.kind} is not possible`);
+    if (facts.kind !== this.#kind)
+      throw new ThinError(
+        'unsupported',
+        `the dump is of a ${facts.kind} pool, and its chunks cannot be those of this ${this.#kind} pool`,
+      );
     this.#facts = facts;
   }
 
   device(dumped: DumpedDevice): void {
     if (dumped.id < 1 || dumped.id > MAX_DEVICE_ID)
       throw wrong(`device number ${String(dumped.id)} is not from 1 to ${String(MAX_DEVICE_ID)}`);
+    if (dumped.snapTime > this.#dumped!.time)
+      throw wrong(`device ${String(dumped.id)} has a snap_time after the time of the superblock`);
     if (this.#devices.some(({ id }) => id === dumped.id))
       throw wrong(`device ${String(dumped.id)} comes twice`);
-    this.#builder ??= new TreeBuilder(this.#nodes, this.#limits);
+    this.#builder ??= new TreeBuilder(this.#nodes, this.#options.limits);
     this.#device = { dumped, facts: undefined, end: 0 };
   }
 
@@ -140,12 +160,14 @@ class Restorer implements DumpHandler {
 
   run({ begin, chunk, length, time }: MappingRun): void {
     const device = this.#device!;
+    if (begin + length > MAX_VIRTUAL_BLOCKS)
+      throw wrong(`device ${String(device.dumped.id)} maps block ${String(begin + length - 1)}`);
     for (let i = 0; i < length; i++) {
       if (chunk + i >= this.#dumped!.dataBlocks)
         throw wrong(
           `device ${String(device.dumped.id)} maps chunk ${String(chunk + i)}, beyond the end of the pool`,
         );
-      if (!this.#stored.has(chunk + i))
+      if (this.#stored?.has(chunk + i) === false)
         throw new ThinError(
           'damaged',
           `block ${String(begin + i)} of device ${String(device.dumped.id)} maps chunk ${String(chunk + i)}, which the pool does not hold; is the dump of another pool, or older than what was removed since? Nothing was changed`,
@@ -185,8 +207,8 @@ class Restorer implements DumpHandler {
     const before = this.#before.superblock;
     const last = facts?.lastTransaction ?? before?.lastTransaction;
     const superblock: Superblock = {
-      uuid: facts?.uuid ?? before?.uuid ?? randomUUID(),
-      kind: 'leveldb',
+      uuid: this.#options.data?.uuid ?? facts?.uuid ?? before?.uuid ?? randomUUID(),
+      kind: this.#kind,
       blockSize: this.#blockSize,
       chunks: dumped.dataBlocks,
       nodes: this.#nodes,
@@ -200,8 +222,12 @@ class Restorer implements DumpHandler {
           ? undefined
           : { id: transactionId(last.id), device: deviceId(last.device), name: last.name },
     };
-    const builder = this.#builder ?? new TreeBuilder(this.#nodes, this.#limits);
-    return { superblock, options: this.#options(), devices: this.#devices, builder };
+    const builder = this.#builder ?? new TreeBuilder(this.#nodes, this.#options.limits);
+    return { superblock, options: this.#poolOptions(), devices: this.#devices, builder };
+  }
+
+  get #kind(): Superblock['kind'] {
+    return this.#options.data === undefined ? 'leveldb' : 'direct';
   }
 
   get #blockSize(): number {
@@ -218,7 +244,7 @@ class Restorer implements DumpHandler {
     return deviceId(Math.max(known, ...this.#devices.map(({ id }) => id)));
   }
 
-  #options(): PoolOptions {
+  #poolOptions(): PoolOptions {
     const given = this.#facts?.options;
     const parsed = given === undefined || given === null ? undefined : parseOptions(given);
     return parsed ?? this.#before.options ?? DEFAULT_POOL_OPTIONS;
@@ -237,7 +263,7 @@ class Restorer implements DumpHandler {
       originName: '',
       size,
       createdAt: Date.now(),
-      filesystem: this.#options().filesystem,
+      filesystem: this.#poolOptions().filesystem,
       filesystemSize: size,
       initialized: false,
       deleted: false,

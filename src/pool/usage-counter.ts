@@ -1,3 +1,4 @@
+import { ThinError } from '../errors/thin-error.js';
 import type { DeviceId } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
 
@@ -78,12 +79,23 @@ export class UsageCounter {
     let from: number | undefined = 0;
     while (from !== undefined) {
       if (this.#stopped || !this.#metadata.devices.has(id)) return;
-      const step = this.#metadata.countExclusive(id, from, LEAVES_PER_STEP);
+      const step = this.#step(id, from);
+      if (step === undefined) return;
       exclusive += step.count;
       from = step.next;
       if (from !== undefined) await nextTurn();
     }
     this.#metadata.devices.noteExclusive(id, exclusive);
+  }
+
+  /** Undefined: the tree is damaged, which whoever reads the device hears of; its count stays as it was. */
+  #step(id: DeviceId, from: number): ReturnType<Metadata['countExclusive']> | undefined {
+    try {
+      return this.#metadata.countExclusive(id, from, LEAVES_PER_STEP);
+    } catch (error) {
+      if (error instanceof ThinError && error.code === 'damaged') return undefined;
+      throw error;
+    }
   }
 }
 

@@ -78,6 +78,15 @@ export function formatAmount(bytes: number, unit: SizeUnit): string {
   return `${mantissa}e${exponent.startsWith('-') ? '-' : '+'}${exponent.slice(1).padStart(2, '0')}`;
 }
 
+/**
+ * A number with its unit's word, as thin_metadata_size repeats what it was asked.
+ * @param unitless stands where there is no unit; @throws ThinError invalid-argument
+ */
+export function worded(text: string, what: string, unitless = ''): string {
+  const { amount, unit } = amountOf(text, what);
+  return `${String(amount)}${unit?.word ?? unitless}`;
+}
+
 function amountOf(text: string, what: string): { amount: number; unit: SizeUnit | undefined } {
   const [, digits = '', rest = ''] = /^(\d+)(.*)$/.exec(text) ?? [];
   if (digits === '')

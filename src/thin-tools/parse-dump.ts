@@ -135,13 +135,24 @@ class DumpParser {
   }
 
   #run(run: MappingRun): void {
-    if (this.#definition !== undefined) this.#definition.push(run);
-    else this.#handler.run(run);
+    const definition = this.#definition;
+    if (definition === undefined) {
+      this.#handler.run(run);
+      return;
+    }
+    // As in a device; and so definitions that refer to each other cannot multiply without end.
+    const last = definition.at(-1);
+    if (last !== undefined && run.begin < last.begin + last.length)
+      throw this.#wrong(
+        `block ${String(run.begin)} comes after block ${String(last.begin + last.length - 1)}`,
+      );
+    definition.push(run);
   }
 
   #reference(name: string): void {
     const runs = this.#definitions.get(name);
-    if (runs === undefined) throw this.#wrong(`<ref name="${name}"> comes before its <def>`);
+    if (runs === undefined || runs === this.#definition)
+      throw this.#wrong(`<ref name="${name}"> comes before its <def>`);
     for (const run of runs) this.#run(run);
   }
 

@@ -32,7 +32,12 @@ const coded =
 
 /** A tar with members exactly as given, which tar itself would not write. */
 function hostileTar(
-  members: readonly { name: string; type?: '0' | '1' | '2' | '5'; link?: string; content?: string }[],
+  members: readonly {
+    name: string;
+    type?: '0' | '1' | '2' | '3' | '5' | '6';
+    link?: string;
+    content?: string;
+  }[],
 ): Buffer {
   const blocks: Buffer[] = [];
   for (const { name, type = '0', link = '', content = '' } of members) {
@@ -47,6 +52,9 @@ function hostileTar(
     header.write(type, 156);
     header.write(link, 157);
     header.write('ustar\x0000', 257);
+    // The null device, where it is one.
+    header.write('0000001\0', 329);
+    header.write('0000003\0', 337);
     const sum = header.reduce((a, b) => a + b, 0);
     header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
     const body = Buffer.alloc(Math.ceil(Buffer.byteLength(content) / 512) * 512);
@@ -246,6 +254,18 @@ describe('Archive', function () {
         { name: 'b', type: '2', link: 'a/up/../outside' },
         { name: 'b/evil', content: 'x' },
       ]));
+    it('cannot write into a device or a pipe that it made', async () => {
+      await attempt([
+        { name: 'null', type: '3' },
+        { name: 'null', content: 'a file' },
+        { name: 'pipe', type: '6' },
+        { name: 'pipe', content: 'a file' },
+        { name: 'zero', type: '3' },
+      ]);
+      for (const name of ['null', 'pipe'])
+        assert.equal(await readFile(path.join(root, name), 'utf8'), 'a file', name);
+      assert.ok((await lstat(path.join(root, 'zero'))).isCharacterDevice());
+    });
     it('cannot make a hard link to the outside', () =>
       attempt([
         { name: 'hard', type: '1', link: `${outside}/kept` },

@@ -140,22 +140,62 @@ describe('a pool whose store is damaged', () => {
     await pool.close();
   });
 
-  for (const [what, key] of [
-    ['superblock', superblockKey],
-    ['options', optionsKey],
-    ['device record', deviceKey(deviceId(2))],
-    ['page of the chunk map', chunkMapKey(0)],
-    ['page of the node map', nodeMapKey(0)],
+  for (const [how, spoil] of [
+    ...SPOILT.filter(([name]) => name !== 'another kind'),
+    ['lost', (store: CrashStore, key: Uint8Array) => store.drop(key)] as const,
+  ])
+    it(`does not open when its superblock is ${how}`, async () => {
+      const { store } = await prepare();
+      spoil(store, superblockKey);
+      await assert.rejects(openPool(store, { commitInterval: 0 }), isDamage(superblockKey));
+      assert.ok((await found(store)).includes('superblock'));
+    });
+
+  for (const [what, key, lost] of [
+    ['options', optionsKey, undefined],
+    ['device record', deviceKey(deviceId(2)), HURT],
+    ['page of the chunk map', chunkMapKey(0), undefined],
+    ['page of the node map', nodeMapKey(0), undefined],
   ] as const)
-    for (const [how, spoil] of SPOILT.filter(([name]) => name !== 'another kind'))
-      it(`does not open when its ${what} is ${how}`, async () => {
+    for (const [how, spoil] of [
+      ...SPOILT.filter(([name]) => name !== 'another kind'),
+      ['lost', (store: CrashStore, key: Uint8Array) => store.drop(key)] as const,
+    ])
+      it(`opens read-only around its ${what} when that is ${how}, and remembers`, async () => {
         const { store } = await prepare();
         spoil(store, key);
-        await assert.rejects(openPool(store, { commitInterval: 0 }), isDamage(key));
-        if (what !== 'options') assert.ok((await found(store)).includes(describeKey(key)));
+        // What is lost is told by what the superblock counts.
+        const sign = how === 'lost' && what !== 'options' ? 'superblock' : describeKey(key);
+        const told = how === 'lost' && what.startsWith('page') ? 'the space map calls it free' : sign;
+        assert.ok((await found(store)).includes(told));
+        for (const attempt of ['first', 'second']) {
+          const reasons: string[] = [];
+          const pool = await openPool(attempt === 'first' ? store : new CrashStore(store.contents), {
+            commitInterval: 0,
+            events: { onModeChanged: (_mode, reason) => reasons.push(reason) },
+          });
+          assert.ok(reasons[0]?.includes(sign), reasons.join('; '));
+          assert.deepEqual([pool.info().mode, pool.info().needsCheck], ['ro', true]);
+          assert.equal(pool.device(HURT) === undefined, lost === HURT);
+          for (const [name, fill] of [
+            [BASE_NAME, 1],
+            [WELL, 3],
+          ] as const) {
+            const [file, into] = [await pool.activate(name), new Uint8Array(2 * BLOCK)];
+            await file.read(0, into);
+            assert.ok(into.every((byte) => byte === fill));
+            assert.throws(() => file.write(0, into), { code: 'read-only' });
+            assert.throws(() => file.write(5 * BLOCK, into), { code: 'read-only' });
+          }
+          await assert.rejects(pool.remove(WELL), { code: 'read-only' });
+          assert.notDeepEqual((await pool.check()).findings, []);
+          assert.equal(pool.info().mode, 'ro', 'a check that finds something lets nothing through');
+          await pool.close();
+        }
+        assert.ok((await found(new CrashStore(store.contents))).includes(told), 'nothing was papered over');
       });
 
-  it('finds pages and records that are lost, by what they counted', async () => {
+  it('finds what is lost besides, by what it counted', async () => {
     for (const [key, sign] of [
       [chunkMapKey(0), 'the space map calls it free'],
       [nodeMapKey(0), 'the space map calls it free'],
@@ -167,7 +207,31 @@ describe('a pool whose store is damaged', () => {
     }
   });
 
-  it('refuses a newer format by its version, and a store without a superblock as no pool', async () => {
+  it('takes no superblock of another pool, or of another time', async () => {
+    const { store } = await prepare();
+    const superblockOf = (from: CrashStore): Uint8Array => from.contents.get(keyText(superblockKey))!;
+    const put = async (into: CrashStore, value: Uint8Array): Promise<void> =>
+      into.batch([{ type: 'put', key: superblockKey, value }], { sync: true });
+    const isReadOnly = async (mixed: CrashStore): Promise<void> => {
+      const pool = await openPool(mixed, { commitInterval: 0 });
+      assert.equal(pool.info().mode, 'ro');
+      await pool.close();
+    };
+    const mixed = new CrashStore(store.contents);
+    await put(mixed, superblockOf((await prepare()).store));
+    assert.match(await found(mixed), /^superblock: it is of the pool .*, and the options beside it are of /);
+    await isReadOnly(mixed);
+    const later = new CrashStore(store.contents);
+    const again = await openPool(later, { commitInterval: 0 });
+    await again.createSnapshot({ name: 'more' as DeviceName, origin: WELL, kind: 'snapshot' });
+    await again.close();
+    const stale = new CrashStore(later.contents);
+    await put(stale, superblockOf(store));
+    assert.match(await found(stale), /superblock: it counts 3 devices where 4 are/);
+    await isReadOnly(stale);
+  });
+
+  it('refuses a newer format by its version, and a store that holds nothing as no pool', async () => {
     const { store } = await prepare();
     const value = seal('superblock', 0, store.contents.get(keyText(superblockKey))!.slice(SEAL_BYTES));
     const view = new DataView(value.buffer);
@@ -175,7 +239,6 @@ describe('a pool whose store is damaged', () => {
     view.setUint32(0, crc32(value.subarray(4), Math.imul(1, 0x9e3779b1) >>> 0), true);
     await store.batch([{ type: 'put', key: superblockKey, value }], { sync: true });
     await assert.rejects(openPool(store), { code: 'wrong-version', message: /superblock.*newer thinfuse/ });
-    store.drop(superblockKey);
-    await assert.rejects(openPool(store), { code: 'no-pool' });
+    await assert.rejects(openPool(new CrashStore()), { code: 'no-pool' });
   });
 });

@@ -1,8 +1,8 @@
-import path from 'node:path';
 import { ThinError } from '../../errors/thin-error.js';
 import { BASE_NAME, parseDeviceName } from '../../format/device-name.js';
 import type { DeviceName } from '../../format/ids.js';
 import type { Handlers } from '../dispatcher.js';
+import { mountTarget } from '../own-paths.js';
 import { deviceStatus, requireDevice, requireLive, requireServing, type Service } from '../service.js';
 
 type MountOperation =
@@ -63,9 +63,15 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
     mount: async (input) => {
       const { mounts } = requireServing(service, 'mount');
       const name = existing(input.name);
-      const target = input.target === undefined ? undefined : requireTarget(service, input.target);
+      const target = input.target === undefined ? undefined : await mountTarget(service.layout, input.target);
       return locks.run([name], async () => {
         const device = requireLive(service, name);
+        if (input.readOnly !== true && pool.info().mode === 'ro')
+          throw new ThinError(
+            'read-only',
+            `the pool is read-only, so that ${name} can only be read: mount it with --ro, and see thinfuse check for why`,
+            { details: { device: name } },
+          );
         const mounted = await mounts.mount(device, { target, readOnly: input.readOnly });
         return { path: mounted.target, loop: mounted.loop };
       });
@@ -130,13 +136,4 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
 
 function existing(name: string): DeviceName {
   return parseDeviceName(name, { allowBase: true });
-}
-
-function requireTarget({ layout }: Service, target: string): string {
-  if (!path.isAbsolute(target))
-    throw new ThinError('invalid-argument', `the target ${target} is not absolute; give its full path`);
-  const normal = path.resolve(target);
-  if (normal === layout.devices || normal.startsWith(`${layout.devices}/`))
-    throw new ThinError('invalid-argument', `${normal} is where image files appear; choose another target`);
-  return normal;
 }

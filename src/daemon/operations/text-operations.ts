@@ -54,5 +54,10 @@ export function textOperations(freeze: () => Promise<FrozenMetadata>, events?: E
         const runs = await reverseMap(await metadata.view(snapshot), regions);
         yield json === true ? `${JSON.stringify(runs, null, 2)}\n` : rmapLines(runs);
       }),
+
+    'pool.scrub': () =>
+      frozen(async function* (metadata) {
+        for await (const step of metadata.scrub()) yield `${JSON.stringify(step)}\n`;
+      }),
   };
 }

@@ -1,0 +1,36 @@
+import { CommanderError } from 'commander';
+import { packError } from '../daemon/wire.js';
+import { ThinError, toThinError } from '../errors/thin-error.js';
+import { buildProgram } from './program.js';
+
+/** Commander's own ends that are no failure: help and version. */
+const FINE = new Set(['commander.help', 'commander.helpDisplayed', 'commander.version']);
+
+/** Does what the arguments ask (`process.argv`'s form) and tells failures on standard error. @returns the exit code */
+export async function runCommandLine(argv: readonly string[]): Promise<number> {
+  const json = wantsJson(argv);
+  try {
+    await buildProgram({ quiet: json }).parseAsync([...argv]);
+    return 0;
+  } catch (thrown) {
+    if (thrown instanceof CommanderError && (thrown.exitCode === 0 || FINE.has(thrown.code)))
+      return thrown.exitCode === 0 ? 0 : 2;
+    const usage = thrown instanceof CommanderError;
+    const error = usage ? usageError(thrown) : toThinError(thrown);
+    if (json) process.stderr.write(`${JSON.stringify(packError(error))}\n`);
+    else if (!usage) process.stderr.write(`thinfuse: ${error.message}\n`);
+    if (error.code === 'internal' && process.env['THINFUSE_DEBUG'] !== undefined)
+      process.stderr.write(`${thrown instanceof Error ? (thrown.stack ?? '') : ''}\n`);
+    return error.exitCode;
+  }
+}
+
+function usageError({ message }: CommanderError): ThinError {
+  return new ThinError('invalid-argument', message.replace(/^error: /, ''));
+}
+
+/** Known before the arguments are understood, because their errors too are told in the form that was asked for. */
+function wantsJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf('--');
+  return argv.slice(2, end === -1 ? undefined : end).includes('--json');
+}

@@ -1,0 +1,70 @@
+import type { Command } from 'commander';
+import type { Progress } from '../host/archive.js';
+import { ThinError } from '../errors/thin-error.js';
+import type { Finding } from '../metadata/check.js';
+import type { ScrubStep } from '../pool/scrub.js';
+import { withMetadata } from './connect.js';
+import { contextOf, rootFlag, type Context } from './context.js';
+import { example } from './example.js';
+import { findingLines } from './finding-lines.js';
+import { print, printJson } from './output.js';
+import { withProgress } from './progress.js';
+
+interface ScrubReport {
+  readonly ok: boolean;
+  readonly findings: readonly Finding[];
+  readonly devices: number;
+  readonly nodes: number;
+  readonly chunks: number;
+}
+
+export function registerScrubCommand(program: Command): void {
+  program
+    .command('scrub')
+    .summary('read and verify everything')
+    .description(
+      'Reads all metadata, as check does, and then every chunk that is in use, and verifies their checksums; works beside a running daemon. Ends with 0 if nothing is wrong, with 1 otherwise; then the pool takes no more writes until check --clear-needs-check-flag.',
+    )
+    .addHelpText('after', example('thinfuse scrub', 'thinfuse scrub --json'))
+    .action(async (_options: unknown, command: Command) => {
+      const context = contextOf(command);
+      const report = await withMetadata(context, (metadata) =>
+        withProgress(context, 'scrub', (onProgress) => gather(metadata.text('pool.scrub', {}), onProgress)),
+      );
+      if (context.json) printJson(report);
+      else print(reportText(report));
+      if (!report.ok) throw failure(context, report);
+    });
+}
+
+async function gather(
+  pieces: AsyncIterable<string>,
+  onProgress: ((progress: Progress) => void) | undefined,
+): Promise<ScrubReport> {
+  const findings: Finding[] = [];
+  for await (const piece of pieces) {
+    const step = JSON.parse(piece) as ScrubStep;
+    if (step.kind === 'progress') onProgress?.(step);
+    else if (step.kind === 'finding') findings.push(step.finding);
+    else {
+      const { devices, nodes, chunks } = step;
+      return { ok: findings.length === 0, findings, devices, nodes, chunks };
+    }
+  }
+  throw new ThinError('internal', 'the scrub ended before it was through');
+}
+
+function reportText({ ok, findings, devices, nodes, chunks }: ScrubReport): string {
+  return [
+    ...findingLines(findings),
+    `${String(devices)} devices, ${String(nodes)} nodes, ${String(chunks)} chunks read: ${ok ? 'no problem found' : 'damaged'}`,
+  ].join('\n');
+}
+
+function failure(context: Context, { findings }: ScrubReport): ThinError {
+  return new ThinError(
+    'check-failed',
+    `the pool of ${context.layout.root} has ${String(findings.length)} problems; thinfuse rmap --region N..N+1 says which devices map a chunk, and a new pool of what is well comes from: thinfuse repair --output NEW-ROOT${rootFlag(context)}`,
+    { details: { problems: findings.length } },
+  );
+}

@@ -1,0 +1,40 @@
+import { readlink, realpath } from 'node:fs/promises';
+import type { DataLabel } from '../format/data-label.js';
+import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import { openDataFile, readLabel } from '../store/data-file.js';
+import { dataLink } from './init-data.js';
+import type { RootLayout } from './root-layout.js';
+
+/** The data of a `direct` pool that nobody has open, as it says itself. */
+export interface OfflineData {
+  /** Absolute, without symbolic links. */
+  readonly path: string;
+  readonly label: DataLabel;
+}
+
+/**
+ * Undefined: the root names no data, as that of a `leveldb` pool.
+ * @throws ThinError not-found, busy, permission, damaged (no label at its end), wrong-version
+ */
+export async function offlineData(layout: RootLayout): Promise<OfflineData | undefined> {
+  const link = dataLink(layout.pool);
+  const target = await readlink(link).catch((error: unknown) => {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (target === undefined) return undefined;
+  const path = await realpath(link).catch(() => target);
+  const file = await openDataFile(path);
+  try {
+    const label = await readLabel(file, path);
+    if (label === undefined)
+      throw new ThinError(
+        'damaged',
+        `${path} does not carry a pool's label at its end; put the right file or device in its place`,
+        { details: { path } },
+      );
+    return { path, label };
+  } finally {
+    await file.handle.close();
+  }
+}

@@ -1,0 +1,76 @@
+import { constants } from 'node:fs';
+import { chmod, lstat, open, realpath, stat, type FileHandle } from 'node:fs/promises';
+import path from 'node:path';
+import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import type { RootLayout } from './root-layout.js';
+
+const OTHERS = 0o077;
+
+/**
+ * Takes back what of the root and of the pool's folder others may see: both hold every device's data, and a disk's top folder or a backup
+ * that was put back may be open to all.
+ */
+export async function closeToOthers({ root, pool }: RootLayout): Promise<void> {
+  for (const folder of [root, pool]) {
+    const mode = await stat(folder).then(
+      (found) => found.mode,
+      () => 0,
+    );
+    if ((mode & OTHERS) !== 0) await chmod(folder, mode & 0o7700);
+  }
+}
+
+/**
+ * What is the daemon's own is a folder, not a link that leads somewhere on the host, where it would mount and remove things.
+ * What is not there is fine. Errors: invalid-argument.
+ */
+export async function requireOwnFolder(folder: string): Promise<void> {
+  const found = await lstat(folder).catch(() => undefined);
+  if (found === undefined || found.isDirectory()) return;
+  throw notFollowed(folder);
+}
+
+/** Opens a file of the daemon's own, made 0600 where it is not there. Errors: invalid-argument (a symbolic link), and open(2)'s. */
+export async function openOwnFile(file: string, mode: 'append' | 'replace'): Promise<FileHandle> {
+  const how = mode === 'append' ? constants.O_APPEND : constants.O_TRUNC;
+  try {
+    return await open(file, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | how, 0o600);
+  } catch (error) {
+    throw systemErrorCode(error) === 'ELOOP' ? notFollowed(file) : error;
+  }
+}
+
+/**
+ * Where a device may be mounted: as a full path without symbolic links, or as it was given where it is not there yet.
+ * Errors: invalid-argument (relative; over the root or one of its folders, which the daemon needs to see).
+ */
+export async function mountTarget(layout: RootLayout, target: string): Promise<string> {
+  if (!path.isAbsolute(target))
+    throw new ThinError('invalid-argument', `the target ${target} is not absolute; give its full path`);
+  const normal = path.resolve(target);
+  const real = await realpath(normal).catch(() =>
+    realpath(path.dirname(normal)).then(
+      (parent) => path.join(parent, path.basename(normal)),
+      () => normal,
+    ),
+  );
+  const hidden = [layout.devices, layout.pool, layout.metadata];
+  if (isIn(layout.mounts, real) || hidden.some((folder) => isIn(real, folder)))
+    throw new ThinError(
+      'invalid-argument',
+      `${normal} would hide what the daemon of ${layout.root} needs there; choose another target`,
+    );
+  return normal;
+}
+
+function isIn(file: string, folder: string): boolean {
+  return file === folder || file.startsWith(folder === '/' ? folder : `${folder}/`);
+}
+
+function notFollowed(file: string): ThinError {
+  return new ThinError(
+    'invalid-argument',
+    `${file} is a symbolic link or no folder, and is not followed; remove it, and it comes back as it should be`,
+    { details: { path: file } },
+  );
+}

@@ -1,0 +1,101 @@
+import type { FileHandle } from 'node:fs/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { toThinError, ThinError } from '../errors/thin-error.js';
+import { damage } from '../format/damage.js';
+import { chunkId } from '../format/ids.js';
+import { chunkKey, describeKey } from '../format/keys.js';
+import type { NodeLimits } from '../format/node.js';
+import { checkChunk } from '../format/seal.js';
+import type { Superblock } from '../format/superblock.js';
+import { runCheck, type Finding } from '../metadata/check.js';
+import { applyPatchOf } from '../store/chunk-values.js';
+import type { KvReader } from '../store/key-value.js';
+import { pageSize } from '../store/pages.js';
+
+export type ScrubStep =
+  /** Bytes of chunks. */
+  | { readonly kind: 'progress'; readonly done: number; readonly total: number }
+  | { readonly kind: 'finding'; readonly finding: Finding }
+  | { readonly kind: 'end'; readonly chunks: number; readonly nodes: number; readonly devices: number };
+
+export interface ScrubOptions {
+  readonly limits?: NodeLimits | undefined;
+  /** Of a `direct` pool, whose chunks carry no seal: whether they can be read is all that can be found out. */
+  readonly data?: FileHandle | undefined;
+  /** Told of each chunk that is lost, and of metadata that is, before it is told as a finding. */
+  readonly onDamage?: ((error: ThinError) => void | Promise<void>) | undefined;
+}
+
+/** Chunks in flight: a disk's queue, and little memory. */
+const AT_ONCE = 8;
+
+/**
+ * Reads all that a pool holds, metadata (`checkPool`) and then every chunk that a device or a metadata snapshot maps, and verifies what can be
+ * verified. Changes nothing. `reader` does not change meanwhile.
+ */
+export async function* scrub(reader: KvReader, options: ScrubOptions): AsyncGenerator<ScrubStep> {
+  const check = await runCheck(reader, { limits: options.limits });
+  const { findings, nodes, devices } = check.result();
+  for (const finding of findings) {
+    if (finding.fatal) await options.onDamage?.(damage(finding.path, finding.problem));
+    yield { kind: 'finding', finding };
+  }
+  const { superblock } = check;
+  const chunks = [...check.references.chunks.keys()].sort((x, y) => x - y);
+  if (superblock !== undefined) yield* scrubChunks(reader, superblock, chunks, options);
+  yield { kind: 'end', chunks: chunks.length, nodes, devices };
+}
+
+async function* scrubChunks(
+  reader: KvReader,
+  { kind, blockSize }: Superblock,
+  chunks: readonly number[],
+  { data, onDamage }: ScrubOptions,
+): AsyncGenerator<ScrubStep> {
+  const read = kind === 'direct' ? dataReader(data, blockSize) : sealReader(reader, blockSize);
+  const total = chunks.length * blockSize;
+  for (let at = 0; at < chunks.length; at += AT_ONCE) {
+    yield { kind: 'progress', done: at * blockSize, total };
+    for (const error of await Promise.all(chunks.slice(at, at + AT_ONCE).map(read))) {
+      if (error === undefined) continue;
+      await onDamage?.(error);
+      const path = String(error.details['path']);
+      yield { kind: 'finding', finding: { path, problem: error.message, fatal: true, repairable: false } };
+    }
+    await nextTurn();
+  }
+  yield { kind: 'progress', done: total, total };
+}
+
+type ChunkReader = (chunk: number) => Promise<ThinError | undefined>;
+
+/** What is missing, the check has told. A partial chunk has only its patch. */
+function sealReader(reader: KvReader, blockSize: number): ChunkReader {
+  return async (chunk) => {
+    const id = chunkId(chunk);
+    try {
+      const frame = await reader.get(chunkKey(id));
+      const into = frame === undefined ? new Uint8Array(blockSize) : frame.subarray(0, blockSize);
+      if (frame !== undefined) checkChunk(frame, id, blockSize, describeKey(chunkKey(id)));
+      applyPatchOf(reader, id, into, pageSize(blockSize));
+      return undefined;
+    } catch (error) {
+      const { code, message, details } = toThinError(error);
+      return new ThinError(code, message, { details: { path: describeKey(chunkKey(id)), ...details } });
+    }
+  };
+}
+
+function dataReader(data: FileHandle | undefined, blockSize: number): ChunkReader {
+  return async (chunk) => {
+    const path = `chunk ${String(chunk)}`;
+    if (data === undefined) return damage(path, 'the data of the pool cannot be opened');
+    const into = new Uint8Array(blockSize);
+    try {
+      const { bytesRead } = await data.read(into, 0, blockSize, chunk * blockSize);
+      return bytesRead === blockSize ? undefined : damage(path, 'it lies beyond the end of the data');
+    } catch (error) {
+      return damage(path, `its data cannot be read (${toThinError(error).message})`);
+    }
+  };
+}
