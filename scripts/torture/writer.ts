@@ -2,7 +2,7 @@
  * A process that writes stamped pages until writing fails or it is told to stop, and notes in its journal what it began, what was
  * acknowledged and what was synced: `writer.ts JOURNAL WRITER SEED`. Its parent speaks with it over IPC.
  */
-import { systemErrorCode } from '../../src/errors/thin-error.js';
+import { systemErrorCode, toThinError } from '../../src/errors/thin-error.js';
 import { seededNumbers } from '../../test/support/sector-workload.js';
 import { PAGE, stampedPage } from '../../test/support/stamped-pages.js';
 import { Journal } from './journal.js';
@@ -82,7 +82,7 @@ class Writer {
     if (this.#place === undefined && error === undefined) return;
     this.#place?.close();
     this.#place = undefined;
-    const text = error === undefined ? undefined : (systemErrorCode(error) ?? String(error));
+    const text = error === undefined ? undefined : (systemErrorCode(error) ?? toThinError(error).message);
     report({ kind: 'stopped', syncs: this.#syncs, error: text });
   }
 
