@@ -1,4 +1,4 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
@@ -28,8 +28,8 @@ const handover = z.object({
   version: z.literal(1),
   connection: z.object({
     maxIo: z.number(),
-    nodes: z.array(z.object({ id: z.number(), name: z.string() })),
-    open: z.array(z.object({ handle: z.number(), node: z.number(), name: z.string() })),
+    nodes: z.array(z.object({ id: z.number(), name: z.string() })).readonly(),
+    open: z.array(z.object({ handle: z.number(), node: z.number(), name: z.string() })).readonly(),
   }),
   active: z.array(z.string()),
   mounts: z.array(mount),
@@ -61,4 +61,13 @@ export function takeHandover(layout: Pick<RootLayout, 'root'>): Handover | undef
   } catch {
     return undefined;
   }
+}
+
+export function hasHandover(layout: Pick<RootLayout, 'root'>): boolean {
+  return existsSync(fileIn(layout));
+}
+
+/** Of a daemon that nobody followed. */
+export function forgetHandover(layout: Pick<RootLayout, 'root'>): void {
+  rmSync(fileIn(layout), { force: true });
 }

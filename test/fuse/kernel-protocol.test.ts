@@ -103,6 +103,7 @@ describe('FUSE protocol: replies', () => {
         minor: 31,
         maxReadahead: 0,
         flags: 0,
+        flags2: 0,
         maxBackground: 1,
         congestionThreshold: 1,
         maxWrite: 4096,
