@@ -73,8 +73,18 @@ for (const pool of ['leveldb', 'direct'] as const satisfies readonly PoolKind[])
       verifyPages(await readPlace('files', mountPoint), 0, { least: synced, most: begun });
     });
 
+    it('says what it takes where nobody holds its mounts', async () => {
+      await cli.run('stop');
+      await cli.run('start');
+      const refused = await cli.try('restart');
+      assert.match(refused.stderr, /--supervised/);
+      assert.notEqual(refused.code, 0);
+      await cli.run('mount', 'work');
+    });
+
     it('leaves nothing behind when it stops', async () => {
       await cli.run('stop');
+      assert.notEqual((await cli.try('restart')).code, 0);
       assert.deepEqual(await loopsUnder(cli.root), []);
       assert.deepEqual(
         (await mounts()).filter(({ target }) => target.startsWith(cli.root)),
