@@ -95,14 +95,16 @@ class FilesPlace implements Place {
     try {
       writeWhole(handle, bytes(file * PAGES_OF_FILE, PAGES_OF_FILE), 0);
       fsyncSync(handle);
+      renameSync(fresh, pathOf(this.#folder, file));
+      this.#syncFolder();
+      // xfs calls a folder synced also where it shut down before that; of a file it tells.
+      fsyncSync(handle);
     } finally {
       closeSync(handle);
     }
     const old = this.#open.get(file);
     this.#open.delete(file);
     if (old !== undefined) closeSync(old);
-    renameSync(fresh, pathOf(this.#folder, file));
-    this.#syncFolder();
     return true;
   }
 
