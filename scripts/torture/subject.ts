@@ -153,7 +153,7 @@ export class Subject {
 export async function inTime<T>(what: string, work: Promise<T>): Promise<T> {
   const late = new AbortController();
   const timer = sleep(PATIENCE, undefined, { signal: late.signal }).then(() => {
-    throw new Error(`it hangs: ${what}`);
+    throw new Error(`it hangs: ${what}\n${stuckProcesses().join('\n')}`);
   });
   timer.catch(() => undefined);
   try {
@@ -165,6 +165,30 @@ export async function inTime<T>(what: string, work: Promise<T>): Promise<T> {
 
 function exited(child: ChildProcess): Promise<void> {
   return new Promise((resolve) => child.once('exit', () => resolve()));
+}
+
+/** Who waits in the kernel, and where: what a report of something that hangs needs. */
+function stuckProcesses(): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => readThreads(pid).map((thread) => `/proc/${pid}/task/${thread}`))
+    .filter((folder) => / D /.test(readText(`${folder}/stat`).replace(/^.*\)/, ')')))
+    .map((folder) => `${folder} ${readText(`${folder}/comm`).trim()}: ${calls(readText(`${folder}/stack`))}`);
+}
+
+function readThreads(pid: string): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return [];
+  }
+}
+
+function calls(stack: string): string {
+  return [...stack.matchAll(/\] (\w+)/g)]
+    .slice(0, 8)
+    .map(([, name]) => name)
+    .join(' < ');
 }
 
 /** A zombie has let go of everything. */
