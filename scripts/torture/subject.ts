@@ -172,7 +172,7 @@ function stuckProcesses(): string[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .flatMap((pid) => readThreads(pid).map((thread) => `/proc/${pid}/task/${thread}`))
-    .filter((folder) => / D /.test(readText(`${folder}/stat`).replace(/^.*\)/, ')')))
+    .filter((folder) => readText(`${folder}/stat`).replace(/^.*\)/, ')').startsWith(') D '))
     .map((folder) => `${folder} ${readText(`${folder}/comm`).trim()}: ${calls(readText(`${folder}/stack`))}`);
 }
 

@@ -15,7 +15,12 @@ describe('chunks of a leveldb pool', () => {
       cacheBytes: 8 * SIZE,
       stagedBytes: 4 * SIZE,
       epochs: new RequestEpochs(),
-      partial: { baseOf: () => undefined, makeWhole: () => undefined },
+      partial: {
+        baseOf: () => undefined,
+        setPages: () => undefined,
+        makeWhole: () => undefined,
+        all: () => [],
+      },
       isCounted: (chunk) => counted.has(chunk),
       commit: () => Promise.resolve(),
     });
