@@ -94,6 +94,11 @@ export interface Operations {
    * `force` turns into a lazy unmount after a sync.
    */
   stop: { input: { force?: boolean | undefined }; output: Empty };
+  /**
+   * Answers, then the daemon ends and its supervisor starts another one, under mounts that stay: whoever uses them sees a pause. Errors:
+   * unsupported (no supervisor, another transport, a kernel before 6.9).
+   */
+  restart: { input: Empty; output: Empty };
 }
 
 export type OperationName = keyof Operations;

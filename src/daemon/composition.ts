@@ -7,6 +7,7 @@ import { MetadataProjection } from '../docker/projection.js';
 import { projectionDrift } from '../docker/projection-drift.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { Superblock } from '../format/superblock.js';
+import type { KeptConnection } from '../fuse/connection.js';
 import { FuseNativeTransport } from '../fuse/fuse-native-transport.js';
 import type { ImageDirectory } from '../io/image-file.js';
 import { KernelTransport } from '../fuse/kernel-transport.js';
@@ -38,6 +39,7 @@ import type { DoctorTools } from './doctor/doctor.js';
 import { Dispatcher } from './dispatcher.js';
 import { dataLink, prepareData, type DataRequest, type PreparedData } from './init-data.js';
 import { EventHub } from './event-hub.js';
+import { takeHandover } from './handover.js';
 import { KernelHost } from './kernel-host.js';
 import type { LogLevel } from './log-level.js';
 import type { MetricsAddress } from './metrics-address.js';
@@ -48,6 +50,7 @@ import { requirePool } from './pool-folder.js';
 import { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
 import { logSpace } from './space-log.js';
+import { keptConnection } from './supervisor.js';
 import { snapshotAdapter, type SnapshotterSettings } from './snapshotter/snapshot-adapter.js';
 import { volumeAdapter, type VolumeSettings } from './volumes/volume-adapter.js';
 
@@ -57,6 +60,8 @@ export interface DaemonOptions {
   readonly metrics?: MetricsAddress | undefined;
   /** Of the log; events are told from `info` on. Default: info. */
   readonly logLevel?: LogLevel | undefined;
+  /** A supervisor has given this process the connection to the kernel. */
+  readonly supervised?: boolean;
 }
 
 /** Everything real that a daemon runs on. Errors: no-pool. */
@@ -68,6 +73,9 @@ export async function daemonParts(
   options: DaemonOptions = {},
 ): Promise<DaemonParts> {
   requirePool(layout);
+  const supervised = options.supervised === true;
+  const handover = supervised ? takeHandover(layout) : undefined;
+  const connection = supervised ? keptConnection(handover?.connection) : undefined;
   // Synchronous, so that a last line before the end is not lost.
   const output = destination({ fd: process.stdout.fd, sync: true });
   // A full disk or a reader that left costs lines, not the pool.
@@ -101,7 +109,7 @@ export async function daemonParts(
         },
       }),
     projection: (pool) => projectionOf(layout, pool, log),
-    transport: (directory) => transportOf(transport, layout.devices, directory, log),
+    transport: (directory) => transportOf(transport, layout.devices, directory, { log, connection }),
     host: new KernelHost({
       mounter: new Mounter(exec, loops, new FilesystemTools(exec)),
       loops,
@@ -119,6 +127,7 @@ export async function daemonParts(
       return done;
     },
     configure: (pool) => applySettings(pool, settings),
+    handover,
     adapters: [
       ...(options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)]),
       ...(options.volumes === undefined ? [] : [volumeAdapter(options.volumes, log)]),
@@ -235,13 +244,18 @@ export async function requireHost(filesystem: FilesystemType): Promise<void> {
   await new FilesystemTools(new ChildProcessExec()).requireTools(filesystem);
 }
 
-function transportOf(kind: TransportKind, folder: string, directory: ImageDirectory, log: Logger): Transport {
+function transportOf(
+  kind: TransportKind,
+  folder: string,
+  directory: ImageDirectory,
+  { log, connection }: { log: Logger; connection: KeptConnection | undefined },
+): Transport {
   const onFault = (error: ThinError): void => log.error({ event: 'fault', err: error }, error.message);
   switch (kind) {
     case 'fuse-native':
       return new FuseNativeTransport(folder, directory, { onFault });
     case 'kernel':
-      return new KernelTransport(folder, directory, { onFault });
+      return new KernelTransport(folder, directory, { onFault, connection });
   }
 }
 

@@ -20,6 +20,7 @@ import type { DoctorTools } from './doctor/doctor.js';
 import { createHandlers } from './operations/handlers.js';
 import { textOperations } from './operations/text-operations.js';
 import type { EventHub } from './event-hub.js';
+import { leaveHandover, type Handover } from './handover.js';
 import { Metrics } from './metrics.js';
 import { refuseLive } from './live-socket.js';
 import type { ProjectionWriter } from './projection-writer.js';
@@ -45,6 +46,8 @@ export interface DaemonParts {
   readonly configure: (pool: ThinPool) => Promise<void>;
   /** Other ways in than the control socket. */
   readonly adapters?: readonly MakeAdapter[];
+  /** What an earlier daemon left, whose mount this one takes over with the transport. */
+  readonly handover?: Handover | undefined;
   readonly log: Logger;
   /** What is logged, for those who follow it. */
   readonly events?: EventHub;
@@ -54,6 +57,9 @@ export interface DaemonParts {
 
 /** Of daemons that lived as long as a command (`start --temporary`). */
 const TEMPORARY_SOCKET = /^thinfuse-\d+\.sock$/;
+
+/** For the answer to a restart to leave the process. */
+const LAST_ANSWER_MS = 20;
 
 /** Operations that only look; they are logged at debug level. */
 const QUIET = new Set<CallRecord['operation']>([
@@ -125,6 +131,7 @@ export class Daemon {
         transport: this.#transport.kind,
         startedAt: Date.now(),
         stop: (options) => this.#stopFromInside(options),
+        restart: () => this.#restart(),
       },
     };
     this.#dispatcher = new Dispatcher(
@@ -150,12 +157,14 @@ export class Daemon {
     try {
       const pool = await parts.openPool();
       undo.push(() => pool.close());
-      for (const step of await parts.clearStale()) log.warn({ event: 'stale' }, step);
+      if (parts.handover === undefined)
+        for (const step of await parts.clearStale()) log.warn({ event: 'stale' }, step);
       await parts.configure(pool);
       const projection = parts.projection(pool);
       await projection.refresh();
       const daemon = new Daemon(parts, pool, projection);
-      await tidyRoot(layout);
+      if (parts.handover === undefined) await tidyRoot(layout);
+      else await daemon.#takeOver(parts.handover);
       await daemon.#transport.mount();
       undo.push(() => daemon.#transport.unmount());
       await daemon.#server.listen();
@@ -214,6 +223,39 @@ export class Daemon {
     }
     // The answer goes out first: closing the socket waits for it.
     setImmediate(() => void this.#finish());
+  }
+
+  /** Whoever uses the devices waits meanwhile, and the next daemon answers what they asked. */
+  async #restart(): Promise<void> {
+    const { log, layout } = this.#parts;
+    log.info({ event: 'restarting' }, 'restarting: asked to');
+    await this.#dispatcher.close(1);
+    await this.#pauseAdapters();
+    const active = [...this.#active.names()];
+    const connection = this.#transport.handOver?.();
+    if (connection === undefined) {
+      this.#dispatcher.reopen();
+      for (const adapter of this.#adapters) adapter.resume();
+      throw new ThinError(
+        'unsupported',
+        'this daemon cannot be replaced below its mounts: that takes thinfuse start --supervised, the kernel transport and Linux 6.9; use thinfuse stop and start',
+      );
+    }
+    // From here there is no way back: what is asked now is not answered by this process.
+    try {
+      await this.#pool.commit();
+      await leaveHandover(layout, { version: 1, connection, active, mounts: this.#mounts.handOver() });
+    } catch (error) {
+      log.error({ event: 'restarting', err: error }, 'restarting failed; mounts end with this daemon');
+    }
+    // The answer goes out first. An orderly exit would unmount what is to stay.
+    setImmediate(() => setTimeout(() => process.kill(process.pid, 'SIGKILL'), LAST_ANSWER_MS));
+  }
+
+  /** As the earlier daemon had it: devices are active before the transport asks for them. */
+  async #takeOver({ active, mounts }: Handover): Promise<void> {
+    for (const name of active) await this.#active.activate(name as DeviceName);
+    this.#mounts.takeOver(mounts);
   }
 
   async #pauseAdapters(): Promise<void> {

@@ -4,6 +4,7 @@ import type { DeviceName } from '../format/ids.js';
 import type { DeviceInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import type { ActiveDevices } from './active-devices.js';
+import type { HandedMount } from './handover.js';
 import type { DeviceHost, Mounted, MountRequest } from './device-host.js';
 import { requireOwnFolder } from './own-paths.js';
 
@@ -54,6 +55,21 @@ export class DeviceMounts {
   /** The oldest mount first; a device mounted inside another's files comes behind it. */
   names(): readonly DeviceName[] {
     return [...this.#mounted.keys()];
+  }
+
+  /** What another daemon needs to go on with these mounts. */
+  handOver(): HandedMount[] {
+    return [...this.#mounted].map(([name, { viewers, ...record }]) => ({
+      name,
+      ...record,
+      viewers: [...viewers],
+    }));
+  }
+
+  /** Mounts that an earlier daemon made and left as they are. */
+  takeOver(mounts: readonly HandedMount[]): void {
+    for (const { name, viewers, ...record } of mounts)
+      this.#mounted.set(name as DeviceName, { ...record, viewers: new Map(viewers) });
   }
 
   of(name: DeviceName): (Mounted & { readonly readOnly: boolean }) | undefined {

@@ -60,6 +60,7 @@ export const schemas: Schemas = {
   'view.close': viewed,
   metrics: empty,
   doctor: z.strictObject({ fix: z.boolean().optional() }),
+  restart: empty,
   stop: z.strictObject({ force: z.boolean().optional() }),
 };
 

@@ -26,6 +26,8 @@ export interface Serving {
   readonly startedAt: number;
   /** See the operation `stop`; resolves when nothing is mounted, and the daemon goes down after that. */
   readonly stop: (options: { force: boolean }) => Promise<void>;
+  /** See the operation `restart`; resolves when the next daemon may begin, and this one ends after that. */
+  readonly restart: () => Promise<void>;
 }
 
 /** What the operations work on. */

@@ -75,6 +75,7 @@ export function openChunks(
     chunkSize,
     chunks,
     partial,
+    isCounted: (chunk) => metadata.chunks.count(chunk) > 0,
     cacheBytes: options.chunkCache ?? CHUNK_CACHE,
     stagedBytes: options.stagedBytes ?? STAGED_BYTES,
   });

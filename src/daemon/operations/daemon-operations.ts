@@ -3,7 +3,9 @@ import { examine } from '../doctor/doctor.js';
 import { requireServing, type Service } from '../service.js';
 
 /** The daemon itself. */
-export function daemonOperations(service: Service): Pick<Handlers, 'status' | 'stop' | 'doctor' | 'metrics'> {
+export function daemonOperations(
+  service: Service,
+): Pick<Handlers, 'status' | 'stop' | 'restart' | 'doctor' | 'metrics'> {
   const { pool, layout, poolName, statusLine } = service;
   return {
     status: () => {
@@ -29,6 +31,10 @@ export function daemonOperations(service: Service): Pick<Handlers, 'status' | 's
     doctor: ({ fix }) => examine(service, service.doctor, { fix: fix ?? false }),
     stop: async ({ force }) => {
       await requireServing(service, 'stop').stop({ force: force ?? false });
+      return {};
+    },
+    restart: async () => {
+      await requireServing(service, 'restart').restart();
       return {};
     },
   };
