@@ -1,10 +1,10 @@
-import type { FileHandle } from 'node:fs/promises';
 import { ThinError } from '../errors/thin-error.js';
 import { transactionId } from '../format/ids.js';
 import type { NodeLimits } from '../format/node.js';
 import { checkPool, type CheckDepth, type CheckResult } from '../metadata/check.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { openView, StoredNodes, type MetadataView, type SnapshotChoice } from '../metadata/metadata-view.js';
+import type { DataHandle } from '../store/file-chunks.js';
 import type { KeyValue, KvReader } from '../store/key-value.js';
 import type { PoolOptions } from './info.js';
 import { readOptions } from './options-record.js';
@@ -58,7 +58,7 @@ export interface FrozenParts {
   readonly close: () => Promise<void>;
   readonly limits?: NodeLimits | undefined;
   /** Of a `direct` pool. */
-  readonly data?: FileHandle | undefined;
+  readonly data?: DataHandle | undefined;
   /** Told of what a scrub finds. */
   readonly onDamage?: (error: ThinError) => void | Promise<void>;
 }
@@ -114,13 +114,13 @@ export class OpenPoolTools implements PoolTools {
   readonly #metadata: Metadata;
   readonly #gate: ToolGate;
   readonly #limits: NodeLimits | undefined;
-  readonly #data: FileHandle | undefined;
+  readonly #data: DataHandle | undefined;
 
   constructor(
     store: KeyValue,
     metadata: Metadata,
     gate: ToolGate,
-    { limits, data }: { limits?: NodeLimits; data?: { readonly handle: FileHandle } },
+    { limits, data }: { limits?: NodeLimits; data?: { readonly handle: DataHandle } },
   ) {
     this.#store = store;
     this.#metadata = metadata;
