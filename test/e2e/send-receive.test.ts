@@ -139,7 +139,7 @@ describe('end to end: send and receive', function () {
     assert.deepEqual(await namesIn(there), ['base', 'monday']);
   });
 
-  it('goes on where it was cut off, with the rest or with the whole', async () => {
+  it('goes on where it was cut off, with the rest', async () => {
     const cut = await receive('cut', 'part', '--keep-partial');
     assert.equal(cut.code, 7);
     const place = /--resume (\S+)/.exec(cut.stderr)?.[1] ?? '';
@@ -153,14 +153,17 @@ describe('end to end: send and receive', function () {
     await received('rest', 'part');
     await same('monday', 'part');
     await there.call('device.remove', { name: 'part' });
+    // Another device has other sums.
+    const wrong = await piped(here, `> ${at('wrong')}`, 'send', 'web', '--resume', place);
+    assert.equal(wrong.code, 2);
+    assert.match(wrong.stderr, /not what it was/);
+  });
+
+  it('goes on where it was cut off, with the whole', async () => {
     await receive('cut', 'part', '--keep-partial');
     await received('monday', 'part');
     await same('monday', 'part');
     await there.call('device.remove', { name: 'part' });
-    const wrong = await piped(here, `> ${at('wrong')}`, 'send', 'web', '--resume', place);
-    assert.equal(wrong.code, 2);
-    assert.match(wrong.stderr, /not what it was/);
-    assert.deepEqual(await namesIn(there), ['base', 'monday']);
   });
 
   it('leaves both pools sound, and nothing of its own in them', async () => {
