@@ -12,6 +12,8 @@ export const LAYERS = [
   'pool',
   'fuse',
   'host',
+  'transfer',
+  'legacy',
   'docker',
   'containerd',
   'volumes',
@@ -22,7 +24,11 @@ export const LAYERS = [
 ];
 
 /** Layers that may import less than everything below them. */
-const NARROWER = { host: ['errors', 'config', 'format'] };
+const NARROWER = {
+  host: ['errors', 'config', 'format'],
+  transfer: ['errors', 'config', 'format'],
+  legacy: ['errors', 'config', 'format', 'io', 'transfer'],
+};
 
 /** The one file that may import a package; everybody else meets our own interface in front of it. */
 export const SOLE_IMPORTERS = {
@@ -31,6 +37,7 @@ export const SOLE_IMPORTERS = {
   bitfield: 'src/metadata/space-map.ts',
   '@grpc/grpc-js': 'src/daemon/snapshotter/snapshot-server.ts',
   '@grpc/proto-loader': 'src/daemon/snapshotter/snapshot-server.ts',
+  'prom-client': 'src/daemon/metrics.ts',
   re2js: 'src/containerd/filters.ts',
 };
 

@@ -2,19 +2,26 @@ import { Command, Option } from 'commander';
 import { registerCheckCommand } from '../commands/check-command.js';
 import { DEFAULT_ROOT } from '../commands/context.js';
 import { registerDaemonCommands } from '../commands/daemon-commands.js';
+import { registerEventCommands } from '../commands/event-commands.js';
+import { registerExtendCommand } from '../commands/extend-command.js';
+import { registerDoctorCommand } from '../commands/doctor-command.js';
 import { registerDumpCommands } from '../commands/dump-commands.js';
 import { registerDeviceCommands } from '../commands/device-commands.js';
 import { registerDiffCommands } from '../commands/diff-commands.js';
 import { example } from '../commands/example.js';
+import { registerExportCommand } from '../commands/export-command.js';
 import { registerImageCommands } from '../commands/image-commands.js';
 import { registerInfoCommand } from '../commands/info-command.js';
 import { registerInitCommand } from '../commands/init-command.js';
+import { registerLegacyCommands } from '../commands/legacy-command.js';
 import { registerListCommands } from '../commands/list-commands.js';
 import { registerManualCommands } from '../commands/manual-commands.js';
 import { registerMappingCommands } from '../commands/mapping-commands.js';
 import { registerMetadataSizeCommand } from '../commands/metadata-size-command.js';
 import { registerMetadataSnapCommands } from '../commands/metadata-snap-commands.js';
 import { registerMountCommands } from '../commands/mount-commands.js';
+import { registerReceiveCommand } from '../commands/receive-command.js';
+import { registerSendCommand } from '../commands/send-command.js';
 import { registerScrubCommand } from '../commands/scrub-command.js';
 import { version } from '../commands/version.js';
 
@@ -39,12 +46,19 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
   registerInfoCommand(program);
   registerListCommands(program);
   registerDiffCommands(program);
+  registerExportCommand(program);
+  registerSendCommand(program);
+  registerReceiveCommand(program);
   registerCheckCommand(program);
   registerScrubCommand(program);
+  registerDoctorCommand(program);
+  registerExtendCommand(program);
+  registerEventCommands(program);
   registerDumpCommands(program);
   registerMappingCommands(program);
   registerMetadataSnapCommands(program);
   registerMetadataSizeCommand(program);
+  registerLegacyCommands(program);
   registerManualCommands(program);
   return program.addHelpText(
     'after',

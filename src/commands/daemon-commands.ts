@@ -4,8 +4,11 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Option, type Command } from 'commander';
 import { parseDeviceSize } from '../config/limits.js';
+import { LOG_LEVELS, type LogLevel } from '../daemon/log-level.js';
+import { parseMetricsAddress } from '../daemon/metrics-address.js';
 import { requirePool } from '../daemon/pool-folder.js';
 import { rootLayout, type RootLayout } from '../daemon/root-layout.js';
+import { SocketClient } from '../daemon/client.js';
 import { refuseLive } from '../daemon/live-socket.js';
 import { spawnDaemon } from '../daemon/spawn-daemon.js';
 import { ThinError } from '../errors/thin-error.js';
@@ -27,12 +30,16 @@ interface StartOptions extends StorageFlags {
   readonly transport: TransportKind;
   readonly cacheSize?: string;
   readonly notify?: boolean;
+  readonly supervised?: boolean;
+  readonly keptConnection?: boolean;
   readonly temporary?: string;
   /** `true`: the socket in the root. */
   readonly snapshotter?: string | true;
   readonly snapshotMounts: MountMode;
   /** `true`: where Docker looks for it. */
   readonly volumePlugin?: string | true;
+  readonly logLevel: LogLevel;
+  readonly metricsListen?: string;
 }
 
 export function registerDaemonCommands(program: Command): void {
@@ -48,6 +55,10 @@ export function registerDaemonCommands(program: Command): void {
         new Option('--transport <kind>', 'how the kernel reaches the image files')
           .choices(['fuse-native', 'kernel'])
           .default(defaultTransport()),
+      )
+      .option(
+        '--supervised',
+        'let a small process keep the mounts while the daemon is replaced (restart); kernel transport, Linux 6.9',
       )
       .option('--cache-size <size>', 'leveldb pools: memory for chunks, shared by all devices (256M)')
       .option(
@@ -66,7 +77,14 @@ export function registerDaemonCommands(program: Command): void {
         '--volume-plugin [socket]',
         `serve volumes to Docker and podman; default: ${DEFAULT_PLUGIN_SOCKET}, whose name is the driver's`,
       )
+      .option('--metrics-listen <address>', 'serve Prometheus metrics on [HOST:]PORT as well')
+      .addOption(
+        new Option('--log-level <level>', 'what is logged, with all that is worse')
+          .choices(LOG_LEVELS)
+          .default('info'),
+      )
       .addOption(new Option('--notify').hideHelp())
+      .addOption(new Option('--kept-connection').hideHelp())
       .addOption(new Option('--temporary <socket>').hideHelp()),
   )
     .addHelpText(
@@ -83,13 +101,38 @@ export function registerDaemonCommands(program: Command): void {
       for (const warning of settings.warnings) note(warning);
       const snapshotter = snapshotterSettings(options, layout);
       const volumes = volumeSettings(options);
+      const { logLevel, metricsListen } = options;
+      const metrics = metricsListen === undefined ? undefined : parseMetricsAddress(metricsListen);
+      if (options.supervised === true && options.transport !== 'kernel')
+        throw new ThinError('invalid-argument', '--supervised needs --transport kernel');
+      const args = [
+        ...['start', '--foreground', '--root', layout.root, '--transport', options.transport],
+        ...['--log-level', logLevel],
+        ...(metricsListen === undefined ? [] : ['--metrics-listen', metricsListen]),
+        ...(options.cacheSize === undefined ? [] : ['--cache-size', options.cacheSize]),
+        ...(snapshotter === undefined
+          ? []
+          : ['--snapshotter', snapshotter.socket, '--snapshot-mounts', snapshotter.mounts]),
+        ...(volumes === undefined ? [] : ['--volume-plugin', volumes.socket]),
+        ...given,
+      ];
+      if (options.foreground === true && options.supervised === true) {
+        process.exitCode = await superviseHere(layout, [...args, '--notify', '--kept-connection']);
+        return;
+      }
       if (options.foreground === true) {
         const own = rootLayout(layout.root, { socketName: options.temporary });
         const { daemonParts } = await import('../daemon/composition.js');
         const { runForeground } = await import('../daemon/foreground.js');
         const pool = cacheOf(options);
         await runForeground(
-          await daemonParts(own, settings, options.transport, pool, { snapshotter, volumes }),
+          await daemonParts(own, settings, options.transport, pool, {
+            snapshotter,
+            volumes,
+            metrics,
+            logLevel,
+            supervised: options.keptConnection === true,
+          }),
           {
             notify: options.notify === true,
             temporary: options.temporary !== undefined,
@@ -100,22 +143,13 @@ export function registerDaemonCommands(program: Command): void {
       requirePool(layout);
       cacheOf(options);
       await refuseLive(layout.socket);
-      const args = [
-        'start',
-        '--foreground',
-        '--notify',
-        '--root',
-        layout.root,
-        '--transport',
-        options.transport,
-        ...(options.cacheSize === undefined ? [] : ['--cache-size', options.cacheSize]),
-        ...(snapshotter === undefined
-          ? []
-          : ['--snapshotter', snapshotter.socket, '--snapshot-mounts', snapshotter.mounts]),
-        ...(volumes === undefined ? [] : ['--volume-plugin', volumes.socket]),
-        ...given,
-      ];
-      const { pid } = await openWhenFree(() => spawnDaemon({ layout, temporary: false, args }));
+      const { pid } = await openWhenFree(() =>
+        spawnDaemon({
+          layout,
+          temporary: false,
+          args: [...args, '--notify', ...(options.supervised === true ? ['--supervised'] : [])],
+        }),
+      );
       printResult(
         { layout, json },
         { pid, root: layout.root, socket: layout.socket },
@@ -140,6 +174,28 @@ export function registerDaemonCommands(program: Command): void {
       });
       await ended(context.layout, pid);
       printResult(context, { pid, root: context.layout.root }, `stopped (pid ${String(pid)})`);
+    });
+
+  program
+    .command('restart')
+    .summary('replace the daemon under its mounts')
+    .description(
+      'Ends the daemon and starts the program that is installed now in its place. Devices stay mounted, and whoever uses them waits for a moment. Needs a daemon that was started with --supervised.',
+    )
+    .addHelpText('after', example('thinfuse restart'))
+    .action(async (_options: object, command: Command) => {
+      const context = contextOf(command);
+      const old = await withDaemon(context, async (caller) => {
+        const status = await caller.call('status', {});
+        await caller.call('restart', {});
+        return status.pid;
+      });
+      const pid = await followed(context.layout, old);
+      printResult(
+        context,
+        { pid, root: context.layout.root },
+        `serving ${context.layout.root} (pid ${String(pid)})`,
+      );
     });
 
   program
@@ -174,6 +230,36 @@ export function registerDaemonCommands(program: Command): void {
 function volumeSettings({ volumePlugin }: StartOptions): { socket: string } | undefined {
   if (volumePlugin === undefined) return undefined;
   return { socket: volumePlugin === true ? DEFAULT_PLUGIN_SOCKET : path.resolve(volumePlugin) };
+}
+
+/** Returns with the last daemon. */
+async function superviseHere(layout: RootLayout, args: readonly string[]): Promise<number> {
+  const { supervise } = await import('../daemon/supervisor.js');
+  process.chdir('/');
+  return supervise({
+    layout,
+    args,
+    notify: (message) => {
+      if (process.connected) process.send?.(message);
+    },
+    say: note,
+  });
+}
+
+/** The pid of the daemon that serves after the one that is given. @throws ThinError timeout */
+async function followed({ socket, log }: RootLayout, old: number): Promise<number> {
+  const deadline = performance.now() + STOP_PATIENCE_MS;
+  const client = new SocketClient(socket, { timeoutMs: STOP_PATIENCE_MS });
+  for (;;) {
+    const pid = await client.call('status', {}).then(
+      (status) => status.pid,
+      () => old,
+    );
+    if (pid !== old) return pid;
+    if (performance.now() > deadline)
+      throw new ThinError('timeout', `no daemon followed the one with pid ${String(old)}; ${log} says why`);
+    await sleep(STOP_POLL_MS);
+  }
 }
 
 /** @throws ThinError invalid-argument */

@@ -20,9 +20,10 @@ export function registerDeviceCommands(program: Command): void {
     .argument('<new>', 'name of the snapshot')
     .argument('<origin>', 'the device it starts from; "base" is the empty filesystem')
     .option('--size <size>', 'a size larger than the origin has; the filesystem grows at the first mount')
+    .option('--quota <size>', QUOTA_HELP)
     .addHelpText('after', example('thinfuse snapshot db-before-upgrade db'))
-    .action(async (name: string, origin: string, options: { size?: string }, command: Command) =>
-      create(contextOf(command), { name, origin, kind: 'snapshot', size: sizeOf(options.size) }),
+    .action(async (name: string, origin: string, options: SizeOptions, command: Command) =>
+      create(contextOf(command), { name, origin, kind: 'snapshot', ...sizesOf(options) }),
     );
 
   program
@@ -54,6 +55,22 @@ export function registerDeviceCommands(program: Command): void {
       printResult(context, deviceJson(device), device.name);
     });
 
+  program
+    .command('quota')
+    .summary('bound what a device may take of the pool')
+    .description(
+      'Writers get ENOSPC when the device would map more than SIZE, that included which it shares with its origin. "none" takes the bound away.',
+    )
+    .argument('<id>')
+    .argument('<size>', 'such as 5G, or none')
+    .addHelpText('after', example('thinfuse quota web1 5G', 'thinfuse quota web1 none'))
+    .action(async (name: string, text: string, _options: unknown, command: Command) => {
+      const context = contextOf(command);
+      const quota = text === 'none' ? 0 : parseSize(text, 'the quota');
+      const device = await withPool(context, (caller) => caller.call('device.quota', { name, quota }));
+      printResult(context, deviceJson(device), device.name);
+    });
+
   removal(program.command('rm'), undefined, 'thinfuse rm db-before-upgrade scratch');
 }
 
@@ -61,7 +78,9 @@ export function registerDeviceCommands(program: Command): void {
 export function removal(command: Command, kind: DeviceKind | undefined, sample: string): void {
   command
     .summary(`remove ${kind === undefined ? 'devices' : `${kind}s`}`)
-    .description('Removes devices. Their snapshots keep their data; the space comes back in the background.')
+    .description(
+      'Removes devices. Their snapshots keep their data; the space comes back in the background. A device in use is marked deleted and goes with its last user.',
+    )
     .argument('<id...>')
     .option('-f, --force', 'unmount and deactivate first')
     .addHelpText('after', example(sample))
@@ -73,6 +92,20 @@ export function removal(command: Command, kind: DeviceKind | undefined, sample: 
 export async function create(context: Context, input: Operations['device.create']['input']): Promise<void> {
   const device = await withPool(context, (caller) => caller.call('device.create', input));
   printResult(context, deviceJson(device), device.name);
+}
+
+export const QUOTA_HELP = 'what it may map of the pool, that included which it shares with its origin';
+
+export interface SizeOptions {
+  readonly size?: string;
+  readonly quota?: string;
+}
+
+export function sizesOf({ size, quota }: SizeOptions): {
+  size: number | undefined;
+  quota: number | undefined;
+} {
+  return { size: sizeOf(size), quota: quota === undefined ? undefined : parseSize(quota, '--quota') };
 }
 
 export function sizeOf(text: string | undefined): number | undefined {
@@ -87,19 +120,22 @@ async function remove(
   force: boolean,
 ): Promise<void> {
   const removed: string[] = [];
+  const deferred: string[] = [];
   const failures: ThinError[] = [];
   await withPool(context, async (caller) => {
     for (const name of new Set(names))
       try {
         if (kind !== undefined) await requireKind(caller, name, kind);
-        await caller.call('device.remove', { name, force });
-        removed.push(name);
+        const outcome = await caller.call('device.remove', { name, force });
+        (outcome.deferred ? deferred : removed).push(name);
       } catch (error) {
         failures.push(toThinError(error));
       }
   });
-  if (context.json) printJson({ removed });
-  else for (const name of removed) print(name);
+  if (context.json) printJson({ removed, deferred });
+  else for (const name of [...removed, ...deferred]) print(name);
+  for (const name of deferred)
+    note(`${name} is in use: it is marked deleted and goes with its last user (or now, with --force)`);
   const [first, ...others] = failures;
   if (first === undefined) return;
   for (const other of others) note(other.message);

@@ -9,6 +9,7 @@ export function deviceJson(device: DeviceStatus): Readonly<Record<string, unknow
     origin: device.originName ?? null,
     originId: device.origin ?? null,
     size: device.size,
+    quota: device.quota ?? null,
     mapped: device.mapped,
     exclusive: device.exclusive,
     shared: device.shared,

@@ -1,15 +1,12 @@
 import type { Command } from 'commander';
 import type { Caller } from '../daemon/api.js';
 import { ThinError } from '../errors/thin-error.js';
-import { Archive } from '../host/archive.js';
 import { changes, type Change } from '../host/changes.js';
 import { ChildProcessExec } from '../host/exec.js';
 import { withDevices } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
-import { interruptible } from './interrupt.js';
-import { note, printJson } from './output.js';
-import { withProgress } from './progress.js';
+import { printJson } from './output.js';
 import { rootfsOf, withEmptyFolder } from './rootfs.js';
 
 export function registerDiffCommands(program: Command): void {
@@ -32,35 +29,6 @@ export function registerDiffCommands(program: Command): void {
         if (context.json) printJson(found.map(({ kind, path }) => ({ kind, path })));
         else for (const change of found) process.stdout.write(line(change));
       });
-    });
-
-  program
-    .command('export')
-    .summary("write a device's files as a tar")
-    .description(
-      'Writes what is in the rootfs of a device as a tar, with owners, attributes, links, devices and holes.',
-    )
-    .argument('<id>')
-    .option('-o, --output <file>', 'the file to write; standard output otherwise')
-    .addHelpText('after', example('thinfuse export web1 | zstd > web1.tar.zst'))
-    .action(async (name: string, options: { output?: string }, command: Command) => {
-      const context = contextOf(command);
-      const output = options.output === undefined ? { fd: requirePipe() } : { file: options.output };
-      const archive = new Archive(new ChildProcessExec());
-      await interruptible((signal) =>
-        withDevices(context, (caller) =>
-          viewing(caller, name, async (rootfs) => {
-            const warnings = await withProgress(context, 'packing', (onProgress) =>
-              archive.export(rootfs, output, {
-                signal,
-                ...(onProgress === undefined ? {} : { onProgress }),
-              }),
-            );
-            for (const warning of warnings) note(warning);
-          }),
-        ),
-      );
-      if (context.json && options.output !== undefined) printJson({ name, output: options.output });
     });
 }
 
@@ -98,12 +66,4 @@ async function collect(before: string, after: string): Promise<Change[]> {
 /** Names are bytes: what is no UTF-8 goes out as it is. */
 function line({ kind, rawPath }: Change): Uint8Array {
   return Buffer.concat([Buffer.from(`${kind} `), rawPath, Buffer.from('\n')]);
-}
-
-function requirePipe(): number {
-  if (!process.stdout.isTTY) return process.stdout.fd;
-  throw new ThinError(
-    'invalid-argument',
-    'a tar is not written to a terminal; redirect the output, or name a file with --output',
-  );
 }

@@ -4,7 +4,7 @@ import { ThinError } from '../errors/thin-error.js';
 import { withDevices, withPool } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { deviceJson } from './device-json.js';
-import { create, removal, sizeOf } from './device-commands.js';
+import { create, QUOTA_HELP, removal, sizeOf, sizesOf, type SizeOptions } from './device-commands.js';
 import { example } from './example.js';
 import { importer } from './importer.js';
 import { interruptible } from './interrupt.js';
@@ -56,13 +56,14 @@ export function registerImageCommands(program: Command): void {
     .argument('<id>')
     .requiredOption('--image <image>', 'the image it starts from')
     .option('--size <size>', 'a size larger than its image has; the filesystem grows at the first mount')
+    .option('--quota <size>', QUOTA_HELP)
     .addHelpText('after', example('thinfuse container create web1 --image debian --size 20G'))
-    .action(async (name: string, options: { image: string; size?: string }, command: Command) =>
+    .action(async (name: string, options: SizeOptions & { image: string }, command: Command) =>
       create(contextOf(command), {
         name,
         origin: options.image,
         kind: 'container',
-        size: sizeOf(options.size),
+        ...sizesOf(options),
       }),
     );
 

@@ -1,6 +1,11 @@
 import path from 'node:path';
 import type { Command } from 'commander';
-import { DEFAULT_BLOCK_SIZE, DEFAULT_DATA_SIZE, DEFAULT_METADATA_SIZE } from '../config/defaults.js';
+import {
+  DEFAULT_BLOCK_SIZE,
+  DEFAULT_DATA_SIZE,
+  DEFAULT_METADATA_SIZE,
+  NEVER_EXTEND,
+} from '../config/defaults.js';
 import { MIN_FILESYSTEM_SIZE, parseBlockSize, parseDeviceSize } from '../config/limits.js';
 import type { PoolOptions } from '../config/pool-options.js';
 import { formatBinarySize } from '../config/sizes.js';
@@ -43,7 +48,10 @@ export function registerInitCommand(program: Command): void {
         'where chunks are kept: leveldb, beside the metadata, or the path of a block device or a file, made if it is not there',
         'leveldb',
       )
-      .option('--data-size <size>', 'what the pool can hold (100G, or what the device or file has)')
+      .option(
+        '--data-size <size>',
+        'what the pool can hold, and then it does not grow by itself (100G, or what the device or file has)',
+      )
       .option('--metadata-dir <folder>', 'another place for the metadata, such as a faster disk')
       .option('--force', 'take a device or file that carries a signature, and lose what is on it')
       .option('--metadata-size <size>', 'what its metadata may take (2G)')
@@ -144,6 +152,7 @@ async function requestOf(options: InitOptions, poolPath: string): Promise<PoolRe
         ? (settings.metadataSize ?? DEFAULT_METADATA_SIZE)
         : parseDeviceSize(metadataSize, '--metadata-size'),
     options: mergePoolOptions({
+      ...(givenDataSize === undefined ? {} : { autoextendThreshold: NEVER_EXTEND }),
       ...settings.pool,
       ...(baseSize === undefined ? {} : { baseSize: parseDeviceSize(baseSize, '--base-size') }),
       ...(fs === undefined ? {} : { filesystem: fs }),

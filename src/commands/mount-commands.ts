@@ -6,7 +6,7 @@ import type { Caller, TrimResult } from '../daemon/api.js';
 import { withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
-import { printJson, printResult } from './output.js';
+import { note, printJson, printResult } from './output.js';
 
 export function registerMountCommands(program: Command): void {
   program
@@ -25,14 +25,15 @@ export function registerMountCommands(program: Command): void {
     .command('deactivate')
     .summary("take a device's image file away")
     .description(
-      'Commits what was written and takes the image file away. Refused while something has it open.',
+      'Commits what was written and takes the image file away; while something has it open, as soon as that ends.',
     )
     .argument('<id>')
     .addHelpText('after', example('thinfuse deactivate vm1'))
     .action(async (name: string, _options: unknown, command: Command) => {
       const context = contextOf(command);
-      await withDaemon(context, (caller) => caller.call('deactivate', { name }));
-      if (context.json) printJson({ name });
+      const { deferred } = await withDaemon(context, (caller) => caller.call('deactivate', { name }));
+      if (context.json) printJson({ name, deferred });
+      else if (deferred) note(`something has ${name} open: it goes with its last user`);
     });
 
   program

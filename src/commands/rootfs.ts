@@ -1,4 +1,4 @@
-import { lstat, mkdtemp, rmdir } from 'node:fs/promises';
+import { lstat, mkdtemp, readdir, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
@@ -20,6 +20,19 @@ export async function rootfsOf(mountPoint: string): Promise<string | undefined> 
     `${rootfs} is no folder and is not followed; mount the device, put a folder in its place and try again`,
     { details: { path: rootfs } },
   );
+}
+
+/** What a device has beside its files where they lie in its rootfs. */
+const BESIDE_ROOTFS = new Set(['rootfs', 'id', 'lost+found']);
+
+/**
+ * The folder of a mounted device that holds its files, whoever made it: its rootfs where it has nothing else, and its root otherwise, as
+ * containerd has it. Undefined where there are none yet.
+ */
+export async function filesOf(mountPoint: string): Promise<string | undefined> {
+  const names = await readdir(mountPoint);
+  if (names.some((name) => !BESIDE_ROOTFS.has(name))) return mountPoint;
+  return rootfsOf(mountPoint);
 }
 
 /** An empty folder while `work` needs one. */

@@ -18,6 +18,9 @@ export const DEFAULT_DATA_SIZE = 100 * GIB;
 /** Docker's `dm.loopmetadatasize`: far more than 100G of data in 64K chunks can need, and as little reserved. */
 export const DEFAULT_METADATA_SIZE = 2 * GIB;
 
+/** A size that somebody gave is a limit, and stays one unless they ask for more. */
+export const NEVER_EXTEND = 100;
+
 /** Devices are seen through loop devices, which count in sectors. */
 export const SECTOR_SIZE = 512;
 
@@ -30,13 +33,16 @@ export const DEFAULT_POOL_OPTIONS: PoolOptions = {
   baseSize: 10 * GIB,
   // Docker's. A device that is refused is met at once; a pool that runs full is met by every filesystem on it.
   minFreeSpace: 10,
-  // Removing a device in use is refused until the daemon can finish it later (`deleted` in DeviceInfo is prepared for it).
-  deferredRemoval: false,
-  deferredDeletion: false,
+  // Docker's since 17.07: a device that is busy is not the operator's to hunt down; it goes with its last user.
+  deferredRemoval: true,
+  deferredDeletion: true,
   // The kernel's own default retries for ever, which is how a full pool used to hang its users; Docker left it at that.
   xfsNospaceMaxRetries: 0,
   // dm-thin queues (`queue_if_no_space`); nothing here may hang.
   errorIfNoSpace: true,
   // dm-thin's `no_space_timeout`.
   noSpaceTimeout: 60,
+  // What Docker wrote into its LVM profile (`dm.thinp_autoextend_threshold`, `dm.thinp_autoextend_percent`).
+  autoextendThreshold: 80,
+  autoextendPercent: 20,
 };

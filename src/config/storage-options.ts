@@ -49,6 +49,18 @@ const READERS: Readonly<Record<string, Reader>> = {
   xfs_nospace_max_retries: (value, key, { pool }) => ({
     pool: { ...pool, xfsNospaceMaxRetries: parseCount(value, key, 0, MAX_RETRIES) },
   }),
+  thinp_autoextend_threshold: (value, key, { pool }) => ({
+    pool: { ...pool, autoextendThreshold: parsePercent(value, key, 100, 50) },
+  }),
+  thinp_autoextend_percent: (value, key, { pool }) => ({
+    pool: { ...pool, autoextendPercent: parsePercent(value, key, 100, 1) },
+  }),
+  queue_if_no_space: (value, key, { pool }) => ({
+    pool: { ...pool, errorIfNoSpace: !parseBoolean(value, key) },
+  }),
+  no_space_timeout: (value, key, { pool }) => ({
+    pool: { ...pool, noSpaceTimeout: parseCount(value, key, 0, MAX_TIMEOUT) },
+  }),
   metadatadev: withoutEffect(
     (value, key) => nonEmpty(value, key, 'a block device'),
     'metadata is in the LevelDB folder of the root; put the root itself on a fast disk',
@@ -64,14 +76,6 @@ const READERS: Readonly<Record<string, Reader>> = {
   directlvm_device_force: withoutEffect(parseBoolean, 'no volume group is made'),
   thinp_percent: withoutEffect((value, key) => parsePercent(value, key, 99), 'no volume group is made'),
   thinp_metapercent: withoutEffect((value, key) => parsePercent(value, key, 99), 'no volume group is made'),
-  thinp_autoextend_threshold: withoutEffect(
-    (value, key) => parsePercent(value, key, 100),
-    'there is no LVM profile to write it to',
-  ),
-  thinp_autoextend_percent: withoutEffect(
-    (value, key) => parsePercent(value, key, 100),
-    'there is no LVM profile to write it to',
-  ),
   blkdiscard: withoutEffect(parseBoolean, "a removed device's space always goes back"),
   override_udev_sync_check: withoutEffect(parseBoolean, 'devices appear without udev'),
   libdm_log_level: withoutEffect(
@@ -83,6 +87,8 @@ const READERS: Readonly<Record<string, Reader>> = {
 const PREFIX = 'dm.';
 /** The kernel holds it as an `int`. */
 const MAX_RETRIES = 2 ** 31 - 1;
+/** Seconds (dm-thin.c, `NO_SPACE_TIMEOUT_SECS` is 60): a day. */
+const MAX_TIMEOUT = 86_400;
 /** As Go's strconv.ParseBool, which is what Docker read them with. */
 const TRUE = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
 const FALSE = new Set(['0', 'f', 'F', 'FALSE', 'false', 'False']);
@@ -167,10 +173,10 @@ function parseBoolean(value: string, key: string): boolean {
   throw invalid(key, value, 'true or false');
 }
 
-function parsePercent(value: string, key: string, highest: number): number {
+function parsePercent(value: string, key: string, highest: number, lowest = 0): number {
   const count = wholeNumber(value.replace(/%$/, ''));
-  if (count !== undefined && count <= highest) return count;
-  throw invalid(key, value, `a whole number from 0% to ${String(highest)}%`);
+  if (count !== undefined && count >= lowest && count <= highest) return count;
+  throw invalid(key, value, `a whole number from ${String(lowest)}% to ${String(highest)}%`);
 }
 
 function parseCount(value: string, key: string, lowest: number, highest: number): number {

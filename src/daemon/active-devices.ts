@@ -12,6 +12,8 @@ const RELEASE_POLLS = 200;
 export class ActiveDevices {
   readonly #pool: ThinPool;
   readonly #directory: DeviceDirectory;
+  /** Deactivated while something had them open. */
+  readonly #leaving = new Set<DeviceName>();
 
   constructor(pool: ThinPool, directory: DeviceDirectory) {
     this.#pool = pool;
@@ -27,26 +29,46 @@ export class ActiveDevices {
     return [...this.#directory.devices()].sort();
   }
 
-  /** Idempotent. `fresh` where it was not active before. Errors: not-found. */
+  /** It goes with its last user (dm's deferred remove). */
+  isLeaving(name: DeviceName): boolean {
+    return this.#leaving.has(name);
+  }
+
+  /**
+   * Idempotent. `fresh` where it was not active before; a device that was leaving stays (dm's @cancel_deferred_remove).
+   * Errors: not-found.
+   */
   async activate(name: DeviceName): Promise<{ path: string; fresh: boolean }> {
+    this.#leaving.delete(name);
     const known = this.#directory.pathOf(name);
     if (known !== undefined) return { path: known, fresh: false };
     this.#directory.add(name, await this.#pool.activate(name));
     return { path: this.#directory.pathOf(name) ?? '', fresh: true };
   }
 
-  /** Idempotent. Errors: busy (a loop device or another program has the image file open). */
-  async deactivate(name: DeviceName): Promise<void> {
-    if (this.#directory.pathOf(name) === undefined) return;
-    for (let poll = 0; this.#directory.openCount(name) > 0 && poll < RELEASE_POLLS; poll++)
+  /**
+   * Idempotent. Errors: busy (a loop device or another program has the image file open), which `deferred` turns into leaving.
+   * @returns whether it is gone already
+   */
+  async deactivate(name: DeviceName, { deferred = false } = {}): Promise<boolean> {
+    if (this.#directory.pathOf(name) === undefined) return true;
+    // One that is leaving tells by itself when it is idle.
+    const polls = this.#leaving.has(name) ? 0 : RELEASE_POLLS;
+    for (let poll = 0; this.#directory.openCount(name) > 0 && poll < polls; poll++)
       await sleep(RELEASE_POLL_MS);
-    if (this.#directory.openCount(name) > 0)
+    if (this.#directory.openCount(name) > 0) {
+      if (deferred) {
+        this.#leaving.add(name);
+        return false;
+      }
       throw new ThinError(
         'busy',
         `device ${name} is in use: something has ${this.#directory.pathOf(name) ?? ''} open (losetup --list, or fuser -v, shows what); close it first`,
         { details: { device: name } },
       );
+    }
     await this.#letGo(name);
+    return true;
   }
 
   /** As `deactivate`, without waiting for those who have it open: their requests fail from now on. */
@@ -55,6 +77,7 @@ export class ActiveDevices {
   }
 
   async #letGo(name: DeviceName): Promise<void> {
+    this.#leaving.delete(name);
     this.#directory.remove(name);
     await this.#pool.deactivate(name);
   }

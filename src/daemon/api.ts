@@ -1,10 +1,12 @@
 import type { CheckDepth, Finding } from '../metadata/check.js';
 import type { SnapshotChoice } from '../metadata/metadata-view.js';
 import type { ChunkRegion } from '../metadata/reverse-map.js';
-import type { DeviceInfo, DeviceKind, PoolInfo } from '../pool/info.js';
+import type { DeviceInfo, DeviceKind, FilesystemType, PoolInfo } from '../pool/info.js';
 import type { ReservedSnapshot } from '../pool/pool-tools.js';
+import type { SpaceRequest } from '../pool/thin-pool.js';
 import type { DeltaOptions } from '../thin-tools/delta-text.js';
 import type { DumpOptions } from '../thin-tools/dump.js';
+import type { DoctorReport } from './doctor/finding.js';
 
 /**
  * Everything that can be asked of a pool, whether over the control socket (`POST /v1/<name>`, JSON both ways) or in the same
@@ -21,6 +23,8 @@ export interface Operations {
   'metadata.release': { input: { snapshot: number }; output: Empty };
   'metadata.reserved': { input: Empty; output: readonly ReservedSnapshot[] };
   'pool.setTransactionId': { input: { from: number; to: number }; output: Empty };
+  /** Bytes; what is undefined stays. Errors: as `ThinPool.extend`. */
+  'pool.extend': { input: SpaceRequest; output: PoolInfo };
   'pool.commit': { input: Empty; output: Empty };
   /** Resolves when no removed device still holds space. */
   'pool.settle': { input: Empty; output: Empty };
@@ -34,18 +38,37 @@ export interface Operations {
       kind: Exclude<DeviceKind, 'base'>;
       /** Bytes; at least the origin's. */
       size?: number | undefined;
+      /** Bytes that it may map. */
+      quota?: number | undefined;
+    };
+    output: DeviceStatus;
+  };
+  /** A device without an origin, all of it unmapped; `filesystem` is what will be written into it. */
+  'device.createThin': {
+    input: {
+      name: string;
+      kind: Exclude<DeviceKind, 'base'>;
+      /** Bytes. */
+      size: number;
+      filesystem: FilesystemType;
     };
     output: DeviceStatus;
   };
   /** An image whose content was just unpacked becomes one for good. Errors: busy (still mounted). */
   'device.seal': { input: { name: string }; output: DeviceStatus };
   'device.rename': { input: { name: string; to: string }; output: DeviceStatus };
+  /** Bytes that it may map; 0: no limit. Errors: invalid-argument (it maps more already). */
+  'device.quota': { input: { name: string; quota: number }; output: DeviceStatus };
   'device.grow': { input: { name: string; size: number }; output: DeviceStatus };
-  /** `force` unmounts and deactivates first; without it, a device in use is `busy`. */
-  'device.remove': { input: { name: string; force?: boolean | undefined }; output: Empty };
+  /**
+   * `force` unmounts and deactivates first. Without it, a device in use is marked deleted and goes with its last user (`deferred`),
+   * or is `busy` where the pool's option `deferredDeletion` is off.
+   */
+  'device.remove': { input: { name: string; force?: boolean | undefined }; output: { deferred: boolean } };
   'base.format': { input: Empty; output: DeviceStatus };
   activate: { input: { name: string }; output: { path: string } };
-  deactivate: { input: { name: string }; output: Empty };
+  /** A device in use goes with its last user (`deferred`), or is `busy` where the pool's option `deferredRemoval` is off. */
+  deactivate: { input: { name: string }; output: { deferred: boolean } };
   mount: {
     input: { name: string; target?: string | undefined; readOnly?: boolean | undefined };
     output: { path: string; loop: string };
@@ -62,11 +85,20 @@ export interface Operations {
    */
   'view.open': { input: { name: string; holder: number }; output: { path: string } };
   'view.close': { input: { name: string; holder: number }; output: Empty };
+  /** The daemon's figures in Prometheus' text format; also `GET /metrics` on the control socket. */
+  metrics: { input: Empty; output: { text: string } };
+  /** Explains what is left over or in the way, and mends with `fix` what can be mended without taking it from anybody. */
+  doctor: { input: { fix?: boolean | undefined }; output: DoctorReport };
   /**
    * Unmounts everything, answers, then stops the daemon. Errors: busy (a filesystem is in use; the daemon goes on), which
    * `force` turns into a lazy unmount after a sync.
    */
   stop: { input: { force?: boolean | undefined }; output: Empty };
+  /**
+   * Answers, then the daemon ends and its supervisor starts another one, under mounts that stay: whoever uses them sees a pause. Errors:
+   * unsupported (no supervisor, another transport, a kernel before 6.9).
+   */
+  restart: { input: Empty; output: Empty };
 }
 
 export type OperationName = keyof Operations;
@@ -75,6 +107,8 @@ export type OperationName = keyof Operations;
 export interface TextOperations {
   'metadata.dump': { input: Omit<DumpOptions, 'poolOptions'> & FromSnapshot };
   'metadata.delta': { input: DeltaOptions & FromSnapshot };
+  /** The daemon's events, one JSON object a line (`DaemonEvent`): those of before that are kept with `past`, those to come with `follow`. */
+  events: { input: { past?: boolean | undefined; follow?: boolean | undefined } };
   'metadata.rmap': {
     input: FromSnapshot & { regions: readonly ChunkRegion[]; json?: boolean | undefined };
   };

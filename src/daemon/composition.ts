@@ -1,20 +1,24 @@
 import { readlink, realpath, symlink, type FileHandle } from 'node:fs/promises';
-import { destination, pino, type Logger } from 'pino';
+import { destination, multistream, pino, type Logger } from 'pino';
 import type { StorageOptions } from '../config/storage-options.js';
 import { dmStatusLine } from '../docker/dm-status.js';
 import { deviceName, devicePrefix, poolName } from '../docker/prefix.js';
 import { MetadataProjection } from '../docker/projection.js';
+import { projectionDrift } from '../docker/projection-drift.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { Superblock } from '../format/superblock.js';
+import type { KeptConnection } from '../fuse/connection.js';
 import { FuseNativeTransport } from '../fuse/fuse-native-transport.js';
 import type { ImageDirectory } from '../io/image-file.js';
 import { KernelTransport } from '../fuse/kernel-transport.js';
 import type { Transport, TransportKind } from '../fuse/transport.js';
 import { ChildProcessExec, type Exec } from '../host/exec.js';
 import { FilesystemTools } from '../host/filesystem-tools.js';
+import { FolderDisk, freeAt } from '../host/folder-disk.js';
 import { HolePuncher } from '../host/hole-puncher.js';
 import { LoopDevices } from '../host/loop-devices.js';
 import { Mounter } from '../host/mounter.js';
+import { notifyServiceManager } from '../host/service-manager.js';
 import { StaleCleaner } from '../host/stale.js';
 import { ToolServer } from '../host/tool-server.js';
 import { createPool } from '../pool/create-pool.js';
@@ -22,23 +26,43 @@ import type { FilesystemType } from '../pool/info.js';
 import { openPool, type OpenPoolOptions } from '../pool/pool.js';
 import type { CreatePoolRequest, ThinPool } from '../pool/thin-pool.js';
 import { readSuperblock } from '../metadata/open-metadata.js';
-import { openPoolData } from '../store/data-file.js';
+import { openPoolData, type PoolData } from '../store/data-file.js';
 import type { FileRange } from '../store/file-chunks.js';
+import { GrowingData } from '../store/grow-data.js';
 import { openLevelStore } from '../store/level-store.js';
+import { RecoverableStore } from '../store/recoverable-store.js';
 import type { Caller } from './api.js';
 import { applySettings } from './apply-settings.js';
 import type { DaemonParts } from './daemon.js';
 import { DeviceLocks } from './device-locks.js';
+import type { DoctorTools } from './doctor/doctor.js';
 import { Dispatcher } from './dispatcher.js';
 import { dataLink, prepareData, type DataRequest, type PreparedData } from './init-data.js';
+import { EventHub } from './event-hub.js';
+import { takeHandover } from './handover.js';
 import { KernelHost } from './kernel-host.js';
+import type { LogLevel } from './log-level.js';
+import type { MetricsAddress } from './metrics-address.js';
+import { metricsAdapter } from './metrics-server.js';
 import { createHandlers } from './operations/handlers.js';
 import { textOperations } from './operations/text-operations.js';
 import { requirePool } from './pool-folder.js';
 import { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
+import { logSpace } from './space-log.js';
+import { keptConnection } from './supervisor.js';
 import { snapshotAdapter, type SnapshotterSettings } from './snapshotter/snapshot-adapter.js';
 import { volumeAdapter, type VolumeSettings } from './volumes/volume-adapter.js';
+
+export interface DaemonOptions {
+  readonly snapshotter?: SnapshotterSettings | undefined;
+  readonly volumes?: VolumeSettings | undefined;
+  readonly metrics?: MetricsAddress | undefined;
+  /** Of the log; events are told from `info` on. Default: info. */
+  readonly logLevel?: LogLevel | undefined;
+  /** A supervisor has given this process the connection to the kernel. */
+  readonly supervised?: boolean;
+}
 
 /** Everything real that a daemon runs on. Errors: no-pool. */
 export async function daemonParts(
@@ -46,37 +70,46 @@ export async function daemonParts(
   settings: StorageOptions,
   transport: TransportKind,
   pool: Pick<OpenPoolOptions, 'chunkCache'> = {},
-  options: {
-    readonly snapshotter?: SnapshotterSettings | undefined;
-    readonly volumes?: VolumeSettings | undefined;
-  } = {},
+  options: DaemonOptions = {},
 ): Promise<DaemonParts> {
   requirePool(layout);
+  const supervised = options.supervised === true;
+  const handover = supervised ? takeHandover(layout) : undefined;
+  const connection = supervised ? keptConnection(handover?.connection) : undefined;
   // Synchronous, so that a last line before the end is not lost.
   const output = destination({ fd: process.stdout.fd, sync: true });
   // A full disk or a reader that left costs lines, not the pool.
   output.on('error', () => undefined);
-  const log = pino(output);
+  const events = new EventHub();
+  const level = options.logLevel ?? 'info';
+  const log = pino(
+    { level: level === 'debug' ? level : 'info' },
+    multistream([
+      { level, stream: output },
+      { level: 'info', stream: events },
+    ]),
+  );
   const prefix = await devicePrefix(layout.root);
   const exec = ToolServer.start();
-  const loops = new LoopDevices(exec);
-  const stale = new StaleCleaner(exec, loops);
-  const query = { devices: layout.devices, imagePrefix: `${prefix}-` };
+  const { loops, stale, query } = hostOf(layout, prefix, exec);
   return {
     layout,
+    doctor: (pool) => doctorTools(layout, pool, { loops, stale, query }),
     poolName: poolName(prefix),
     statusLine: dmStatusLine,
     fileNameOf: (name) => deviceName(prefix, name),
     openPool: () =>
       openPoolIn(layout, exec, {
         ...pool,
+        reserve: true,
         events: {
           onModeChanged: (mode, reason) =>
             log.warn({ event: 'mode', mode }, `the pool is now ${mode}: ${reason}`),
+          onSpace: (event) => logSpace(log, event),
         },
       }),
     projection: (pool) => projectionOf(layout, pool, log),
-    transport: (directory) => transportOf(transport, layout.devices, directory, log),
+    transport: (directory) => transportOf(transport, layout.devices, directory, { log, connection }),
     host: new KernelHost({
       mounter: new Mounter(exec, loops, new FilesystemTools(exec)),
       loops,
@@ -94,11 +127,44 @@ export async function daemonParts(
       return done;
     },
     configure: (pool) => applySettings(pool, settings),
+    handover,
     adapters: [
       ...(options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)]),
       ...(options.volumes === undefined ? [] : [volumeAdapter(options.volumes, log)]),
+      ...(options.metrics === undefined
+        ? []
+        : [
+            metricsAdapter(options.metrics, (url) =>
+              log.info({ event: 'metrics', url }, `metrics are served on ${url}`),
+            ),
+          ]),
     ],
     log,
+    events,
+    notifyManager: (state, status) => notifyServiceManager(exec, state, status),
+  };
+}
+
+function hostOf(
+  layout: RootLayout,
+  prefix: string,
+  exec: Exec,
+): Pick<DoctorTools, 'loops' | 'stale' | 'query'> {
+  const loops = new LoopDevices(exec);
+  const query = { devices: layout.devices, imagePrefix: `${prefix}-` };
+  return { loops, stale: new StaleCleaner(exec, loops), query };
+}
+
+function doctorTools(
+  layout: RootLayout,
+  pool: ThinPool,
+  host: Pick<DoctorTools, 'loops' | 'stale' | 'query'>,
+): DoctorTools {
+  return {
+    ...host,
+    drifted: () => projectionDrift(layout.metadata, pool),
+    // One that knows of no file yet, so that it looks at every one.
+    rewrite: () => new MetadataProjection(layout.metadata).write(pool),
   };
 }
 
@@ -132,6 +198,7 @@ export async function openOffline(
       statusLine: dmStatusLine,
       locks: new DeviceLocks(),
       projection,
+      doctor: doctorTools(layout, pool, hostOf(layout, prefix, new ChildProcessExec())),
       serving: undefined,
     }),
     textOperations(() => pool.tools.freeze()),
@@ -177,28 +244,47 @@ export async function requireHost(filesystem: FilesystemType): Promise<void> {
   await new FilesystemTools(new ChildProcessExec()).requireTools(filesystem);
 }
 
-function transportOf(kind: TransportKind, folder: string, directory: ImageDirectory, log: Logger): Transport {
+function transportOf(
+  kind: TransportKind,
+  folder: string,
+  directory: ImageDirectory,
+  { log, connection }: { log: Logger; connection: KeptConnection | undefined },
+): Transport {
   const onFault = (error: ThinError): void => log.error({ event: 'fault', err: error }, error.message);
   switch (kind) {
     case 'fuse-native':
       return new FuseNativeTransport(folder, directory, { onFault });
     case 'kernel':
-      return new KernelTransport(folder, directory, { onFault });
+      return new KernelTransport(folder, directory, { onFault, connection });
   }
 }
 
-async function openPoolIn(layout: RootLayout, exec: Exec, options: OpenPoolOptions = {}): Promise<ThinPool> {
-  const store = await openLevelStore(layout.pool);
+/** Bytes: LevelDB writes its log out as tables when it is opened. */
+const LEAST_TO_OPEN = 128 * 2 ** 20;
+
+async function openPoolIn(
+  layout: RootLayout,
+  exec: Exec,
+  { reserve = false, ...options }: OpenPoolOptions & { readonly reserve?: boolean } = {},
+): Promise<ThinPool> {
+  const hostDisk = new FolderDisk(layout.pool, exec);
+  if (hostDisk.free() < LEAST_TO_OPEN) await hostDisk.dropReserve();
+  const store = await RecoverableStore.open(layout.pool);
   let data: FileHandle | undefined;
   try {
     const superblock = readSuperblock(store);
-    if (superblock.kind === 'leveldb') return await openPool(store, options);
+    if (reserve) await hostDisk.holdReserve();
+    if (superblock.kind === 'leveldb') return await openPool(store, { ...options, hostDisk });
     const { path, ...file } = await openDataOf(layout, superblock);
     data = file.handle;
     const puncher = new HolePuncher(exec);
+    const growing = new GrowingData(path, file);
     const punch = (ranges: readonly FileRange[]): Promise<void> => puncher.punch(path, ranges);
     return await openPool(store, {
       ...options,
+      hostDisk,
+      growData: (chunks) => growing.grow(chunks),
+      dataFree: () => (file.isBlockDevice ? undefined : freeAt(path)),
       data: {
         handle: file.handle,
         // A file that was given with all its space keeps it, and a block device has none to give back.
@@ -212,10 +298,7 @@ async function openPoolIn(layout: RootLayout, exec: Exec, options: OpenPoolOptio
   }
 }
 
-async function openDataOf(
-  layout: RootLayout,
-  superblock: Superblock,
-): Promise<Awaited<ReturnType<typeof openPoolData>> & { path: string }> {
+async function openDataOf(layout: RootLayout, superblock: Superblock): Promise<PoolData & { path: string }> {
   const link = dataLink(layout.pool);
   // A link that leads nowhere says best where its target was.
   const target = await realpath(link).catch(() => readlink(link).catch(() => link));

@@ -10,13 +10,18 @@ import type { ThinPool } from '../pool/thin-pool.js';
 import type { Adapter, MakeAdapter } from './adapter.js';
 import { closeToOthers, openOwnFile, requireOwnFolder } from './own-paths.js';
 import { ActiveDevices } from './active-devices.js';
+import { DeferredDeletion } from './deferred-deletion.js';
 import { DeviceDirectory } from './device-directory.js';
 import type { DeviceHost } from './device-host.js';
 import { DeviceLocks } from './device-locks.js';
 import { DeviceMounts } from './device-mounts.js';
 import { Dispatcher, type CallRecord } from './dispatcher.js';
+import type { DoctorTools } from './doctor/doctor.js';
 import { createHandlers } from './operations/handlers.js';
 import { textOperations } from './operations/text-operations.js';
+import type { EventHub } from './event-hub.js';
+import { leaveHandover, type Handover } from './handover.js';
+import { Metrics } from './metrics.js';
 import { refuseLive } from './live-socket.js';
 import type { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
@@ -32,6 +37,7 @@ export interface DaemonParts {
   readonly statusLine: (info: PoolInfo) => string;
   readonly fileNameOf: (name: DeviceName) => string;
   readonly projection: (pool: ThinPool) => ProjectionWriter;
+  readonly doctor: (pool: ThinPool) => DoctorTools;
   readonly transport: (directory: ImageDirectory) => Transport;
   readonly host: DeviceHost;
   /** Clears what a daemon that died left; says what it did. */
@@ -40,14 +46,30 @@ export interface DaemonParts {
   readonly configure: (pool: ThinPool) => Promise<void>;
   /** Other ways in than the control socket. */
   readonly adapters?: readonly MakeAdapter[];
+  /** What an earlier daemon left, whose mount this one takes over with the transport. */
+  readonly handover?: Handover | undefined;
   readonly log: Logger;
+  /** What is logged, for those who follow it. */
+  readonly events?: EventHub;
+  /** Tells the service manager, where one started this. */
+  readonly notifyManager?: (state: 'READY=1' | 'STOPPING=1', status: string) => Promise<unknown>;
 }
 
 /** Of daemons that lived as long as a command (`start --temporary`). */
 const TEMPORARY_SOCKET = /^thinfuse-\d+\.sock$/;
 
+/** For the answer to a restart to leave the process. */
+const LAST_ANSWER_MS = 20;
+
 /** Operations that only look; they are logged at debug level. */
-const QUIET = new Set<CallRecord['operation']>(['status', 'pool.info', 'device.list', 'device.get']);
+const QUIET = new Set<CallRecord['operation']>([
+  'status',
+  'pool.info',
+  'device.list',
+  'device.get',
+  'metrics',
+  'events',
+]);
 
 /** One pool, served: FUSE directory, mounts and control socket, from start to an orderly end. */
 export class Daemon {
@@ -57,6 +79,7 @@ export class Daemon {
   readonly #locks = new DeviceLocks();
   readonly #active: ActiveDevices;
   readonly #mounts: DeviceMounts;
+  readonly #deferred: DeferredDeletion;
   readonly #dispatcher: Dispatcher;
   readonly #server: SocketServer;
   readonly #adapters: readonly Adapter[];
@@ -72,13 +95,25 @@ export class Daemon {
     this.#ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
-    const directory = new DeviceDirectory(layout.devices, parts.fileNameOf, () => {
+    const space = (): { total: number; free: number } => {
       const { dataTotal, dataUsed } = pool.info();
       return { total: dataTotal, free: dataTotal - dataUsed };
+    };
+    const directory = new DeviceDirectory(layout.devices, parts.fileNameOf, space, (name) => {
+      this.#deferred.idle(name);
     });
     this.#transport = parts.transport(directory);
     this.#active = new ActiveDevices(pool, directory);
     this.#mounts = new DeviceMounts({ pool, active: this.#active, host, folder: layout.mounts });
+    this.#deferred = new DeferredDeletion({
+      pool,
+      locks: this.#locks,
+      active: this.#active,
+      mounts: this.#mounts,
+      projection,
+      log,
+    });
+    const metrics = new Metrics({ pool, mounted: () => this.#mounts.names().length, events: parts.events });
     const service: Service = {
       layout,
       pool,
@@ -86,19 +121,26 @@ export class Daemon {
       statusLine: parts.statusLine,
       locks: this.#locks,
       projection,
+      doctor: parts.doctor(pool),
       serving: {
         active: this.#active,
         mounts: this.#mounts,
         host,
+        deferred: this.#deferred,
+        metrics,
         transport: this.#transport.kind,
         startedAt: Date.now(),
         stop: (options) => this.#stopFromInside(options),
+        restart: () => this.#restart(),
       },
     };
     this.#dispatcher = new Dispatcher(
       createHandlers(service),
-      textOperations(() => pool.tools.freeze()),
-      (record) => logCall(log, record),
+      textOperations(() => pool.tools.freeze(), parts.events),
+      (record) => {
+        logCall(log, record);
+        metrics.noteCall(record);
+      },
     );
     this.#server = new SocketServer(layout.socket, this.#dispatcher);
     this.#adapters = (parts.adapters ?? []).map((make) => make(service));
@@ -115,12 +157,14 @@ export class Daemon {
     try {
       const pool = await parts.openPool();
       undo.push(() => pool.close());
-      for (const step of await parts.clearStale()) log.warn({ event: 'stale' }, step);
+      if (parts.handover === undefined)
+        for (const step of await parts.clearStale()) log.warn({ event: 'stale' }, step);
       await parts.configure(pool);
       const projection = parts.projection(pool);
       await projection.refresh();
       const daemon = new Daemon(parts, pool, projection);
-      await tidyRoot(layout);
+      if (parts.handover === undefined) await tidyRoot(layout);
+      else await daemon.#takeOver(parts.handover);
       await daemon.#transport.mount();
       undo.push(() => daemon.#transport.unmount());
       await daemon.#server.listen();
@@ -131,6 +175,8 @@ export class Daemon {
       }
       await writePid(layout.pid);
       daemon.#watchTransport();
+      await daemon.#deferred.start();
+      undo.push(() => daemon.#deferred.stop());
       log.info(
         { event: 'started', pool: parts.poolName, transport: daemon.#transport.kind },
         `serving ${layout.devices}`,
@@ -179,6 +225,39 @@ export class Daemon {
     setImmediate(() => void this.#finish());
   }
 
+  /** Whoever uses the devices waits meanwhile, and the next daemon answers what they asked. */
+  async #restart(): Promise<void> {
+    const { log, layout } = this.#parts;
+    log.info({ event: 'restarting' }, 'restarting: asked to');
+    await this.#dispatcher.close(1);
+    await this.#pauseAdapters();
+    const active = [...this.#active.names()];
+    const connection = this.#transport.handOver?.();
+    if (connection === undefined) {
+      this.#dispatcher.reopen();
+      for (const adapter of this.#adapters) adapter.resume();
+      throw new ThinError(
+        'unsupported',
+        'this daemon cannot be replaced below its mounts: that takes thinfuse start --supervised, the kernel transport and Linux 6.9; use thinfuse stop and start',
+      );
+    }
+    // From here there is no way back: what is asked now is not answered by this process.
+    try {
+      await this.#pool.commit();
+      await leaveHandover(layout, { version: 1, connection, active, mounts: this.#mounts.handOver() });
+    } catch (error) {
+      log.error({ event: 'restarting', err: error }, 'restarting failed; mounts end with this daemon');
+    }
+    // The answer goes out first. An orderly exit would unmount what is to stay.
+    setImmediate(() => setTimeout(() => process.kill(process.pid, 'SIGKILL'), LAST_ANSWER_MS));
+  }
+
+  /** As the earlier daemon had it: devices are active before the transport asks for them. */
+  async #takeOver({ active, mounts }: Handover): Promise<void> {
+    for (const name of active) await this.#active.activate(name as DeviceName);
+    this.#mounts.takeOver(mounts);
+  }
+
   async #pauseAdapters(): Promise<void> {
     for (const adapter of this.#adapters)
       await adapter.pause().catch((error: unknown) => this.#parts.log.warn({ event: 'stop', err: error }));
@@ -187,7 +266,7 @@ export class Daemon {
   /** Errors without `force`: busy, naming everything that is. */
   async #unmountAll(force: boolean): Promise<void> {
     const failures: ThinError[] = [];
-    const attempt = (name: DeviceName, step: () => Promise<void>): Promise<void> =>
+    const attempt = (name: DeviceName, step: () => Promise<unknown>): Promise<unknown> =>
       this.#locks.run([name], step).catch((error: unknown) => {
         this.#parts.log.warn({ event: 'stop', device: name, err: error });
         failures.push(toThinError(error));
@@ -222,8 +301,10 @@ export class Daemon {
   }
 
   async #goDown(): Promise<void> {
-    const { layout, log } = this.#parts;
+    const { layout, log, notifyManager } = this.#parts;
+    await notifyManager?.('STOPPING=1', `closing ${layout.root}`);
     const steps: readonly (() => Promise<unknown>)[] = [
+      () => this.#deferred.stop(),
       () => this.#server.close(),
       ...this.#adapters.map((adapter) => () => adapter.close()),
       () => this.#transport.unmount(),

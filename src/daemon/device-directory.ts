@@ -4,6 +4,7 @@ import type { DeviceName } from '../format/ids.js';
 import type { ImageDirectory, ImageFile } from '../io/image-file.js';
 
 interface Entry {
+  readonly device: DeviceName;
   readonly fileName: string;
   readonly image: ImageFile;
   open: number;
@@ -14,6 +15,7 @@ export class DeviceDirectory implements ImageDirectory {
   readonly #folder: string;
   readonly #fileNameOf: (name: DeviceName) => string;
   readonly #space: () => { total: number; free: number };
+  readonly #onIdle: (name: DeviceName) => void;
   readonly #byDevice = new Map<DeviceName, Entry>();
   readonly #byFile = new Map<string, Entry>();
 
@@ -21,10 +23,13 @@ export class DeviceDirectory implements ImageDirectory {
     folder: string,
     fileNameOf: (name: DeviceName) => string,
     space: () => { total: number; free: number },
+    /** The last file that was open on a device's image was closed. */
+    onIdle: (name: DeviceName) => void = () => undefined,
   ) {
     this.#folder = folder;
     this.#fileNameOf = fileNameOf;
     this.#space = space;
+    this.#onIdle = onIdle;
   }
 
   names(): readonly string[] {
@@ -41,12 +46,14 @@ export class DeviceDirectory implements ImageDirectory {
 
   opened(fileName: string, delta: 1 | -1): void {
     const entry = this.#byFile.get(fileName);
-    if (entry !== undefined) entry.open += delta;
+    if (entry === undefined) return;
+    entry.open += delta;
+    if (entry.open === 0) this.#onIdle(entry.device);
   }
 
   add(name: DeviceName, image: ImageFile): void {
     assert(!this.#byDevice.has(name), `${name} is served already`);
-    const entry = { fileName: this.#fileNameOf(name), image, open: 0 };
+    const entry = { device: name, fileName: this.#fileNameOf(name), image, open: 0 };
     this.#byDevice.set(name, entry);
     this.#byFile.set(entry.fileName, entry);
   }

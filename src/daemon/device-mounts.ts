@@ -4,6 +4,7 @@ import type { DeviceName } from '../format/ids.js';
 import type { DeviceInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import type { ActiveDevices } from './active-devices.js';
+import type { HandedMount } from './handover.js';
 import type { DeviceHost, Mounted, MountRequest } from './device-host.js';
 import { requireOwnFolder } from './own-paths.js';
 
@@ -54,6 +55,21 @@ export class DeviceMounts {
   /** The oldest mount first; a device mounted inside another's files comes behind it. */
   names(): readonly DeviceName[] {
     return [...this.#mounted.keys()];
+  }
+
+  /** What another daemon needs to go on with these mounts. */
+  handOver(): HandedMount[] {
+    return [...this.#mounted].map(([name, { viewers, ...record }]) => ({
+      name,
+      ...record,
+      viewers: [...viewers],
+    }));
+  }
+
+  /** Mounts that an earlier daemon made and left as they are. */
+  takeOver(mounts: readonly HandedMount[]): void {
+    for (const { name, viewers, ...record } of mounts)
+      this.#mounted.set(name as DeviceName, { ...record, viewers: new Map(viewers) });
   }
 
   of(name: DeviceName): (Mounted & { readonly readOnly: boolean }) | undefined {
@@ -199,12 +215,15 @@ export class DeviceMounts {
   }
 
   async #takeDown(name: DeviceName, record: MountRecord, lazily: boolean): Promise<void> {
-    await this.#host.unmount(record, { lazily });
+    const deferred = this.#pool.info().options.deferredRemoval;
+    await this.#host.unmount(record, { lazily }).catch((error: unknown) => {
+      if (!deferred || !isLeftBehind(error)) throw error;
+    });
     this.#mounted.delete(name);
     if (record.madeTarget) await this.#host.removeTarget(record.target);
     if (!record.activated) return;
     if (lazily) await this.#active.abandon(name);
-    else await this.#active.deactivate(name);
+    else await this.#active.deactivate(name, { deferred });
   }
 
   async #fill(device: DeviceInfo, mounted: Mounted): Promise<void> {
@@ -228,6 +247,11 @@ export class DeviceMounts {
     for (const pid of record.viewers.keys()) if (!this.#isAlive(pid)) record.viewers.delete(pid);
     return [...record.viewers.keys()];
   }
+}
+
+/** Unmounted from its target, and still in use by another mount of the same filesystem (`Mounter.unmount`). */
+function isLeftBehind(error: unknown): boolean {
+  return error instanceof ThinError && error.code === 'busy' && error.details['stage'] === 'detach';
 }
 
 function refuseUnmountable(device: DeviceInfo, readOnly: boolean): void {

@@ -33,6 +33,7 @@ export async function runForeground(
     if (options.notify) await tell({ failure: packError(error) });
     throw error;
   }
+  await parts.notifyManager?.('READY=1', `serving ${parts.layout.root}`);
   if (options.notify) await tell({ ready: { pid: process.pid } });
   if (early !== undefined) stop(early);
   await daemon.ended;

@@ -27,6 +27,7 @@ export const schemas: Schemas = {
   'metadata.release': z.strictObject({ snapshot: z.number().int().positive() }),
   'metadata.reserved': empty,
   'pool.setTransactionId': z.strictObject({ from: count, to: count }),
+  'pool.extend': z.strictObject({ data: bytes.optional(), metadata: bytes.optional() }),
   'pool.commit': empty,
   'pool.settle': empty,
   'device.list': empty,
@@ -36,9 +37,17 @@ export const schemas: Schemas = {
     origin: name.optional(),
     kind: z.enum(['image', 'container', 'snapshot']),
     size: bytes.optional(),
+    quota: bytes.optional(),
+  }),
+  'device.createThin': z.strictObject({
+    name,
+    kind: z.enum(['image', 'container', 'snapshot']),
+    size: bytes,
+    filesystem: z.enum(['xfs', 'ext4']),
   }),
   'device.seal': named,
   'device.rename': z.strictObject({ name, to: name }),
+  'device.quota': z.strictObject({ name, quota: count }),
   'device.grow': z.strictObject({ name, size: bytes }),
   'device.remove': z.strictObject({ name, force: z.boolean().optional() }),
   'base.format': empty,
@@ -49,6 +58,9 @@ export const schemas: Schemas = {
   trim: named,
   'view.open': viewed,
   'view.close': viewed,
+  metrics: empty,
+  doctor: z.strictObject({ fix: z.boolean().optional() }),
+  restart: empty,
   stop: z.strictObject({ force: z.boolean().optional() }),
 };
 
@@ -71,6 +83,7 @@ const textSchemas: { readonly [K in TextOperationName]: z.ZodType<TextOperations
     changesOnly: z.boolean().optional(),
     snapshot,
   }),
+  events: z.strictObject({ past: z.boolean().optional(), follow: z.boolean().optional() }),
   'metadata.rmap': z.strictObject({
     regions: z
       .array(z.strictObject({ begin: count, end: count }))

@@ -5,9 +5,12 @@ import type { ThinPool } from '../pool/thin-pool.js';
 import type { TransportKind } from '../fuse/transport.js';
 import type { ActiveDevices } from './active-devices.js';
 import type { DeviceStatus } from './api.js';
+import type { DoctorTools } from './doctor/doctor.js';
 import type { DeviceHost } from './device-host.js';
 import type { DeviceLocks } from './device-locks.js';
+import type { DeferredDeletion } from './deferred-deletion.js';
 import type { DeviceMounts } from './device-mounts.js';
+import type { Metrics } from './metrics.js';
 import type { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
 
@@ -16,11 +19,15 @@ export interface Serving {
   readonly active: ActiveDevices;
   readonly mounts: DeviceMounts;
   readonly host: DeviceHost;
+  readonly deferred: DeferredDeletion;
+  readonly metrics: Metrics;
   readonly transport: TransportKind;
   /** Unix time, milliseconds. */
   readonly startedAt: number;
   /** See the operation `stop`; resolves when nothing is mounted, and the daemon goes down after that. */
   readonly stop: (options: { force: boolean }) => Promise<void>;
+  /** See the operation `restart`; resolves when the next daemon may begin, and this one ends after that. */
+  readonly restart: () => Promise<void>;
 }
 
 /** What the operations work on. */
@@ -33,6 +40,7 @@ export interface Service {
   readonly statusLine: (info: PoolInfo) => string;
   readonly locks: DeviceLocks;
   readonly projection: ProjectionWriter;
+  readonly doctor: DoctorTools;
   /** Undefined where a command opened the pool itself. */
   readonly serving: Serving | undefined;
 }
@@ -53,6 +61,17 @@ export function requireDevice(service: Service, name: DeviceName): DeviceInfo {
   throw new ThinError(
     'not-found',
     `no device ${name} in the pool of ${service.layout.root}; thinfuse ls shows those that are there`,
+    { details: { device: name } },
+  );
+}
+
+/** A device that can be used for something new. @throws ThinError not-found; busy, where it is marked deleted */
+export function requireLive(service: Service, name: DeviceName): DeviceInfo {
+  const device = requireDevice(service, name);
+  if (!device.deleted) return device;
+  throw new ThinError(
+    'busy',
+    `device ${name} is marked deleted and goes with its last user; thinfuse doctor shows who that is`,
     { details: { device: name } },
   );
 }

@@ -30,6 +30,10 @@ export class SocketServer {
       if (!isOperationName(operation)) throw unknownOperation(operation);
       return dispatcher.call(operation, request.body ?? {});
     });
+    this.#http.get('/metrics', async (_request, reply) => {
+      const { text } = await dispatcher.call('metrics', {});
+      return reply.type('text/plain; version=0.0.4').send(text);
+    });
     this.#http.setNotFoundHandler((request) => {
       throw unknownOperation(`${request.method} ${request.url}`);
     });

@@ -15,7 +15,7 @@ const SHOWN_LOG_LINES = 8;
 /** What a daemon tells the process that started it, once. */
 export type StartMessage = { readonly ready: { readonly pid: number } } | { readonly failure: unknown };
 
-const startMessage = z.union([
+export const startMessage = z.union([
   z.object({ ready: z.object({ pid: z.number() }) }),
   z.object({ failure: z.record(z.string(), z.unknown()) }),
 ]);

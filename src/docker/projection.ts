@@ -7,7 +7,7 @@ import { metadataFiles, type ProjectionSource } from './metadata-files.js';
 /** As Go's ioutil.TempFile(dir, ".tmp") names them. */
 const TEMPORARY = /^\.tmp\d+$/;
 /** A device's file, whoever wrote it. */
-const DEVICE_FILE_START = '{"device_id":';
+export const DEVICE_FILE_START = '{"device_id":';
 /** Far above any of these files; a longer one is not ours. */
 const MAX_FILE = 64 * 1024;
 

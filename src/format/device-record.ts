@@ -16,10 +16,12 @@ export const FILESYSTEMS = ['xfs', 'ext4'] as const;
 const INITIALIZED = 1;
 const DELETED = 2;
 const LABELLED = 4;
+const LIMITED = 8;
 
 /**
  * device := name:text kind:u8 origin:u32 origin-name:text size:u64 root:u32 mapped:u64 transaction:u64 creation-time:u32
  *           snap-time:u32 created-at:u64 filesystem:u8 filesystem-size:u64 flags:u32 family:u32 exclusive:u64 label:text?
+ *           quota:u64?
  *
  * dm-thin's device details (dm-thin-metadata.c, `struct disk_device_details`) and, beside them, what Docker's driver kept
  * in JSON files, so that the two cannot drift apart.
@@ -52,10 +54,13 @@ export interface DeviceRecord {
   readonly exclusive: number;
   /** Whatever the device's user keeps with it; empty for none, and then not stored. */
   readonly label: string;
+  /** Bytes that it may map; zero for no limit, and then not stored. */
+  readonly quota: number;
 }
 
 export function packDeviceRecord(record: DeviceRecord): Uint8Array {
   const labelled = record.label !== '';
+  const limited = record.quota !== 0;
   const to = new ByteWriter()
     .text(record.name)
     .u8(DEVICE_KINDS.indexOf(record.kind))
@@ -70,10 +75,17 @@ export function packDeviceRecord(record: DeviceRecord): Uint8Array {
     .u64(record.createdAt)
     .u8(FILESYSTEMS.indexOf(record.filesystem))
     .u64(record.filesystemSize)
-    .u32((record.initialized ? INITIALIZED : 0) | (record.deleted ? DELETED : 0) | (labelled ? LABELLED : 0))
+    .u32(
+      (record.initialized ? INITIALIZED : 0) |
+        (record.deleted ? DELETED : 0) |
+        (labelled ? LABELLED : 0) |
+        (limited ? LIMITED : 0),
+    )
     .u32(record.family)
     .u64(record.exclusive);
-  return (labelled ? to.text(record.label) : to).finish();
+  if (labelled) to.text(record.label);
+  if (limited) to.u64(record.quota);
+  return to.finish();
 }
 
 /** @throws ThinError damaged, naming `path` */
@@ -100,6 +112,7 @@ export function unpackDeviceRecord(id: DeviceId, body: Uint8Array, path: string)
     family: deviceId(from.u32()),
     exclusive: from.u64(),
     label: (flags & LABELLED) === 0 ? '' : from.text(),
+    quota: (flags & LIMITED) === 0 ? 0 : from.u64(),
   };
   from.finish();
   return {

@@ -10,6 +10,8 @@ export interface IoThreadData {
   readonly requestSize: number;
   /** One word; not zero: the thread ends after its next request. */
   readonly stopping: Int32Array;
+  /** One word; not zero: nothing is answered any more. */
+  readonly muted: Int32Array;
 }
 
 /** To a thread: from now on it may serve this node, or (undefined) no more. */

@@ -115,6 +115,7 @@ class IoThread {
   }
 
   #answer(length: number): void {
+    if (Atomics.load(this.#data.muted, 0) !== 0) return;
     echoOutHeader(this.#reply, length, this.#request);
     try {
       writeSync(this.#data.fd, this.#reply, 0, length);

@@ -31,6 +31,7 @@ export class IoThreads {
   readonly drained: Promise<void>;
   readonly #options: IoThreadsOptions;
   readonly #stopping = sharedInts(1);
+  readonly #muted = sharedInts(1);
   readonly #inFlight = new InFlight();
   readonly #workers = new Set<Worker>();
   /** The version of each node's image that the threads were told of. */
@@ -58,7 +59,7 @@ export class IoThreads {
   start(): void {
     const { fd, threads, requestSize, onFault } = this.#options;
     for (let thread = 0; thread < threads; thread++) {
-      const data: IoThreadData = { fd, thread, requestSize, stopping: this.#stopping };
+      const data: IoThreadData = { fd, thread, requestSize, stopping: this.#stopping, muted: this.#muted };
       const worker = startThread('io-thread', data);
       this.#workers.add(worker);
       worker.on('message', (message: IoThreadMessage) => {
@@ -75,6 +76,14 @@ export class IoThreads {
   /** Threads end after their next request; they block until there is one. */
   stop(): void {
     Atomics.store(this.#stopping, 0, 1);
+  }
+
+  /**
+   * From now on nothing is answered: what comes, and what is under way, is the next process's to answer. What was answered before is done
+   * by now.
+   */
+  mute(): void {
+    Atomics.store(this.#muted, 0, 1);
   }
 
   /** Every request that was handed over has its reply. */
@@ -130,7 +139,7 @@ export class IoThreads {
   }
 
   #finish(reply: Buffer | undefined): void {
-    if (reply === undefined) return;
+    if (reply === undefined || Atomics.load(this.#muted, 0) !== 0) return;
     const { fd, buffers, onFault } = this.#options;
     try {
       writeSync(fd, reply);

@@ -14,6 +14,7 @@ import {
   FATTR_SIZE,
   FallocateMode,
   InitFlag,
+  InitFlag2,
   OUT_HEADER_SIZE,
   Opcode,
   OpenFlag,
@@ -22,6 +23,7 @@ import {
   ROOT_NODE,
   SEEK_DATA,
   SEEK_HOLE,
+  SURVIVING_MINOR,
   WRITE_DATA_OFFSET,
   packAttributes,
   packDirectory,
@@ -47,6 +49,7 @@ import {
   type DirectoryEntry,
   type InHeader,
 } from './kernel-protocol.js';
+import type { ConnectionState } from './connection.js';
 import { OpenFiles } from './open-files.js';
 
 const EPERM = 1;
@@ -75,6 +78,8 @@ export interface KernelFilesystemOptions {
   readonly onFault: (error: ThinError) => void;
   /** The kernel does not know the node any more. */
   readonly onForgotten?: (nodeId: number) => void;
+  /** Another process may take the connection over one day. */
+  readonly survives?: boolean;
 }
 
 /**
@@ -89,6 +94,7 @@ export class KernelFilesystem {
   readonly #options: KernelFilesystemOptions;
   readonly #startedAt = Date.now();
   #lastListing = 0;
+  #canResend = false;
 
   constructor(directory: ImageDirectory, options: KernelFilesystemOptions) {
     this.#directory = directory;
@@ -105,6 +111,33 @@ export class KernelFilesystem {
   /** Handles that are open. */
   get openFiles(): number {
     return this.#open.size;
+  }
+
+  /**
+   * What the next process needs to answer for what the kernel knows; undefined where the kernel has no way to ask it again for what this
+   * one leaves unanswered.
+   */
+  handOver(): ConnectionState | undefined {
+    if (!this.#canResend) return undefined;
+    const nodes = this.#inodes.known();
+    const open = this.#open.all().flatMap(([handle, { name, file }]) => {
+      const node = nodes.find(({ id }) => this.#inodes.get(id)?.file === file);
+      return node === undefined ? [] : [{ handle, node: node.id, name }];
+    });
+    return { maxIo: this.#options.maxIo, nodes, open };
+  }
+
+  /** Goes on where an earlier process left off; what is not active any more is answered with errors. */
+  takeOver({ nodes, open }: ConnectionState): void {
+    this.#canResend = true;
+    for (const { id, name } of nodes) {
+      const file = this.#directory.lookup(name);
+      if (file !== undefined) this.#inodes.adopt(id, name, file);
+    }
+    for (const { handle, node, name } of open) {
+      const inode = this.#inodes.get(node);
+      if (inode !== undefined) this.#open.adopt(handle, name, inode.file);
+    }
   }
 
   /** For a connection that has ended: the kernel releases nothing any more. */
@@ -209,10 +242,15 @@ export class KernelFilesystem {
       InitFlag.ASYNC_DIO |
       InitFlag.PARALLEL_DIROPS |
       InitFlag.MAX_PAGES;
+    this.#canResend =
+      this.#options.survives === true &&
+      offered.minor >= SURVIVING_MINOR &&
+      (offered.flags2 & InitFlag2.HAS_RESEND) !== 0;
     return packInit(unique, {
-      minor: Math.min(offered.minor, PROTOCOL_MINOR),
+      minor: this.#canResend ? SURVIVING_MINOR : Math.min(offered.minor, PROTOCOL_MINOR),
       maxReadahead: offered.maxReadahead,
-      flags: wanted & offered.flags,
+      flags: (wanted | (this.#canResend ? InitFlag.INIT_EXT : 0)) & offered.flags,
+      flags2: this.#canResend ? InitFlag2.HAS_RESEND : 0,
       maxBackground: MAX_BACKGROUND,
       congestionThreshold: CONGESTION_THRESHOLD,
       maxWrite: this.#options.maxIo,

@@ -47,6 +47,20 @@ export class KernelInodes {
     return this.#byId.get(id);
   }
 
+  /** Everything the kernel knows, for the process that takes over. */
+  known(): readonly { readonly id: number; readonly name: string }[] {
+    return [...this.#byId.values()].map(({ id, name }) => ({ id, name }));
+  }
+
+  /** What the kernel knows from an earlier process. How often it looked the node up then is not known any more, so it is never forgotten. */
+  adopt(id: number, name: string, file: ImageFile): Inode {
+    const inode = { id, name, file, lookups: Infinity };
+    this.#last = Math.max(this.#last, id);
+    this.#byId.set(id, inode);
+    this.#byName.set(name, inode);
+    return inode;
+  }
+
   /** The id under which the kernel knows a name, if it does. */
   idOf(name: string): number | undefined {
     return this.#byName.get(name)?.id;

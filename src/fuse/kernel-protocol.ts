@@ -14,6 +14,8 @@ export const REQUEST_OVERHEAD = 4096;
 export const PROTOCOL_MAJOR = 7;
 /** What is spoken at most. 7.31 has everything used here; newer kernels adapt. */
 export const PROTOCOL_MINOR = 31;
+/** What a mount that is to outlive its server needs: FUSE_NOTIFY_RESEND came with 7.39 (Linux 6.9). */
+export const SURVIVING_MINOR = 39;
 
 export const Opcode = {
   LOOKUP: 1,
@@ -55,7 +57,12 @@ export const InitFlag = {
   ASYNC_DIO: 1 << 15,
   PARALLEL_DIROPS: 1 << 18,
   MAX_PAGES: 1 << 22,
+  INIT_EXT: 1 << 30,
 } as const;
+/** Of `flags2`, the upper half of the kernel's 64 flags. */
+export const InitFlag2 = { HAS_RESEND: 1 << 7 } as const;
+/** Requests that were read and not answered come again. */
+const NOTIFY_RESEND = 7;
 
 export const OpenFlag = { DIRECT_IO: 1 << 0, PARALLEL_DIRECT_WRITES: 1 << 6 } as const;
 export const FallocateMode = { KEEP_SIZE: 1, PUNCH_HOLE: 2, ZERO_RANGE: 16 } as const;
@@ -121,12 +128,14 @@ export function readInit(message: Buffer): {
   minor: number;
   maxReadahead: number;
   flags: number;
+  flags2: number;
 } {
   return {
     major: message.readUInt32LE(40),
     minor: message.readUInt32LE(44),
     maxReadahead: message.readUInt32LE(48),
     flags: message.readUInt32LE(52),
+    flags2: message.length >= 60 ? message.readUInt32LE(56) : 0,
   };
 }
 
@@ -203,10 +212,16 @@ export function packError(unique: bigint, errno: number): Buffer {
   return packOutHeader(Buffer.alloc(OUT_HEADER_SIZE), unique, errno);
 }
 
+/** FUSE_NOTIFY_RESEND: an out header alone, whose error field says which notification it is. */
+export function packResend(): Buffer {
+  return packOutHeader(Buffer.alloc(OUT_HEADER_SIZE), 0n, -NOTIFY_RESEND);
+}
+
 export interface InitReply {
   readonly minor: number;
   readonly maxReadahead: number;
   readonly flags: number;
+  readonly flags2: number;
   readonly maxBackground: number;
   readonly congestionThreshold: number;
   readonly maxWrite: number;
@@ -225,6 +240,7 @@ export function packInit(unique: bigint, reply: InitReply): Buffer {
   message.writeUInt32LE(reply.maxWrite, 36);
   message.writeUInt32LE(1, 40);
   message.writeUInt16LE(reply.maxPages, 44);
+  message.writeUInt32LE(reply.flags2, 48);
   return packOutHeader(message, unique);
 }
 

@@ -1,4 +1,4 @@
-import { close, open as openCallback } from 'node:fs';
+import { close, open as openCallback, writeSync } from 'node:fs';
 import { lstat, open, type FileHandle } from 'node:fs/promises';
 import { availableParallelism, endianness } from 'node:os';
 import path from 'node:path';
@@ -7,10 +7,11 @@ import { promisify } from 'node:util';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { BufferPool } from './buffer-pool.js';
 import type { ImageDirectory } from '../io/image-file.js';
+import type { ConnectionState, KeptConnection } from './connection.js';
 import { IoThreads } from './io-threads.js';
 import { KernelFilesystem } from './kernel-filesystem.js';
 import { abandonMount, mountWith } from './kernel-mount.js';
-import { REQUEST_OVERHEAD } from './kernel-protocol.js';
+import { REQUEST_OVERHEAD, packResend } from './kernel-protocol.js';
 import {
   fuseDeviceError,
   leaveMountPoint,
@@ -36,6 +37,8 @@ export interface KernelTransportOptions {
   readonly threads?: number;
   /** Told of errors that are bugs; the caller gets EIO. */
   readonly onFault?: (error: ThinError) => void;
+  /** Where the mount is to outlive this process. */
+  readonly connection?: KeptConnection | undefined;
 }
 
 /** For files that are kept open, an unmount takes so much longer. */
@@ -57,6 +60,7 @@ export class KernelTransport implements Transport {
   readonly #buffers = new BufferPool(MAX_IO + REQUEST_OVERHEAD, MAX_BUFFERS);
   readonly #threads: number;
   readonly #onFault: (error: ThinError) => void;
+  readonly #connection: KeptConnection | undefined;
   readonly #abandon = (): void => abandonMount(this.#target);
   #resolveEnded: () => void = () => undefined;
   #state: State = 'new';
@@ -71,11 +75,13 @@ export class KernelTransport implements Transport {
     this.mountPoint = path.resolve(mountPoint);
     this.#threads = options.threads ?? DEFAULT_THREADS;
     this.#onFault = options.onFault ?? (() => undefined);
+    this.#connection = options.connection;
     this.#filesystem = new KernelFilesystem(directory, {
       maxIo: MAX_IO,
       buffers: this.#buffers,
       onFault: this.#onFault,
       onForgotten: (nodeId) => this.#channel?.forget(nodeId),
+      survives: options.connection !== undefined,
     });
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
@@ -92,20 +98,20 @@ export class KernelTransport implements Transport {
         'unsupported',
         'the kernel transport needs a little-endian machine; choose fuse-native',
       );
+    const kept = this.#connection;
+    if (kept?.state !== undefined) await this.#takeOver(kept.fd, kept.state);
+    else await this.#mountAnew();
+  }
+
+  async #mountAnew(): Promise<void> {
     this.#target = await resolveMountPoint(this.mountPoint);
     await requireFreeMountPoint(this.#target);
-    const fd = await openFd(FUSE_DEVICE, 'r+').catch((error: unknown) => {
-      throw fuseDeviceError(error);
-    });
-    const channel = new IoThreads({
-      fd,
-      threads: this.#threads,
-      requestSize: MAX_IO + REQUEST_OVERHEAD,
-      buffers: this.#buffers,
-      fileOf: (nodeId) => this.#filesystem.fileOf(nodeId),
-      serve: (request) => this.#filesystem.serve(request),
-      onFault: (error) => this.#onFault(toThinError(error)),
-    });
+    const fd =
+      this.#connection?.fd ??
+      (await openFd(FUSE_DEVICE, 'r+').catch((error: unknown) => {
+        throw fuseDeviceError(error);
+      }));
+    const channel = this.#newChannel(fd);
     channel.start();
     try {
       await mountWith({ fd, target: this.#target, maxRead: MAX_IO });
@@ -115,12 +121,50 @@ export class KernelTransport implements Transport {
       await closeFd(fd);
       throw error;
     }
+    await this.#isMounted(fd, channel);
+  }
+
+  /** No path below the mount is looked at before somebody answers for it. */
+  async #takeOver(fd: number, state: ConnectionState): Promise<void> {
+    if (state.maxIo !== MAX_IO)
+      throw new ThinError(
+        'unsupported',
+        'the mount was made by a version with other sizes of requests; stop it, then start it',
+      );
+    this.#target = this.mountPoint;
+    this.#filesystem.takeOver(state);
+    const channel = this.#newChannel(fd);
+    writeSync(fd, packResend());
+    channel.start();
+    await this.#isMounted(fd, channel);
+  }
+
+  #newChannel(fd: number): IoThreads {
+    return new IoThreads({
+      fd,
+      threads: this.#threads,
+      requestSize: MAX_IO + REQUEST_OVERHEAD,
+      buffers: this.#buffers,
+      fileOf: (nodeId) => this.#filesystem.fileOf(nodeId),
+      serve: (request) => this.#filesystem.serve(request),
+      onFault: (error) => this.#onFault(toThinError(error)),
+    });
+  }
+
+  async #isMounted(fd: number, channel: IoThreads): Promise<void> {
     process.on('exit', this.#abandon);
     this.#fd = fd;
     this.#channel = channel;
     this.#device = (await mountedOn(this.#target))?.device ?? '';
     this.#state = 'mounted';
     void channel.drained.then(() => this.#end());
+  }
+
+  /** See Transport. */
+  handOver(): ConnectionState | undefined {
+    const state = this.#connection === undefined ? undefined : this.#filesystem.handOver();
+    if (state !== undefined) this.#channel?.mute();
+    return state;
   }
 
   async unmount(): Promise<void> {
@@ -183,6 +227,7 @@ export class KernelTransport implements Transport {
       this.#onFault(toThinError(error)),
     );
     await this.#channel?.idle();
+    await this.#connection?.release();
     await closeFd(this.#fd);
     this.#filesystem.close();
     process.off('exit', this.#abandon);

@@ -31,6 +31,18 @@ export class OpenFiles {
     return this.#last;
   }
 
+  /** The handles that are open, by number. */
+  all(): readonly (readonly [number, OpenFile])[] {
+    return [...this.#open];
+  }
+
+  /** A handle that an earlier process gave out. */
+  adopt(handle: number, name: string, file: ImageFile): void {
+    this.#last = Math.max(this.#last, handle);
+    this.#open.set(handle, { name, file });
+    this.#directory.opened?.(name, 1);
+  }
+
   /** @throws ThinError closed */
   get(handle: number): OpenFile {
     const open = this.#open.get(handle);

@@ -1,4 +1,5 @@
 import { endianness } from 'node:os';
+import type { ConnectionState } from './connection.js';
 import type { ImageDirectory } from '../io/image-file.js';
 
 export type TransportKind = 'fuse-native' | 'kernel';
@@ -19,6 +20,11 @@ export interface Transport {
   mount(): Promise<void>;
   /** Idempotent. */
   unmount(): Promise<void>;
+  /**
+   * From now on nothing is answered, and another process may take the mount over with what this returns; undefined where that cannot be, and
+   * then it goes on. What was answered before has been done.
+   */
+  handOver?(): ConnectionState | undefined;
   /** Resolves when the mount has ended, by `unmount` or from outside (umount, fusectl abort). */
   readonly ended: Promise<void>;
 }

@@ -103,6 +103,11 @@ export class LoopDevices {
     );
   }
 
+  /** For a device that is in use: it goes with its last user, and does not wait for `detach`. Errors: as `attach`. */
+  async detachWithLastUser(device: string): Promise<void> {
+    await this.#losetup(['--detach', device]);
+  }
+
   /**
    * The device takes its file's present size. `expected` (bytes): waits until the kernel has seen that the file grew so far, since a
    * FUSE file's size is cached. Errors: timeout (it never did), tool-failed.

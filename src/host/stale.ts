@@ -19,6 +19,8 @@ export interface StaleQuery {
   readonly imagePrefix?: string | undefined;
   /** Only filesystems and loop devices; the FUSE mount itself stays (a living daemon asks). */
   readonly keepDevices?: boolean;
+  /** Only these loop devices. Default: all on image files. */
+  readonly only?: ReadonlySet<string>;
 }
 
 export interface StaleReport {
@@ -40,7 +42,9 @@ export function planStale(
   loops: readonly LoopDevice[],
   query: StaleQuery,
 ): readonly StaleStep[] {
-  const ours = loops.filter((loop) => isImage(loop.backingFile, query));
+  const ours = loops.filter(
+    (loop) => isImage(loop.backingFile, query) && (query.only?.has(loop.device) ?? true),
+  );
   const fuse =
     query.keepDevices === true
       ? []
@@ -89,8 +93,18 @@ export class StaleCleaner {
       case 'unmount':
         return this.#unmount(step.target, step.source);
       case 'detach':
-        await this.#loops.detach(step.loop);
-        return `detached ${step.loop} from ${step.backingFile}`;
+        return this.#detach(step.loop, step.backingFile);
+    }
+  }
+
+  /** One in use was told to go with its last user, and until then nothing can be read from it: it is in nobody's way. */
+  async #detach(loop: string, backingFile: string): Promise<string> {
+    try {
+      await this.#loops.detach(loop);
+      return `detached ${loop} from ${backingFile}`;
+    } catch (error) {
+      if (!(error instanceof ThinError) || error.code !== 'busy') throw error;
+      return `detached ${loop} from ${backingFile} lazily: it goes with its last user`;
     }
   }
 
@@ -123,7 +137,8 @@ function unmountStep(row: MountRow): StaleStep {
   return { kind: 'unmount', target: row.target, source: row.source };
 }
 
-function isImage(backingFile: string, { devices, imagePrefix }: StaleQuery): boolean {
+/** Whether a loop device's backing file is, or was, an image file of this pool. */
+export function isImage(backingFile: string, { devices, imagePrefix }: StaleQuery): boolean {
   if (isBelow(backingFile, devices)) return true;
   return (
     imagePrefix !== undefined &&

@@ -5,6 +5,10 @@ import type { ToolReply, ToolRequest } from './tool-server.js';
 const exec = new ChildProcessExec();
 const running = new Map<number, AbortController>();
 
+/** Filesystems frozen for the daemon, and freezes and thaws under way. Whatever ends the daemon, nobody else would thaw them. */
+const frozen = new Set<string>();
+const changing = new Set<Promise<unknown>>();
+
 function reply(message: ToolReply): void {
   if (process.connected) process.send?.(message);
 }
@@ -18,7 +22,8 @@ async function serve(request: ToolRequest): Promise<void> {
   const controller = new AbortController();
   running.set(id, controller);
   try {
-    reply({ id, result: await exec.run(tool, args, { ...options, signal: controller.signal }) });
+    const running = exec.run(tool, args, { ...options, signal: controller.signal });
+    reply({ id, result: await (tool === 'fsfreeze' ? noted(args, running) : running) });
   } catch (error) {
     const { code, message, details } = toThinError(error);
     reply({ id, failure: { code, message, details } });
@@ -27,6 +32,25 @@ async function serve(request: ToolRequest): Promise<void> {
   }
 }
 
+async function noted<T>([how = '', target = '']: readonly string[], running: Promise<T>): Promise<T> {
+  const change = running.then((result) => {
+    if (how === '--freeze') frozen.add(target);
+    else frozen.delete(target);
+    return result;
+  });
+  changing.add(change);
+  try {
+    return await change;
+  } finally {
+    changing.delete(change);
+  }
+}
+
+async function thawAll(): Promise<void> {
+  await Promise.allSettled(changing);
+  await Promise.allSettled([...frozen].map((target) => exec.run('fsfreeze', ['--unfreeze', target])));
+}
+
 process.on('message', (request) => void serve(request as ToolRequest));
 // Tools that are under way outlive the daemon, as they do where it runs them itself.
-process.once('disconnect', () => process.exit());
+process.once('disconnect', () => void thawAll().then(() => process.exit()));

@@ -39,6 +39,8 @@ export class DataPlane {
   readonly #pendingMappings: () => number;
   readonly #onReleased: () => void;
   readonly #commit: () => Promise<void>;
+  readonly #mayTake: () => boolean;
+  readonly #onRefilled: () => void;
   /** Never counted in the space map, and mapped by nobody any more. */
   #givenUp: ChunkId[] = [];
   readonly #recycling = new Set<Promise<void>>();
@@ -52,6 +54,10 @@ export class DataPlane {
     /** Chunks have become free. */
     onReleased: () => void;
     commit: () => Promise<void>;
+    /** Whether chunks may be handed out at all. */
+    mayTake?: () => boolean;
+    /** More chunks may be at hand than before. */
+    onRefilled?: () => void;
   }) {
     this.chunks = parts.chunks;
     this.epochs = parts.epochs;
@@ -66,6 +72,8 @@ export class DataPlane {
     this.#pendingMappings = parts.pendingMappings;
     this.#onReleased = parts.onReleased;
     this.#commit = parts.commit;
+    this.#mayTake = parts.mayTake ?? ((): boolean => true);
+    this.#onRefilled = parts.onRefilled ?? ((): void => undefined);
   }
 
   /** Chunks that can be had without a commit. */
@@ -78,22 +86,41 @@ export class DataPlane {
     return this.#givenUp.length + this.#metadata.chunks.awaitingRelease;
   }
 
+  /** Chunks that `refill` puts at hand at most. */
+  get mostAtHand(): number {
+    // A small pool would seem full with all of it in the ring.
+    return Math.min(RING, Math.max(16, this.#metadata.chunks.limit >> 4));
+  }
+
+  /** Whether the nodes are there for so many changes of mappings, beside those that are pending or may come without asking. */
+  mayMap(changes: number): boolean {
+    return this.#metadata.hasNodesFor(this.#pendingMappings() + this.free.count + changes);
+  }
+
+  /** Whether the nodes are there to unmap one more block. */
+  get mayUnmap(): boolean {
+    return this.#metadata.hasNodesToUnmap(this.#pendingMappings() + this.free.count);
+  }
+
   /** Puts free chunks at hand, as many as the nodes that mapping them may take allow. False where none is. */
   refill(): boolean {
     const { chunks } = this.#metadata;
-    // A small pool would seem full with all of it in the ring.
-    const wanted = Math.min(RING, Math.max(16, chunks.limit >> 4));
-    while (
-      this.free.count < wanted &&
-      this.#metadata.hasNodesFor(this.#pendingMappings() + this.free.count + 1)
-    ) {
+    const wanted = this.#mayTake() ? this.mostAtHand : 0;
+    while (this.free.count < wanted && this.mayMap(1)) {
       const taken = chunks.take();
       if (taken === undefined) break;
       this.free.put(taken | (this.chunks.takeZeroed(chunkId(taken)) ? ZEROED : 0));
     }
     // Where there is no more to be had, asking for it would not help.
     Atomics.store(this.memory.asked, LOW_MARK, this.free.count < wanted ? 0 : wanted >> 1);
+    this.#onRefilled();
     return this.free.count > 0;
+  }
+
+  /** Takes back what is at hand, so that nobody maps it before asking. */
+  drain(): void {
+    for (let entry = this.free.take(); entry !== undefined; entry = this.free.take())
+      this.#metadata.chunks.putBack(entry & ~ZEROED);
   }
 
   /** What a thread asked for that saw stocks run low. */

@@ -19,6 +19,10 @@ export interface PoolGate {
   commit(): Promise<void>;
   /** Resolves when a chunk may be had; rejects with `no-space` at once, or when the pool's timeout is over. */
   waitForSpace(device: string): Promise<void>;
+  /** Before a write: undefined where it may go on, else resolves when it may. @throws ThinError no-space */
+  admit(io: DeviceIo, offset: number, length: number): Promise<void> | undefined;
+  /** Resolves when one more block can be unmapped. */
+  waitForNodes(device: string): Promise<void>;
   /** A chunk or node was found damaged. */
   foundDamage(error: ThinError): void;
 }
@@ -105,6 +109,8 @@ export class DeviceIo implements ImageFile {
     this.#requireOpen(offset, from.length);
     this.#gate.requireWritable();
     if (this.#opened !== undefined) return this.#opened.then(() => this.write(offset, from));
+    const held = this.#gate.admit(this, offset, from.length);
+    if (held !== undefined) return held.then(() => this.write(offset, from));
     Atomics.store(this.#control, TOUCHED, 1);
     for (let done = 0; done < from.length;) {
       const begin = done;
@@ -124,7 +130,13 @@ export class DeviceIo implements ImageFile {
     this.#gate.requireWritable();
     if (this.#opened !== undefined) return this.#opened.then(() => this.discard(offset, length));
     const { first, end } = wholeBlocks(offset, length, this.#chunkSize, this.#size);
-    for (let block = first; block < end; block++) this.#unmap(block);
+    for (let block = first; block < end; block++) {
+      if (this.#plane.mayUnmap) this.#unmap(block);
+      else {
+        const rest = block * this.#chunkSize;
+        return this.#gate.waitForNodes(this.#name).then(() => this.discard(rest, offset + length - rest));
+      }
+    }
     this.#gate.changed();
     return undefined;
   }
@@ -156,6 +168,15 @@ export class DeviceIo implements ImageFile {
 
   lookAfter(): void {
     this.#plane.lookAfter();
+  }
+
+  /** Blocks that the range touches and that are not mapped. */
+  holesIn(offset: number, length: number): number {
+    let holes = 0;
+    const last = Math.floor((offset + length - 1) / this.#chunkSize);
+    for (let block = Math.floor(offset / this.#chunkSize); block <= last; block++)
+      if (this.#word(block) === HOLE) holes++;
+    return holes;
   }
 
   /** Hands every mapping changed since the last call to the metadata; called by the commit and before a snapshot. */

@@ -48,6 +48,8 @@ export interface NewDevice {
   readonly createdAt: number;
   readonly filesystem: DeviceRecord['filesystem'];
   readonly label?: string | undefined;
+  /** Bytes; 0 or undefined: none. */
+  readonly quota?: number | undefined;
 }
 
 /** Splits and copies of the upper levels; below them, one change costs a copied leaf, its split, and as much above it. */
@@ -270,6 +272,11 @@ export class Metadata {
     return this.nodes.available >= NODES_IN_RESERVE + 4 * changes;
   }
 
+  /** Whether one more `unmap` is sure to, beside so many `map` and `unmap` calls: it splits nothing, and may use half of the reserve. */
+  hasNodesToUnmap(beside: number): boolean {
+    return this.nodes.available >= NODES_IN_RESERVE / 2 + 4 * beside + 2;
+  }
+
   /**
    * Gives back at most `nodes` nodes of removed devices, with the chunks that only they held.
    * @returns whether there is more to do
@@ -377,8 +384,11 @@ export class Metadata {
 
   #add(
     id: DeviceId,
-    fields: Omit<DeviceRecord, 'id' | 'transactionId' | 'creationTime' | 'snapTime' | 'deleted' | 'label'> &
-      Pick<NewDevice, 'label'>,
+    fields: Omit<
+      DeviceRecord,
+      'id' | 'transactionId' | 'creationTime' | 'snapTime' | 'deleted' | 'label' | 'quota'
+    > &
+      Pick<NewDevice, 'label' | 'quota'>,
   ): DeviceRecord {
     this.#stamp(id, fields.name);
     const { time, transactionId: transaction } = this.#superblock;
@@ -390,6 +400,7 @@ export class Metadata {
       snapTime: time,
       deleted: false,
       label: fields.label ?? '',
+      quota: fields.quota ?? 0,
     };
     this.devices.add(record);
     this.changeSuperblock({ lastDeviceId: id });

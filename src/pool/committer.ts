@@ -3,13 +3,13 @@ import type { DeviceId } from '../format/ids.js';
 import type { DataPlane } from '../io/data-plane.js';
 import type { DeviceIo } from '../io/device-io.js';
 import type { Metadata } from '../metadata/metadata.js';
-import type { KeyValue } from '../store/key-value.js';
+import type { KeyValue, KvOperation } from '../store/key-value.js';
 
 /**
  * Makes what is in memory durable, one batch at a time. The steps of a commit, in order: **apply** the mappings that active devices
  * changed, **prepare** the values of chunks, which says what is partial, **collect** nodes, pages, records and chunks, **sync** the data that lies elsewhere, **write** the rest as one synced batch,
  * **settle** memory and **recycle** what the batch freed (or **undo**, when the batch failed: what is in memory can still be read, the error goes to whoever waits,
- * and no commit is made any more until the pool is opened again).
+ * and no commit is made any more until the pool is opened again; but a batch that found no room on the disk is tried again by the next commit).
  */
 export class Committer {
   readonly #store: KeyValue;
@@ -18,6 +18,9 @@ export class Committer {
   readonly #active: () => Iterable<DeviceIo>;
   readonly #onApplied: (device: DeviceId) => void;
   readonly #onFailed: (error: ThinError) => void;
+  readonly #onNoSpace: () => void;
+  readonly #onCommitted: () => void;
+  readonly #suspended: (work: () => Promise<void>) => Promise<void>;
   #failure: ThinError | undefined;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
@@ -31,6 +34,11 @@ export class Committer {
     /** Mappings of this device changed. */
     onApplied: (device: DeviceId) => void;
     onFailed: (error: ThinError) => void;
+    /** A batch found no room on the disk. Nothing is lost: the next commit tries again. */
+    onNoSpace: () => void;
+    onCommitted: () => void;
+    /** Runs `work` while no request on any device is in flight. */
+    suspended: (work: () => Promise<void>) => Promise<void>;
   }) {
     this.#store = parts.store;
     this.#metadata = parts.metadata;
@@ -38,6 +46,9 @@ export class Committer {
     this.#active = parts.active;
     this.#onApplied = parts.onApplied;
     this.#onFailed = parts.onFailed;
+    this.#onNoSpace = parts.onNoSpace;
+    this.#onCommitted = parts.onCommitted;
+    this.#suspended = parts.suspended;
   }
 
   /** A commit would write something. Data that was overwritten in place and not synced does not count. */
@@ -89,6 +100,7 @@ export class Committer {
   async #run(): Promise<void> {
     // What a failed commit left in memory may be half a change; it never goes to the store.
     if (this.#failure !== undefined) throw this.#failure;
+    if (this.#store.needsRecovery === true) await this.#recover();
     for (const io of this.#active()) this.apply(io);
     this.#prepare();
     const metadata = this.#metadata.collect();
@@ -96,15 +108,35 @@ export class Committer {
     try {
       await chunks.sync();
       const operations = [...chunks.operations, ...metadata.operations];
-      if (operations.length > 0) await this.#store.batch(operations, { sync: true });
+      if (operations.length > 0) await this.#batch(operations);
     } catch (error) {
       chunks.undo();
       metadata.undo();
+      if (this.#store.needsRecovery === true) throw error;
       throw this.#fail(error);
     }
     chunks.settle();
     metadata.settle();
     this.#plane().recycle(metadata.freedChunks);
+    this.#onCommitted();
+  }
+
+  async #batch(operations: readonly KvOperation[]): Promise<void> {
+    try {
+      await this.#store.batch(operations, { sync: true });
+    } catch (error) {
+      if (this.#store.needsRecovery === true) this.#onNoSpace();
+      throw error;
+    }
+  }
+
+  async #recover(): Promise<void> {
+    try {
+      await this.#suspended(async () => this.#store.recover?.());
+    } catch (error) {
+      this.#onNoSpace();
+      throw toThinError(error);
+    }
   }
 
   #prepare(): void {

@@ -18,6 +18,8 @@ export interface DeviceInfo {
   readonly origin: DeviceId | undefined;
   readonly originName: DeviceName | undefined;
   readonly size: number;
+  /** What it may map, whether it shares that or not; undefined for no limit. */
+  readonly quota?: number | undefined;
   /** Exact at once: includes what no commit has written yet. */
   readonly mapped: number;
   /** Chunks that only this device maps; may trail by a commit or two. */

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import type { Superblock } from '../format/superblock.js';
+import { MAX_CHUNKS } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
 import type { RequestEpochs } from '../shared/request-epochs.js';
 import type { ChunkStore, PartialChunks } from '../store/chunk-store.js';
@@ -37,6 +39,14 @@ export async function zeroTail(
   }
 }
 
+/** Room to grow without being opened again: chunks, 256 GiB of small ones. Untouched, it takes address space only. */
+const GROWTH = 2 ** 22;
+
+/** Chunks that the pool can have as long as it is open. */
+export function chunkCapacity({ chunks }: Pick<Superblock, 'chunks'>): number {
+  return Math.min(MAX_CHUNKS, Math.max(2 * chunks, chunks + GROWTH));
+}
+
 /** The chunks of a pool of either kind. */
 export function openChunks(
   store: KeyValue,
@@ -44,7 +54,8 @@ export function openChunks(
   options: ChunkOptions,
   parts: { epochs: RequestEpochs; commit: () => Promise<void>; zeroedFrom: number | undefined },
 ): ChunkStore {
-  const { kind, blockSize: chunkSize, chunks } = metadata.superblock;
+  const { kind, blockSize: chunkSize } = metadata.superblock;
+  const chunks = chunkCapacity(metadata.superblock);
   const partial: PartialChunks = {
     baseOf: (chunk) => metadata.bases.baseOf(chunk),
     setPages: (chunk, pages) => {
@@ -64,6 +75,7 @@ export function openChunks(
     chunkSize,
     chunks,
     partial,
+    isCounted: (chunk) => metadata.chunks.count(chunk) > 0,
     cacheBytes: options.chunkCache ?? CHUNK_CACHE,
     stagedBytes: options.stagedBytes ?? STAGED_BYTES,
   });

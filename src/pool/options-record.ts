@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { NEVER_EXTEND } from '../config/defaults.js';
 import { ThinError } from '../errors/thin-error.js';
 import { optionsKey } from '../format/keys.js';
 import { seal, unseal } from '../format/seal.js';
@@ -17,6 +18,9 @@ const schema = z.object({
   xfsNospaceMaxRetries: z.number().int().min(0),
   errorIfNoSpace: z.boolean(),
   noSpaceTimeout: z.number().min(0),
+  // Pools of before these two have no such fields, and grew never.
+  autoextendThreshold: z.number().int().min(50).max(100).default(NEVER_EXTEND),
+  autoextendPercent: z.number().int().min(1).max(100).default(20),
 }) satisfies z.ZodType<PoolOptions>;
 
 /** @param pool its uuid */

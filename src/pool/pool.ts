@@ -1,6 +1,5 @@
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceRecord } from '../format/device-record.js';
-import { BASE_NAME } from '../format/device-name.js';
 import { deviceId, type DeviceId, type DeviceName } from '../format/ids.js';
 import { DataPlane } from '../io/data-plane.js';
 import { DeviceIo } from '../io/device-io.js';
@@ -11,16 +10,20 @@ import { RequestEpochs } from '../shared/request-epochs.js';
 import type { KeyValue } from '../store/key-value.js';
 import { Committer } from './committer.js';
 import { Compactor } from './compactor.js';
-import { METADATA_BLOCK_SIZE, requireDeviceSize } from './create-pool.js';
-import { describeDevice } from './describe-device.js';
+import { requireDeviceSize } from './create-pool.js';
+import type { Extender } from './extender.js';
+import { describeDevice, describePool } from './describe.js';
 import type { DeviceInfo, PoolInfo, PoolMode, PoolOptions } from './info.js';
 import { COMMIT_INTERVAL } from './limits.js';
 import { openChunks, zeroTail, type ChunkOptions } from './open-chunks.js';
 import { openStored, type StoredPool } from './open-stored.js';
 import { packOptions } from './options-record.js';
 import { OpenPoolTools, type PoolCheckOptions } from './pool-tools.js';
+import { requireQuota } from './quota.js';
 import { Reclaimer } from './reclaimer.js';
-import { SpacePolicy } from './space-policy.js';
+import { openSpace, type SpaceOptions } from './open-space.js';
+import type { SpacePolicy } from './space-policy.js';
+import { suspended } from './suspend.js';
 import type {
   DeviceChange,
   PoolCheck,
@@ -28,10 +31,11 @@ import type {
   SnapshotRequest,
   ThinPool,
   ThinRequest,
+  SpaceRequest,
 } from './thin-pool.js';
 import { UsageCounter } from './usage-counter.js';
 
-export interface OpenPoolOptions extends MetadataOptions, ChunkOptions {
+export interface OpenPoolOptions extends MetadataOptions, ChunkOptions, SpaceOptions {
   readonly events?: PoolEvents;
   /** Milliseconds between commits of what nobody flushed (dm-thin: one second); 0: only when asked. */
   readonly commitInterval?: number;
@@ -50,6 +54,7 @@ class Pool implements ThinPool {
   readonly #store: KeyValue;
   readonly #metadata: Metadata;
   readonly #plane: DataPlane;
+  readonly #extender: Extender;
   readonly #space: SpacePolicy;
   readonly #committer: Committer;
   readonly #usage: UsageCounter;
@@ -88,6 +93,13 @@ class Pool implements ThinPool {
       onFailed: (error) => {
         this.#setMode('ro', `a commit failed: ${error.message}`);
       },
+      onNoSpace: () => {
+        this.#space.noteHostFull();
+      },
+      onCommitted: () => {
+        this.#space.check();
+      },
+      suspended: (work) => suspended(this.#active.values(), work),
     });
     const commit = (): Promise<void> => this.commit();
     const epochs = new RequestEpochs();
@@ -100,17 +112,27 @@ class Pool implements ThinPool {
         this.#space.noteRoom();
       },
       commit,
+      mayTake: () => this.#space.mayTake,
+      onRefilled: () => {
+        this.#space.noteUse();
+      },
     });
-    this.#space = new SpacePolicy(this.#plane, metadata, {
+    const pool = {
       options: () => this.#options,
       mode: () => this.#mode,
-      setMode: (mode, reason) => {
+      setMode: (mode: PoolMode, reason: string) => {
         this.#setMode(mode, reason);
       },
       pendingMappings: () => this.#pendingMappings,
       commit,
       isClosing: () => this.#closing !== undefined,
+      active: () => this.#active.values(),
+    };
+    const space = openSpace({ plane: this.#plane, metadata, pool }, options, (event) => {
+      this.#events.onSpace?.(event);
     });
+    this.#space = space.policy;
+    this.#extender = space.extender;
     this.#compactor = new Compactor(store, metadata.superblock);
     this.#usage = new UsageCounter(metadata);
     this.#reclaimer = new Reclaimer(metadata, this.#plane.chunks, commit, options.reclaimStep);
@@ -130,36 +152,20 @@ class Pool implements ThinPool {
     const interval = options.commitInterval ?? COMMIT_INTERVAL;
     if (interval > 0) {
       this.#timer = setInterval(() => {
-        if (this.#mode !== 'ro' && this.#committer.isDirty) this.commit().catch(() => undefined);
+        if (this.#mode === 'ro') return;
+        if (this.#committer.isDirty) this.commit().catch(() => undefined);
+        else this.#space.check();
       }, interval);
       this.#timer.unref();
     }
   }
 
   info(): PoolInfo {
-    const { superblock, chunks, nodes, devices, snapshots } = this.#metadata;
-    return {
-      kind: superblock.kind,
-      uuid: superblock.uuid,
+    return describePool(this.#metadata, {
       mode: this.#mode,
-      needsCheck: superblock.needsCheck,
-      blockSize: superblock.blockSize,
-      transactionId: superblock.transactionId,
-      time: superblock.time,
-      // What is only at hand for the next writes is not used.
-      dataUsed: (chunks.used - this.#plane.free.count) * superblock.blockSize,
-      dataTotal: superblock.chunks * superblock.blockSize,
-      metadataUsed: nodes.used * METADATA_BLOCK_SIZE,
-      metadataTotal: superblock.nodes * METADATA_BLOCK_SIZE,
-      metadataBlockSize: METADATA_BLOCK_SIZE,
-      lastDeviceId: superblock.lastDeviceId,
-      baseDeviceUuid: superblock.baseUuid,
-      baseFilesystem: devices.find(BASE_NAME)?.filesystem ?? this.#options.filesystem,
-      baseSize: devices.find(BASE_NAME)?.size ?? this.#options.baseSize,
-      heldRoot: snapshots.all().at(-1)?.id,
-      pendingDeletes: devices.pending().length,
       options: this.#options,
-    };
+      atHand: this.#plane.free.count,
+    });
   }
 
   devices(): readonly DeviceInfo[] {
@@ -200,6 +206,8 @@ class Pool implements ThinPool {
         `${request.name} cannot be smaller (${String(size)} bytes) than its origin ${request.origin} (${String(origin.size)} bytes)`,
       );
     this.#space.requireFreeSpace();
+    const quota = request.quota ?? 0;
+    requireQuota(request.name, quota, io?.mappedChunks ?? origin.mapped, this.#metadata.superblock.blockSize);
     if (io !== undefined) this.#committer.apply(io);
     const record = this.#metadata.createSnapshot(origin.id, {
       name: request.name,
@@ -208,6 +216,7 @@ class Pool implements ThinPool {
       createdAt: Date.now(),
       filesystem: origin.filesystem,
       label: request.label,
+      quota,
       originLabel: request.originLabel,
     });
     io?.noteSnapshot();
@@ -215,19 +224,13 @@ class Pool implements ThinPool {
   }
 
   async #sharing<T>(work: () => T): Promise<T> {
-    const active = [...this.#active.values()];
-    let quiesced = (): T | Promise<T> => {
+    return suspended(this.#active.values(), (active) => {
       this.requireWritable();
       for (const io of active) this.#committer.apply(io);
       const result = work();
       for (const io of active) io.noteSnapshot();
       return result;
-    };
-    for (const io of active) {
-      const inner = quiesced;
-      quiesced = () => io.quiesced(inner);
-    }
-    return quiesced();
+    });
   }
 
   async createThin(request: ThinRequest): Promise<DeviceInfo> {
@@ -270,6 +273,8 @@ class Pool implements ThinPool {
     const record = this.#find(name);
     this.requireWritable();
     const { baseUuid, ...fields } = change;
+    const mapped = this.#active.get(record.id)?.mappedChunks ?? record.mapped;
+    requireQuota(name, change.quota ?? 0, mapped, this.#metadata.superblock.blockSize);
     if (baseUuid !== undefined) this.#metadata.changeSuperblock({ baseUuid });
     return this.#change(record.id, fields);
   }
@@ -319,10 +324,12 @@ class Pool implements ThinPool {
           },
           commit: () => this.commit(),
           waitForSpace: (device) => this.#space.waitForSpace(device),
+          waitForNodes: (device) => this.#space.waitForNodes(device),
+          admit: (device, offset, length) => this.#space.admit(device, offset, length),
           foundDamage: (error) => this.#needCheck(error),
         },
       });
-      io.letThreadsWrite(this.#mode !== 'ro');
+      io.letThreadsWrite(this.#space.threadsMayWrite(io));
       this.#active.set(record.id, io);
     }
     return io;
@@ -362,10 +369,17 @@ class Pool implements ThinPool {
     await this.#committer.commit();
   }
 
+  async extend(to: SpaceRequest): Promise<PoolInfo> {
+    this.requireWritable();
+    await this.#extender.extend(to);
+    return this.info();
+  }
+
   async settle(): Promise<void> {
     await this.commit();
     await this.#reclaimer.settle();
     await this.#plane.recycled();
+    await this.#space.settled();
     this.#usage.markAll();
     await this.#usage.settle();
   }
@@ -406,7 +420,7 @@ class Pool implements ThinPool {
   }
 
   #describe(record: DeviceRecord): DeviceInfo {
-    return describeDevice(record, this.#metadata, this.#active.get(record.id));
+    return describeDevice(this.#metadata, record, this.#active.get(record.id));
   }
 
   async #change(id: DeviceId, change: Partial<Omit<DeviceRecord, 'id' | 'family'>>): Promise<DeviceInfo> {
@@ -475,6 +489,6 @@ class Pool implements ThinPool {
   }
 
   #letThreadsWrite(): void {
-    for (const io of this.#active.values()) io.letThreadsWrite(this.#mode !== 'ro');
+    this.#space.noteUse();
   }
 }

@@ -270,6 +270,7 @@ class Restorer implements DumpHandler {
       // Nothing says which devices are relatives: all of them may be.
       family: this.#devices[0]?.id ?? dumped.id,
       label: '',
+      quota: 0,
     };
   }
 }

@@ -1,8 +1,13 @@
 import { ThinError } from '../errors/thin-error.js';
 import type { DataPlane } from '../io/data-plane.js';
+import type { DeviceIo } from '../io/device-io.js';
 import type { Metadata } from '../metadata/metadata.js';
+import { METADATA_BLOCK_SIZE } from './create-pool.js';
+import type { Extender } from './extender.js';
+import type { HostGuard } from './host-guard.js';
 import type { PoolMode, PoolOptions } from './info.js';
 import { WAIT_STEP } from './limits.js';
+import type { SpaceWatch } from './space-watch.js';
 
 /** What the policy asks of its pool. */
 export interface SpacePolicyPool {
@@ -12,24 +17,49 @@ export interface SpacePolicyPool {
   pendingMappings(): number;
   commit(): Promise<void>;
   isClosing(): boolean;
+  active(): Iterable<DeviceIo>;
 }
+
+export interface SpacePolicyParts {
+  readonly plane: DataPlane;
+  readonly metadata: Metadata;
+  readonly watch: SpaceWatch;
+  readonly extender: Extender;
+  readonly host: HostGuard;
+  readonly pool: SpacePolicyPool;
+}
+
+/** Chunks that requests on their way may still take when a device's threads are stopped. */
+const IN_FLIGHT = 256;
 
 /** What a pool does when its space runs out (dm-thin.c, `check_for_data_space`; Docker's poolHasFreeSpace). */
 export class SpacePolicy {
   readonly #plane: DataPlane;
   readonly #metadata: Metadata;
+  readonly #watch: SpaceWatch;
+  readonly #extender: Extender;
+  readonly #host: HostGuard;
   readonly #pool: SpacePolicyPool;
+  #extending: Promise<unknown> = Promise.resolve();
 
-  constructor(plane: DataPlane, metadata: Metadata, pool: SpacePolicyPool) {
-    this.#plane = plane;
-    this.#metadata = metadata;
-    this.#pool = pool;
+  constructor(parts: SpacePolicyParts) {
+    this.#plane = parts.plane;
+    this.#metadata = parts.metadata;
+    this.#watch = parts.watch;
+    this.#extender = parts.extender;
+    this.#host = parts.host;
+    this.#pool = parts.pool;
   }
 
   /** Docker's poolHasFreeSpace: only where devices are made, data and metadata apart. @throws ThinError no-space */
   requireFreeSpace(): void {
     const { nodes, chunks } = this.#metadata;
     const { minFreeSpace } = this.#pool.options();
+    if (this.#host.isShort)
+      throw new ThinError(
+        'no-space',
+        "the disk of the pool's folder is full, and no device is made until there is room on it",
+      );
     for (const [limit, free, what] of [
       [chunks.limit, this.#plane.available + this.#plane.returning, 'data'],
       [nodes.limit, nodes.limit - nodes.used, 'metadata'],
@@ -38,9 +68,44 @@ export class SpacePolicy {
       if (free < least)
         throw new ThinError(
           'no-space',
-          `the pool has ${String(free)} free ${what} blocks, fewer than the ${String(least)} that dm.min_free_space=${String(minFreeSpace)}% keeps; remove devices or lower dm.min_free_space`,
+          `the pool has ${String(free)} free ${what} blocks, fewer than the ${String(least)} that dm.min_free_space=${String(minFreeSpace)}% keeps; remove devices, extend the pool (thinfuse extend) or lower dm.min_free_space`,
         );
     }
+  }
+
+  /** Whether chunks may be handed out: mapping them takes room on the host's disk. */
+  get mayTake(): boolean {
+    return !this.#host.isShort;
+  }
+
+  /** Whether other threads may write to the device by themselves, until the next refill or commit. */
+  threadsMayWrite(io: DeviceIo): boolean {
+    if (this.#pool.mode() === 'ro' || this.#refusesAll) return false;
+    const { quota } = this.#metadata.devices.get(io.device);
+    return quota === 0 || this.#quotaLeft(io, quota) > this.#plane.mostAtHand + IN_FLIGHT;
+  }
+
+  /** After a refill or a commit. */
+  noteUse(): void {
+    for (const io of this.#pool.active()) io.letThreadsWrite(this.threadsMayWrite(io));
+  }
+
+  /**
+   * Before a write on the pool thread: undefined where it may go on, else resolves when it may.
+   * @throws ThinError no-space: the device's quota is used up, or the host's disk is full
+   */
+  admit(io: DeviceIo, offset: number, length: number): Promise<void> | undefined {
+    const { quota, name } = this.#metadata.devices.get(io.device);
+    if (quota !== 0) {
+      const { blockSize } = this.#metadata.superblock;
+      if (io.holesIn(offset, length) > this.#quotaLeft(io, quota))
+        throw new ThinError(
+          'no-space',
+          `device ${name} maps as much as its quota of ${String(quota)} bytes (${String(Math.floor(quota / blockSize))} chunks) allows; remove files from it and trim it, or raise it with: thinfuse quota ${name} SIZE`,
+          { details: { device: name, quota } },
+        );
+    }
+    return this.#refusesAll ? this.#untilHostHasRoom(name) : undefined;
   }
 
   /** Resolves when a chunk may be had. @throws ThinError no-space, at once or when the pool's timeout is over */
@@ -51,15 +116,13 @@ export class SpacePolicy {
       await this.#plane.recycled();
       if (this.#plane.refill()) return;
     }
+    const lacking = this.#plane.mayMap(1) ? 'data' : 'metadata';
+    if ((await this.#extender.auto(this.#used(), lacking)) && this.#plane.refill()) return;
     this.#pool.setMode('out_of_data_space', `no free chunk for device ${device}`);
-    const { errorIfNoSpace, noSpaceTimeout } = this.#pool.options();
-    const until = noSpaceTimeout === 0 ? Infinity : Date.now() + noSpaceTimeout * 1000;
-    while (!errorIfNoSpace && Date.now() < until && !this.#pool.isClosing()) {
-      await new Promise((resolve) => setTimeout(resolve, WAIT_STEP));
-      if (this.#plane.refill()) {
-        this.noteRoom();
-        return;
-      }
+    await this.#queue(() => this.#plane.refill());
+    if (this.#plane.refill()) {
+      this.noteRoom();
+      return;
     }
     throw new ThinError(
       'no-space',
@@ -67,9 +130,86 @@ export class SpacePolicy {
     );
   }
 
-  /** Chunks have become free, which may be what a full pool lacked. */
+  /** Resolves when one more block can be unmapped. @throws ThinError no-space */
+  async waitForNodes(device: string): Promise<void> {
+    this.#plane.drain();
+    await this.#pool.commit();
+    if (this.#plane.mayUnmap || (await this.#extender.auto(this.#used(), 'metadata'))) return;
+    throw new ThinError(
+      'no-space',
+      `the pool's metadata space is used up; remove devices, or extend it (thinfuse extend --metadata), before more of device ${device} is discarded`,
+    );
+  }
+
+  /** Chunks have become free, or the space larger, which may be what a full pool lacked. */
   noteRoom(): void {
-    if (this.#pool.mode() === 'out_of_data_space' && this.#plane.refill())
+    if (this.#pool.mode() === 'out_of_data_space' && !this.#host.isShort && this.#plane.refill())
       this.#pool.setMode('rw', 'there is room again');
+  }
+
+  /** A commit is durable, or a moment has gone by. */
+  check(): void {
+    const used = this.#used();
+    const { superblock } = this.#metadata;
+    this.#watch.note('data', { used: used.data, total: superblock.chunks, blockSize: superblock.blockSize });
+    this.#watch.note('metadata', {
+      used: used.metadata,
+      total: superblock.nodes,
+      blockSize: METADATA_BLOCK_SIZE,
+    });
+    if (this.#host.look()) this.#noteHost();
+    if (this.#pool.mode() === 'out_of_data_space') this.noteRoom();
+    this.noteUse();
+    if (this.#extender.wants(used)) this.#extending = this.#extender.auto(used);
+  }
+
+  /** A commit found no room on the host's disk. */
+  noteHostFull(): void {
+    if (this.#host.noteFull()) this.#noteHost();
+  }
+
+  async settled(): Promise<void> {
+    await this.#extending;
+    await this.#host.settled();
+  }
+
+  /** In a `leveldb` pool data itself goes to the host's disk with the next commit, so that overwriting takes room, too. */
+  get #refusesAll(): boolean {
+    return this.#host.isShort && this.#metadata.superblock.kind === 'leveldb';
+  }
+
+  #noteHost(): void {
+    if (this.#host.isShort)
+      this.#pool.setMode('out_of_data_space', "the disk of the pool's folder is nearly full");
+    this.noteRoom();
+    this.noteUse();
+  }
+
+  async #untilHostHasRoom(device: string): Promise<void> {
+    await this.#queue(() => !this.#host.isShort);
+    if (this.#host.isShort)
+      throw new ThinError(
+        'no-space',
+        `the disk of the pool's folder is full; device ${device} cannot be written to until there is room on it`,
+      );
+  }
+
+  /** Polls until `there`, as long as the pool's options let writers wait. */
+  async #queue(there: () => boolean): Promise<void> {
+    const { errorIfNoSpace, noSpaceTimeout } = this.#pool.options();
+    const until = noSpaceTimeout === 0 ? Infinity : Date.now() + noSpaceTimeout * 1000;
+    while (!errorIfNoSpace && Date.now() < until && !this.#pool.isClosing()) {
+      await new Promise((resolve) => setTimeout(resolve, WAIT_STEP));
+      if (there()) return;
+    }
+  }
+
+  #quotaLeft(io: DeviceIo, quota: number): number {
+    return Math.floor(quota / this.#metadata.superblock.blockSize) - io.mappedChunks;
+  }
+
+  #used(): { data: number; metadata: number } {
+    const { chunks, nodes } = this.#metadata;
+    return { data: chunks.used - this.#plane.free.count, metadata: nodes.used };
   }
 }

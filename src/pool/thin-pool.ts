@@ -10,6 +10,7 @@ import type {
   PoolMode,
   PoolOptions,
 } from './info.js';
+import type { SpaceEvent } from './space-events.js';
 import type { PoolCheckOptions, PoolTools } from './pool-tools.js';
 
 export interface SnapshotRequest {
@@ -23,6 +24,8 @@ export interface SnapshotRequest {
    * A few KiB; it is written with every commit that changes the device. Not inherited. Default: empty.
    */
   readonly label?: string | undefined;
+  /** Bytes that the device may map, those included that it shares with its origin; at least what that maps. Not inherited. Default: no limit. */
+  readonly quota?: number | undefined;
   /** What the origin's label becomes in the same commit. Default: it stays. */
   readonly originLabel?: string | undefined;
 }
@@ -47,12 +50,21 @@ export interface DeviceChange {
   readonly initialized?: boolean;
   readonly deleted?: boolean;
   readonly label?: string;
+  /** Bytes; 0: no limit. */
+  readonly quota?: number;
 }
 
 export interface PoolEvents {
   /** After a commit that changed devices (not only data) is durable. */
   readonly onDevicesChanged?: () => void;
   readonly onModeChanged?: (mode: PoolMode, reason: string) => void;
+  readonly onSpace?: (event: SpaceEvent) => void;
+}
+
+/** Bytes; undefined: as it is. */
+export interface SpaceRequest {
+  readonly data?: number | undefined;
+  readonly metadata?: number | undefined;
 }
 
 /**
@@ -93,6 +105,11 @@ export interface ThinPool {
   active(name: DeviceName): ImageFile | undefined;
 
   commit(): Promise<void>;
+  /**
+   * Makes the pool larger while it works; writers that wait for space go on. Errors: invalid-argument (would shrink), too-large,
+   * no-space (the data device is no larger), and those of growing the data file.
+   */
+  extend(to: SpaceRequest): Promise<PoolInfo>;
   /** Resolves when no removed device holds space and `exclusive` figures are current. */
   settle(): Promise<void>;
   /** Reads the whole committed metadata from the store, trusting nothing in memory. Runs beside normal work. */

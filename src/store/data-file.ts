@@ -35,7 +35,7 @@ export async function openDataFile(path: string): Promise<DataFile> {
     if (!stat.isBlockDevice()) return { handle, size: stat.size, isBlockDevice: false };
     await handle.close();
     handle = await open(path, constants.O_RDWR | constants.O_EXCL);
-    return { handle, size: await sizeOf(handle), isBlockDevice: true };
+    return { handle, size: await sizeOfDevice(handle), isBlockDevice: true };
   } catch (error) {
     await handle?.close();
     throw openError(path, error);
@@ -57,9 +57,23 @@ export async function readLabel({ handle, size }: DataFile, path: string): Promi
 
 /** Durable when it resolves. */
 export async function writeLabel({ handle, size }: DataFile, label: DataLabel): Promise<void> {
-  await handle.write(packDataLabel(label), 0, LABEL_BYTES, labelOffset(size));
+  await writeLabelAt(handle, labelOffset(size), label);
+}
+
+export async function writeLabelAt(handle: FileHandle, at: number, label: DataLabel): Promise<void> {
+  await handle.write(packDataLabel(label), 0, LABEL_BYTES, at);
   await handle.sync();
 }
+
+/** The data of a pool that is there. */
+export interface PoolData extends DataFile {
+  readonly label: DataLabel;
+  /** Where the label stands, in bytes. */
+  readonly labelAt: number;
+}
+
+/** Bytes behind the chunks in which a label is looked for that is not at the end. */
+const LABEL_SEARCH = 4 * 2 ** 20;
 
 /**
  * Opens the data of a pool that is there. @throws ThinError as `openDataFile`, and damaged where it is another pool's, or was cut short
@@ -67,21 +81,39 @@ export async function writeLabel({ handle, size }: DataFile, label: DataLabel): 
 export async function openPoolData(
   path: string,
   pool: { readonly uuid: string; readonly blockSize: number; readonly chunks: number },
-): Promise<DataFile & { readonly label: DataLabel }> {
+): Promise<PoolData> {
   const file = await openDataFile(path);
   try {
     const needed = pool.blockSize * pool.chunks + LABEL_BYTES;
     if (file.size < needed)
       throw damagedData(path, `it has ${String(file.size)} bytes, and the pool needs ${String(needed)}`);
-    const label = await readLabel(file, path);
-    if (label === undefined) throw damagedData(path, "it does not carry a pool's label at its end");
+    const { label, labelAt } = (await findLabel(file, path, pool)) ?? {};
+    if (label === undefined || labelAt === undefined)
+      throw damagedData(path, "it does not carry a pool's label at its end");
     if (label.uuid !== pool.uuid)
       throw damagedData(path, `it belongs to the pool ${label.uuid}, and this one is ${pool.uuid}`);
-    return { ...file, label };
+    return { ...file, label, labelAt };
   } catch (error) {
     await file.handle.close();
     throw error;
   }
+}
+
+/** At the end, or, where the data grew under the pool, close behind its chunks. */
+async function findLabel(
+  file: DataFile,
+  path: string,
+  pool: { readonly blockSize: number; readonly chunks: number },
+): Promise<{ label: DataLabel; labelAt: number } | undefined> {
+  const atEnd = await readLabel(file, path);
+  if (atEnd !== undefined) return { label: atEnd, labelAt: labelOffset(file.size) };
+  const end = pool.blockSize * pool.chunks;
+  const until = Math.min(file.size, end + Math.min(pool.blockSize, LABEL_SEARCH) + LABEL_BYTES);
+  for (let size = end + LABEL_BYTES; size <= until; size += LABEL_BYTES) {
+    const label = await readLabel({ ...file, size }, path);
+    if (label !== undefined) return { label, labelAt: labelOffset(size) };
+  }
+  return undefined;
 }
 
 function damagedData(path: string, problem: string): ThinError {
@@ -93,7 +125,7 @@ function damagedData(path: string, problem: string): ThinError {
 }
 
 /** A block device has no size of its own in stat(2): the last byte that can be read tells it. */
-async function sizeOf(handle: FileHandle): Promise<number> {
+export async function sizeOfDevice(handle: FileHandle): Promise<number> {
   const probe = new Uint8Array(1);
   const isThere = async (at: number): Promise<boolean> =>
     (await handle.read(probe, 0, 1, at)).bytesRead === 1;

@@ -15,9 +15,12 @@ export interface FileRange {
 /** Makes the ranges read as zeroes and, in a sparse file, gives their space back to the disk. Rejects where the file has no such way. */
 export type PunchHoles = (ranges: readonly FileRange[]) => Promise<void>;
 
+/** What is used of the open file; its reads and writes go through the descriptor. */
+export type DataHandle = Pick<FileHandle, 'fd' | 'datasync' | 'close'>;
+
 export interface FileChunksOptions {
   /** Open for reading and writing; closed with the store. */
-  readonly handle: FileHandle;
+  readonly handle: DataHandle;
   readonly chunkSize: number;
   /** That the pool can have. */
   readonly chunks: number;
@@ -39,7 +42,7 @@ export class FileChunks implements ChunkStore {
   readonly access: FileAccess;
   readonly isDirty = false;
   readonly wantsCommit = false;
-  readonly #handle: FileHandle;
+  readonly #handle: DataHandle;
   readonly #partial: PartialChunks;
   readonly #dirty: DirtyMap;
   readonly #allPages: number;

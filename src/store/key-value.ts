@@ -29,11 +29,16 @@ export interface KvSnapshot extends KvReader {
  * Contract: a batch is applied whole or not at all, also across a crash. When `batch(..., {sync: true})` resolves, the batch
  * is durable. Unsynced batches before it need not be: whatever must be durable goes into a synced batch itself. The bytes of a
  * batch are copied before `batch` returns its promise, so the caller may change its buffers at once. `get` sees a
- * batch only after its promise resolved. After a failed batch the store takes no more batches (`io`) until it is reopened.
+ * batch only after its promise resolved. After a failed batch the store takes no more batches (`io`) until it is reopened; where that failed for
+ * lack of space (`no-space`) and there is a `recover`, until that resolves. Such a batch may have been applied all the same.
  */
 export interface KeyValue extends KvReader {
   batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void>;
   snapshot(): KvSnapshot;
+  /** Whether a batch has failed for lack of space and `recover` is what helps. */
+  readonly needsRecovery?: boolean;
+  /** Takes batches again. Reads fail with `closed` meanwhile. Errors: no-space (there still is no room; reads go on), as opening. */
+  recover?(): Promise<void>;
   /** Gives the disk back what overwritten and deleted values of the range still take; not every store has it. */
   compact?(range: KvRange): Promise<void>;
   close(): Promise<void>;

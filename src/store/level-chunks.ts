@@ -31,6 +31,8 @@ export interface LevelChunksOptions {
   readonly stagedBytes: number;
   readonly partial: PartialChunks;
   readonly epochs: RequestEpochs;
+  /** Whether the open transaction has a mapping to the chunk. */
+  readonly isCounted: (chunk: ChunkId) => boolean;
   /** Makes dirty frames clean. */
   readonly commit: () => Promise<void>;
 }
@@ -178,11 +180,15 @@ export class LevelChunks implements ChunkStore {
 
   prepare(): void {
     this.#prepared = [];
+    const unmapped: number[] = [];
     for (const frame of this.#dirty.take()) {
       const chunk = ownerOf(this.memory, frame);
       if (this.#dropped.has(chunk)) this.#clean(frame);
+      // Another thread mapped it after the mappings were applied: with this commit and not the next, a crash would leave it to nobody.
+      else if (!this.#options.isCounted(chunk)) unmapped.push(frame);
       else this.#prepared.push({ chunk, frame, operations: this.#takeChanged(frame, chunk) });
     }
+    for (const frame of unmapped) this.#dirty.mark(frame);
   }
 
   collect(freed: readonly ChunkId[]): ChunkCommit {

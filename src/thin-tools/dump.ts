@@ -87,19 +87,40 @@ function xmlWords({ plain, poolOptions }: DumpOptions): Words {
     plain === true ? '' : `${indent}${comment()}\n`;
   return {
     begin: (superblock) =>
-      `<superblock uuid="" time="${String(superblock.time)}" transaction="${String(superblock.transactionId)}" flags="${superblock.needsCheck ? '1' : '0'}" version="${String(METADATA_VERSION)}" data_block_size="${String(superblock.blockSize / SECTOR)}" nr_data_blocks="${String(superblock.chunks)}">\n` +
-      facts('  ', () => factsComment(poolFactsOf(superblock, poolOptions))),
-    beginDevice: (record) =>
-      `  <device dev_id="${String(record.id)}" mapped_blocks="${String(record.mapped)}" transaction="${String(record.transactionId)}" creation_time="${String(record.creationTime)}" snap_time="${String(record.snapTime)}">\n` +
-      facts('    ', () => factsComment(deviceFactsOf(record))),
+      superblockTag(superblock) + facts('  ', () => factsComment(poolFactsOf(superblock, poolOptions))),
+    beginDevice: (record) => deviceTag(record) + facts('    ', () => factsComment(deviceFactsOf(record))),
     lost: (problem) => `    <!-- lost: ${problem.replaceAll('--', '- -')} -->\n`,
-    run: ({ begin, chunk, length, time }) =>
-      length === 1
-        ? `    <single_mapping origin_block="${String(begin)}" data_block="${String(chunk)}" time="${String(time)}"/>\n`
-        : `    <range_mapping origin_begin="${String(begin)}" data_begin="${String(chunk)}" length="${String(length)}" time="${String(time)}"/>\n`,
-    endDevice: () => '  </device>\n',
-    end: () => '</superblock>\n',
+    run: mappingTag,
+    endDevice: () => DEVICE_END,
+    end: () => SUPERBLOCK_END,
   };
+}
+
+type DumpedSuperblock = Pick<Superblock, 'time' | 'transactionId' | 'needsCheck' | 'blockSize' | 'chunks'>;
+type DumpedDevice = Pick<DeviceRecord, 'id' | 'mapped' | 'transactionId' | 'creationTime' | 'snapTime'>;
+
+/** Lines of thin_dump's XML. */
+export const DEVICE_END = '  </device>\n';
+export const SUPERBLOCK_END = '</superblock>\n';
+
+export function superblockTag({
+  time,
+  transactionId,
+  needsCheck,
+  blockSize,
+  chunks,
+}: DumpedSuperblock): string {
+  return `<superblock uuid="" time="${String(time)}" transaction="${String(transactionId)}" flags="${needsCheck ? '1' : '0'}" version="${String(METADATA_VERSION)}" data_block_size="${String(blockSize / SECTOR)}" nr_data_blocks="${String(chunks)}">\n`;
+}
+
+export function deviceTag({ id, mapped, transactionId, creationTime, snapTime }: DumpedDevice): string {
+  return `  <device dev_id="${String(id)}" mapped_blocks="${String(mapped)}" transaction="${String(transactionId)}" creation_time="${String(creationTime)}" snap_time="${String(snapTime)}">\n`;
+}
+
+export function mappingTag({ begin, chunk, length, time }: MappingRun): string {
+  return length === 1
+    ? `    <single_mapping origin_block="${String(begin)}" data_block="${String(chunk)}" time="${String(time)}"/>\n`
+    : `    <range_mapping origin_begin="${String(begin)}" data_begin="${String(chunk)}" length="${String(length)}" time="${String(time)}"/>\n`;
 }
 
 function humanWords(): Words {

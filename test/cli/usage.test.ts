@@ -59,6 +59,8 @@ describe('command line: help and usage', function () {
       ['init', '--fs', 'btrfs'],
       ['init', '--opt', 'dm.frobnicate=1'],
       ['init', '--opt', 'nonsense'],
+      ['start', '--supervised', '--transport', 'fuse-native'],
+      ['restart', 'now'],
     ];
     const outcomes = await Promise.all(wrong.map((args) => cli.try(...args)));
     outcomes.forEach(({ code, stdout, stderr }, index) => {

@@ -118,7 +118,7 @@ export function lifecycle(
     it('says who is in the way, and goes on', async () => {
       const mountPoint = path.join(cli.root, 'mnt/web2');
       const holder = scratch.current.start('sleep', ['600'], { cwd: mountPoint });
-      for (const args of [['umount', 'web2'], ['stop'], ['rm', 'web2']]) {
+      for (const args of [['umount', 'web2'], ['stop'], ['rename', 'web2', 'web3']]) {
         const { code, stderr } = await cli.try(...args);
         assert.equal(code, 5, stderr);
         assert.match(stderr, /web2/, args.join(' '));

@@ -9,14 +9,14 @@ import { MemoryDirectory } from '../support/memory-image.js';
 
 const MIB = 1024 ** 2;
 
-function setUp() {
-  const directory = new MemoryDirectory();
+function setUp({ directory = new MemoryDirectory(), survives = false } = {}) {
   const buffers = new BufferPool(MIB + 4096, 2);
   const faults: ThinError[] = [];
   const filesystem = new KernelFilesystem(directory, {
     maxIo: MIB,
     buffers,
     onFault: (error) => faults.push(error),
+    survives,
   });
   const serve = async (...args: Parameters<typeof request>) => {
     const reply = await filesystem.serve(request(...args));
@@ -39,6 +39,40 @@ describe('KernelFilesystem', () => {
     assert.deepEqual([body.readUInt32LE(0), body.readUInt32LE(4)], [7, 27]);
     assert.equal(body.readUInt32LE(12), 1 | (1 << 5));
     assert.equal(body.readUInt32LE(20), MIB);
+  });
+
+  it('hands what the kernel knows to the next process, where the kernel can ask again', async () => {
+    const { directory, serve, open, filesystem } = setUp({ survives: true });
+    directory.add('a', MIB);
+    assert.equal(filesystem.handOver(), undefined, 'nothing was agreed so far');
+    const { body } = await serve(Opcode.INIT, {}, words(7, 45, 65536, 1 << 30, 1 << 7));
+    assert.equal(body.readUInt32LE(4), 39);
+    assert.deepEqual([body.readUInt32LE(12), body.readUInt32LE(32)], [1 << 30, 1 << 7]);
+    const { nodeId, handle } = await open('a');
+    const state = filesystem.handOver();
+    assert.ok(state);
+    const next = setUp({ directory, survives: true });
+    next.filesystem.takeOver(state);
+    assert.equal(next.filesystem.fileOf(nodeId), directory.lookup('a'));
+    const read = await next.serve(Opcode.READ, { nodeId }, words(handle, 0, 0, 0, 4096, 0, 0, 0, 0, 0));
+    assert.deepEqual([read.error, read.body.length], [0, 4096]);
+    const other = await next.open('a');
+    assert.equal(other.nodeId, nodeId);
+    assert.notEqual(other.handle, handle);
+    assert.equal(next.filesystem.openFiles, 2);
+  });
+
+  it('hands nothing over where the kernel cannot, and agrees on no more than it needs', async () => {
+    for (const [survives, minor, flags2] of [
+      [true, 38, 1 << 7],
+      [true, 45, 0],
+      [false, 45, 1 << 7],
+    ] as const) {
+      const { serve, filesystem } = setUp({ survives });
+      const { body } = await serve(Opcode.INIT, {}, words(7, minor, 65536, 1 << 30, flags2));
+      assert.deepEqual([body.readUInt32LE(4), body.readUInt32LE(12), body.readUInt32LE(32)], [31, 0, 0]);
+      assert.equal(filesystem.handOver(), undefined);
+    }
   });
 
   it('answers what it does not serve with ENOSYS, changes of the folder with EPERM', async () => {

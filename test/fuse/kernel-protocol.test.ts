@@ -57,8 +57,8 @@ describe('FUSE protocol: requests', () => {
 
   it('reads init, setattr and forgets', () => {
     const init = Buffer.alloc(64);
-    [7, 45, 131072, 0xffffffff].forEach((value, i) => init.writeUInt32LE(value, i * 4));
-    const offered = { major: 7, minor: 45, maxReadahead: 131072, flags: 0xffffffff };
+    [7, 45, 131072, 0xffffffff, 1 << 7].forEach((value, i) => init.writeUInt32LE(value, i * 4));
+    const offered = { major: 7, minor: 45, maxReadahead: 131072, flags: 0xffffffff, flags2: 1 << 7 };
     assert.deepEqual(readInit(request(Opcode.INIT, {}, init)), offered);
 
     const setattr = Buffer.alloc(88);
@@ -103,6 +103,7 @@ describe('FUSE protocol: replies', () => {
         minor: 31,
         maxReadahead: 0,
         flags: 0,
+        flags2: 0,
         maxBackground: 1,
         congestionThreshold: 1,
         maxWrite: 4096,

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { mkdir, open, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ChildProcessExec } from '../../src/host/exec.js';
 import { FilesystemTools } from '../../src/host/filesystem-tools.js';
-import { LoopDevices, type LoopDevice } from '../../src/host/loop-devices.js';
+import { LOOP_LIMITS, LoopDevices, type LoopDevice } from '../../src/host/loop-devices.js';
 import { MountTable, parseMountTable } from '../../src/host/mount-table.js';
 import { Mounter } from '../../src/host/mounter.js';
 import { StaleCleaner, planStale } from '../../src/host/stale.js';
@@ -76,7 +77,7 @@ describe('StaleCleaner', function () {
   const loops = new LoopDevices(exec);
   const filesystems = new FilesystemTools(exec);
   const mounter = new Mounter(exec, loops, filesystems);
-  const cleaner = new StaleCleaner(exec, loops);
+  const cleaner = new StaleCleaner(exec, new LoopDevices(exec, { ...LOOP_LIMITS, settleMs: 500 }));
 
   async function image(devices: string, name: string): Promise<string> {
     const file = path.join(devices, name);
@@ -108,10 +109,9 @@ describe('StaleCleaner', function () {
     await writeFile(foreign, Buffer.alloc(4096));
     const kept = await loops.attach(foreign);
 
-    const ended = new Promise((resolve) => user.once('exit', resolve));
-    setTimeout(() => user.kill('SIGKILL'), 200);
     const report = await cleaner.clear({ devices });
-    await ended;
+    await scratch.current.stop(user);
+    for (let poll = 0; (await loops.findBelow(devices)).length > 0 && poll < 200; poll++) await sleep(20);
 
     assert.deepEqual(report.left, []);
     assert(report.done.some((words) => words.includes(lone.device)));

@@ -128,3 +128,47 @@ describe('a pool that runs full', () => {
     await pool.close().catch(() => undefined);
   });
 });
+
+describe('a pool whose metadata is used up', () => {
+  it('still discards what is shared with a snapshot, and removes it', async () => {
+    const store = new MemoryStore();
+    await createPool(store, {
+      path: 'memory',
+      blockSize: BLOCK,
+      dataSize: 4096 * BLOCK,
+      metadataSize: 200 * 4096,
+      options: { ...TEST_OPTIONS, baseSize: 512 * BLOCK },
+    });
+    const pool = await openPool(store, { commitInterval: 0, limits: { leaf: 4, internal: 4 } });
+    const base = await pool.activate(BASE_NAME);
+    for (let block = 0; block < 100; block++) await base.write(block * BLOCK, bytes(1, 512));
+    await base.flush();
+    await pool.createSnapshot({ name: A, origin: BASE_NAME, kind: 'snapshot' });
+    await assert.rejects(async () => {
+      for (let block = 0; block < 512; block++) {
+        await base.write(block * BLOCK, bytes(2, 512));
+        await base.flush();
+      }
+    }, isFull);
+    const snapshot = await pool.activate(A);
+    let freed = 0;
+    try {
+      for (; freed < 100; freed++) {
+        await snapshot.discard(freed * BLOCK, BLOCK);
+        await snapshot.flush();
+      }
+    } catch (error) {
+      assert.ok(error instanceof ThinError && error.code === 'no-space', String(error));
+    }
+    assert.ok(freed > 0);
+    assert.notEqual(pool.info().mode, 'ro');
+    await pool.deactivate(A);
+    await pool.remove(A);
+    await pool.settle();
+    await base.discard(0, 100 * BLOCK);
+    await base.flush();
+    await base.write(0, bytes(3));
+    assert.equal(pool.info().mode, 'rw');
+    await done(pool);
+  });
+});

@@ -38,6 +38,7 @@ export const anyDevice: fc.Arbitrary<DeviceRecord> = fc.record(
       text,
       fc.integer({ min: 100, max: 9000 }).map((length) => 'ä'.repeat(length)),
     ),
+    quota: fc.oneof(fc.constant(0), u64),
   },
   { noNullPrototype: true },
 );

@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { OperationName, Operations } from '../../src/daemon/api.js';
+import { SocketClient } from '../../src/daemon/client.js';
 import { tryRun, type Finished, type Scratch } from './mounts.js';
 
 const TOP = path.resolve(import.meta.dirname, '../..');
@@ -49,6 +51,11 @@ export class Cli {
 
   async json<T>(...args: readonly string[]): Promise<T> {
     return JSON.parse(await this.run('--json', ...args)) as T;
+  }
+
+  /** An operation of the daemon that runs, without a process for it. */
+  call<K extends OperationName>(name: K, input: Operations[K]['input']): Promise<Operations[K]['output']> {
+    return new SocketClient(path.join(this.root, 'thinfuse.sock')).call(name, input);
   }
 
   async daemonPid(): Promise<number> {

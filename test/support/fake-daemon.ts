@@ -1,18 +1,26 @@
+import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { pino } from 'pino';
+import type { MakeAdapter } from '../../src/daemon/adapter.js';
 import { Daemon, type DaemonParts } from '../../src/daemon/daemon.js';
 import type { DeviceHost, Mounted, MountRequest } from '../../src/daemon/device-host.js';
 import { ProjectionWriter } from '../../src/daemon/projection-writer.js';
 import { rootLayout } from '../../src/daemon/root-layout.js';
 import { snapshotAdapter, type SnapshotterSettings } from '../../src/daemon/snapshotter/snapshot-adapter.js';
 import { volumeAdapter, type VolumeSettings } from '../../src/daemon/volumes/volume-adapter.js';
+import { ChildProcessExec } from '../../src/host/exec.js';
+import { LoopDevices } from '../../src/host/loop-devices.js';
+import { StaleCleaner } from '../../src/host/stale.js';
 import { ThinError } from '../../src/errors/thin-error.js';
+import type { ImageDirectory } from '../../src/io/image-file.js';
 import type { Transport } from '../../src/fuse/transport.js';
 import { FakePool } from './fake-pool.js';
 
 /** A host whose mounts are lines in a log. */
 export class FakeHost implements DeviceHost {
   readonly log: string[] = [];
+  /** Targets whose filesystem somebody else has mounted too. */
+  readonly left = new Set<string>();
   /** Targets that a process works in. */
   readonly busy = new Set<string>();
   usedInodes = 3;
@@ -31,6 +39,8 @@ export class FakeHost implements DeviceHost {
 
   async unmount({ target }: Mounted, { lazily }: { lazily: boolean }): Promise<void> {
     if (this.busy.has(target) && !lazily) throw new ThinError('busy', `${target} is in use`);
+    if (this.left.has(target) && !lazily)
+      throw new ThinError('busy', `${target} is in use elsewhere`, { details: { stage: 'detach' } });
     this.log.push(`unmount ${target.split('/').at(-1) ?? ''}${lazily ? ' lazily' : ''}`);
   }
 
@@ -115,6 +125,8 @@ export interface FakeDaemon {
   readonly socket: string;
   /** As if somebody unmounted the FUSE folder. */
   readonly breakMount: () => void;
+  /** What the transport would serve. */
+  readonly directory: ImageDirectory;
   readonly parts: DaemonParts;
 }
 
@@ -126,6 +138,7 @@ export async function startFakeDaemon(
     pool?: FakePool;
     snapshotter?: SnapshotterSettings;
     volumes?: VolumeSettings;
+    adapters?: readonly MakeAdapter[];
   } = {},
 ): Promise<FakeDaemon> {
   await mkdir(root, { recursive: true });
@@ -133,6 +146,8 @@ export async function startFakeDaemon(
   const pool = options.pool ?? new FakePool(options);
   const log = pino({ level: 'silent' });
   const host = new FakeHost();
+  const exec = new ChildProcessExec();
+  let served: ImageDirectory | undefined;
   let breakMount: () => void = () => undefined;
   const ended = new Promise<void>((resolve) => {
     breakMount = resolve;
@@ -157,15 +172,28 @@ export async function startFakeDaemon(
         async () => undefined,
         () => undefined,
       ),
-    transport: () => transport,
+    transport: (directory) => {
+      served = directory;
+      return transport;
+    },
     host,
+    doctor: () => ({
+      loops: new LoopDevices(exec),
+      stale: new StaleCleaner(exec, new LoopDevices(exec)),
+      query: { devices: layout.devices },
+      drifted: async () => [],
+      rewrite: async () => undefined,
+    }),
     clearStale: async () => [],
     configure: async () => undefined,
     adapters: [
       ...(options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)]),
       ...(options.volumes === undefined ? [] : [volumeAdapter(options.volumes, log)]),
+      ...(options.adapters ?? []),
     ],
     log,
   };
-  return { daemon: await Daemon.start(parts), pool, host, socket: layout.socket, breakMount, parts };
+  const daemon = await Daemon.start(parts);
+  assert(served !== undefined, 'a daemon asks for its transport');
+  return { daemon, pool, host, socket: layout.socket, breakMount, parts, directory: served };
 }

@@ -25,6 +25,8 @@ const OPTIONS: PoolOptions = {
   xfsNospaceMaxRetries: 0,
   errorIfNoSpace: true,
   noSpaceTimeout: 60,
+  autoextendThreshold: 100,
+  autoextendPercent: 20,
 };
 
 /** A pool that remembers devices and nothing else: for tests of what stands on a pool. */
@@ -37,7 +39,10 @@ export class FakePool implements ThinPool {
   #transaction = 1;
   #lastId = 1;
 
-  constructor(options: { baseInitialized?: boolean } = {}) {
+  readonly #options: PoolOptions;
+
+  constructor(options: { baseInitialized?: boolean; options?: Partial<PoolOptions> } = {}) {
+    this.#options = { ...OPTIONS, ...options.options };
     this.#devices.set(
       BASE_NAME,
       this.#device({
@@ -68,7 +73,7 @@ export class FakePool implements ThinPool {
       baseFilesystem: 'xfs',
       baseSize: OPTIONS.baseSize,
       pendingDeletes: 0,
-      options: OPTIONS,
+      options: this.#options,
     };
   }
 
@@ -169,6 +174,10 @@ export class FakePool implements ThinPool {
   }
 
   async commit(): Promise<void> {}
+
+  async extend(): Promise<PoolInfo> {
+    return this.info();
+  }
 
   async settle(): Promise<void> {}
 

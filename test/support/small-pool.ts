@@ -17,6 +17,8 @@ export const TEST_OPTIONS: PoolOptions = {
   xfsNospaceMaxRetries: 0,
   errorIfNoSpace: true,
   noSpaceTimeout: 60,
+  autoextendThreshold: 100,
+  autoextendPercent: 20,
 };
 
 /** A pool of few blocks whose commits come only when they are asked for. Nodes keep their full size unless told otherwise. */

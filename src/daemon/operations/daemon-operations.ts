@@ -1,8 +1,11 @@
 import type { Handlers } from '../dispatcher.js';
+import { examine } from '../doctor/doctor.js';
 import { requireServing, type Service } from '../service.js';
 
 /** The daemon itself. */
-export function daemonOperations(service: Service): Pick<Handlers, 'status' | 'stop'> {
+export function daemonOperations(
+  service: Service,
+): Pick<Handlers, 'status' | 'stop' | 'restart' | 'doctor' | 'metrics'> {
   const { pool, layout, poolName, statusLine } = service;
   return {
     status: () => {
@@ -24,8 +27,14 @@ export function daemonOperations(service: Service): Pick<Handlers, 'status' | 's
         },
       });
     },
+    metrics: async () => ({ text: await requireServing(service, 'metrics').metrics.text() }),
+    doctor: ({ fix }) => examine(service, service.doctor, { fix: fix ?? false }),
     stop: async ({ force }) => {
       await requireServing(service, 'stop').stop({ force: force ?? false });
+      return {};
+    },
+    restart: async () => {
+      await requireServing(service, 'restart').restart();
       return {};
     },
   };

@@ -3,15 +3,17 @@ import { BASE_NAME, parseDeviceName } from '../../format/device-name.js';
 import type { DeviceName } from '../../format/ids.js';
 import type { DeviceInfo, DeviceKind } from '../../pool/info.js';
 import type { Handlers } from '../dispatcher.js';
-import { deviceStatus, requireDevice, type Service } from '../service.js';
+import { deviceStatus, requireDevice, requireLive, type Service } from '../service.js';
 
 type DeviceOperation =
   | 'device.list'
   | 'device.get'
   | 'device.create'
+  | 'device.createThin'
   | 'device.seal'
   | 'device.rename'
   | 'device.grow'
+  | 'device.quota'
   | 'device.remove';
 
 /** Lifecycle of devices; works on an open pool alone. */
@@ -45,17 +47,22 @@ export function deviceOperations(service: Service): Pick<Handlers, DeviceOperati
       const name = parseDeviceName(input.name);
       const origin = existing(input.origin ?? BASE_NAME);
       return changing([name, origin], async () => {
-        const { size, kind } = input;
-        requireOrigin(requireDevice(service, origin), kind);
-        const device = await frozen(origin, () => pool.createSnapshot({ name, origin, kind, size }));
+        const { size, kind, quota } = input;
+        requireOrigin(requireLive(service, origin), kind);
+        const device = await frozen(origin, () => pool.createSnapshot({ name, origin, kind, size, quota }));
         return deviceStatus(service, device);
       });
+    },
+
+    'device.createThin': async (input) => {
+      const name = parseDeviceName(input.name);
+      return changing([name], async () => deviceStatus(service, await pool.createThin({ ...input, name })));
     },
 
     'device.seal': async (input) => {
       const name = existing(input.name);
       return changing([name], async () => {
-        const device = requireDevice(service, name);
+        const device = requireLive(service, name);
         refuseBase(device, 'becomes no image');
         refuseLabelled(device, 'made an image');
         refuseMounted(service, name, 'made an image');
@@ -67,7 +74,7 @@ export function deviceOperations(service: Service): Pick<Handlers, DeviceOperati
       const name = existing(input.name);
       const to = parseDeviceName(input.to);
       return changing([name, to], async () => {
-        refuseBase(requireDevice(service, name), 'keeps its name');
+        refuseBase(requireLive(service, name), 'keeps its name');
         refuseMounted(service, name, 'renamed');
         refuseActive(service, name, 'renamed');
         return deviceStatus(service, await pool.rename(name, to));
@@ -77,10 +84,18 @@ export function deviceOperations(service: Service): Pick<Handlers, DeviceOperati
     'device.grow': async (input) => {
       const name = existing(input.name);
       return changing([name], async () => {
-        requireDevice(service, name);
+        requireLive(service, name);
         const device = await pool.grow(name, input.size);
         await serving?.mounts.follow(device);
         return deviceStatus(service, requireDevice(service, name));
+      });
+    },
+
+    'device.quota': async (input) => {
+      const name = existing(input.name);
+      return changing([name], async () => {
+        refuseBase(requireLive(service, name), 'has no quota');
+        return deviceStatus(service, await pool.update(name, { quota: input.quota }));
       });
     },
 
@@ -93,11 +108,11 @@ export function deviceOperations(service: Service): Pick<Handlers, DeviceOperati
         if (input.force === true && serving !== undefined) {
           if (serving.mounts.of(name) !== undefined) await serving.mounts.unmount(name, { lazily: true });
           await serving.active.abandon(name);
-        }
+        } else if (await serving?.deferred.putOff(device)) return { deferred: true };
         refuseMounted(service, name, 'removed');
         refuseActive(service, name, 'removed');
         await pool.remove(name);
-        return {};
+        return { deferred: false };
       });
     },
   };

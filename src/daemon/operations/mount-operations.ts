@@ -3,7 +3,7 @@ import { BASE_NAME, parseDeviceName } from '../../format/device-name.js';
 import type { DeviceName } from '../../format/ids.js';
 import type { Handlers } from '../dispatcher.js';
 import { mountTarget } from '../own-paths.js';
-import { deviceStatus, requireDevice, requireServing, type Service } from '../service.js';
+import { deviceStatus, requireDevice, requireLive, requireServing, type Service } from '../service.js';
 
 type MountOperation =
   'base.format' | 'activate' | 'deactivate' | 'mount' | 'umount' | 'trim' | 'view.open' | 'view.close';
@@ -37,13 +37,13 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
       const { active } = requireServing(service, 'activate');
       const name = existing(input.name);
       return locks.run([name], async () => {
-        requireDevice(service, name);
+        requireLive(service, name);
         return { path: (await active.activate(name)).path };
       });
     },
 
     deactivate: async (input) => {
-      const { active, mounts } = requireServing(service, 'deactivate');
+      const { active, mounts, deferred } = requireServing(service, 'deactivate');
       const name = existing(input.name);
       return locks.run([name], async () => {
         requireDevice(service, name);
@@ -54,8 +54,9 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
             `device ${name} is mounted on ${mounted.target}; unmount it first with: thinfuse umount ${name}`,
             { details: { device: name, target: mounted.target } },
           );
-        await active.deactivate(name);
-        return {};
+        const gone = await active.deactivate(name, { deferred: pool.info().options.deferredRemoval });
+        await deferred.finish(name);
+        return { deferred: !gone };
       });
     },
 
@@ -64,7 +65,7 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
       const name = existing(input.name);
       const target = input.target === undefined ? undefined : await mountTarget(service.layout, input.target);
       return locks.run([name], async () => {
-        const device = requireDevice(service, name);
+        const device = requireLive(service, name);
         if (input.readOnly !== true && pool.info().mode === 'ro')
           throw new ThinError(
             'read-only',
@@ -77,11 +78,12 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
     },
 
     umount: async (input) => {
-      const { mounts } = requireServing(service, 'umount');
+      const { mounts, deferred } = requireServing(service, 'umount');
       const name = existing(input.name);
       return locks.run([name], async () => {
         requireDevice(service, name);
         await mounts.unmount(name);
+        await deferred.finish(name);
         return {};
       });
     },
@@ -116,15 +118,16 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
       const { mounts } = requireServing(service, 'reading a device');
       const name = existing(input.name);
       return locks.run([name], async () => ({
-        path: await mounts.openView(requireDevice(service, name), input.holder),
+        path: await mounts.openView(requireLive(service, name), input.holder),
       }));
     },
 
     'view.close': async (input) => {
-      const { mounts } = requireServing(service, 'reading a device');
+      const { mounts, deferred } = requireServing(service, 'reading a device');
       const name = existing(input.name);
       return locks.run([name], async () => {
         await mounts.closeView(name, input.holder);
+        await deferred.finish(name);
         return {};
       });
     },

@@ -2,7 +2,7 @@ import { ThinError } from '../../errors/thin-error.js';
 import type { Handlers } from '../dispatcher.js';
 import type { Service } from '../service.js';
 
-type PoolOperation = 'pool.info' | 'pool.check' | 'pool.commit' | 'pool.settle';
+type PoolOperation = 'pool.info' | 'pool.check' | 'pool.extend' | 'pool.commit' | 'pool.settle';
 
 export function poolOperations({ pool }: Service): Pick<Handlers, PoolOperation> {
   return {
@@ -25,6 +25,7 @@ export function poolOperations({ pool }: Service): Pick<Handlers, PoolOperation>
         repaired: 0,
       };
     },
+    'pool.extend': (to) => pool.extend(to),
     'pool.commit': async () => {
       await pool.commit();
       return {};

@@ -5,13 +5,14 @@ import { deltaText } from '../../thin-tools/delta-text.js';
 import { dump } from '../../thin-tools/dump.js';
 import { rmapLines } from '../../thin-tools/rmap-text.js';
 import type { TextOperationName, TextOperations } from '../api.js';
+import type { EventHub } from '../event-hub.js';
 
 export type TextHandlers = {
   readonly [K in TextOperationName]: (input: TextOperations[K]['input']) => AsyncIterable<string>;
 };
 
 /** What is told of metadata that holds still meanwhile, a live pool's or a closed one's. */
-export function textOperations(freeze: () => Promise<FrozenMetadata>): TextHandlers {
+export function textOperations(freeze: () => Promise<FrozenMetadata>, events?: EventHub): TextHandlers {
   async function* frozen(tell: (metadata: FrozenMetadata) => AsyncGenerator<string>): AsyncGenerator<string> {
     const metadata = await freeze();
     try {
@@ -22,6 +23,12 @@ export function textOperations(freeze: () => Promise<FrozenMetadata>): TextHandl
   }
 
   return {
+    events: ({ past, follow }) => {
+      if (events === undefined)
+        throw new ThinError('not-running', 'only a daemon has events; start it with: thinfuse start');
+      return events.lines({ past: past ?? false, follow: follow ?? false });
+    },
+
     'metadata.dump': ({ snapshot, ...options }) =>
       frozen(async function* (metadata) {
         const view =

@@ -1,0 +1,46 @@
+import { runCampaign } from './campaign.js';
+import { parseOptions } from './options.js';
+
+/** main.ts check ARG... | main.ts run FOLDER CLI ARG...: what scripts/torture.sh calls. */
+async function main([verb, ...rest]: readonly string[]): Promise<void> {
+  if (verb === 'check') {
+    parseOptions(rest);
+    return;
+  }
+  const [folder = '', cli = '', ...args] = rest;
+  const options = parseOptions(args);
+  const { rounds, seed, pool, transport } = options;
+  const name = `${pool}, ${transport}, seed ${String(seed)}`;
+  console.log(`   ${String(rounds)} rounds on ${name}`);
+  const begun = Date.now();
+  try {
+    const summary = await runCampaign({
+      ...options,
+      folder,
+      cli: [process.execPath, cli],
+      tell: (text) => console.log(`   ${text}`),
+    });
+    const { kills, startKills, verified, snapshotsVerified, syncs, operations } = summary;
+    console.log(
+      [
+        `${name}: nothing lost`,
+        `   ${String(kills)} daemons killed at work, ${String(startKills)} while they started, in ${String(Math.round((Date.now() - begun) / 1000))} s`,
+        `   ${String(verified)} bytes verified, in devices and ${String(snapshotsVerified)} snapshots; ${String(syncs)} syncs`,
+        `   ${Object.entries(operations)
+          .map(([operation, count]) => `${operation} ${String(count)}`)
+          .join(', ')}`,
+      ].join('\n'),
+    );
+  } catch (error) {
+    throw new Error(`${name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  console.error(`error: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+}
+// A writer that hangs on a mount must not keep this process.
+process.exit();

@@ -1,0 +1,28 @@
+import { framedChanges, type Change } from '../transfer/changes.js';
+import { ContentDigest } from '../transfer/content-digest.js';
+import type { StillDevice } from './still-device.js';
+
+/** Of all that a device holds below `size`, which is read for it. Errors: damaged, closed. */
+export async function digestOf(
+  still: StillDevice,
+  {
+    size,
+    blockSize,
+    signal,
+  }: { readonly size: number; readonly blockSize: number; readonly signal: AbortSignal },
+): Promise<string> {
+  const digest = new ContentDigest();
+  for await (const { begin, end } of framedChanges(mapped(still, blockSize), size)) {
+    signal.throwIfAborted();
+    const bytes = Buffer.allocUnsafe(end - begin);
+    await still.read(begin, bytes);
+    digest.add(begin, bytes);
+  }
+  return digest.end(size);
+}
+
+/** All that a device maps. */
+export async function* mapped(still: StillDevice, blockSize: number): AsyncGenerator<Change> {
+  for await (const { begin, length } of still.runs())
+    yield { kind: 'data', begin: begin * blockSize, end: (begin + length) * blockSize };
+}

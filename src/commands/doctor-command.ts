@@ -1,0 +1,41 @@
+import type { Command } from 'commander';
+import type { DoctorReport } from '../daemon/doctor/finding.js';
+import { ThinError } from '../errors/thin-error.js';
+import { withPool } from './connect.js';
+import { contextOf } from './context.js';
+import { example } from './example.js';
+import { printResult } from './output.js';
+
+export function registerDoctorCommand(program: Command): void {
+  program
+    .command('doctor')
+    .summary('explain what is left over or in the way')
+    .description(
+      'Looks at mounts, loop devices, devices and files around the pool and explains what is left of a crash, what somebody else holds, and what waits for whom. Exit code 1 where a problem is left.',
+    )
+    .option('--fix', 'mend what can be mended without taking it from anybody')
+    .addHelpText('after', example('thinfuse doctor', 'thinfuse doctor --fix'))
+    .action(async (options: { fix?: boolean }, command: Command) => {
+      const context = contextOf(command);
+      const report = await withPool(context, (caller) =>
+        caller.call('doctor', { fix: options.fix === true }),
+      );
+      printResult(context, report, reportText(report));
+      if (report.left === 0) return;
+      const some = report.findings.some((finding) => finding.mendable && !finding.mended);
+      throw new ThinError(
+        'check-failed',
+        `${String(report.left)} ${report.left === 1 ? 'problem is' : 'problems are'} left${some && options.fix !== true ? '; thinfuse doctor --fix mends what can be mended' : ''}`,
+        { details: { problems: report.left } },
+      );
+    });
+}
+
+function reportText({ findings }: DoctorReport): string {
+  if (findings.length === 0) return 'nothing is left over or in the way';
+  return findings
+    .map(
+      ({ severity, subject, message, mended }) => `${mended ? 'mended' : severity}: ${subject}: ${message}`,
+    )
+    .join('\n');
+}

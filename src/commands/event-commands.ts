@@ -1,0 +1,51 @@
+import type { Command } from 'commander';
+import { eventText, parseDaemonEvent } from '../daemon/event-hub.js';
+import { ThinError } from '../errors/thin-error.js';
+import { withDaemon } from './connect.js';
+import { contextOf } from './context.js';
+import { example } from './example.js';
+import { note, print, printJson } from './output.js';
+
+export function registerEventCommands(program: Command): void {
+  program
+    .command('events')
+    .summary('follow what happens to the pool')
+    .description(
+      'Prints events as they come, one a line, until it is interrupted: calls that change something, modes, thresholds and growth of space, deferred deletions, faults. The same lines as in the log of the daemon. With --json, one JSON object a line.',
+    )
+    .option('--past', 'begin with what is kept of before, at most 1000 events')
+    .option('--no-follow', 'end when those are printed')
+    .addHelpText(
+      'after',
+      example('thinfuse events', 'thinfuse --json events --past --no-follow | jq -r .event'),
+    )
+    .action(async (options: { past?: boolean; follow: boolean }, command: Command) => {
+      const context = contextOf(command);
+      const input = { past: options.past === true || !options.follow, follow: options.follow };
+      await withDaemon(context, async (caller) => {
+        try {
+          for await (const line of caller.text('events', input)) {
+            if (line === '') continue;
+            print(context.json ? line : eventText(parseDaemonEvent(line)));
+          }
+        } catch (error) {
+          if (!(error instanceof ThinError) || error.code !== 'closed') throw error;
+          note('the daemon has stopped');
+        }
+      });
+    });
+
+  program
+    .command('metrics')
+    .summary("print the daemon's figures")
+    .description(
+      "Prints the daemon's figures in Prometheus' text format, as GET /metrics on the control socket does.",
+    )
+    .addHelpText('after', example('thinfuse metrics | grep thinfuse_data'))
+    .action(async (_options: unknown, command: Command) => {
+      const context = contextOf(command);
+      const { text } = await withDaemon(context, (caller) => caller.call('metrics', {}));
+      if (context.json) printJson({ text });
+      else print(text);
+    });
+}

@@ -1,0 +1,43 @@
+import type { Command } from 'commander';
+import { formatBinarySize, parseSize } from '../config/sizes.js';
+import { ThinError } from '../errors/thin-error.js';
+import { withPool } from './connect.js';
+import { contextOf } from './context.js';
+import { example } from './example.js';
+import { printResult } from './output.js';
+
+export function registerExtendCommand(program: Command): void {
+  program
+    .command('extend')
+    .summary('make the pool larger')
+    .description(
+      'Grows what the pool can hold, while it is in use; writers that found it full go on. SIZE is the new size, or what is added with a + before it. A data file grows with it; a block device is enlarged first. Pools do not shrink.',
+    )
+    .argument('[size]', 'for data, such as 200G or +20G')
+    .option('--metadata <size>', 'for metadata, in the same way')
+    .addHelpText('after', example('thinfuse extend +20G', 'thinfuse extend --metadata 4G'))
+    .action(async (size: string | undefined, options: { metadata?: string }, command: Command) => {
+      const context = contextOf(command);
+      const { metadata } = options;
+      if (size === undefined && metadata === undefined)
+        throw new ThinError('invalid-argument', 'extend what? give a SIZE, or --metadata SIZE, or both');
+      const info = await withPool(context, async (caller) => {
+        const before = await caller.call('pool.info', {});
+        return caller.call('pool.extend', {
+          data: size === undefined ? undefined : newSize(size, before.dataTotal, 'the size'),
+          metadata:
+            metadata === undefined ? undefined : newSize(metadata, before.metadataTotal, '--metadata'),
+        });
+      });
+      const { dataTotal, metadataTotal } = info;
+      printResult(
+        context,
+        { dataTotal, metadataTotal },
+        `data ${formatBinarySize(dataTotal)}, metadata ${formatBinarySize(metadataTotal)}`,
+      );
+    });
+}
+
+function newSize(text: string, before: number, what: string): number {
+  return text.startsWith('+') ? before + parseSize(text.slice(1), what) : parseSize(text, what);
+}

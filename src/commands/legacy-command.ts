@@ -1,0 +1,21 @@
+import type { Command } from 'commander';
+import { registerLegacyExport } from './legacy-export.js';
+import { registerLegacyImport } from './legacy-import.js';
+import { registerLegacyInfo } from './legacy-info.js';
+import { registerLegacyList } from './legacy-list.js';
+import { registerLegacyMount } from './legacy-mount.js';
+
+/** Pools that a kernel's dm-thin wrote, under Docker or LVM, without device mapper and without changing them. */
+export function registerLegacyCommands(program: Command): void {
+  const legacy = program
+    .command('legacy')
+    .summary('read old pools of Docker, LVM and dm-thin')
+    .description(
+      "Reads pools that the kernel wrote, without device mapper: those of Docker's devicemapper driver, and LVM thin pools. Nothing of them is ever written.",
+    );
+  registerLegacyList(legacy);
+  registerLegacyInfo(legacy);
+  registerLegacyMount(legacy);
+  registerLegacyExport(legacy);
+  registerLegacyImport(legacy);
+}

@@ -1,0 +1,41 @@
+import type { Command } from 'commander';
+import { contextOf } from './context.js';
+import { example } from './example.js';
+import { withSource, type SourceFlags } from './legacy-flags.js';
+
+export interface ImportOptions extends SourceFlags {
+  readonly all?: boolean;
+  readonly name?: string;
+  readonly prefix?: string;
+  readonly size?: string;
+  readonly skipDamaged?: boolean;
+}
+
+export function registerLegacyImport(legacy: Command): void {
+  withSource(
+    legacy
+      .command('import')
+      .summary('bring devices of an old pool into the pool of the root')
+      .description(
+        'Copies one device, or all of them with what they share still shared, into the pool of the root. All of it or nothing.',
+      )
+      .usage('[options] (PATH | --metadata META --data DATA) (DEVICE | --all)')
+      .argument('[operands...]', 'PATH, unless given by options, and DEVICE'),
+  )
+    .option('--all', 'every device of the old pool')
+    .option('--name <name>', 'what the device is called here; what it was called there otherwise')
+    .option('--prefix <text>', 'put in front of the names from there')
+    .option('--size <size>', 'size of the device, where neither Docker nor its filesystem tells it')
+    .option('--skip-damaged', 'leave holes where the metadata is damaged, and say where')
+    .addHelpText(
+      'after',
+      example(
+        'thinfuse legacy import /var/lib/docker/devicemapper --all',
+        'thinfuse legacy import --metadata meta --data data 3 --name vm',
+      ),
+    )
+    .action(async (operands: string[], options: ImportOptions, command: Command) => {
+      const { runLegacyImport } = await import('./run-legacy-import.js');
+      await runLegacyImport(contextOf(command), operands, options);
+    });
+}

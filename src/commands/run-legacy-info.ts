@@ -1,0 +1,92 @@
+import { formatBinarySize } from '../config/sizes.js';
+import { ThinError } from '../errors/thin-error.js';
+import { METADATA_BLOCK } from '../legacy/disk-block.js';
+import type { Damage } from '../legacy/legacy-pool.js';
+import { missingDevices } from '../legacy/named-devices.js';
+import { surveyDamage } from '../legacy/survey.js';
+import type { Context } from './context.js';
+import { splitOperands, type SourceFlags } from './legacy-flags.js';
+import { withSourcePool, type LegacySource } from './legacy-source.js';
+import { print, printJson } from './output.js';
+import { exact } from './run-legacy-list.js';
+
+export async function runLegacyInfo(
+  context: Context,
+  operands: readonly string[],
+  flags: SourceFlags,
+): Promise<void> {
+  const { path } = splitOperands(operands, flags, []);
+  await withSourcePool(path, flags, (source) => {
+    const damage = [...surveyDamage(source.pool), ...dataDamage(source)];
+    if (context.json) printJson(infoJson(source, damage));
+    else print(infoText(source, damage));
+    if (damage.length > 0)
+      throw new ThinError(
+        'damaged',
+        `the old pool ${source.path} has ${String(damage.length)} problems; what is sound can be read all the same, and devices that are not with --skip-damaged`,
+      );
+    return Promise.resolve();
+  });
+}
+
+/** Data that ends too early is damage, too, though the metadata is sound. */
+function dataDamage({ pool, data }: LegacySource): readonly Damage[] {
+  const expected = pool.dataBlocks * pool.superblock.blockSize;
+  if (data === undefined || data.size >= expected) return [];
+  return [
+    {
+      path: data.path,
+      problem: `it has ${String(data.size)} bytes, and the pool ${String(expected)} of data`,
+    },
+  ];
+}
+
+function infoJson(source: LegacySource, damage: readonly Damage[]): Readonly<Record<string, unknown>> {
+  const { superblock } = source.pool;
+  const { blockSize, dataSpaceMap, metadataSpaceMap } = superblock;
+  return {
+    path: source.path,
+    uuid: superblock.uuid,
+    version: superblock.version,
+    time: superblock.time,
+    transactionId: exact(superblock.transactionId),
+    flags: superblock.flags,
+    needsCheck: superblock.needsCheck,
+    metadataSnapshot: superblock.heldRoot === 0 ? null : superblock.heldRoot,
+    blockSize,
+    dataTotal: dataSpaceMap.blocks * blockSize,
+    dataUsed: dataSpaceMap.allocated * blockSize,
+    metadataBlockSize: METADATA_BLOCK,
+    metadataTotal: metadataSpaceMap.blocks * METADATA_BLOCK,
+    metadataUsed: metadataSpaceMap.allocated * METADATA_BLOCK,
+    devices: source.devices.length,
+    dockerOnly: missingDevices(source.pool.devices, source.docker).map(({ hash }) => hash),
+    damage,
+  };
+}
+
+function infoText(source: LegacySource, damage: readonly Damage[]): string {
+  const { superblock } = source.pool;
+  const { blockSize, dataSpaceMap, metadataSpaceMap } = superblock;
+  const space = (used: number, total: number, unit: number): string =>
+    `${formatBinarySize(used * unit)} of ${formatBinarySize(total * unit)} (${String(used)} of ${String(total)} blocks)`;
+  const missing = missingDevices(source.pool.devices, source.docker);
+  return [
+    `pool: ${source.path}`,
+    `version: ${String(superblock.version)}`,
+    `uuid: ${/^0*$/.test(superblock.uuid) ? 'none' : superblock.uuid}`,
+    `transaction: ${String(superblock.transactionId)}`,
+    `time: ${String(superblock.time)}`,
+    `needs check: ${superblock.needsCheck ? 'yes' : 'no'}`,
+    `metadata snapshot: ${superblock.heldRoot === 0 ? 'none' : `block ${String(superblock.heldRoot)}`}`,
+    `block size: ${formatBinarySize(blockSize)}`,
+    `data: ${space(dataSpaceMap.allocated, dataSpaceMap.blocks, blockSize)}`,
+    `metadata: ${space(metadataSpaceMap.allocated, metadataSpaceMap.blocks, METADATA_BLOCK)}`,
+    `devices: ${String(source.devices.length)}`,
+    ...(missing.length === 0
+      ? []
+      : [`only in Docker's files: ${missing.map(({ hash }) => hash.slice(0, 12)).join(', ')}`]),
+    `damage: ${damage.length === 0 ? 'none' : String(damage.length)}`,
+    ...damage.map(({ path, problem }) => `  ${path}: ${problem}`),
+  ].join('\n');
+}

@@ -1,0 +1,147 @@
+import { rmdir } from 'node:fs/promises';
+import path from 'node:path';
+import { parseDeviceSize } from '../config/limits.js';
+import { ThinError } from '../errors/thin-error.js';
+import { ImageFolder } from '../legacy/image-folder.js';
+import { findDevice } from '../legacy/named-devices.js';
+import { openDevice, type OpenedDevice } from '../legacy/opened-device.js';
+import type { Context } from './context.js';
+import { interruptible } from './interrupt.js';
+import { splitOperands } from './legacy-flags.js';
+import { spawnHelper, tellFailure, tellReady } from './legacy-helper.js';
+import type { MountOptions } from './legacy-mount.js';
+import { requireData, withSourcePool } from './legacy-source.js';
+import { makeFolder, mountDevice, serveImages } from './legacy-view.js';
+import { note, printResult } from './output.js';
+import { requireWhole, skippedLog } from './run-legacy-export.js';
+
+export async function runLegacyMount(
+  context: Context,
+  operands: readonly string[],
+  options: MountOptions,
+): Promise<void> {
+  const { path: source, rest } = splitOperands(operands, options, ['DEVICE', 'TARGET'] as const);
+  const request = { source, device: rest[0], target: path.resolve(rest[1]), options };
+  if (options.foreground === true) return serve(context, request);
+  const { pid, target, notes } = await spawnHelper(helperArguments(context, request));
+  for (const text of notes) note(text);
+  printResult(context, { device: request.device, path: target, pid }, target);
+}
+
+interface MountRequest {
+  readonly source: string | undefined;
+  readonly device: string;
+  readonly target: string;
+  readonly options: MountOptions;
+}
+
+/** The same command, for a process that has another working folder. */
+function helperArguments(
+  { layout }: Context,
+  { source, device, target, options }: MountRequest,
+): readonly string[] {
+  const option = (name: string, value: string | undefined): readonly string[] =>
+    value === undefined ? [] : [name, value];
+  const flag = (name: string, given: boolean | undefined): readonly string[] =>
+    given === true ? [name] : [];
+  const absolute = (file: string | undefined): string | undefined =>
+    file === undefined ? undefined : path.resolve(file);
+  return [
+    ...[
+      '--root',
+      layout.root,
+      'legacy',
+      'mount',
+      '--foreground',
+      '--notify',
+      '--transport',
+      options.transport,
+    ],
+    ...option('--metadata', absolute(options.metadata)),
+    ...option('--data', absolute(options.data)),
+    ...option('--size', options.size),
+    ...flag('--metadata-snap', options.metadataSnap),
+    ...flag('--image', options.image),
+    ...flag('--skip-damaged', options.skipDamaged),
+    ...['--', ...(source === undefined ? [] : [path.resolve(source)]), device, target],
+  ];
+}
+
+async function serve(context: Context, request: MountRequest): Promise<void> {
+  const { options } = request;
+  const notify = options.notify === true;
+  // A helper does not keep the filesystem busy that it happened to be started from.
+  if (notify) process.chdir('/');
+  try {
+    await withSourcePool(request.source, options, async (source) => {
+      const skipDamaged = options.skipDamaged === true;
+      const named = findDevice(source.devices, request.device);
+      const lost = requireWhole(source, named, skipDamaged);
+      const size = options.size === undefined ? undefined : parseDeviceSize(options.size, '--size');
+      const device = await openDevice(source.pool, requireData(source), named, { size, skipDamaged });
+      const ready = async (target: string, more: readonly string[] = []): Promise<void> => {
+        if (notify) await tellReady({ pid: process.pid, target, notes: [...lost, ...more] });
+        else {
+          for (const text of more) note(text);
+          printResult(context, { device: request.device, path: target, pid: process.pid }, target);
+        }
+      };
+      await interruptible(async (signal) =>
+        options.image === true
+          ? serveImage(request, device, ready, signal)
+          : serveMount(request, device, ready, signal),
+      );
+    });
+  } catch (error) {
+    await tellFailure(error);
+    throw error;
+  }
+}
+
+type Ready = (target: string, notes?: readonly string[]) => Promise<void>;
+
+async function serveMount(
+  { target, options }: MountRequest,
+  device: OpenedDevice,
+  ready: Ready,
+  signal: AbortSignal,
+): Promise<void> {
+  const mounted = await mountDevice(device, target, options.transport);
+  await ready(mounted.target, mounted.skippedLog ? [skippedLog(device)] : []);
+  const stopping = aborted(signal).then(async () => {
+    try {
+      await mounted.unmount();
+    } catch (error) {
+      if (!(error instanceof ThinError)) throw error;
+      note(`${error.message}; it is unmounted lazily, and served until then`);
+      await mounted.unmount({ lazily: true });
+    }
+  });
+  await Promise.race([mounted.released, stopping.then(() => mounted.released)]);
+  await mounted.end();
+}
+
+async function serveImage(
+  { target, options }: MountRequest,
+  device: OpenedDevice,
+  ready: Ready,
+  signal: AbortSignal,
+): Promise<void> {
+  const { named } = device;
+  const made = await makeFolder(target);
+  const name = `device-${String(named.device.id)}`;
+  const served = await serveImages(
+    target,
+    new ImageFolder(new Map([[name, device.image]])),
+    options.transport,
+  );
+  await ready(path.join(target, name));
+  await Promise.race([served.ended, aborted(signal)]);
+  await served.end();
+  if (made) await rmdir(target).catch(() => undefined);
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+}

@@ -1,0 +1,73 @@
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { rename, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { z } from 'zod';
+import type { RootLayout } from './root-layout.js';
+
+const mount = z.object({
+  name: z.string(),
+  target: z.string(),
+  loop: z.string(),
+  request: z.object({
+    image: z.string(),
+    target: z.string(),
+    filesystem: z.enum(['xfs', 'ext4']),
+    readOnly: z.boolean(),
+    skipLog: z.boolean(),
+    mountOptions: z.string(),
+    xfsNospaceMaxRetries: z.number(),
+  }),
+  readOnly: z.boolean(),
+  madeTarget: z.boolean(),
+  activated: z.boolean(),
+  pinned: z.boolean(),
+  viewers: z.array(z.tuple([z.number(), z.number()])),
+});
+
+const handover = z.object({
+  version: z.literal(1),
+  connection: z.object({
+    maxIo: z.number(),
+    nodes: z.array(z.object({ id: z.number(), name: z.string() })).readonly(),
+    open: z.array(z.object({ handle: z.number(), node: z.number(), name: z.string() })).readonly(),
+  }),
+  active: z.array(z.string()),
+  mounts: z.array(mount),
+});
+
+/** A mount as one daemon leaves it to the next. */
+export type HandedMount = z.infer<typeof mount>;
+
+/** All that a daemon knows and its pool does not, so that the next one can go on below mounts that stay. */
+export type Handover = z.infer<typeof handover>;
+
+function fileIn({ root }: Pick<RootLayout, 'root'>): string {
+  return path.join(root, 'handover.json');
+}
+
+/** Whole or not at all; nothing that a machine's crash would have to leave. */
+export async function leaveHandover(layout: Pick<RootLayout, 'root'>, state: Handover): Promise<void> {
+  const file = fileIn(layout);
+  await writeFile(`${file}.tmp`, JSON.stringify(state), { mode: 0o600 });
+  await rename(`${file}.tmp`, file);
+}
+
+/** What the last daemon has left; it is there once. Undefined where it left nothing, or nothing that this version understands. */
+export function takeHandover(layout: Pick<RootLayout, 'root'>): Handover | undefined {
+  try {
+    const text = readFileSync(fileIn(layout), 'utf8');
+    rmSync(fileIn(layout));
+    return handover.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}
+
+export function hasHandover(layout: Pick<RootLayout, 'root'>): boolean {
+  return existsSync(fileIn(layout));
+}
+
+/** Of a daemon that nobody followed. */
+export function forgetHandover(layout: Pick<RootLayout, 'root'>): void {
+  rmSync(fileIn(layout), { force: true });
+}

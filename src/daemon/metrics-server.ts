@@ -1,0 +1,35 @@
+import Fastify from 'fastify';
+import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import type { Adapter, MakeAdapter } from './adapter.js';
+import type { MetricsAddress } from './metrics-address.js';
+
+/** Serves `GET /metrics`, and nothing else, on a TCP port, for a Prometheus that cannot reach the control socket. */
+export function metricsAdapter(
+  { host, port }: MetricsAddress,
+  onListening: (url: string) => void,
+): MakeAdapter {
+  return (service): Adapter => {
+    const http = Fastify({ logger: false });
+    http.get('/metrics', async (_request, reply) => {
+      const metrics = service.serving?.metrics;
+      return reply.type(metrics?.contentType ?? 'text/plain').send(await metrics?.text());
+    });
+    return {
+      listen: async () => {
+        try {
+          onListening(`${await http.listen({ host, port })}/metrics`);
+        } catch (error) {
+          const code = systemErrorCode(error) === 'EADDRINUSE' ? 'busy' : 'io';
+          throw new ThinError(
+            code,
+            `metrics cannot be served on ${host}:${String(port)}: ${error instanceof Error ? error.message : String(error)}; give another --metrics-listen`,
+            { cause: error },
+          );
+        }
+      },
+      pause: () => Promise.resolve(),
+      resume: () => undefined,
+      close: () => http.close(),
+    };
+  };
+}

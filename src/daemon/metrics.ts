@@ -1,0 +1,125 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { DeviceInfo, PoolInfo } from '../pool/info.js';
+import type { CallRecord } from './dispatcher.js';
+import type { EventHub } from './event-hub.js';
+
+/** What the figures are taken from when they are asked for. */
+export interface MetricsSource {
+  readonly pool: { info(): PoolInfo; devices(): readonly DeviceInfo[] };
+  readonly mounted: () => number;
+  readonly events: Pick<EventHub, 'counts'> | undefined;
+}
+
+const MODES: readonly PoolInfo['mode'][] = ['rw', 'out_of_data_space', 'ro', 'fail'];
+
+/** A daemon's figures in Prometheus' text format. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #calls: Counter<'operation' | 'outcome'>;
+  readonly #seconds: Histogram<'operation'>;
+
+  constructor({ pool, mounted, events }: MetricsSource) {
+    const registers = [this.#registry];
+    const gauge = (name: string, help: string, value: () => number): void => {
+      new Gauge({
+        name: `thinfuse_${name}`,
+        help,
+        registers,
+        collect() {
+          this.set(value());
+        },
+      });
+    };
+    gauge('data_used_bytes', 'Data space in use', () => pool.info().dataUsed);
+    gauge('data_total_bytes', 'Data space in all', () => pool.info().dataTotal);
+    gauge('metadata_used_bytes', 'Metadata space in use', () => pool.info().metadataUsed);
+    gauge('metadata_total_bytes', 'Metadata space in all', () => pool.info().metadataTotal);
+    gauge('transaction_id', 'Transaction id of the pool', () => pool.info().transactionId);
+    gauge('needs_check', '1 where the pool is marked needs_check', () => Number(pool.info().needsCheck));
+    gauge('pending_deletes', 'Removed devices whose space is coming back', () => pool.info().pendingDeletes);
+    gauge(
+      'deferred_deleted_devices',
+      'Devices marked deleted that wait for their last user',
+      () => pool.devices().filter(({ deleted }) => deleted).length,
+    );
+    gauge(
+      'active_devices',
+      'Devices with an image file',
+      () => pool.devices().filter(({ active }) => active).length,
+    );
+    gauge('mounted_devices', 'Devices that are mounted', mounted);
+    gauge('resident_memory_bytes', 'Memory of the daemon', () => process.memoryUsage.rss());
+    new Gauge({
+      name: 'thinfuse_mode',
+      help: '1 for the mode that the pool is in',
+      labelNames: ['mode'],
+      registers,
+      collect() {
+        const { mode } = pool.info();
+        for (const one of MODES) this.set({ mode: one }, Number(one === mode));
+      },
+    });
+    ofDevices(pool, registers);
+    if (events !== undefined)
+      new Gauge({
+        name: 'thinfuse_events',
+        help: 'Events since the start of the daemon',
+        labelNames: ['event', 'level'],
+        registers,
+        collect() {
+          for (const { event, level, count } of events.counts()) this.set({ event, level }, count);
+        },
+      });
+    this.#calls = new Counter({
+      name: 'thinfuse_calls_total',
+      help: 'Calls over the control socket by how they ended',
+      labelNames: ['operation', 'outcome'],
+      registers,
+    });
+    this.#seconds = new Histogram({
+      name: 'thinfuse_call_seconds',
+      help: 'How long calls over the control socket took',
+      labelNames: ['operation'],
+      buckets: [0.001, 0.01, 0.1, 1, 10],
+      registers,
+    });
+  }
+
+  noteCall({ operation, milliseconds, error }: CallRecord): void {
+    this.#calls.inc({ operation, outcome: error === undefined ? 'ok' : 'error' });
+    this.#seconds.observe({ operation }, milliseconds / 1000);
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+}
+
+function ofDevices(pool: MetricsSource['pool'], registers: Registry[]): void {
+  const figures: readonly [name: string, help: string, value: (device: DeviceInfo) => number | undefined][] =
+    [
+      ['size', 'Virtual size', ({ size }) => size],
+      ['mapped', 'What the device maps', ({ mapped }) => mapped],
+      ['exclusive', 'What only this device maps', ({ exclusive }) => exclusive],
+      ['quota', 'What the device may map', ({ quota }) => quota],
+    ];
+  for (const [name, help, value] of figures)
+    new Gauge({
+      name: `thinfuse_device_${name}_bytes`,
+      help,
+      labelNames: ['device', 'kind'],
+      registers,
+      collect() {
+        // Devices that are gone leave with their labels.
+        this.reset();
+        for (const device of pool.devices()) {
+          const figure = value(device);
+          if (figure !== undefined) this.set({ device: device.name, kind: device.kind }, figure);
+        }
+      },
+    });
+}

@@ -1,0 +1,121 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { release } from 'node:os';
+import { ThinError } from '../errors/thin-error.js';
+import type { ConnectionState, KeptConnection } from '../fuse/connection.js';
+import { forgetHandover, hasHandover } from './handover.js';
+import type { RootLayout } from './root-layout.js';
+import { startMessage, type StartMessage } from './spawn-daemon.js';
+
+/** Where a daemon finds the connection: behind its standard streams and its channel to the supervisor. */
+export const KEPT_DESCRIPTOR = 4;
+/** The first Linux with FUSE_NOTIFY_RESEND. */
+const NEEDED: readonly [number, number] = [6, 9];
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+/** To the supervisor: close the connection, because it is to end. */
+const RELEASE = 'release';
+/** From it. */
+const RELEASED = 'released';
+
+export interface SuperviseRequest {
+  readonly layout: RootLayout;
+  /** The program that this process runs, and the arguments that make it a daemon on the kept connection. */
+  readonly args: readonly string[];
+  /** Tells whoever started this process how the first daemon began. */
+  readonly notify: (message: StartMessage) => void;
+  readonly say: (text: string) => void;
+}
+
+/**
+ * Holds the connection to the kernel while daemons come and go: one that has left a handover is followed by the next. Where a daemon ends
+ * without one, the connection is closed, so that whoever uses its mounts gets an error at once and waits for nobody.
+ * @returns the exit code of the last daemon
+ * @throws ThinError unsupported (Linux before 6.9), missing-device
+ */
+export async function supervise({ layout, args, notify, say }: SuperviseRequest): Promise<number> {
+  requireResend(release());
+  forgetHandover(layout);
+  const connection = new HeldConnection();
+  let current: ChildProcess | undefined;
+  for (const signal of SIGNALS) process.on(signal, () => current?.kill(signal));
+  for (let first = true; ; first = false) {
+    current = connection.start(args);
+    current.on('message', (message) => {
+      const parsed = startMessage.safeParse(message);
+      if (parsed.success && first) notify(parsed.data);
+    });
+    const { code, signal } = await exitOf(current);
+    if (connection.isOpen && hasHandover(layout)) continue;
+    connection.close();
+    if (code === 0) return 0;
+    say(
+      `the daemon ended (${signal ?? `exit code ${String(code)}`}) and left nobody to follow it; its mounts fail from now on`,
+    );
+    return code ?? 1;
+  }
+}
+
+class HeldConnection {
+  readonly #fd = openSync('/dev/fuse', 'r+');
+  #open = true;
+
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  start(args: readonly string[]): ChildProcess {
+    const daemon = spawn(process.execPath, [...process.execArgv, process.argv[1] ?? '', ...args], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc', this.#fd],
+    });
+    daemon.on('message', (message) => {
+      if (message !== RELEASE) return;
+      this.close();
+      daemon.send(RELEASED, () => undefined);
+    });
+    return daemon;
+  }
+
+  close(): void {
+    if (this.#open) closeSync(this.#fd);
+    this.#open = false;
+  }
+}
+
+/** The connection that a supervisor holds, on the side of its daemon. */
+export function keptConnection(state: ConnectionState | undefined): KeptConnection {
+  return {
+    fd: KEPT_DESCRIPTOR,
+    state,
+    release: () =>
+      new Promise((resolve) => {
+        if (process.send === undefined || !process.connected) {
+          resolve();
+          return;
+        }
+        const done = (): void => {
+          process.off('message', done).off('disconnect', done);
+          resolve();
+        };
+        process.once('message', done).once('disconnect', done);
+        process.send(RELEASE);
+      }),
+  };
+}
+
+/** @throws ThinError unsupported */
+export function requireResend(kernel: string): void {
+  const [major = 0, minor = 0] = kernel.split('.').map(Number);
+  if (major > NEEDED[0] || (major === NEEDED[0] && minor >= NEEDED[1])) return;
+  throw new ThinError(
+    'unsupported',
+    `Linux ${kernel} cannot ask a second daemon for what the first one left unanswered; --supervised needs Linux ${NEEDED.join('.')}, so start without it`,
+  );
+}
+
+function exitOf(child: ChildProcess): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code, signal) => resolve({ code, signal }));
+  });
+}

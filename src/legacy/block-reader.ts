@@ -1,0 +1,18 @@
+/** Where metadata blocks come from. */
+export interface BlockReader {
+  /** What the source is called in messages. */
+  readonly path: string;
+  /** Blocks of 4096 bytes that are there. */
+  readonly blocks: number;
+  /** A fresh buffer of 4096 bytes. Errors: damaged (there is no such block, or it cannot be read). */
+  read(block: number): Buffer;
+}
+
+/** Where data blocks come from; only ever read. */
+export interface DataReader {
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Fills all of `into`. Errors: damaged (past the end, or unreadable). */
+  read(offset: number, into: Uint8Array): Promise<void>;
+}

@@ -1,0 +1,30 @@
+export const DETAILS_BYTES = 24;
+
+/** As `struct disk_device_details` of dm-thin-metadata.c. */
+export interface DeviceDetails {
+  readonly mappedBlocks: bigint;
+  readonly transactionId: bigint;
+  /** The pool's clock when the device was made; a snapshot moves the clock on, so no two snapshots have the same. */
+  readonly creationTime: number;
+  /** The clock at its latest snapshot, or when it was made as one: mappings older than this may be shared. */
+  readonly snapTime: number;
+}
+
+/** details := mapped-blocks:u64 transaction-id:u64 creation-time:u32 snapshotted-time:u32. Any 24 bytes are some. */
+export function unpackDetails(bytes: Buffer): DeviceDetails {
+  return {
+    mappedBlocks: bytes.readBigUInt64LE(0),
+    transactionId: bytes.readBigUInt64LE(8),
+    creationTime: bytes.readUInt32LE(16),
+    snapTime: bytes.readUInt32LE(20),
+  };
+}
+
+export function packDetails(details: DeviceDetails): Buffer {
+  const bytes = Buffer.alloc(DETAILS_BYTES);
+  bytes.writeBigUInt64LE(details.mappedBlocks, 0);
+  bytes.writeBigUInt64LE(details.transactionId, 8);
+  bytes.writeUInt32LE(details.creationTime, 16);
+  bytes.writeUInt32LE(details.snapTime, 20);
+  return bytes;
+}

@@ -1,0 +1,103 @@
+import type { FilesystemType } from '../config/pool-options.js';
+import { resemblance, type DeviceSummary } from './device-summary.js';
+import type { LegacyDevice } from './legacy-pool.js';
+import type { LegacyTree } from './legacy-tree.js';
+import { treeChanges } from './tree-changes.js';
+
+/** Devices whose trees are compared block by block with a new one's; a sketch has chosen them. */
+const CANDIDATES = 4;
+
+export interface PlanDevice {
+  readonly device: LegacyDevice & { readonly tree: LegacyTree };
+  readonly summary: DeviceSummary;
+  /** Bytes. */
+  readonly size: number;
+  /** What was found on it. */
+  readonly filesystem: FilesystemType | undefined;
+  /** The device that others say it is a snapshot of, such as Docker. */
+  readonly hint: number | undefined;
+}
+
+/** How a device comes to be in the new pool: empty or as a snapshot, and then what is to be written. */
+export interface PlanStep {
+  readonly planned: PlanDevice;
+  readonly origin: PlanDevice | undefined;
+  /** Blocks that differ from the origin's. */
+  readonly blocks: number;
+}
+
+/**
+ * In which order devices are made, and of what, so that what they share stays shared.
+ *
+ * dm-thin does not record what a device is a snapshot of. But blocks are shared through snapshots only, so a device that shares much
+ * with one made before is made as its snapshot. The order is that of the last write: a snapshot that nobody wrote to comes before the
+ * origin that went on changing, and an image before its containers; so what is written anew is what nobody else has. What devices
+ * share through an origin that is gone or that discarded it, when each of them changed other parts, may be written twice.
+ */
+export function planImport(devices: readonly PlanDevice[], dataBlocks: number): readonly PlanStep[] {
+  const ordered = [...devices].sort(
+    (a, b) =>
+      a.summary.lastWritten - b.summary.lastWritten ||
+      (a.device.details?.creationTime ?? 0) - (b.device.details?.creationTime ?? 0) ||
+      a.device.id - b.device.id,
+  );
+  return ordered.map((planned, index) => planStep(planned, ordered.slice(0, index), dataBlocks));
+}
+
+function planStep(planned: PlanDevice, earlier: readonly PlanDevice[], dataBlocks: number): PlanStep {
+  let best: PlanStep = { planned, origin: undefined, blocks: planned.summary.mapped };
+  let unmapped = 0;
+  for (const origin of candidates(planned, earlier)) {
+    const cost = costOf(origin, planned, dataBlocks, best.blocks);
+    if (
+      cost.written > best.blocks ||
+      (cost.written === best.blocks && (best.origin === undefined || cost.unmapped >= unmapped))
+    )
+      continue;
+    best = { planned, origin, blocks: cost.written };
+    unmapped = cost.unmapped;
+  }
+  return best;
+}
+
+function candidates(planned: PlanDevice, earlier: readonly PlanDevice[]): readonly PlanDevice[] {
+  const alike = earlier
+    .map((origin) => ({ origin, score: resemblance(planned.summary, origin.summary) }))
+    .filter(({ score }) => score > 0)
+    .sort((a, b) => b.score - a.score)
+    .slice(0, CANDIDATES)
+    .map(({ origin }) => origin);
+  const hinted = earlier.find(({ device }) => device.id === planned.hint);
+  // First, so that it is the one where others are only as good.
+  return hinted === undefined ? alike : [hinted, ...alike.filter((origin) => origin !== hinted)];
+}
+
+/** Counts no further than `most` blocks to write. */
+function costOf(
+  origin: PlanDevice,
+  planned: PlanDevice,
+  dataBlocks: number,
+  most: number,
+): { written: number; unmapped: number } {
+  let written = 0;
+  let unmapped = 0;
+  for (const change of changesBetween(origin, planned, dataBlocks)) {
+    if (change.kind === 'write') written += change.length;
+    else unmapped += change.length;
+    if (written > most) break;
+  }
+  return { written, unmapped };
+}
+
+/** What makes `planned` of `origin`, or of nothing. What is lost in either counts as not mapped. */
+export function changesBetween(
+  origin: PlanDevice | undefined,
+  planned: PlanDevice,
+  dataBlocks: number,
+): ReturnType<typeof treeChanges> {
+  return treeChanges(origin?.device.tree, planned.device.tree, {
+    dataBlocks,
+    onLost: () => undefined,
+    sound: planned.summary.lost.length === 0 && (origin?.summary.lost.length ?? 0) === 0,
+  });
+}

@@ -1,0 +1,27 @@
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import path from 'node:path';
+
+/** Device-mapper devices that stand on a file (through a loop device) or on a block device: a pool that may be running. */
+export async function deviceMapperHolders(file: string): Promise<readonly string[]> {
+  const found = await stat(file).catch(() => undefined);
+  if (found === undefined) return [];
+  if (!found.isBlockDevice()) return holdersOf(await loopsOn(file));
+  const real = await realpath(file);
+  return holdersOf([path.basename(real)]);
+}
+
+async function loopsOn(file: string): Promise<readonly string[]> {
+  const real = await realpath(file);
+  const names = (await readdir('/sys/block').catch(() => [])).filter((name) => name.startsWith('loop'));
+  const backing = await Promise.all(
+    names.map((name) => readFile(`/sys/block/${name}/loop/backing_file`, 'utf8').catch(() => '')),
+  );
+  return names.filter((_, index) => backing[index]?.trim() === real);
+}
+
+async function holdersOf(devices: readonly string[]): Promise<readonly string[]> {
+  const holders = await Promise.all(
+    devices.map((device) => readdir(`/sys/class/block/${device}/holders`).catch(() => [])),
+  );
+  return holders.flat();
+}

@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { checkBlock, METADATA_BLOCK, sealBlock } from './disk-block.js';
+import { legacyDamage } from './legacy-damage.js';
+
+const HEADER_BYTES = 32;
+const KEY_BYTES = 8;
+const CHILD_BYTES = 8;
+const INTERNAL = 1;
+const LEAF = 2;
+/** Above this, the high half of a u64 makes a number that no double holds exactly. */
+const MAX_HIGH = 2 ** 21;
+
+/** Entries that the kernel gives a node: a third of a node may go to its neighbours (dm-btree.c, `calc_max_entries`). */
+export function maxEntries(valueSize: number): number {
+  return Math.floor((METADATA_BLOCK - HEADER_BYTES) / (KEY_BYTES + valueSize) / 3) * 3;
+}
+
+/** A node of one of dm-thin's trees, verified. Keys ascend strictly. */
+export class LegacyNode {
+  readonly block: number;
+  readonly isLeaf: boolean;
+  readonly valueSize: number;
+  readonly keys: Float64Array;
+  readonly #bytes: Buffer;
+  readonly #valuesAt: number;
+
+  constructor(parts: {
+    block: number;
+    isLeaf: boolean;
+    valueSize: number;
+    keys: Float64Array;
+    bytes: Buffer;
+    valuesAt: number;
+  }) {
+    this.block = parts.block;
+    this.isLeaf = parts.isLeaf;
+    this.valueSize = parts.valueSize;
+    this.keys = parts.keys;
+    this.#bytes = parts.bytes;
+    this.#valuesAt = parts.valuesAt;
+  }
+
+  get count(): number {
+    return this.keys.length;
+  }
+
+  /** A view of a value's bytes. */
+  value(index: number): Buffer {
+    const at = this.#valuesAt + index * this.valueSize;
+    return this.#bytes.subarray(at, at + this.valueSize);
+  }
+
+  /** The halves of a value of eight bytes. */
+  low(index: number): number {
+    return this.#bytes.readUInt32LE(this.#valuesAt + index * this.valueSize);
+  }
+
+  high(index: number): number {
+    return this.#bytes.readUInt32LE(this.#valuesAt + index * this.valueSize + 4);
+  }
+
+  /** A value that is the number of a block. @throws ThinError damaged, naming `path` */
+  child(index: number, path: string): number {
+    const high = this.high(index);
+    if (high >= MAX_HIGH) throw legacyDamage(path, `entry ${String(index)} leads to no block`);
+    return high * 2 ** 32 + this.low(index);
+  }
+
+  /** Place of the first key that is at least `key`; `count` where there is none. */
+  ceiling(key: number): number {
+    let low = 0;
+    let high = this.count;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.keys[middle]! < key) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** Place of the last key that is at most `key`; -1 where there is none. */
+  floor(key: number): number {
+    const at = this.ceiling(key);
+    return at < this.count && this.keys[at] === key ? at : at - 1;
+  }
+}
+
+/**
+ * node := csum:u32 flags:u32 blocknr:u64 nr-entries:u32 max-entries:u32 value-size:u32 padding:u32 key:u64 × max-entries value × max-entries
+ *
+ * As `struct btree_node` of dm-btree-internal.h; flags: 1 internal, 2 leaf. Values of an internal node are blocks.
+ * @throws ThinError damaged, naming `path`
+ */
+export function unpackTreeNode(block: number, bytes: Buffer, path: string): LegacyNode {
+  checkBlock('node', block, bytes, path);
+  const flags = bytes.readUInt32LE(4);
+  const count = bytes.readUInt32LE(16);
+  const capacity = bytes.readUInt32LE(20);
+  const valueSize = bytes.readUInt32LE(24);
+  if (flags !== INTERNAL && flags !== LEAF)
+    throw legacyDamage(path, `flags ${String(flags)} say neither leaf nor internal node`);
+  if (flags === INTERNAL && valueSize !== CHILD_BYTES)
+    throw legacyDamage(path, `an internal node with values of ${String(valueSize)} bytes is not possible`);
+  if (HEADER_BYTES + capacity * (KEY_BYTES + valueSize) > METADATA_BLOCK)
+    throw legacyDamage(path, `${String(capacity)} entries of ${String(valueSize)} bytes do not fit into it`);
+  if (count > capacity)
+    throw legacyDamage(path, `it claims ${String(count)} entries and has room for ${String(capacity)}`);
+  if (flags === INTERNAL && count === 0) throw legacyDamage(path, 'an internal node without entries');
+  return new LegacyNode({
+    block,
+    isLeaf: flags === LEAF,
+    valueSize,
+    keys: unpackKeys(bytes, count, path),
+    bytes,
+    valuesAt: HEADER_BYTES + capacity * KEY_BYTES,
+  });
+}
+
+function unpackKeys(bytes: Buffer, count: number, path: string): Float64Array {
+  const keys = new Float64Array(count);
+  for (let index = 0, at = HEADER_BYTES; index < count; index++, at += KEY_BYTES) {
+    const high = bytes.readUInt32LE(at + 4);
+    if (high >= MAX_HIGH)
+      throw legacyDamage(path, `key ${String(bytes.readBigUInt64LE(at))} is too large to be true`);
+    keys[index] = high * 2 ** 32 + bytes.readUInt32LE(at);
+    if (index > 0 && keys[index]! <= keys[index - 1]!)
+      throw legacyDamage(path, `key ${String(keys[index])} comes behind ${String(keys[index - 1])}`);
+  }
+  return keys;
+}
+
+export interface NodeEntries {
+  readonly isLeaf: boolean;
+  readonly valueSize: number;
+  readonly entries: readonly { readonly key: number | bigint; readonly value: Buffer }[];
+}
+
+export function packTreeNode(block: number, { isLeaf, valueSize, entries }: NodeEntries): Buffer {
+  const capacity = maxEntries(valueSize);
+  assert(entries.length <= capacity, 'a node holds no more');
+  const bytes = Buffer.alloc(METADATA_BLOCK);
+  bytes.writeUInt32LE(isLeaf ? LEAF : INTERNAL, 4);
+  bytes.writeUInt32LE(entries.length, 16);
+  bytes.writeUInt32LE(capacity, 20);
+  bytes.writeUInt32LE(valueSize, 24);
+  entries.forEach(({ key, value }, index) => {
+    bytes.writeBigUInt64LE(BigInt(key), HEADER_BYTES + index * KEY_BYTES);
+    value.copy(bytes, HEADER_BYTES + capacity * KEY_BYTES + index * valueSize, 0, valueSize);
+  });
+  return sealBlock('node', block, bytes);
+}

@@ -1,0 +1,76 @@
+import { BASE_NAME } from '../format/device-name.js';
+import type { DeviceRecord } from '../format/device-record.js';
+import type { DeviceName } from '../format/ids.js';
+import type { Metadata } from '../metadata/metadata.js';
+import { METADATA_BLOCK_SIZE } from './create-pool.js';
+import type { DeviceInfo, PoolInfo, PoolMode, PoolOptions } from './info.js';
+
+/** @param atHand chunks that are taken, but only for the next writes: they are not used */
+export function describePool(
+  { superblock, chunks, nodes, devices, snapshots }: Metadata,
+  { mode, options, atHand }: { mode: PoolMode; options: PoolOptions; atHand: number },
+): PoolInfo {
+  return {
+    kind: superblock.kind,
+    uuid: superblock.uuid,
+    mode,
+    needsCheck: superblock.needsCheck,
+    blockSize: superblock.blockSize,
+    transactionId: superblock.transactionId,
+    time: superblock.time,
+    dataUsed: (chunks.used - atHand) * superblock.blockSize,
+    dataTotal: superblock.chunks * superblock.blockSize,
+    metadataUsed: nodes.used * METADATA_BLOCK_SIZE,
+    metadataTotal: superblock.nodes * METADATA_BLOCK_SIZE,
+    metadataBlockSize: METADATA_BLOCK_SIZE,
+    lastDeviceId: superblock.lastDeviceId,
+    baseDeviceUuid: superblock.baseUuid,
+    baseFilesystem: devices.find(BASE_NAME)?.filesystem ?? options.filesystem,
+    baseSize: devices.find(BASE_NAME)?.size ?? options.baseSize,
+    heldRoot: snapshots.all().at(-1)?.id,
+    pendingDeletes: devices.pending().length,
+    options,
+  };
+}
+
+/** @param active what an active device maps beyond its record */
+export function describeDevice(
+  metadata: Metadata,
+  record: DeviceRecord,
+  active: { readonly mappedChunks: number } | undefined,
+): DeviceInfo {
+  const { blockSize } = metadata.superblock;
+  const mapped = active?.mappedChunks ?? record.mapped;
+  const alone = metadata.devices.familySize(record.id) === 1;
+  // What no commit has counted yet was mapped by this device alone.
+  const exclusive = alone ? mapped : Math.min(mapped, record.exclusive + Math.max(0, mapped - record.mapped));
+  return {
+    id: record.id,
+    name: record.name,
+    kind: record.kind,
+    origin: record.origin === 0 ? undefined : record.origin,
+    originName: originName(metadata, record),
+    size: record.size,
+    quota: record.quota === 0 ? undefined : record.quota,
+    mapped: mapped * blockSize,
+    exclusive: exclusive * blockSize,
+    shared: (mapped - exclusive) * blockSize,
+    highestMapped: metadata.endOfMappings(record.id) * blockSize,
+    transactionId: record.transactionId,
+    creationTime: record.creationTime,
+    snapTime: record.snapTime,
+    createdAt: record.createdAt,
+    filesystem: record.filesystem,
+    filesystemSize: record.filesystemSize,
+    initialized: record.initialized,
+    deleted: record.deleted,
+    label: record.label,
+    active: active !== undefined,
+  };
+}
+
+/** Its name now, or the last one it had. */
+function originName({ devices }: Metadata, record: DeviceRecord): DeviceName | undefined {
+  if (record.origin === 0) return undefined;
+  return devices.has(record.origin) ? devices.get(record.origin).name : (record.originName as DeviceName);
+}

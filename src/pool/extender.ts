@@ -1,0 +1,176 @@
+import { NEVER_EXTEND } from '../config/defaults.js';
+import { ThinError } from '../errors/thin-error.js';
+import { MAX_CHUNKS } from '../format/ids.js';
+import type { Metadata } from '../metadata/metadata.js';
+import { METADATA_BLOCK_SIZE } from './create-pool.js';
+import type { PoolOptions } from './info.js';
+import type { SpaceEvent, SpaceName } from './space-events.js';
+
+/** Makes a `direct` pool's data hold so many chunks, durably. Resolves to what is left to do when the superblock tells of them. */
+export type GrowData = (chunks: number) => Promise<() => Promise<void>>;
+
+export interface ExtenderParts {
+  readonly metadata: Metadata;
+  readonly options: () => PoolOptions;
+  readonly commit: () => Promise<void>;
+  /** Chunks that the open pool can address. */
+  readonly capacity: number;
+  readonly growData: GrowData | undefined;
+  /** Bytes that the host's disk has for more data; undefined where data is not on it. */
+  readonly hostFree: () => number | undefined;
+  readonly tell: (event: SpaceEvent) => void;
+  /** There is room that was not there before. */
+  readonly onRoom: () => void;
+}
+
+/** Blocks: chunks or nodes. */
+interface Growth {
+  readonly space: SpaceName;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Makes a pool's data or metadata space larger while it works (dm-thin.c, `maybe_resize_data_dev`), when asked or by LVM's rule. */
+export class Extender {
+  readonly #parts: ExtenderParts;
+  #last: Promise<unknown> = Promise.resolve();
+  /** What an attempt failed for is tried again only when the pool's use has changed. */
+  readonly #failedAt = new Map<SpaceName, number>();
+
+  constructor(parts: ExtenderParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Bytes, rounded down to whole blocks; what is undefined stays. Errors: invalid-argument (would shrink), too-large, no-space (the data device
+   * is no larger), and those of growing the data.
+   */
+  extend(to: { readonly data?: number | undefined; readonly metadata?: number | undefined }): Promise<void> {
+    return this.#inTurn(async () => {
+      const { superblock } = this.#parts.metadata;
+      const { blockSize } = superblock;
+      if (to.data !== undefined) {
+        const chunks = Math.floor(to.data / blockSize);
+        refuseShrinking('data', chunks, superblock.chunks, blockSize);
+        await this.#grow({ space: 'data', from: superblock.chunks, to: chunks }, 'user');
+      }
+      if (to.metadata !== undefined) {
+        const nodes = Math.floor(to.metadata / METADATA_BLOCK_SIZE);
+        refuseShrinking('metadata', nodes, superblock.nodes, METADATA_BLOCK_SIZE);
+        await this.#grow({ space: 'metadata', from: superblock.nodes, to: nodes }, 'user');
+      }
+    });
+  }
+
+  /**
+   * Grows what is in use beyond the threshold, as often as that takes; never rejects.
+   * @param lacking a space without which a writer cannot go on, whatever the threshold
+   * @returns whether anything grew
+   */
+  auto(used: Readonly<Record<SpaceName, number>>, lacking?: SpaceName): Promise<boolean> {
+    return this.#inTurn(async () => {
+      let grew = lacking !== undefined && (await this.#autoOne(lacking, used[lacking], true));
+      for (const space of ['data', 'metadata'] as const)
+        while (await this.#autoOne(space, used[space])) grew = true;
+      return grew;
+    });
+  }
+
+  /** Whether `auto` would try. */
+  wants(used: Readonly<Record<SpaceName, number>>): boolean {
+    return (['data', 'metadata'] as const).some((space) => this.#wantsOne(space, used[space]));
+  }
+
+  #wantsOne(space: SpaceName, used: number, lacking = false): boolean {
+    const { autoextendThreshold } = this.#parts.options();
+    if (autoextendThreshold === NEVER_EXTEND) return false;
+    return (
+      lacking || (used * 100 > this.#total(space) * autoextendThreshold && this.#failedAt.get(space) !== used)
+    );
+  }
+
+  async #autoOne(space: SpaceName, used: number, lacking = false): Promise<boolean> {
+    if (!this.#wantsOne(space, used, lacking)) return false;
+    const from = this.#total(space);
+    const to = from + Math.max(1, Math.floor((from * this.#parts.options().autoextendPercent) / 100));
+    try {
+      this.#requireHostRoom(space, to - from);
+      await this.#grow({ space, from, to }, 'autoextend');
+      this.#failedAt.delete(space);
+      return true;
+    } catch (error) {
+      if (!this.#failedAt.has(space))
+        this.#parts.tell({
+          kind: 'extend-failed',
+          space,
+          reason: error instanceof Error ? error.message : String(error),
+        });
+      this.#failedAt.set(space, used);
+      return false;
+    }
+  }
+
+  #requireHostRoom(space: SpaceName, blocks: number): void {
+    const free = this.#parts.hostFree();
+    const bytes = blocks * this.#blockSize(space);
+    if (space === 'data' && free !== undefined && free < bytes)
+      throw new ThinError(
+        'no-space',
+        `the host's disk has ${String(free)} bytes for ${String(bytes)} more; make room there`,
+      );
+  }
+
+  async #grow({ space, from, to }: Growth, by: 'autoextend' | 'user'): Promise<void> {
+    if (to === from) return;
+    const { metadata, growData, commit, capacity, tell, onRoom } = this.#parts;
+    if (space === 'data') {
+      if (to > MAX_CHUNKS)
+        throw new ThinError(
+          'too-large',
+          `a pool of ${String(to)} chunks is more than the ${String(MAX_CHUNKS)} that can be`,
+        );
+      if (to > capacity)
+        throw new ThinError(
+          'too-large',
+          `while it is open, the pool can grow to ${String(capacity * this.#blockSize('data'))} bytes; stop and start the daemon, then go on`,
+        );
+      const settle = await growData?.(to);
+      metadata.changeSuperblock({ chunks: to });
+      await commit();
+      await settle?.();
+      metadata.chunks.extend(to);
+    } else {
+      if (to > 2 ** 32 - 1) throw new ThinError('too-large', 'a pool has at most 16 TiB of metadata');
+      metadata.changeSuperblock({ nodes: to });
+      // Before the commit, which may be waiting for them.
+      metadata.nodes.extend(to);
+      await commit();
+    }
+    const size = this.#blockSize(space);
+    tell({ kind: 'extended', space, from: from * size, to: to * size, by });
+    onRoom();
+  }
+
+  #total(space: SpaceName): number {
+    const { superblock } = this.#parts.metadata;
+    return space === 'data' ? superblock.chunks : superblock.nodes;
+  }
+
+  #blockSize(space: SpaceName): number {
+    return space === 'data' ? this.#parts.metadata.superblock.blockSize : METADATA_BLOCK_SIZE;
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work);
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+}
+
+function refuseShrinking(space: SpaceName, to: number, from: number, blockSize: number): void {
+  if (to < from)
+    throw new ThinError(
+      'invalid-argument',
+      `the pool's ${space} has ${String(from * blockSize)} bytes and cannot shrink to ${String(to * blockSize)}`,
+    );
+}

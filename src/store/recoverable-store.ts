@@ -1,0 +1,91 @@
+import { readdir, stat, statfs } from 'node:fs/promises';
+import path from 'node:path';
+import { ThinError } from '../errors/thin-error.js';
+import type { KeyValue, KvOperation, KvRange, KvReader, KvSnapshot } from './key-value.js';
+import { openLevelStore, type LevelStore, type LevelStoreOptions } from './level-store.js';
+
+/** Bytes beside the logs, which are written out as tables: a manifest and a new log's first batches. */
+const MARGIN = 4 * 2 ** 20;
+
+/** LevelDB takes no more writes once one found no room; this one does again, when it was opened anew. */
+export class RecoverableStore implements KeyValue {
+  readonly #path: string;
+  readonly #options: LevelStoreOptions;
+  #store: LevelStore;
+  #full = false;
+  #isOpen = true;
+
+  private constructor(store: LevelStore, options: LevelStoreOptions) {
+    this.#store = store;
+    this.#path = store.path;
+    this.#options = options;
+  }
+
+  /** Errors: as `openLevelStore`. */
+  static async open(folder: string, options: LevelStoreOptions = {}): Promise<RecoverableStore> {
+    return new RecoverableStore(await openLevelStore(folder, options), options);
+  }
+
+  get needsRecovery(): boolean {
+    return this.#full;
+  }
+
+  async recover(): Promise<void> {
+    if (!this.#full) return;
+    await this.#requireRoom();
+    if (this.#isOpen) {
+      this.#isOpen = false;
+      await this.#store.close().catch(() => undefined);
+    }
+    this.#store = await openLevelStore(this.#path, this.#options);
+    this.#isOpen = true;
+    this.#full = false;
+  }
+
+  async batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void> {
+    try {
+      await this.#store.batch(operations, options);
+    } catch (error) {
+      if (error instanceof ThinError && error.code === 'no-space') this.#full = true;
+      throw error;
+    }
+  }
+
+  getSync(key: Uint8Array): Uint8Array | undefined {
+    return this.#store.getSync(key);
+  }
+
+  get(key: Uint8Array): Promise<Uint8Array | undefined> {
+    return this.#store.get(key);
+  }
+
+  entries(range: KvRange, options?: { values?: boolean }): ReturnType<KvReader['entries']> {
+    return this.#store.entries(range, options);
+  }
+
+  snapshot(): KvSnapshot {
+    return this.#store.snapshot();
+  }
+
+  compact(range: KvRange): Promise<void> {
+    return this.#store.compact(range);
+  }
+
+  async close(): Promise<void> {
+    if (this.#isOpen) await this.#store.close();
+  }
+
+  /** Before it is closed: one that cannot be opened again cannot be read either. */
+  async #requireRoom(): Promise<void> {
+    let needed = MARGIN;
+    for (const name of await readdir(this.#path))
+      if (name.endsWith('.log')) needed += (await stat(path.join(this.#path, name))).size;
+    const { bavail, bsize } = await statfs(this.#path);
+    if (bavail * bsize < needed)
+      throw new ThinError(
+        'no-space',
+        `the disk of ${this.#path} is full: ${String(needed)} bytes must be free before the pool takes writes again`,
+        { details: { path: this.#path } },
+      );
+  }
+}

@@ -1,0 +1,23 @@
+import { ThinError } from '../errors/thin-error.js';
+import type { DeltaRange } from '../metadata/delta.js';
+
+/**
+ * The ranges in what `deltaText` wrote as JSON, one a line, as they come.
+ * @throws ThinError internal (a line that is none of its own)
+ */
+export async function* deltaRanges(pieces: AsyncIterable<string>): AsyncGenerator<DeltaRange> {
+  let rest = '';
+  for await (const piece of pieces) {
+    const lines = (rest + piece).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) if (line.startsWith('{"kind"')) yield rangeIn(line);
+  }
+}
+
+function rangeIn(line: string): DeltaRange {
+  try {
+    return JSON.parse(line.replace(/,$/, '')) as DeltaRange;
+  } catch (error) {
+    throw new ThinError('internal', `the comparison has a range that is none: ${line}`, { cause: error });
+  }
+}

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { request } from 'node:http';
+import { SocketClient } from '../../src/daemon/client.js';
+import { parseMetricsAddress } from '../../src/daemon/metrics-address.js';
+import { metricsAdapter } from '../../src/daemon/metrics-server.js';
+import { notifyServiceManager } from '../../src/host/service-manager.js';
+import { startFakeDaemon } from '../support/fake-daemon.js';
+import { FakePool } from '../support/fake-pool.js';
+import { useScratch } from '../support/mounts.js';
+
+function get(
+  options: { socketPath: string; path: string } | string,
+): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const asked = request(options, (answer) => {
+      let text = '';
+      answer.on('data', (piece: Buffer) => (text += piece.toString()));
+      answer.once('end', () => resolve({ status: answer.statusCode ?? 0, text }));
+    });
+    asked.once('error', reject);
+    asked.end();
+  });
+}
+
+describe('metrics', () => {
+  const scratch = useScratch();
+
+  it('tell of the pool, its devices and calls, over the control socket', async () => {
+    const fake = await startFakeDaemon(scratch.current.at('root'), { pool: new FakePool() });
+    const client = new SocketClient(fake.socket);
+    await client.call('device.create', { name: 'debian', kind: 'image', quota: 2 ** 30 });
+    await client.call('device.get', { name: 'nobody' }).catch(() => undefined);
+    const { text } = await client.call('metrics', {});
+    for (const line of [
+      'thinfuse_data_total_bytes 107374182400',
+      'thinfuse_mode{mode="rw"} 1',
+      'thinfuse_mode{mode="ro"} 0',
+      'thinfuse_device_size_bytes{device="debian",kind="image"} 10737418240',
+      'thinfuse_calls_total{operation="device.create",outcome="ok"} 1',
+      'thinfuse_calls_total{operation="device.get",outcome="error"} 1',
+      'thinfuse_deferred_deleted_devices 0',
+    ])
+      assert.ok(text.split('\n').includes(line), `${line}\n${text}`);
+    const direct = await get({ socketPath: fake.socket, path: '/metrics' });
+    assert.equal(direct.status, 200);
+    assert.match(direct.text, /^thinfuse_transaction_id \d+$/m);
+    await client.call('device.remove', { name: 'debian' });
+    assert.doesNotMatch((await client.call('metrics', {})).text, /device="debian"/);
+    await fake.daemon.stop('the test is over');
+  });
+
+  it('are served on a port, and nothing else is', async () => {
+    let url = '';
+    const adapter = metricsAdapter(parseMetricsAddress('127.0.0.1:0'), (at) => {
+      url = at;
+    });
+    const fake = await startFakeDaemon(scratch.current.at('port'), { adapters: [adapter] });
+    assert.match((await get(url)).text, /^thinfuse_needs_check 0$/m);
+    assert.equal((await get(url.replace('/metrics', '/v1/stop'))).status, 404);
+    await fake.daemon.stop('the test is over');
+    await assert.rejects(get(url));
+  });
+
+  it('have an address that can be understood', () => {
+    assert.deepEqual(parseMetricsAddress('9180'), { host: '127.0.0.1', port: 9180 });
+    assert.deepEqual(parseMetricsAddress('[::1]:80'), { host: '::1', port: 80 });
+    for (const text of ['', 'host', 'host:', '70000', ':x'])
+      assert.throws(() => parseMetricsAddress(text), { code: 'invalid-argument' });
+  });
+});
+
+describe('the service manager', () => {
+  it('is told where there is one, and does not matter where it is not', async () => {
+    const calls: string[][] = [];
+    const exec = (fails: boolean): Parameters<typeof notifyServiceManager>[0] => ({
+      run: (tool, args) => {
+        calls.push([tool, ...args]);
+        return fails
+          ? Promise.reject(new Error('no such tool'))
+          : Promise.resolve({ code: 0, stdout: '', stderr: '' });
+      },
+    });
+    const env = { NOTIFY_SOCKET: '/run/systemd/notify' };
+    assert.equal(await notifyServiceManager(exec(false), 'READY=1', 'serving', {}), false);
+    assert.equal(await notifyServiceManager(exec(false), 'READY=1', 'serving', env), true);
+    assert.equal(await notifyServiceManager(exec(true), 'STOPPING=1', 'closing', env), false);
+    assert.deepEqual(calls[0], [
+      'systemd-notify',
+      `--pid=${String(process.pid)}`,
+      'READY=1',
+      'STATUS=serving',
+    ]);
+  });
+});

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { verifyPages } from '../../scripts/torture/contents.js';
+import { readPlace } from '../../scripts/torture/places.js';
+import { WriterProcess } from '../../scripts/torture/writer-process.js';
+import type { PoolKind } from '../../src/pool/info.js';
+import { Cli } from '../support/cli.js';
+import { loopsUnder, mounts, requireMounts, useScratch } from '../support/mounts.js';
+
+const RESTARTS = Number(process.env['THINFUSE_RESTARTS'] ?? 3);
+
+for (const pool of ['leveldb', 'direct'] as const satisfies readonly PoolKind[])
+  describe(`a daemon that is replaced under its mounts (${pool})`, function () {
+    this.timeout(180_000);
+    requireMounts(['mkfs.xfs', 'fsfreeze']);
+    const scratch = useScratch();
+    let cli: Cli;
+    let writer: WriterProcess;
+    let mountPoint = '';
+
+    before('make a pool and start it', async () => {
+      cli = new Cli(scratch.current);
+      const data = pool === 'direct' ? scratch.current.at('data.img') : 'leveldb';
+      await cli.run('init', '--data', data, '--data-size', '2G', '--base-size', '512M');
+      await cli.run('start', '--supervised');
+      await cli.run('snapshot', 'work', 'base');
+      mountPoint = (await cli.run('mount', 'work')).trim();
+      const journal = scratch.current.at('journal');
+      writer = new WriterProcess({ number: 0, device: 'work', kind: 'files', journal, seed: 1 });
+      scratch.current.defer(() => {
+        writer.end();
+      });
+    });
+
+    const verify = async (): Promise<Uint32Array> => {
+      const { begun, acknowledged } = writer.progress;
+      const bytes = await readPlace('files', mountPoint);
+      const { sequences } = verifyPages(bytes, 0, { least: acknowledged, most: begun });
+      return sequences;
+    };
+
+    it('goes on below whoever writes, who notices nothing', async () => {
+      await writer.write(mountPoint);
+      const pids = new Set([await cli.daemonPid()]);
+      for (let restart = 0; restart < RESTARTS; restart++) {
+        await sleep(300);
+        await cli.run('restart');
+        pids.add(await cli.daemonPid());
+      }
+      assert.equal(pids.size, RESTARTS + 1);
+      await sleep(300);
+      assert.equal((await writer.pause()).error, undefined);
+      await verify();
+    });
+
+    it('knows what was mounted before it', async () => {
+      assert.equal((await cli.run('mount', 'work')).trim(), mountPoint);
+      await cli.run('snapshot', 'later', 'work');
+      await cli.run('umount', 'work');
+      await cli.run('mount', 'work');
+      await verify();
+      assert.equal((await cli.json<{ ok: boolean }>('check')).ok, true);
+    });
+
+    it('leaves mounts that fail at once where it dies, and the next start clears them', async () => {
+      await writer.write(mountPoint);
+      await sleep(200);
+      await cli.kill();
+      assert.notEqual((await writer.stopped()).error, undefined);
+      await cli.run('start', '--supervised');
+      await cli.run('mount', 'work');
+      const { synced, begun } = writer.progress;
+      verifyPages(await readPlace('files', mountPoint), 0, { least: synced, most: begun });
+    });
+
+    it('says what it takes where nobody holds its mounts', async () => {
+      await cli.run('stop');
+      await cli.run('start');
+      const refused = await cli.try('restart');
+      assert.match(refused.stderr, /--supervised/);
+      assert.notEqual(refused.code, 0);
+      await cli.run('mount', 'work');
+    });
+
+    it('leaves nothing behind when it stops', async () => {
+      await cli.run('stop');
+      assert.notEqual((await cli.try('restart')).code, 0);
+      assert.deepEqual(await loopsUnder(cli.root), []);
+      assert.deepEqual(
+        (await mounts()).filter(({ target }) => target.startsWith(cli.root)),
+        [],
+      );
+      assert.equal((await cli.json<{ ok: boolean }>('check')).ok, true);
+    });
+  });

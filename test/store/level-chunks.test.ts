@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { chunkId, type ChunkId } from '../../src/format/ids.js';
+import { RequestEpochs } from '../../src/shared/request-epochs.js';
+import { LevelChunks } from '../../src/store/level-chunks.js';
+import { MemoryStore } from '../support/memory-store.js';
+
+const SIZE = 64 * 1024;
+
+describe('chunks of a leveldb pool', () => {
+  it('go to the store with the commit that has their mapping, and not with one before it', () => {
+    const counted = new Set<ChunkId>();
+    const chunks = new LevelChunks(new MemoryStore(), {
+      chunkSize: SIZE,
+      chunks: 16,
+      cacheBytes: 8 * SIZE,
+      stagedBytes: 4 * SIZE,
+      epochs: new RequestEpochs(),
+      partial: {
+        baseOf: () => undefined,
+        setPages: () => undefined,
+        makeWhole: () => undefined,
+        all: () => [],
+      },
+      isCounted: (chunk) => counted.has(chunk),
+      commit: () => Promise.resolve(),
+    });
+    const data = new Uint8Array(SIZE).fill(7);
+    for (const chunk of [3, 4]) chunks.access.provision(chunkId(chunk), 0, data, 0, SIZE);
+    const commit = (): number => {
+      chunks.prepare();
+      const { operations, settle } = chunks.collect([]);
+      settle();
+      return operations.filter(({ type }) => type === 'put').length;
+    };
+    counted.add(chunkId(3));
+    assert.equal(commit(), 1);
+    assert.ok(chunks.isDirty, 'the other one waits');
+    counted.add(chunkId(4));
+    assert.equal(commit(), 1);
+    assert.ok(!chunks.isDirty);
+  });
+});
