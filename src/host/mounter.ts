@@ -259,8 +259,9 @@ export class Mounter {
   async #settle(loop: string, directIo: boolean, request: ImageMountRequest): Promise<readonly string[]> {
     const warnings: string[] = [];
     if (!directIo) warnings.push(`${loop} works without direct I/O, so ${request.image} is cached twice`);
-    if (request.filesystem !== 'xfs' || request.readOnly || request.xfsNospaceMaxRetries === undefined)
-      return warnings;
+    if (request.filesystem !== 'xfs' || request.readOnly) return warnings;
+    await this.#filesystems.giveUpOnErrors(loop);
+    if (request.xfsNospaceMaxRetries === undefined) return warnings;
     try {
       await this.#filesystems.setNospaceRetries(loop, request.xfsNospaceMaxRetries);
     } catch (error) {

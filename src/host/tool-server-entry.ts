@@ -10,7 +10,8 @@ const frozen = new Set<string>();
 const changing = new Set<Promise<unknown>>();
 
 function reply(message: ToolReply): void {
-  if (process.connected) process.send?.(message);
+  // The daemon may be gone before it has said so.
+  if (process.connected) process.send?.(message, () => undefined);
 }
 
 async function serve(request: ToolRequest): Promise<void> {
