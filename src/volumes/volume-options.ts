@@ -10,9 +10,11 @@ export interface VolumeOptions {
   /** A volume, or any other device, that it becomes a writable clone of. */
   readonly from: string | undefined;
   readonly filesystem: FilesystemType | undefined;
+  /** Bytes that it may map of the pool, those included that it shares. */
+  readonly quota: number | undefined;
 }
 
-const KEYS = ['size', 'from', 'fs'] as const;
+const KEYS = ['size', 'from', 'fs', 'quota'] as const;
 type Key = (typeof KEYS)[number];
 
 /** @throws ThinError unknown-option (naming the nearest one), invalid-argument */
@@ -23,7 +25,7 @@ export function parseVolumeOptions(given: Readonly<Record<string, string>>): Vol
         'unknown-option',
         `a volume has no option ${JSON.stringify(key)}; did you mean ${closest(key, [...KEYS])}? There are ${KEYS.join(', ')}`,
       );
-  const { size, from, fs } = given as Partial<Record<Key, string>>;
+  const { size, from, fs, quota } = given as Partial<Record<Key, string>>;
   if (from === '')
     throw new ThinError('invalid-argument', 'from: name the volume that the new one is a clone of');
   if (fs !== undefined && fs !== 'xfs' && fs !== 'ext4')
@@ -37,6 +39,7 @@ export function parseVolumeOptions(given: Readonly<Record<string, string>>): Vol
     size: size === undefined ? undefined : parseDeviceSize(size, 'size'),
     from,
     filesystem: fs,
+    quota: quota === undefined ? undefined : parseDeviceSize(quota, 'quota'),
   };
 }
 

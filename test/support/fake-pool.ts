@@ -108,6 +108,7 @@ export class FakePool implements ThinPool {
       initialized: false,
       exclusive: 0,
       label: request.label ?? '',
+      quota: request.quota,
     });
     if (request.originLabel !== undefined) this.#change(origin.name, { label: request.originLabel });
     this.#devices.set(device.name, device);

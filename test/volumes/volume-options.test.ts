@@ -3,14 +3,20 @@ import { parseVolumeOptions } from '../../src/volumes/volume-options.js';
 
 describe('volume options', () => {
   it('are optional', () => {
-    assert.deepEqual(parseVolumeOptions({}), { size: undefined, from: undefined, filesystem: undefined });
+    assert.deepEqual(parseVolumeOptions({}), {
+      size: undefined,
+      from: undefined,
+      filesystem: undefined,
+      quota: undefined,
+    });
   });
 
   it('are read as everywhere else', () => {
-    assert.deepEqual(parseVolumeOptions({ size: '20G', fs: 'ext4' }), {
+    assert.deepEqual(parseVolumeOptions({ size: '20G', fs: 'ext4', quota: '5G' }), {
       size: 20 * 2 ** 30,
       from: undefined,
       filesystem: 'ext4',
+      quota: 5 * 2 ** 30,
     });
     assert.equal(parseVolumeOptions({ from: 'db1' }).from, 'db1');
   });

@@ -73,7 +73,7 @@ export class Volumes {
       // What the base device's snapshot cannot be, is a device of its own.
       if (filesystem === base.filesystem && size >= base.size)
         await this.#copy(device, base, options, { ...record, state: 'fresh' });
-      else await this.#format(device, { filesystem, size }, record);
+      else await this.#format(device, { filesystem, size, quota: options.quota }, record);
     });
   }
 
@@ -167,14 +167,21 @@ export class Volumes {
   async #copy(
     name: DeviceName,
     origin: DeviceInfo,
-    { size }: VolumeOptions,
+    { size, quota }: VolumeOptions,
     record: VolumeRecord,
   ): Promise<void> {
     const label = packVolumeRecord(record);
     await this.#changing([origin.name, name], async () => {
       const { active, host } = this.#serving;
       const work = (): Promise<DeviceInfo> =>
-        this.#service.pool.createSnapshot({ name, origin: origin.name, kind: 'snapshot', size, label });
+        this.#service.pool.createSnapshot({
+          name,
+          origin: origin.name,
+          kind: 'snapshot',
+          size,
+          quota,
+          label,
+        });
       const image = active.pathOf(origin.name);
       // What the origin's users had flushed is in the clone, and it mounts without recovering a log.
       await (image === undefined ? work() : host.frozen(image, work));
@@ -183,7 +190,7 @@ export class Volumes {
 
   async #format(
     name: DeviceName,
-    { filesystem, size }: Pick<DeviceInfo, 'filesystem' | 'size'>,
+    { filesystem, size, quota }: Pick<DeviceInfo, 'filesystem' | 'size'> & Pick<VolumeOptions, 'quota'>,
     record: Omit<VolumeRecord, 'state'>,
   ): Promise<void> {
     const least = MIN_FILESYSTEM_SIZE[filesystem];
@@ -205,7 +212,10 @@ export class Volumes {
         } finally {
           await active.deactivate(name);
         }
-        await pool.update(name, { label: packVolumeRecord({ ...record, state: 'fresh' }) });
+        await pool.update(name, {
+          label: packVolumeRecord({ ...record, state: 'fresh' }),
+          ...(quota === undefined ? {} : { quota }),
+        });
       } catch (error) {
         await pool.remove(name).catch(() => undefined);
         throw error;
@@ -248,7 +258,7 @@ export class Volumes {
   }
 
   #message({ record, device }: Volume): VolumeMessage {
-    const { name, size, mapped, exclusive, filesystem, originName, createdAt } = device;
+    const { name, size, quota, mapped, exclusive, filesystem, originName, createdAt } = device;
     return {
       Name: record.name,
       Mountpoint: this.#serving.mounts.of(name)?.target ?? '',
@@ -257,6 +267,7 @@ export class Volumes {
         device: name,
         filesystem,
         size,
+        ...(quota === undefined ? {} : { quota }),
         mapped,
         exclusive,
         origin: originName ?? '',

@@ -138,6 +138,14 @@ describe('volume plugin', () => {
     assert.deepEqual(await client.names(), ['small', 'tiny']);
   });
 
+  it('bounds what a volume may map, however it is made', async () => {
+    await client.create('copy', { quota: '5G' });
+    await client.create('own', { quota: '512M', size: '1G' });
+    assert.equal(device('volume-copy')?.quota, 5 * GIB);
+    assert.equal(device('volume-own')?.quota, GIB / 2);
+    assert.equal((await client.get('own')).Status['quota'], GIB / 2);
+  });
+
   it('takes no notice of one whose making was cut off', async () => {
     await fake.pool.createSnapshot({
       name: 'volume-cut' as DeviceName,
