@@ -66,7 +66,9 @@ describe('metadata tools beside thin-provisioning-tools', function () {
     eachPool(async (store) => {
       const [before, contents] = [await dumpOf(store), await contentsOf(store)];
       for (const [key] of store.dump())
-        if (key[0] !== 'c'.charCodeAt(0)) await store.batch([{ type: 'del', key }], { sync: true });
+        // Chunks, their patches, and the bases of partial ones.
+        if (!'bce'.includes(String.fromCharCode(key[0]!)))
+          await store.batch([{ type: 'del', key }], { sync: true });
       await restorePool(store, [before], { limits: SMALL_NODES });
       assert.equal(await dumpOf(store), before);
       assert.deepEqual(await contentsOf(store), contents);
