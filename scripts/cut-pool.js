@@ -5,6 +5,7 @@
 //
 // A device is { id, image, origin, creationTime, snapTime, transaction }; where it has the bytes of its origin, it shares the block.
 
+import { Buffer } from 'node:buffer';
 import {
   closeSync,
   ftruncateSync,

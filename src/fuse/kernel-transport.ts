@@ -18,6 +18,7 @@ import {
   mountedOn,
   requireFreeMountPoint,
   resolveMountPoint,
+  abortConnection,
   unmountPlainly,
 } from './mount-point.js';
 import type { Transport } from './transport.js';
@@ -44,6 +45,8 @@ export interface KernelTransportOptions {
 /** For files that are kept open, an unmount takes so much longer. */
 const CLOSE_PATIENCE_MS = 500;
 const CLOSE_POLL_MS = 5;
+/** After an unmount, the kernel takes no longer to end a connection that nobody else has. */
+const COPY_PATIENCE_MS = 1000;
 
 type State = 'new' | 'mounted' | 'ended';
 
@@ -178,8 +181,25 @@ export class KernelTransport implements Transport {
 
   async #leave(): Promise<void> {
     if (!(await unmountPlainly(this.#target, this.#device))) await this.#leaveOpenFiles();
-    await this.#channel?.drained;
+    await this.#drain();
     await this.#end();
+  }
+
+  /** A copy of the mount in another namespace keeps the connection alive, with nobody to wake its readers. */
+  async #drain(): Promise<void> {
+    const { drained } = this.#channel ?? {};
+    const isLate = await Promise.race([
+      drained?.then(() => false),
+      sleep(COPY_PATIENCE_MS, true, { ref: false }),
+    ]);
+    if (isLate === true && !(await abortConnection(this.#device)))
+      this.#onFault(
+        new ThinError(
+          'busy',
+          `the mount on ${this.#target} lives on in another mount namespace, and its connection cannot be ended; unmount it there too (grep ${this.#target} /proc/*/mountinfo)`,
+        ),
+      );
+    await drained;
   }
 
   /**

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { access, open, readFile, realpath } from 'node:fs/promises';
+import { access, open, readFile, realpath, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { ThinError, systemErrorCode } from '../errors/thin-error.js';
 
@@ -130,6 +130,25 @@ export async function unmountPlainly(mountPoint: string, device: string): Promis
     if (error instanceof ThinError && error.code === 'missing-tool') throw error;
     return gone();
   }
+}
+
+const CONNECTIONS = '/sys/fs/fuse/connections';
+
+/**
+ * Ends the FUSE connection of the filesystem with this device number, wherever it is still mounted: who reads requests from it is told, and
+ * every call on it fails. False where it is gone already, or the kernel's control files cannot be had.
+ */
+export async function abortConnection(device: string): Promise<boolean> {
+  const file = path.join(CONNECTIONS, device.split(':')[1] ?? '', 'abort');
+  const abort = (): Promise<boolean> =>
+    writeFile(file, '1').then(
+      () => true,
+      () => false,
+    );
+  if (await abort()) return true;
+  // Containers and small systems often lack it.
+  await execute('mount', ['-i', '-t', 'fusectl', 'fusectl', CONNECTIONS]).catch(() => undefined);
+  return abort();
 }
 
 async function umount(args: readonly string[], mountPoint: string): Promise<void> {

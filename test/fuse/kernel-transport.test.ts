@@ -1,4 +1,32 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdir, readFile } from 'node:fs/promises';
 import { KernelTransport } from '../../src/fuse/kernel-transport.js';
+import { MemoryDirectory } from '../support/memory-image.js';
+import { requireMounts, useScratch } from '../support/mounts.js';
 import { transportCompliance } from './transport-compliance.js';
 
 transportCompliance('kernel', (mountPoint, directory) => new KernelTransport(mountPoint, directory));
+
+describe('kernel transport beside other mount namespaces', function () {
+  this.timeout(30_000);
+  requireMounts(['unshare']);
+  const scratch = useScratch();
+
+  it('unmounts, though one of them has a copy of the mount', async () => {
+    const folder = scratch.current.at('dev');
+    await mkdir(folder);
+    const transport = new KernelTransport(folder, new MemoryDirectory());
+    await transport.mount();
+    const holder = scratch.current.start(
+      'unshare',
+      ['--mount', '--propagation', 'private', 'sh', '-c', 'echo ready; exec sleep 600'],
+      { stdio: ['ignore', 'pipe', 'ignore'] },
+    );
+    assert(holder.stdout !== null);
+    await once(holder.stdout, 'data');
+    assert.match(await readFile(`/proc/${String(holder.pid)}/mountinfo`, 'utf8'), new RegExp(folder));
+    await transport.unmount();
+    await transport.ended;
+  });
+});

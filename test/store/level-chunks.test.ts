@@ -26,17 +26,17 @@ describe('chunks of a leveldb pool', () => {
     });
     const data = new Uint8Array(SIZE).fill(7);
     for (const chunk of [3, 4]) chunks.access.provision(chunkId(chunk), 0, data, 0, SIZE);
-    const commit = (): number => {
+    const puts = (): number => {
       chunks.prepare();
-      const { operations, settle } = chunks.collect([]);
-      settle();
-      return operations.filter(({ type }) => type === 'put').length;
+      const commit = chunks.collect([]);
+      commit.settle();
+      return commit.operations.filter(({ type }) => type === 'put').length;
     };
     counted.add(chunkId(3));
-    assert.equal(commit(), 1);
+    assert.equal(puts(), 1);
     assert.ok(chunks.isDirty, 'the other one waits');
     counted.add(chunkId(4));
-    assert.equal(commit(), 1);
+    assert.equal(puts(), 1);
     assert.ok(!chunks.isDirty);
   });
 });
