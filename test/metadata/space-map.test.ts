@@ -101,6 +101,20 @@ describe('the space map against a plain map of counts', () => {
     );
   });
 
+  it('tells what was shared until a commit is durable that says otherwise', () => {
+    const map = new SpaceMap(LIMIT);
+    const entry = map.take()!;
+    for (const _ of [1, 2]) map.increment(entry);
+    map.decrement(entry);
+    assert.ok(map.wasShared(entry), 'in the open transaction');
+    map.takeLowered();
+    assert.ok(map.wasShared(entry), 'on its way to the store');
+    map.takeLowered();
+    assert.ok(map.wasShared(entry), 'the commit failed, and the next has it');
+    map.settleLowered();
+    assert.ok(!map.wasShared(entry));
+  });
+
   it('says which pages changed, and stores none that is empty', () => {
     const map = new SpaceMap(LIMIT);
     const entry = map.take()!;
