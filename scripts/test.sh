@@ -47,6 +47,7 @@ check() {
 }
 if [ -n "$lint" ]; then
   check Build build
+  export THINFUSE_TEST_BUILT=$top/dist/cli/main.js
   check Types typecheck
   check "Lint and format" lint
 fi

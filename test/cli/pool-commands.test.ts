@@ -62,6 +62,7 @@ describe('command line: a pool without a daemon', function () {
       'origin',
       'originId',
       'size',
+      'quota',
       'mapped',
       'exclusive',
       'shared',

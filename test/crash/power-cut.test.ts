@@ -18,6 +18,8 @@ import { BLOCK, TEST_OPTIONS } from '../support/small-pool.js';
 
 const BLOCKS = 144;
 const STEPS = 40;
+/** Where every batch and every sync has its turn: enough for dozens of both. */
+const MANY_STEPS = 100;
 const STEPS_AFTER = 10;
 /** Small nodes and steps, so that few blocks make deep trees and a removal takes several commits. */
 const OPEN: OpenPoolOptions = {
@@ -110,7 +112,7 @@ describe('a direct pool whose machine loses its power', () => {
   it('keeps what was flushed at every batch and every data sync, and each sector old or new', async function () {
     this.timeout(120_000);
     const seed = 4;
-    const whole = await run(seed, STEPS, undefined);
+    const whole = await run(seed, MANY_STEPS, undefined);
     assert.ifError(whole.failure);
     const [batches, syncs] = [whole.store.batchCount, whole.file.syncCount];
     await assertClean(whole.pool, 'undisturbed');
@@ -121,9 +123,9 @@ describe('a direct pool whose machine loses its power', () => {
       `${String(batches)} batches, ${String(syncs)} syncs`,
     );
     for (let batch = whole.firstBatch; batch < batches; batch++)
-      assert.ok(await stopAndRecover(seed, STEPS, { batch }), `batch ${String(batch)} is reached`);
+      assert.ok(await stopAndRecover(seed, MANY_STEPS, { batch }), `batch ${String(batch)} is reached`);
     for (let sync = 0; sync < syncs; sync++)
-      assert.ok(await stopAndRecover(seed, STEPS, { sync }), `sync ${String(sync)} is reached`);
+      assert.ok(await stopAndRecover(seed, MANY_STEPS, { sync }), `sync ${String(sync)} is reached`);
   });
 
   it('does so whatever the work, wherever it stops', async function () {

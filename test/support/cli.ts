@@ -11,8 +11,14 @@ const LOADER = path.join(TOP, 'node_modules/tsx/dist/loader.mjs');
 const GONE_POLLS = 200;
 const GONE_POLL_MS = 50;
 
-/** How to start the CLI of this checkout from its sources, in whatever folder. */
-export const CLI_COMMAND: readonly string[] = [process.execPath, '--import', LOADER, ENTRY];
+/** As test.sh has just built it, in a third of the time that the sources take to start. */
+const BUILT = process.env['THINFUSE_TEST_BUILT'];
+
+/** How to start the CLI of this checkout, in whatever folder: from its sources, where nobody says that they are built. */
+export const CLI_COMMAND: readonly string[] = [
+  process.execPath,
+  ...(BUILT === undefined ? ['--import', LOADER, ENTRY] : [BUILT]),
+];
 
 /** The real command line on a root of its own; its daemon ends with the scratch folder. */
 export class Cli {

@@ -89,7 +89,7 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
     },
 
     trim: async (input) => {
-      const { mounts, host } = requireServing(service, 'trim');
+      const { mounts, host, transport } = requireServing(service, 'trim');
       const name = existing(input.name);
       return locks.run([name], async () => {
         const { mapped } = requireDevice(service, name);
@@ -107,6 +107,13 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
             {
               details: { device: name },
             },
+          );
+        // Some kernels' loop devices, and filesystems on them, call a discard done that libfuse has refused.
+        if (transport === 'fuse-native')
+          throw new ThinError(
+            'unsupported',
+            'the transport fuse-native carries no discards, so that free space stays in the pool; the kernel transport does: thinfuse start --transport kernel',
+            { details: { device: name } },
           );
         const trimmed = await host.trim(mounted.target);
         await pool.commit();
