@@ -48,8 +48,11 @@ check() {
 if [ -n "$lint" ]; then
   check Build build
   export THINFUSE_TEST_BUILT=$top/dist/cli/main.js
-  check Types typecheck
-  check "Lint and format" lint
+  step "Types, lint and format"
+  npm run --silent typecheck &
+  types=$!
+  npm run --silent lint || failed_checks=$((failed_checks + 1))
+  wait "$types" || failed_checks=$((failed_checks + 1))
 fi
 
 # Everything that the tests start carries this variable, and everything they make lies below it.

@@ -19,7 +19,7 @@ import { BLOCK, TEST_OPTIONS } from '../support/small-pool.js';
 const BLOCKS = 144;
 const STEPS = 40;
 /** Where every batch and every sync has its turn: enough for dozens of both. */
-const MANY_STEPS = 100;
+const MANY_STEPS = 70;
 const STEPS_AFTER = 10;
 /** Small nodes and steps, so that few blocks make deep trees and a removal takes several commits. */
 const OPEN: OpenPoolOptions = {

@@ -24,7 +24,9 @@ const LAYERS = [
   'legacy',
   'docker',
   'containerd',
+  'volumes',
   'daemon',
+  'manual',
   'commands',
   'cli',
 ];
@@ -39,6 +41,7 @@ const SOLE_IMPORTERS: Record<string, string> = {
   bitfield: 'src/metadata/space-map.ts',
   '@grpc/grpc-js': 'src/daemon/snapshotter/snapshot-server.ts',
   '@grpc/proto-loader': 'src/daemon/snapshotter/snapshot-server.ts',
+  'prom-client': 'src/daemon/metrics.ts',
   re2js: 'src/containerd/filters.ts',
 };
 

@@ -63,7 +63,8 @@ export async function poolOf(steps: readonly Step[]): Promise<MemoryStore> {
       if (step.do === 'discard') await file.discard(step.block * BLOCK, blocks * BLOCK);
       else
         for (let at = step.block; at < step.block + blocks; at++)
-          await file.write(at * BLOCK, new Uint8Array(512).fill((index % 255) + 1));
+          // So much that no copy is partial: bases are references that the kernel's tools know nothing of.
+          await file.write(at * BLOCK, new Uint8Array(BLOCK / 2).fill((index % 255) + 1));
     }
   }
   await pool.settle();
