@@ -52,6 +52,7 @@ export async function prepareData(request: DataRequest, exec: Exec): Promise<Pre
   };
   try {
     file = await openDataFile(place);
+    if (!file.isBlockDevice) await requireNoLoop(place, exec);
     await requireUnsigned(file, place, request, exec);
     const { size, isBlockDevice } = file;
     const preallocated = !isBlockDevice && (await isAllocated(file));
@@ -109,6 +110,18 @@ async function makeFile({ path: place, dataSize, defaultSize, blockSize }: DataR
       throw new ThinError('permission', `${place} cannot be made (${code}); choose another path`, options);
     throw new ThinError('io', `${place} cannot be made: ${String(error)}`, options);
   }
+}
+
+/** A block device's holders show in its exclusive opening; a file's do not. */
+async function requireNoLoop(place: string, exec: Exec): Promise<void> {
+  const { stdout } = await exec.run('losetup', ['--associated', place, '--noheadings', '--output', 'NAME']);
+  const loop = stdout.trim().split('\n')[0];
+  if (loop === undefined || loop === '') return;
+  throw new ThinError(
+    'busy',
+    `${place} is in use: the loop device ${loop} is on it; detach that first (losetup --detach ${loop}), or give the device itself`,
+    { details: { path: place, loop } },
+  );
 }
 
 async function requireUnsigned(
