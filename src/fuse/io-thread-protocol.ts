@@ -12,6 +12,10 @@ export interface IoThreadData {
   readonly stopping: Int32Array;
   /** One word; not zero: nothing is answered any more. */
   readonly muted: Int32Array;
+  /** One word: threads that wait for the disk to sync. */
+  readonly flushing: Int32Array;
+  /** Of them at most so many at once; the others answer reads and writes. */
+  readonly mostFlushing: number;
 }
 
 /** To a thread: from now on it may serve this node, or (undefined) no more. */

@@ -81,7 +81,7 @@ class IoThread {
 
   #imageOf(nodeId: number): SharedImage | undefined {
     const opcode = opcodeOf(this.#request);
-    if (opcode !== Opcode.READ && opcode !== Opcode.WRITE) return undefined;
+    if (opcode !== Opcode.READ && opcode !== Opcode.WRITE && opcode !== Opcode.FSYNC) return undefined;
     const known = this.#images.get(nodeId);
     if (known?.isCurrent === true) return known;
     this.#readNews();
@@ -99,6 +99,7 @@ class IoThread {
   }
 
   #serve(image: SharedImage): boolean {
+    if (opcodeOf(this.#request) === Opcode.FSYNC) return this.#flush(image);
     const { offset, size } = readRange(this.#request);
     // What reaches over the end is clipped or refused by the rules for that, which are the pool thread's.
     if (offset + size > image.size) return false;
@@ -111,6 +112,17 @@ class IoThread {
     if (!image.write(offset, this.#request, WRITE_DATA_OFFSET, size)) return false;
     putWritten(this.#reply, size);
     this.#answer(WRITE_REPLY);
+    return true;
+  }
+
+  #flush(image: SharedImage): boolean {
+    const { flushing, mostFlushing } = this.#data;
+    try {
+      if (Atomics.add(flushing, 0, 1) >= mostFlushing || !image.flush()) return false;
+    } finally {
+      Atomics.sub(flushing, 0, 1);
+    }
+    this.#answer(OUT_HEADER_SIZE);
     return true;
   }
 

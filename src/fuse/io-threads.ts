@@ -32,6 +32,7 @@ export class IoThreads {
   readonly #options: IoThreadsOptions;
   readonly #stopping = sharedInts(1);
   readonly #muted = sharedInts(1);
+  readonly #flushing = sharedInts(1);
   readonly #inFlight = new InFlight();
   readonly #workers = new Set<Worker>();
   /** The version of each node's image that the threads were told of. */
@@ -59,7 +60,15 @@ export class IoThreads {
   start(): void {
     const { fd, threads, requestSize, onFault } = this.#options;
     for (let thread = 0; thread < threads; thread++) {
-      const data: IoThreadData = { fd, thread, requestSize, stopping: this.#stopping, muted: this.#muted };
+      const data: IoThreadData = {
+        fd,
+        thread,
+        requestSize,
+        stopping: this.#stopping,
+        muted: this.#muted,
+        flushing: this.#flushing,
+        mostFlushing: threads - 1,
+      };
       const worker = startThread('io-thread', data);
       this.#workers.add(worker);
       worker.on('message', (message: IoThreadMessage) => {

@@ -23,6 +23,8 @@ const ASKED_FOR_CHUNKS = 0;
 const ASKED_FOR_COMMIT = 1;
 /** Word of `asked`: with fewer chunks than this at hand, a thread asks. */
 const LOW_MARK = 2;
+/** Word of `asked`: mappings or pages were changed, and no durable commit has them so far. */
+const UNSETTLED = 3;
 /** Chunks handed out ahead: 256 MiB of 64 KiB chunks, some tenths of a second of the fastest writing. A power of two. */
 const RING = 4096;
 
@@ -66,7 +68,7 @@ export class DataPlane {
       chunks: parts.chunks.memory,
       free: this.free.memory,
       epochs: parts.epochs.memory,
-      asked: sharedInts(3),
+      asked: sharedInts(4),
     };
     this.#metadata = parts.metadata;
     this.#pendingMappings = parts.pendingMappings;
@@ -123,11 +125,18 @@ export class DataPlane {
       this.#metadata.chunks.putBack(entry & ~ZEROED);
   }
 
+  /** Whether all that devices changed in the metadata is durable; false before it is taken from them. */
+  set isSettled(settled: boolean) {
+    Atomics.store(this.memory.asked, UNSETTLED, settled ? 0 : 1);
+  }
+
   /** What a thread asked for that saw stocks run low. */
   lookAfter(): void {
     const { asked } = this.memory;
     Atomics.store(asked, ASKED_FOR_CHUNKS, 0);
     this.refill();
+    // The disk begins with what there is while more is written; a flush would find all of it otherwise.
+    if (this.chunks.memory.kind === 'file') void this.#commit().catch(() => undefined);
     if (!this.chunks.wantsCommit) Atomics.store(asked, ASKED_FOR_COMMIT, 0);
     else
       void this.#commit()
@@ -172,6 +181,11 @@ export function shouldAsk(memory: PlaneMemory, free: FreeRing): boolean {
   const { asked, chunks } = memory;
   if (free.count < Atomics.load(asked, LOW_MARK) && claim(asked, ASKED_FOR_CHUNKS)) return true;
   return chunks.kind === 'cache' && isHalfDirty(chunks) && claim(asked, ASKED_FOR_COMMIT);
+}
+
+/** Of mappings that were taken from their device: whether they are durable. */
+export function areSettled({ asked }: PlaneMemory): boolean {
+  return Atomics.load(asked, UNSETTLED) === 0;
 }
 
 function claim(asked: Int32Array, word: number): boolean {

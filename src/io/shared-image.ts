@@ -3,7 +3,7 @@ import { RequestEpochs } from '../shared/request-epochs.js';
 import { CacheAccess } from '../store/cache-access.js';
 import { FileAccess } from '../store/file-access.js';
 import { BlockPath } from './block-path.js';
-import { shouldAsk, type PlaneMemory } from './data-plane.js';
+import { areSettled, shouldAsk, type PlaneMemory } from './data-plane.js';
 import { SharedTable, type TableMemory } from './shared-table.js';
 
 /** Words of `ImageMemory.control`. */
@@ -36,6 +36,8 @@ export class SharedImage {
   readonly #path: BlockPath;
   readonly #epochs: RequestEpochs;
   readonly #free: FreeRing;
+  readonly #table: SharedTable;
+  readonly #access: FileAccess | CacheAccess;
 
   /** @param thread its number among those that serve the pool, from 0 */
   constructor(memory: ImageMemory, thread: number) {
@@ -45,11 +47,9 @@ export class SharedImage {
     this.#memory = memory;
     this.#epochs = new RequestEpochs(epochs);
     this.#free = new FreeRing(free);
-    this.#path = new BlockPath({
-      table: new SharedTable(memory.table),
-      access: chunks.kind === 'file' ? new FileAccess(chunks) : new CacheAccess(chunks),
-      free: this.#free,
-    });
+    this.#table = new SharedTable(memory.table);
+    this.#access = chunks.kind === 'file' ? new FileAccess(chunks) : new CacheAccess(chunks);
+    this.#path = new BlockPath({ table: this.#table, access: this.#access, free: this.#free });
   }
 
   /** False: another description of the device is in force, and this one must not be used any more. */
@@ -68,6 +68,17 @@ export class SharedImage {
       if (Atomics.load(this.#memory.control, TOUCHED) === 0) Atomics.store(this.#memory.control, TOUCHED, 1);
       return this.#path.write(offset, from, at, length) === 'done';
     });
+  }
+
+  /** As `read`: true where everything that was answered before is durable. Waits for the disk. */
+  flush(): boolean {
+    const access = this.#access;
+    if (!(access instanceof FileAccess)) return false;
+    // In this order: what a commit takes from the device is unsettled before it is gone from there.
+    const needsNoCommit = (): boolean =>
+      this.#table.dirtyCount === 0 && access.isSettled && areSettled(this.#memory.plane);
+    // Outside of the request's epoch, which others would have to wait for.
+    return this.#within(READ_ONLY, needsNoCommit) && access.sync();
   }
 
   /** Stocks run low, and nobody has told the pool thread so far. */

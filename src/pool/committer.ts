@@ -76,6 +76,7 @@ export class Committer {
   /** The first step for one device; when it fails, so does every commit from then on, since the change may be half made. */
   apply(io: DeviceIo): void {
     if (io.pendingMappings === 0) return;
+    this.#plane().isSettled = false;
     try {
       io.applyMappings();
       this.#onApplied(io.device);
@@ -101,6 +102,7 @@ export class Committer {
     // What a failed commit left in memory may be half a change; it never goes to the store.
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#store.needsRecovery === true) await this.#recover();
+    this.#plane().isSettled = false;
     for (const io of this.#active()) this.apply(io);
     this.#prepare();
     const metadata = this.#metadata.collect();
@@ -117,6 +119,7 @@ export class Committer {
     }
     chunks.settle();
     metadata.settle();
+    this.#plane().isSettled = !this.#metadata.isDirty;
     this.#plane().recycle(metadata.freedChunks);
     this.#onCommitted();
   }

@@ -1,4 +1,6 @@
-import { readSync, writeSync } from 'node:fs';
+import { fdatasyncSync, readSync, writeSync } from 'node:fs';
+import { constants } from 'node:os';
+import { getSystemErrorName } from 'node:util';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { chunkId, type ChunkId } from '../format/ids.js';
 import { chunkBaseKey, describeKey } from '../format/keys.js';
@@ -15,12 +17,21 @@ export interface FileMemory {
   readonly fd: number;
   /** One word: whether something was written since it was last cleared. */
   readonly written: Int32Array;
+  /** One word: what a sync on another thread than the pool's met (-errno); the kernel tells a descriptor once. */
+  readonly failed: Int32Array;
   readonly partial: PartialMemory;
 }
 
 /** @param chunks that the pool can have */
 export function fileMemory(fd: number, chunkSize: number, chunks: number): FileMemory {
-  return { kind: 'file', chunkSize, fd, written: sharedInts(1), partial: partialMemory(chunks) };
+  return {
+    kind: 'file',
+    chunkSize,
+    fd,
+    written: sharedInts(1),
+    failed: sharedInts(1),
+    partial: partialMemory(chunks),
+  };
 }
 
 /**
@@ -106,7 +117,7 @@ export class FileAccess implements ChunkAccess {
     this.#writePages(origin, chunk, within, from, at, length, own);
     Atomics.store(pages, chunk, own);
     Atomics.store(bases, chunk, (base ?? origin) + 1);
-    this.#dirty.mark(chunk);
+    this.#changed(chunk);
     return 'done';
   }
 
@@ -122,7 +133,31 @@ export class FileAccess implements ChunkAccess {
     } finally {
       unlock(locks, lockOf(chunk));
     }
+    this.#changed(chunk);
+  }
+
+  /** No chunk has got pages that no commit has seen. */
+  get isSettled(): boolean {
+    return Atomics.load(this.#partial.changed, 0) === 0;
+  }
+
+  /** Makes what was written before durable. False where it failed, which the next commit then meets. */
+  sync(): boolean {
+    const { fd, failed } = this.#memory;
+    if (Atomics.load(failed, 0) !== 0) return false;
+    try {
+      fdatasyncSync(fd);
+      return true;
+    } catch (error) {
+      const { errno } = error as NodeJS.ErrnoException;
+      Atomics.store(failed, 0, errno ?? -constants.errno.EIO);
+      return false;
+    }
+  }
+
+  #changed(chunk: ChunkId): void {
     this.#dirty.mark(chunk);
+    Atomics.store(this.#partial.changed, 0, 1);
   }
 
   /** The range cut where one system call would not do: at the ends of partial chunks. */
@@ -194,7 +229,7 @@ export class FileAccess implements ChunkAccess {
     } finally {
       unlock(locks, lockOf(chunk));
     }
-    this.#dirty.mark(chunk);
+    this.#changed(chunk);
   }
 
   /** Writes the range, and around it what makes those of its pages whole that are in `missing`, from `source`. */
@@ -267,6 +302,14 @@ export class FileAccess implements ChunkAccess {
       throw dataError(error);
     }
   }
+}
+
+/** What a sync on another thread has met, if it has. */
+export function takeFailure({ failed }: FileMemory): ThinError | undefined {
+  const errno = Atomics.exchange(failed, 0, 0);
+  if (errno === 0) return undefined;
+  const code = getSystemErrorName(errno);
+  return dataError(Object.assign(new Error(`fdatasync: ${code}`), { code }));
 }
 
 /** What a failed system call on the data file means. */

@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { chunkId, type ChunkId } from '../format/ids.js';
 import { DirtyMap } from '../shared/dirty-map.js';
 import type { ChunkCommit, ChunkStore, PartialChunks } from './chunk-store.js';
-import { dataError, FileAccess, fileMemory, type FileMemory } from './file-access.js';
+import { dataError, FileAccess, fileMemory, takeFailure, type FileMemory } from './file-access.js';
 import { pageSize, pagesOf } from './pages.js';
 import { DAMAGED, WHOLE } from './partial-memory.js';
 
@@ -72,7 +72,7 @@ export class FileChunks implements ChunkStore {
   }
 
   get needsSync(): boolean {
-    return Atomics.load(this.memory.written, 0) !== 0;
+    return Atomics.load(this.memory.written, 0) !== 0 || Atomics.load(this.memory.failed, 0) !== 0;
   }
 
   bring(): undefined {
@@ -120,7 +120,8 @@ export class FileChunks implements ChunkStore {
   }
 
   prepare(): void {
-    const { bases, pages } = this.memory.partial;
+    const { bases, pages, changed } = this.memory.partial;
+    Atomics.store(changed, 0, 0);
     for (const entry of this.#dirty.take()) {
       const chunk = chunkId(entry);
       // Not mapped so far, or not any more.
@@ -140,6 +141,11 @@ export class FileChunks implements ChunkStore {
     return {
       operations: [],
       sync: async () => {
+        const failure = takeFailure(this.memory);
+        if (failure !== undefined) {
+          Atomics.store(this.memory.written, 0, 1);
+          throw failure;
+        }
         if (Atomics.exchange(this.memory.written, 0, 0) === 0) return;
         try {
           await this.#handle.datasync();

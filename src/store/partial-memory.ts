@@ -13,6 +13,8 @@ export interface PartialMemory {
   readonly locks: Int32Array;
   /** Chunks whose pages changed since the last commit. */
   readonly dirty: DirtyMapMemory;
+  /** One word: whether some chunk may be in `dirty`. */
+  readonly changed: Int32Array;
 }
 
 export const WHOLE = 0;
@@ -27,6 +29,7 @@ export function partialMemory(chunks: number): PartialMemory {
     pages: sharedInts(chunks),
     locks: sharedInts(LOCKS),
     dirty: DirtyMap.create(chunks).memory,
+    changed: sharedInts(1),
   };
 }
 
