@@ -2,8 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ThinError } from '../errors/thin-error.js';
 import type { Caller, CheckInput, MetadataCaller } from '../daemon/api.js';
 import { SocketClient } from '../daemon/client.js';
+import { isBeingReplaced } from '../daemon/handover.js';
 import { answers } from '../daemon/live-socket.js';
 import { spawnDaemon } from '../daemon/spawn-daemon.js';
+import type { RootLayout } from '../daemon/root-layout.js';
 import { requirePool } from '../daemon/pool-folder.js';
 import { note } from './output.js';
 import { rootFlag, type Context } from './context.js';
@@ -54,6 +56,7 @@ export async function withMetadata<T>(
         close: () => Promise.resolve(),
       };
     }
+    requireNotBeingReplaced(layout);
     const { openMetadataOffline } = await import('../daemon/offline-metadata.js');
     return openMetadataOffline(layout);
   });
@@ -98,16 +101,26 @@ async function patiently<T>(
   open: () => Promise<{ caller: Caller; end: () => Promise<void> }>,
   work: (caller: Caller) => Promise<T>,
 ): Promise<T> {
-  const opened = await openWhenFree(async () =>
-    (await answers(layout.socket))
-      ? { caller: new SocketClient(layout.socket), end: () => Promise.resolve() }
-      : await open(),
-  );
+  const opened = await openWhenFree(async () => {
+    if (await answers(layout.socket))
+      return { caller: new SocketClient(layout.socket), end: () => Promise.resolve() };
+    requireNotBeingReplaced(layout);
+    return open();
+  });
   try {
     return await work(opened.caller);
   } finally {
     await opened.end();
   }
+}
+
+/** @throws ThinError locked */
+export function requireNotBeingReplaced(layout: RootLayout): void {
+  if (isBeingReplaced(layout))
+    throw new ThinError(
+      'locked',
+      `the daemon of ${layout.root} is being replaced; try again when it is back`,
+    );
 }
 
 /** A pool has one owner at a time; a short-lived one is waited for. Errors: locked, if it does not go. */

@@ -15,7 +15,7 @@ import { ThinError } from '../errors/thin-error.js';
 import { MOUNT_MODES, type MountMode } from '../containerd/mount-mode.js';
 import { defaultTransport, type TransportKind } from '../fuse/transport.js';
 import { DEFAULT_PLUGIN_SOCKET } from '../volumes/messages.js';
-import { openWhenFree, withDaemon } from './connect.js';
+import { openWhenFree, requireNotBeingReplaced, withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
 import { note, print, printJson, printResult } from './output.js';
@@ -143,13 +143,14 @@ export function registerDaemonCommands(program: Command): void {
       requirePool(layout);
       cacheOf(options);
       await refuseLive(layout.socket);
-      const { pid } = await openWhenFree(() =>
-        spawnDaemon({
+      const { pid } = await openWhenFree(() => {
+        requireNotBeingReplaced(layout);
+        return spawnDaemon({
           layout,
           temporary: false,
           args: [...args, '--notify', ...(options.supervised === true ? ['--supervised'] : [])],
-        }),
-      );
+        });
+      });
       printResult(
         { layout, json },
         { pid, root: layout.root, socket: layout.socket },

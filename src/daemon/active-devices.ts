@@ -14,8 +14,11 @@ export class ActiveDevices {
   readonly #directory: DeviceDirectory;
   /** Deactivated while something had them open. */
   readonly #leaving = new Set<DeviceName>();
+  readonly #onChanged: () => void;
 
-  constructor(pool: ThinPool, directory: DeviceDirectory) {
+  /** @param onChanged `names` tells something else now */
+  constructor(pool: ThinPool, directory: DeviceDirectory, onChanged: () => void = () => undefined) {
+    this.#onChanged = onChanged;
     this.#pool = pool;
     this.#directory = directory;
   }
@@ -43,6 +46,7 @@ export class ActiveDevices {
     const known = this.#directory.pathOf(name);
     if (known !== undefined) return { path: known, fresh: false };
     this.#directory.add(name, await this.#pool.activate(name));
+    this.#onChanged();
     return { path: this.#directory.pathOf(name) ?? '', fresh: true };
   }
 
@@ -79,6 +83,7 @@ export class ActiveDevices {
   async #letGo(name: DeviceName): Promise<void> {
     this.#leaving.delete(name);
     this.#directory.remove(name);
+    this.#onChanged();
     await this.#pool.deactivate(name);
   }
 }

@@ -13,6 +13,7 @@ import type { ImageDirectory } from '../io/image-file.js';
 import { KernelTransport } from '../fuse/kernel-transport.js';
 import type { Transport, TransportKind } from '../fuse/transport.js';
 import { ChildProcessExec, type Exec } from '../host/exec.js';
+import { waitForOthers } from '../host/file-users.js';
 import { FilesystemTools } from '../host/filesystem-tools.js';
 import { FolderDisk, freeAt } from '../host/folder-disk.js';
 import { HolePuncher } from '../host/hole-puncher.js';
@@ -29,6 +30,7 @@ import { readSuperblock } from '../metadata/open-metadata.js';
 import { openPoolData, type PoolData } from '../store/data-file.js';
 import type { FileRange } from '../store/file-chunks.js';
 import { GrowingData } from '../store/grow-data.js';
+import { Journal, readJournal, removeJournal } from '../store/journal.js';
 import { openLevelStore } from '../store/level-store.js';
 import { RecoverableStore } from '../store/recoverable-store.js';
 import type { Caller } from './api.js';
@@ -39,7 +41,7 @@ import type { DoctorTools } from './doctor/doctor.js';
 import { Dispatcher } from './dispatcher.js';
 import { dataLink, prepareData, type DataRequest, type PreparedData } from './init-data.js';
 import { EventHub } from './event-hub.js';
-import { takeHandover } from './handover.js';
+import { readHandover } from './handover.js';
 import { KernelHost } from './kernel-host.js';
 import type { LogLevel } from './log-level.js';
 import type { MetricsAddress } from './metrics-address.js';
@@ -50,6 +52,7 @@ import { requirePool } from './pool-folder.js';
 import { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
 import { logSpace } from './space-log.js';
+import { StandingHandover } from './standing-handover.js';
 import { keptConnection } from './supervisor.js';
 import { snapshotAdapter, type SnapshotterSettings } from './snapshotter/snapshot-adapter.js';
 import { volumeAdapter, type VolumeSettings } from './volumes/volume-adapter.js';
@@ -74,7 +77,7 @@ export async function daemonParts(
 ): Promise<DaemonParts> {
   requirePool(layout);
   const supervised = options.supervised === true;
-  const handover = supervised ? takeHandover(layout) : undefined;
+  const handover = supervised ? readHandover(layout) : undefined;
   const connection = supervised ? keptConnection(handover?.connection) : undefined;
   // Synchronous, so that a last line before the end is not lost.
   const output = destination({ fd: process.stdout.fd, sync: true });
@@ -89,6 +92,14 @@ export async function daemonParts(
       { level: 'info', stream: events },
     ]),
   );
+  const standing = supervised
+    ? new StandingHandover(layout, (error) =>
+        log.error(
+          { event: 'handover', err: error },
+          'nobody could follow on this daemon: its state cannot be written',
+        ),
+      )
+    : undefined;
   const prefix = await devicePrefix(layout.root);
   const exec = ToolServer.start();
   const { loops, stale, query } = hostOf(layout, prefix, exec);
@@ -102,6 +113,7 @@ export async function daemonParts(
       openPoolIn(layout, exec, {
         ...pool,
         reserve: true,
+        journal: supervised ? (handover === undefined ? 'begin' : 'go-on') : 'none',
         events: {
           onModeChanged: (mode, reason) =>
             log.warn({ event: 'mode', mode }, `the pool is now ${mode}: ${reason}`),
@@ -109,14 +121,21 @@ export async function daemonParts(
         },
       }),
     projection: (pool) => projectionOf(layout, pool, log),
-    transport: (directory) => transportOf(transport, layout.devices, directory, { log, connection }),
+    transport: (directory) =>
+      transportOf(transport, layout.devices, directory, {
+        log,
+        connection,
+        onConnectionChanged: () => standing?.note(),
+      }),
     host: new KernelHost({
       mounter: new Mounter(exec, loops, new FilesystemTools(exec)),
       loops,
       stale,
       query,
       onWarning: (text) => log.warn({ event: 'host' }, text),
+      whileFrozen: standing?.whileFrozen.bind(standing),
     }),
+    standing,
     clearStale: async () => {
       const { done, left } = await stale.clear(query);
       if (left.length > 0)
@@ -248,24 +267,34 @@ function transportOf(
   kind: TransportKind,
   folder: string,
   directory: ImageDirectory,
-  { log, connection }: { log: Logger; connection: KeptConnection | undefined },
+  {
+    log,
+    connection,
+    onConnectionChanged,
+  }: { log: Logger; connection: KeptConnection | undefined; onConnectionChanged: () => void },
 ): Transport {
   const onFault = (error: ThinError): void => log.error({ event: 'fault', err: error }, error.message);
   switch (kind) {
     case 'fuse-native':
       return new FuseNativeTransport(folder, directory, { onFault });
     case 'kernel':
-      return new KernelTransport(folder, directory, { onFault, connection });
+      return new KernelTransport(folder, directory, { onFault, connection, onConnectionChanged });
   }
 }
 
 /** Bytes: LevelDB writes its log out as tables when it is opened. */
 const LEAST_TO_OPEN = 128 * 2 ** 20;
 
+interface OpenInOptions extends Omit<OpenPoolOptions, 'journal'> {
+  readonly reserve?: boolean;
+  /** Of what is answered and not committed: none, a new one, or on with what a daemon that died has left. */
+  readonly journal?: 'none' | 'begin' | 'go-on';
+}
+
 async function openPoolIn(
   layout: RootLayout,
   exec: Exec,
-  { reserve = false, ...options }: OpenPoolOptions & { readonly reserve?: boolean } = {},
+  { reserve = false, journal: journaling = 'none', ...options }: OpenInOptions = {},
 ): Promise<ThinPool> {
   const hostDisk = new FolderDisk(layout.pool, exec);
   if (hostDisk.free() < LEAST_TO_OPEN) await hostDisk.dropReserve();
@@ -274,15 +303,18 @@ async function openPoolIn(
   try {
     const superblock = readSuperblock(store);
     if (reserve) await hostDisk.holdReserve();
-    if (superblock.kind === 'leveldb') return await openPool(store, { ...options, hostDisk });
+    const journal = await openJournal(layout, superblock.blockSize, journaling);
+    if (superblock.kind === 'leveldb') return await openPool(store, { ...options, hostDisk, journal });
     const { path, ...file } = await openDataOf(layout, superblock);
     data = file.handle;
+    if (journaling === 'go-on') await waitForOthers(path);
     const puncher = new HolePuncher(exec);
     const growing = new GrowingData(path, file);
     const punch = (ranges: readonly FileRange[]): Promise<void> => puncher.punch(path, ranges);
     return await openPool(store, {
       ...options,
       hostDisk,
+      journal,
       growData: (chunks) => growing.grow(chunks),
       dataFree: () => (file.isBlockDevice ? undefined : freeAt(path)),
       data: {
@@ -296,6 +328,17 @@ async function openPoolIn(
     await store.close();
     throw error;
   }
+}
+
+async function openJournal(
+  { journal }: RootLayout,
+  blockSize: number,
+  journaling: 'none' | 'begin' | 'go-on',
+): Promise<Journal | undefined> {
+  if (journaling === 'go-on') return Journal.begin(journal, blockSize, await readJournal(journal));
+  if (journaling === 'begin') return Journal.begin(journal, blockSize);
+  await removeJournal(journal);
+  return undefined;
 }
 
 async function openDataOf(layout: RootLayout, superblock: Superblock): Promise<PoolData & { path: string }> {

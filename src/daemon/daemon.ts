@@ -20,12 +20,13 @@ import type { DoctorTools } from './doctor/doctor.js';
 import { createHandlers } from './operations/handlers.js';
 import { textOperations } from './operations/text-operations.js';
 import type { EventHub } from './event-hub.js';
-import { leaveHandover, type Handover } from './handover.js';
+import type { Handover } from './handover.js';
 import { Metrics } from './metrics.js';
 import { refuseLive } from './live-socket.js';
 import type { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
 import type { Service } from './service.js';
+import type { StandingHandover } from './standing-handover.js';
 import { SocketServer } from './socket-server.js';
 
 /** What a daemon runs on; `composition.ts` brings the real ones. */
@@ -48,6 +49,8 @@ export interface DaemonParts {
   readonly adapters?: readonly MakeAdapter[];
   /** What an earlier daemon left, whose mount this one takes over with the transport. */
   readonly handover?: Handover | undefined;
+  /** Where somebody follows on this daemon when it dies. */
+  readonly standing?: StandingHandover | undefined;
   readonly log: Logger;
   /** What is logged, for those who follow it. */
   readonly events?: EventHub;
@@ -103,8 +106,9 @@ export class Daemon {
       this.#deferred.idle(name);
     });
     this.#transport = parts.transport(directory);
-    this.#active = new ActiveDevices(pool, directory);
-    this.#mounts = new DeviceMounts({ pool, active: this.#active, host, folder: layout.mounts });
+    const onChanged = (): void => parts.standing?.note();
+    this.#active = new ActiveDevices(pool, directory, onChanged);
+    this.#mounts = new DeviceMounts({ pool, active: this.#active, host, folder: layout.mounts, onChanged });
     this.#deferred = new DeferredDeletion({
       pool,
       locks: this.#locks,
@@ -167,6 +171,9 @@ export class Daemon {
       else await daemon.#takeOver(parts.handover);
       await daemon.#transport.mount();
       undo.push(() => daemon.#transport.unmount());
+      if (parts.handover !== undefined)
+        for (const step of await parts.host.recover(parts.handover)) log.warn({ event: 'stale' }, step);
+      parts.standing?.begin(() => daemon.#handover());
       await daemon.#server.listen();
       undo.push(() => daemon.#server.close());
       for (const adapter of daemon.#adapters) {
@@ -227,11 +234,10 @@ export class Daemon {
 
   /** Whoever uses the devices waits meanwhile, and the next daemon answers what they asked. */
   async #restart(): Promise<void> {
-    const { log, layout } = this.#parts;
+    const { log } = this.#parts;
     log.info({ event: 'restarting' }, 'restarting: asked to');
     await this.#dispatcher.close(1);
     await this.#pauseAdapters();
-    const active = [...this.#active.names()];
     const connection = this.#transport.handOver?.();
     if (connection === undefined) {
       this.#dispatcher.reopen();
@@ -243,8 +249,8 @@ export class Daemon {
     }
     // From here there is no way back: what is asked now is not answered by this process.
     try {
+      this.#parts.standing?.fix();
       await this.#pool.commit();
-      await leaveHandover(layout, { version: 1, connection, active, mounts: this.#mounts.handOver() });
     } catch (error) {
       log.error({ event: 'restarting', err: error }, 'restarting failed; mounts end with this daemon');
     }
@@ -254,8 +260,23 @@ export class Daemon {
 
   /** As the earlier daemon had it: devices are active before the transport asks for them. */
   async #takeOver({ active, mounts }: Handover): Promise<void> {
-    for (const name of active) await this.#active.activate(name as DeviceName);
+    for (const name of active)
+      await this.#active.activate(name as DeviceName).catch((error: unknown) => {
+        // Removed by the last thing that the earlier daemon did.
+        if (!(error instanceof ThinError) || error.code !== 'not-found') throw error;
+      });
     this.#mounts.takeOver(mounts);
+  }
+
+  #handover(): ReturnType<Parameters<StandingHandover['begin']>[0]> {
+    const connection = this.#transport.connectionState?.();
+    if (connection === undefined) return undefined;
+    return {
+      connection,
+      active: [...this.#active.names()],
+      mounts: this.#mounts.handOver(),
+      unfinished: this.#mounts.unfinished(),
+    };
   }
 
   async #pauseAdapters(): Promise<void> {
@@ -315,6 +336,7 @@ export class Daemon {
       await step().catch((error: unknown) =>
         log.error({ event: 'stop', err: error }, 'a step of stopping failed'),
       );
+    this.#parts.standing?.end();
     log.info({ event: 'stopped' }, 'stopped');
     this.#resolveEnded();
   }

@@ -63,6 +63,14 @@ export interface DeviceHost {
   makeTarget(target: string): Promise<boolean>;
   /** Leaves what is not empty or cannot go. */
   removeTarget(target: string): Promise<void>;
+  /**
+   * Ends what an earlier daemon was at when it died: thaws what is mounted from the images that it had frozen, and clears what is mounted from
+   * those, or attached to them, whose mounting it did not finish. Returns what it did, in words.
+   */
+  recover(left: {
+    readonly frozen: readonly string[];
+    readonly unfinished: readonly string[];
+  }): Promise<readonly string[]>;
   /** Clears mounts and loop devices on image files that nobody here knows of; returns what it did, in words. */
   clearOthers(): Promise<readonly string[]>;
 }

@@ -35,7 +35,10 @@ export class DeviceMounts {
   readonly #host: DeviceHost;
   readonly #folder: string;
   readonly #isAlive: (pid: number) => boolean;
+  readonly #onChanged: () => void;
   readonly #mounted = new Map<DeviceName, MountRecord>();
+  /** Image files that are about to be mounted. */
+  readonly #unfinished = new Set<string>();
 
   constructor(parts: {
     pool: ThinPool;
@@ -44,12 +47,15 @@ export class DeviceMounts {
     /** `<root>/mnt`. */
     folder: string;
     isAlive?: (pid: number) => boolean;
+    /** `handOver` or `unfinished` tell something else now. */
+    onChanged?: () => void;
   }) {
     this.#pool = parts.pool;
     this.#active = parts.active;
     this.#host = parts.host;
     this.#folder = parts.folder;
     this.#isAlive = parts.isAlive ?? isAlive;
+    this.#onChanged = parts.onChanged ?? ((): void => undefined);
   }
 
   /** The oldest mount first; a device mounted inside another's files comes behind it. */
@@ -64,6 +70,11 @@ export class DeviceMounts {
       ...record,
       viewers: [...viewers],
     }));
+  }
+
+  /** Image files that something may be left of if this process ends now. */
+  unfinished(): string[] {
+    return [...this.#unfinished];
   }
 
   /** Mounts that an earlier daemon made and left as they are. */
@@ -88,6 +99,7 @@ export class DeviceMounts {
     refuseUnmountable(device, readOnly);
     const record = await this.#bringUp(device, target, { readOnly, skipLog: ask.skipLog ?? false });
     record.pinned = true;
+    this.#onChanged();
     return record;
   }
 
@@ -125,7 +137,7 @@ export class DeviceMounts {
     if (record !== undefined) {
       if (this.#liveViewers(record).length > 0) return false;
       if (!(await this.#host.withdraw(record, record.request))) return false;
-      this.#mounted.delete(name);
+      this.#forget(name);
       if (record.madeTarget) await this.#host.removeTarget(record.target);
     }
     try {
@@ -146,6 +158,7 @@ export class DeviceMounts {
         skipLog: false,
       }));
     record.viewers.set(holder, (record.viewers.get(holder) ?? 0) + 1);
+    this.#onChanged();
     return record.target;
   }
 
@@ -156,6 +169,7 @@ export class DeviceMounts {
     const left = (record.viewers.get(holder) ?? 0) - 1;
     if (left > 0) record.viewers.set(holder, left);
     else record.viewers.delete(holder);
+    this.#onChanged();
     if (!record.pinned && this.#liveViewers(record).length === 0) await this.#takeDown(name, record, false);
   }
 
@@ -189,6 +203,13 @@ export class DeviceMounts {
         mountOptions: options.mountOptions,
         xfsNospaceMaxRetries: options.xfsNospaceMaxRetries,
       };
+      this.#unfinished.add(image);
+      this.#onChanged();
+      undo.unshift(() => {
+        this.#unfinished.delete(image);
+        this.#onChanged();
+        return Promise.resolve();
+      });
       const mounted = await this.#host.mount(request);
       undo.push(() => this.#host.unmount(mounted, { lazily: true }));
       const record: MountRecord = {
@@ -207,6 +228,8 @@ export class DeviceMounts {
         if (device.label === '') await this.#host.furnish(mounted.target, device.name);
       }
       this.#mounted.set(device.name, record);
+      this.#unfinished.delete(image);
+      this.#onChanged();
       return record;
     } catch (error) {
       for (const step of undo.reverse()) await step().catch(() => undefined);
@@ -219,11 +242,16 @@ export class DeviceMounts {
     await this.#host.unmount(record, { lazily }).catch((error: unknown) => {
       if (!deferred || !isLeftBehind(error)) throw error;
     });
-    this.#mounted.delete(name);
+    this.#forget(name);
     if (record.madeTarget) await this.#host.removeTarget(record.target);
     if (!record.activated) return;
     if (lazily) await this.#active.abandon(name);
     else await this.#active.deactivate(name, { deferred });
+  }
+
+  #forget(name: DeviceName): void {
+    this.#mounted.delete(name);
+    this.#onChanged();
   }
 
   async #fill(device: DeviceInfo, mounted: Mounted): Promise<void> {
@@ -234,6 +262,7 @@ export class DeviceMounts {
   #join(name: DeviceName, present: MountRecord, target: string, readOnly: boolean): Mounted {
     if (present.target === target && present.readOnly === readOnly) {
       present.pinned = true;
+      this.#onChanged();
       return present;
     }
     throw new ThinError(

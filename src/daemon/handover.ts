@@ -1,5 +1,4 @@
-import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { rename, writeFile } from 'node:fs/promises';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import type { RootLayout } from './root-layout.js';
@@ -25,13 +24,20 @@ const mount = z.object({
 });
 
 const handover = z.object({
-  version: z.literal(1),
+  version: z.literal(2),
+  /** Of the supervisor: whether it lives says whether anybody follows. */
+  supervisor: z.number(),
   connection: z.object({
     maxIo: z.number(),
     nodes: z.array(z.object({ id: z.number(), name: z.string() })).readonly(),
-    open: z.array(z.object({ handle: z.number(), node: z.number(), name: z.string() })).readonly(),
+    open: z
+      .array(z.object({ handle: z.number(), node: z.number(), name: z.string(), unique: z.string() }))
+      .readonly(),
   }),
   active: z.array(z.string()),
+  /** Image files whose filesystems were frozen, and those that were about to be mounted: what the next daemon has to end. */
+  frozen: z.array(z.string()),
+  unfinished: z.array(z.string()),
   mounts: z.array(mount),
 });
 
@@ -46,18 +52,16 @@ function fileIn({ root }: Pick<RootLayout, 'root'>): string {
 }
 
 /** Whole or not at all; nothing that a machine's crash would have to leave. */
-export async function leaveHandover(layout: Pick<RootLayout, 'root'>, state: Handover): Promise<void> {
+export function leaveHandover(layout: Pick<RootLayout, 'root'>, state: Handover): void {
   const file = fileIn(layout);
-  await writeFile(`${file}.tmp`, JSON.stringify(state), { mode: 0o600 });
-  await rename(`${file}.tmp`, file);
+  writeFileSync(`${file}.tmp`, JSON.stringify(state), { mode: 0o600 });
+  renameSync(`${file}.tmp`, file);
 }
 
-/** What the last daemon has left; it is there once. Undefined where it left nothing, or nothing that this version understands. */
-export function takeHandover(layout: Pick<RootLayout, 'root'>): Handover | undefined {
+/** What the last daemon has left. Undefined where it left nothing, or nothing that this version understands. */
+export function readHandover(layout: Pick<RootLayout, 'root'>): Handover | undefined {
   try {
-    const text = readFileSync(fileIn(layout), 'utf8');
-    rmSync(fileIn(layout));
-    return handover.safeParse(JSON.parse(text)).data;
+    return handover.safeParse(JSON.parse(readFileSync(fileIn(layout), 'utf8'))).data;
   } catch {
     return undefined;
   }
@@ -67,7 +71,18 @@ export function hasHandover(layout: Pick<RootLayout, 'root'>): boolean {
   return existsSync(fileIn(layout));
 }
 
-/** Of a daemon that nobody followed. */
+/** Of a daemon that nobody follows. */
 export function forgetHandover(layout: Pick<RootLayout, 'root'>): void {
   rmSync(fileIn(layout), { force: true });
+}
+
+/** A daemon is gone, and its supervisor, which lives, is about to start the next one: the pool is nobody else's meanwhile. */
+export function isBeingReplaced(layout: Pick<RootLayout, 'root'>): boolean {
+  const pid = readHandover(layout)?.supervisor;
+  if (pid === undefined) return false;
+  try {
+    return readFileSync(`/proc/${String(pid)}/cmdline`, 'utf8').includes('--supervised');
+  } catch {
+    return false;
+  }
 }

@@ -14,6 +14,8 @@ export interface KernelHostParts {
   readonly stale: StaleCleaner;
   readonly query: StaleQuery;
   readonly onWarning: (text: string) => void;
+  /** Runs `work`, during which the image's filesystem is frozen, and remembers that for whoever follows. */
+  readonly whileFrozen?: (<T>(image: string, work: () => Promise<T>) => Promise<T>) | undefined;
 }
 
 /** The host that the daemon runs on, through its tools. */
@@ -23,6 +25,7 @@ export class KernelHost implements DeviceHost {
   readonly #stale: StaleCleaner;
   readonly #query: StaleQuery;
   readonly #onWarning: (text: string) => void;
+  readonly #whileFrozen: KernelHostParts['whileFrozen'];
   /** A call into a filesystem that this process serves blocks a pool thread until it is served: one at a time, never all of them. */
   readonly #ownMounts = new AsyncLock({ maxPending: Number.MAX_SAFE_INTEGER });
 
@@ -32,6 +35,7 @@ export class KernelHost implements DeviceHost {
     this.#stale = parts.stale;
     this.#query = parts.query;
     this.#onWarning = parts.onWarning;
+    this.#whileFrozen = parts.whileFrozen;
   }
 
   async mount(request: MountRequest): Promise<Mounted> {
@@ -100,7 +104,8 @@ export class KernelHost implements DeviceHost {
   }
 
   async frozen<T>(image: string, work: () => Promise<T>): Promise<T> {
-    return this.#mounter.frozen(image, work);
+    const freeze = (): Promise<T> => this.#mounter.frozen(image, work);
+    return this.#whileFrozen === undefined ? freeze() : this.#whileFrozen(image, freeze);
   }
 
   async trim(target: string): Promise<number> {
@@ -143,6 +148,25 @@ export class KernelHost implements DeviceHost {
         `the mount point ${target} was left: ${error instanceof Error ? error.message : String(error)}`,
       );
     });
+  }
+
+  async recover({
+    frozen,
+    unfinished,
+  }: {
+    readonly frozen: readonly string[];
+    readonly unfinished: readonly string[];
+  }): Promise<readonly string[]> {
+    const words: string[] = [];
+    for (const image of frozen)
+      for (const target of await this.#mounter.thaw(image)) words.push(`thawed ${target}`);
+    const only = new Set<string>();
+    for (const image of unfinished)
+      for (const { device } of await this.#loops.findByBackingFile(image)) only.add(device);
+    if (only.size === 0) return words;
+    const { done, left } = await this.#stale.clear({ ...this.#query, keepDevices: true, only });
+    for (const problem of left) this.#onWarning(problem);
+    return [...words, ...done];
   }
 
   async clearOthers(): Promise<readonly string[]> {

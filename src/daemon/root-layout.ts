@@ -15,6 +15,8 @@ export interface RootLayout {
   readonly socket: string;
   readonly pid: string;
   readonly log: string;
+  /** Of what is answered and not committed, where somebody could follow on a daemon that dies. */
+  readonly journal: string;
 }
 
 /** `sun_path` of unix(7) holds 108 bytes with its closing zero. */
@@ -38,6 +40,7 @@ export function rootLayout(folder: string, options: { socketName?: string | unde
     socket,
     pid: path.join(root, 'thinfuse.pid'),
     log: path.join(root, 'thinfuse.log'),
+    journal: path.join(root, 'journal'),
   };
 }
 

@@ -9,6 +9,9 @@ import { startMessage, type StartMessage } from './spawn-daemon.js';
 
 /** Where a daemon finds the connection: behind its standard streams and its channel to the supervisor. */
 export const KEPT_DESCRIPTOR = 4;
+/** A daemon that did not serve for so long, in milliseconds, has failed; after so many in a row that failed, nobody follows. */
+const WORTH_FOLLOWING_MS = 1000;
+const MOST_FAILURES = 3;
 /** The first Linux with FUSE_NOTIFY_RESEND. */
 const NEEDED: readonly [number, number] = [6, 9];
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
@@ -28,8 +31,9 @@ export interface SuperviseRequest {
 }
 
 /**
- * Holds the connection to the kernel while daemons come and go: one that has left a handover is followed by the next. Where a daemon ends
- * without one, the connection is closed, so that whoever uses its mounts gets an error at once and waits for nobody.
+ * Holds the connection to the kernel while daemons come and go: one that is replaced, or dies, is followed by the next, which goes on with its
+ * handover. Where there is none, or daemons fail one after the other, the connection is closed, so that whoever uses the mounts gets an
+ * error at once and waits for nobody.
  * @returns the exit code of the last daemon
  * @throws ThinError unsupported (Linux before 6.9), missing-device
  */
@@ -39,15 +43,26 @@ export async function supervise({ layout, args, notify, say }: SuperviseRequest)
   const connection = new HeldConnection();
   let current: ChildProcess | undefined;
   for (const signal of SIGNALS) process.on(signal, () => current?.kill(signal));
-  for (let first = true; ; first = false) {
+  for (let first = true, failures = 0; ; first = false) {
     current = connection.start(args);
+    let servedSince: number | undefined;
     current.on('message', (message) => {
       const parsed = startMessage.safeParse(message);
-      if (parsed.success && first) notify(parsed.data);
+      if (!parsed.success) return;
+      if ('ready' in parsed.data) servedSince = performance.now();
+      if (first) notify(parsed.data);
     });
     const { code, signal } = await exitOf(current);
-    if (connection.isOpen && hasHandover(layout)) continue;
+    const served = servedSince === undefined ? 0 : performance.now() - servedSince;
+    failures = served >= WORTH_FOLLOWING_MS ? 0 : failures + 1;
+    if (connection.isOpen && code !== 0 && hasHandover(layout) && failures < MOST_FAILURES) {
+      say(
+        `the daemon ended (${signal ?? `exit code ${String(code)}`}); the next one goes on below its mounts`,
+      );
+      continue;
+    }
     connection.close();
+    forgetHandover(layout);
     if (code === 0) return 0;
     say(
       `the daemon ended (${signal ?? `exit code ${String(code)}`}) and left nobody to follow it; its mounts fail from now on`,

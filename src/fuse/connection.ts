@@ -3,7 +3,13 @@ export interface ConnectionState {
   /** Bytes of the largest request, as agreed when the filesystem was mounted. */
   readonly maxIo: number;
   readonly nodes: readonly { readonly id: number; readonly name: string }[];
-  readonly open: readonly { readonly handle: number; readonly node: number; readonly name: string }[];
+  readonly open: readonly {
+    readonly handle: number;
+    readonly node: number;
+    readonly name: string;
+    /** Of the request that it was given out for, in decimal. */
+    readonly unique: string;
+  }[];
 }
 
 /** An open /dev/fuse that another process keeps open too, so that the mount outlives this one. */

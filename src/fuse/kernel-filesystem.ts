@@ -68,6 +68,9 @@ const CONGESTION_THRESHOLD = 96;
 /** FUSE_UNKNOWN_INO: listed, but not looked up yet. */
 const UNKNOWN_INODE = 0xffffffff;
 
+/** FUSE_UNIQUE_RESEND: the kernel asks again, with the same number otherwise. */
+const RESENT = 1n << 63n;
+
 type Reply = Buffer | undefined;
 
 export interface KernelFilesystemOptions {
@@ -80,6 +83,8 @@ export interface KernelFilesystemOptions {
   readonly onForgotten?: (nodeId: number) => void;
   /** Another process may take the connection over one day. */
   readonly survives?: boolean;
+  /** What the kernel is about to know of nodes and handles has changed. */
+  readonly onChanged?: (() => void) | undefined;
 }
 
 /**
@@ -90,6 +95,8 @@ export class KernelFilesystem {
   readonly #directory: ImageDirectory;
   readonly #inodes: KernelInodes;
   readonly #open: OpenFiles;
+  /** The request that each handle was given out for, where a connection can be taken over. */
+  readonly #opened = new Map<number, bigint>();
   readonly #listings = new Map<number, readonly DirectoryEntry[]>();
   readonly #options: KernelFilesystemOptions;
   readonly #startedAt = Date.now();
@@ -117,12 +124,13 @@ export class KernelFilesystem {
    * What the next process needs to answer for what the kernel knows; undefined where the kernel has no way to ask it again for what this
    * one leaves unanswered.
    */
-  handOver(): ConnectionState | undefined {
+  connectionState(): ConnectionState | undefined {
     if (!this.#canResend) return undefined;
     const nodes = this.#inodes.known();
     const open = this.#open.all().flatMap(([handle, { name, file }]) => {
       const node = nodes.find(({ id }) => this.#inodes.get(id)?.file === file);
-      return node === undefined ? [] : [{ handle, node: node.id, name }];
+      const unique = String(this.#opened.get(handle) ?? 0n);
+      return node === undefined ? [] : [{ handle, node: node.id, name, unique }];
     });
     return { maxIo: this.#options.maxIo, nodes, open };
   }
@@ -134,9 +142,11 @@ export class KernelFilesystem {
       const file = this.#directory.lookup(name);
       if (file !== undefined) this.#inodes.adopt(id, name, file);
     }
-    for (const { handle, node, name } of open) {
+    for (const { handle, node, name, unique } of open) {
       const inode = this.#inodes.get(node);
-      if (inode !== undefined) this.#open.adopt(handle, name, inode.file);
+      if (inode === undefined) continue;
+      this.#open.adopt(handle, name, inode.file);
+      this.#opened.set(handle, BigInt(unique));
     }
   }
 
@@ -188,6 +198,8 @@ export class KernelFilesystem {
         return this.#openFile(header, request);
       case Opcode.RELEASE:
         this.#open.release(readHandle(request));
+        this.#opened.delete(readHandle(request));
+        this.#options.onChanged?.();
         return packEmpty(unique);
       case Opcode.FLUSH:
       case Opcode.FSYNC:
@@ -322,8 +334,10 @@ export class KernelFilesystem {
   }
 
   #lookup({ unique, nodeId }: InHeader, request: Buffer): Buffer {
+    const known = this.#inodes.size;
     const inode = nodeId === ROOT_NODE ? this.#inodes.lookup(readName(request)) : undefined;
     if (inode === undefined) return packError(unique, ENOENT);
+    if (this.#inodes.size !== known) this.#options.onChanged?.();
     return packEntry(unique, inode.id, fileAttributes(inode.file));
   }
 
@@ -346,11 +360,17 @@ export class KernelFilesystem {
     const { name, file } = this.#inode(nodeId);
     if ((readOpenFlags(request) & O_ACCMODE) !== 0) requireWritable(name, file, 0, 0);
     // Past the page cache, so that a loop device with direct I/O and a plain reader of the file see the same bytes at once.
-    return packOpen(
-      unique,
-      this.#open.open(name, file),
-      OpenFlag.DIRECT_IO | OpenFlag.PARALLEL_DIRECT_WRITES,
-    );
+    const handle = this.#handleOf(unique) ?? this.#open.open(name, file);
+    if (this.#canResend) this.#opened.set(handle, unique);
+    this.#options.onChanged?.();
+    return packOpen(unique, handle, OpenFlag.DIRECT_IO | OpenFlag.PARALLEL_DIRECT_WRITES);
+  }
+
+  /** Of an OPEN that an earlier process carried out and perhaps did not answer. */
+  #handleOf(unique: bigint): number | undefined {
+    if ((unique & RESENT) === 0n) return undefined;
+    for (const [handle, asked] of this.#opened) if (asked === (unique & ~RESENT)) return handle;
+    return undefined;
   }
 
   #list(): readonly DirectoryEntry[] {

@@ -40,6 +40,8 @@ export interface KernelTransportOptions {
   readonly onFault?: (error: ThinError) => void;
   /** Where the mount is to outlive this process. */
   readonly connection?: KeptConnection | undefined;
+  /** `connectionState` is another one now; the kernel hears of it afterwards. */
+  readonly onConnectionChanged?: (() => void) | undefined;
 }
 
 /** For files that are kept open, an unmount takes so much longer. */
@@ -85,6 +87,7 @@ export class KernelTransport implements Transport {
       onFault: this.#onFault,
       onForgotten: (nodeId) => this.#channel?.forget(nodeId),
       survives: options.connection !== undefined,
+      onChanged: options.onConnectionChanged,
     });
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
@@ -164,8 +167,12 @@ export class KernelTransport implements Transport {
   }
 
   /** See Transport. */
+  connectionState(): ConnectionState | undefined {
+    return this.#connection === undefined ? undefined : this.#filesystem.connectionState();
+  }
+
   handOver(): ConnectionState | undefined {
-    const state = this.#connection === undefined ? undefined : this.#filesystem.handOver();
+    const state = this.connectionState();
     if (state !== undefined) this.#channel?.mute();
     return state;
   }

@@ -20,10 +20,9 @@ export interface Transport {
   mount(): Promise<void>;
   /** Idempotent. */
   unmount(): Promise<void>;
-  /**
-   * From now on nothing is answered, and another process may take the mount over with what this returns; undefined where that cannot be, and
-   * then it goes on. What was answered before has been done.
-   */
+  /** With what another process could take the mount over; undefined where that cannot be. */
+  connectionState?(): ConnectionState | undefined;
+  /** As `connectionState`, and from now on nothing is answered. What was answered before has been done. */
   handOver?(): ConnectionState | undefined;
   /** Resolves when the mount has ended, by `unmount` or from outside (umount, fusectl abort). */
   readonly ended: Promise<void>;

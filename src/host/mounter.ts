@@ -177,6 +177,21 @@ export class Mounter {
    * A filesystem that only other mount namespaces have mounted is not seen.
    */
   async frozen<T>(image: string, work: () => Promise<T>): Promise<T> {
+    return this.#filesystems.frozen(await this.#writableMountsOf(image), work);
+  }
+
+  /** What somebody left frozen of what `frozen` would freeze. Returns where. */
+  async thaw(image: string): Promise<readonly string[]> {
+    const thawed: string[] = [];
+    for (const target of await this.#writableMountsOf(image)) {
+      const done = this.#filesystems.thaw(target).then(() => thawed.push(target));
+      // It was not frozen.
+      await done.catch(() => undefined);
+    }
+    return thawed;
+  }
+
+  async #writableMountsOf(image: string): Promise<readonly string[]> {
     const loops = (await this.#loops.findByBackingFile(image)).filter((loop) => !loop.readOnly);
     const table = await MountTable.read();
     const targets = loops
@@ -185,10 +200,7 @@ export class Mounter {
         table.ofLoop(device).find((row) => table.on(row.target) === row && !isReadOnly(row.superOptions)),
       )
       .filter((row) => row !== undefined);
-    return this.#filesystems.frozen(
-      targets.map((row) => row.target),
-      work,
-    );
+    return targets.map((row) => row.target);
   }
 
   /** Errors: as `FilesystemTools.trim`. */

@@ -1,7 +1,8 @@
-import { chunkId, type ChunkId } from '../format/ids.js';
+import { chunkId, type ChunkId, type DeviceId } from '../format/ids.js';
 import type { FreeRing } from '../shared/free-ring.js';
 import { nap } from '../shared/request-epochs.js';
 import type { Access, ChunkAccess } from '../store/chunk-access.js';
+import type { JournalWriter } from '../store/journal-writer.js';
 import { isZero } from './block-ranges.js';
 import { chunkOf, HOLE, SHARED, successor, UNKNOWN, type SharedTable } from './shared-table.js';
 
@@ -28,8 +29,18 @@ export class BlockPath {
   readonly #access: ChunkAccess;
   readonly #free: FreeRing;
   readonly #chunkSize: number;
+  readonly #device: DeviceId;
+  readonly #journal: JournalWriter | undefined;
 
-  constructor(parts: { table: SharedTable; access: ChunkAccess; free: FreeRing }) {
+  constructor(parts: {
+    device: DeviceId;
+    table: SharedTable;
+    access: ChunkAccess;
+    free: FreeRing;
+    journal: JournalWriter | undefined;
+  }) {
+    this.#device = parts.device;
+    this.#journal = parts.journal;
     this.#table = parts.table;
     this.#access = parts.access;
     this.#free = parts.free;
@@ -112,6 +123,10 @@ export class BlockPath {
           ? this.#access.provision(chunk, within, from, at, bytes, (entry & ZEROED) !== 0)
           : this.#access.copy(chunkOf(word), chunk, within, from, at, bytes);
       if (outcome !== 'done') return outcome;
+      if (this.#journal !== undefined) {
+        const origin = word === HOLE || bytes === this.#chunkSize ? undefined : chunkOf(word);
+        this.#noteMapping(this.#journal, block, chunk, origin, { within, from, at, length: bytes });
+      }
       this.#table.publish(block, chunk);
       published = true;
       this.progress += bytes;
@@ -123,6 +138,20 @@ export class BlockPath {
         this.#table.unlock(block);
       }
     }
+  }
+
+  /** Before anybody can look the mapping up, and write to its chunk. */
+  #noteMapping(
+    journal: JournalWriter,
+    block: number,
+    chunk: ChunkId,
+    origin: ChunkId | undefined,
+    data: { within: number; from: Uint8Array; at: number; length: number },
+  ): void {
+    const part = this.#access.partOf(chunk);
+    if (this.#access.isVolatile) journal.mapWith(this.#device, block, chunk, origin, data);
+    else if (part === undefined) journal.map(this.#device, block, chunk, 1);
+    else journal.mapPartial(this.#device, block, chunk, part.base, part.pages);
   }
 
   /**
@@ -145,6 +174,7 @@ export class BlockPath {
     let written = false;
     try {
       this.#access.provision(chunkId(chunk), 0, from, at, bytes, true);
+      this.#journal?.map(this.#device, block, chunk, run);
       written = true;
     } finally {
       for (let i = 0; i < run; i++) {

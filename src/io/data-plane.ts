@@ -3,6 +3,8 @@ import type { Metadata } from '../metadata/metadata.js';
 import { sharedInts } from '../shared/dirty-map.js';
 import { FreeRing, type FreeRingMemory } from '../shared/free-ring.js';
 import type { RequestEpochs } from '../shared/request-epochs.js';
+import type { Journal } from '../store/journal.js';
+import { isLong, type JournalMemory } from '../store/journal-writer.js';
 import { isHalfDirty } from '../store/cache-access.js';
 import type { ChunkMemory } from '../store/chunk-access.js';
 import type { ChunkStore } from '../store/chunk-store.js';
@@ -15,6 +17,8 @@ export interface PlaneMemory {
   readonly epochs: Int32Array;
   /** See ASKED_FOR_CHUNKS and what follows. */
   readonly asked: Int32Array;
+  /** Where what is answered and not committed is written down, if it is. */
+  readonly journal: JournalMemory | undefined;
 }
 
 /** Word of `asked`: a thread has asked for free chunks, and the pool thread has not come to it yet. */
@@ -37,6 +41,7 @@ export class DataPlane {
   readonly epochs: RequestEpochs;
   readonly free: FreeRing;
   readonly memory: PlaneMemory;
+  readonly journal: Journal | undefined;
   readonly #metadata: Metadata;
   readonly #pendingMappings: () => number;
   readonly #onReleased: () => void;
@@ -51,6 +56,7 @@ export class DataPlane {
     chunks: ChunkStore;
     metadata: Metadata;
     epochs: RequestEpochs;
+    journal?: Journal | undefined;
     /** Mappings that no commit has applied yet, over all active devices; each may cost nodes. */
     pendingMappings: () => number;
     /** Chunks have become free. */
@@ -63,12 +69,14 @@ export class DataPlane {
   }) {
     this.chunks = parts.chunks;
     this.epochs = parts.epochs;
+    this.journal = parts.journal;
     this.free = FreeRing.create(RING);
     this.memory = {
       chunks: parts.chunks.memory,
       free: this.free.memory,
       epochs: parts.epochs.memory,
       asked: sharedInts(4),
+      journal: parts.journal?.memory,
     };
     this.#metadata = parts.metadata;
     this.#pendingMappings = parts.pendingMappings;
@@ -130,6 +138,11 @@ export class DataPlane {
     Atomics.store(this.memory.asked, UNSETTLED, settled ? 0 : 1);
   }
 
+  /** So much was written that a commit should begin. */
+  get wantsCommit(): boolean {
+    return this.chunks.wantsCommit || (this.journal !== undefined && isLong(this.journal.memory));
+  }
+
   /** What a thread asked for that saw stocks run low. */
   lookAfter(): void {
     const { asked } = this.memory;
@@ -137,7 +150,7 @@ export class DataPlane {
     this.refill();
     // The disk begins with what there is while more is written; a flush would find all of it otherwise.
     if (this.chunks.memory.kind === 'file') void this.#commit().catch(() => undefined);
-    if (!this.chunks.wantsCommit) Atomics.store(asked, ASKED_FOR_COMMIT, 0);
+    if (!this.wantsCommit) Atomics.store(asked, ASKED_FOR_COMMIT, 0);
     else
       void this.#commit()
         .catch(() => undefined)
@@ -178,9 +191,11 @@ export class DataPlane {
 
 /** Whether a thread should ask the pool thread to look after the plane; once each time that it is needed. */
 export function shouldAsk(memory: PlaneMemory, free: FreeRing): boolean {
-  const { asked, chunks } = memory;
+  const { asked, chunks, journal } = memory;
   if (free.count < Atomics.load(asked, LOW_MARK) && claim(asked, ASKED_FOR_CHUNKS)) return true;
-  return chunks.kind === 'cache' && isHalfDirty(chunks) && claim(asked, ASKED_FOR_COMMIT);
+  const isDue =
+    (chunks.kind === 'cache' && isHalfDirty(chunks)) || (journal !== undefined && isLong(journal));
+  return isDue && claim(asked, ASKED_FOR_COMMIT);
 }
 
 /** Of mappings that were taken from their device: whether they are durable. */

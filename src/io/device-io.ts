@@ -179,6 +179,17 @@ export class DeviceIo implements ImageFile {
     return holes;
   }
 
+  /** A mapping that a process which is gone has made: the chunk was taken from the space map, and has its data. */
+  restore(block: number, chunk: ChunkId | undefined): void {
+    if (chunk === undefined) {
+      this.#unmap(block);
+      return;
+    }
+    this.#word(block);
+    this.#table.lock(block);
+    this.#table.publish(block, chunk);
+  }
+
   /** Hands every mapping changed since the last call to the metadata; called by the commit and before a snapshot. */
   applyMappings(): void {
     this.#table.takeNewlyMapped();
@@ -256,12 +267,19 @@ export class DeviceIo implements ImageFile {
   }
 
   #newPath(): BlockPath {
-    const { chunks, free } = this.#plane;
-    return new BlockPath({ table: this.#table, access: chunks.access, free });
+    const { chunks, free, journal } = this.#plane;
+    return new BlockPath({
+      device: this.device,
+      table: this.#table,
+      access: chunks.access,
+      free,
+      journal: journal?.writer,
+    });
   }
 
   #describe(): ImageMemory {
     return {
+      device: this.device,
       version: Atomics.load(this.#control, VERSION),
       size: this.#size,
       control: this.#control,
@@ -327,6 +345,7 @@ export class DeviceIo implements ImageFile {
       this.#table.unlock(block);
       return;
     }
+    this.#plane.journal?.writer.unmap(this.device, block);
     this.#table.publish(block, undefined);
     // No commit has seen it yet: the tree has nothing to give back.
     if (this.#metadata.chunks.count(chunkOf(word)) === 0) this.#plane.giveUp(chunkOf(word));

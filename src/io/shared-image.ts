@@ -2,6 +2,8 @@ import { FreeRing } from '../shared/free-ring.js';
 import { RequestEpochs } from '../shared/request-epochs.js';
 import { CacheAccess } from '../store/cache-access.js';
 import { FileAccess } from '../store/file-access.js';
+import type { DeviceId } from '../format/ids.js';
+import { JournalWriter, type JournalMemory } from '../store/journal-writer.js';
 import { BlockPath } from './block-path.js';
 import { areSettled, shouldAsk, type PlaneMemory } from './data-plane.js';
 import { SharedTable, type TableMemory } from './shared-table.js';
@@ -21,6 +23,7 @@ export const SHUT = 2;
  * its version: a snapshot or a change of size replaces the table. `control` itself is never replaced.
  */
 export interface ImageMemory {
+  readonly device: DeviceId;
   readonly version: number;
   readonly size: number;
   readonly control: Int32Array;
@@ -41,15 +44,23 @@ export class SharedImage {
 
   /** @param thread its number among those that serve the pool, from 0 */
   constructor(memory: ImageMemory, thread: number) {
-    const { chunks, free, epochs } = memory.plane;
+    const { chunks, free, epochs, journal: written } = memory.plane;
+    const journal = written === undefined ? undefined : journalOf(written, thread);
     this.size = memory.size;
     this.#thread = thread;
     this.#memory = memory;
     this.#epochs = new RequestEpochs(epochs);
     this.#free = new FreeRing(free);
     this.#table = new SharedTable(memory.table);
-    this.#access = chunks.kind === 'file' ? new FileAccess(chunks) : new CacheAccess(chunks);
-    this.#path = new BlockPath({ table: this.#table, access: this.#access, free: this.#free });
+    this.#access =
+      chunks.kind === 'file' ? new FileAccess(chunks, journal) : new CacheAccess(chunks, journal);
+    this.#path = new BlockPath({
+      device: memory.device,
+      table: this.#table,
+      access: this.#access,
+      free: this.#free,
+      journal,
+    });
   }
 
   /** False: another description of the device is in force, and this one must not be used any more. */
@@ -99,4 +110,14 @@ export class SharedImage {
       this.#epochs.leave(this.#thread);
     }
   }
+}
+
+/** One a thread, however many devices it serves: the positions in its files are its own. */
+const journals = new Map<string, JournalWriter>();
+
+function journalOf(memory: JournalMemory, thread: number): JournalWriter {
+  const key = `${memory.folder} ${String(memory.incarnation)} ${String(thread)}`;
+  let journal = journals.get(key);
+  if (journal === undefined) journals.set(key, (journal = new JournalWriter(memory, thread)));
+  return journal;
 }

@@ -83,6 +83,14 @@ export class SpaceMap {
     return entry;
   }
 
+  /** Takes this entry. False where it is not free. */
+  takeExactly(entry: number): boolean {
+    if (entry >= this.#limit || this.#busy.get(entry)) return false;
+    this.#busy.set(entry);
+    this.#taken++;
+    return true;
+  }
+
   /** Gives back an entry that was taken and never counted. */
   putBack(entry: number): void {
     assert(this.#busy.get(entry) && this.count(entry) === 0, `entry ${String(entry)} is not taken`);

@@ -102,7 +102,11 @@ export class Committer {
     // What a failed commit left in memory may be half a change; it never goes to the store.
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#store.needsRecovery === true) await this.#recover();
-    this.#plane().isSettled = false;
+    const plane = this.#plane();
+    const generation = plane.journal?.advance();
+    // Whoever has seen the generation before has published what it wrote down.
+    if (generation !== undefined) await plane.epochs.quiet();
+    plane.isSettled = false;
     for (const io of this.#active()) this.apply(io);
     this.#prepare();
     const metadata = this.#metadata.collect();
@@ -119,7 +123,8 @@ export class Committer {
     }
     chunks.settle();
     metadata.settle();
-    this.#plane().isSettled = !this.#metadata.isDirty;
+    plane.isSettled = !this.#metadata.isDirty;
+    if (generation !== undefined) plane.journal?.retire(generation);
     this.#plane().recycle(metadata.freedChunks);
     this.#onCommitted();
   }

@@ -5,6 +5,7 @@ import type { Metadata } from '../metadata/metadata.js';
 import type { RequestEpochs } from '../shared/request-epochs.js';
 import type { ChunkStore, PartialChunks } from '../store/chunk-store.js';
 import { FileChunks, type FileChunksOptions } from '../store/file-chunks.js';
+import type { Journal } from '../store/journal.js';
 import type { KeyValue } from '../store/key-value.js';
 import { LevelChunks } from '../store/level-chunks.js';
 import { CHUNK_CACHE, STAGED_BYTES } from './limits.js';
@@ -16,6 +17,8 @@ export interface ChunkOptions {
   readonly chunkCache?: number;
   /** `leveldb` pools: staged bytes at which a commit is begun; at twice that, writers wait for it. */
   readonly stagedBytes?: number;
+  /** Where what is answered and not committed is written down, for a process that follows on this one's sudden death. */
+  readonly journal?: Journal | undefined;
 }
 
 /**
@@ -24,10 +27,10 @@ export interface ChunkOptions {
  */
 export async function zeroTail(
   { superblock, chunks }: Metadata,
-  { data }: ChunkOptions,
+  { data, journal }: ChunkOptions,
 ): Promise<number | undefined> {
-  // A map that may be damaged does not say where the last chunk is.
-  if (data?.punch === undefined || superblock.needsCheck) return undefined;
+  // A map that may be damaged, or is behind what was answered, does not say where the last chunk is.
+  if (data?.punch === undefined || superblock.needsCheck || (journal?.left.length ?? 0) > 0) return undefined;
   const { blockSize } = superblock;
   const end = chunks.end;
   if (end >= superblock.chunks) return undefined;
@@ -68,10 +71,18 @@ export function openChunks(
   };
   if (kind === 'direct') {
     assert(options.data !== undefined, 'whoever opens a direct pool has opened its data');
-    return new FileChunks({ ...options.data, chunkSize, chunks, partial, zeroedFrom: parts.zeroedFrom });
+    return new FileChunks({
+      ...options.data,
+      chunkSize,
+      chunks,
+      partial,
+      zeroedFrom: parts.zeroedFrom,
+      journal: options.journal,
+    });
   }
   return new LevelChunks(store, {
     ...parts,
+    journal: options.journal,
     chunkSize,
     chunks,
     partial,

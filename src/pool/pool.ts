@@ -1,6 +1,6 @@
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceRecord } from '../format/device-record.js';
-import { deviceId, type DeviceId, type DeviceName } from '../format/ids.js';
+import type { DeviceId, DeviceName } from '../format/ids.js';
 import { DataPlane } from '../io/data-plane.js';
 import { DeviceIo } from '../io/device-io.js';
 import type { ImageFile } from '../io/image-file.js';
@@ -21,6 +21,8 @@ import { packOptions } from './options-record.js';
 import { OpenPoolTools, type PoolCheckOptions } from './pool-tools.js';
 import { requireQuota } from './quota.js';
 import { Reclaimer } from './reclaimer.js';
+import { replay } from './replay.js';
+import { requireFree, requireOrdinary, requireRecord } from './requirements.js';
 import { openSpace, type SpaceOptions } from './open-space.js';
 import type { SpacePolicy } from './space-policy.js';
 import { suspended } from './suspend.js';
@@ -47,7 +49,9 @@ export interface OpenPoolOptions extends MetadataOptions, ChunkOptions, SpaceOpt
 export async function openPool(store: KeyValue, options: OpenPoolOptions = {}): Promise<ThinPool> {
   const stored = await openStored(store, options);
   const zeroedFrom = await zeroTail(stored.metadata, options);
-  return new Pool(store, stored, { ...options, zeroedFrom });
+  const pool = new Pool(store, stored, { ...options, zeroedFrom });
+  await pool.begin();
+  return pool;
 }
 
 class Pool implements ThinPool {
@@ -107,6 +111,7 @@ class Pool implements ThinPool {
       chunks: openChunks(store, metadata, options, { epochs, commit, zeroedFrom: options.zeroedFrom }),
       metadata,
       epochs,
+      journal: options.journal,
       pendingMappings: () => this.#pendingMappings,
       onReleased: () => {
         this.#space.noteRoom();
@@ -146,7 +151,6 @@ class Pool implements ThinPool {
     };
     this.tools = new OpenPoolTools(store, metadata, gate, options);
     if (metadata.superblock.needsCheck) this.#mode = 'ro';
-    else this.#reclaimer.start();
     for (const { message } of damage) this.#events.onModeChanged?.('ro', message);
     this.#usage.markAll();
     const interval = options.commitInterval ?? COMMIT_INTERVAL;
@@ -158,6 +162,20 @@ class Pool implements ThinPool {
       }, interval);
       this.#timer.unref();
     }
+  }
+
+  /** Before anybody uses it: does again what a process answered that died, and goes on with what is being removed. */
+  async begin(): Promise<void> {
+    const { journal } = this.#plane;
+    if (journal !== undefined && journal.left.length > 0) {
+      this.requireWritable();
+      const open = (id: DeviceId): DeviceIo => this.#open(this.#metadata.devices.get(id));
+      await replay({ metadata: this.#metadata, plane: this.#plane, open });
+      journal.release();
+      await this.commit();
+      for (const record of this.#metadata.devices.all()) await this.deactivate(record.name as DeviceName);
+    }
+    if (this.#mode === 'rw') this.#reclaimer.start();
   }
 
   info(): PoolInfo {
@@ -197,7 +215,7 @@ class Pool implements ThinPool {
   #snapshot(request: SnapshotRequest, io?: DeviceIo): DeviceRecord {
     this.requireWritable();
     const origin = this.#find(request.origin);
-    this.#requireFree(request.name);
+    requireFree(this.#metadata.devices, request.name);
     const size = request.size ?? origin.size;
     requireDeviceSize(size, this.#metadata.superblock.blockSize);
     if (size < origin.size)
@@ -235,7 +253,7 @@ class Pool implements ThinPool {
 
   async createThin(request: ThinRequest): Promise<DeviceInfo> {
     this.requireWritable();
-    this.#requireFree(request.name);
+    requireFree(this.#metadata.devices, request.name);
     requireDeviceSize(request.size, this.#metadata.superblock.blockSize);
     this.#space.requireFreeSpace();
     const { id, family } = this.#metadata.createThin({ ...request, createdAt: Date.now() });
@@ -246,8 +264,8 @@ class Pool implements ThinPool {
   async rename(name: DeviceName, to: DeviceName): Promise<DeviceInfo> {
     const record = this.#find(name);
     this.requireWritable();
-    this.#requireOrdinary(record, 'renamed');
-    this.#requireFree(to);
+    requireOrdinary(record, 'renamed');
+    requireFree(this.#metadata.devices, to);
     this.#requireInactive(record);
     return this.#change(record.id, { name: to });
   }
@@ -282,7 +300,7 @@ class Pool implements ThinPool {
   async remove(name: DeviceName): Promise<void> {
     const record = this.#find(name);
     this.requireWritable();
-    this.#requireOrdinary(record, 'removed');
+    requireOrdinary(record, 'removed');
     this.#requireInactive(record);
     const usedBefore = this.#metadata.chunks.used;
     this.#metadata.removeDevice(record.id);
@@ -320,7 +338,7 @@ class Pool implements ThinPool {
         gate: {
           requireWritable: () => this.requireWritable(),
           changed: () => {
-            if (this.#plane.chunks.wantsCommit) this.commit().catch(() => undefined);
+            if (this.#plane.wantsCommit) this.commit().catch(() => undefined);
           },
           commit: () => this.commit(),
           waitForSpace: (device) => this.#space.waitForSpace(device),
@@ -414,6 +432,7 @@ class Pool implements ThinPool {
       await this.#committer.idle();
       await this.#plane.recycled();
       await this.#plane.chunks.close();
+      await this.#plane.journal?.close();
       await this.#compactor.idle();
       await this.#store.close();
     }
@@ -436,20 +455,7 @@ class Pool implements ThinPool {
   }
 
   #find(name: DeviceName): DeviceRecord {
-    const record = this.#metadata.devices.find(name);
-    if (record === undefined)
-      throw new ThinError('not-found', `there is no device ${name}; thinfuse ls shows those there are`);
-    return record;
-  }
-
-  #requireFree(name: DeviceName): void {
-    if (this.#metadata.devices.find(name) !== undefined)
-      throw new ThinError('exists', `there is a device ${name} already; remove it or choose another name`);
-  }
-
-  #requireOrdinary(record: DeviceRecord, what: string): void {
-    if (record.id === deviceId(1) || record.kind === 'base')
-      throw new ThinError('invalid-argument', `the base device belongs to the pool and cannot be ${what}`);
+    return requireRecord(this.#metadata.devices, name);
   }
 
   #requireInactive(record: DeviceRecord): void {

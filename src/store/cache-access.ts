@@ -4,6 +4,7 @@ import { DirtyMap, sharedInts, type DirtyMapMemory } from '../shared/dirty-map.j
 import { FreeRing, type FreeRingMemory } from '../shared/free-ring.js';
 import { lock, unlock } from '../shared/spin-lock.js';
 import type { Access, ChunkAccess } from './chunk-access.js';
+import type { JournalWriter } from './journal-writer.js';
 import { pageSize, pagesOf } from './pages.js';
 
 export interface CacheMemory {
@@ -71,14 +72,17 @@ export function cacheMemory(shape: {
 export class CacheAccess implements ChunkAccess {
   readonly chunkSize: number;
   readonly contiguous = false;
+  readonly isVolatile = true;
   readonly #memory: CacheMemory;
+  readonly #journal: JournalWriter | undefined;
   readonly #frames: Buffer;
   readonly #dirty: DirtyMap;
   readonly #free: FreeRing;
   readonly #page: number;
 
-  constructor(memory: CacheMemory) {
+  constructor(memory: CacheMemory, journal?: JournalWriter) {
     this.#memory = memory;
+    this.#journal = journal;
     this.chunkSize = memory.chunkSize;
     this.#frames = Buffer.from(memory.frames.buffer, memory.frames.byteOffset, memory.frames.byteLength);
     this.#dirty = new DirtyMap(memory.dirty);
@@ -110,6 +114,7 @@ export class CacheAccess implements ChunkAccess {
     } finally {
       unlock(locks, frame);
     }
+    this.#journal?.data(chunk, within, from, at, length);
     return 'done';
   }
 
@@ -141,6 +146,11 @@ export class CacheAccess implements ChunkAccess {
     Atomics.store(this.#memory.origins, frame, origin + 1);
     this.#publish(frame, chunk, within, part(from, at, length), within, length);
     return 'done';
+  }
+
+  /** Frames are whole. */
+  partOf(): undefined {
+    return undefined;
   }
 
   #frameOf(chunk: ChunkId): number | undefined {

@@ -17,6 +17,10 @@ export interface ChunkAccess {
   readonly chunkSize: number;
   /** Chunks with successive numbers lie side by side, so that a range may run from one into the next. */
   readonly contiguous: boolean;
+  /** What is written is gone with the process, until a commit has it. */
+  readonly isVolatile: boolean;
+  /** The pages that a partial chunk has of its own, and whose the others are; undefined for a whole one. @throws ThinError damaged */
+  partOf(chunk: ChunkId): { readonly base: ChunkId; readonly pages: number } | undefined;
   /** @throws ThinError io */
   read(chunk: ChunkId, within: number, into: Uint8Array, at: number, length: number): Access;
   /** @throws ThinError io, no-space (the host's disk is full) */

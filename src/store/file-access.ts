@@ -7,6 +7,7 @@ import { chunkBaseKey, describeKey } from '../format/keys.js';
 import { DirtyMap, sharedInts } from '../shared/dirty-map.js';
 import { lock, unlock } from '../shared/spin-lock.js';
 import type { Access, ChunkAccess } from './chunk-access.js';
+import type { JournalWriter } from './journal-writer.js';
 import { areFew, pagesOf, pageSize } from './pages.js';
 import { DAMAGED, lockOf, partialMemory, WHOLE, type PartialMemory } from './partial-memory.js';
 
@@ -41,6 +42,8 @@ export function fileMemory(fd: number, chunkSize: number, chunks: number): FileM
 export class FileAccess implements ChunkAccess {
   readonly chunkSize: number;
   readonly contiguous = true;
+  readonly isVolatile = false;
+  readonly #journal: JournalWriter | undefined;
   readonly #memory: FileMemory;
   readonly #partial: PartialMemory;
   readonly #dirty: DirtyMap;
@@ -48,7 +51,8 @@ export class FileAccess implements ChunkAccess {
   readonly #allPages: number;
   readonly #scratch: Buffer;
 
-  constructor(memory: FileMemory) {
+  constructor(memory: FileMemory, journal?: JournalWriter) {
+    this.#journal = journal;
     this.#memory = memory;
     this.#partial = memory.partial;
     this.#dirty = new DirtyMap(memory.partial.dirty);
@@ -121,6 +125,25 @@ export class FileAccess implements ChunkAccess {
     return 'done';
   }
 
+  partOf(chunk: ChunkId): { readonly base: ChunkId; readonly pages: number } | undefined {
+    const base = this.#baseOf(chunk);
+    return base === undefined ? undefined : { base, pages: Atomics.load(this.#partial.pages, chunk) };
+  }
+
+  /** What a process that is gone knew of a chunk that nobody can look up yet. */
+  restorePart(chunk: ChunkId, base: ChunkId, pages: number): void {
+    Atomics.store(this.#partial.pages, chunk, pages);
+    Atomics.store(this.#partial.bases, chunk, base + 1);
+    this.#changed(chunk);
+  }
+
+  /** As `restorePart`, of pages that came to a chunk which may be partial. */
+  restorePages(chunk: ChunkId, pages: number): void {
+    if (this.#baseOf(chunk) === undefined) return;
+    Atomics.or(this.#partial.pages, chunk, pages);
+    this.#changed(chunk);
+  }
+
   /** Gives a partial chunk all of its pages. */
   fill(chunk: ChunkId): void {
     const { locks, pages } = this.#partial;
@@ -129,6 +152,7 @@ export class FileAccess implements ChunkAccess {
     lock(locks, lockOf(chunk));
     try {
       this.#copyPages(base, chunk, this.#allPages & ~Atomics.load(pages, chunk));
+      this.#journal?.pages(chunk, this.#allPages);
       Atomics.store(pages, chunk, this.#allPages);
     } finally {
       unlock(locks, lockOf(chunk));
@@ -218,13 +242,15 @@ export class FileAccess implements ChunkAccess {
   /** Writes where some pages are still the base's. Only such writers wait for each other, and each page is brought once. */
   #addPages(chunk: ChunkId, within: number, from: Uint8Array, at: number, length: number): void {
     const { locks, pages } = this.#partial;
+    const touched = pagesOf(within, length, this.#page);
     lock(locks, lockOf(chunk));
     try {
       const base = this.#baseOf(chunk);
-      const touched = pagesOf(within, length, this.#page);
       const missing = base === undefined ? 0 : touched & ~Atomics.load(pages, chunk);
       this.#writePages(base ?? chunk, chunk, within, from, at, length, missing);
       if (missing === 0) return;
+      // Before others find them there, and write to them without a word.
+      this.#journal?.pages(chunk, touched);
       Atomics.or(pages, chunk, touched);
     } finally {
       unlock(locks, lockOf(chunk));

@@ -4,6 +4,7 @@ import { DirtyMap } from '../shared/dirty-map.js';
 import type { ChunkCommit, ChunkStore, PartialChunks } from './chunk-store.js';
 import { dataError, FileAccess, fileMemory, takeFailure, type FileMemory } from './file-access.js';
 import { pageSize, pagesOf } from './pages.js';
+import type { Journal } from './journal.js';
 import { DAMAGED, WHOLE } from './partial-memory.js';
 
 /** Bytes of the data file. */
@@ -29,6 +30,7 @@ export interface FileChunksOptions {
   readonly punch?: PunchHoles | undefined;
   /** This chunk and all above hold zeroes; none where undefined. */
   readonly zeroedFrom?: number | undefined;
+  readonly journal?: Journal | undefined;
   /** Milliseconds for which freed chunks are gathered before they are punched out together. */
   readonly punchDelay?: number;
 }
@@ -56,7 +58,7 @@ export class FileChunks implements ChunkStore {
   constructor(options: FileChunksOptions) {
     this.chunkSize = options.chunkSize;
     this.memory = fileMemory(options.handle.fd, options.chunkSize, options.chunks);
-    this.access = new FileAccess(this.memory);
+    this.access = new FileAccess(this.memory, options.journal?.writer);
     this.#partial = options.partial;
     this.#dirty = new DirtyMap(this.memory.partial.dirty);
     this.#allPages = pagesOf(0, options.chunkSize, pageSize(options.chunkSize));
@@ -65,6 +67,8 @@ export class FileChunks implements ChunkStore {
       bases[chunk] = base === undefined ? DAMAGED : base + 1;
       pages[chunk] = own;
     }
+    // A process that is gone may have written what is not on the disk yet.
+    Atomics.store(this.memory.written, 0, 1);
     this.#handle = options.handle;
     this.#punch = options.punch;
     this.#delay = options.punchDelay ?? PUNCH_DELAY;

@@ -18,6 +18,7 @@ import {
 } from './cache-access.js';
 import type { ChunkCommit, ChunkStore, PartialChunks } from './chunk-store.js';
 import { applyPatchOf, deleteChunk, putPatch, putWhole, readWhole, readWithPatch } from './chunk-values.js';
+import type { Journal } from './journal.js';
 import type { KeyValue, KvOperation } from './key-value.js';
 import { areFew, pageSize, pagesOf } from './pages.js';
 
@@ -31,6 +32,7 @@ export interface LevelChunksOptions {
   readonly stagedBytes: number;
   readonly partial: PartialChunks;
   readonly epochs: RequestEpochs;
+  readonly journal?: Journal | undefined;
   /** Whether the open transaction has a mapping to the chunk. */
   readonly isCounted: (chunk: ChunkId) => boolean;
   /** Makes dirty frames clean. */
@@ -88,7 +90,7 @@ export class LevelChunks implements ChunkStore {
     this.#options = options;
     this.chunkSize = chunkSize;
     this.memory = cacheMemory({ chunkSize, chunks, frames: this.#frames, mostDirty });
-    this.access = new CacheAccess(this.memory);
+    this.access = new CacheAccess(this.memory, options.journal?.writer);
     this.#dirty = new DirtyMap(this.memory.dirty);
     this.#free = new FreeRing(this.memory.free);
     for (let frame = 0; frame < this.#frames; frame++) this.#free.put(frame);

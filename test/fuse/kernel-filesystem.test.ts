@@ -44,12 +44,12 @@ describe('KernelFilesystem', () => {
   it('hands what the kernel knows to the next process, where the kernel can ask again', async () => {
     const { directory, serve, open, filesystem } = setUp({ survives: true });
     directory.add('a', MIB);
-    assert.equal(filesystem.handOver(), undefined, 'nothing was agreed so far');
+    assert.equal(filesystem.connectionState(), undefined, 'nothing was agreed so far');
     const { body } = await serve(Opcode.INIT, {}, words(7, 45, 65536, 1 << 30, 1 << 7));
     assert.equal(body.readUInt32LE(4), 39);
     assert.deepEqual([body.readUInt32LE(12), body.readUInt32LE(32)], [1 << 30, 1 << 7]);
     const { nodeId, handle } = await open('a');
-    const state = filesystem.handOver();
+    const state = filesystem.connectionState();
     assert.ok(state);
     const next = setUp({ directory, survives: true });
     next.filesystem.takeOver(state);
@@ -71,7 +71,7 @@ describe('KernelFilesystem', () => {
       const { serve, filesystem } = setUp({ survives });
       const { body } = await serve(Opcode.INIT, {}, words(7, minor, 65536, 1 << 30, flags2));
       assert.deepEqual([body.readUInt32LE(4), body.readUInt32LE(12), body.readUInt32LE(32)], [31, 0, 0]);
-      assert.equal(filesystem.handOver(), undefined);
+      assert.equal(filesystem.connectionState(), undefined);
     }
   });
 

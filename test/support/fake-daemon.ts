@@ -44,6 +44,10 @@ export class FakeHost implements DeviceHost {
     this.log.push(`unmount ${target.split('/').at(-1) ?? ''}${lazily ? ' lazily' : ''}`);
   }
 
+  async recover({ frozen, unfinished }: Parameters<DeviceHost['recover']>[0]): Promise<readonly string[]> {
+    return [...frozen, ...unfinished].map((image) => `recovered ${image}`);
+  }
+
   async withdraw({ target }: Mounted): Promise<boolean> {
     if (this.busy.has(target)) return false;
     this.log.push(`withdraw ${target.split('/').at(-1) ?? ''}`);

@@ -1,3 +1,4 @@
+import { copyFileSync, mkdtempSync } from 'node:fs';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -26,6 +27,13 @@ export class ScratchData {
       return open(path.join(this.#folder, 'data'), 'r+');
     });
     return { handle };
+  }
+
+  /** Another file with what this one holds at this moment. */
+  fork(): ScratchData {
+    const folder = mkdtempSync(path.join(tmpdir(), 'thinfuse-test-'));
+    copyFileSync(path.join(this.#folder, 'data'), path.join(folder, 'data'));
+    return new ScratchData(folder, this.#size);
   }
 
   async remove(): Promise<void> {

@@ -1,0 +1,66 @@
+import { forgetHandover, leaveHandover, type Handover } from './handover.js';
+import type { RootLayout } from './root-layout.js';
+
+type State = Omit<Handover, 'version' | 'supervisor' | 'frozen'>;
+
+/**
+ * Keeps the handover of a daemon that serves as it would have to be if the daemon died at this moment: brought up to date before anybody
+ * hears of a change.
+ */
+export class StandingHandover {
+  readonly #layout: Pick<RootLayout, 'root'>;
+  readonly #onFailure: (error: unknown) => void;
+  readonly #frozen = new Set<string>();
+  #state: (() => State | undefined) | undefined;
+
+  constructor(layout: Pick<RootLayout, 'root'>, onFailure: (error: unknown) => void) {
+    this.#layout = layout;
+    this.#onFailure = onFailure;
+  }
+
+  /** From now on; `state` tells what there is at any moment, or undefined where nobody could go on with it. */
+  begin(state: () => State | undefined): void {
+    this.#state = state;
+    this.note();
+  }
+
+  /** Something has changed. Where it cannot be written, nobody follows. */
+  note(): void {
+    const state = this.#state?.();
+    if (state === undefined) return;
+    try {
+      leaveHandover(this.#layout, {
+        version: 2,
+        supervisor: process.ppid,
+        frozen: [...this.#frozen],
+        ...state,
+      });
+    } catch (error) {
+      forgetHandover(this.#layout);
+      this.#onFailure(error);
+    }
+  }
+
+  /** The last word before a planned end: what comes after it is the next daemon's to do. */
+  fix(): void {
+    this.note();
+    this.#state = undefined;
+  }
+
+  /** The end is in order, and nobody is to follow. */
+  end(): void {
+    this.#state = undefined;
+    forgetHandover(this.#layout);
+  }
+
+  async whileFrozen<T>(image: string, work: () => Promise<T>): Promise<T> {
+    this.#frozen.add(image);
+    this.note();
+    try {
+      return await work();
+    } finally {
+      this.#frozen.delete(image);
+      this.note();
+    }
+  }
+}

@@ -1,0 +1,34 @@
+import { readdir, readlink } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ThinError } from '../errors/thin-error.js';
+
+const PATIENCE_MS = 10_000;
+const POLL_MS = 20;
+
+/** Processes beside this one that have the file open, as far as /proc shows them. */
+export async function usersOf(file: string): Promise<readonly number[]> {
+  const found: number[] = [];
+  for (const name of await readdir('/proc')) {
+    const pid = Number(name);
+    if (!Number.isInteger(pid) || pid === process.pid) continue;
+    const fds = await readdir(`/proc/${name}/fd`).catch(() => []);
+    for (const fd of fds) {
+      if ((await readlink(`/proc/${name}/fd/${fd}`).catch(() => '')) !== file) continue;
+      found.push(pid);
+      break;
+    }
+  }
+  return found;
+}
+
+/** A tool of a daemon that died may still be at work on the file. @throws ThinError busy */
+export async function waitForOthers(file: string): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (let users = await usersOf(file); users.length > 0; users = await usersOf(file)) {
+    if (performance.now() > deadline)
+      throw new ThinError('busy', `${file} is in use by process ${users.join(', ')}; end that first`, {
+        details: { path: file },
+      });
+    await sleep(POLL_MS);
+  }
+}

@@ -1,0 +1,84 @@
+import { JournalKind, type StoredRecord } from '../format/journal-record.js';
+
+/** What a chunk begins with, before `data` is laid over it. */
+export type ChunkStart =
+  /** What is stored of it. */
+  | { readonly kind: 'stored' }
+  | { readonly kind: 'zeroes' }
+  | { readonly kind: 'copy'; readonly origin: number }
+  | { readonly kind: 'partial'; readonly base: number };
+
+export interface ChunkContents {
+  readonly start: ChunkStart;
+  readonly data: readonly { readonly within: number; readonly bytes: Uint8Array }[];
+  /** Pages that came to it, in a pool where their data is there already. */
+  readonly pages: number;
+}
+
+/** What records amount to: the last mapping of each block, and what chunks hold. */
+export interface FoldedJournal {
+  readonly mappings: ReadonlyMap<number, ReadonlyMap<number, number | undefined>>;
+  readonly chunks: ReadonlyMap<number, ChunkContents>;
+}
+
+interface Building {
+  readonly start: ChunkStart;
+  data: { readonly within: number; readonly bytes: Uint8Array }[];
+  pages: number;
+}
+
+/**
+ * Only the end of a history can be applied to a state that may have a part of it already: an origin that was copied early may have changed
+ * since, in that state, but where a mapping to the copy is not there yet it cannot have, because what was shared in the last durable commit
+ * is not overwritten in place before the next.
+ *
+ * @param records in the order in which things were done
+ */
+export function foldJournal(records: Iterable<StoredRecord>): FoldedJournal {
+  const mappings = new Map<number, Map<number, number | undefined>>();
+  const chunks = new Map<number, Building>();
+  const map = (device: number, block: number, chunk: number | undefined): void => {
+    let blocks = mappings.get(device);
+    if (blocks === undefined) mappings.set(device, (blocks = new Map()));
+    blocks.set(block, chunk);
+  };
+  const begin = (chunk: number, start: ChunkStart, pages = 0): Building => {
+    const building = { start, data: [], pages };
+    chunks.set(chunk, building);
+    return building;
+  };
+  const known = (chunk: number): Building => chunks.get(chunk) ?? begin(chunk, { kind: 'stored' });
+  for (const record of records) {
+    const { kind, device, block, chunk, origin, pages, within, payload } = record;
+    switch (kind) {
+      case JournalKind.MAP:
+        for (let i = 0; i < record.run; i++) {
+          map(device, block + i, chunk + i);
+          begin(chunk + i, { kind: 'stored' });
+        }
+        break;
+      case JournalKind.MAP_PARTIAL:
+        map(device, block, chunk);
+        begin(chunk, { kind: 'partial', base: origin }, pages);
+        break;
+      case JournalKind.PROVISION:
+      case JournalKind.COPY:
+        map(device, block, chunk);
+        begin(chunk, kind === JournalKind.COPY ? { kind: 'copy', origin } : { kind: 'zeroes' }).data.push({
+          within,
+          bytes: payload,
+        });
+        break;
+      case JournalKind.UNMAP:
+        map(device, block, undefined);
+        break;
+      case JournalKind.DATA:
+        known(chunk).data.push({ within, bytes: payload });
+        break;
+      case JournalKind.PAGES:
+        known(chunk).pages |= pages;
+        break;
+    }
+  }
+  return { mappings, chunks };
+}

@@ -1,0 +1,94 @@
+import { ThinError } from '../errors/thin-error.js';
+import { chunkId, deviceId, virtualBlock, type ChunkId, type DeviceId } from '../format/ids.js';
+import type { DataPlane } from '../io/data-plane.js';
+import type { DeviceIo } from '../io/device-io.js';
+import type { Metadata } from '../metadata/metadata.js';
+import type { Access } from '../store/chunk-access.js';
+import { FileAccess } from '../store/file-access.js';
+import { foldJournal, type ChunkContents, type FoldedJournal } from './journal-fold.js';
+
+export interface ReplayParts {
+  readonly metadata: Metadata;
+  readonly plane: DataPlane;
+  /** Brings a device up for the time of it. */
+  readonly open: (device: DeviceId) => DeviceIo;
+}
+
+/**
+ * Does again what an earlier process answered and did not commit. Whatever of it the store has already stays as it is, so that this may be
+ * cut off and begun anew. The caller commits before anybody else uses the pool.
+ * @throws ThinError damaged (the journal and the store do not fit together), io, no-space
+ */
+export async function replay({ metadata, plane, open }: ReplayParts): Promise<void> {
+  const folded = foldJournal(plane.journal?.left ?? []);
+  // First of all: a commit that it takes to make room must not free what is to be written to.
+  await restoreStored({ metadata, plane }, folded);
+  for (const [device, blocks] of folded.mappings) {
+    // It was removed since, with a commit of its own.
+    if (!metadata.devices.has(deviceId(device))) continue;
+    const io = open(deviceId(device));
+    for (const [block, chunk] of blocks) {
+      const stored = metadata.lookup(deviceId(device), virtualBlock(block));
+      if (chunk === undefined) {
+        if (stored !== undefined) io.restore(block, undefined);
+        continue;
+      }
+      if (stored === chunk) continue;
+      if (!metadata.chunks.takeExactly(chunk))
+        throw new ThinError(
+          'damaged',
+          `chunk ${String(chunk)} was given out by a daemon that died, and is not free`,
+        );
+      await bringContents(plane, chunkId(chunk), folded.chunks.get(chunk));
+      io.restore(block, chunkId(chunk));
+    }
+  }
+}
+
+/** Of a chunk that nobody maps yet. */
+async function bringContents(
+  plane: DataPlane,
+  chunk: ChunkId,
+  contents: ChunkContents | undefined,
+): Promise<void> {
+  const { access } = plane.chunks;
+  if (contents === undefined) return;
+  const { start, data, pages } = contents;
+  if (start.kind === 'partial' && access instanceof FileAccess)
+    access.restorePart(chunk, chunkId(start.base), pages);
+  if (start.kind !== 'zeroes' && start.kind !== 'copy') return;
+  const [first, ...rest] = data;
+  const { within, bytes } = first ?? { within: 0, bytes: new Uint8Array(0) };
+  await until(plane, start.kind === 'copy' ? chunkId(start.origin) : chunk, () =>
+    start.kind === 'copy'
+      ? access.copy(chunkId(start.origin), chunk, within, bytes, 0, bytes.length)
+      : access.provision(chunk, within, bytes, 0, bytes.length, false),
+  );
+  await layOver(plane, chunk, rest);
+}
+
+/** Chunks that the store had before, or has since a commit that the journal does not know of. */
+async function restoreStored(
+  { metadata, plane }: Pick<ReplayParts, 'metadata' | 'plane'>,
+  { chunks }: FoldedJournal,
+): Promise<void> {
+  const { access } = plane.chunks;
+  for (const [number, { data, pages }] of chunks) {
+    const chunk = chunkId(number);
+    if (metadata.chunks.count(chunk) === 0) continue;
+    if (access instanceof FileAccess) access.restorePages(chunk, pages);
+    else await layOver(plane, chunk, data);
+  }
+}
+
+async function layOver(plane: DataPlane, chunk: ChunkId, data: ChunkContents['data']): Promise<void> {
+  const { access } = plane.chunks;
+  for (const { within, bytes } of data)
+    await until(plane, chunk, () => access.overwrite(chunk, within, bytes, 0, bytes.length));
+}
+
+/** @param needed what a `missing` is about */
+async function until({ chunks }: DataPlane, needed: ChunkId, step: () => Access): Promise<void> {
+  for (let outcome = step(); outcome !== 'done'; outcome = step())
+    await (outcome === 'missing' ? chunks.bring(needed) : chunks.makeRoom());
+}
