@@ -64,10 +64,24 @@ for (const pool of ['leveldb', 'direct'] as const satisfies readonly PoolKind[])
       assert.equal((await cli.json<{ ok: boolean }>('check')).ok, true);
     });
 
-    it('leaves mounts that fail at once where it dies, and the next start clears them', async () => {
+    it('is followed when it dies, and whoever writes notices nothing then either', async () => {
+      await writer.write(mountPoint);
+      for (let death = 0; death < RESTARTS; death++) {
+        await sleep(1200);
+        await cli.die();
+      }
+      await sleep(300);
+      assert.equal((await writer.pause()).error, undefined);
+      await verify();
+      assert.equal((await cli.run('mount', 'work')).trim(), mountPoint);
+      await cli.run('snapshot', 'after-death', 'work');
+      assert.equal((await cli.json<{ ok: boolean }>('check')).ok, true);
+    });
+
+    it('leaves mounts that fail at once where its supervisor dies, too, and the next start clears them', async () => {
       await writer.write(mountPoint);
       await sleep(200);
-      await cli.kill();
+      await cli.killSupervised();
       assert.notEqual((await writer.stopped()).error, undefined);
       await cli.run('start', '--supervised');
       await cli.run('mount', 'work');

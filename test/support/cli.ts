@@ -75,6 +75,30 @@ export class Cli {
     for (let poll = 0; isRunning(pid) && poll < GONE_POLLS; poll++) await sleep(GONE_POLL_MS);
   }
 
+  /** The daemon of a supervisor, which starts another. Resolves when that one serves. */
+  async die(): Promise<void> {
+    const { pid } = await this.call('status', {});
+    process.kill(pid, 'SIGKILL');
+    for (let poll = 0; poll < GONE_POLLS; poll++) {
+      const now = await this.call('status', {}).then(
+        (status) => status.pid,
+        () => pid,
+      );
+      if (now !== pid) return;
+      await sleep(GONE_POLL_MS);
+    }
+    throw new Error(`nobody followed on the daemon ${String(pid)}`);
+  }
+
+  /** A daemon together with its supervisor. */
+  async killSupervised(): Promise<void> {
+    const pid = await this.daemonPid();
+    const stat = await readFile(`/proc/${String(pid)}/stat`, 'utf8');
+    const supervisor = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+    process.kill(supervisor, 'SIGKILL');
+    await this.kill();
+  }
+
   async #end(): Promise<void> {
     const pid = await this.daemonPid().catch(() => undefined);
     if (pid === undefined || !isRunning(pid)) return;
