@@ -23,6 +23,8 @@ export async function replay({ metadata, plane, open }: ReplayParts): Promise<vo
   const folded = foldJournal(plane.journal?.left ?? []);
   // First of all: a commit that it takes to make room must not free what is to be written to.
   await restoreStored({ metadata, plane }, folded);
+  // A chunk that had got all of its pages may have become a base since, which only whole ones are.
+  if (plane.chunks.access instanceof FileAccess) plane.chunks.prepare();
   for (const [device, blocks] of folded.mappings) {
     // It was removed since, with a commit of its own.
     if (!metadata.devices.has(deviceId(device))) continue;
