@@ -133,6 +133,7 @@ export async function daemonParts(
       stale,
       query,
       onWarning: (text) => log.warn({ event: 'host' }, text),
+      inMount: (task) => exec.perform(task),
       whileFrozen: standing?.whileFrozen.bind(standing),
     }),
     standing,

@@ -1,8 +1,8 @@
-import { chmod, lstat, mkdir, rmdir, stat, statfs, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import AsyncLock from 'async-lock';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import type { LoopDevices } from '../host/loop-devices.js';
+import type { MountTask } from '../host/mount-task.js';
 import type { Mounter } from '../host/mounter.js';
 import type { StaleCleaner, StaleQuery } from '../host/stale.js';
 import type { FilesystemType } from '../pool/info.js';
@@ -14,6 +14,8 @@ export interface KernelHostParts {
   readonly stale: StaleCleaner;
   readonly query: StaleQuery;
   readonly onWarning: (text: string) => void;
+  /** Carries the task out in another process. */
+  readonly inMount: (task: MountTask) => Promise<string>;
   /** Runs `work`, during which the image's filesystem is frozen, and remembers that for whoever follows. */
   readonly whileFrozen?: (<T>(image: string, work: () => Promise<T>) => Promise<T>) | undefined;
 }
@@ -26,8 +28,7 @@ export class KernelHost implements DeviceHost {
   readonly #query: StaleQuery;
   readonly #onWarning: (text: string) => void;
   readonly #whileFrozen: KernelHostParts['whileFrozen'];
-  /** A call into a filesystem that this process serves blocks a pool thread until it is served: one at a time, never all of them. */
-  readonly #ownMounts = new AsyncLock({ maxPending: Number.MAX_SAFE_INTEGER });
+  readonly #inMount: (task: MountTask) => Promise<string>;
 
   constructor(parts: KernelHostParts) {
     this.#mounter = parts.mounter;
@@ -36,6 +37,7 @@ export class KernelHost implements DeviceHost {
     this.#query = parts.query;
     this.#onWarning = parts.onWarning;
     this.#whileFrozen = parts.whileFrozen;
+    this.#inMount = parts.inMount;
   }
 
   async mount(request: MountRequest): Promise<Mounted> {
@@ -76,31 +78,19 @@ export class KernelHost implements DeviceHost {
     await this.#mounter.grow(mounted, filesystem, size);
   }
 
-  /** Neither call follows a symbolic link that the image may hold: mkdir(2) and O_EXCL both stop at one. */
   async furnish(target: string, name: string): Promise<void> {
-    await this.#ownMounts.acquire('furnish', async () => {
-      const rootfs = path.join(target, 'rootfs');
-      if (await made(mkdir(rootfs, 0o755))) await chmod(rootfs, 0o755);
-      else if (!(await lstat(rootfs)).isDirectory())
-        this.#onWarning(`${rootfs} is no folder, so device ${name} shows no root file system there`);
-      await made(writeFile(path.join(target, 'id'), name, { flag: 'wx', mode: 0o600 }));
-    });
+    if ((await this.#inMount({ kind: 'furnish', target, name })) === 'no-folder')
+      this.#onWarning(
+        `${path.join(target, 'rootfs')} is no folder, so device ${name} shows no root file system there`,
+      );
   }
 
   async bare(target: string): Promise<void> {
-    await this.#ownMounts.acquire('furnish', async () => {
-      await chmod(target, 0o755);
-      await rmdir(path.join(target, 'lost+found')).catch((error: unknown) => {
-        if (systemErrorCode(error) !== 'ENOENT') throw error;
-      });
-    });
+    await this.#inMount({ kind: 'bare', target });
   }
 
   async inodes(target: string): Promise<number> {
-    return this.#ownMounts.acquire('inodes', async () => {
-      const { files, ffree } = await statfs(target);
-      return Math.max(0, files - ffree);
-    });
+    return Number(await this.#inMount({ kind: 'inodes', target }));
   }
 
   async frozen<T>(image: string, work: () => Promise<T>): Promise<T> {
@@ -173,16 +163,5 @@ export class KernelHost implements DeviceHost {
     const { done, left } = await this.#stale.clear({ ...this.#query, keepDevices: true });
     for (const problem of left) this.#onWarning(problem);
     return done;
-  }
-}
-
-/** False where it was there already. */
-async function made(making: Promise<unknown>): Promise<boolean> {
-  try {
-    await making;
-    return true;
-  } catch (error) {
-    if (systemErrorCode(error) === 'EEXIST') return false;
-    throw error;
   }
 }

@@ -1,5 +1,6 @@
 import { toThinError } from '../errors/thin-error.js';
 import { ChildProcessExec } from './exec.js';
+import { performMountTask, type MountTask } from './mount-task.js';
 import type { ToolReply, ToolRequest } from './tool-server.js';
 
 const exec = new ChildProcessExec();
@@ -19,6 +20,10 @@ async function serve(request: ToolRequest): Promise<void> {
     running.get(request.abort)?.abort();
     return;
   }
+  if ('task' in request) {
+    await perform(request.id, request.task);
+    return;
+  }
   const { id, tool, args, options } = request;
   const controller = new AbortController();
   running.set(id, controller);
@@ -30,6 +35,15 @@ async function serve(request: ToolRequest): Promise<void> {
     reply({ id, failure: { code, message, details } });
   } finally {
     running.delete(id);
+  }
+}
+
+async function perform(id: number, task: MountTask): Promise<void> {
+  try {
+    reply({ id, result: { code: 0, stdout: await performMountTask(task), stderr: '' } });
+  } catch (error) {
+    const { code, message, details } = toThinError(error);
+    reply({ id, failure: { code, message, details } });
   }
 }
 

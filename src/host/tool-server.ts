@@ -1,5 +1,6 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { ThinError, type ThinErrorCode } from '../errors/thin-error.js';
+import type { MountTask } from './mount-task.js';
 import { ChildProcessExec, type Exec, type ExecOptions, type ExecResult } from './exec.js';
 
 /** What of `ExecOptions` can be told to another process. */
@@ -12,6 +13,7 @@ export type ToolRequest =
       readonly args: readonly string[];
       readonly options: SentOptions;
     }
+  | { readonly id: number; readonly task: MountTask }
   | { readonly abort: number };
 
 export type ToolReply =
@@ -90,6 +92,17 @@ export class ToolServer implements Exec {
     }).finally(() => signal?.removeEventListener('abort', abort));
   }
 
+  /** Resolves to the task's answer. @throws ThinError tool-failed, and what the task met */
+  async perform(task: MountTask): Promise<string> {
+    const id = ++this.#lastId;
+    const { stdout } = await new Promise<ExecResult>((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject });
+      this.#hold();
+      this.#send({ id, task });
+    });
+    return stdout;
+  }
+
   /** Waits for nothing: tools under way go on. */
   close(): void {
     if (this.#server.connected) this.#server.disconnect();
@@ -99,9 +112,9 @@ export class ToolServer implements Exec {
     this.#server.send(request, (error) => {
       if (error !== null && 'id' in request)
         this.#settle(request.id)?.reject(
-          new ThinError('tool-failed', `${request.tool} could not be started: ${error.message}`, {
+          new ThinError('tool-failed', `${nameOf(request)} could not be started: ${error.message}`, {
             cause: error,
-            details: { tool: request.tool },
+            details: { tool: nameOf(request) },
           }),
         );
     });
@@ -135,6 +148,10 @@ export class ToolServer implements Exec {
       channel?.unref();
     }
   }
+}
+
+function nameOf(request: Exclude<ToolRequest, { readonly abort: number }>): string {
+  return 'tool' in request ? request.tool : request.task.kind;
 }
 
 function serverEntry(): URL {
