@@ -39,7 +39,7 @@ export function foldJournal(records: Iterable<StoredRecord>): FoldedJournal {
   const chunks = new Map<number, Building>();
   const map = (device: number, block: number, chunk: number | undefined): void => {
     let blocks = mappings.get(device);
-    if (blocks === undefined) mappings.set(device, (blocks = new Map()));
+    if (blocks === undefined) mappings.set(device, (blocks = new Map<number, number | undefined>()));
     blocks.set(block, chunk);
   };
   const begin = (chunk: number, start: ChunkStart, pages = 0): Building => {

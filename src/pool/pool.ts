@@ -173,7 +173,7 @@ class Pool implements ThinPool {
       await replay({ metadata: this.#metadata, plane: this.#plane, open });
       journal.release();
       await this.commit();
-      for (const record of this.#metadata.devices.all()) await this.deactivate(record.name as DeviceName);
+      for (const record of this.#metadata.devices.all()) await this.deactivate(record.name);
     }
     if (this.#mode === 'rw') this.#reclaimer.start();
   }

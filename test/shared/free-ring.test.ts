@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { Worker } from 'node:worker_threads';
+import { type Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { sharedInts } from '../../src/shared/dirty-map.js';
 import { FreeRing } from '../../src/shared/free-ring.js';
