@@ -1,13 +1,17 @@
+import { closeSync, constants, openSync } from 'node:fs';
 import { toThinError } from '../errors/thin-error.js';
-import { ChildProcessExec } from './exec.js';
+import { ChildProcessExec, type ExecResult } from './exec.js';
 import { performMountTask, type MountTask } from './mount-task.js';
 import type { ToolReply, ToolRequest } from './tool-server.js';
 
 const exec = new ChildProcessExec();
 const running = new Map<number, AbortController>();
 
-/** Filesystems frozen for the daemon, and freezes and thaws under way. Whatever ends the daemon, nobody else would thaw them. */
-const frozen = new Set<string>();
+/**
+ * Filesystems frozen for the daemon by where they are mounted, each with its folder, open; and freezes and thaws under way. Whatever ends the
+ * daemon, nobody else would thaw them, and by then the next one may have unmounted them lazily, so that no path leads there.
+ */
+const frozen = new Map<string, number>();
 const changing = new Set<Promise<unknown>>();
 
 function reply(message: ToolReply): void {
@@ -28,8 +32,9 @@ async function serve(request: ToolRequest): Promise<void> {
   const controller = new AbortController();
   running.set(id, controller);
   try {
-    const running = exec.run(tool, args, { ...options, signal: controller.signal });
-    reply({ id, result: await (tool === 'fsfreeze' ? noted(args, running) : running) });
+    const run = (given: readonly string[]): Promise<ExecResult> =>
+      exec.run(tool, given, { ...options, signal: controller.signal });
+    reply({ id, result: await (tool === 'fsfreeze' ? noted(args, run) : run(args)) });
   } catch (error) {
     const { code, message, details } = toThinError(error);
     reply({ id, failure: { code, message, details } });
@@ -47,12 +52,12 @@ async function perform(id: number, task: MountTask): Promise<void> {
   }
 }
 
-async function noted<T>([how = '', target = '']: readonly string[], running: Promise<T>): Promise<T> {
-  const change = running.then((result) => {
-    if (how === '--freeze') frozen.add(target);
-    else frozen.delete(target);
-    return result;
-  });
+async function noted(
+  args: readonly string[],
+  run: (args: readonly string[]) => Promise<ExecResult>,
+): Promise<ExecResult> {
+  const [how = '', target = ''] = args;
+  const change = how === '--freeze' ? freeze(args, target, run) : thaw(target, () => run(args));
   changing.add(change);
   try {
     return await change;
@@ -61,9 +66,34 @@ async function noted<T>([how = '', target = '']: readonly string[], running: Pro
   }
 }
 
+async function freeze(
+  args: readonly string[],
+  target: string,
+  run: (args: readonly string[]) => Promise<ExecResult>,
+): Promise<ExecResult> {
+  const folder = openSync(target, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    const result = await run(args);
+    frozen.set(target, folder);
+    return result;
+  } catch (error) {
+    closeSync(folder);
+    throw error;
+  }
+}
+
+async function thaw(target: string, run: () => Promise<ExecResult>): Promise<ExecResult> {
+  const result = await run();
+  const folder = frozen.get(target);
+  if (folder !== undefined) closeSync(folder);
+  frozen.delete(target);
+  return result;
+}
+
 async function thawAll(): Promise<void> {
   await Promise.allSettled(changing);
-  await Promise.allSettled([...frozen].map((target) => exec.run('fsfreeze', ['--unfreeze', target])));
+  const folders = [...frozen.values()].map((folder) => `/proc/${String(process.pid)}/fd/${String(folder)}`);
+  await Promise.allSettled(folders.map((folder) => exec.run('fsfreeze', ['--unfreeze', folder])));
 }
 
 process.on('message', (request) => void serve(request as ToolRequest));
