@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { requireMounts, run, useScratch } from '../support/mounts.js';
+import { loopsUnder, requireMounts, run, useScratch } from '../support/mounts.js';
 
 const FREEZER = fileURLToPath(new URL('../support/freeze-until-killed.ts', import.meta.url));
 
@@ -11,18 +12,45 @@ describe('a filesystem that is frozen when its daemon dies', () => {
   requireMounts(['mkfs.ext4', 'fsfreeze']);
   const scratch = useScratch();
 
-  it('is thawed, so that whoever writes to it does not wait for the next daemon', async () => {
-    const image = scratch.current.at('image');
+  async function frozenBy(name: string): Promise<{ target: string; loop: string; die: () => void }> {
+    const image = scratch.current.at(name);
     await writeFile(image, '');
     await truncate(image, 32 * 2 ** 20);
     await run('mkfs.ext4', ['-q', image]);
-    const target = await scratch.current.mount(await scratch.current.attach(image), 'ext4');
+    const loop = await scratch.current.attach(image);
+    const target = await scratch.current.mount(loop, 'ext4');
+    return { target, loop, die: await freeze(target) };
+  }
+
+  async function freeze(target: string): Promise<() => void> {
     const daemon = scratch.current.start(process.execPath, ['--import', 'tsx', FREEZER, target], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     await once(daemon.stdout!, 'data');
+    return () => daemon.kill('SIGKILL');
+  }
+
+  it('is thawed, so that whoever writes to it does not wait for the next daemon', async () => {
+    const { target, die } = await frozenBy('image');
     const written = run('touch', [path.join(target, 'file')], { limitMs: 30_000 });
-    daemon.kill('SIGKILL');
+    die();
     assert.equal(await written, '');
+  });
+
+  it('is thawed also where the next daemon has already unmounted it lazily', async () => {
+    const { target, loop, die } = await frozenBy('lazy');
+    const writer = scratch.current.start('sh', ['-c', 'read go; touch file; echo done'], {
+      cwd: target,
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    await run('umount', ['--lazy', target]);
+    writer.stdin!.end('go\n');
+    const done = once(writer.stdout!, 'data');
+    die();
+    assert.equal(String((await done)[0]), 'done\n');
+    await scratch.current.detach(loop);
+    // It goes with the last who has the filesystem open: the process that thawed it.
+    for (let poll = 0; poll < 200 && (await loopsUnder(scratch.current.root)).includes(loop); poll++)
+      await sleep(25);
   });
 });
