@@ -6,7 +6,7 @@ import { CLI_COMMAND } from '../support/cli.js';
 import { requireMounts, useScratch } from '../support/mounts.js';
 
 /** A taste of scripts/torture.sh, which runs hundreds. */
-const ROUNDS = Number(process.env['THINFUSE_TORTURE_ROUNDS'] ?? 1);
+const ROUNDS = Number(process.env['THINFUSE_TORTURE_ROUNDS'] ?? 8);
 const COMBINATIONS: readonly (readonly [PoolKind, TransportKind])[] = [
   ['leveldb', 'kernel'],
   ['direct', 'kernel'],
