@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
-import { forgetHandover, hasHandover, leaveHandover, readHandover, type Handover } from '../../src/daemon/handover.js';
+import {
+  forgetHandover,
+  hasHandover,
+  leaveHandover,
+  readHandover,
+  type Handover,
+} from '../../src/daemon/handover.js';
 import { requireResend } from '../../src/daemon/supervisor.js';
 import { ThinError } from '../../src/errors/thin-error.js';
 import { useScratch } from '../support/mounts.js';
