@@ -3,6 +3,7 @@ import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { LABEL_BYTES, labelOffset, type DataLabel } from '../format/data-label.js';
 import type { Exec } from '../host/exec.js';
+import { LoopDevices } from '../host/loop-devices.js';
 import { openDataFile, readLabel, writeLabel, type DataFile } from '../store/data-file.js';
 
 /** Less holds no filesystem worth a pool. */
@@ -114,13 +115,12 @@ async function makeFile({ path: place, dataSize, defaultSize, blockSize }: DataR
 
 /** A block device's holders show in its exclusive opening; a file's do not. */
 async function requireNoLoop(place: string, exec: Exec): Promise<void> {
-  const { stdout } = await exec.run('losetup', ['--associated', place, '--noheadings', '--output', 'NAME']);
-  const loop = stdout.trim().split('\n')[0];
-  if (loop === undefined || loop === '') return;
+  const [loop] = await new LoopDevices(exec).findByBackingFile(place);
+  if (loop === undefined) return;
   throw new ThinError(
     'busy',
-    `${place} is in use: the loop device ${loop} is on it; detach that first (losetup --detach ${loop}), or give the device itself`,
-    { details: { path: place, loop } },
+    `${place} is in use: the loop device ${loop.device} is on it; detach that first (losetup --detach ${loop.device}), or give the device itself`,
+    { details: { path: place, loop: loop.device } },
   );
 }
 

@@ -61,9 +61,7 @@ export class Journal {
   /** The pool thread's. */
   readonly writer: JournalWriter;
 
-  readonly #left: LeftJournal | undefined;
-  /** What is left has not been done again so far. */
-  #isHeld: boolean;
+  #left: readonly StoredRecord[];
   #hasLeft: boolean;
 
   private constructor(folder: string, chunkSize: number, left: LeftJournal | undefined) {
@@ -83,8 +81,7 @@ export class Journal {
     Atomics.store(this.memory.words, GENERATION, (generation ?? 0) + 1);
     Atomics.store(this.memory.words, RETIRED, left?.retired ?? 0);
     this.writer = new JournalWriter(this.memory, POOL_THREAD);
-    this.#left = left;
-    this.#isHeld = this.left.length > 0;
+    this.#left = left?.records ?? [];
     this.#hasLeft = left !== undefined;
   }
 
@@ -104,14 +101,14 @@ export class Journal {
     return journal;
   }
 
-  /** What is to be done again before anything else, and made durable. */
+  /** What is to be done again before anything else, and made durable; nothing is retired before that. */
   get left(): readonly StoredRecord[] {
-    return this.#left?.records ?? [];
+    return this.#left;
   }
 
   /** All of `left` was done again: the next commit has it. */
   release(): void {
-    this.#isHeld = false;
+    this.#left = [];
   }
 
   /** A commit begins. What was written before belongs to the generation that is returned, once the requests in flight have ended. */
@@ -125,7 +122,7 @@ export class Journal {
 
   /** That commit is durable. */
   retire(generation: number): void {
-    if (this.#isHeld) return;
+    if (this.#left.length > 0) return;
     const { folder, words } = this.memory;
     Atomics.store(words, RETIRED, generation);
     if (Atomics.load(words, BROKEN) !== 0) return;
