@@ -6,7 +6,8 @@ import { credentials, loadPackageDefinition, type Client, type ServiceError } fr
 import { loadSync } from '@grpc/proto-loader';
 
 type Answer = (error: ServiceError | null, response: unknown) => void;
-type RuntimeClient = Client & Readonly<Record<string, (request: object, answer: Answer) => void>>;
+type CriClient = Client & Readonly<Record<string, (request: object, answer: Answer) => void>>;
+type CriService = new (address: string, how: object) => CriClient;
 
 const [socket = '', method = '', request = '{}'] = process.argv.slice(2);
 const definition = loadSync(path.join(import.meta.dirname, 'runtime.proto'), {
@@ -17,9 +18,11 @@ const definition = loadSync(path.join(import.meta.dirname, 'runtime.proto'), {
 });
 // What proto-loader makes is known only by the file it reads.
 const loaded = loadPackageDefinition(definition) as unknown as {
-  runtime: { v1: { RuntimeService: new (address: string, how: object) => RuntimeClient } };
+  runtime: { v1: { RuntimeService: CriService; ImageService: CriService } };
 };
-const client = new loaded.runtime.v1.RuntimeService(`unix:${socket}`, credentials.createInsecure());
+const { RuntimeService, ImageService } = loaded.runtime.v1;
+const Service = method.endsWith('Image') ? ImageService : RuntimeService;
+const client = new Service(`unix:${socket}`, credentials.createInsecure());
 
 client[method]?.(JSON.parse(request) as object, (error, response) => {
   if (error === null) {
