@@ -32,6 +32,8 @@ export class Reclaimer {
     if (this.#stopped) return;
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
+      // Whoever was removed since the last look found this one running.
+      if (this.#hasMore()) this.start();
     });
   }
 
@@ -40,7 +42,7 @@ export class Reclaimer {
     do {
       this.start();
       await this.#running;
-    } while (!this.#stopped && this.#metadata.devices.pending().length > 0);
+    } while (this.#hasMore());
     if (this.#failure !== undefined) throw this.#failure;
   }
 
@@ -49,21 +51,26 @@ export class Reclaimer {
     await this.#running?.catch(() => undefined);
   }
 
+  #hasMore(): boolean {
+    return !this.#stopped && this.#metadata.devices.pending().length > 0;
+  }
+
   async #run(): Promise<void> {
     // Started without a waiter, so a failure must not go unhandled: whoever commits next hears of it.
     try {
-      while (!this.#stopped && this.#metadata.devices.pending().length > 0) {
+      while (this.#hasMore()) {
         await nextTurn();
         this.#metadata.deleteStep(this.#step);
         await this.#commit();
       }
       if (!this.#metadata.superblock.needsCheck)
-        await consolidate(this.#metadata, this.#chunks, this.#commit, () => this.#stopped);
+        await consolidate(this.#metadata, this.#chunks, this.#commit, () => this.#stopped || this.#hasMore());
     } catch (error) {
       this.#stopped = true;
       this.#failure = toThinError(error);
       return;
     }
+    if (this.#hasMore()) return;
     const listeners = this.#listeners;
     this.#listeners = [];
     for (const listener of listeners) listener();

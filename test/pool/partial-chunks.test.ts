@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setImmediate as yieldToOthers } from 'node:timers/promises';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import { chunkId, type DeviceName } from '../../src/format/ids.js';
 import { chunkBaseKey, chunkKey, chunkPatchKey, describeKey } from '../../src/format/keys.js';
@@ -16,6 +17,7 @@ import { BLOCK, makeSmallPool } from '../support/small-pool.js';
 const PAGE = 4096;
 const SNAP = 'snap' as DeviceName;
 const SECOND = 'second' as DeviceName;
+const THIRD = 'third' as DeviceName;
 
 /** Numbers of the stored values with this tag (docs/on-disk-format.md). */
 function stored(store: MemoryStore, tag: 'b' | 'c' | 'e'): number[] {
@@ -70,6 +72,15 @@ async function prepare(store: MemoryStore): Promise<ThinPool> {
 }
 
 const reopen = (store: MemoryStore): Promise<ThinPool> => openPool(store.reopen(), { commitInterval: 0 });
+
+class WatchedStore extends CrashStore {
+  onRead = (): void => undefined;
+
+  protected override beforeRead(): void {
+    super.beforeRead();
+    this.onRead();
+  }
+}
 
 describe('small writes in a leveldb pool', () => {
   let store: MemoryStore;
@@ -149,6 +160,32 @@ describe('small writes in a leveldb pool', () => {
     assert.deepEqual([stored(store, 'b'), stored(store, 'e'), stored(store, 'c').length], [[], [], 1]);
     assert.deepEqual(await firstBlock(pool, BASE_NAME), block({ 3: 8 }));
     await close(pool, store);
+  });
+
+  it('keep nobody who is removed while they are made whole from giving its space back', async () => {
+    const made = new CrashStore();
+    const before = await prepare(made);
+    for (let at = 1; at < 8; at++) await write(before, SNAP, at * BLOCK, 1, BLOCK);
+    await before.createSnapshot({ name: SECOND, origin: SNAP, kind: 'snapshot' });
+    for (let at = 0; at < 8; at++) await write(before, SNAP, at * BLOCK + PAGE, 8);
+    await close(before, made);
+    const watched = new WatchedStore(made.contents);
+    const pool = await openPool(watched, { commitInterval: 0 });
+    await pool.createSnapshot({ name: THIRD, origin: BASE_NAME, kind: 'snapshot' });
+    await pool.settle();
+    await pool.remove(SECOND);
+    let removed: Promise<void> | undefined;
+    // Chunks that are made whole are read for it, one after the other.
+    watched.onRead = () => {
+      if (pool.info().pendingDeletes === 0) removed ??= pool.remove(THIRD);
+    };
+    for (let turn = 0; turn < 1000 && (removed === undefined || pool.info().pendingDeletes > 0); turn++)
+      await yieldToOthers();
+    await removed;
+    assert.equal(pool.info().pendingDeletes, 0);
+    await pool.settle();
+    assert.equal(pool.info().dataUsed, 9 * BLOCK);
+    await close(pool, watched);
   });
 
   it('are whole where much of the chunk was written', async () => {
