@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# The unit, under a systemd: a small Debian boots in a container, thinfuse is installed in it as an operator would, and the service starts, is
+# killed, restarts, has its daemon followed under a mount, and stops. As root; installs what is missing, and everything goes away at the end.
+#
+#   scripts/systemd.sh
+
+. "$(dirname "$(readlink -f "$0")")/lib.sh"
+
+case ${1:-} in
+  '') ;;
+  -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  *) die "unknown option $1; see $0 --help" ;;
+esac
+
+step "What the trial needs"
+need_thinfuse
+need_commands systemd-nspawn:systemd-container mmdebstrap:mmdebstrap nsenter:util-linux pgrep:procps
+scratch systemd
+root=$scratch/root
+mkdir "$root"
+debian_root systemd dbus xfsprogs fuse util-linux mount perl-base
+tar -C "$root" --xattrs --xattrs-include='*' -xf "$debian_root"
+
+step "Installed"
+(cd "$top" && npm run --silent build && npm pack --silent --ignore-scripts --pack-destination "$scratch" >/dev/null)
+npm install --global --prefer-offline --silent --no-audit --no-fund --prefix "$root/usr/local" "$scratch"/thinfuse-*.tgz
+cp "$(readlink -f "$(command -v node)")" "$root/usr/local/bin/node"
+unit=$root/usr/local/lib/node_modules/thinfuse/scripts/systemd/thinfuse.service
+cp "$unit" "$root/etc/systemd/system/"
+ok "thinfuse $("$root/usr/local/bin/node" -p "require('$root/usr/local/lib/node_modules/thinfuse/package.json').version")"
+
+step "A machine with systemd"
+: >"$root/etc/machine-id"
+systemd-nspawn --directory "$root" --machine "trial-$$" --register=no --keep-unit --boot --quiet --console=pipe \
+  --bind /dev/fuse --bind /dev/loop-control </dev/null >"$scratch/console.log" 2>&1 &
+nspawn_pid=$!
+init_pid=''
+inside() { nsenter --target "$init_pid" --mount --uts --ipc --net --pid --root env -i --chdir=/ PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin "$@"; }
+shut_down() {
+  [ -z "$init_pid" ] || timeout 60 nsenter --target "$init_pid" --mount --pid --root env --chdir=/ PATH=/usr/local/bin:/usr/bin:/bin thinfuse stop --force >/dev/null 2>&1
+  kill "$nspawn_pid" 2>/dev/null
+  timeout 60 tail --pid="$nspawn_pid" -f /dev/null
+  kill -9 "$nspawn_pid" 2>/dev/null
+  wait "$nspawn_pid" 2>/dev/null
+}
+at_exit shut_down
+finds_init() { init_pid=$(pgrep --parent "$nspawn_pid" --exact systemd); }
+wait_for "it has a first process" 30 finds_init
+is_up() { { inside systemctl is-system-running 2>/dev/null || true; } | grep -qE 'running|degraded'; }
+wait_for "it is up" 90 is_up
+# Its /dev is its own, so that new loop devices do not appear in it by themselves.
+for number in $(seq 0 63); do inside sh -c "[ -e /dev/loop$number ] || mknod /dev/loop$number b 7 $number"; done
+
+tf() { inside thinfuse "$@"; }
+unit_has() { inside systemctl show --property "$1" --value thinfuse; }
+
+step "Without a pool"
+inside systemctl enable --quiet thinfuse
+inside systemctl start thinfuse
+expect_equal "the service is skipped" "$(unit_has ConditionResult) $(unit_has ActiveState)" "no inactive"
+
+step "Served"
+tf init --base-size 512M --data-size 4G
+inside systemctl start thinfuse
+expect_equal "it is active once the pool is served" "$(unit_has ActiveState) $(unit_has StatusText)" "active serving /var/lib/thinfuse"
+tf status
+expect_equal "its main process is the daemon" "$(unit_has MainPID)" "$(tf status --json | json it.pid)"
+inside sh -c 'mkdir /srv/files && echo image >/srv/files/from'
+tf image create image --from /srv/files
+tf container create web --image image
+target=$(tf mount web)
+inside sh -c "echo kept >$target/rootfs/file && sync -f $target/rootfs/file"
+logged() { inside journalctl --unit thinfuse --output cat | grep -q "$1"; }
+expect "the journal has what it logs" logged '"event"'
+
+step "Killed"
+first=$(unit_has MainPID)
+inside sh -c "kill -KILL $first"
+serves_again() { local now; now=$(unit_has MainPID); [ "$(unit_has ActiveState)" = active ] && [ "$now" != "$first" ] && [ "$now" != 0 ]; }
+wait_for "another is started" 60 serves_again
+target=$(tf mount web)
+expect_equal "with what was synced" "$(inside cat "$target/rootfs/file")" kept
+
+step "Restarted"
+inside systemctl restart thinfuse
+expect_equal "it is active" "$(unit_has ActiveState)" active
+expect_equal "and ended well before" "$(unit_has Result)" success
+
+step "Supervised"
+inside sh -c 'echo THINFUSE_START=--supervised >/etc/default/thinfuse'
+if inside systemctl restart thinfuse; then
+  target=$(tf mount web)
+  restarts=$(unit_has NRestarts)
+  main=$(unit_has MainPID) serving=$(tf status --json | json it.pid)
+  expect "its main process is the supervisor" test "$main" != "$serving"
+  inside sh -c "echo before >$target/rootfs/under"
+  inside sh -c "kill -KILL $serving"
+  inside sh -c "echo after >>$target/rootfs/under && sync -f $target/rootfs/under"
+  expect_equal "its daemon is followed under the mount" "$(inside cat "$target/rootfs/under" | tr '\n' ' ')" "before after "
+  expect_equal "and the service goes on" "$(unit_has ActiveState) $(unit_has MainPID) $(unit_has NRestarts)" "active $main $restarts"
+  expect "another daemon serves" test "$(tf status --json | json it.pid)" != "$serving"
+  serving=$(tf status --json | json it.pid)
+  inside systemctl reload thinfuse
+  expect_equal "also where it is replaced" "$(unit_has ActiveState) $(unit_has MainPID)" "active $main"
+  expect "by one that is new" test "$(tf status --json | json it.pid)" != "$serving"
+  expect_equal "which has what is mounted" "$(inside cat "$target/rootfs/under" | tail -n 1)" after
+else
+  expect "without FUSE_NOTIFY_RESEND it says so" logged 'needs Linux'
+  inside rm /etc/default/thinfuse
+  inside systemctl restart thinfuse
+fi
+
+step "Stopped"
+inside systemctl stop thinfuse
+expect_equal "it ended well" "$(unit_has ActiveState) $(unit_has Result)" "inactive success"
+expect "nothing is mounted" sh -c "! grep -q /var/lib/thinfuse /proc/$init_pid/mountinfo"
+tf check
+printf '\n%sThe unit holds: every step did.%s\n' "$bold" "$plain"
