@@ -73,9 +73,17 @@ export function formatAmount(bytes: number, unit: SizeUnit): string {
   const amount = bytes / unit.bytes;
   const fraction = amount - Math.floor(amount);
   if (fraction === 0) return String(amount);
-  if (fraction >= 0.01) return amount.toFixed(2);
+  if (fraction >= 0.01) return toHundredths(amount);
   const [mantissa = '', exponent = ''] = amount.toExponential(2).split('e');
   return `${mantissa}e${exponent.startsWith('-') ? '-' : '+'}${exponent.slice(1).padStart(2, '0')}`;
+}
+
+/** As printf does, which takes the even one of two that are as near; `toFixed` takes the larger. */
+function toHundredths(amount: number): string {
+  const cents = Math.floor(amount * 100);
+  // Exact where it matters: a half of a hundredth is a multiple of an eighth.
+  const isHalfway = Number.isInteger(amount * 8) && amount * 100 - cents === 0.5;
+  return isHalfway && cents % 2 === 0 ? (cents / 100).toFixed(2) : amount.toFixed(2);
 }
 
 /**

@@ -48,6 +48,18 @@ describe('metadata size', function () {
       { numRuns: 40 },
     ));
 
+  it('takes the even hundredth of two that are as near', () => {
+    for (const [bytes, text] of [
+      [1152, '1.12'],
+      [1408, '1.38'],
+      [1664, '1.62'],
+      [1920, '1.88'],
+      [1024 * 4096 + 128, '4096.12'],
+      [1000 * 1024, '1000'],
+    ] as const)
+      assert.equal(formatAmount(bytes, parseUnit('k')), text);
+  });
+
   it('is told in its words', async () => {
     const cli = clis.on('/nowhere');
     for (const args of [
