@@ -4,8 +4,8 @@ import type { LegacyDevice } from './legacy-pool.js';
 import type { LegacyTree } from './legacy-tree.js';
 import { treeChanges } from './tree-changes.js';
 
-/** Devices whose trees are compared block by block with a new one's; a sketch has chosen them. */
-const CANDIDATES = 4;
+/** Devices whose trees are compared block by block with a new one's; where there are more, a sketch has chosen them. */
+export const CANDIDATES = 16;
 
 export interface PlanDevice {
   readonly device: LegacyDevice & { readonly tree: LegacyTree };
@@ -26,22 +26,43 @@ export interface PlanStep {
   readonly blocks: number;
 }
 
+/** Devices that were written last come last; of two that are as old, the one that was made first comes first. */
+const BY_LAST_WRITE: DeviceOrder = (a, b) =>
+  a.summary.lastWritten - b.summary.lastWritten || createdAt(a) - createdAt(b) || a.device.id - b.device.id;
+
+/** The same, but a device is no older than itself, whatever it discarded of what it wrote: an origin that others start from comes first. */
+const BY_LAST_CHANGE: DeviceOrder = (a, b) =>
+  lastChange(a) - lastChange(b) || createdAt(b) - createdAt(a) || a.device.id - b.device.id;
+
 /**
  * In which order devices are made, and of what, so that what they share stays shared.
  *
  * dm-thin does not record what a device is a snapshot of. But blocks are shared through snapshots only, so a device that shares much
  * with one made before is made as its snapshot. The order is that of the last write: a snapshot that nobody wrote to comes before the
- * origin that went on changing, and an image before its containers; so what is written anew is what nobody else has. What devices
+ * origin that went on changing, and an image before its containers; so what is written anew is what nobody else has. Where devices
+ * discarded what they wrote last, the order of the last change may be better: the plan that writes less is taken. What devices
  * share through an origin that is gone or that discarded it, when each of them changed other parts, may be written twice.
  */
 export function planImport(devices: readonly PlanDevice[], dataBlocks: number): readonly PlanStep[] {
-  const ordered = [...devices].sort(
-    (a, b) =>
-      a.summary.lastWritten - b.summary.lastWritten ||
-      (a.device.details?.creationTime ?? 0) - (b.device.details?.creationTime ?? 0) ||
-      a.device.id - b.device.id,
-  );
+  const first = planInOrder([...devices].sort(BY_LAST_WRITE), dataBlocks);
+  const second = planInOrder([...devices].sort(BY_LAST_CHANGE), dataBlocks);
+  return written(second) < written(first) ? second : first;
+}
+
+function planInOrder(ordered: readonly PlanDevice[], dataBlocks: number): readonly PlanStep[] {
   return ordered.map((planned, index) => planStep(planned, ordered.slice(0, index), dataBlocks));
+}
+
+type DeviceOrder = (a: PlanDevice, b: PlanDevice) => number;
+
+const written = (plan: readonly PlanStep[]): number => plan.reduce((sum, { blocks }) => sum + blocks, 0);
+
+function createdAt({ device }: PlanDevice): number {
+  return device.details?.creationTime ?? 0;
+}
+
+function lastChange(one: PlanDevice): number {
+  return Math.max(one.summary.lastWritten, createdAt(one));
 }
 
 function planStep(planned: PlanDevice, earlier: readonly PlanDevice[], dataBlocks: number): PlanStep {

@@ -7,7 +7,7 @@ import {
   type NewDevice,
   type TargetImage,
 } from '../../src/legacy/import-devices.js';
-import { planImport, type PlanDevice } from '../../src/legacy/import-plan.js';
+import { CANDIDATES, planImport, type PlanDevice } from '../../src/legacy/import-plan.js';
 import type { LegacyPool } from '../../src/legacy/legacy-pool.js';
 import type { DataReader } from '../../src/legacy/block-reader.js';
 import { openBuilt } from '../support/legacy-metadata.js';
@@ -125,7 +125,8 @@ describe('legacy: importing a whole pool', function () {
             devices.flatMap(({ mappings }) => [...mappings.values()].map(({ data }) => data)),
           ).size;
           assert.ok(target.chunks >= used);
-          if (frozen !== 'none') assert.equal(target.chunks, used);
+          // Where there are more, the sketch of a device so small may leave out the best.
+          if (frozen !== 'none' && devices.length <= CANDIDATES) assert.equal(target.chunks, used);
         }),
         // Making a failure smaller takes minutes, and nothing else gets its turn meanwhile.
         { numRuns: 150, endOnFailure: true },
