@@ -78,10 +78,16 @@ for (const pool of ['leveldb', 'direct'] as const satisfies readonly PoolKind[])
       assert.equal((await cli.json<{ ok: boolean }>('check')).ok, true);
     });
 
-    it('leaves mounts that fail at once where its supervisor dies, too, and the next start clears them', async () => {
+    it('serves on when its supervisor dies, and where it dies after it, its mounts fail at once until the next start', async () => {
       await writer.write(mountPoint);
       await sleep(200);
-      await cli.killSupervised();
+      await cli.killSupervisor();
+      await sleep(300);
+      assert.equal((await writer.pause()).error, undefined);
+      await verify();
+      await writer.write(mountPoint);
+      await sleep(200);
+      await cli.kill();
       assert.notEqual((await writer.stopped()).error, undefined);
       await cli.run('start', '--supervised');
       await cli.run('mount', 'work');

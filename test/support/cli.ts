@@ -90,13 +90,12 @@ export class Cli {
     throw new Error(`nobody followed on the daemon ${String(pid)}`);
   }
 
-  /** A daemon together with its supervisor. */
-  async killSupervised(): Promise<void> {
+  /** The daemon's parent, which holds the connection for it. */
+  async killSupervisor(): Promise<void> {
     const pid = await this.daemonPid();
     const stat = await readFile(`/proc/${String(pid)}/stat`, 'utf8');
     const supervisor = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
     process.kill(supervisor, 'SIGKILL');
-    await this.kill();
   }
 
   async #end(): Promise<void> {
