@@ -7,7 +7,7 @@
 
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
 
-case ${1:-} in -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case ${1:-} in -h | --help) print_help; exit 0 ;; esac
 for size in "$@"; do
   case $size in '' | *[!0-9]*) die "$size is no number of GiB; see $0 --help" ;; esac
 done

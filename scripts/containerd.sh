@@ -13,7 +13,7 @@ short=''
 case ${1:-} in
   '') ;;
   --short) short=1 ;;
-  -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  -h | --help) print_help; exit 0 ;;
   *) die "unknown option $1; see $0 --help" ;;
 esac
 many=20
@@ -268,10 +268,9 @@ for number in $(seq "$many"); do
 done
 ok "each has its own files"
 if [ ${#supervised[@]} -gt 0 ]; then
-  daemon=$(thinfuse status --json | json it.pid)
+  daemon=$(daemon_pid)
   kill -KILL "$daemon"
-  followed() { local now; now=$(thinfuse status --json 2>/dev/null | json it.pid 2>/dev/null) && [ "$now" != "$daemon" ]; }
-  wait_for "the daemon is killed under them, and followed" 30 followed
+  wait_for "the daemon is killed under them, and followed" 30 is_followed "$daemon"
   for number in $(seq "$many"); do
     ctr task exec --exec-id "write-$number" "many-$number" /bin/sh -c 'echo after >>/number; sync -f /number'
     [ "$(ctr task exec --exec-id "more-$number" "many-$number" /bin/cat /number | tr '\n' ' ')" = "$number after " ] || die "container $number met it"

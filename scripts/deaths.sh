@@ -15,7 +15,7 @@ while [ $# -gt 0 ]; do
       case ${2:-} in leveldb | direct) kinds=$2 ;; *) die "--data needs leveldb or direct" ;; esac
       shift
       ;;
-    -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) print_help; exit 0 ;;
     *) die "unknown option $1; see $0 --help" ;;
   esac
   shift
@@ -28,19 +28,6 @@ export THINFUSE_ROOT=$scratch/root
 own_pool
 
 end_job() { kill "$1" 2>/dev/null || true; }
-
-served_by() { thinfuse --json status 2>/dev/null | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' | head -n 1; }
-
-# followed PID: waits until another daemon serves.
-followed() {
-  local try now
-  for ((try = 0; try < 100; try++)); do
-    now=$(served_by || true)
-    [ -n "$now" ] && [ "$now" != "$1" ] && return
-    sleep 0.1
-  done
-  die "nobody followed on the daemon with pid $1"
-}
 
 for kind in $kinds; do
   step "A $kind pool, $deaths deaths"
@@ -61,9 +48,9 @@ for kind in $kinds; do
   for ((death = 1; death <= deaths; death++)); do
     sleep "1.$((RANDOM % 9 + 1))"
     kill -0 "$fio" 2>/dev/null || { cat "$scratch/fio.out"; die "fio ended before death $death"; }
-    pid=$(served_by)
+    pid=$(daemon_pid)
     kill -KILL "$pid"
-    followed "$pid"
+    wait_for "death $death is followed" 40 is_followed "$pid"
     [ $((death % 5)) -ne 0 ] || thinfuse snapshot "beside-$death" work
   done
   kill -INT "$fio"

@@ -7,11 +7,7 @@
 
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
 
-case ${1:-} in
-  '') ;;
-  -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
-  *) die "unknown option $1; see $0 --help" ;;
-esac
+no_options "$@"
 
 step "What the demo needs"
 need_thinfuse
@@ -99,10 +95,9 @@ thinfuse lsblk
 thinfuse df
 
 step "Removing gives the space back"
-is_there() { [ "$(thinfuse ls --json | json "it.some((device) => device.name === '$1')")" = true ]; }
-is_gone() { ! is_there "$1"; }
+is_gone() { ! device_exists "$1"; }
 thinfuse rm reborn
-expect "a mounted container that is removed stays as long as it is in use" is_there reborn
+expect "a mounted container that is removed stays as long as it is in use" device_exists reborn
 for id in reborn web db worker; do thinfuse umount "$id"; done
 wait_for "it goes with its last user" 60 is_gone reborn
 thinfuse rm web db worker

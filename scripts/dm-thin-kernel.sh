@@ -7,11 +7,7 @@
 
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
 
-case ${1:-} in
-  '') ;;
-  -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
-  *) die "unknown option $1; see $0 --help" ;;
-esac
+no_options "$@"
 
 step "What the trial needs"
 need_thinfuse
@@ -24,8 +20,9 @@ cd "$scratch"
 
 step "A kernel"
 # Not installed: it is only read here.
-package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
-[ -n "$package" ] || { apt-get update -qq; package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1); }
+kernel_package() { apt-cache depends linux-image-cloud-amd64 | sed -n 's/ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1; }
+package=$(kernel_package)
+[ -n "$package" ] || { apt-get update -qq; package=$(kernel_package); }
 apt-get download -qq "$package" 2>/dev/null
 dpkg-deb -x "$package"_*.deb kernel
 version=${package#linux-image-}
@@ -169,7 +166,7 @@ expect_equal "as the kernel read it" "$(head -c "$((320 * 1024 * 1024))" web.raw
 step "A pool that the kernel made"
 old ls own
 for device in 0:first 7:second; do
-  old export own "${device%%:*}" --format raw --output own.raw --force 2>/dev/null || old export own "${device%%:*}" --format raw --output own.raw
+  old export own "${device%%:*}" --format raw --output own.raw
   truncate -s 64M own.raw
   expect_equal "device ${device%%:*}: every byte" "$(sha256sum own.raw | cut -d' ' -f1)" "$(said "${device##*:}")"
   rm own.raw

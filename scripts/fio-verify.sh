@@ -10,7 +10,7 @@ size=256M
 while [ $# -gt 0 ]; do
   case $1 in
     --size) [ $# -gt 1 ] || die "--size needs a size such as 256M"; size=$2; shift ;;
-    -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) print_help; exit 0 ;;
     *) die "unknown option $1; see $0 --help" ;;
   esac
   shift

@@ -11,7 +11,7 @@
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
 
 case ${1:-} in
-  -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  -h | --help) print_help; exit 0 ;;
   *[!0-9]*) die "RUNS is a number; see $0 --help" ;;
 esac
 export THINFUSE_FUZZ_RUNS=${1:-8000}

@@ -8,11 +8,7 @@
 
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
 
-case ${1:-} in
-  '') ;;
-  -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
-  *) die "unknown option $1; see $0 --help" ;;
-esac
+no_options "$@"
 
 step "What the trial needs"
 need_thinfuse

@@ -25,6 +25,18 @@ die() {
   exit 1
 }
 
+# print_help: what the comment at the head of the script says.
+print_help() { sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; }
+
+# no_options "$@": for a script that takes none but --help.
+no_options() {
+  case ${1:-} in
+    '') ;;
+    -h | --help) print_help; exit 0 ;;
+    *) die "unknown option $1; see $0 --help" ;;
+  esac
+}
+
 # --- cleaning up ------------------------------------------------------------------------------------------------------
 
 exit_steps=()
@@ -243,6 +255,10 @@ stop_own_pool() {
 device() { thinfuse ls --json | json "it.find((device) => device.name === '$1').$2"; }
 # device_exists NAME
 device_exists() { [ "$(thinfuse ls --json | json "it.some((device) => device.name === '$1')")" = true ]; }
+# daemon_pid: of the daemon that serves the pool.
+daemon_pid() { thinfuse status --json | json it.pid; }
+# is_followed PID: another daemon serves the pool now.
+is_followed() { local now; now=$(daemon_pid 2>/dev/null) && [ "$now" != "$1" ]; }
 # pool FIELD: one field of the pool's own line in `thinfuse df --json`.
 pool() { thinfuse df --json | json "it.pool.$1"; }
 # space_is BYTES: no removed device still holds space, and the pool uses this much.

@@ -6,11 +6,7 @@
 
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
 
-case ${1:-} in
-  '') ;;
-  -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
-  *) die "unknown option $1; see $0 --help" ;;
-esac
+no_options "$@"
 
 step "What the trial needs"
 need_thinfuse
@@ -37,7 +33,7 @@ nspawn_pid=$!
 init_pid=''
 inside() { nsenter --target "$init_pid" --mount --uts --ipc --net --pid --root env -i --chdir=/ PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin "$@"; }
 shut_down() {
-  [ -z "$init_pid" ] || timeout 60 nsenter --target "$init_pid" --mount --pid --root env --chdir=/ PATH=/usr/local/bin:/usr/bin:/bin thinfuse stop --force >/dev/null 2>&1
+  [ -z "$init_pid" ] || inside timeout 60 thinfuse stop --force >/dev/null 2>&1
   kill "$nspawn_pid" 2>/dev/null
   timeout 60 tail --pid="$nspawn_pid" -f /dev/null
   kill -9 "$nspawn_pid" 2>/dev/null
@@ -51,7 +47,7 @@ wait_for "it is up" 90 is_up
 # Its /dev is its own, so that new loop devices do not appear in it by themselves.
 for number in $(seq 0 63); do inside sh -c "[ -e /dev/loop$number ] || mknod /dev/loop$number b 7 $number"; done
 
-tf() { inside thinfuse "$@"; }
+thinfuse() { inside thinfuse "$@"; }
 unit_has() { inside systemctl show --property "$1" --value thinfuse; }
 
 step "Without a pool"
@@ -60,15 +56,15 @@ inside systemctl start thinfuse
 expect_equal "the service is skipped" "$(unit_has ConditionResult) $(unit_has ActiveState)" "no inactive"
 
 step "Served"
-tf init --base-size 512M --data-size 4G
+thinfuse init --base-size 512M --data-size 4G
 inside systemctl start thinfuse
 expect_equal "it is active once the pool is served" "$(unit_has ActiveState) $(unit_has StatusText)" "active serving /var/lib/thinfuse"
-tf status
-expect_equal "its main process is the daemon" "$(unit_has MainPID)" "$(tf status --json | json it.pid)"
+thinfuse status
+expect_equal "its main process is the daemon" "$(unit_has MainPID)" "$(daemon_pid)"
 inside sh -c 'mkdir /srv/files && echo image >/srv/files/from'
-tf image create image --from /srv/files
-tf container create web --image image
-target=$(tf mount web)
+thinfuse image create image --from /srv/files
+thinfuse container create web --image image
+target=$(thinfuse mount web)
 inside sh -c "echo kept >$target/rootfs/file && sync -f $target/rootfs/file"
 logged() { inside journalctl --unit thinfuse --output cat | grep -q "$1"; }
 expect "the journal has what it logs" logged '"event"'
@@ -78,7 +74,7 @@ first=$(unit_has MainPID)
 inside sh -c "kill -KILL $first"
 serves_again() { local now; now=$(unit_has MainPID); [ "$(unit_has ActiveState)" = active ] && [ "$now" != "$first" ] && [ "$now" != 0 ]; }
 wait_for "another is started" 60 serves_again
-target=$(tf mount web)
+target=$(thinfuse mount web)
 expect_equal "with what was synced" "$(inside cat "$target/rootfs/file")" kept
 
 step "Restarted"
@@ -89,20 +85,20 @@ expect_equal "and ended well before" "$(unit_has Result)" success
 step "Supervised"
 inside sh -c 'echo THINFUSE_START=--supervised >/etc/default/thinfuse'
 if inside systemctl restart thinfuse; then
-  target=$(tf mount web)
+  target=$(thinfuse mount web)
   restarts=$(unit_has NRestarts)
-  main=$(unit_has MainPID) serving=$(tf status --json | json it.pid)
+  main=$(unit_has MainPID) serving=$(daemon_pid)
   expect "its main process is the supervisor" test "$main" != "$serving"
   inside sh -c "echo before >$target/rootfs/under"
   inside sh -c "kill -KILL $serving"
   inside sh -c "echo after >>$target/rootfs/under && sync -f $target/rootfs/under"
   expect_equal "its daemon is followed under the mount" "$(inside cat "$target/rootfs/under" | tr '\n' ' ')" "before after "
   expect_equal "and the service goes on" "$(unit_has ActiveState) $(unit_has MainPID) $(unit_has NRestarts)" "active $main $restarts"
-  expect "another daemon serves" test "$(tf status --json | json it.pid)" != "$serving"
-  serving=$(tf status --json | json it.pid)
+  expect "another daemon serves" is_followed "$serving"
+  serving=$(daemon_pid)
   inside systemctl reload thinfuse
   expect_equal "also where it is replaced" "$(unit_has ActiveState) $(unit_has MainPID)" "active $main"
-  expect "by one that is new" test "$(tf status --json | json it.pid)" != "$serving"
+  expect "by one that is new" is_followed "$serving"
   expect_equal "which has what is mounted" "$(inside cat "$target/rootfs/under" | tail -n 1)" after
 else
   expect "without FUSE_NOTIFY_RESEND it says so" logged 'needs Linux'
@@ -114,5 +110,5 @@ step "Stopped"
 inside systemctl stop thinfuse
 expect_equal "it ended well" "$(unit_has ActiveState) $(unit_has Result)" "inactive success"
 expect "nothing is mounted" sh -c "! grep -q /var/lib/thinfuse /proc/$init_pid/mountinfo"
-tf check
+thinfuse check
 printf '\n%sThe unit holds: every step did.%s\n' "$bold" "$plain"

@@ -19,7 +19,7 @@ while [ $# -gt 0 ]; do
     --grep=*) grep_pattern=${1#*=} ;;
     --skip-mounts) skip_mounts=1 ;;
     --no-lint) lint='' ;;
-    -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) print_help; exit 0 ;;
     *) die "unknown option $1; see $0 --help" ;;
   esac
   shift

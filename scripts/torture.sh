@@ -25,7 +25,7 @@ while [ $# -gt 0 ]; do
       ;;
     --folder) [ $# -gt 1 ] || die "$1 needs a value; see $0 --help"; folder=$2; shift ;;
     --keep) keep=1 ;;
-    -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) print_help; exit 0 ;;
     *) die "unknown option $1; see $0 --help" ;;
   esac
   shift

@@ -11,7 +11,7 @@
 case ${1:-} in
   '') engines=(docker podman) ;;
   docker | podman) engines=("$1") ;;
-  -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  -h | --help) print_help; exit 0 ;;
   *) die "unknown engine $1; see $0 --help" ;;
 esac
 
