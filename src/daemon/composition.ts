@@ -289,8 +289,10 @@ const LEAST_TO_OPEN = 128 * 2 ** 20;
 interface OpenInOptions extends Omit<OpenPoolOptions, 'journal'> {
   readonly reserve?: boolean;
   /** Of what is answered and not committed: none, a new one, or on with what a daemon that died has left. */
-  readonly journal?: 'none' | 'begin' | 'go-on';
+  readonly journal?: Journaling;
 }
+
+type Journaling = 'none' | 'begin' | 'go-on';
 
 async function openPoolIn(
   layout: RootLayout,
@@ -334,7 +336,7 @@ async function openPoolIn(
 async function openJournal(
   { journal }: RootLayout,
   blockSize: number,
-  journaling: 'none' | 'begin' | 'go-on',
+  journaling: Journaling,
 ): Promise<Journal | undefined> {
   if (journaling === 'go-on') return Journal.begin(journal, blockSize, await readJournal(journal));
   if (journaling === 'begin') return Journal.begin(journal, blockSize);

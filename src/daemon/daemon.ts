@@ -26,7 +26,7 @@ import { refuseLive } from './live-socket.js';
 import type { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
 import type { Service } from './service.js';
-import type { StandingHandover } from './standing-handover.js';
+import type { HandoverState, StandingHandover } from './standing-handover.js';
 import { SocketServer } from './socket-server.js';
 
 /** What a daemon runs on; `composition.ts` brings the real ones. */
@@ -268,7 +268,7 @@ export class Daemon {
     this.#mounts.takeOver(mounts);
   }
 
-  #handover(): ReturnType<Parameters<StandingHandover['begin']>[0]> {
+  #handover(): HandoverState | undefined {
     const connection = this.#transport.connectionState?.();
     if (connection === undefined) return undefined;
     return {

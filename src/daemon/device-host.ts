@@ -19,6 +19,14 @@ export interface Mounted {
   readonly loop: string;
 }
 
+/** Image files that an earlier daemon was at when it died. */
+export interface LeftUndone {
+  /** Their filesystems were frozen. */
+  readonly frozen: readonly string[];
+  /** They were about to be mounted. */
+  readonly unfinished: readonly string[];
+}
+
 /** What the daemon asks of the host's kernel, so that its own logic can be tried without one. */
 export interface DeviceHost {
   /** Loop device with direct I/O, then the mount; undone on failure. Errors: as `Mounter.mount`. */
@@ -67,10 +75,7 @@ export interface DeviceHost {
    * Ends what an earlier daemon was at when it died: thaws what is mounted from the images that it had frozen, and clears what is mounted from
    * those, or attached to them, whose mounting it did not finish. Returns what it did, in words.
    */
-  recover(left: {
-    readonly frozen: readonly string[];
-    readonly unfinished: readonly string[];
-  }): Promise<readonly string[]>;
+  recover(left: LeftUndone): Promise<readonly string[]>;
   /** Clears mounts and loop devices on image files that nobody here knows of; returns what it did, in words. */
   clearOthers(): Promise<readonly string[]>;
 }

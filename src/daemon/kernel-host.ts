@@ -6,7 +6,7 @@ import type { MountTask } from '../host/mount-task.js';
 import type { Mounter } from '../host/mounter.js';
 import type { StaleCleaner, StaleQuery } from '../host/stale.js';
 import type { FilesystemType } from '../pool/info.js';
-import type { DeviceHost, Mounted, MountRequest } from './device-host.js';
+import type { DeviceHost, LeftUndone, Mounted, MountRequest } from './device-host.js';
 
 export interface KernelHostParts {
   readonly mounter: Mounter;
@@ -140,13 +140,7 @@ export class KernelHost implements DeviceHost {
     });
   }
 
-  async recover({
-    frozen,
-    unfinished,
-  }: {
-    readonly frozen: readonly string[];
-    readonly unfinished: readonly string[];
-  }): Promise<readonly string[]> {
+  async recover({ frozen, unfinished }: LeftUndone): Promise<readonly string[]> {
     const words: string[] = [];
     for (const image of frozen)
       for (const target of await this.#mounter.thaw(image)) words.push(`thawed ${target}`);

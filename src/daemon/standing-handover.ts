@@ -1,7 +1,8 @@
 import { forgetHandover, leaveHandover, type Handover } from './handover.js';
 import type { RootLayout } from './root-layout.js';
 
-type State = Omit<Handover, 'version' | 'supervisor' | 'frozen'>;
+/** What the daemon itself tells of it. */
+export type HandoverState = Omit<Handover, 'version' | 'supervisor' | 'frozen'>;
 
 /**
  * Keeps the handover of a daemon that serves as it would have to be if the daemon died at this moment: brought up to date before anybody
@@ -11,7 +12,7 @@ export class StandingHandover {
   readonly #layout: Pick<RootLayout, 'root'>;
   readonly #onFailure: (error: unknown) => void;
   readonly #frozen = new Set<string>();
-  #state: (() => State | undefined) | undefined;
+  #state: (() => HandoverState | undefined) | undefined;
 
   constructor(layout: Pick<RootLayout, 'root'>, onFailure: (error: unknown) => void) {
     this.#layout = layout;
@@ -19,7 +20,7 @@ export class StandingHandover {
   }
 
   /** From now on; `state` tells what there is at any moment, or undefined where nobody could go on with it. */
-  begin(state: () => State | undefined): void {
+  begin(state: () => HandoverState | undefined): void {
     this.#state = state;
     this.note();
   }

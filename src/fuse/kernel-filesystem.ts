@@ -127,10 +127,11 @@ export class KernelFilesystem {
   connectionState(): ConnectionState | undefined {
     if (!this.#canResend) return undefined;
     const nodes = this.#inodes.known();
+    const nodeOf = new Map(nodes.map(({ id }) => [this.#inodes.get(id)?.file, id]));
     const open = this.#open.all().flatMap(([handle, { name, file }]) => {
-      const node = nodes.find(({ id }) => this.#inodes.get(id)?.file === file);
+      const node = nodeOf.get(file);
       const unique = String(this.#opened.get(handle) ?? 0n);
-      return node === undefined ? [] : [{ handle, node: node.id, name, unique }];
+      return node === undefined ? [] : [{ handle, node, name, unique }];
     });
     return { maxIo: this.#options.maxIo, nodes, open };
   }

@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { toThinError } from '../errors/thin-error.js';
 import { ChildProcessExec, type ExecResult } from './exec.js';
-import { performMountTask, type MountTask } from './mount-task.js';
+import { performMountTask } from './mount-task.js';
 import type { ToolReply, ToolRequest } from './tool-server.js';
 
 const exec = new ChildProcessExec();
@@ -31,27 +31,22 @@ async function serve(request: ToolRequest): Promise<void> {
     return;
   }
   if ('task' in request) {
-    await perform(request.id, request.task);
+    const { id, task } = request;
+    await answer(id, async () => ({ code: 0, stdout: await performMountTask(task), stderr: '' }));
     return;
   }
   const { id, tool, args, options } = request;
   const controller = new AbortController();
   running.set(id, controller);
-  try {
-    const run = (given: readonly string[]): Promise<ExecResult> =>
-      exec.run(tool, given, { ...options, signal: controller.signal });
-    reply({ id, result: await (tool === 'fsfreeze' ? noted(args, run) : run(args)) });
-  } catch (error) {
-    const { code, message, details } = toThinError(error);
-    reply({ id, failure: { code, message, details } });
-  } finally {
-    running.delete(id);
-  }
+  const run = (given: readonly string[]): Promise<ExecResult> =>
+    exec.run(tool, given, { ...options, signal: controller.signal });
+  await answer(id, () => (tool === 'fsfreeze' ? noted(args, run) : run(args)));
+  running.delete(id);
 }
 
-async function perform(id: number, task: MountTask): Promise<void> {
+async function answer(id: number, work: () => Promise<ExecResult>): Promise<void> {
   try {
-    reply({ id, result: { code: 0, stdout: await performMountTask(task), stderr: '' } });
+    reply({ id, result: await work() });
   } catch (error) {
     const { code, message, details } = toThinError(error);
     reply({ id, failure: { code, message, details } });

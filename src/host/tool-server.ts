@@ -16,6 +16,8 @@ export type ToolRequest =
   | { readonly id: number; readonly task: MountTask }
   | { readonly abort: number };
 
+type AnsweredRequest = Exclude<ToolRequest, { readonly abort: number }>;
+
 export type ToolReply =
   | { readonly id: number; readonly result: ExecResult }
   | {
@@ -77,35 +79,36 @@ export class ToolServer implements Exec {
     const { cwd, env, input, timeoutMs, okCodes, signal, ...local } = options;
     if (!this.#server.connected || Object.keys(local).length > 0) return this.#here.run(tool, args, options);
     if (signal?.aborted === true) return this.#here.run(tool, args, options);
-    const id = ++this.#lastId;
     const sent = Object.entries({ cwd, env, input, timeoutMs, okCodes }).filter(
       ([, value]) => value !== undefined,
     );
+    const id = ++this.#lastId;
     const abort = (): void => {
       this.#send({ abort: id });
     };
-    return new Promise<ExecResult>((resolve, reject) => {
-      this.#pending.set(id, { resolve, reject });
-      this.#hold();
-      signal?.addEventListener('abort', abort, { once: true });
-      this.#send({ id, tool, args, options: Object.fromEntries(sent) });
-    }).finally(() => signal?.removeEventListener('abort', abort));
+    signal?.addEventListener('abort', abort, { once: true });
+    return this.#ask({ id, tool, args, options: Object.fromEntries(sent) }).finally(() =>
+      signal?.removeEventListener('abort', abort),
+    );
   }
 
   /** Resolves to the task's answer. @throws ThinError tool-failed, and what the task met */
   async perform(task: MountTask): Promise<string> {
-    const id = ++this.#lastId;
-    const { stdout } = await new Promise<ExecResult>((resolve, reject) => {
-      this.#pending.set(id, { resolve, reject });
-      this.#hold();
-      this.#send({ id, task });
-    });
+    const { stdout } = await this.#ask({ id: ++this.#lastId, task });
     return stdout;
   }
 
   /** Waits for nothing: tools under way go on. */
   close(): void {
     if (this.#server.connected) this.#server.disconnect();
+  }
+
+  #ask(request: AnsweredRequest): Promise<ExecResult> {
+    return new Promise((resolve, reject) => {
+      this.#pending.set(request.id, { resolve, reject });
+      this.#hold();
+      this.#send(request);
+    });
   }
 
   #send(request: ToolRequest): void {
@@ -150,7 +153,7 @@ export class ToolServer implements Exec {
   }
 }
 
-function nameOf(request: Exclude<ToolRequest, { readonly abort: number }>): string {
+function nameOf(request: AnsweredRequest): string {
   return 'tool' in request ? request.tool : request.task.kind;
 }
 

@@ -110,7 +110,7 @@ export class Committer {
     for (const io of this.#active()) this.apply(io);
     this.#prepare();
     const metadata = this.#metadata.collect();
-    const chunks = this.#plane().chunks.collect(metadata.freedChunks);
+    const chunks = plane.chunks.collect(metadata.freedChunks);
     try {
       await chunks.sync();
       const operations = [...chunks.operations, ...metadata.operations];
@@ -125,7 +125,7 @@ export class Committer {
     metadata.settle();
     plane.isSettled = !this.#metadata.isDirty;
     if (generation !== undefined) plane.journal?.retire(generation);
-    this.#plane().recycle(metadata.freedChunks);
+    plane.recycle(metadata.freedChunks);
     this.#onCommitted();
   }
 

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { pino } from 'pino';
 import type { MakeAdapter } from '../../src/daemon/adapter.js';
 import { Daemon, type DaemonParts } from '../../src/daemon/daemon.js';
-import type { DeviceHost, Mounted, MountRequest } from '../../src/daemon/device-host.js';
+import type { DeviceHost, LeftUndone, Mounted, MountRequest } from '../../src/daemon/device-host.js';
 import { ProjectionWriter } from '../../src/daemon/projection-writer.js';
 import { rootLayout } from '../../src/daemon/root-layout.js';
 import { snapshotAdapter, type SnapshotterSettings } from '../../src/daemon/snapshotter/snapshot-adapter.js';
@@ -44,7 +44,7 @@ export class FakeHost implements DeviceHost {
     this.log.push(`unmount ${target.split('/').at(-1) ?? ''}${lazily ? ' lazily' : ''}`);
   }
 
-  async recover({ frozen, unfinished }: Parameters<DeviceHost['recover']>[0]): Promise<readonly string[]> {
+  async recover({ frozen, unfinished }: LeftUndone): Promise<readonly string[]> {
     return [...frozen, ...unfinished].map((image) => `recovered ${image}`);
   }
 
