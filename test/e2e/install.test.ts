@@ -1,10 +1,19 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { Cli } from '../support/cli.js';
+import { BUILT, Cli } from '../support/cli.js';
 import { requireMounts, run, useScratch } from '../support/mounts.js';
 
 const TOP = path.resolve(import.meta.dirname, '../..');
+
+/** As `prepack` does, but for the types, which the suite has looked at already. */
+async function build(): Promise<void> {
+  const entry = path.join(TOP, 'dist/cli/main.js');
+  await run(path.join(TOP, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json', '--noCheck'], {
+    cwd: TOP,
+  });
+  await run(process.execPath, [entry, 'manual', '--output', path.join(TOP, 'dist/man/thinfuse.8')]);
+}
 
 /** A copy of the mounts that keeps none of them busy: no libfuse 2 where npm loads `fuse-native` to see whether it fits. */
 const WITHOUT_LIBFUSE = `
@@ -20,12 +29,8 @@ describe('end to end: packed and installed', function () {
 
   before('npm pack, and npm install --global of what it made', async () => {
     prefix = scratch.current.at('prefix');
-    // As `prepack` does, but for the types, which the suite has looked at already.
-    const entry = path.join(TOP, 'dist/cli/main.js');
-    await run(path.join(TOP, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json', '--noCheck'], {
-      cwd: TOP,
-    });
-    await run(process.execPath, [entry, 'manual', '--output', path.join(TOP, 'dist/man/thinfuse.8')]);
+    // What other tests run at this moment is not written again below them.
+    if (BUILT === undefined) await build();
     const pack = ['pack', '--json', '--ignore-scripts', '--pack-destination', scratch.current.root];
     const packed = await run('npm', pack, { cwd: TOP });
     const name = /[\w.-]+\.tgz/.exec(packed)?.[0] ?? '';
