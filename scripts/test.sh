@@ -75,7 +75,8 @@ step "Tests"
 status=0
 # Far more than they take: a test that hangs must not hang whoever waits for this.
 timeout --foreground --signal=INT --kill-after=60 40m \
-  node_modules/.bin/mocha --parallel --jobs 2 --reporter "$top/scripts/counting-reporter.js" ${grep_pattern:+--grep "$grep_pattern"} || status=$?
+  node_modules/.bin/mocha --parallel --jobs 2 --reporter "$top/scripts/counting-reporter.js" ${grep_pattern:+--grep "$grep_pattern"} \
+  'test/**/*.test.ts' || status=$?
 counts='{"passes":0,"failures":1,"pending":0}'
 if [ -s "$THINFUSE_TEST_COUNTS" ]; then
   counts=$(cat "$THINFUSE_TEST_COUNTS")
