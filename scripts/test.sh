@@ -33,7 +33,7 @@ if [ -n "$skip_mounts" ]; then
   need_packages
 else
   need_thinfuse
-  need_commands fio:fio setfattr:attr setfacl:acl setcap:libcap2-bin umoci:umoci thin_dump:thin-provisioning-tools
+  need_commands fio:fio setfattr:attr setfacl:acl setcap:libcap2-bin umoci:umoci thin_dump:thin-provisioning-tools containerd:containerd
 fi
 say "Node.js $(node --version), npm $(npm --version 2>/dev/null), $(uname -sr)"
 cd "$top"

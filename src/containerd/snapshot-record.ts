@@ -8,9 +8,11 @@ export type Labels = Readonly<Record<string, string>>;
 
 /** What containerd knows of a snapshot. It is the label of the device that holds the snapshot's files, so neither is ever without the other. */
 export interface SnapshotRecord {
-  /** Opaque: containerd puts namespaces and sequence numbers into it. */
+  /** The name under which its containerd knows the snapshotter. Undefined: recorded before names were, and nobody's until somebody asks. */
+  readonly snapshotter?: string | undefined;
+  /** Opaque: containerd puts namespaces and sequence numbers into it. Two names may have the same. */
   readonly key: string;
-  /** The key of a committed snapshot; empty for none. */
+  /** The key of a committed snapshot under the same name; empty for none. */
   readonly parent: string;
   readonly kind: SnapshotKind;
   /** Unix time, nanoseconds. */
@@ -35,6 +37,7 @@ const nanoseconds = z
   .regex(/^\d{1,19}$/)
   .transform(BigInt);
 const stored = z.strictObject({
+  snapshotter: z.string().optional(),
   key: z.string(),
   parent: z.string(),
   kind: z.enum(SNAPSHOT_KINDS),

@@ -7,11 +7,11 @@ describe('names of snapshot devices', () => {
   it('are names for any key, the same for the same one, and show nothing of it', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (key) => {
-        const name = snapshotDeviceName(key, () => false);
+        const name = snapshotDeviceName('thinfuse', key, () => false);
         assert.equal(parseDeviceName(name), name);
         assert.match(name, /^containerd-[0-9a-f]{24}$/);
         assert.equal(
-          snapshotDeviceName(key, () => false),
+          snapshotDeviceName('thinfuse', key, () => false),
           name,
         );
       }),
@@ -21,7 +21,7 @@ describe('names of snapshot devices', () => {
   it('step aside for those that are there', () => {
     const taken = new Set<string>();
     for (const end of ['', '.2', '.3']) {
-      const name = snapshotDeviceName('../../etc/passwd', (one) => taken.has(one));
+      const name = snapshotDeviceName('thinfuse', '../../etc/passwd', (one) => taken.has(one));
       assert(name.endsWith(end === '' ? name : end));
       taken.add(name);
     }

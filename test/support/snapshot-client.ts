@@ -12,8 +12,11 @@ type SnapshotsClient = Client & Readonly<Record<string, Call>> & { readonly List
 /** What containerd is to a snapshotter, as far as the wire. Failures are gRPC's, with `code` and `details`. */
 export class SnapshotClient {
   readonly #client: SnapshotsClient;
+  readonly #name: string;
 
-  constructor(socket: string) {
+  /** @param name under which this containerd knows the snapshotter */
+  constructor(socket: string, name = 'thinfuse') {
+    this.#name = name;
     const definition = loadSync(PROTO, { longs: String, enums: String, defaults: true });
     // What proto-loader makes is known only by the file it reads.
     const loaded = loadPackageDefinition(definition) as unknown as {
@@ -63,7 +66,7 @@ export class SnapshotClient {
 
   async list(...filters: readonly string[]): Promise<InfoMessage[]> {
     const all: InfoMessage[] = [];
-    for await (const { info } of this.#client.List({ filters })) all.push(...info);
+    for await (const { info } of this.#client.List({ snapshotter: this.#name, filters })) all.push(...info);
     return all;
   }
 
@@ -73,7 +76,7 @@ export class SnapshotClient {
 
   #call<T>(method: string, request: object): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#client[method]?.(request, (error, response) => {
+      this.#client[method]?.({ snapshotter: this.#name, ...request }, (error, response) => {
         if (error === null) resolve(response as T);
         else reject(error);
       });

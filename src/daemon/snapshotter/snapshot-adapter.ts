@@ -7,7 +7,7 @@ import { requireServing } from '../service.js';
 import { SnapshotIndex } from './snapshot-index.js';
 import { SnapshotMounts } from './snapshot-mounts.js';
 import { SnapshotServer, type SnapshotCall } from './snapshot-server.js';
-import { Snapshotter } from './snapshotter.js';
+import { Snapshotters } from './snapshotters.js';
 
 export interface SnapshotterSettings {
   /** Absolute. */
@@ -25,13 +25,19 @@ const QUIET = new Set(['Stat', 'List', 'Usage', 'Mounts']);
 export function snapshotAdapter(settings: SnapshotterSettings, log: Logger): MakeAdapter {
   return (service) => {
     const mounts = new SnapshotMounts(requireServing(service, 'the snapshotter'), settings.mounts);
-    const snapshotter = new Snapshotter(service, new SnapshotIndex(service.pool), mounts);
-    return new SnapshotAdapter(settings, snapshotter, mounts, log);
+    const index = new SnapshotIndex(service.pool);
+    const snapshotters = new Snapshotters(service, index, mounts, ({ name, snapshots }) =>
+      log.warn(
+        { event: 'snapshotter', name, snapshots },
+        `${String(snapshots)} snapshots of before names were kept belong to the snapshotter ${JSON.stringify(name)} from now on, because it asked first`,
+      ),
+    );
+    return new SnapshotAdapter(settings, snapshotters, mounts, log);
   };
 }
 
 class SnapshotAdapter implements Adapter {
-  readonly #snapshotter: Snapshotter;
+  readonly #snapshotters: Snapshotters;
   readonly #mounts: SnapshotMounts;
   readonly #server: SnapshotServer;
   readonly #socket: string;
@@ -40,14 +46,19 @@ class SnapshotAdapter implements Adapter {
   #paused = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(settings: SnapshotterSettings, snapshotter: Snapshotter, mounts: SnapshotMounts, log: Logger) {
-    this.#snapshotter = snapshotter;
+  constructor(
+    settings: SnapshotterSettings,
+    snapshotters: Snapshotters,
+    mounts: SnapshotMounts,
+    log: Logger,
+  ) {
+    this.#snapshotters = snapshotters;
     this.#mounts = mounts;
     this.#log = log;
     this.#socket = settings.socket;
     this.#server = new SnapshotServer({
       socket: settings.socket,
-      snapshotter,
+      snapshotters,
       enter: () => this.#enter(),
       onCall: (call) => {
         logCall(log, call);
@@ -80,10 +91,10 @@ class SnapshotAdapter implements Adapter {
   }
 
   async #reap(): Promise<void> {
-    if (this.#paused || !this.#snapshotter.hasRetired) return;
+    if (this.#paused || !this.#snapshotters.hasRetired) return;
     const leave = this.#enter();
     try {
-      await this.#snapshotter.reap();
+      await this.#snapshotters.reap();
     } catch (error) {
       this.#log.warn({ event: 'snapshotter', err: error }, 'devices of removed snapshots are still there');
     } finally {

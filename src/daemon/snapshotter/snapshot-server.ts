@@ -15,22 +15,41 @@ import { statusOf } from '../../containerd/status.js';
 import { ThinError, toThinError } from '../../errors/thin-error.js';
 import { answers } from '../live-socket.js';
 import type { Snapshotter } from './snapshotter.js';
+import type { Snapshotters } from './snapshotters.js';
 
 const PROTO = path.join(import.meta.dirname, '../../../proto/snapshots.proto');
 const SERVICE = 'containerd.services.snapshots.v1.Snapshots';
 /** Far below gRPC's 4 MiB for one message. */
 const INFOS_PER_MESSAGE = 64;
 
+/** Milliseconds. How often a client is asked for a sign of life, and how long it may take to give one. */
+export interface KeepAlive {
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+}
+
+/**
+ * Node's HTTP/2 says goodbye to a client that breaks the protocol (a PING of a wrong size) and then neither reads on nor closes, so that only
+ * a ping without an answer tells that the connection is of no use any more. Clients of gRPC answer pings by themselves; the timeout leaves room for
+ * one on a machine that is very busy.
+ */
+const KEEP_ALIVE: KeepAlive = { intervalMs: 5_000, timeoutMs: 20_000 };
+
+/** Every request has it. */
+interface Named {
+  readonly snapshotter: string;
+}
+
 interface Requests {
-  Prepare: { key: string; parent: string; labels: Labels };
-  View: { key: string; parent: string; labels: Labels };
-  Mounts: { key: string };
-  Commit: { name: string; key: string; labels: Labels };
-  Remove: { key: string };
-  Stat: { key: string };
-  Update: { info: InfoMessage | null; updateMask: { paths: readonly string[] } | null };
-  Usage: { key: string };
-  Cleanup: object;
+  Prepare: Named & { key: string; parent: string; labels: Labels };
+  View: Named & { key: string; parent: string; labels: Labels };
+  Mounts: Named & { key: string };
+  Commit: Named & { name: string; key: string; labels: Labels };
+  Remove: Named & { key: string };
+  Stat: Named & { key: string };
+  Update: Named & { info: InfoMessage | null; updateMask: { paths: readonly string[] } | null };
+  Usage: Named & { key: string };
+  Cleanup: Named;
 }
 
 interface Responses {
@@ -46,7 +65,9 @@ interface Responses {
 }
 
 type Method = keyof Requests;
-type Methods = { readonly [K in Method]: (request: Requests[K]) => Promise<Responses[K]> };
+type Methods = {
+  readonly [K in Method]: (snapshotter: Snapshotter, request: Requests[K]) => Promise<Responses[K]>;
+};
 
 /** What is told of a call that is over. */
 export interface SnapshotCall {
@@ -59,22 +80,25 @@ export interface SnapshotCall {
 /** gRPC on a unix socket of mode 0600: containerd's service of proxy snapshotters (proto/snapshots.proto). */
 export class SnapshotServer {
   readonly #socket: string;
-  readonly #snapshotter: Snapshotter;
+  readonly #snapshotters: Snapshotters;
   /** Counts a call in and returns what counts it out. Errors: closed. */
   readonly #enter: () => () => void;
   readonly #onCall: (call: SnapshotCall) => void;
+  readonly #keepAlive: KeepAlive;
   #server: Server | undefined;
 
   constructor(parts: {
     socket: string;
-    snapshotter: Snapshotter;
+    snapshotters: Snapshotters;
     enter: () => () => void;
     onCall: (call: SnapshotCall) => void;
+    keepAlive?: KeepAlive | undefined;
   }) {
     this.#socket = parts.socket;
-    this.#snapshotter = parts.snapshotter;
+    this.#snapshotters = parts.snapshotters;
     this.#enter = parts.enter;
     this.#onCall = parts.onCall;
+    this.#keepAlive = parts.keepAlive ?? KEEP_ALIVE;
   }
 
   /** Replaces a socket that nobody answers on. Errors: already-running, io (the socket cannot be made there). */
@@ -86,7 +110,10 @@ export class SnapshotServer {
       );
     await rm(this.#socket, { force: true });
     const definition = await load(PROTO, { longs: String, enums: String, defaults: true });
-    const server = new Server();
+    const server = new Server({
+      'grpc.keepalive_time_ms': this.#keepAlive.intervalMs,
+      'grpc.keepalive_timeout_ms': this.#keepAlive.timeoutMs,
+    });
     // proto-loader gives one definition for every service, message and enumeration in the file.
     server.addService(definition[SERVICE] as ServiceDefinition, this.#implementation());
     const before = process.umask(0o177);
@@ -110,21 +137,20 @@ export class SnapshotServer {
   }
 
   #methods(): Methods {
-    const snapshotter = this.#snapshotter;
     return {
-      Prepare: async (request) => ({ mounts: await snapshotter.create('active', request) }),
-      View: async (request) => ({ mounts: await snapshotter.create('view', request) }),
-      Mounts: async ({ key }) => ({ mounts: await snapshotter.mounts(key) }),
-      Commit: async ({ name, key, labels }) => {
+      Prepare: async (snapshotter, request) => ({ mounts: await snapshotter.create('active', request) }),
+      View: async (snapshotter, request) => ({ mounts: await snapshotter.create('view', request) }),
+      Mounts: async (snapshotter, { key }) => ({ mounts: await snapshotter.mounts(key) }),
+      Commit: async (snapshotter, { name, key, labels }) => {
         await snapshotter.commit(name, key, labels);
         return {};
       },
-      Remove: async ({ key }) => {
+      Remove: async (snapshotter, { key }) => {
         await snapshotter.remove(key);
         return {};
       },
-      Stat: ({ key }) => Promise.resolve({ info: infoMessage(snapshotter.stat(key)) }),
-      Update: async ({ info, updateMask }) => {
+      Stat: (snapshotter, { key }) => Promise.resolve({ info: infoMessage(snapshotter.stat(key)) }),
+      Update: async (snapshotter, { info, updateMask }) => {
         const changed = await snapshotter.update(
           info?.name ?? '',
           info?.labels ?? {},
@@ -132,9 +158,10 @@ export class SnapshotServer {
         );
         return { info: infoMessage(changed) };
       },
-      Usage: ({ key }) => snapshotter.usage(key),
+      Usage: (snapshotter, { key }) => snapshotter.usage(key),
+      // Devices that wait for their last user are under no name any more.
       Cleanup: async () => {
-        await snapshotter.reap();
+        await this.#snapshotters.reap();
         return {};
       },
     };
@@ -158,7 +185,9 @@ export class SnapshotServer {
 
   #unary<K extends Method>(method: K, methods: Methods): handleUnaryCall<Requests[K], Responses[K]> {
     return (call, callback) => {
-      void this.#counted(method, call.request, () => methods[method](call.request)).then(
+      void this.#counted(method, call.request, (snapshotter) =>
+        methods[method](snapshotter, call.request),
+      ).then(
         (response) => {
           callback(null, response);
         },
@@ -169,11 +198,14 @@ export class SnapshotServer {
     };
   }
 
-  #list(): handleServerStreamingCall<{ filters: readonly string[] }, { info: readonly InfoMessage[] }> {
+  #list(): handleServerStreamingCall<
+    Named & { filters: readonly string[] },
+    { info: readonly InfoMessage[] }
+  > {
     return (call) => {
       const { request } = call;
-      void this.#counted('List', request, () =>
-        Promise.resolve(this.#snapshotter.list(request.filters)),
+      void this.#counted('List', request, (snapshotter) =>
+        Promise.resolve(snapshotter.list(request.filters)),
       ).then(
         (records) => {
           for (let from = 0; from < records.length; from += INFOS_PER_MESSAGE)
@@ -187,12 +219,17 @@ export class SnapshotServer {
     };
   }
 
-  async #counted<T>(method: string, request: unknown, work: () => Promise<T>): Promise<T> {
+  /** Work within the name that the request carries. */
+  async #counted<T>(
+    method: string,
+    request: Named,
+    work: (snapshotter: Snapshotter) => Promise<T>,
+  ): Promise<T> {
     const began = performance.now();
     let failure: ThinError | undefined;
     const leave = this.#enter();
     try {
-      return await work();
+      return await work(await this.#snapshotters.under(request.snapshotter));
     } catch (error) {
       failure = toThinError(error);
       throw failure;

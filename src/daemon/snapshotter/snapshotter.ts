@@ -1,4 +1,4 @@
-import AsyncLock from 'async-lock';
+import type AsyncLock from 'async-lock';
 import { snapshotDeviceName } from '../../containerd/device-naming.js';
 import { parseFilters } from '../../containerd/filters.js';
 import { updatedLabels, withoutEmpty, type MountMessage } from '../../containerd/messages.js';
@@ -31,20 +31,31 @@ export interface SnapshotUsage {
 }
 
 /**
- * containerd's snapshots (snapshots/snapshotter.go, `Snapshotter`), each a thin device with the snapshot's record as its label: a change
- * of a snapshot is one commit of the pool. Work under one key runs in order. Errors, beside the pool's and the host's: not-found, exists,
+ * containerd's snapshots (snapshots/snapshotter.go, `Snapshotter`) under one name, each a thin device with the snapshot's record as its label: a
+ * change of a snapshot is one commit of the pool. Work under one key runs in order. Errors, beside the pool's and the host's: not-found, exists,
  * invalid-argument (the parent is not committed), busy (it has children), unsupported (not for this kind of snapshot).
  */
 export class Snapshotter {
+  readonly #name: string;
   readonly #service: Service;
   readonly #index: SnapshotIndex;
   readonly #mounts: SnapshotMounts;
-  readonly #locks = new AsyncLock({ maxPending: Number.MAX_SAFE_INTEGER });
+  readonly #locks: AsyncLock;
 
-  constructor(service: Service, index: SnapshotIndex, mounts: SnapshotMounts) {
-    this.#service = service;
-    this.#index = index;
-    this.#mounts = mounts;
+  constructor(parts: {
+    /** Under which containerd knows this snapshotter; snapshots under other names are not there. */
+    name: string;
+    service: Service;
+    index: SnapshotIndex;
+    mounts: SnapshotMounts;
+    /** Shared by all that work for one pool. */
+    locks: AsyncLock;
+  }) {
+    this.#name = parts.name;
+    this.#service = parts.service;
+    this.#index = parts.index;
+    this.#mounts = parts.mounts;
+    this.#locks = parts.locks;
   }
 
   /** O(1). */
@@ -57,9 +68,10 @@ export class Snapshotter {
     const name = await this.#exclusively([key, parent], async () => {
       this.#requireFree(key);
       const origin = parent === '' ? this.#base() : this.#requireParent(parent).device.name;
-      const device = snapshotDeviceName(key, (taken) => pool.device(taken) !== undefined);
+      const device = snapshotDeviceName(this.#name, key, (taken) => pool.device(taken) !== undefined);
       const now = wallClock();
       const label = packSnapshotRecord({
+        snapshotter: this.#name,
         key,
         parent,
         kind,
@@ -107,13 +119,14 @@ export class Snapshotter {
           'unsupported',
           `snapshot ${shortKey(key)} is not active but ${record.kind}, and cannot be committed`,
         );
-      const copy = snapshotDeviceName(name, (taken) => pool.device(taken) !== undefined);
+      const copy = snapshotDeviceName(this.#name, name, (taken) => pool.device(taken) !== undefined);
       await this.#changing([device.name, copy], async () => {
         const inodes =
           (await this.#mounts.inodes(device.name)) ?? this.#find(record.parent)?.record.inodes ?? 0;
         const committed = (): string => {
           const now = wallClock();
           return packSnapshotRecord({
+            snapshotter: this.#name,
             key: name,
             parent: record.parent,
             kind: 'committed',
@@ -135,7 +148,7 @@ export class Snapshotter {
   async remove(key: string): Promise<void> {
     await this.#exclusively([key], async () => {
       const { device } = this.#require(key);
-      if (this.#index.hasChildren(key))
+      if (this.#index.hasChildren(this.#name, key))
         throw new ThinError(
           'busy',
           `cannot remove snapshot ${shortKey(key)}: others are made from it; remove those first`,
@@ -176,20 +189,7 @@ export class Snapshotter {
 
   /** Errors: invalid-argument (a filter is not understood). */
   list(filters: readonly string[]): readonly SnapshotRecord[] {
-    return this.#index.records().filter(parseFilters(filters));
-  }
-
-  /** Removes the devices of snapshots that are gone, as far as nobody uses their files any more. */
-  async reap(): Promise<void> {
-    for (const name of this.#index.retired())
-      await this.#changing([name], async () => {
-        if (this.#index.retired().includes(name) && (await this.#mounts.release(name)))
-          await this.#service.pool.remove(name);
-      });
-  }
-
-  get hasRetired(): boolean {
-    return this.#index.retired().length > 0;
+    return this.#index.records(this.#name).filter(parseFilters(filters));
   }
 
   async #commitLive(device: DeviceName, copy: DeviceName, label: () => string): Promise<void> {
@@ -228,7 +228,7 @@ export class Snapshotter {
   }
 
   async #discard(key: string, name: DeviceName): Promise<void> {
-    if (this.#index.find(key)?.device.name !== name) return;
+    if (this.#index.find(this.#name, key)?.device.name !== name) return;
     const { pool } = this.#service;
     await this.#changing([name], async () => {
       if (await this.#mounts.release(name)) await pool.remove(name);
@@ -252,21 +252,25 @@ export class Snapshotter {
   async #exclusively<T>(keys: readonly string[], work: () => Promise<T>): Promise<T> {
     // Sorted, so that two callers that want the same two keys cannot wait for each other.
     const named = keys.filter((key) => key !== '').sort();
-    return this.#locks.acquire([...new Set(named.map((key) => `key ${key}`))], work);
+    return this.#locks.acquire([...new Set(named.map((key) => JSON.stringify([this.#name, key])))], work);
   }
 
   #find(key: string): Snapshot | undefined {
-    return key === '' ? undefined : this.#index.find(key);
+    return key === '' ? undefined : this.#index.find(this.#name, key);
   }
 
   #require(key: string): Snapshot {
-    const found = this.#index.find(key);
-    if (found === undefined) throw new ThinError('not-found', `there is no snapshot ${shortKey(key)}`);
+    const found = this.#index.find(this.#name, key);
+    if (found === undefined)
+      throw new ThinError(
+        'not-found',
+        `there is no snapshot ${shortKey(key)} under the name ${shortKey(this.#name)}`,
+      );
     return found;
   }
 
   #requireFree(key: string): void {
-    if (this.#index.find(key) !== undefined)
+    if (this.#index.find(this.#name, key) !== undefined)
       throw new ThinError('exists', `there is a snapshot ${shortKey(key)} already`);
   }
 
