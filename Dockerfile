@@ -29,9 +29,11 @@ COPY src src
 RUN npm run build && npm prune --omit=dev
 
 FROM ${BASE_IMAGE}
+# What thinfuse runs: `npm run tables` writes it from src/config/host-tools.ts.
+ARG HOST_PACKAGES="attr bzip2 coreutils dash e2fsprogs fuse gzip libfuse2 mount perl-base tar umoci util-linux xfsprogs xz-utils zstd"
+# skopeo fetches images for whoever works in the container.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends \
-    attr bzip2 e2fsprogs fuse kmod mount skopeo tar tini umoci util-linux xfsprogs xz-utils zstd \
+    && apt-get install -y --no-install-recommends skopeo tini ${HOST_PACKAGES} \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/thinfuse
 COPY --from=build /opt/thinfuse/package.json ./

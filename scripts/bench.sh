@@ -71,7 +71,7 @@ end_processes() {
 
 step "What the suite needs" >&2
 need_thinfuse >&2
-need_commands fio:fio git:git >&2
+need_commands fio git >&2
 need_peer qemu-storage-daemon qemu-system-common qemu-storage-daemon >&2
 need_peer qemu-img qemu-utils >&2
 need_peer nbdkit nbdkit >&2

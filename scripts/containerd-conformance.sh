@@ -22,7 +22,7 @@ cases=21 skips=1
 
 step "What the suite needs"
 need_thinfuse
-need_commands go:golang-go
+need_commands go
 library=/usr/share/gocode
 [ -d "$library/src/github.com/containerd/containerd/snapshots/testsuite" ] ||
   install_packages golang-github-containerd-containerd-dev

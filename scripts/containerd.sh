@@ -21,10 +21,10 @@ many=20
 
 step "What the trial needs"
 need_thinfuse
-need_commands containerd:containerd ctr:containerd runc:runc umoci:umoci skopeo:skopeo setfattr:attr setcap:libcap2-bin
+need_commands containerd ctr runc umoci skopeo setfattr setcap
 # Not the one that needs libraries.
 if ! [ -x /bin/busybox ] || ldd /bin/busybox >/dev/null 2>&1; then install_packages busybox-static; fi
-[ -n "$short" ] || need_commands mmdebstrap:mmdebstrap
+[ -n "$short" ] || need_commands mmdebstrap
 scratch containerd
 export THINFUSE_ROOT=$scratch/pool
 own_pool
@@ -81,6 +81,7 @@ state = "$scratch/state"
   address = "$socket.ttrpc"
 CONFIG
 # The fragment of the manual, with this pool's socket.
+# shellcheck disable=SC2129 # one after the other, each with what is said of it
 sed -n '/^\[proxy_plugins/,/^```/{/^```/d;p}' "$top/docs/containerd.md" |
   sed "s|/var/lib/thinfuse|$THINFUSE_ROOT|" >>"$scratch/config.toml"
 # And that of the CRI, beside what this trial needs of it: no network, and a sandbox image of its own.

@@ -22,7 +22,7 @@ while [ $# -gt 0 ]; do
 done
 
 need_thinfuse
-need_commands fio:fio xfs_repair:xfsprogs
+need_commands fio xfs_repair
 scratch deaths
 export THINFUSE_ROOT=$scratch/root
 own_pool

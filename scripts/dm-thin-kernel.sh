@@ -11,8 +11,8 @@ no_options "$@"
 
 step "What the trial needs"
 need_thinfuse
-need_commands thin_restore:thin-provisioning-tools thin_check:thin-provisioning-tools qemu-system-x86_64:qemu-system-x86 \
-  cpio:cpio depmod:kmod busybox:busybox-static dmsetup:dmsetup dpkg-deb:dpkg
+need_commands thin_restore thin_check qemu-system-x86_64 \
+  cpio depmod busybox dmsetup dpkg-deb
 scratch dm-thin
 export THINFUSE_ROOT=$scratch/pool
 own_pool

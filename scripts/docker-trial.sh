@@ -6,9 +6,9 @@
 
 need_root "$(basename "$0")"
 step "What the trial needs"
-need_commands mmdebstrap:mmdebstrap findmnt:util-linux losetup:mount capsh:libcap2-bin
+need_commands mmdebstrap findmnt losetup capsh
 # By their full paths: another docker client may come first in the PATH.
-need_commands /usr/sbin/dockerd:docker.io /usr/bin/docker:docker.io
+need_commands /usr/sbin/dockerd /usr/bin/docker
 need_node
 need_devices
 scratch docker

@@ -17,7 +17,7 @@ while [ $# -gt 0 ]; do
 done
 
 need_thinfuse
-need_commands fio:fio
+need_commands fio
 scratch fio
 export THINFUSE_ROOT=$scratch/root
 own_pool

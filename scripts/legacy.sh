@@ -12,7 +12,7 @@ no_options "$@"
 
 step "What the trial needs"
 need_thinfuse
-need_commands thin_restore:thin-provisioning-tools thin_check:thin-provisioning-tools cmp:diffutils
+need_commands thin_restore thin_check cmp
 scratch legacy
 export THINFUSE_ROOT=$scratch/pool
 own_pool
@@ -26,7 +26,7 @@ derive() {
   local folder=$scratch/change
   cp --sparse=always "$images/$1" "$images/$2"
   mkdir -p "$folder"
-  mount -o loop"$([ "$3" = xfs ] && echo ,nouuid || true)" "$images/$2" "$folder"
+  mount -o loop"$([ "$3" != xfs ] || echo ,nouuid)" "$images/$2" "$folder"
   (cd "$folder" && bash -e /dev/stdin)
   umount "$folder"
 }
@@ -177,7 +177,7 @@ printf '\377' | dd of="$scratch/lvm/broken" bs=1 seek=100 conv=notrunc status=no
 expect_failure "a superblock that is not as it was written is found out" 7 thinfuse legacy ls --metadata "$scratch/lvm/broken"
 
 step "The way out: the pool as dm-thin has it"
-need_commands qemu-img:qemu-utils
+need_commands qemu-img
 thinfuse mount web1 >/dev/null
 echo live >"$THINFUSE_ROOT/mnt/web1/rootfs/live"
 out=$scratch/out

@@ -8,7 +8,7 @@ PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 top=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 thinfuse_cli=$top/scripts/thinfuse
-NODE_NEEDED=20.19.0
+. "$top/scripts/node.sh"
 
 # --- saying -----------------------------------------------------------------------------------------------------------
 
@@ -112,48 +112,116 @@ need_root() {
   [ "$(id -u)" = 0 ] || die "$1 needs root, for mounts and loop devices: run it with sudo"
 }
 
-# need_commands COMMAND:PACKAGE...: installs, through apt, the packages of the commands that are missing.
+# The table of src/config/host-tools.ts, one tool a line: tool, need, packages of Debian, Fedora and Alpine, what for.
+host_tools=$top/scripts/host-tools.tsv
+
+# Which distribution's packages are named: Debian's where it is none of the three.
+distribution() {
+  local ids
+  ids=$(. /etc/os-release 2>/dev/null && echo " ${ID:-} ${ID_LIKE:-} ") || ids=''
+  case $ids in
+    *' debian '* | *' ubuntu '*) echo debian ;;
+    *' fedora '* | *' rhel '*) echo fedora ;;
+    *' alpine '*) echo alpine ;;
+    *) echo debian ;;
+  esac
+}
+
+# packages_of DISTRIBUTION TOOL...: their packages, each once. A tool that the table does not have is an error.
+packages_of() {
+  local column tool package
+  case $1 in debian) column=3 ;; fedora) column=4 ;; alpine) column=5 ;; esac
+  shift
+  for tool in "$@"; do
+    package=$(awk -F'\t' -v tool="${tool##*/}" -v column="$column" '$1 == tool { print $column }' "$host_tools")
+    [ -n "$package" ] || die "$tool is not in the table of host tools (src/config/host-tools.ts)"
+    printf '%s\n' "$package"
+  done | sort -u
+}
+
+# tools_of NEED: the tools that the table calls required, optional or scripts.
+tools_of() { awk -F'\t' -v need="$1" '$2 == need { print $1 }' "$host_tools"; }
+
+# has_tool TOOL: a program in PATH, or a library (NAME.so.VERSION) that the loader knows.
+has_tool() {
+  case $1 in
+    *.so.*) ldconfig -p | grep -qF "$1 " ;;
+    *) command -v "$1" >/dev/null ;;
+  esac
+}
+
+# need_commands TOOL...: installs the packages of the tools that are missing.
 need_commands() {
-  local pair missing=()
-  for pair in "$@"; do
-    command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+  local tool missing=() packages
+  for tool in "$@"; do
+    has_tool "$tool" || missing+=("$tool")
   done
-  [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+  [ ${#missing[@]} -gt 0 ] || return 0
+  packages=$(packages_of "$(distribution)" "${missing[@]}")
+  # shellcheck disable=SC2086 # packages, one a word
+  install_packages $packages
 }
 
 install_packages() {
   local missing
   mapfile -t missing < <(printf '%s\n' "$@" | sort -u)
   command -v apt-get >/dev/null ||
-    die "missing: ${missing[*]}; there is no apt-get here, so install what carries them and try again"
+    die "missing packages: ${missing[*]}; there is no apt-get here, so install them and try again"
   [ "$(id -u)" = 0 ] || die "missing: ${missing[*]}; run as root once, or: apt-get install ${missing[*]}"
   say "installing ${missing[*]}"
-  if [ -z "${apt_updated:-}" ]; then
-    apt-get update -qq || die "apt-get update failed; look at /etc/apt/sources.list and the network"
-    apt_updated=1
-  fi
+  update_packages
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
     die "apt-get could not install ${missing[*]}"
+  hash -r
 }
 
-# version_at_least VERSION MINIMUM
-version_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+update_packages() {
+  [ -z "${apt_updated:-}" ] || return 0
+  apt-get update -qq || die "apt-get update failed; look at /etc/apt/sources.list and the network"
+  apt_updated=1
+}
 
+# A Node.js that is new enough, with npm: the host's own, Debian's, or one in the cache. Nothing of the host's is replaced.
 need_node() {
-  local found='' offered
-  if command -v node >/dev/null; then found=$(node --version | tr -d v); fi
-  if [ -n "$found" ] && version_at_least "$found" "$NODE_NEEDED"; then
-    command -v npm >/dev/null || need_commands npm:npm
+  local found offered='' have
+  found=$(node_version)
+  if find_node && command -v npm >/dev/null; then
+    [ "$(node_version)" = "$found" ] || say "Node.js ${found:-is missing}; using $(node_version) from $node_cache"
     return
   fi
-  offered=$(apt-cache policy nodejs 2>/dev/null | sed -n 's/ *Candidate: \([0-9.]*\).*/\1/p')
-  if [ -n "$offered" ] && version_at_least "$offered" "$NODE_NEEDED"; then
-    say "Node.js ${found:-is missing}; installing $offered"
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null
-    return
+  if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+    update_packages
+    offered=$(apt-cache policy nodejs 2>/dev/null | sed -n 's/ *Candidate: \([0-9.]*\).*/\1/p')
+    if is_enough "$found" || { [ -z "$found" ] && is_enough "$offered"; }; then
+      install_packages npm
+      return
+    fi
   fi
-  die "thinfuse needs Node.js $NODE_NEEDED or newer; found: ${found:-none}, this Debian offers: ${offered:-none}.
-       Put a newer one in the PATH (nodejs.org, NodeSource, nvm or fnm) and try again."
+  have=${found:+"Node.js $found"}
+  say "${have:-no Node.js}${offered:+, and this Debian has $offered}; thinfuse needs $NODE_NEEDED or newer, so one comes into $node_cache"
+  command -v npm >/dev/null || install_packages npm
+  fetch_node
+}
+
+# As packages of npm that carry the programs themselves, for neither runs a script when it is installed; with an npm of its own, because
+# Debian's finds its parts only through Debian's node.
+fetch_node() {
+  local arch part
+  arch=$(node -p process.arch)
+  case $arch in
+    x64 | arm64) ;;
+    *) die "npm has no Node.js for $arch; put $NODE_NEEDED or newer in the PATH and try again" ;;
+  esac
+  mkdir -p "$cache"
+  part=$(mktemp -d "$cache/node.XXXXXX")
+  at_exit rm -rf "$part"
+  chmod 755 "$part"
+  npm install --prefix "$part" --no-audit --no-fund --no-update-notifier --ignore-scripts --loglevel=error \
+    "node-linux-$arch@$NODE_FETCHED" npm@10 >/dev/null || die "npm could not fetch Node.js; look at its settings (npm config ls) and the network"
+  rm -rf "$node_cache"
+  mv "$part" "$node_cache"
+  find_node || die "the Node.js in $node_cache does not run here: $("$node_cache/node_modules/.bin/node" --version 2>&1)"
+  say "using Node.js $(node_version)"
 }
 
 # node_modules as package-lock.json says.
@@ -161,7 +229,7 @@ need_packages() {
   local installed=$top/node_modules/.package-lock.json
   if [ ! -f "$installed" ] || [ "$top/package-lock.json" -nt "$installed" ]; then
     # fuse-native's binary needs it; without it npm would try to compile one.
-    ldconfig -p | grep 'libfuse\.so\.2 ' >/dev/null || install_packages libfuse2
+    need_commands libfuse.so.2
     say "npm ci"
     (cd "$top" && npm ci --no-audit --no-fund)
   fi
@@ -178,8 +246,9 @@ need_devices() {
 # All that running thinfuse from a checkout takes.
 need_thinfuse() {
   need_root "$(basename "$0")"
-  need_commands losetup:mount mount:mount findmnt:util-linux fsfreeze:util-linux blkid:util-linux fusermount:fuse \
-    blkdiscard:util-linux fallocate:util-linux setpriv:util-linux mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs tar:tar
+  local tools
+  mapfile -t tools < <(tools_of required)
+  need_commands "${tools[@]}"
   need_node
   need_packages
   need_devices
@@ -272,38 +341,45 @@ nothing_left() {
 
 # --- a Debian root ------------------------------------------------------------------------------------------------------
 
-# Kept between runs, outside the checkout.
-cache=${XDG_CACHE_HOME:-/var/cache}/thinfuse
+# debian_suite SUITE: sets $debian_suite to it, or where it is empty to this machine's release of Debian, or to one that is sure to be there, and $debian_mirror to where its
+# own apt gets that suite, or any, from; empty on a machine that is no Debian, for the tools know a default.
+debian_suite() {
+  debian_suite=${1:-$(. /etc/os-release && [ "$ID" = debian ] && echo "$VERSION_CODENAME")} || debian_suite=bookworm
+  debian_mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)' 'Created-By: Packages' 2>/dev/null |
+    awk -v suite="$debian_suite" '$3 != "main" || $2 ~ /-/ { next } $2 == suite { same = $1 } $4 == "Debian" { any = $1 } END { print same ? same : any }' || true)
+}
 
 # debian_root [PACKAGE...]: sets $debian_root to a tar of a minimal Debian with these packages, made once.
 debian_root() {
-  local suite mirror IFS=-
-  local with="${*:+-with-$*}"
-  IFS=,
-  local include="${*:+--include=$*}"
-  unset IFS
-  suite=$(. /etc/os-release && [ "$ID" = debian ] && echo "$VERSION_CODENAME") || suite=bookworm
-  debian_root=$cache/debian-$suite-minbase$with.tar
-  if [ -s "$debian_root" ]; then
-    say "from the cache: $debian_root"
+  local with="${*:+-with-$(IFS=- && echo "$*")}"
+  debian_suite ''
+  debian_root=$cache/debian-$debian_suite-minbase$with.tar
+  make_debian minbase "$debian_root" "$@"
+}
+
+# make_debian VARIANT TAR [PACKAGE...]: of $debian_suite; a tar that is there already is taken as it is.
+make_debian() {
+  local variant=$1 tar=$2 include part
+  shift 2
+  include=${*:+--include=$(IFS=, && echo "$*")}
+  if [ -s "$tar" ]; then
+    say "from the cache: $tar"
     return
   fi
-  command -v mmdebstrap >/dev/null || command -v debootstrap >/dev/null || need_commands mmdebstrap:mmdebstrap
-  # The mirror that this machine's own apt uses; none is right where it is no Debian, and the tools know a default.
-  mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 2>/dev/null |
-    awk -v suite="$suite" '$2 == suite && $3 == "main" { print $1; exit }' || true)
+  has_tool mmdebstrap || has_tool debootstrap || need_commands mmdebstrap
   mkdir -p "$cache"
-  say "making a minimal Debian $suite once, into $debian_root"
-  if command -v mmdebstrap >/dev/null; then
-    mmdebstrap --quiet --mode=root --variant=minbase ${include:+"$include"} --format=tar "$suite" "$debian_root.part" ${mirror:+"$mirror"}
+  say "making a minimal Debian $debian_suite once, into $tar"
+  part=$(mktemp -d "$cache/debian.XXXXXX")
+  at_exit rm -rf --one-file-system "$part"
+  if has_tool mmdebstrap; then
+    mmdebstrap --quiet --mode=root --variant="$variant" ${include:+"$include"} --format=tar "$debian_suite" "$part/tar" ${debian_mirror:+"$debian_mirror"}
   else
-    local folder
-    folder=$(mktemp -d "$cache/debootstrap.XXXXXX")
-    at_exit rm -rf --one-file-system "$folder"
-    debootstrap --variant=minbase ${include:+"$include"} "$suite" "$folder" ${mirror:+"$mirror"} >/dev/null
-    tar -C "$folder" --xattrs --xattrs-include='*' --numeric-owner -cf "$debian_root.part" .
+    # It knows no less than this.
+    debootstrap --variant=minbase ${include:+"$include"} "$debian_suite" "$part/root" ${debian_mirror:+"$debian_mirror"} >/dev/null
+    tar -C "$part/root" --xattrs --xattrs-include='*' --numeric-owner -cf "$part/tar" .
   fi
-  mv "$debian_root.part" "$debian_root"
+  mv "$part/tar" "$tar"
+  rm -rf --one-file-system "$part"
 }
 
 # debian_package NAME: sets $debian_package to its .deb, downloaded once.

@@ -11,7 +11,7 @@ no_options "$@"
 
 step "What the trial needs"
 need_thinfuse
-need_commands zstd:zstd cmp:diffutils
+need_commands zstd cmp
 scratch send
 home=$scratch/home backup=$scratch/backup
 stop_both() {

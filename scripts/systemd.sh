@@ -10,7 +10,7 @@ no_options "$@"
 
 step "What the trial needs"
 need_thinfuse
-need_commands systemd-nspawn:systemd-container mmdebstrap:mmdebstrap nsenter:util-linux pgrep:procps
+need_commands systemd-nspawn mmdebstrap nsenter pgrep
 scratch systemd
 root=$scratch/root
 mkdir "$root"

@@ -27,13 +27,13 @@ done
 
 step "What the tests need"
 need_node
-need_commands zsh:zsh mandoc:mandoc
+need_commands zsh mandoc
 if [ -n "$skip_mounts" ]; then
   export THINFUSE_TEST_SKIP_MOUNTS=1
   need_packages
 else
   need_thinfuse
-  need_commands fio:fio setfattr:attr setfacl:acl setcap:libcap2-bin umoci:umoci thin_dump:thin-provisioning-tools containerd:containerd
+  need_commands fio setfattr setfacl setcap umoci thin_dump containerd
 fi
 say "Node.js $(node --version), npm $(npm --version 2>/dev/null), $(uname -sr)"
 cd "$top"

@@ -37,9 +37,10 @@ export TSX_TSCONFIG_PATH=$top/tsconfig.json
 torture=(node --import "$top/node_modules/tsx/dist/loader.mjs" "$top/scripts/torture/main.ts")
 "${torture[@]}" check "${arguments[@]}" || exit 1
 need_thinfuse >&2
-need_commands fstrim:util-linux >&2
-[ -f "$top/dist/cli/main.js" ] && [ -z "$(find "$top/src" -newer "$top/dist/cli/main.js" -print -quit)" ] ||
+need_commands fstrim >&2
+if ! [ -f "$top/dist/cli/main.js" ] || [ -n "$(find "$top/src" -newer "$top/dist/cli/main.js" -print -quit)" ]; then
   (cd "$top" && npm run --silent build)
+fi
 
 keep_what_failed() { if [ "$status" = 0 ]; then remove_scratch "$scratch"; else say "kept: $scratch"; fi; }
 status=1

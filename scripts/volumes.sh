@@ -20,8 +20,8 @@ need_thinfuse
 for engine in "${engines[@]}"; do
   case $engine in
     # By their full paths: another docker client may come first in the PATH.
-    docker) need_commands /usr/sbin/dockerd:docker.io /usr/bin/docker:docker.io ;;
-    podman) need_commands podman:podman runc:runc ;;
+    docker) need_commands /usr/sbin/dockerd /usr/bin/docker ;;
+    podman) need_commands podman runc ;;
   esac
 done
 debian_root postgresql

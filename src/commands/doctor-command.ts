@@ -1,9 +1,10 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import type { DoctorReport } from '../daemon/doctor/finding.js';
 import { ThinError } from '../errors/thin-error.js';
 import { withPool } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
+import { examineHost } from './host-doctor.js';
 import { printResult } from './output.js';
 
 export function registerDoctorCommand(program: Command): void {
@@ -11,12 +12,21 @@ export function registerDoctorCommand(program: Command): void {
     .command('doctor')
     .summary('explain what is left over or in the way')
     .description(
-      'Looks at mounts, loop devices, devices and files around the pool and explains what is left of a crash, what somebody else holds, and what waits for whom. Exit code 1 where a problem is left.',
+      'Looks at mounts, loop devices, devices and files around the pool and explains what is left of a crash, what somebody else holds, and what waits for whom. Exit code 1 where a problem is left. --host looks at this machine instead, and needs no pool: tools and their versions, Node.js and its modules, /dev/fuse, loop devices, the kernel and free space; exit code 8 where thinfuse will not work on it.',
     )
     .option('--fix', 'mend what can be mended without taking it from anybody')
-    .addHelpText('after', example('thinfuse doctor', 'thinfuse doctor --fix'))
-    .action(async (options: { fix?: boolean }, command: Command) => {
+    .addOption(
+      new Option('--host', 'say whether thinfuse will work on this machine, and what is missing').conflicts(
+        'fix',
+      ),
+    )
+    .addHelpText('after', example('thinfuse doctor', 'thinfuse doctor --fix', 'thinfuse doctor --host'))
+    .action(async (options: { fix?: boolean; host?: boolean }, command: Command) => {
       const context = contextOf(command);
+      if (options.host === true) {
+        await examineHost(context);
+        return;
+      }
       const report = await withPool(context, (caller) =>
         caller.call('doctor', { fix: options.fix === true }),
       );

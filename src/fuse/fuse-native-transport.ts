@@ -325,6 +325,11 @@ function stat(attributes: Attributes): Stat {
 type FuseConstructor = typeof FuseType;
 let loaded: FuseConstructor | undefined;
 
+/** @throws ThinError unsupported: the package or its libfuse is not there. */
+export async function requireFuseNative(): Promise<void> {
+  await loadFuse();
+}
+
 /** Loaded at the first mount: the package has no build for every machine, and the kernel transport must do without it. */
 async function loadFuse(): Promise<FuseConstructor> {
   if (loaded !== undefined) return loaded;

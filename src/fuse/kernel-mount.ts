@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { missingTool } from '../config/missing-tool.js';
 import { ThinError, systemErrorCode } from '../errors/thin-error.js';
 import { missingCapability } from './mount-failure.js';
 
@@ -34,10 +35,7 @@ export async function mountWith({ fd, target, maxRead }: KernelMountOptions): Pr
     child.once('close', resolve);
   }).catch((error: unknown) => {
     if (systemErrorCode(error) !== 'ENOENT') throw error;
-    throw new ThinError('missing-tool', 'mount was not found; install it: apt-get install mount', {
-      cause: error,
-      details: { tool: 'mount' },
-    });
+    throw missingTool('mount', error);
   });
   if (code === 0) return;
   const details = { path: target, stderr: stderr.trim() };

@@ -1,5 +1,6 @@
 import { access, constants, readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { installCommand } from '../config/missing-tool.js';
 import { ThinError } from '../errors/thin-error.js';
 
 /** libfuse says no more than "failed" (the rest goes to stderr), so look at what it needs. */
@@ -9,7 +10,7 @@ export async function mountFailure(error: unknown, target: string): Promise<Thin
   if (!(await hasFusermount()))
     return new ThinError(
       'missing-tool',
-      `${target} could not be mounted and fusermount was not found; install it: apt-get install fuse`,
+      `${target} could not be mounted and fusermount was not found; install it: ${installCommand(['fusermount']) ?? 'fuse'}`,
       options,
     );
   const denied = await missingCapability(target, { path: target });
@@ -33,13 +34,18 @@ export async function missingCapability(
   target: string,
   details: Record<string, string>,
 ): Promise<ThinError | undefined> {
-  const CAP_SYS_ADMIN = 21n;
-  const status = await readFile('/proc/self/status', 'utf8');
-  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0';
-  if (((BigInt(`0x${effective}`) >> CAP_SYS_ADMIN) & 1n) === 1n) return undefined;
+  if (await mayMount()) return undefined;
   return new ThinError(
     'permission',
     `${target} could not be mounted: root with CAP_SYS_ADMIN is needed; run as root, a container with --privileged`,
     { details },
   );
+}
+
+/** Whether this process has CAP_SYS_ADMIN. */
+export async function mayMount(): Promise<boolean> {
+  const CAP_SYS_ADMIN = 21n;
+  const status = await readFile('/proc/self/status', 'utf8');
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0';
+  return ((BigInt(`0x${effective}`) >> CAP_SYS_ADMIN) & 1n) === 1n;
 }

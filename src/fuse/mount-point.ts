@@ -1,6 +1,8 @@
 import { execFile } from 'node:child_process';
 import { access, open, readFile, realpath, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import type { HostTool } from '../config/host-tools.js';
+import { missingTool } from '../config/missing-tool.js';
 import { ThinError, systemErrorCode } from '../errors/thin-error.js';
 
 const FUSE_DEVICE = '/dev/fuse';
@@ -168,17 +170,11 @@ interface Executed {
 }
 
 /** @throws ThinError missing-tool */
-function execute(tool: string, args: readonly string[]): Promise<Executed> {
+function execute(tool: HostTool, args: readonly string[]): Promise<Executed> {
   return new Promise((resolve, reject) => {
     execFile(tool, [...args], (error, _stdout, stderr) => {
       if (error === null) resolve({ code: 0, stderr });
-      else if (error.code === 'ENOENT')
-        reject(
-          new ThinError('missing-tool', `${tool} was not found; install it: apt-get install mount`, {
-            cause: error,
-            details: { tool },
-          }),
-        );
+      else if (error.code === 'ENOENT') reject(missingTool(tool, error));
       else resolve({ code: Number(error.code) || 1, stderr });
     });
   });

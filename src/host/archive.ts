@@ -1,8 +1,9 @@
 import { mkdtemp, open, readFile, readdir, rename, rm, statfs, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { missingTool } from '../config/missing-tool.js';
 import { ThinError, systemErrorCode } from '../errors/thin-error.js';
-import { missingTool, type Exec, type ExecResult } from './exec.js';
+import type { Exec, ExecResult } from './exec.js';
 import { inspectSource, type ImageSource } from './image-source.js';
 import { LAYOUT_TAG, readLayeredImage, writeLayout } from './layered-image.js';
 

@@ -1,6 +1,9 @@
+import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { isHostTool, type HostTool } from '../config/host-tools.js';
+import { missingTool } from '../config/missing-tool.js';
 import { ThinError, systemErrorCode } from '../errors/thin-error.js';
-import { packageOf } from './tool-packages.js';
 
 /** Enough for any listing that is parsed; what a tool prints beyond it is dropped. */
 const MAX_CAPTURED_BYTES = 64 * 1024 * 1024;
@@ -40,20 +43,22 @@ export interface ExecResult {
 /** Runs host tools without blocking this process, which may itself serve the files that they touch. */
 export interface Exec {
   /**
-   * Errors: `missing-tool` (naming its Debian package), `tool-failed` (the command line, how it ended and what it said last;
+   * A tool that is not in the table of `host-tools.ts` is a programmer's error.
+   * Errors: `missing-tool` (naming its package), `not-found` (no such `cwd`), `tool-failed` (the command line, how it ended and what it said last;
    * `details`: tool, exit or signal, stderr), `timeout`, `closed` (aborted).
    */
-  run(tool: string, args: readonly string[], options?: ExecOptions): Promise<ExecResult>;
+  run(tool: HostTool, args: readonly string[], options?: ExecOptions): Promise<ExecResult>;
 }
 
 export class ChildProcessExec implements Exec {
   readonly #env: NodeJS.ProcessEnv;
 
   constructor(env: NodeJS.ProcessEnv = process.env) {
-    this.#env = { ...env, LC_ALL: 'C', PATH: withAdminFolders(env['PATH'] ?? '') };
+    this.#env = { ...env, LC_ALL: 'C', PATH: toolFolders(env['PATH'] ?? '').join(':') };
   }
 
-  run(tool: string, args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+  run(tool: HostTool, args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+    requireKnown(tool);
     return new Promise((resolve, reject) => {
       const child = spawn(tool, args, {
         ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
@@ -163,24 +168,20 @@ export function commandLine(tool: string, args: readonly string[]): string {
     .join(' ');
 }
 
-export function missingTool(tool: string, cause?: unknown): ThinError {
-  const where = packageOf(tool);
-  const remedy =
-    where === undefined ? 'install it and see that it is in PATH' : `install it: apt-get install ${where}`;
-  return new ThinError('missing-tool', `${tool} was not found; ${remedy}`, {
-    cause,
-    details: { tool, ...(where === undefined ? {} : { package: where }) },
-  });
+/** By its name in the table, which is what documents, packages and messages are made of. */
+export function requireKnown(tool: HostTool): void {
+  assert(isHostTool(tool), `${tool as string} is not in the table of src/config/host-tools.ts`);
 }
 
-function spawnError(tool: string, cwd: string | undefined, error: Error): ThinError {
+function spawnError(tool: HostTool, cwd: string | undefined, error: Error): ThinError {
   const code = systemErrorCode(error);
-  if (code === 'ENOENT' && cwd === undefined) return missingTool(tool, error);
-  if (code === 'ENOENT')
-    return new ThinError('missing-tool', `${tool} was not found, or the folder ${cwd ?? ''} is not there`, {
+  // The kernel says the same of both.
+  if (code === 'ENOENT' && cwd !== undefined && !existsSync(cwd))
+    return new ThinError('not-found', `the folder ${cwd} is not there, so that ${tool} cannot work in it`, {
       cause: error,
-      details: { tool },
+      details: { tool, path: cwd },
     });
+  if (code === 'ENOENT') return missingTool(tool, error);
   if (code === 'EACCES' || code === 'EPERM')
     return new ThinError('permission', `${tool} may not be run (${code}); run as root`, {
       cause: error,
@@ -200,9 +201,10 @@ function timeoutError(tool: string, args: readonly string[], timeoutMs: number):
   );
 }
 
-function withAdminFolders(searchPath: string): string {
+/** Where tools are looked for, first to last, under this PATH. */
+export function toolFolders(searchPath = process.env['PATH'] ?? ''): readonly string[] {
   const folders = searchPath.split(':').filter((folder) => folder !== '');
-  return [...folders, ...ADMIN_FOLDERS.filter((folder) => !folders.includes(folder))].join(':');
+  return [...folders, ...ADMIN_FOLDERS.filter((folder) => !folders.includes(folder))];
 }
 
 function eachLine(child: ChildProcess, onLine: (line: string) => void): void {

@@ -1,7 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { missingTool } from '../config/missing-tool.js';
 import { ThinError } from '../errors/thin-error.js';
-import { missingTool, saidBy, type Exec } from './exec.js';
+import { saidBy, type Exec } from './exec.js';
 import { formatCommands, growCommand, toolsOf, type Command, type Filesystem } from './filesystems.js';
 
 export interface DetectedFilesystem {

@@ -1,8 +1,10 @@
+import type { HostTool } from '../config/host-tools.js';
+
 /** The filesystems that a device can carry. */
 export type Filesystem = 'xfs' | 'ext4';
 
 export interface Command {
-  readonly tool: string;
+  readonly tool: HostTool;
   readonly args: readonly string[];
 }
 
@@ -43,7 +45,7 @@ export function formatCommands(
 }
 
 /** The tools that `formatCommands` and `growCommand` need, to be asked for before anything is made. */
-export function toolsOf(filesystem: Filesystem): readonly string[] {
+export function toolsOf(filesystem: Filesystem): readonly HostTool[] {
   return filesystem === 'xfs' ? ['mkfs.xfs', 'xfs_growfs'] : ['mkfs.ext4', 'tune2fs', 'resize2fs'];
 }
 

@@ -1,7 +1,8 @@
 import { fork, type ChildProcess } from 'node:child_process';
+import type { HostTool } from '../config/host-tools.js';
 import { ThinError, type ThinErrorCode } from '../errors/thin-error.js';
 import type { MountTask } from './mount-task.js';
-import { ChildProcessExec, type Exec, type ExecOptions, type ExecResult } from './exec.js';
+import { ChildProcessExec, requireKnown, type Exec, type ExecOptions, type ExecResult } from './exec.js';
 
 /** What of `ExecOptions` can be told to another process. */
 export type SentOptions = Pick<ExecOptions, 'cwd' | 'env' | 'input' | 'timeoutMs' | 'okCodes'>;
@@ -9,7 +10,7 @@ export type SentOptions = Pick<ExecOptions, 'cwd' | 'env' | 'input' | 'timeoutMs
 export type ToolRequest =
   | {
       readonly id: number;
-      readonly tool: string;
+      readonly tool: HostTool;
       readonly args: readonly string[];
       readonly options: SentOptions;
     }
@@ -75,7 +76,8 @@ export class ToolServer implements Exec {
     return this.#server.pid;
   }
 
-  run(tool: string, args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+  run(tool: HostTool, args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+    requireKnown(tool);
     const { cwd, env, input, timeoutMs, okCodes, signal, ...local } = options;
     if (!this.#server.connected || Object.keys(local).length > 0) return this.#here.run(tool, args, options);
     if (signal?.aborted === true) return this.#here.run(tool, args, options);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { HostTool } from '../../src/config/host-tools.js';
 import { ThinError } from '../../src/errors/thin-error.js';
 import { ChildProcessExec, commandLine, saidBy, type Exec, type ExecOptions } from '../../src/host/exec.js';
 import { ToolServer } from '../../src/host/tool-server.js';
@@ -19,7 +20,24 @@ async function failure(running: Promise<unknown>): Promise<ThinError> {
 /** What holds for every way to run a tool. */
 function execCompliance(): void {
   it('says that a tool is missing', async () => {
-    assert.equal((await failure(exec.run('thinfuse-no-such-tool', []))).code, 'missing-tool');
+    const error = await failure(exec.run('umoci', [], { env: { PATH: '/nowhere' } }));
+    assert.equal(error.code, 'missing-tool');
+    assert.match(error.message, /^umoci was not found; install it: .+ umoci$/);
+  });
+
+  it('names the package of a missing tool that was to work in a folder, and the folder where that is missing', async () => {
+    const env = { PATH: '/nowhere' };
+    const error = await failure(exec.run('getfattr', [], { cwd: '/', env }));
+    assert.equal(error.code, 'missing-tool');
+    assert.match(error.message, /^getfattr was not found; install it: .+ attr$/);
+    const nowhere = await failure(exec.run('getfattr', [], { cwd: '/nowhere', env }));
+    assert.equal(nowhere.code, 'not-found');
+    assert.match(nowhere.message, /\/nowhere is not there/);
+  });
+
+  it('runs nothing that is not in the table of host tools', async () => {
+    const run = async (): Promise<unknown> => exec.run('thinfuse-no-such-tool' as HostTool, []);
+    await assert.rejects(run, assert.AssertionError);
   });
 
   it('captures both outputs', async () => {
@@ -27,12 +45,12 @@ function execCompliance(): void {
   });
 
   it('feeds input, and none by default', async () => {
-    assert.equal((await exec.run('cat', [], { input: 'a\0b' })).stdout, 'a\0b');
-    assert.equal((await exec.run('cat', [])).stdout, '');
+    assert.equal((await exec.run('sh', ['-c', 'cat'], { input: 'a\0b' })).stdout, 'a\0b');
+    assert.equal((await exec.run('sh', ['-c', 'cat'])).stdout, '');
   });
 
   it('survives a tool that does not read its input', async () => {
-    await exec.run('true', [], { input: Buffer.alloc(1 << 20) });
+    await exec.run('sh', ['-c', 'true'], { input: Buffer.alloc(1 << 20) });
   });
 
   it('names the command line, the exit code and the last words of a tool that fails', async () => {
@@ -54,17 +72,20 @@ function execCompliance(): void {
   });
 
   it('ends a tool at its time limit', async () => {
-    const error = await failure(exec.run('sleep', ['600'], { timeoutMs: 50 }));
+    const error = await failure(exec.run('sh', ['-c', 'exec sleep 600'], { timeoutMs: 50 }));
     assert.equal(error.code, 'timeout');
     assert.match(error.message, /sleep 600/);
   });
 
   it('ends a tool when it is cancelled, before and while it runs', async () => {
     const stop = new AbortController();
-    const running = failure(exec.run('sleep', ['600'], { signal: stop.signal }));
+    const running = failure(exec.run('sh', ['-c', 'exec sleep 600'], { signal: stop.signal }));
     stop.abort();
     assert.equal((await running).code, 'closed');
-    assert.equal((await failure(exec.run('sleep', ['600'], { signal: stop.signal }))).code, 'closed');
+    assert.equal(
+      (await failure(exec.run('sh', ['-c', 'exec sleep 600'], { signal: stop.signal }))).code,
+      'closed',
+    );
   });
 
   it('passes lines of standard error on as they come', async () => {
@@ -91,7 +112,6 @@ describe('ChildProcessExec', () => {
     const error = await failure(bare.run('umoci', ['--version']));
     assert.equal(error.code, 'missing-tool');
     assert.match(error.message, /umoci .*apt-get install umoci/);
-    assert.equal((await failure(bare.run('thinfuse-no-such-tool', []))).code, 'missing-tool');
   });
 });
 
@@ -116,7 +136,7 @@ describe('ToolServer', () => {
 
   it('fails what was under way when its process dies, and runs tools from here from then on', async () => {
     const dying = ToolServer.start();
-    const running = failure(dying.run('sleep', ['1']));
+    const running = failure(dying.run('sh', ['-c', 'sleep 1']));
     assert(dying.pid !== undefined);
     process.kill(dying.pid, 'SIGKILL');
     assert.equal((await running).code, 'tool-failed');
@@ -126,7 +146,7 @@ describe('ToolServer', () => {
 
   it('ends when it is let go', async () => {
     const leaving = ToolServer.start();
-    await leaving.run('true', []);
+    await leaving.run('sh', ['-c', 'true']);
     const { pid } = leaving;
     assert(pid !== undefined);
     leaving.close();

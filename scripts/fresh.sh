@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# Runs a command of this checkout in a bare Debian that is made for it: the essential packages and apt, nothing else. The root file system,
+# the mounts and the processes are its own; the kernel, /dev, /sys and the network are the host's. Of the host's settings it has those of apt
+# and npm: mirror, proxies, certificates. What it downloads is kept for the next run, what it installs is not.
+#
+#   scripts/fresh.sh [--suite SUITE] [--bring FILE]... COMMAND [ARGUMENT...]       as root
+#
+#   --suite SUITE   bookworm, trixie, ...; this machine's own unless told
+#   --bring FILE    a copy of it lies at the top of the checkout in there
+#
+# The command runs at the top of a copy of the checkout: the files that git tracks, as they are now. Its exit code is this script's. When it
+# ends, its processes, mounts and loop devices go, and the root with them.
+
+. "$(dirname "$(readlink -f "$0")")/lib.sh"
+
+suite='' bring=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --suite) [ $# -gt 1 ] || die "--suite needs a name"; suite=$2; shift ;;
+    --suite=*) suite=${1#*=} ;;
+    --bring) [ $# -gt 1 ] || die "--bring needs a file"; bring+=("$2"); shift ;;
+    --bring=*) bring+=("${1#*=}") ;;
+    -h | --help) print_help; exit 0 ;;
+    -*) die "unknown option $1; see $0 --help" ;;
+    *) break ;;
+  esac
+  shift
+done
+[ $# -gt 0 ] || die "give a command to run, as: $0 scripts/demo.sh"
+need_root "$(basename "$0")"
+need_commands unshare mount tar git
+
+debian_suite "$suite"
+bare=$cache/debian-$debian_suite-bare.tar
+make_debian apt "$bare"
+# On a disk, where /tmp may be memory.
+TMPDIR=${TMPDIR:-/var/tmp} scratch fresh
+root=$scratch/root
+mkdir "$root"
+tar -C "$root" --xattrs --xattrs-include='*' --numeric-owner -xpf "$bare"
+
+# Of apt: where from, and how to get there. Packages that others than Debian offer are none of a bare Debian's.
+take_apt_settings() {
+  apt-config dump 2>/dev/null | grep '^Acquire::' | grep -v '^Acquire::\(IndexTargets\|CompressionTypes\)' >"$root/etc/apt/apt.conf.d/90host" || true
+  local place
+  for place in auth.conf auth.conf.d; do
+    [ ! -e "/etc/apt/$place" ] || cp -rL "/etc/apt/$place" "$root/etc/apt/"
+  done
+}
+
+# Of npm: the host's own and the user's settings, as the user's.
+take_npm_settings() {
+  local config
+  command -v npm >/dev/null || return 0
+  for config in globalconfig userconfig; do
+    config=$(npm config get "$config" 2>/dev/null) || continue
+    [ ! -f "$config" ] || { cat "$config"; echo; } >>"$root/root/.npmrc"
+  done
+}
+
+take_certificates() {
+  local place
+  for place in /etc/ssl/certs /usr/local/share/ca-certificates "${NODE_EXTRA_CA_CERTS:-}" "${SSL_CERT_FILE:-}"; do
+    if [ -n "$place" ] && [ -e "$place" ] && [ ! -e "$root$place" ]; then
+      mkdir -p "$root$(dirname "$place")"
+      cp -rL "$place" "$root$place"
+    fi
+  done
+}
+
+copy_checkout() {
+  mkdir -p "$root/root/thinfuse"
+  git -c safe.directory='*' -C "$top" ls-files -z | while IFS= read -rd '' file; do
+    [ ! -e "$top/$file" ] || printf '%s\0' "$file"
+  done | tar -C "$top" --null --files-from=- -cf - | tar -C "$root/root/thinfuse" --no-same-owner -xf -
+  [ ${#bring[@]} -eq 0 ] || cp -- "${bring[@]}" "$root/root/thinfuse/"
+}
+
+# What is downloaded once; links to it, where it is on the same filesystem.
+packages=$cache/packages-$debian_suite
+copy_packages() {
+  find "$1" -maxdepth 1 -name '*.deb' -exec sh -c 'to=$1 && shift && { cp -ln -t "$to" -- "$@" 2>/dev/null || cp -n -t "$to" -- "$@"; }' sh "$2" {} +
+}
+keep_packages() { [ ! -d "$root/var/cache/apt/archives" ] || copy_packages "$root/var/cache/apt/archives" "$packages"; }
+
+take_apt_settings
+take_npm_settings
+take_certificates
+copy_checkout
+mkdir -p "$cache/npm" "$root/root/.npm" "$packages"
+copy_packages "$packages" "$root/var/cache/apt/archives"
+at_exit keep_packages
+for file in /etc/resolv.conf /etc/hosts; do [ ! -e "$file" ] || cp -L "$file" "$root$file"; done
+
+# What tells programs how to reach the network, and nothing else of this environment.
+environment=(HOME=/root USER=root LOGNAME=root TERM="${TERM:-dumb}" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+  THINFUSE_FRESH="$debian_suite" npm_config_cache=/root/.npm)
+while IFS= read -r name; do environment+=("$name=${!name}"); done < <(
+  compgen -e | grep -iE '^(https?_proxy|ftp_proxy|no_proxy|all_proxy|node_extra_ca_certs|ssl_cert_file|ssl_cert_dir|ci)$' || true
+)
+
+say "a bare Debian $debian_suite runs: $*"
+# In the background, for a signal is then heard at once; with the caller's standard input, which bash would take away.
+env -i "${environment[@]}" unshare --mount --pid --ipc --fork --kill-child --propagation slave \
+  bash "$top/scripts/fresh/inside.sh" "$root" "$cache/npm" "$@" <&0 &
+entered=$!
+end_inside() {
+  kill -0 "$entered" 2>/dev/null || return 0
+  # The first process in there: it ends the others and lets go of what they held.
+  read -r inside <"/proc/$entered/task/$entered/children" && kill -TERM "$inside"
+  timeout 60 tail --pid="$entered" -f /dev/null || kill -9 "$entered"
+}
+at_exit end_inside
+status=0
+wait "$entered" || status=$?
+exit "$status"
