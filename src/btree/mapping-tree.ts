@@ -106,10 +106,20 @@ export function* entries(source: NodeSource, root: NodeId, from: number, to: num
   yield* entriesBelow(source, source.read(root), from, to, false);
 }
 
-/** The smallest key ≥ `from`, or undefined. */
-export function nextKey(source: NodeSource, root: NodeId, from: number): number | undefined {
-  for (const { key } of entries(source, root, from, Infinity)) return key;
+/** The smallest key with `from` ≤ key < `to`, or undefined. */
+export function nextKey(source: NodeSource, root: NodeId, from: number, to = Infinity): number | undefined {
+  for (const { key } of entries(source, root, from, to)) return key;
   return undefined;
+}
+
+/** The first key from `from` on, below `to`, that the tree does not have, or `to`. */
+export function nextGap(source: NodeSource, root: NodeId, from: number, to: number): number {
+  let next = from;
+  for (const { key } of entries(source, root, from, to)) {
+    if (key !== next) return next;
+    next++;
+  }
+  return next;
 }
 
 /** The largest key, or undefined in an empty tree. */

@@ -8,9 +8,10 @@ import { chunkOf, HOLE, SHARED, successor, UNKNOWN, type SharedTable } from './s
 
 /**
  * How far a request came. Whatever is not `done` needs the pool thread first, and goes on at `progress`:
- * `unknown`: the block's mapping was not read from the tree yet; `no-chunk`: no free chunk was at hand; else as `Access`.
+ * `unknown`: the block's mapping was not read from the tree yet; `no-page`: it is a hole, and the table has no word to map it with;
+ * `no-chunk`: no free chunk was at hand; else as `Access`.
  */
-export type Outcome = Access | 'unknown' | 'no-chunk';
+export type Outcome = Access | 'unknown' | 'no-page' | 'no-chunk';
 
 /** An entry of the ring of free chunks with this bit is known to hold zeroes. */
 export const ZEROED = 1 << 30;
@@ -92,6 +93,7 @@ export class BlockPath {
         this.progress += first;
         continue;
       }
+      if (word === HOLE && !this.#table.hasPage(block)) return 'no-page';
       if (!this.#table.tryLock(block, word)) {
         if (++spins > SPINS) nap();
         continue;

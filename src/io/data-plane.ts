@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import { chunkId, type ChunkId } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { sharedInts } from '../shared/dirty-map.js';
@@ -9,6 +10,8 @@ import { isHalfDirty } from '../store/cache-access.js';
 import type { ChunkMemory } from '../store/chunk-access.js';
 import type { ChunkStore } from '../store/chunk-store.js';
 import { ZEROED } from './block-path.js';
+import { SEARCH_STEP } from './device-mappings.js';
+import { PAGE_BYTES, TablePages } from './table-pages.js';
 
 /** What another thread needs to serve devices of the pool. */
 export interface PlaneMemory {
@@ -42,6 +45,10 @@ export class DataPlane {
   readonly free: FreeRing;
   readonly memory: PlaneMemory;
   readonly journal: Journal | undefined;
+  /** Of the page tables of all devices. */
+  readonly pages: TablePages;
+  /** Blocks that a search for data or holes looks at before others get their turn, about. */
+  readonly searchStep: number;
   readonly #metadata: Metadata;
   readonly #pendingMappings: () => number;
   readonly #onReleased: () => void;
@@ -66,11 +73,16 @@ export class DataPlane {
     mayTake?: () => boolean;
     /** More chunks may be at hand than before. */
     onRefilled?: () => void;
+    /** Pages of 4 KiB that all page tables may have. */
+    tablePages?: number | undefined;
+    searchStep?: number | undefined;
   }) {
     this.chunks = parts.chunks;
     this.epochs = parts.epochs;
     this.journal = parts.journal;
     this.free = FreeRing.create(RING);
+    this.pages = new TablePages(parts.tablePages ?? mostTablePages());
+    this.searchStep = parts.searchStep ?? SEARCH_STEP;
     this.memory = {
       chunks: parts.chunks.memory,
       free: this.free.memory,
@@ -187,6 +199,11 @@ export class DataPlane {
   async recycled(): Promise<void> {
     await Promise.all(this.#recycling);
   }
+}
+
+/** A sixteenth of the machine's memory, and what 8 TiB of mapped blocks take at most; no less than two devices need. */
+function mostTablePages(): number {
+  return Math.floor(Math.min(512 * 2 ** 20, Math.max(16 * 2 ** 20, totalmem() / 16)) / PAGE_BYTES);
 }
 
 /** Whether a thread should ask the pool thread to look after the plane; once each time that it is needed. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ThinError } from '../errors/thin-error.js';
 import { virtualBlock, type ChunkId, type DeviceId } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
@@ -6,9 +7,10 @@ import { sharedInts } from '../shared/dirty-map.js';
 import { BlockPath, type Outcome } from './block-path.js';
 import { wholeBlocks } from './block-ranges.js';
 import type { DataPlane } from './data-plane.js';
+import { DeviceMappings } from './device-mappings.js';
 import type { ImageFile } from './image-file.js';
 import { GATE, OPEN, READ_ONLY, SHUT, TOUCHED, VERSION, type ImageMemory } from './shared-image.js';
-import { chunkOf, HOLE, SharedTable, UNKNOWN } from './shared-table.js';
+import { chunkOf, HOLE, type SharedTable } from './shared-table.js';
 
 /** What a device's data path asks of its pool. */
 export interface PoolGate {
@@ -23,12 +25,22 @@ export interface PoolGate {
   admit(io: DeviceIo, offset: number, length: number): Promise<void> | undefined;
   /** Resolves when one more block can be unmapped. */
   waitForNodes(device: string): Promise<void>;
+  /** Resolves when some device has let go of its page table. */
+  waitForPages(): Promise<void>;
   /** A chunk or node was found damaged. */
   foundDamage(error: ThinError): void;
 }
 
-/** Blocks that are read out of the tree together. */
-const BLOCKS_PER_PAGE = 1024;
+/** Blocks that a discard unmaps before others get their turn. */
+const DISCARD_STEP = 1024;
+/** Changed mappings from which a discard waits for a commit: what a commit applies at once, holds in memory and writes stays small. */
+const MOST_PENDING = 16 * 1024;
+
+/** Where a discard that is not done goes on, and what it waits for before. */
+interface DiscardRest {
+  readonly block: number;
+  readonly needs: 'turn' | 'commit' | 'nodes' | 'pages';
+}
 
 /**
  * The data path of one active device on the pool thread, and what its other threads (SharedImage) cannot do by themselves: read mappings from
@@ -42,7 +54,7 @@ export class DeviceIo implements ImageFile {
   readonly #plane: DataPlane;
   readonly #gate: PoolGate;
   readonly #control = sharedInts(3);
-  #table: SharedTable;
+  readonly #mappings: DeviceMappings;
   #path: BlockPath;
   #memory: ImageMemory;
   #size: number;
@@ -60,7 +72,13 @@ export class DeviceIo implements ImageFile {
     this.#plane = parts.plane;
     this.#gate = parts.gate;
     this.#size = record.size;
-    this.#table = SharedTable.create(this.#blocksOf(record.size));
+    this.#mappings = new DeviceMappings({
+      device: parts.device,
+      metadata: parts.metadata,
+      pages: parts.plane.pages,
+      blocks: this.#blocksOf(record.size),
+      searchStep: parts.plane.searchStep,
+    });
     this.#path = this.#newPath();
     this.#memory = this.#describe();
   }
@@ -130,13 +148,8 @@ export class DeviceIo implements ImageFile {
     this.#gate.requireWritable();
     if (this.#opened !== undefined) return this.#opened.then(() => this.discard(offset, length));
     const { first, end } = wholeBlocks(offset, length, this.#chunkSize, this.#size);
-    for (let block = first; block < end; block++) {
-      if (this.#plane.mayUnmap) this.#unmap(block);
-      else {
-        const rest = block * this.#chunkSize;
-        return this.#gate.waitForNodes(this.#name).then(() => this.discard(rest, offset + length - rest));
-      }
-    }
+    const rest = this.#discardSome(first, end);
+    if (rest !== undefined) return this.#discardRest(rest, end);
     this.#gate.changed();
     return undefined;
   }
@@ -158,12 +171,17 @@ export class DeviceIo implements ImageFile {
     await this.#gate.commit();
   }
 
-  seek(offset: number, what: 'data' | 'hole'): Promise<number | undefined> {
-    const blocks = this.#blocksOf(this.#size);
-    for (let block = Math.floor(offset / this.#chunkSize); block < blocks; block++)
-      if ((this.#word(block) !== HOLE) === (what === 'data'))
-        return Promise.resolve(Math.max(offset, block * this.#chunkSize));
-    return Promise.resolve(what === 'data' ? undefined : this.#size);
+  async seek(offset: number, what: 'data' | 'hole'): Promise<number | undefined> {
+    let at = Math.floor(offset / this.#chunkSize);
+    for (;;) {
+      this.#requireOpen(offset, 0);
+      const end = this.#blocksOf(this.#size);
+      const step = this.#guard(() => this.#mappings.search(at, end, what === 'data'));
+      if (step.found) return Math.max(offset, step.at * this.#chunkSize);
+      if (step.at >= end) return what === 'data' ? undefined : this.#size;
+      at = step.at;
+      await nextTurn();
+    }
   }
 
   lookAfter(): void {
@@ -175,37 +193,42 @@ export class DeviceIo implements ImageFile {
     let holes = 0;
     const last = Math.floor((offset + length - 1) / this.#chunkSize);
     for (let block = Math.floor(offset / this.#chunkSize); block <= last; block++)
-      if (this.#word(block) === HOLE) holes++;
+      if (!this.#guard(() => this.#mappings.isMapped(block))) holes++;
     return holes;
   }
 
   /** A mapping that a process which is gone has made: the chunk was taken from the space map, and has its data. */
-  restore(block: number, chunk: ChunkId | undefined): void {
-    if (chunk === undefined) {
-      this.#unmap(block);
-      return;
+  async restore(block: number, chunk: ChunkId | undefined): Promise<void> {
+    while (!this.#mappings.loadWord(block)) await this.#gate.waitForPages();
+    if (chunk === undefined) this.#unmap(block);
+    else {
+      this.#table.lock(block);
+      this.#table.publish(block, chunk);
     }
-    this.#word(block);
-    this.#table.lock(block);
-    this.#table.publish(block, chunk);
   }
 
-  /** Hands every mapping changed since the last call to the metadata; called by the commit and before a snapshot. */
-  applyMappings(): void {
-    this.#table.takeNewlyMapped();
-    const blocks = this.#table.takeDirty();
+  /**
+   * Hands mappings that changed to the metadata: at most `most`, of blocks from `from` on. Each call is whole, and others may come between two.
+   * @returns the block to go on at; undefined: nothing that had changed before is left behind `from`
+   */
+  applyMappings(from = 0, most = Infinity): number | undefined {
+    const { entries, next } = this.#table.takeDirty(from, most);
+    const before = this.#metadata.devices.get(this.device).mapped;
     let applied = 0;
     try {
-      for (const block of blocks) {
+      for (const block of entries) {
         const word = this.#table.load(block);
         if (word === HOLE) this.#metadata.unmap(this.device, virtualBlock(block));
         else this.#map(block, chunkOf(word));
         applied++;
       }
     } catch (error) {
-      for (const block of blocks.slice(applied)) this.#table.markDirty(block);
+      for (const block of entries.slice(applied)) this.#table.markDirty(block);
       throw error;
+    } finally {
+      this.#table.noteApplied(this.#metadata.devices.get(this.device).mapped - before);
     }
+    return next;
   }
 
   #map(block: number, chunk: ChunkId): void {
@@ -234,19 +257,26 @@ export class DeviceIo implements ImageFile {
     }
   }
 
-  /** After a snapshot of this device: what it maps is shared now. Quiesced, and its mappings were applied before. */
-  noteSnapshot(): void {
-    assert(this.#table.dirtyCount === 0, 'mappings are applied before a snapshot shares them');
-    this.#replace(SharedTable.create(this.#blocksOf(this.#size)));
+  /** Pages that `forgetMappings` gives back to all. */
+  get tablePages(): number {
+    return this.#table.pageCount;
+  }
+
+  /**
+   * Mappings are read from the tree anew, where they may be shared since. Quiesced or closed, and what changed of them was applied before.
+   */
+  forgetMappings(): void {
+    assert(this.#table.dirtyCount === 0, 'mappings are applied before they are forgotten');
+    this.#mappings.forget();
   }
 
   /** Quiesced. */
   grow(size: number): void {
-    const dirty = this.#table.takeDirty();
     this.#size = size;
-    const larger = this.#table.grown(this.#blocksOf(size));
-    for (const block of dirty) larger.markDirty(block);
-    this.#replace(larger);
+    this.#mappings.grow(this.#blocksOf(size));
+    Atomics.add(this.#control, VERSION, 1);
+    this.#path = this.#newPath();
+    this.#memory = this.#describe();
   }
 
   /** Other threads leave writes, which the pool refuses or not, to this one. */
@@ -260,6 +290,14 @@ export class DeviceIo implements ImageFile {
     this.#closed = true;
     Atomics.add(this.#control, VERSION, 1);
     await this.#plane.epochs.quiet();
+  }
+
+  get #table(): SharedTable {
+    return this.#mappings.table;
+  }
+
+  #blockAt(offset: number): number {
+    return Math.floor(offset / this.#chunkSize);
   }
 
   get #chunkSize(): number {
@@ -288,21 +326,17 @@ export class DeviceIo implements ImageFile {
     };
   }
 
-  #replace(table: SharedTable): void {
-    Atomics.add(this.#control, VERSION, 1);
-    this.#table = table;
-    this.#path = this.#newPath();
-    this.#memory = this.#describe();
-  }
-
   /** Does what a request at `offset` lacks; a promise where that takes waiting. */
   #help(outcome: Outcome, offset: number): Promise<void> | undefined {
     switch (outcome) {
       case 'done':
         return undefined;
       case 'unknown':
-        this.#guard(() => this.#loadPage(Math.floor(offset / this.#chunkSize)));
-        return undefined;
+        return this.#guard(() => this.#mappings.load(this.#blockAt(offset)))
+          ? undefined
+          : this.#gate.waitForPages();
+      case 'no-page':
+        return this.#mappings.loadWord(this.#blockAt(offset)) ? undefined : this.#gate.waitForPages();
       case 'missing':
         return this.#guard(() => this.#plane.chunks.bring(this.#path.missing!));
       case 'no-room':
@@ -321,25 +355,47 @@ export class DeviceIo implements ImageFile {
     }
   }
 
-  /** Known, and without its lock. */
-  #word(block: number): number {
-    if (this.#table.load(block) === UNKNOWN) this.#guard(() => this.#loadPage(block));
-    return this.#table.load(block);
-  }
-
-  #loadPage(block: number): void {
-    const from = block - (block % BLOCKS_PER_PAGE);
-    const to = Math.min(from + BLOCKS_PER_PAGE, this.#blocksOf(this.#size));
-    let next = from;
-    for (const mapping of this.#metadata.mappings(this.device, from, to)) {
-      for (; next < mapping.block; next++) this.#table.fill(next, undefined, false);
-      this.#table.fill(next++, mapping.chunk, mapping.shared);
+  /** Unmaps blocks of [first, end), as far as it comes; undefined: all of them. */
+  #discardSome(first: number, end: number): DiscardRest | undefined {
+    let block = first;
+    for (let left = DISCARD_STEP; left > 0; left--) {
+      const { found, at } = this.#guard(() => this.#mappings.search(block, end, true));
+      block = at;
+      if (!found) return block < end ? { block, needs: 'turn' } : undefined;
+      if (this.#table.dirtyCount >= MOST_PENDING) return { block, needs: 'commit' };
+      if (!this.#plane.mayUnmap) return { block, needs: 'nodes' };
+      if (!this.#guard(() => this.#mappings.loadWord(at))) return { block, needs: 'pages' };
+      this.#unmap(block++);
     }
-    for (; next < to; next++) this.#table.fill(next, undefined, false);
+    return block < end ? { block, needs: 'turn' } : undefined;
   }
 
+  async #discardRest(from: DiscardRest, end: number): Promise<void> {
+    for (let rest: DiscardRest | undefined = from; rest !== undefined;) {
+      await this.#waitFor(rest.needs);
+      while (this.#opened !== undefined) await this.#opened;
+      this.#requireOpen(0, 0);
+      this.#gate.requireWritable();
+      rest = this.#discardSome(rest.block, end);
+    }
+    this.#gate.changed();
+  }
+
+  #waitFor(needs: DiscardRest['needs']): Promise<void> {
+    switch (needs) {
+      case 'turn':
+        return nextTurn();
+      case 'commit':
+        return this.#gate.commit();
+      case 'nodes':
+        return this.#gate.waitForNodes(this.#name);
+      case 'pages':
+        return this.#gate.waitForPages();
+    }
+  }
+
+  /** The block is known and has its word. */
   #unmap(block: number): void {
-    if (this.#word(block) === HOLE) return;
     const word = this.#table.lock(block);
     if (word === HOLE) {
       this.#table.unlock(block);

@@ -4,6 +4,8 @@ import {
   insert,
   lastKey,
   lookup,
+  nextGap,
+  nextKey,
   remove,
   unsharedLeaves,
   createTree,
@@ -208,6 +210,16 @@ export class Metadata {
         chunk: chunkId(entry.a),
         shared: entry.shared || this.chunks.count(entry.a) > 1 || this.chunks.wasShared(entry.a),
       };
+  }
+
+  /** The first block in [from, to) that is mapped; undefined where none is. */
+  nextMapped(id: DeviceId, from: number, to = Infinity): number | undefined {
+    return nextKey(this.#table, this.devices.get(id).root, from, to);
+  }
+
+  /** The first block in [from, to) that is not mapped, or `to`. Costs as much as there are mapped ones before it. */
+  nextUnmapped(id: DeviceId, from: number, to: number): number {
+    return nextGap(this.#table, this.devices.get(id).root, from, to);
   }
 
   /** One past the last mapped block; 0 in an empty device, and in one whose tree is damaged there: whoever reads it hears of that. */

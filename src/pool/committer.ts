@@ -1,9 +1,13 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { toThinError, type ThinError } from '../errors/thin-error.js';
 import type { DeviceId } from '../format/ids.js';
 import type { DataPlane } from '../io/data-plane.js';
 import type { DeviceIo } from '../io/device-io.js';
 import type { Metadata } from '../metadata/metadata.js';
 import type { KeyValue, KvOperation } from '../store/key-value.js';
+
+/** Some milliseconds' worth of changes to trees. */
+const APPLY_STEP = 1024;
 
 /**
  * Makes what is in memory durable, one batch at a time. The steps of a commit, in order: **apply** the mappings that active devices
@@ -21,6 +25,7 @@ export class Committer {
   readonly #onNoSpace: () => void;
   readonly #onCommitted: () => void;
   readonly #suspended: (work: () => Promise<void>) => Promise<void>;
+  readonly #applyStep: number;
   #failure: ThinError | undefined;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
@@ -39,6 +44,8 @@ export class Committer {
     onCommitted: () => void;
     /** Runs `work` while no request on any device is in flight. */
     suspended: (work: () => Promise<void>) => Promise<void>;
+    /** Changed mappings that are applied before others get their turn. */
+    applyStep?: number | undefined;
   }) {
     this.#store = parts.store;
     this.#metadata = parts.metadata;
@@ -49,6 +56,7 @@ export class Committer {
     this.#onNoSpace = parts.onNoSpace;
     this.#onCommitted = parts.onCommitted;
     this.#suspended = parts.suspended;
+    this.#applyStep = parts.applyStep ?? APPLY_STEP;
   }
 
   /** A commit would write something. Data that was overwritten in place and not synced does not count. */
@@ -73,13 +81,39 @@ export class Committer {
     return this.#next;
   }
 
-  /** The first step for one device; when it fails, so does every commit from then on, since the change may be half made. */
+  /** Runs `work` while the device has no request in flight and no change that was not applied. */
+  async applied<T>(io: DeviceIo, work: () => T): Promise<T> {
+    await this.applyInTurns(io);
+    return io.quiesced(() => {
+      this.apply(io);
+      return work();
+    });
+  }
+
+  /**
+   * The first step for one device, at once: its requests are held up, and `applyInTurns` has left little to do. When it fails, so does every
+   * commit from then on, since the change may be half made.
+   */
   apply(io: DeviceIo): void {
-    if (io.pendingMappings === 0) return;
+    this.#applySome(io, 0, Infinity);
+  }
+
+  /** The same for what had changed when it was called, while others have their turns. */
+  async applyInTurns(io: DeviceIo): Promise<void> {
+    let next = this.#applySome(io, 0, this.#applyStep);
+    while (next !== undefined) {
+      await nextTurn();
+      next = this.#applySome(io, next, this.#applyStep);
+    }
+  }
+
+  #applySome(io: DeviceIo, from: number, most: number): number | undefined {
+    if (io.pendingMappings === 0) return undefined;
     this.#plane().isSettled = false;
     try {
-      io.applyMappings();
+      const next = io.applyMappings(from, most);
       this.#onApplied(io.device);
+      return next;
     } catch (error) {
       throw this.#fail(error);
     }
@@ -107,7 +141,7 @@ export class Committer {
     // Whoever has seen the generation before has published what it wrote down.
     if (generation !== undefined) await plane.epochs.quiet();
     plane.isSettled = false;
-    for (const io of this.#active()) this.apply(io);
+    for (const io of this.#active()) await this.applyInTurns(io);
     this.#prepare();
     const metadata = this.#metadata.collect();
     const chunks = plane.chunks.collect(metadata.freedChunks);

@@ -5,7 +5,6 @@ import { DataPlane } from '../io/data-plane.js';
 import { DeviceIo } from '../io/device-io.js';
 import type { ImageFile } from '../io/image-file.js';
 import type { Metadata } from '../metadata/metadata.js';
-import type { MetadataOptions } from '../metadata/open-metadata.js';
 import { RequestEpochs } from '../shared/request-epochs.js';
 import type { KeyValue } from '../store/key-value.js';
 import { Committer } from './committer.js';
@@ -15,15 +14,17 @@ import type { Extender } from './extender.js';
 import { describeDevice, describePool } from './describe.js';
 import type { DeviceInfo, PoolInfo, PoolMode, PoolOptions } from './info.js';
 import { COMMIT_INTERVAL } from './limits.js';
-import { openChunks, zeroTail, type ChunkOptions } from './open-chunks.js';
+import { openChunks, zeroTail } from './open-chunks.js';
+import type { OpenPoolOptions } from './open-options.js';
 import { openStored, type StoredPool } from './open-stored.js';
 import { packOptions } from './options-record.js';
 import { OpenPoolTools, type PoolCheckOptions } from './pool-tools.js';
 import { requireQuota } from './quota.js';
+import { PageTables } from './page-tables.js';
 import { Reclaimer } from './reclaimer.js';
 import { replay } from './replay.js';
 import { requireFree, requireOrdinary, requireRecord } from './requirements.js';
-import { openSpace, type SpaceOptions } from './open-space.js';
+import { openSpace } from './open-space.js';
 import type { SpacePolicy } from './space-policy.js';
 import { suspended } from './suspend.js';
 import type {
@@ -36,14 +37,6 @@ import type {
   SpaceRequest,
 } from './thin-pool.js';
 import { UsageCounter } from './usage-counter.js';
-
-export interface OpenPoolOptions extends MetadataOptions, ChunkOptions, SpaceOptions {
-  readonly events?: PoolEvents;
-  /** Milliseconds between commits of what nobody flushed (dm-thin: one second); 0: only when asked. */
-  readonly commitInterval?: number;
-  /** Nodes of removed devices given back in one commit. */
-  readonly reclaimStep?: number;
-}
 
 /** Takes the store over: `close` closes it. @throws ThinError no-pool, damaged, wrong-version */
 export async function openPool(store: KeyValue, options: OpenPoolOptions = {}): Promise<ThinPool> {
@@ -61,6 +54,7 @@ class Pool implements ThinPool {
   readonly #extender: Extender;
   readonly #space: SpacePolicy;
   readonly #committer: Committer;
+  readonly #pageTables: PageTables;
   readonly #usage: UsageCounter;
   readonly #reclaimer: Reclaimer;
   readonly #compactor: Compactor;
@@ -104,7 +98,9 @@ class Pool implements ThinPool {
         this.#space.check();
       },
       suspended: (work) => suspended(this.#active.values(), work),
+      applyStep: options.applyStep,
     });
+    this.#pageTables = new PageTables(() => this.#active.values(), this.#committer);
     const commit = (): Promise<void> => this.commit();
     const epochs = new RequestEpochs();
     this.#plane = new DataPlane({
@@ -121,6 +117,8 @@ class Pool implements ThinPool {
       onRefilled: () => {
         this.#space.noteUse();
       },
+      tablePages: options.tablePages,
+      searchStep: options.searchStep,
     });
     const pool = {
       options: () => this.#options,
@@ -206,7 +204,9 @@ class Pool implements ThinPool {
     this.requireWritable();
     const io = this.#active.get(this.#find(request.origin).id);
     const record =
-      io === undefined ? this.#snapshot(request) : await io.quiesced(() => this.#snapshot(request, io));
+      io === undefined
+        ? this.#snapshot(request)
+        : await this.#committer.applied(io, () => this.#snapshot(request, io));
     await this.#commitDevices(record.family);
     return this.#describe(this.#metadata.devices.get(record.id));
   }
@@ -226,7 +226,6 @@ class Pool implements ThinPool {
     this.#space.requireFreeSpace();
     const quota = request.quota ?? 0;
     requireQuota(request.name, quota, io?.mappedChunks ?? origin.mapped, this.#metadata.superblock.blockSize);
-    if (io !== undefined) this.#committer.apply(io);
     const record = this.#metadata.createSnapshot(origin.id, {
       name: request.name,
       kind: request.kind,
@@ -237,16 +236,17 @@ class Pool implements ThinPool {
       quota,
       originLabel: request.originLabel,
     });
-    io?.noteSnapshot();
+    io?.forgetMappings();
     return record;
   }
 
   async #sharing<T>(work: () => T): Promise<T> {
+    for (const io of this.#active.values()) await this.#committer.applyInTurns(io);
     return suspended(this.#active.values(), (active) => {
       this.requireWritable();
       for (const io of active) this.#committer.apply(io);
       const result = work();
-      for (const io of active) io.noteSnapshot();
+      for (const io of active) io.forgetMappings();
       return result;
     });
   }
@@ -343,6 +343,7 @@ class Pool implements ThinPool {
           commit: () => this.commit(),
           waitForSpace: (device) => this.#space.waitForSpace(device),
           waitForNodes: (device) => this.#space.waitForNodes(device),
+          waitForPages: () => this.#pageTables.makeRoom(),
           admit: (device, offset, length) => this.#space.admit(device, offset, length),
           foundDamage: (error) => this.#needCheck(error),
         },
@@ -366,8 +367,9 @@ class Pool implements ThinPool {
   #leave(id: DeviceId, io: DeviceIo): Promise<void> {
     const left = io
       .close()
+      .then(() => this.#committer.applyInTurns(io))
       .then(() => {
-        this.#committer.apply(io);
+        io.forgetMappings();
       })
       .finally(() => {
         // Whatever became of it: whoever activates it next gets a file that is open.
@@ -482,7 +484,7 @@ class Pool implements ThinPool {
     this.#metadata.changeSuperblock({ needsCheck: false });
     await this.#committer.commit();
     this.#mode = 'rw';
-    this.#letThreadsWrite();
+    this.#space.noteUse();
     this.#reclaimer.start();
     this.#events.onModeChanged?.('rw', 'a check found the metadata sound');
   }
@@ -490,11 +492,7 @@ class Pool implements ThinPool {
   #setMode(mode: PoolMode, reason: string): void {
     if (this.#mode === mode || this.#mode === 'ro') return;
     this.#mode = mode;
-    this.#letThreadsWrite();
-    this.#events.onModeChanged?.(mode, reason);
-  }
-
-  #letThreadsWrite(): void {
     this.#space.noteUse();
+    this.#events.onModeChanged?.(mode, reason);
   }
 }

@@ -32,7 +32,7 @@ export async function replay({ metadata, plane, open }: ReplayParts): Promise<vo
     for (const [block, chunk] of blocks) {
       const stored = metadata.lookup(deviceId(device), virtualBlock(block));
       if (chunk === undefined) {
-        if (stored !== undefined) io.restore(block, undefined);
+        if (stored !== undefined) await io.restore(block, undefined);
         continue;
       }
       if (stored === chunk) continue;
@@ -42,7 +42,7 @@ export async function replay({ metadata, plane, open }: ReplayParts): Promise<vo
           `chunk ${String(chunk)} was given out by a daemon that died, and is not free`,
         );
       await bringContents(plane, chunkId(chunk), folded.chunks.get(chunk));
-      io.restore(block, chunkId(chunk));
+      await io.restore(block, chunkId(chunk));
     }
   }
 }

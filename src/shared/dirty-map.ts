@@ -1,54 +1,90 @@
-/** Entries per word of `bits`. */
+/** Entries per word of a level. */
 const BITS = 32;
+/** Words of the top level at most: they are looked at one by one. */
+const TOP_WORDS = 32;
 
-/** What another thread needs to mark entries of the same map. Both arrays lie in shared memory. */
-export interface DirtyMapMemory {
-  readonly bits: Int32Array;
-  readonly summary: Int32Array;
+/**
+ * What another thread needs to mark entries of the same map. All arrays lie in shared memory: a bit for each entry first, then, level upon
+ * level, a bit for each word of the level below.
+ */
+export type DirtyMapMemory = readonly Int32Array[];
+
+export interface TakenEntries {
+  /** Ascending. */
+  readonly entries: number[];
+  /** Where to go on, perhaps for nothing more; undefined: nothing was left behind the last of them. */
+  readonly next: number | undefined;
 }
 
 /**
- * A set of numbers in shared memory that any thread adds to and one thread empties. The summary has a bit for each word of `bits`, so
- * that emptying costs what is in the set and 1/1024 of its range.
+ * A set of numbers in shared memory that any thread adds to and one thread takes from. Taking costs what is taken and nothing for the range:
+ * the levels above say where to look.
  */
 export class DirtyMap {
   readonly memory: DirtyMapMemory;
-  readonly #bits: Int32Array;
-  readonly #summary: Int32Array;
 
   constructor(memory: DirtyMapMemory) {
     this.memory = memory;
-    this.#bits = memory.bits;
-    this.#summary = memory.summary;
   }
 
-  /** @param range entries are 0 .. range - 1 */
+  /** @param range entries are 0 .. range - 1, at most 2^32; what is not touched of them costs no memory */
   static create(range: number): DirtyMap {
-    const words = Math.ceil(range / BITS);
-    return new DirtyMap({ bits: sharedInts(words), summary: sharedInts(Math.ceil(words / BITS)) });
+    const levels = [sharedInts(Math.ceil(range / BITS))];
+    for (let words = levels[0]!.length; words > TOP_WORDS; words = levels.at(-1)!.length)
+      levels.push(sharedInts(Math.ceil(words / BITS)));
+    return new DirtyMap(levels);
   }
 
   /** True where the entry was not in the set. What the caller wrote before is seen by whoever takes the entry. */
   mark(entry: number): boolean {
-    const word = entry >>> 5;
-    const bit = 1 << (entry & 31);
-    const before = Atomics.or(this.#bits, word, bit);
-    // Always, since whoever set the bit may not have come this far yet, and this thread's caller counts on the entry from now on.
-    Atomics.or(this.#summary, word >>> 5, 1 << (word & 31));
-    return (before & bit) === 0;
+    let at = entry;
+    let isNew = false;
+    for (let level = 0; level < this.memory.length; level++) {
+      const bit = 1 << (at & 31);
+      // Upward always, since whoever set the bit may not have come this far yet, and this thread's caller counts on the entry from now on.
+      const before = Atomics.or(this.memory[level]!, at >>> 5, bit);
+      if (level === 0) isNew = (before & bit) === 0;
+      at >>>= 5;
+    }
+    return isNew;
   }
 
   /** All entries, ascending; the set is empty but for those that were marked meanwhile. */
   take(): number[] {
-    const taken: number[] = [];
-    for (let at = 0; at < this.#summary.length; at++) {
-      if (Atomics.load(this.#summary, at) === 0) continue;
-      forEachBit(Atomics.exchange(this.#summary, at, 0), (lower) => {
-        const word = at * BITS + lower;
-        forEachBit(Atomics.exchange(this.#bits, word, 0), (bit) => taken.push(word * BITS + bit));
-      });
+    return this.takeFrom(0, Infinity).entries;
+  }
+
+  /** Takes at most `most` entries of those that are not below `from`. */
+  takeFrom(from: number, most: number): TakenEntries {
+    const entries: number[] = [];
+    const top = this.memory.length - 1;
+    const words = this.memory[top]!.length;
+    for (let word = Math.floor(from / BITS ** (top + 1)); word < words; word++)
+      if (!this.#takeWord(top, word, from, most, entries)) return { entries, next: entries.at(-1)! + 1 };
+    return { entries, next: undefined };
+  }
+
+  /** False where `most` was reached before the end of what is below the word. */
+  #takeWord(level: number, word: number, from: number, most: number, entries: number[]): boolean {
+    const words = this.memory[level]!;
+    const below = BITS ** level;
+    const first = Math.max(0, Math.floor(from / below) - word * BITS);
+    if (first >= BITS) return true;
+    for (let rest = Atomics.load(words, word) & (-1 << first); rest !== 0; rest &= rest - 1) {
+      if (entries.length >= most) return false;
+      const bit = lowestBit(rest);
+      const at = word * BITS + bit;
+      // Cleared before the words below are looked at: who marks an entry there afterwards sets it again.
+      Atomics.and(words, word, ~(1 << bit));
+      if (level === 0) {
+        entries.push(at);
+        continue;
+      }
+      const whole = this.#takeWord(level - 1, at, from, most, entries);
+      if (!whole || at * below < from) Atomics.or(words, word, 1 << bit);
+      if (!whole) return false;
     }
-    return taken;
+    return true;
   }
 }
 
@@ -56,6 +92,6 @@ export function sharedInts(length: number): Int32Array {
   return new Int32Array(new SharedArrayBuffer(Math.max(1, length) * 4));
 }
 
-function forEachBit(word: number, visit: (bit: number) => void): void {
-  for (let rest = word; rest !== 0; rest &= rest - 1) visit(31 - Math.clz32(rest & -rest));
+function lowestBit(word: number): number {
+  return 31 - Math.clz32(word & -word);
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { ThinError } from '../../src/errors/thin-error.js';
 import { BASE_NAME } from '../../src/format/device-name.js';
-import { openPool, type OpenPoolOptions } from '../../src/pool/pool.js';
+import type { OpenPoolOptions } from '../../src/pool/open-options.js';
+import { openPool } from '../../src/pool/pool.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
 import { CrashStore } from '../support/crash-store.js';
 import {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { createPool } from '../../src/pool/create-pool.js';
-import { openPool, type OpenPoolOptions } from '../../src/pool/pool.js';
+import type { OpenPoolOptions } from '../../src/pool/open-options.js';
+import { openPool } from '../../src/pool/pool.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
 import { CrashFile } from '../support/crash-file.js';
 import { CrashStore } from '../support/crash-store.js';

@@ -2,7 +2,7 @@ import { copyFileSync, mkdtempSync } from 'node:fs';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { OpenPoolOptions } from '../../src/pool/pool.js';
+import type { OpenPoolOptions } from '../../src/pool/open-options.js';
 
 /** A file for the chunks of a `direct` pool, in a folder of its own. */
 export class ScratchData {

@@ -1,6 +1,7 @@
 import { createPool } from '../../src/pool/create-pool.js';
 import type { PoolKind, PoolOptions } from '../../src/pool/info.js';
-import { openPool, type OpenPoolOptions } from '../../src/pool/pool.js';
+import type { OpenPoolOptions } from '../../src/pool/open-options.js';
+import { openPool } from '../../src/pool/pool.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
 import type { KeyValue } from '../../src/store/key-value.js';
 

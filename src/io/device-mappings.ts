@@ -1,0 +1,112 @@
+import type { DeviceId } from '../format/ids.js';
+import type { Metadata } from '../metadata/metadata.js';
+import { HOLE, mappedWord, SharedTable, UNKNOWN } from './shared-table.js';
+import { PAGE_WORDS, type TablePages } from './table-pages.js';
+
+/** Blocks that one step of a search looks at: some tenths of a millisecond, and the nodes of a leveldb store for so many. */
+export const SEARCH_STEP = 8192;
+/** What asking the tree costs, in blocks looked at. */
+const DESCENT = 64;
+
+export interface SearchStep {
+  readonly found: boolean;
+  /** The block; where nothing was found: where to go on, or `to`. */
+  readonly at: number;
+}
+
+/** The mappings of one active device on the pool thread: the table where something is known there, else the tree. */
+export class DeviceMappings {
+  readonly #device: DeviceId;
+  readonly #metadata: Metadata;
+  readonly #pages: TablePages;
+  readonly #searchStep: number;
+  #table: SharedTable;
+
+  /** @param parts.blocks that the device has */
+  constructor(parts: {
+    device: DeviceId;
+    metadata: Metadata;
+    pages: TablePages;
+    blocks: number;
+    searchStep: number;
+  }) {
+    this.#device = parts.device;
+    this.#metadata = parts.metadata;
+    this.#pages = parts.pages;
+    this.#searchStep = parts.searchStep;
+    this.#table = SharedTable.create(parts.blocks, parts.pages.memory);
+  }
+
+  get table(): SharedTable {
+    return this.#table;
+  }
+
+  /** Has the table know the block, and what else is easily known with it. False where there is no page for that. @throws ThinError damaged */
+  load(block: number): boolean {
+    if (this.#table.load(block) !== UNKNOWN) return true;
+    const from = block - (block % PAGE_WORDS);
+    const to = from + PAGE_WORDS;
+    const next = this.#metadata.nextMapped(this.#device, from) ?? Infinity;
+    if (next >= to) return this.#table.fillHoles(from, next, this.#pages);
+    const words = new Int32Array(PAGE_WORDS).fill(HOLE);
+    for (const mapping of this.#metadata.mappings(this.#device, next, to))
+      words[mapping.block - from] = mappedWord(mapping.chunk, mapping.shared);
+    return this.#table.fillPage(block, words, this.#pages);
+  }
+
+  /** As `load`, and the block can be locked. */
+  loadWord(block: number): boolean {
+    return this.load(block) && this.#table.makePage(block, this.#pages);
+  }
+
+  /** @throws ThinError damaged */
+  isMapped(block: number): boolean {
+    const word = this.#table.load(block);
+    if (word === UNKNOWN) return this.#metadata.nextMapped(this.#device, block, block + 1) !== undefined;
+    return word !== HOLE;
+  }
+
+  /**
+   * Looks for the first block in [from, to) that is mapped, or is not. What is not mapped costs nothing, and what is, is looked at a bounded number
+   * of blocks at a time. The table learns nothing by it. @throws ThinError damaged
+   */
+  search(from: number, to: number, mapped: boolean): SearchStep {
+    let at = from;
+    for (let left = this.#searchStep; at < to && left > 0; left--) {
+      const { known, end } = this.#table.extent(at);
+      const stop = Math.min(end, to);
+      if (known === 'holes') {
+        if (!mapped) return { found: true, at };
+        at = stop;
+      } else if (known === 'words')
+        for (; at < stop; at++, left--) {
+          if ((this.#table.load(at) !== HOLE) === mapped) return { found: true, at };
+        }
+      else if (mapped) {
+        const next = this.#metadata.nextMapped(this.#device, at, stop);
+        if (next !== undefined) return { found: true, at: next };
+        at = stop;
+        left -= DESCENT;
+      } else {
+        const most = Math.min(stop, at + left);
+        const next = this.#metadata.nextUnmapped(this.#device, at, most);
+        if (next < most) return { found: true, at: next };
+        left -= DESCENT + next - at;
+        at = next;
+      }
+    }
+    return { found: false, at };
+  }
+
+  /** No request is in flight. */
+  grow(blocks: number): void {
+    const larger = this.#table.grown(blocks);
+    for (const block of this.#table.takeDirty(0, Infinity).entries) larger.markDirty(block);
+    this.#table = larger;
+  }
+
+  /** Everything is read from the tree anew. Nothing is dirty, and no request is in flight. */
+  forget(): void {
+    this.#table.forget(this.#pages);
+  }
+}
