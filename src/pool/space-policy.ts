@@ -41,6 +41,8 @@ export class SpacePolicy {
   readonly #host: HostGuard;
   readonly #pool: SpacePolicyPool;
   #extending: Promise<unknown> = Promise.resolve();
+  /** When the first writer began to wait, by `performance.now`; undefined: there was room since. */
+  #fullSince: number | undefined;
 
   constructor(parts: SpacePolicyParts) {
     this.#plane = parts.plane;
@@ -143,8 +145,9 @@ export class SpacePolicy {
 
   /** Chunks have become free, or the space larger, which may be what a full pool lacked. */
   noteRoom(): void {
-    if (this.#pool.mode() === 'out_of_data_space' && !this.#host.isShort && this.#plane.refill())
-      this.#pool.setMode('rw', 'there is room again');
+    if (this.#pool.mode() !== 'out_of_data_space' || this.#host.isShort || !this.#plane.refill()) return;
+    this.#fullSince = undefined;
+    this.#pool.setMode('rw', 'there is room again');
   }
 
   /** A commit is durable, or a moment has gone by. */
@@ -194,14 +197,22 @@ export class SpacePolicy {
       );
   }
 
-  /** Polls until `there`, as long as the pool's options let writers wait. */
+  /**
+   * Polls until `there`, as long as the pool's options let writers wait: for one timeout from the first that waits, and then for none until there
+   * is room (dm-thin.c, `do_no_space_timeout`).
+   */
   async #queue(there: () => boolean): Promise<void> {
-    const { errorIfNoSpace, noSpaceTimeout } = this.#pool.options();
-    const until = noSpaceTimeout === 0 ? Infinity : Date.now() + noSpaceTimeout * 1000;
-    while (!errorIfNoSpace && Date.now() < until && !this.#pool.isClosing()) {
+    this.#fullSince ??= performance.now();
+    while (this.#mayWait(this.#fullSince) && !this.#pool.isClosing()) {
       await new Promise((resolve) => setTimeout(resolve, WAIT_STEP));
       if (there()) return;
     }
+  }
+
+  #mayWait(since: number): boolean {
+    const { errorIfNoSpace, noSpaceTimeout } = this.#pool.options();
+    if (errorIfNoSpace) return false;
+    return noSpaceTimeout === 0 || performance.now() < since + noSpaceTimeout * 1000;
   }
 
   #quotaLeft(io: DeviceIo, quota: number): number {

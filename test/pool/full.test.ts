@@ -72,6 +72,32 @@ describe('a pool that runs full', () => {
     await done(pool);
   });
 
+  it('lets nobody wait again once the time is over, until there was room', async () => {
+    const options = { errorIfNoSpace: false, noSpaceTimeout: 1 };
+    const pool = await makeSmallPool(new MemoryStore(), { blocks: 2, options });
+    const base = await pool.activate(BASE_NAME);
+    await base.write(0, bytes(1, 2 * BLOCK));
+    await assert.rejects(async () => base.write(2 * BLOCK, bytes(2)), isFull);
+    let haveWaited = false;
+    // Twelve that each wait the whole time take more than twice as long.
+    const timer = setTimeout(() => (haveWaited = true), 5000);
+    for (let round = 0; round < 12 && !haveWaited; round++)
+      await assert.rejects(async () => base.write((2 + (round % 8)) * BLOCK, bytes(2)), isFull);
+    assert.equal(haveWaited, false, 'those that come later are answered at once');
+    clearTimeout(timer);
+    await pool.setOptions({ noSpaceTimeout: 30 });
+    await base.discard(0, BLOCK);
+    await base.flush();
+    assert.equal(pool.info().mode, 'rw');
+    await base.write(2 * BLOCK, bytes(3));
+    const waiting = base.write(3 * BLOCK, bytes(4));
+    await sleep(20);
+    await base.discard(BLOCK, BLOCK);
+    await base.flush();
+    await waiting;
+    await done(pool);
+  });
+
   it('lets a queued write go when the pool closes', async () => {
     const pool = await makeSmallPool(new MemoryStore(), { blocks: 1, options: { errorIfNoSpace: false } });
     const base = await pool.activate(BASE_NAME);
