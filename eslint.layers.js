@@ -17,7 +17,10 @@ export const LAYERS = [
   'docker',
   'containerd',
   'volumes',
+  'service',
+  'testing',
   'daemon',
+  'library',
   'manual',
   'commands',
   'cli',
@@ -28,6 +31,9 @@ const NARROWER = {
   host: ['errors', 'config', 'format'],
   transfer: ['errors', 'config', 'format'],
   legacy: ['errors', 'config', 'format', 'io', 'transfer'],
+  service: ['errors', 'config', 'format', 'metadata', 'io', 'pool'],
+  library: ['errors', 'config', 'format', 'io', 'pool', 'service', 'daemon', 'store', 'testing'],
+  testing: ['errors', 'store', 'io', 'fuse'],
 };
 
 /** The one file that may import a package; everybody else meets our own interface in front of it. */

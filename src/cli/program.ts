@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { registerCheckCommand } from '../commands/check-command.js';
-import { DEFAULT_ROOT } from '../commands/context.js';
+import { DEFAULT_ROOT } from '../config/defaults.js';
 import { registerDaemonCommands } from '../commands/daemon-commands.js';
 import { registerEventCommands } from '../commands/event-commands.js';
 import { registerExtendCommand } from '../commands/extend-command.js';

@@ -5,7 +5,7 @@ import { bashCompletion } from '../manual/bash-completion.js';
 import { commandTree } from '../manual/command-tree.js';
 import { manPage } from '../manual/man-page.js';
 import { zshCompletion } from '../manual/zsh-completion.js';
-import { DEFAULT_ROOT } from './context.js';
+import { DEFAULT_ROOT } from '../config/defaults.js';
 import { example } from './example.js';
 import { print } from './output.js';
 import { version } from './version.js';

@@ -4,6 +4,9 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 
+/** Where a pool lies that nobody says the place of. */
+export const DEFAULT_ROOT = '/var/lib/thinfuse';
+
 /**
  * Docker's `dm.blocksize` and the smallest that dm-thin has: a first write to a shared chunk copies that much, and images full of small
  * files share more of what is smaller.

@@ -1,9 +1,10 @@
 import type { CheckDepth, Finding } from '../metadata/check.js';
 import type { SnapshotChoice } from '../metadata/metadata-view.js';
 import type { ChunkRegion } from '../metadata/reverse-map.js';
-import type { DeviceInfo, DeviceKind, FilesystemType, PoolInfo } from '../pool/info.js';
+import type { DeviceKind, FilesystemType, PoolInfo } from '../pool/info.js';
 import type { ReservedSnapshot } from '../pool/pool-tools.js';
 import type { SpaceRequest } from '../pool/thin-pool.js';
+import type { CreateRequest, DeviceStatus } from '../service/devices.js';
 import type { DeltaOptions } from '../thin-tools/delta-text.js';
 import type { DumpOptions } from '../thin-tools/dump.js';
 import type { DoctorReport } from './doctor/finding.js';
@@ -30,19 +31,7 @@ export interface Operations {
   'pool.settle': { input: Empty; output: Empty };
   'device.list': { input: Empty; output: readonly DeviceStatus[] };
   'device.get': { input: { name: string }; output: DeviceStatus };
-  'device.create': {
-    input: {
-      name: string;
-      /** Undefined: the base device. */
-      origin?: string | undefined;
-      kind: Exclude<DeviceKind, 'base'>;
-      /** Bytes; at least the origin's. */
-      size?: number | undefined;
-      /** Bytes that it may map. */
-      quota?: number | undefined;
-    };
-    output: DeviceStatus;
-  };
+  'device.create': { input: CreateRequest; output: DeviceStatus };
   /** A device without an origin, all of it unmapped; `filesystem` is what will be written into it. */
   'device.createThin': {
     input: {
@@ -135,12 +124,7 @@ export interface MetadataCaller extends Pick<Caller, 'text'> {
   check(input: CheckInput): Promise<CheckReport>;
 }
 
-export interface DeviceStatus extends DeviceInfo {
-  /** The image file, while active. */
-  readonly path: string | undefined;
-  readonly loop: string | undefined;
-  readonly mountPoint: string | undefined;
-}
+export type { DeviceStatus };
 
 /** Bytes. */
 export interface TrimResult {

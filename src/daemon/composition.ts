@@ -37,7 +37,10 @@ import { RecoverableStore } from '../store/recoverable-store.js';
 import type { Caller } from './api.js';
 import { applySettings } from './apply-settings.js';
 import type { DaemonParts } from './daemon.js';
-import { DeviceLocks } from './device-locks.js';
+import { DeviceChanges } from '../service/device-changes.js';
+import { DeviceLocks } from '../service/device-locks.js';
+import { Unused } from '../service/device-use.js';
+import { Devices } from '../service/devices.js';
 import type { DoctorTools } from './doctor/doctor.js';
 import { Dispatcher } from './dispatcher.js';
 import { dataLink, prepareData, type DataRequest, type PreparedData } from './init-data.js';
@@ -47,10 +50,11 @@ import { KernelHost } from './kernel-host.js';
 import type { LogLevel } from './log-level.js';
 import type { MetricsAddress } from './metrics-address.js';
 import { metricsAdapter } from './metrics-server.js';
+import type { Service } from './service.js';
 import { createHandlers } from './operations/handlers.js';
 import { textOperations } from './operations/text-operations.js';
 import { requirePool } from './pool-folder.js';
-import { ProjectionWriter } from './projection-writer.js';
+import { ProjectionWriter } from '../service/projection-writer.js';
 import type { RootLayout } from './root-layout.js';
 import { logSpace } from './space-log.js';
 import { StandingHandover } from './standing-handover.js';
@@ -200,6 +204,22 @@ export async function openOffline(
   layout: RootLayout,
   onWarning: (text: string) => void,
 ): Promise<OfflinePool> {
+  const service = await openAlone(layout, onWarning);
+  const dispatcher = new Dispatcher(
+    createHandlers(service),
+    textOperations(() => service.pool.tools.freeze()),
+  );
+  return {
+    caller: dispatcher,
+    close: async () => {
+      await dispatcher.close();
+      await service.pool.close();
+    },
+  };
+}
+
+/** The pool and what is done with its devices, in a process that serves none. Closing the pool ends it. Errors: as `openOffline`. */
+export async function openAlone(layout: RootLayout, onWarning: (text: string) => void): Promise<Service> {
   requirePool(layout);
   const pool = await openPoolIn(layout, new ChildProcessExec(), {
     events: { onModeChanged: (mode, reason) => onWarning(`the pool is ${mode}: ${reason}`) },
@@ -211,25 +231,19 @@ export async function openOffline(
     (from) => files.write(from),
     (error) => onWarning(`the files in ${layout.metadata} are behind the pool: ${String(error)}`),
   );
-  const dispatcher = new Dispatcher(
-    createHandlers({
-      layout,
-      pool,
-      poolName: poolName(prefix),
-      statusLine: dmStatusLine,
-      locks: new DeviceLocks(),
-      projection,
-      doctor: doctorTools(layout, pool, hostOf(layout, prefix, new ChildProcessExec())),
-      serving: undefined,
-    }),
-    textOperations(() => pool.tools.freeze()),
-  );
+  const locks = new DeviceLocks();
+  const changes = new DeviceChanges(locks, projection);
   return {
-    caller: dispatcher,
-    close: async () => {
-      await dispatcher.close();
-      await pool.close();
-    },
+    layout,
+    pool,
+    poolName: poolName(prefix),
+    statusLine: dmStatusLine,
+    locks,
+    projection,
+    changes,
+    devices: new Devices({ root: layout.root, pool, changes, use: new Unused() }),
+    doctor: doctorTools(layout, pool, hostOf(layout, prefix, new ChildProcessExec())),
+    serving: undefined,
   };
 }
 

@@ -13,7 +13,9 @@ import { ActiveDevices } from './active-devices.js';
 import { DeferredDeletion } from './deferred-deletion.js';
 import { DeviceDirectory } from './device-directory.js';
 import type { DeviceHost } from './device-host.js';
-import { DeviceLocks } from './device-locks.js';
+import { DeviceChanges } from '../service/device-changes.js';
+import { DeviceLocks } from '../service/device-locks.js';
+import { Devices } from '../service/devices.js';
 import { DeviceMounts } from './device-mounts.js';
 import { Dispatcher, type CallRecord } from './dispatcher.js';
 import type { DoctorTools } from './doctor/doctor.js';
@@ -23,9 +25,10 @@ import type { EventHub } from './event-hub.js';
 import type { Handover } from './handover.js';
 import { Metrics } from './metrics.js';
 import { refuseLive } from './live-socket.js';
-import type { ProjectionWriter } from './projection-writer.js';
+import type { ProjectionWriter } from '../service/projection-writer.js';
 import type { RootLayout } from './root-layout.js';
-import type { Service } from './service.js';
+import { ServedDevices } from './served-devices.js';
+import type { Service, Serving } from './service.js';
 import type { HandoverState, StandingHandover } from './standing-handover.js';
 import { SocketServer } from './socket-server.js';
 
@@ -118,6 +121,18 @@ export class Daemon {
       log,
     });
     const metrics = new Metrics({ pool, mounted: () => this.#mounts.names().length, events: parts.events });
+    const serving: Serving = {
+      active: this.#active,
+      mounts: this.#mounts,
+      host,
+      deferred: this.#deferred,
+      metrics,
+      transport: this.#transport.kind,
+      startedAt: Date.now(),
+      stop: (options) => this.#stopFromInside(options),
+      restart: () => this.#restart(),
+    };
+    const changes = new DeviceChanges(this.#locks, projection);
     const service: Service = {
       layout,
       pool,
@@ -125,18 +140,10 @@ export class Daemon {
       statusLine: parts.statusLine,
       locks: this.#locks,
       projection,
+      changes,
+      devices: new Devices({ root: layout.root, pool, changes, use: new ServedDevices(serving) }),
       doctor: parts.doctor(pool),
-      serving: {
-        active: this.#active,
-        mounts: this.#mounts,
-        host,
-        deferred: this.#deferred,
-        metrics,
-        transport: this.#transport.kind,
-        startedAt: Date.now(),
-        stop: (options) => this.#stopFromInside(options),
-        restart: () => this.#restart(),
-      },
+      serving,
     };
     this.#dispatcher = new Dispatcher(
       createHandlers(service),

@@ -4,14 +4,15 @@ import type { DeviceInfo, PoolInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import type { TransportKind } from '../fuse/transport.js';
 import type { ActiveDevices } from './active-devices.js';
-import type { DeviceStatus } from './api.js';
 import type { DoctorTools } from './doctor/doctor.js';
 import type { DeviceHost } from './device-host.js';
-import type { DeviceLocks } from './device-locks.js';
+import type { DeviceChanges } from '../service/device-changes.js';
+import type { DeviceLocks } from '../service/device-locks.js';
+import type { Devices, DeviceStatus } from '../service/devices.js';
+import type { ProjectionWriter } from '../service/projection-writer.js';
 import type { DeferredDeletion } from './deferred-deletion.js';
 import type { DeviceMounts } from './device-mounts.js';
 import type { Metrics } from './metrics.js';
-import type { ProjectionWriter } from './projection-writer.js';
 import type { RootLayout } from './root-layout.js';
 
 /** What only a daemon has: the FUSE directory, mounts, and an end. */
@@ -40,6 +41,8 @@ export interface Service {
   readonly statusLine: (info: PoolInfo) => string;
   readonly locks: DeviceLocks;
   readonly projection: ProjectionWriter;
+  readonly changes: DeviceChanges;
+  readonly devices: Devices;
   readonly doctor: DoctorTools;
   /** Undefined where a command opened the pool itself. */
   readonly serving: Serving | undefined;
@@ -56,32 +59,14 @@ export function requireServing(service: Service, what: string): Serving {
 
 /** @throws ThinError not-found */
 export function requireDevice(service: Service, name: DeviceName): DeviceInfo {
-  const device = service.pool.device(name);
-  if (device !== undefined) return device;
-  throw new ThinError(
-    'not-found',
-    `no device ${name} in the pool of ${service.layout.root}; thinfuse ls shows those that are there`,
-    { details: { device: name } },
-  );
+  return service.devices.require(name);
 }
 
 /** A device that can be used for something new. @throws ThinError not-found; busy, where it is marked deleted */
 export function requireLive(service: Service, name: DeviceName): DeviceInfo {
-  const device = requireDevice(service, name);
-  if (!device.deleted) return device;
-  throw new ThinError(
-    'busy',
-    `device ${name} is marked deleted and goes with its last user; thinfuse doctor shows who that is`,
-    { details: { device: name } },
-  );
+  return service.devices.requireLive(name);
 }
 
 export function deviceStatus(service: Service, device: DeviceInfo): DeviceStatus {
-  const mounted = service.serving?.mounts.of(device.name);
-  return {
-    ...device,
-    path: service.serving?.active.pathOf(device.name),
-    loop: mounted?.loop,
-    mountPoint: mounted?.target,
-  };
+  return service.devices.get(device.name);
 }

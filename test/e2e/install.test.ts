@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BUILT, Cli } from '../support/cli.js';
 import { requireMounts, run, useScratch } from '../support/mounts.js';
@@ -86,6 +86,67 @@ describe('end to end: packed and installed', function () {
     await cli.run('umount', 'web');
     await cli.run('stop');
     assert.equal((await cli.json<{ ok: boolean }>('check')).ok, true);
+  });
+
+  it('runs the programs of docs/api.md as they are printed, and lets nobody import what is private', async () => {
+    const programs = (await readFile(path.join(TOP, 'docs/api.md'), 'utf8')).matchAll(
+      /^```js\n(.*?)^```$/gms,
+    );
+    const [inProcess, throughDaemon, failing] = [...programs].map(([, program]) => program!);
+    const { root } = scratch.current;
+    await mkdir(path.join(root, 'node_modules'));
+    await symlink(path.join(prefix, 'lib/node_modules/thinfuse'), path.join(root, 'node_modules/thinfuse'));
+    const execute = async (name: string, program: string): Promise<string> => {
+      const file = scratch.current.at(name);
+      await writeFile(file, program);
+      return run(process.execPath, [file], { cwd: root });
+    };
+    const own = scratch.current.at('own-pool');
+    assert.equal(
+      await execute('pool.mjs', inProcess!.replace('/tmp/thinfuse-example', own)),
+      'HELLO\nhello\n0 65536\nbase 0\ndisk 65536\nmonday 65536\n',
+    );
+    await cli.run('rm', 'web');
+    await cli.run('image', 'create', 'debian');
+    await cli.run('start');
+    const here = (program: string): string => program.replace('connect()', `connect('${cli.root}')`);
+    assert.match(
+      await execute('client.mjs', here(throughDaemon!)),
+      /^base base \d+ not mounted\n(.*\n)*the files are in .*\/mnt\/web\/rootfs\n$/,
+    );
+    await cli.run('stop');
+    await execute('failing.mjs', here(failing!));
+    for (const inside of ['thinfuse/dist/pool/pool.js', 'thinfuse/dist/cli/main.js'])
+      await assert.rejects(execute('private.mjs', `import '${inside}';`), /ERR_PACKAGE_PATH_NOT_EXPORTED/);
+  });
+
+  it('ships types that a strict compiler takes', async () => {
+    const { root } = scratch.current;
+    await writeFile(
+      scratch.current.at('typed.mts'),
+      `import { openPool, type Device, ThinError } from 'thinfuse';
+import { connect, type DeviceStatus } from 'thinfuse/client';
+export async function mapped(root: string): Promise<number> {
+  const devices: readonly DeviceStatus[] = await (await connect(root)).devices();
+  return devices.reduce((sum, device) => sum + device.mapped, 0);
+}
+export async function first(root: string): Promise<Uint8Array | undefined> {
+  try {
+    const device: Device = (await openPool(root)).device('web');
+    return await device.read(0, 512);
+  } catch (error) {
+    if (error instanceof ThinError && error.code === 'not-found') return undefined;
+    throw error;
+  }
+}
+// @ts-expect-error a size is a number
+await (await openPool('x')).create('y', { size: '1G' });
+`,
+    );
+    const strict = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--lib', 'es2023'];
+    const types = ['--typeRoots', path.join(TOP, 'node_modules/@types'), '--types', 'node'];
+    const compiler = path.join(TOP, 'node_modules/typescript/bin/tsc');
+    await run(process.execPath, [compiler, ...strict, ...types, 'typed.mts'], { cwd: root });
   });
 
   it('says what the other transport lacks', async () => {

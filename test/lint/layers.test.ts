@@ -25,7 +25,10 @@ const LAYERS = [
   'docker',
   'containerd',
   'volumes',
+  'service',
+  'testing',
   'daemon',
+  'library',
   'manual',
   'commands',
   'cli',
@@ -34,6 +37,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   host: ['errors', 'config', 'format'],
   transfer: ['errors', 'config', 'format'],
   legacy: ['errors', 'config', 'format', 'io', 'transfer'],
+  service: ['errors', 'config', 'format', 'metadata', 'io', 'pool'],
+  library: ['errors', 'config', 'format', 'io', 'pool', 'service', 'daemon', 'store', 'testing'],
+  testing: ['errors', 'store', 'io', 'fuse'],
 };
 const SOLE_IMPORTERS: Record<string, string> = {
   'fuse-native': 'src/fuse/fuse-native-transport.ts',

@@ -4,7 +4,7 @@ import { pino } from 'pino';
 import type { MakeAdapter } from '../../src/daemon/adapter.js';
 import { Daemon, type DaemonParts } from '../../src/daemon/daemon.js';
 import type { DeviceHost, LeftUndone, Mounted, MountRequest } from '../../src/daemon/device-host.js';
-import { ProjectionWriter } from '../../src/daemon/projection-writer.js';
+import { ProjectionWriter } from '../../src/service/projection-writer.js';
 import { rootLayout } from '../../src/daemon/root-layout.js';
 import { snapshotAdapter, type SnapshotterSettings } from '../../src/daemon/snapshotter/snapshot-adapter.js';
 import { volumeAdapter, type VolumeSettings } from '../../src/daemon/volumes/volume-adapter.js';

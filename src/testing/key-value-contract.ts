@@ -1,18 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import fc from 'fast-check';
-import type { KeyValue, KvOperation, KvReader } from '../../src/store/key-value.js';
-import { openLevelStore } from '../../src/store/level-store.js';
-import { CrashStore } from '../support/crash-store.js';
-import { MemoryStore } from '../support/memory-store.js';
-
-const IMPLEMENTATIONS: Record<string, (folder: string) => Promise<KeyValue>> = {
-  'memory store': async () => new MemoryStore(),
-  'crash store': async () => new CrashStore(),
-  'level store': (folder) => openLevelStore(join(folder, 'store'), { createIfMissing: true }),
-};
+import type { KeyValue, KvOperation, KvReader } from '../store/key-value.js';
+import type { ContractRunner } from './contract-runner.js';
 
 const bytes = (...numbers: number[]): Uint8Array => Uint8Array.from(numbers);
 const put = (key: Uint8Array, value: Uint8Array): KvOperation => ({ type: 'put', key, value });
@@ -29,19 +18,21 @@ async function collect(
   return found;
 }
 
-for (const [name, open] of Object.entries(IMPLEMENTATIONS)) {
+/** What every `KeyValue` must keep. `open` makes an empty store, which each test closes. */
+export function keyValueContract(
+  { describe, it, beforeEach, afterEach }: ContractRunner,
+  name: string,
+  open: () => Promise<KeyValue>,
+): void {
   describe(`KeyValue: ${name}`, () => {
-    let folder: string;
     let store: KeyValue;
 
     beforeEach(async () => {
-      folder = await mkdtemp(join(tmpdir(), 'thinfuse-kv-'));
-      store = await open(folder);
+      store = await open();
     });
 
     afterEach(async () => {
       await store.close();
-      await rm(folder, { recursive: true, force: true });
     });
 
     it('answers undefined for what is not there', async () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { ProjectionWriter } from '../../src/daemon/projection-writer.js';
+import { ProjectionWriter } from '../../src/service/projection-writer.js';
 import { FakePool } from '../support/fake-pool.js';
 
 describe('projection writer', () => {

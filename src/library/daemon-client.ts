@@ -1,0 +1,225 @@
+import { DEFAULT_ROOT } from '../config/defaults.js';
+import type {
+  CheckInput,
+  CheckReport,
+  DaemonStatus,
+  DeviceStatus,
+  OperationName,
+  Operations,
+  TextOperationName,
+  TextOperations,
+  TrimResult,
+} from '../daemon/api.js';
+import { SocketClient } from '../daemon/client.js';
+import type { DoctorReport } from '../daemon/doctor/finding.js';
+import { rootLayout } from '../daemon/root-layout.js';
+import type { PoolInfo } from '../pool/info.js';
+import type { ReservedSnapshot } from '../pool/pool-tools.js';
+import type { SpaceRequest } from '../pool/thin-pool.js';
+
+export interface ConnectOptions {
+  /** Milliseconds without a byte of an answer, after which a call fails (`closed`); 0: no limit. Default: 0, for mkfs and unmounting take their time. */
+  readonly timeoutMs?: number;
+}
+
+/**
+ * The daemon that serves the pool in a root folder.
+ * @throws ThinError not-running, permission (not root), invalid-argument (the path is too long for a socket)
+ */
+export async function connect(
+  root: string = DEFAULT_ROOT,
+  options: ConnectOptions = {},
+): Promise<DaemonClient> {
+  const client = new DaemonClient(new SocketClient(rootLayout(root).socket, options));
+  await client.status();
+  return client;
+}
+
+/**
+ * A daemon's pool over its control socket. Each method is one request and the client holds no connection, so nothing has to be closed.
+ * Every method rejects with a ThinError as the daemon threw it; with `not-running` where no daemon listens any more; with `closed` where it
+ * ended before it answered. Sizes are in bytes, times in milliseconds.
+ */
+export class DaemonClient {
+  readonly #socket: SocketClient;
+
+  constructor(socket: SocketClient) {
+    this.#socket = socket;
+  }
+
+  /** Any operation by its name: `POST /v1/<name>`. */
+  call<K extends OperationName>(name: K, input: Operations[K]['input']): Promise<Operations[K]['output']> {
+    return this.#socket.call(name, input);
+  }
+
+  /** Any operation that answers with text, in pieces as it is made. Leaving the loop ends the request. */
+  text<K extends TextOperationName>(name: K, input: TextOperations[K]['input']): AsyncIterable<string> {
+    return this.#socket.text(name, input);
+  }
+
+  status(): Promise<DaemonStatus> {
+    return this.call('status', {});
+  }
+
+  info(): Promise<PoolInfo> {
+    return this.call('pool.info', {});
+  }
+
+  /** Reads the whole committed metadata beside normal work. What is wrong is in `findings`; the call fails only where it cannot look. */
+  check(input: CheckInput = {}): Promise<CheckReport> {
+    return this.call('pool.check', input);
+  }
+
+  extend(to: SpaceRequest): Promise<PoolInfo> {
+    return this.call('pool.extend', to);
+  }
+
+  /** Resolves when everything that was written is durable. */
+  async commit(): Promise<void> {
+    await this.call('pool.commit', {});
+  }
+
+  /** Resolves when no removed device holds space any more. */
+  async settle(): Promise<void> {
+    await this.call('pool.settle', {});
+  }
+
+  devices(): Promise<readonly DeviceStatus[]> {
+    return this.call('device.list', {});
+  }
+
+  /** Errors: not-found. */
+  device(name: string): Promise<DeviceStatus> {
+    return this.call('device.get', { name });
+  }
+
+  /** A snapshot of the origin: a container of an image, an image, or a plain snapshot. A mounted origin is frozen for that moment. */
+  create(request: Operations['device.create']['input']): Promise<DeviceStatus> {
+    return this.call('device.create', request);
+  }
+
+  /** A device without an origin, all of it unmapped. */
+  createThin(request: Operations['device.createThin']['input']): Promise<DeviceStatus> {
+    return this.call('device.createThin', request);
+  }
+
+  /** A device that is not mounted becomes an image for good. */
+  seal(name: string): Promise<DeviceStatus> {
+    return this.call('device.seal', { name });
+  }
+
+  rename(name: string, to: string): Promise<DeviceStatus> {
+    return this.call('device.rename', { name, to });
+  }
+
+  /** `quota`: bytes that the device may map; 0: no limit. */
+  setQuota(name: string, quota: number): Promise<DeviceStatus> {
+    return this.call('device.quota', { name, quota });
+  }
+
+  grow(name: string, size: number): Promise<DeviceStatus> {
+    return this.call('device.grow', { name, size });
+  }
+
+  /** `deferred`: the device is in use and goes with its last user. `force` unmounts it first. */
+  remove(name: string, options: { readonly force?: boolean } = {}): Promise<{ deferred: boolean }> {
+    return this.call('device.remove', { name, force: options.force });
+  }
+
+  /** The path of the image file. */
+  async activate(name: string): Promise<string> {
+    return (await this.call('activate', { name })).path;
+  }
+
+  deactivate(name: string): Promise<{ deferred: boolean }> {
+    return this.call('deactivate', { name });
+  }
+
+  mount(
+    name: string,
+    options: Omit<Operations['mount']['input'], 'name'> = {},
+  ): Promise<Operations['mount']['output']> {
+    return this.call('mount', { name, ...options });
+  }
+
+  async umount(name: string): Promise<void> {
+    await this.call('umount', { name });
+  }
+
+  trim(name: string): Promise<TrimResult> {
+    return this.call('trim', { name });
+  }
+
+  /**
+   * The device's files for reading while `work` runs: the mount that is there already, else a read-only one of its own. A device that is viewed is
+   * neither unmounted nor removed.
+   */
+  async view<T>(name: string, work: (folder: string) => Promise<T>): Promise<T> {
+    const viewed = { name, holder: process.pid };
+    const { path } = await this.call('view.open', viewed);
+    try {
+      return await work(path);
+    } finally {
+      await this.call('view.close', viewed);
+    }
+  }
+
+  /** The daemon's figures in Prometheus' text format. */
+  async metrics(): Promise<string> {
+    return (await this.call('metrics', {})).text;
+  }
+
+  doctor(options: { readonly fix?: boolean } = {}): Promise<DoctorReport> {
+    return this.call('doctor', options);
+  }
+
+  /** A JSON object each: what has happened (`past`), and with `follow` what happens until the loop is left. */
+  async *events(
+    input: TextOperations['events']['input'] = { past: true },
+  ): AsyncGenerator<Readonly<Record<string, unknown>>> {
+    let line = '';
+    for await (const piece of this.text('events', input)) {
+      line += piece;
+      for (let end = line.indexOf('\n'); end >= 0; end = line.indexOf('\n')) {
+        yield JSON.parse(line.slice(0, end)) as Readonly<Record<string, unknown>>;
+        line = line.slice(end + 1);
+      }
+    }
+  }
+
+  /** The metadata as thin_dump prints it. */
+  dump(input: TextOperations['metadata.dump']['input']): AsyncIterable<string> {
+    return this.text('metadata.dump', input);
+  }
+
+  delta(input: TextOperations['metadata.delta']['input']): AsyncIterable<string> {
+    return this.text('metadata.delta', input);
+  }
+
+  rmap(input: TextOperations['metadata.rmap']['input']): AsyncIterable<string> {
+    return this.text('metadata.rmap', input);
+  }
+
+  /** A metadata snapshot, which `dump`, `delta` and `rmap` can read instead of the pool as it is. */
+  reserveMetadata(): Promise<ReservedSnapshot> {
+    return this.call('metadata.reserve', {});
+  }
+
+  reservedMetadata(): Promise<readonly ReservedSnapshot[]> {
+    return this.call('metadata.reserved', {});
+  }
+
+  async releaseMetadata(snapshot: number): Promise<void> {
+    await this.call('metadata.release', { snapshot });
+  }
+
+  /** Errors: busy (a filesystem is in use), which `force` turns into a lazy unmount after a sync. */
+  async stop(options: { readonly force?: boolean } = {}): Promise<void> {
+    await this.call('stop', options);
+  }
+
+  /** The daemon's supervisor starts another one, under mounts that stay. Errors: unsupported. */
+  async restart(): Promise<void> {
+    await this.call('restart', {});
+  }
+}

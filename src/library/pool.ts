@@ -1,0 +1,160 @@
+import { DEFAULT_BLOCK_SIZE, DEFAULT_DATA_SIZE, DEFAULT_METADATA_SIZE } from '../config/defaults.js';
+import type { FilesystemType, PoolOptions } from '../config/pool-options.js';
+import { mergePoolOptions } from '../config/storage-options.js';
+import { createPoolIn, openAlone, prepareDataFor } from '../daemon/composition.js';
+import { prepareRoot } from '../daemon/init-root.js';
+import { rootLayout } from '../daemon/root-layout.js';
+import type { Service } from '../daemon/service.js';
+import { parseDeviceName } from '../format/device-name.js';
+import type { PoolInfo } from '../pool/info.js';
+import type { PoolCheck, SpaceRequest } from '../pool/thin-pool.js';
+import type { DeviceStatus } from '../service/devices.js';
+import { Device, type SnapshotOptions } from './device.js';
+import { PoolDevices } from './pool-devices.js';
+
+export interface OpenOptions {
+  /** Hears what does not keep the pool from being used, such as a mode that is not `rw`. Default: it goes unheard. */
+  readonly onWarning?: (text: string) => void;
+}
+
+/** Sizes in bytes. */
+export interface CreateOptions extends OpenOptions {
+  /** A block device or a file, made where it is not there: a `direct` pool. Default: chunks are kept in LevelDB. */
+  readonly data?: string;
+  /** Takes a data device or file that carries a signature. Default: false. */
+  readonly force?: boolean;
+  /** A power of two times 64 KiB, up to 1 GiB. Default: 64 KiB. */
+  readonly blockSize?: number;
+  /** What the pool can hold; a promise, not a reservation. Default: 100 GiB, or what `data` has. */
+  readonly dataSize?: number;
+  /** Default: 2 GiB. */
+  readonly metadataSize?: number;
+  readonly settings?: Partial<PoolOptions>;
+}
+
+export interface ThinOptions {
+  /** Bytes; a multiple of 512. */
+  readonly size: number;
+  /** Bytes that it may map. Default: no limit. */
+  readonly quota?: number;
+  /** What somebody will make in it. Default: the pool's. */
+  readonly filesystem?: FilesystemType;
+}
+
+/**
+ * Makes a pool in a folder that is missing or empty, and opens it. Its base device has no filesystem: `thinfuse init` makes pools for that.
+ * Needs neither root nor FUSE, unless `data` is a block device. Leaves nothing where it fails.
+ * Errors: exists, not-empty, invalid-argument, permission, no-space.
+ */
+export async function createPool(root: string, options: CreateOptions = {}): Promise<Pool> {
+  const layout = rootLayout(root);
+  const { blockSize = DEFAULT_BLOCK_SIZE, data, dataSize, metadataSize = DEFAULT_METADATA_SIZE } = options;
+  const settings = mergePoolOptions(options.settings ?? {});
+  const undo = await prepareRoot(layout);
+  let prepared: Awaited<ReturnType<typeof prepareDataFor>> | undefined;
+  try {
+    if (data !== undefined)
+      prepared = await prepareDataFor({
+        path: data,
+        blockSize,
+        dataSize,
+        defaultSize: DEFAULT_DATA_SIZE,
+        force: options.force ?? false,
+      });
+    const request = { path: layout.pool, blockSize, dataSize: dataSize ?? DEFAULT_DATA_SIZE, metadataSize };
+    await createPoolIn(layout, { ...request, options: settings }, prepared);
+    return await openPool(root, options);
+  } catch (error) {
+    await prepared?.undo();
+    await undo();
+    throw error;
+  }
+}
+
+/** Opens the pool in a root folder. Errors: no-pool, locked (a daemon or another process has it), damaged, wrong-version. */
+export async function openPool(root: string, options: OpenOptions = {}): Promise<Pool> {
+  return new Pool(await openAlone(rootLayout(root), options.onWarning ?? ((): void => undefined)));
+}
+
+/**
+ * A pool that this process has open, and nobody else may: devices without FUSE, loop devices or root. What was written is durable after
+ * `Device.flush`, `commit` or `close`, or a second later.
+ */
+export class Pool implements AsyncDisposable {
+  readonly #service: Service;
+  readonly #devices: PoolDevices;
+
+  /** `openPool` and `createPool` make it. */
+  constructor(service: Service) {
+    this.#service = service;
+    this.#devices = new PoolDevices(service.pool, service.devices, service.changes);
+  }
+
+  /** Absolute, without symbolic links. */
+  get root(): string {
+    return this.#service.layout.root;
+  }
+
+  info(): PoolInfo {
+    return this.#service.pool.info();
+  }
+
+  /** Ascending by device id; the base device is the first. */
+  devices(): readonly DeviceStatus[] {
+    return this.#service.devices.list();
+  }
+
+  /** Errors: not-found. */
+  device(name: string): Device {
+    const { name: found } = this.#service.devices.get(name);
+    return new Device(this.#devices, found);
+  }
+
+  /** A blank device. Errors: exists, invalid-argument, too-large, no-space. */
+  async create(name: string, { size, quota, filesystem }: ThinOptions): Promise<Device> {
+    const { options } = this.info();
+    const device = new Device(this.#devices, parseDeviceName(name));
+    await this.#service.devices.createThin({
+      name,
+      size,
+      kind: 'snapshot',
+      filesystem: filesystem ?? options.filesystem,
+    });
+    if (quota !== undefined) await device.setQuota(quota);
+    return device;
+  }
+
+  /** O(1): see `Device.snapshot`. */
+  async snapshot(name: string, origin: string, options: SnapshotOptions = {}): Promise<Device> {
+    return this.device(origin).snapshot(name, options);
+  }
+
+  /** Everything that was written is durable. */
+  async commit(): Promise<void> {
+    await this.#service.pool.commit();
+  }
+
+  /** No removed device holds space any more, and `exclusive` figures are exact. */
+  async settle(): Promise<void> {
+    await this.#service.pool.settle();
+  }
+
+  /** Bytes; what is left out stays. */
+  async extend(to: SpaceRequest): Promise<PoolInfo> {
+    return this.#service.pool.extend(to);
+  }
+
+  /** Reads the whole committed metadata from the store. What is wrong is in `findings`. */
+  async check(): Promise<PoolCheck> {
+    return this.#service.pool.check();
+  }
+
+  /** What was written is durable then. Idempotent. */
+  async close(): Promise<void> {
+    await this.#service.pool.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}

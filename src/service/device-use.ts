@@ -1,0 +1,49 @@
+import type { DeviceName } from '../format/ids.js';
+import type { DeviceInfo } from '../pool/info.js';
+
+/** Where a device is to be met on this host. */
+export interface DevicePlace {
+  /** The image file, while active. */
+  readonly path: string | undefined;
+  readonly loop: string | undefined;
+  readonly mountPoint: string | undefined;
+}
+
+/**
+ * What a process does with devices beside their pool: it serves them, mounts them, reads them. `Devices` asks before it changes one.
+ * The caller holds the device's lock.
+ */
+export interface DeviceUse {
+  placeOf(name: DeviceName): DevicePlace;
+  /** Runs `work` while every filesystem that is mounted for writing from the device is frozen; thaws whatever happens. */
+  frozen<T>(name: DeviceName, work: () => Promise<T>): Promise<T>;
+  /** True: the device is in use, is marked deleted and goes with its last user. False: it is not in use, or must not be put off. */
+  putOff(device: DeviceInfo): Promise<boolean>;
+  /** Unmounts after a sync and takes the image file away, whoever uses it: their requests fail from then on. */
+  release(name: DeviceName): Promise<void>;
+  /** After the device grew: a mounted filesystem follows. */
+  follow(device: DeviceInfo): Promise<void>;
+}
+
+/** A process that has the pool open and serves none of its devices. */
+export class Unused implements DeviceUse {
+  placeOf(): DevicePlace {
+    return { path: undefined, loop: undefined, mountPoint: undefined };
+  }
+
+  frozen<T>(_name: DeviceName, work: () => Promise<T>): Promise<T> {
+    return work();
+  }
+
+  putOff(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  release(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  follow(): Promise<void> {
+    return Promise.resolve();
+  }
+}

@@ -1,0 +1,242 @@
+import { ThinError } from '../errors/thin-error.js';
+import { BASE_NAME, parseDeviceName } from '../format/device-name.js';
+import type { DeviceName } from '../format/ids.js';
+import type { DeviceInfo, DeviceKind } from '../pool/info.js';
+import type { SnapshotRequest, ThinPool, ThinRequest } from '../pool/thin-pool.js';
+import type { DeviceChanges } from './device-changes.js';
+import type { DevicePlace, DeviceUse } from './device-use.js';
+
+/** A device as it stands, and where it is to be met. */
+export interface DeviceStatus extends DeviceInfo, DevicePlace {}
+
+export interface CreateRequest {
+  readonly name: string;
+  /** Undefined: the base device. */
+  readonly origin?: string | undefined;
+  readonly kind: Exclude<DeviceKind, 'base'>;
+  /** Bytes; at least the origin's. */
+  readonly size?: number | undefined;
+  /** Bytes that it may map. */
+  readonly quota?: number | undefined;
+}
+
+export interface DevicesParts {
+  /** For messages. */
+  readonly root: string;
+  readonly pool: ThinPool;
+  readonly changes: DeviceChanges;
+  readonly use: DeviceUse;
+}
+
+/**
+ * The life of devices: everything that works on an open pool, whether a daemon serves the devices or nobody does. Each change is durable
+ * and in the projection when its promise resolves, and leaves nothing behind when it rejects.
+ * Errors, beside the pool's: not-found, busy (marked deleted, mounted, active), invalid-argument (a name that cannot be, the base device).
+ */
+export class Devices {
+  readonly #parts: DevicesParts;
+
+  constructor(parts: DevicesParts) {
+    this.#parts = parts;
+  }
+
+  /** Ascending by device id. */
+  list(): readonly DeviceStatus[] {
+    return this.#parts.pool.devices().map((device) => this.#status(device));
+  }
+
+  get(name: string): DeviceStatus {
+    return this.#status(this.require(existingName(name)));
+  }
+
+  /** A snapshot of the origin; a mounted one is frozen for that moment. Errors: as `ThinPool.createSnapshot`. */
+  async create(request: CreateRequest): Promise<DeviceStatus> {
+    const name = parseDeviceName(request.name);
+    const origin = existingName(request.origin ?? BASE_NAME);
+    const { kind, size, quota } = request;
+    return this.#parts.changes.run([name, origin], async () => {
+      requireOrigin(this.requireLive(origin), kind);
+      return this.#status(await this.snapshot({ name, origin, kind, size, quota }));
+    });
+  }
+
+  /** The caller changes both devices already (`DeviceChanges.run`). A mounted origin is frozen for that moment. */
+  async snapshot(request: SnapshotRequest): Promise<DeviceInfo> {
+    const { pool, use } = this.#parts;
+    return use.frozen(request.origin, () => pool.createSnapshot(request));
+  }
+
+  /** A device without an origin, all of it unmapped. */
+  async createThin(request: Omit<ThinRequest, 'name'> & { readonly name: string }): Promise<DeviceStatus> {
+    const name = parseDeviceName(request.name);
+    const { pool, changes } = this.#parts;
+    return changes.run([name], async () => this.#status(await pool.createThin({ ...request, name })));
+  }
+
+  /** It becomes an image for good. */
+  async seal(given: string): Promise<DeviceStatus> {
+    const name = existingName(given);
+    const { pool, changes } = this.#parts;
+    return changes.run([name], async () => {
+      const device = this.requireLive(name);
+      refuseBase(device, 'becomes no image');
+      refuseLabelled(device, 'made an image');
+      this.#refuseMounted(name, 'made an image');
+      return this.#status(await pool.update(name, { kind: 'image' }));
+    });
+  }
+
+  async rename(given: string, givenTo: string): Promise<DeviceStatus> {
+    const name = existingName(given);
+    const to = parseDeviceName(givenTo);
+    const { pool, changes } = this.#parts;
+    return changes.run([name, to], async () => {
+      refuseBase(this.requireLive(name), 'keeps its name');
+      this.#refuseMounted(name, 'renamed');
+      this.#refuseActive(name, 'renamed');
+      return this.#status(await pool.rename(name, to));
+    });
+  }
+
+  /** Bytes. A mounted filesystem follows at once, any other at its next mount. */
+  async grow(given: string, size: number): Promise<DeviceStatus> {
+    const name = existingName(given);
+    const { pool, changes, use } = this.#parts;
+    return changes.run([name], async () => {
+      this.requireLive(name);
+      await use.follow(await pool.grow(name, size));
+      return this.get(name);
+    });
+  }
+
+  /** Bytes that it may map; 0: no limit. Errors: invalid-argument (it maps more already). */
+  async setQuota(given: string, quota: number): Promise<DeviceStatus> {
+    const name = existingName(given);
+    const { pool, changes } = this.#parts;
+    return changes.run([name], async () => {
+      refuseBase(this.requireLive(name), 'has no quota');
+      return this.#status(await pool.update(name, { quota }));
+    });
+  }
+
+  /**
+   * A device in use is marked deleted and goes with its last user (`deferred`), or is `busy` where the pool's option `deferredDeletion` is
+   * off. `force` takes it from its users first.
+   */
+  async remove(given: string, { force = false } = {}): Promise<{ deferred: boolean }> {
+    const name = existingName(given);
+    const { pool, changes, use } = this.#parts;
+    return changes.run([name], async () => {
+      const device = this.require(name);
+      refuseBase(device, 'cannot be removed');
+      if (force) await use.release(name);
+      else {
+        refuseLabelled(device, 'removed without --force');
+        if (await use.putOff(device)) return { deferred: true };
+      }
+      this.#refuseMounted(name, 'removed');
+      this.#refuseActive(name, 'removed');
+      await pool.remove(name);
+      return { deferred: false };
+    });
+  }
+
+  /** @throws ThinError not-found */
+  require(name: DeviceName): DeviceInfo {
+    const device = this.#parts.pool.device(name);
+    if (device !== undefined) return device;
+    throw new ThinError(
+      'not-found',
+      `no device ${name} in the pool of ${this.#parts.root}; thinfuse ls shows those that are there`,
+      { details: { device: name } },
+    );
+  }
+
+  /** A device that can be used for something new. @throws ThinError not-found; busy, where it is marked deleted */
+  requireLive(name: DeviceName): DeviceInfo {
+    const device = this.require(name);
+    if (!device.deleted) return device;
+    throw new ThinError(
+      'busy',
+      `device ${name} is marked deleted and goes with its last user; thinfuse doctor shows who that is`,
+      { details: { device: name } },
+    );
+  }
+
+  /** The base device, with its filesystem. @throws ThinError damaged, where it has none */
+  requireBase(): DeviceInfo {
+    const base = this.require(BASE_NAME);
+    requireFormatted(base);
+    return base;
+  }
+
+  #status(device: DeviceInfo): DeviceStatus {
+    return { ...device, ...this.#parts.use.placeOf(device.name) };
+  }
+
+  #refuseMounted(name: DeviceName, what: string): void {
+    const { mountPoint } = this.#parts.use.placeOf(name);
+    if (mountPoint !== undefined)
+      throw new ThinError(
+        'busy',
+        `device ${name} is mounted on ${mountPoint} and cannot be ${what}; unmount it first with: thinfuse umount ${name}`,
+        { details: { device: name, target: mountPoint } },
+      );
+  }
+
+  #refuseActive(name: DeviceName, what: string): void {
+    const { path } = this.#parts.use.placeOf(name);
+    if (path !== undefined)
+      throw new ThinError(
+        'busy',
+        `device ${name} is active as ${path} and cannot be ${what}; let go of it first with: thinfuse deactivate ${name}`,
+        { details: { device: name, path } },
+      );
+  }
+}
+
+/** The name of a device that may be the base device. @throws ThinError invalid-argument */
+export function existingName(name: string): DeviceName {
+  return parseDeviceName(name, { allowBase: true });
+}
+
+export function withArticle(kind: DeviceKind): string {
+  if (kind === 'base') return 'the base device';
+  return kind === 'image' ? 'an image' : `a ${kind}`;
+}
+
+/** A container starts from an image; whatever else wants a copy of a device is a snapshot. */
+function requireOrigin(origin: DeviceInfo, kind: DeviceKind): void {
+  if (kind === 'container' && origin.kind !== 'image')
+    throw new ThinError(
+      'invalid-argument',
+      `a container starts from an image, and ${origin.name} is ${withArticle(origin.kind)}; take a snapshot of it (thinfuse snapshot NEW ${origin.name}) or commit it first`,
+      { details: { device: origin.name } },
+    );
+  if (origin.kind === 'base') requireFormatted(origin);
+}
+
+function requireFormatted(base: DeviceInfo): void {
+  if (!base.initialized)
+    throw new ThinError(
+      'damaged',
+      'the base device has no filesystem, because its making was cut off; remove the root and run thinfuse init again',
+    );
+}
+
+function refuseBase(device: DeviceInfo, what: string): void {
+  if (device.kind === 'base')
+    throw new ThinError('invalid-argument', `the base device belongs to the pool and ${what}`, {
+      details: { device: device.name },
+    });
+}
+
+/** Whoever keeps something in a device's label counts on the device. */
+function refuseLabelled({ name, label }: DeviceInfo, what: string): void {
+  if (label !== '')
+    throw new ThinError(
+      'busy',
+      `device ${name} belongs to a program that uses the pool (its label begins ${JSON.stringify(label.slice(0, 40))}) and cannot be ${what}; remove it there, as with: ctr snapshots rm, docker volume rm`,
+      { details: { device: name } },
+    );
+}
