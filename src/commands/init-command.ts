@@ -16,7 +16,7 @@ import type { DeviceStatus } from '../daemon/api.js';
 import { ThinError } from '../errors/thin-error.js';
 import { requireFuseDevice } from '../fuse/mount-point.js';
 import type { CreatePoolRequest } from '../pool/thin-pool.js';
-import { withTemporaryDaemon } from './connect.js';
+import { openWhenFree, withTemporaryDaemon } from './connect.js';
 import { contextOf, rootFlag, type Context } from './context.js';
 import { deviceJson } from './device-json.js';
 import { example } from './example.js';
@@ -92,10 +92,13 @@ async function init(
 ): Promise<DeviceStatus> {
   const { layout } = context;
   requireRoom(request.options);
-  const { createPoolIn, prepareDataFor, requireHost } = await import('../daemon/composition.js');
+  const { clearUnfinishedRoot, createPoolIn, prepareDataFor, requireHost } =
+    await import('../daemon/composition.js');
   await requireHost(request.options.filesystem);
   await requireFuseDevice();
-  const undo = await prepareRoot(layout, { metadataDir: options.metadataDir });
+  if (await openWhenFree(() => clearUnfinishedRoot(layout)))
+    note(`${layout.root} held what an init left that was killed; it is taken away`);
+  const root = await prepareRoot(layout, { metadataDir: options.metadataDir });
   let data: PreparedData | undefined;
   try {
     const { dataPath, givenDataSize, blockSize } = request;
@@ -107,14 +110,16 @@ async function init(
         defaultSize: DEFAULT_DATA_SIZE,
         force: options.force === true,
       });
-    await createPoolIn(layout, request, data);
+    await createPoolIn(layout, request, data && { prepared: data, maker: root.maker });
     signal.throwIfAborted();
     const base = await withTemporaryDaemon(context, (caller) => caller.call('base.format', {}));
     signal.throwIfAborted();
+    await data?.finish();
+    await root.finish();
     return base;
   } catch (error) {
     await data?.undo();
-    await undo();
+    await root.undo();
     throw signal.aborted && signal.reason instanceof ThinError ? signal.reason : error;
   }
 }

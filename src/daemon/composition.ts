@@ -28,11 +28,11 @@ import type { OpenPoolOptions } from '../pool/open-options.js';
 import { openPool } from '../pool/pool.js';
 import type { CreatePoolRequest, ThinPool } from '../pool/thin-pool.js';
 import { readSuperblock } from '../metadata/open-metadata.js';
-import { openPoolData, type PoolData } from '../store/data-file.js';
 import type { FileRange } from '../store/file-chunks.js';
 import { GrowingData } from '../store/grow-data.js';
 import { Journal, readJournal, removeJournal } from '../store/journal.js';
 import { openLevelStore } from '../store/level-store.js';
+import { openPoolData, type PoolData } from '../store/pool-data.js';
 import { RecoverableStore } from '../store/recoverable-store.js';
 import type { Caller } from './api.js';
 import { applySettings } from './apply-settings.js';
@@ -45,6 +45,7 @@ import type { DoctorTools } from './doctor/doctor.js';
 import { Dispatcher } from './dispatcher.js';
 import { dataLink, prepareData, type DataRequest, type PreparedData } from './init-data.js';
 import { EventHub } from './event-hub.js';
+import { clearHalfMade } from './half-made.js';
 import { readHandover } from './handover.js';
 import { KernelHost } from './kernel-host.js';
 import type { LogLevel } from './log-level.js';
@@ -118,6 +119,7 @@ export async function daemonParts(
       openPoolIn(layout, exec, {
         ...pool,
         reserve: true,
+        onMended: (text) => log.warn({ event: 'mended' }, text),
         journal: supervised ? (handover === undefined ? 'begin' : 'go-on') : 'none',
         events: {
           onModeChanged: (mode, reason) =>
@@ -222,6 +224,7 @@ export async function openOffline(
 export async function openAlone(layout: RootLayout, onWarning: (text: string) => void): Promise<Service> {
   requirePool(layout);
   const pool = await openPoolIn(layout, new ChildProcessExec(), {
+    onMended: onWarning,
     events: { onModeChanged: (mode, reason) => onWarning(`the pool is ${mode}: ${reason}`) },
   });
   const prefix = await devicePrefix(layout.root);
@@ -253,7 +256,7 @@ export async function openAlone(layout: RootLayout, onWarning: (text: string) =>
 export async function createPoolIn(
   layout: RootLayout,
   request: CreatePoolRequest,
-  data?: PreparedData,
+  data?: { readonly prepared: PreparedData; readonly maker: string },
 ): Promise<void> {
   const store = await openLevelStore(layout.pool, { createIfMissing: true, errorIfExists: true });
   try {
@@ -261,9 +264,10 @@ export async function createPoolIn(
       await createPool(store, request);
       return;
     }
-    await createPool(store, { ...request, kind: 'direct', dataSize: data.dataSize });
-    await data.label(readSuperblock(store));
-    await symlink(data.path, dataLink(layout.pool));
+    await createPool(store, { ...request, kind: 'direct', dataSize: data.prepared.dataSize });
+    // The link first, so that whoever finds half a pool finds the label.
+    await symlink(data.prepared.path, dataLink(layout.pool));
+    await data.prepared.label({ uuid: readSuperblock(store).uuid, maker: data.maker });
   } finally {
     await store.close();
   }
@@ -272,6 +276,11 @@ export async function createPoolIn(
 /** The data of a `direct` pool that is about to be made. Errors: as `prepareData`. */
 export async function prepareDataFor(request: DataRequest): Promise<PreparedData> {
   return prepareData(request, new ChildProcessExec());
+}
+
+/** As `clearHalfMade`. */
+export async function clearUnfinishedRoot(layout: RootLayout): Promise<boolean> {
+  return clearHalfMade(layout, new ChildProcessExec());
 }
 
 /** Before anything is made. Errors: missing-tool, missing-device. */
@@ -305,6 +314,8 @@ interface OpenInOptions extends Omit<OpenPoolOptions, 'journal'> {
   readonly reserve?: boolean;
   /** Of what is answered and not committed: none, a new one, or on with what a daemon that died has left. */
   readonly journal?: Journaling;
+  /** Told of what was found out of order in the pool's files, and mended. */
+  readonly onMended?: (text: string) => void;
 }
 
 type Journaling = 'none' | 'begin' | 'go-on';
@@ -312,7 +323,7 @@ type Journaling = 'none' | 'begin' | 'go-on';
 async function openPoolIn(
   layout: RootLayout,
   exec: Exec,
-  { reserve = false, journal: journaling = 'none', ...options }: OpenInOptions = {},
+  { reserve = false, journal: journaling = 'none', onMended, ...options }: OpenInOptions = {},
 ): Promise<ThinPool> {
   const hostDisk = new FolderDisk(layout.pool, exec);
   if (hostDisk.free() < LEAST_TO_OPEN) await hostDisk.dropReserve();
@@ -325,6 +336,7 @@ async function openPoolIn(
     if (superblock.kind === 'leveldb') return await openPool(store, { ...options, hostDisk, journal });
     const { path, ...file } = await openDataOf(layout, superblock);
     data = file.handle;
+    for (const text of file.mended) onMended?.(text);
     if (journaling === 'go-on') await waitForOthers(path);
     const puncher = new HolePuncher(exec);
     const growing = new GrowingData(path, file);
@@ -337,6 +349,7 @@ async function openPoolIn(
       dataFree: () => (file.isBlockDevice ? undefined : freeAt(path)),
       data: {
         handle: file.handle,
+        start: file.label.start,
         // A file that was given with all its space keeps it, and a block device has none to give back.
         punch: file.isBlockDevice || file.label.preallocated ? undefined : punch,
       },

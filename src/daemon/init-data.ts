@@ -1,10 +1,12 @@
 import { open, realpath, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
-import { LABEL_BYTES, labelOffset, type DataLabel } from '../format/data-label.js';
+import { MARGIN, type DataLabel } from '../format/data-label.js';
 import type { Exec } from '../host/exec.js';
 import { LoopDevices } from '../host/loop-devices.js';
-import { openDataFile, readLabel, writeLabel, type DataFile } from '../store/data-file.js';
+import { isAtWork } from '../host/maker.js';
+import { openDataFile, type DataFile } from '../store/data-file.js';
+import { readLabel, writeLabels, zeroMargins } from '../store/data-labels.js';
 
 /** Less holds no filesystem worth a pool. */
 const MIN_DATA = 64 * 2 ** 20;
@@ -28,28 +30,30 @@ export interface PreparedData {
   readonly path: string;
   /** Bytes, a multiple of the block size. */
   readonly dataSize: number;
-  /** Makes it the data of this pool. */
-  label(pool: Pick<DataLabel, 'uuid'>): Promise<void>;
+  /** Makes it the data of this pool, which `maker` makes; both its ends are zeroes but for the labels. */
+  label(pool: Pick<DataLabel, 'uuid' | 'maker'>): Promise<void>;
+  /** The pool is whole. */
+  finish(): Promise<void>;
   /** Lets go of it, and takes back what was made of it. Idempotent. */
   undo(): Promise<void>;
 }
 
 /**
  * Looks at what a `direct` pool is to be made on, and makes the file where there is none. Nothing else is changed before `label`.
- * Errors: busy (mounted, or in use otherwise), invalid-argument (too small, a folder), exists (a foreign signature, or another
- * pool's label, without `force`), not-found (the folder above), permission, no-space, missing-tool.
+ * Errors: busy (mounted, in use otherwise, or another pool is being made on it), invalid-argument (too small, a folder), exists (a foreign
+ * signature, or the label of a pool that is whole, without `force`), not-found (the folder above), permission, no-space, missing-tool.
  */
 export async function prepareData(request: DataRequest, exec: Exec): Promise<PreparedData> {
   const made = await makeFile(request);
   const place = await realpath(request.path);
   let file: DataFile | undefined;
-  let labelled = false;
+  let labelled: DataLabel | undefined;
   const undo = async (): Promise<void> => {
     await file?.handle.close();
     file = undefined;
     if (made) await rm(place, { force: true });
-    else if (labelled) await wipeLabel(place);
-    labelled = false;
+    else if (labelled) await withData(place, zeroMargins);
+    labelled = undefined;
   };
   try {
     file = await openDataFile(place);
@@ -57,26 +61,32 @@ export async function prepareData(request: DataRequest, exec: Exec): Promise<Pre
     await requireUnsigned(file, place, request, exec);
     const { size, isBlockDevice } = file;
     const preallocated = !isBlockDevice && (await isAllocated(file));
-    const wanted = chunksIn(request.dataSize ?? Math.max(0, size - LABEL_BYTES), request.blockSize);
-    const least = wanted * request.blockSize + LABEL_BYTES;
+    const wanted = chunksIn(request.dataSize ?? Math.max(0, size - 2 * MARGIN), request.blockSize);
+    const least = wanted * request.blockSize + 2 * MARGIN;
     if (isBlockDevice && least > size) throw tooSmall(place, size, least);
-    if (wanted * request.blockSize < MIN_DATA) throw tooSmall(place, size, MIN_DATA + LABEL_BYTES);
+    if (wanted * request.blockSize < MIN_DATA) throw tooSmall(place, size, MIN_DATA + 2 * MARGIN);
     const opened = file;
     return {
       path: place,
       dataSize: wanted * request.blockSize,
-      label: async ({ uuid }) => {
+      label: async ({ uuid, maker }) => {
         // --force: the device is held open here.
         if (request.force) await exec.run('wipefs', ['--all', '--force', '--quiet', place]);
         if (!isBlockDevice && least !== size) await opened.handle.truncate(Math.max(size, least));
-        await writeLabel(
-          { ...opened, size: isBlockDevice ? size : Math.max(size, least) },
-          { uuid, blockSize: request.blockSize, chunks: wanted, preallocated },
-        );
-        labelled = true;
+        const whole = { ...opened, size: isBlockDevice ? size : Math.max(size, least) };
+        await zeroMargins(whole);
+        labelled = await writeLabels(whole, {
+          uuid,
+          blockSize: request.blockSize,
+          chunks: wanted,
+          preallocated,
+          start: MARGIN,
+          maker,
+        });
         file = undefined;
         await opened.handle.close();
       },
+      finish: () => withData(place, finishLabels),
       undo,
     };
   } catch (error) {
@@ -85,20 +95,39 @@ export async function prepareData(request: DataRequest, exec: Exec): Promise<Pre
   }
 }
 
-async function wipeLabel(place: string): Promise<void> {
-  const { handle, size } = await openDataFile(place);
+async function withData<T>(place: string, work: (file: DataFile) => Promise<T>): Promise<T> {
+  const file = await openDataFile(place);
   try {
-    await handle.write(new Uint8Array(LABEL_BYTES), 0, LABEL_BYTES, labelOffset(size));
+    return await work(file);
   } finally {
-    await handle.close();
+    await file.handle.close();
   }
+}
+
+async function finishLabels(file: DataFile): Promise<void> {
+  const label = await readLabel(file, 'data');
+  if (label !== undefined) await writeLabels(file, { ...label, maker: '' });
+}
+
+/**
+ * Takes the labels of the pool `uuid` from its data if it was never whole. `whole`: it is, for its making ends with its label's.
+ * @throws ThinError as `openDataFile`
+ */
+export async function endUnfinished(place: string, uuid: string): Promise<'whole' | 'cleared' | 'foreign'> {
+  return withData(place, async (file) => {
+    const label = await readLabel(file, place);
+    if (label?.uuid !== uuid) return 'foreign';
+    if (label.maker === '') return 'whole';
+    await zeroMargins(file);
+    return 'cleared';
+  });
 }
 
 /** Whether it was made. */
 async function makeFile({ path: place, dataSize, defaultSize, blockSize }: DataRequest): Promise<boolean> {
   try {
     const file = await open(place, 'wx', 0o600);
-    await file.truncate(chunksIn(dataSize ?? defaultSize, blockSize) * blockSize + LABEL_BYTES);
+    await file.truncate(chunksIn(dataSize ?? defaultSize, blockSize) * blockSize + 2 * MARGIN);
     await file.close();
     return true;
   } catch (error) {
@@ -132,7 +161,12 @@ async function requireUnsigned(
 ): Promise<void> {
   if (force) return;
   const label = await readLabel(file, place);
-  if (label !== undefined) throw signed(place, `is the data of the thinfuse pool ${label.uuid}`);
+  if (label !== undefined && (label.maker === '' || (await isAtWork(label.maker)))) {
+    if (label.maker === '') throw signed(place, `is the data of the thinfuse pool ${label.uuid}`);
+    throw new ThinError('busy', `${place} is being made the data of a pool by ${label.maker}; wait for it`, {
+      details: { path: place },
+    });
+  }
   // 0: found, 2: nothing found, 8: several signatures contradict each other (blkid(8)).
   const probe = await exec.run('blkid', ['--probe', '--output', 'value', '--match-tag', 'TYPE', place], {
     okCodes: [0, 2, 8],

@@ -1,23 +1,34 @@
-import { chmod, mkdir, readdir, rm, stat, symlink } from 'node:fs/promises';
+import { chmod, mkdir, readdir, realpath, rm, stat, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
-import { hasPool } from './pool-folder.js';
+import { isAtWork, makerOf, pidOf } from '../host/maker.js';
+import { hasPool, makerOfPool } from './pool-folder.js';
 import type { RootLayout } from './root-layout.js';
 
 /** A fresh ext4 has this in its top folder, and a disk of its own for the root is what many will take. */
 const IGNORED = new Set(['lost+found']);
 
-/** Takes back what `prepareRoot` made, and all that came into it since; a folder that was there before stays, as empty as it was. */
-export type UndoRoot = () => Promise<void>;
+type UndoRoot = () => Promise<void>;
+
+/** A root that this process makes. It is marked so until `finish`, and what a process that died has left of one is `clearRoot`'s. */
+export interface FreshRoot {
+  /** In the words of `host/maker.ts`. */
+  readonly maker: string;
+  /** The pool in it is whole. */
+  readonly finish: () => Promise<void>;
+  /** Takes back what `prepareRoot` made, and all that came into it since; a folder that was there before stays, as empty as it was. */
+  readonly undo: () => Promise<void>;
+}
 
 /**
  * Makes the root's folders (0700) where nothing is yet.
- * Errors, with nothing changed: exists (a pool), not-empty (something else), invalid-argument (no folder), permission, read-only, no-space.
+ * Errors, with nothing changed: exists (a pool), not-empty (something else), invalid-argument (no folder), permission, read-only, no-space,
+ * busy (somebody makes it).
  */
 export async function prepareRoot(
   layout: RootLayout,
   options: { readonly metadataDir?: string | undefined } = {},
-): Promise<UndoRoot> {
+): Promise<FreshRoot> {
   const { root } = layout;
   await requireFresh(layout);
   const before = await stat(root).catch(() => undefined);
@@ -29,22 +40,49 @@ export async function prepareRoot(
       if (made !== undefined) await rm(made, { recursive: true, force: true });
       return;
     }
-    for (const name of await readdir(root))
-      if (!IGNORED.has(name)) await rm(path.join(root, name), { recursive: true, force: true });
+    await emptyFolder(root);
     await chmod(root, before.mode & 0o7777);
   };
   try {
     made = await mkdir(root, { recursive: true, mode: 0o700 });
     await chmod(root, 0o700);
+    const maker = (await makerOf(process.pid)) ?? '';
+    // First of all, in one step, and by one process only.
+    await symlink(maker, layout.beingMade);
     const elsewhere = await prepareElsewhere(layout, options.metadataDir);
     undoElsewhere = elsewhere.undo;
     for (const folder of [...elsewhere.folders, layout.devices, layout.mounts, layout.metadata])
       await mkdir(folder, { mode: 0o700 });
-    return undo;
+    return { maker, undo, finish: () => rm(layout.beingMade) };
   } catch (error) {
     await undo().catch(() => undefined);
     throw folderError(root, error);
   }
+}
+
+/** Who makes the root, where its process is gone. @throws ThinError busy: it is at work */
+export async function deadMaker(layout: RootLayout): Promise<string | undefined> {
+  const maker = makerOfPool(layout);
+  if (maker === undefined || !(await isAtWork(maker))) return maker;
+  throw new ThinError(
+    'busy',
+    `the pool in ${layout.root} is being made by the process ${String(pidOf(maker))}; wait for it`,
+    { details: { path: layout.root } },
+  );
+}
+
+/** Empties the root of what `prepareRoot` and who called it left of a pool that was never whole; its mark goes last. */
+export async function clearRoot(layout: RootLayout): Promise<void> {
+  await emptyFolder(await realpath(layout.pool).catch(() => layout.pool));
+  const mark = path.basename(layout.beingMade);
+  await emptyFolder(layout.root, mark);
+  await rm(layout.beingMade, { force: true });
+}
+
+async function emptyFolder(folder: string, ...kept: readonly string[]): Promise<void> {
+  for (const name of await readdir(folder).catch(() => []))
+    if (!IGNORED.has(name) && !kept.includes(name))
+      await rm(path.join(folder, name), { recursive: true, force: true });
 }
 
 /** The pool's folder, on another disk where one was given: then the root has a link to it. */
@@ -71,8 +109,7 @@ async function prepareElsewhere(
       if (made !== undefined) await rm(made, { recursive: true, force: true });
       else {
         await chmod(folder, mode & 0o7777);
-        for (const name of await readdir(folder))
-          if (!IGNORED.has(name)) await rm(path.join(folder, name), { recursive: true, force: true });
+        await emptyFolder(folder);
       }
     },
   };
@@ -80,6 +117,8 @@ async function prepareElsewhere(
 
 async function requireFresh(layout: RootLayout): Promise<void> {
   const { root } = layout;
+  if ((await deadMaker(layout)) !== undefined)
+    throw new ThinError('internal', `${root} holds what is left of a pool that was never whole`);
   if (hasPool(layout))
     throw new ThinError(
       'exists',

@@ -1,7 +1,8 @@
 import { readlink, realpath } from 'node:fs/promises';
 import type { DataLabel } from '../format/data-label.js';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
-import { openDataFile, readLabel } from '../store/data-file.js';
+import { openDataFile } from '../store/data-file.js';
+import { readLabel } from '../store/data-labels.js';
 import { dataLink } from './init-data.js';
 import type { RootLayout } from './root-layout.js';
 
@@ -14,7 +15,7 @@ export interface OfflineData {
 
 /**
  * Undefined: the root names no data, as that of a `leveldb` pool.
- * @throws ThinError not-found, busy, permission, damaged (no label at its end), wrong-version
+ * @throws ThinError not-found, busy, permission, damaged (no label, or those of two pools), wrong-version
  */
 export async function offlineData(layout: RootLayout): Promise<OfflineData | undefined> {
   const link = dataLink(layout.pool);
@@ -30,7 +31,7 @@ export async function offlineData(layout: RootLayout): Promise<OfflineData | und
     if (label === undefined)
       throw new ThinError(
         'damaged',
-        `${path} does not carry a pool's label at its end; put the right file or device in its place`,
+        `${path} does not carry a pool's label at its start or its end; put the right file or device in its place`,
         { details: { path } },
       );
     return { path, label };

@@ -2,14 +2,18 @@ import { open, symlink, type FileHandle } from 'node:fs/promises';
 import { ThinError } from '../errors/thin-error.js';
 import { putSuperblock, repairOperations } from '../metadata/auto-repair.js';
 import type { Superblock } from '../format/superblock.js';
+import { ChildProcessExec } from '../host/exec.js';
 import { runCheck, type Check } from '../metadata/check.js';
 import { readSuperblock } from '../metadata/open-metadata.js';
 import { frozenMetadata, type FrozenMetadata } from '../pool/pool-tools.js';
 import { repairPool, type RepairReport } from '../pool/repair-pool.js';
 import { restorePool, type RestoreOptions, type RestoreReport } from '../pool/restore-pool.js';
+import { openedFile } from '../store/data-file.js';
+import { readLabel } from '../store/data-labels.js';
 import { openLevelStore } from '../store/level-store.js';
 import type { KeyValue } from '../store/key-value.js';
 import type { CheckInput, CheckReport, MetadataCaller } from './api.js';
+import { clearHalfMade } from './half-made.js';
 import { dataLink } from './init-data.js';
 import { prepareRoot } from './init-root.js';
 import { refuseLive } from './live-socket.js';
@@ -39,15 +43,25 @@ export async function openMetadataOffline(layout: RootLayout): Promise<OfflineMe
 async function frozenStore(layout: RootLayout, store: KeyValue): Promise<FrozenMetadata> {
   const data = await openedData(layout);
   return frozenMetadata(store, {
-    close: async () => data?.close(),
+    close: async () => data?.handle.close(),
     data,
     onDamage: () => markDamaged(store),
   });
 }
 
 /** Undefined also where it cannot be opened, which is not for every tool to mind. */
-async function openedData({ pool }: RootLayout): Promise<FileHandle | undefined> {
-  return open(dataLink(pool), 'r').catch(() => undefined);
+async function openedData({
+  pool,
+}: RootLayout): Promise<{ readonly handle: FileHandle; readonly start: number } | undefined> {
+  const handle = await open(dataLink(pool), 'r').catch(() => undefined);
+  if (handle === undefined) return undefined;
+  try {
+    const label = await readLabel(await openedFile(handle), dataLink(pool));
+    return { handle, start: label?.start ?? 0 };
+  } catch {
+    await handle.close();
+    return undefined;
+  }
 }
 
 /** As an open pool does when it meets damage. A superblock that cannot be read says as much by itself. */
@@ -134,18 +148,20 @@ export async function repairOffline(
   const data = await offlineData(layout);
   const from = await openLevelStore(layout.pool);
   try {
-    const undo = await prepareRoot(target);
+    await clearHalfMade(target, new ChildProcessExec());
+    const fresh = await prepareRoot(target);
     try {
       const to = await openLevelStore(target.pool, { createIfMissing: true, errorIfExists: true });
       try {
         const report = await repairPool(from, to, { data: data?.label });
         if (data !== undefined) await symlink(data.path, dataLink(target.pool));
+        await fresh.finish();
         return { ...report, data: data?.path };
       } finally {
         await to.close();
       }
     } catch (error) {
-      await undo();
+      await fresh.undo();
       throw error;
     }
   } finally {

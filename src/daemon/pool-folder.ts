@@ -1,6 +1,7 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readlinkSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import { pidOf } from '../host/maker.js';
 import type { RootLayout } from './root-layout.js';
 
 /** Whether the root holds a pool; LevelDB names its current manifest in this file. */
@@ -8,8 +9,24 @@ export function hasPool(layout: RootLayout): boolean {
   return existsSync(path.join(layout.pool, 'CURRENT'));
 }
 
-/** @throws ThinError no-pool, permission */
+/** Who makes the pool; undefined where it is whole, or there is none. */
+export function makerOfPool({ beingMade }: RootLayout): string | undefined {
+  try {
+    return readlinkSync(beingMade);
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws ThinError no-pool (also where it is not whole, but for who makes it and its child), permission */
 export function requirePool(layout: RootLayout): void {
+  const maker = makerOfPool(layout);
+  if (maker !== undefined && ![process.pid, process.ppid].includes(pidOf(maker) ?? 0))
+    throw new ThinError(
+      'no-pool',
+      `the pool in ${layout.root} was never whole: its making is under way, or was cut off; run thinfuse init again, which begins anew`,
+      { details: { path: layout.root } },
+    );
   try {
     statSync(layout.pool);
   } catch (error) {

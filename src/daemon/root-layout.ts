@@ -17,6 +17,8 @@ export interface RootLayout {
   readonly log: string;
   /** Of what is answered and not committed, where somebody could follow on a daemon that dies. */
   readonly journal: string;
+  /** A link whose target says who makes the pool (`host/maker.ts`); gone once it is whole. */
+  readonly beingMade: string;
 }
 
 /** `sun_path` of unix(7) holds 108 bytes with its closing zero. */
@@ -41,6 +43,7 @@ export function rootLayout(folder: string, options: { socketName?: string | unde
     pid: path.join(root, 'thinfuse.pid'),
     log: path.join(root, 'thinfuse.log'),
     journal: path.join(root, 'journal'),
+    beingMade: path.join(root, 'being-made'),
   };
 }
 

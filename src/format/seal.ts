@@ -22,6 +22,8 @@ export type SealKind = keyof typeof KINDS;
 
 /** The format that this program writes. Older ones are read, newer ones refused. */
 export const FORMAT_VERSION = 1;
+/** Of kinds that have a newer one. */
+const NEWER: Partial<Record<SealKind, number>> = { 'data-label': 2 };
 export const SEAL_BYTES = 16;
 
 /**
@@ -30,10 +32,15 @@ export const SEAL_BYTES = 16;
  * checksum = CRC-32 (zlib) of everything behind it, begun at the kind's salt. The id is the value's own (node number, page
  * number, device number; 0 where there is one of a kind), so a value under the wrong key is found out.
  */
-export function seal(kind: SealKind, id: number, body: Uint8Array): Uint8Array {
+export function seal(
+  kind: SealKind,
+  id: number,
+  body: Uint8Array,
+  version: number = FORMAT_VERSION,
+): Uint8Array {
   const bytes = new Uint8Array(SEAL_BYTES + body.length);
   bytes.set(body, SEAL_BYTES);
-  writeSeal(bytes, 0, kind, id);
+  writeSeal(bytes, 0, kind, id, version);
   new DataView(bytes.buffer).setUint32(0, crc32(bytes.subarray(4), salt(KINDS[kind])), true);
   return bytes;
 }
@@ -77,10 +84,16 @@ function salt(kind: number): number {
   return Math.imul(kind, 0x9e3779b1) >>> 0;
 }
 
-function writeSeal(bytes: Uint8Array, at: number, kind: SealKind, id: number): void {
+function writeSeal(
+  bytes: Uint8Array,
+  at: number,
+  kind: SealKind,
+  id: number,
+  version: number = FORMAT_VERSION,
+): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   view.setUint16(at + 4, KINDS[kind], true);
-  view.setUint16(at + 6, FORMAT_VERSION, true);
+  view.setUint16(at + 6, version, true);
   view.setUint32(at + 8, id % 2 ** 32, true);
   view.setUint32(at + 12, Math.floor(id / 2 ** 32), true);
 }
@@ -107,10 +120,11 @@ function checkSeal(
         : 'its checksum does not fit its contents',
     );
   }
-  if (version > FORMAT_VERSION)
+  const newest = NEWER[kind] ?? FORMAT_VERSION;
+  if (version > newest)
     throw new ThinError(
       'wrong-version',
-      `${path} was written in format ${String(version)}, and this thinfuse reads up to ${String(FORMAT_VERSION)}; use a newer thinfuse`,
+      `${path} was written in format ${String(version)}, and this thinfuse reads up to ${String(newest)}; use a newer thinfuse`,
       { details: { path, version } },
     );
   if (foundKind !== KINDS[kind])

@@ -32,10 +32,11 @@ export async function zeroTail(
   // A map that may be damaged, or is behind what was answered, does not say where the last chunk is.
   if (data?.punch === undefined || superblock.needsCheck || (journal?.left.length ?? 0) > 0) return undefined;
   const { blockSize } = superblock;
+  const { start = 0 } = data;
   const end = chunks.end;
   if (end >= superblock.chunks) return undefined;
   try {
-    await data.punch([{ offset: end * blockSize, length: (superblock.chunks - end) * blockSize }]);
+    await data.punch([{ offset: start + end * blockSize, length: (superblock.chunks - end) * blockSize }]);
     return end;
   } catch {
     return undefined;

@@ -4,12 +4,11 @@ import type { NodeLimits } from '../format/node.js';
 import { checkPool, type CheckDepth, type CheckResult } from '../metadata/check.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { openView, StoredNodes, type MetadataView, type SnapshotChoice } from '../metadata/metadata-view.js';
-import type { DataHandle } from '../store/file-chunks.js';
 import type { KeyValue, KvReader } from '../store/key-value.js';
 import type { PoolOptions } from './info.js';
 import { readOptions } from './options-record.js';
 import { salvageRecords } from './salvage.js';
-import { scrub, type ScrubStep } from './scrub.js';
+import { scrub, type ScrubOptions, type ScrubStep } from './scrub.js';
 
 /** Committed metadata that does not change while it is held. Whoever opened it closes it. */
 export interface FrozenMetadata {
@@ -58,7 +57,7 @@ export interface FrozenParts {
   readonly close: () => Promise<void>;
   readonly limits?: NodeLimits | undefined;
   /** Of a `direct` pool. */
-  readonly data?: DataHandle | undefined;
+  readonly data?: ScrubOptions['data'];
   /** Told of what a scrub finds. */
   readonly onDamage?: (error: ThinError) => void | Promise<void>;
 }
@@ -114,19 +113,19 @@ export class OpenPoolTools implements PoolTools {
   readonly #metadata: Metadata;
   readonly #gate: ToolGate;
   readonly #limits: NodeLimits | undefined;
-  readonly #data: DataHandle | undefined;
+  readonly #data: ScrubOptions['data'];
 
   constructor(
     store: KeyValue,
     metadata: Metadata,
     gate: ToolGate,
-    { limits, data }: { limits?: NodeLimits; data?: { readonly handle: DataHandle } },
+    { limits, data }: { limits?: NodeLimits; data?: ScrubOptions['data'] },
   ) {
     this.#store = store;
     this.#metadata = metadata;
     this.#gate = gate;
     this.#limits = limits;
-    this.#data = data?.handle;
+    this.#data = data;
   }
 
   /** See `ThinPool`. */

@@ -10,7 +10,7 @@ import { checkChunk } from '../format/seal.js';
 import type { Superblock } from '../format/superblock.js';
 import { runCheck, type Finding } from '../metadata/check.js';
 import { applyPatchOf } from '../store/chunk-values.js';
-import type { DataHandle } from '../store/file-chunks.js';
+import type { FileChunksOptions } from '../store/file-chunks.js';
 import type { KvReader } from '../store/key-value.js';
 import { pageSize } from '../store/pages.js';
 
@@ -25,7 +25,7 @@ export type ScrubStep =
 export interface ScrubOptions {
   readonly limits?: NodeLimits | undefined;
   /** Of a `direct` pool, whose chunks carry no seal: whether they can be read is all that can be found out. */
-  readonly data?: DataHandle | undefined;
+  readonly data?: Pick<FileChunksOptions, 'handle' | 'start'> | undefined;
   /** Told of each chunk that is lost, and of metadata that is, before it is told as a finding. */
   readonly onDamage?: ((error: ThinError) => void | Promise<void>) | undefined;
 }
@@ -90,13 +90,14 @@ function sealReader(reader: KvReader, blockSize: number): ChunkReader {
   };
 }
 
-function dataReader(data: DataHandle | undefined, blockSize: number): ChunkReader {
+function dataReader(data: ScrubOptions['data'], blockSize: number): ChunkReader {
   return async (chunk) => {
     const path = `chunk ${String(chunk)}`;
     if (data === undefined) return damage(path, 'the data of the pool cannot be opened');
+    const { handle, start = 0 } = data;
     const into = new Uint8Array(blockSize);
     try {
-      const { bytesRead } = await read(data.fd, into, 0, blockSize, chunk * blockSize);
+      const { bytesRead } = await read(handle.fd, into, 0, blockSize, start + chunk * blockSize);
       return bytesRead === blockSize ? undefined : damage(path, 'it lies beyond the end of the data');
     } catch (error) {
       return damage(path, `its data cannot be read (${toThinError(error).message})`);

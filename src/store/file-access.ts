@@ -14,6 +14,8 @@ import { DAMAGED, lockOf, partialMemory, WHOLE, type PartialMemory } from './par
 export interface FileMemory {
   readonly kind: 'file';
   readonly chunkSize: number;
+  /** Bytes before the first chunk. */
+  readonly start: number;
   /** Descriptors belong to the process, so that its threads share them. */
   readonly fd: number;
   /** One word: whether something was written since it was last cleared. */
@@ -24,10 +26,14 @@ export interface FileMemory {
 }
 
 /** @param chunks that the pool can have */
-export function fileMemory(fd: number, chunkSize: number, chunks: number): FileMemory {
+export function fileMemory(
+  fd: number,
+  { chunkSize, chunks, start }: { chunkSize: number; chunks: number; start: number },
+): FileMemory {
   return {
     kind: 'file',
     chunkSize,
+    start,
     fd,
     written: sharedInts(1),
     failed: sharedInts(1),
@@ -36,8 +42,8 @@ export function fileMemory(fd: number, chunkSize: number, chunks: number): FileM
 }
 
 /**
- * Chunks in a file or on a block device, each at its number times its size. Knows no cache but the kernel's. A copy in which little is changed is
- * partial: it gets the changed pages, and the others are read from its base.
+ * Chunks in a file or on a block device, each at its number times its size behind the start. Knows no cache but the kernel's. A copy in which little
+ * is changed is partial: it gets the changed pages, and the others are read from its base.
  */
 export class FileAccess implements ChunkAccess {
   readonly chunkSize: number;
@@ -65,7 +71,7 @@ export class FileAccess implements ChunkAccess {
   read(chunk: ChunkId, within: number, into: Uint8Array, at: number, length: number): Access {
     this.#eachPart(chunk, within, length, (part, offset, from, bytes) => {
       const base = this.#baseOf(part);
-      if (base === undefined) this.#read(into, at + from, bytes, part * this.chunkSize + offset);
+      if (base === undefined) this.#read(into, at + from, bytes, this.#placeOf(part) + offset);
       else this.#readPartial(part, base, offset, into, at + from, bytes);
     });
     return 'done';
@@ -74,7 +80,7 @@ export class FileAccess implements ChunkAccess {
   overwrite(chunk: ChunkId, within: number, from: Uint8Array, at: number, length: number): Access {
     this.#eachPart(chunk, within, length, (part, offset, done, bytes) => {
       if (this.#has(part, pagesOf(offset, bytes, this.#page)))
-        this.#write(from, at + done, bytes, part * this.chunkSize + offset);
+        this.#write(from, at + done, bytes, this.#placeOf(part) + offset);
       else this.#addPages(part, offset, from, at + done, bytes);
     });
     return 'done';
@@ -88,7 +94,7 @@ export class FileAccess implements ChunkAccess {
     length: number,
     zeroed: boolean,
   ): Access {
-    const start = chunk * this.chunkSize;
+    const start = this.#placeOf(chunk);
     if (zeroed || length >= this.chunkSize) {
       this.#write(from, at, length, start + within);
       return 'done';
@@ -114,7 +120,7 @@ export class FileAccess implements ChunkAccess {
     if (!areFew(own, this.#allPages)) {
       if (length < this.chunkSize) this.read(origin, 0, this.#scratch, 0, this.chunkSize);
       this.#scratch.set(from.subarray(at, at + length), within);
-      this.#write(this.#scratch, 0, this.chunkSize, chunk * this.chunkSize);
+      this.#write(this.#scratch, 0, this.chunkSize, this.#placeOf(chunk));
       return 'done';
     }
     this.#copyPages(origin, chunk, inherited);
@@ -205,6 +211,10 @@ export class FileAccess implements ChunkAccess {
     }
   }
 
+  #placeOf(chunk: number): number {
+    return this.#memory.start + chunk * this.chunkSize;
+  }
+
   /** @throws ThinError damaged */
   #baseOf(chunk: ChunkId): ChunkId | undefined {
     const word = Atomics.load(this.#partial.bases, chunk);
@@ -234,7 +244,7 @@ export class FileAccess implements ChunkAccess {
       let end = first + 1;
       while (end * this.#page < within + length && (((own >>> end) & 1) === 1) === isOwn) end++;
       const bytes = Math.min(end * this.#page - within, length) - done;
-      this.#read(into, at + done, bytes, (isOwn ? chunk : base) * this.chunkSize + within + done);
+      this.#read(into, at + done, bytes, this.#placeOf(isOwn ? chunk : base) + within + done);
       done += bytes;
     }
   }
@@ -273,7 +283,7 @@ export class FileAccess implements ChunkAccess {
     const last = Math.floor((end - 1) / this.#page);
     const begin = ((missing >>> first) & 1) === 1 ? first * this.#page : within;
     const stop = ((missing >>> last) & 1) === 1 ? (last + 1) * this.#page : end;
-    const start = chunk * this.chunkSize;
+    const start = this.#placeOf(chunk);
     if (begin === within && stop === end) {
       this.#write(from, at, length, start + within);
       return;
@@ -288,8 +298,8 @@ export class FileAccess implements ChunkAccess {
     for (let page = 0; page * this.#page < this.chunkSize; page++) {
       if (((pages >>> page) & 1) === 0) continue;
       const within = page * this.#page;
-      this.#read(this.#scratch, within, this.#page, from * this.chunkSize + within);
-      this.#write(this.#scratch, within, this.#page, to * this.chunkSize + within);
+      this.#read(this.#scratch, within, this.#page, this.#placeOf(from) + within);
+      this.#write(this.#scratch, within, this.#page, this.#placeOf(to) + within);
     }
   }
 

@@ -23,6 +23,8 @@ export interface FileChunksOptions {
   /** Open for reading and writing; closed with the store. */
   readonly handle: DataHandle;
   readonly chunkSize: number;
+  /** Bytes of the file before the first chunk; none in pools of before. */
+  readonly start?: number | undefined;
   /** That the pool can have. */
   readonly chunks: number;
   readonly partial: PartialChunks;
@@ -57,7 +59,8 @@ export class FileChunks implements ChunkStore {
 
   constructor(options: FileChunksOptions) {
     this.chunkSize = options.chunkSize;
-    this.memory = fileMemory(options.handle.fd, options.chunkSize, options.chunks);
+    const { chunkSize, chunks, start = 0 } = options;
+    this.memory = fileMemory(options.handle.fd, { chunkSize, chunks, start });
     this.access = new FileAccess(this.memory, options.journal?.writer);
     this.#partial = options.partial;
     this.#dirty = new DirtyMap(this.memory.partial.dirty);
@@ -174,7 +177,7 @@ export class FileChunks implements ChunkStore {
     this.#gathered = [];
     this.#punching = undefined;
     try {
-      await this.#punch?.(rangesOf(chunks, this.chunkSize));
+      await this.#punch?.(rangesOf(chunks, this.memory));
       for (const chunk of chunks) this.#zeroed.add(chunk);
     } catch {
       // Only space on the host's disk is lost by it, and the next try would end the same way.
@@ -184,12 +187,16 @@ export class FileChunks implements ChunkStore {
 }
 
 /** Neighbours together. @param chunks ascending */
-export function rangesOf(chunks: readonly ChunkId[], chunkSize: number): FileRange[] {
+export function rangesOf(
+  chunks: readonly ChunkId[],
+  { chunkSize, start }: Pick<FileMemory, 'chunkSize' | 'start'>,
+): FileRange[] {
   const ranges: { offset: number; length: number }[] = [];
   for (const chunk of chunks) {
     const last = ranges.at(-1);
-    if (last !== undefined && last.offset + last.length === chunk * chunkSize) last.length += chunkSize;
-    else ranges.push({ offset: chunk * chunkSize, length: chunkSize });
+    const offset = start + chunk * chunkSize;
+    if (last !== undefined && last.offset + last.length === offset) last.length += chunkSize;
+    else ranges.push({ offset, length: chunkSize });
   }
   return ranges;
 }

@@ -1,7 +1,9 @@
 import { ThinError } from '../errors/thin-error.js';
-import { LABEL_BYTES, labelOffset } from '../format/data-label.js';
-import { sizeOfDevice, writeLabelAt, type PoolData } from './data-file.js';
+import { endOfChunks, LABEL_BYTES, labelOffset, tailBytes } from '../format/data-label.js';
+import { sizeOfDevice } from './data-file.js';
+import { writeFirstLabel, writeLastLabel } from './data-labels.js';
 import { dataError } from './file-access.js';
+import type { PoolData } from './pool-data.js';
 
 /**
  * The data of a `direct` pool that grows: a file as far as its disk has room, a block device as far as it was enlarged itself. The label goes
@@ -24,22 +26,31 @@ export class GrowingData {
    * Errors: no-space (the device is smaller, or the disk is full), io.
    */
   async grow(chunks: number): Promise<() => Promise<void>> {
-    const { handle, label, isBlockDevice } = this.#data;
-    const end = chunks * label.blockSize;
+    const { handle, isBlockDevice } = this.#data;
+    const label = { ...this.#data.label, chunks };
+    const tail = tailBytes(label);
+    const needed = endOfChunks(label) + tail;
     const size = isBlockDevice ? await sizeOfDevice(handle) : (await handle.stat()).size;
-    if (isBlockDevice && size < end + LABEL_BYTES)
+    if (isBlockDevice && size < needed)
       throw new ThinError(
         'no-space',
-        `${this.#path} has ${String(size)} bytes, and the pool would need ${String(end + LABEL_BYTES)}; enlarge the device first`,
+        `${this.#path} has ${String(size)} bytes, and the pool would need ${String(needed)}; enlarge the device first`,
         { details: { path: this.#path } },
       );
     const before = this.#labelAt;
-    if (end <= before) return () => Promise.resolve();
-    const at = labelOffset(Math.max(size, end + LABEL_BYTES));
-    await this.#guard(() => writeLabelAt(handle, at, { ...label, chunks }));
+    if (needed <= before + LABEL_BYTES) return () => Promise.resolve();
+    const at = labelOffset(Math.max(size, needed));
+    const grown = { ...label, last: label.start === 0 ? 0 : at };
+    await this.#guard(async () => {
+      // A device that grew may hold anything in what came to it.
+      const from = Math.max(before + LABEL_BYTES, at + LABEL_BYTES - tail);
+      await handle.write(new Uint8Array(at - from), 0, at - from, from);
+      await writeLastLabel(handle, at, grown);
+    });
     this.#labelAt = at;
     return () =>
       this.#guard(async () => {
+        if (label.start !== 0) await writeFirstLabel(handle, grown);
         await handle.write(new Uint8Array(LABEL_BYTES), 0, LABEL_BYTES, before);
       });
   }

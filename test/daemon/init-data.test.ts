@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { mkdir, open, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { prepareDataFor } from '../../src/daemon/composition.js';
 import type { DataRequest, PreparedData } from '../../src/daemon/init-data.js';
-import { LABEL_BYTES } from '../../src/format/data-label.js';
-import { openPoolData } from '../../src/store/data-file.js';
+import { LABEL_BYTES, MARGIN } from '../../src/format/data-label.js';
+import { openPoolData } from '../../src/store/pool-data.js';
 import { requireMounts, run, useScratch } from '../support/mounts.js';
 
 const BLOCK = 64 * 1024;
@@ -43,8 +43,8 @@ describe('what a direct pool is to be made on', function () {
     const file = scratch.current.at('new');
     const prepared = await prepare(file);
     assert.equal(prepared.dataSize, SIZE);
-    await prepared.label({ uuid: 'mine' });
-    assert.equal((await stat(file)).size, SIZE + LABEL_BYTES);
+    await prepared.label({ uuid: 'mine', maker: '' });
+    assert.equal((await stat(file)).size, SIZE + 2 * MARGIN);
     assert.equal((await stat(file)).mode & 0o777, 0o600);
     assert.equal((await labelOf(file, 'mine', SIZE / BLOCK)).preallocated, false);
     await prepared.undo();
@@ -58,7 +58,7 @@ describe('what a direct pool is to be made on', function () {
     await mkdir(folder);
     await assert.rejects(prepare(folder), (error: { code?: string }) => error.code !== undefined);
     await assert.rejects(prepare('/dev/null'), { code: 'invalid-argument' });
-    const loop = await scratch.current.attach(await sparse(SIZE + LABEL_BYTES));
+    const loop = await scratch.current.attach(await sparse(SIZE + 2 * MARGIN));
     await assert.rejects(prepare(loop, { dataSize: 2 * SIZE }), {
       code: 'invalid-argument',
       message: /would need/,
@@ -71,8 +71,8 @@ describe('what a direct pool is to be made on', function () {
     assert.equal((await stat(file)).size, 2 ** 20);
     await prepared.undo();
     assert.equal((await stat(file)).size, 2 ** 20);
-    await (await prepare(file, { dataSize: 2 * SIZE })).label({ uuid: 'mine' });
-    assert.equal((await stat(file)).size, 2 * SIZE + LABEL_BYTES);
+    await (await prepare(file, { dataSize: 2 * SIZE })).label({ uuid: 'mine', maker: '' });
+    assert.equal((await stat(file)).size, 2 * SIZE + 2 * MARGIN);
   });
 
   it('is refused with a foreign signature, named, until force wipes it', async () => {
@@ -81,8 +81,8 @@ describe('what a direct pool is to be made on', function () {
     const before = await readFile(file);
     await assert.rejects(prepare(file), { code: 'exists', message: /ext4/ });
     assert(before.equals(await readFile(file)), 'a refusal changes nothing');
-    await (await prepare(file, { force: true })).label({ uuid: 'mine' });
-    await labelOf(file, 'mine', 2 * (SIZE / BLOCK) - 1);
+    await (await prepare(file, { force: true })).label({ uuid: 'mine', maker: '' });
+    await labelOf(file, 'mine', (2 * SIZE - 2 * MARGIN) / BLOCK);
     assert.doesNotMatch(await run('wipefs', [file]), /ext4/);
   });
 
@@ -96,9 +96,9 @@ describe('what a direct pool is to be made on', function () {
 
   it('is refused where it is the data of another pool', async () => {
     const file = await sparse(2 * SIZE);
-    await (await prepare(file)).label({ uuid: 'first' });
+    await (await prepare(file)).label({ uuid: 'first', maker: '' });
     await assert.rejects(prepare(file), { code: 'exists', message: /first/ });
-    await (await prepare(file, { force: true })).label({ uuid: 'second' });
+    await (await prepare(file, { force: true })).label({ uuid: 'second', maker: '' });
     await assert.rejects(labelOf(file, 'first', 16), { code: 'damaged', message: /second/ });
   });
 
@@ -114,27 +114,27 @@ describe('what a direct pool is to be made on', function () {
     await scratch.current.unmount(target);
     await assert.rejects(prepare(file, { force: true }), { code: 'busy' });
     await scratch.current.detach(loop);
-    await (await prepare(file, { force: true })).label({ uuid: 'mine' });
+    await (await prepare(file, { force: true })).label({ uuid: 'mine', maker: '' });
   });
 
   it('knows a file whose blocks are all there', async () => {
     const file = scratch.current.at('preallocated');
-    await run('fallocate', ['--length', String(SIZE + LABEL_BYTES), file]);
-    await (await prepare(file)).label({ uuid: 'mine' });
+    await run('fallocate', ['--length', String(SIZE + 2 * MARGIN), file]);
+    await (await prepare(file)).label({ uuid: 'mine', maker: '' });
     assert.equal((await labelOf(file, 'mine', SIZE / BLOCK)).preallocated, true);
   });
 
   it('is a block device, and nobody else may have it meanwhile', async () => {
-    const loop = await scratch.current.attach(await sparse(SIZE + LABEL_BYTES));
+    const loop = await scratch.current.attach(await sparse(SIZE + 2 * MARGIN));
     const prepared = await prepare(loop);
     assert.equal(prepared.dataSize, SIZE);
     await assert.rejects(prepare(loop), { code: 'busy' });
-    await prepared.label({ uuid: 'mine' });
+    await prepared.label({ uuid: 'mine', maker: '' });
     await labelOf(loop, 'mine', SIZE / BLOCK);
     await prepared.undo();
     const handle = await open(loop, 'r');
     const end = Buffer.alloc(LABEL_BYTES);
-    await handle.read(end, 0, LABEL_BYTES, SIZE);
+    await handle.read(end, 0, LABEL_BYTES, SIZE + 2 * MARGIN - LABEL_BYTES);
     await handle.close();
     assert(
       end.every((byte) => byte === 0),

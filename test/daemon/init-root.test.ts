@@ -11,7 +11,8 @@ describe('a root in the making', () => {
 
   it('has its folders, for its owner only', async () => {
     const layout = rootLayout(scratch.current.at('a/b/c'));
-    const undo = await prepareRoot(layout);
+    const { undo, finish } = await prepareRoot(layout);
+    await finish();
     assert.deepEqual((await readdir(layout.root)).sort(), ['dev', 'devicemapper', 'metadata', 'mnt']);
     assert.equal((await stat(layout.root)).mode & 0o777, 0o700);
     await undo();
@@ -34,7 +35,7 @@ describe('a root in the making', () => {
   it('may be the top of a fresh filesystem', async () => {
     const root = scratch.current.at('disk');
     await mkdir(path.join(root, 'lost+found'), { recursive: true });
-    const undo = await prepareRoot(rootLayout(root));
+    const { undo } = await prepareRoot(rootLayout(root));
     await undo();
     assert.deepEqual(await readdir(root), ['lost+found']);
   });

@@ -39,7 +39,7 @@ describe('what is the daemon’s own', function () {
       const elsewhere = await scratch.current.folder('elsewhere');
       await chmod(elsewhere, 0o755);
       const other = rootLayout(scratch.current.at('other'));
-      const undo = await prepareRoot(other, { metadataDir: elsewhere });
+      const { undo } = await prepareRoot(other, { metadataDir: elsewhere });
       assert.equal(await modeOf(elsewhere), 0o700);
       await undo();
       assert.equal(await modeOf(elsewhere), 0o755);

@@ -3,14 +3,14 @@ import { existsSync } from 'node:fs';
 import { copyFile, lstat, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Cli } from '../support/cli.js';
-import { requireMounts, run, useScratch } from '../support/mounts.js';
+import { requireMounts, run, tryRun, useScratch } from '../support/mounts.js';
 
 const GIB = 2 ** 30;
 const SECTOR = 512;
 
 describe('a direct pool on what hosts have', function () {
   this.timeout(120_000);
-  requireMounts(['mkfs.xfs', 'fallocate']);
+  requireMounts(['mkfs.xfs', 'fallocate', 'blkid', 'wipefs']);
   const scratch = useScratch();
 
   async function sparse(name: string): Promise<string> {
@@ -43,10 +43,20 @@ describe('a direct pool on what hosts have', function () {
     await cli.run('stop');
   }
 
+  /** To tools that tell a disk's content by what stands at its ends; what its devices hold is theirs. */
+  async function showsNoFilesystem(disk: string): Promise<void> {
+    const probe = await tryRun('blkid', ['--probe', disk]);
+    assert.deepEqual([probe.code, probe.stdout], [2, '']);
+    assert.equal((await run('wipefs', [disk])).trim(), '');
+    const target = await scratch.current.folder('refused');
+    assert.notEqual((await tryRun('mount', ['-o', 'ro', disk, target])).code, 0);
+  }
+
   it('lives on a block device', async () => {
     const loop = await scratch.current.attach(await sparse('disk'));
     const cli = new Cli(scratch.current, 'block');
     await cli.run('init', '--data', loop, '--base-size', '512M');
+    await showsNoFilesystem(loop);
     const second = await new Cli(scratch.current, 'second').try('init', '--data', loop);
     assert.notEqual(second.code, 0);
     assert.match(second.stderr, /is the data of the thinfuse pool/);
@@ -56,6 +66,7 @@ describe('a direct pool on what hosts have', function () {
     assert.match(whileServed.stderr, /in use/);
     await cli.run('stop');
     await lives(cli);
+    await showsNoFilesystem(loop);
     await scratch.current.detach(loop);
     const gone = await cli.try('start');
     assert.notEqual(gone.code, 0);

@@ -32,7 +32,15 @@ const anySnapshot = fc
   .tuple(anySuperblock, fc.array(anyDevice, { maxLength: 3 }))
   .map(([superblock, devices]) => packMetadataSnapshot({ id: 5, createdAt: 77, superblock, devices }));
 const anyLabel = fc
-  .record({ uuid: fc.string(), blockSize: u32, chunks: u32, preallocated: fc.boolean() })
+  .record({
+    uuid: fc.string(),
+    blockSize: u32,
+    chunks: u32,
+    preallocated: fc.boolean(),
+    start: fc.constantFrom(0, 2 ** 20),
+    last: fc.maxSafeNat(),
+    maker: fc.string(),
+  })
   .map(packDataLabel);
 const CHUNK = 4096;
 const anyChunk = fc.uint8Array({ minLength: CHUNK, maxLength: CHUNK }).map((data) => {

@@ -3,6 +3,7 @@ import { open, truncate } from 'node:fs/promises';
 import path from 'node:path';
 import { openMetadataOffline } from '../../src/daemon/offline-metadata.js';
 import { rootLayout } from '../../src/daemon/root-layout.js';
+import { MARGIN } from '../../src/format/data-label.js';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import { chunkId } from '../../src/format/ids.js';
 import { chunkKey } from '../../src/format/keys.js';
@@ -11,7 +12,7 @@ import type { FrozenMetadata } from '../../src/pool/pool-tools.js';
 import type { ScrubStep } from '../../src/pool/scrub.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
 import { CrashStore } from '../support/crash-store.js';
-import { makeDirectPool, openDirectPool } from '../support/direct-pool.js';
+import { makeDirectPool, makeDirectPoolOfBefore, openDirectPool } from '../support/direct-pool.js';
 import { useScratch } from '../support/mounts.js';
 import { textOf } from '../support/random-pool.js';
 import { BLOCK, makeSmallPool } from '../support/small-pool.js';
@@ -83,9 +84,29 @@ describe('scrub', () => {
       await again.close();
     });
 
+  it('reads the data of a direct pool behind its first margin', async () => {
+    const [root, data] = [scratch.current.at('margins'), scratch.current.at('margins.data')];
+    await makeDirectPool(root, data);
+    const pool = await openDirectPool(root);
+    await (await pool.activate(BASE_NAME)).write(0, new Uint8Array(12 * BLOCK).fill(7));
+    await pool.commit();
+    await truncate(data, MARGIN + 10 * BLOCK + 512);
+    assert.deepEqual(
+      (await scrubbed(pool)).map((line) => line.slice(0, line.indexOf(':'))),
+      ['chunk 10', 'chunk 11'],
+    );
+    await pool.close();
+    const offline = await openMetadataOffline(rootLayout(root));
+    assert.equal(
+      (await textOf(offline.text('pool.scrub', {}))).match(/beyond the end of the data/g)?.length,
+      2,
+    );
+    await offline.close();
+  });
+
   it('reads the data of a direct pool, and finds what is no longer there', async () => {
     const [root, data] = [scratch.current.at('direct'), scratch.current.at('direct.data')];
-    await makeDirectPool(root, data);
+    await makeDirectPoolOfBefore(root, data);
     const pool = await openDirectPool(root);
     await (await pool.activate(BASE_NAME)).write(0, new Uint8Array(12 * BLOCK).fill(7));
     assert.deepEqual(await scrubbed(pool), []);

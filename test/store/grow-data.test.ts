@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { LABEL_BYTES } from '../../src/format/data-label.js';
-import { openDataFile, openPoolData, writeLabel, type PoolData } from '../../src/store/data-file.js';
+import { openDataFile } from '../../src/store/data-file.js';
+import { writeLabels } from '../../src/store/data-labels.js';
 import { GrowingData } from '../../src/store/grow-data.js';
+import { openPoolData, type PoolData } from '../../src/store/pool-data.js';
 import { useScratch } from '../support/mounts.js';
 
 const BLOCK = 64 * 1024;
@@ -17,7 +19,7 @@ describe('data that grows', () => {
     await writeFile(file, '');
     await truncate(file, chunks * BLOCK + LABEL_BYTES);
     const data = await openDataFile(file);
-    await writeLabel(data, { ...POOL, chunks, preallocated: false });
+    await writeLabels(data, { ...POOL, chunks, preallocated: false, start: 0, maker: '' });
     await data.handle.close();
     return file;
   }

@@ -9,7 +9,7 @@ import { openLevelStore } from '../../src/store/level-store.js';
 /** What `init` makes, but for the filesystem, so that tests of what needs none run where nothing can be mounted. */
 export async function makeBarePool(root: string): Promise<void> {
   const layout = rootLayout(root);
-  await prepareRoot(layout);
+  const fresh = await prepareRoot(layout);
   await createPoolIn(layout, {
     path: layout.pool,
     blockSize: 65536,
@@ -20,4 +20,5 @@ export async function makeBarePool(root: string): Promise<void> {
   const pool = await openPool(await openLevelStore(layout.pool));
   await pool.update(BASE_NAME, { initialized: true, filesystemSize: 512 * 2 ** 20 });
   await pool.close();
+  await fresh.finish();
 }

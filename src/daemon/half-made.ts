@@ -1,0 +1,47 @@
+import { realpath, rm } from 'node:fs/promises';
+import { ThinError } from '../errors/thin-error.js';
+import { devicePrefix } from '../docker/prefix.js';
+import type { Exec } from '../host/exec.js';
+import { LoopDevices } from '../host/loop-devices.js';
+import { StaleCleaner } from '../host/stale.js';
+import { readSuperblock } from '../metadata/open-metadata.js';
+import { openLevelStore } from '../store/level-store.js';
+import { dataLink, endUnfinished } from './init-data.js';
+import { clearRoot, deadMaker } from './init-root.js';
+import type { RootLayout } from './root-layout.js';
+
+/**
+ * Takes away what an `init` or a `repair` left that was killed, so that the root is as before it: nothing is in a pool that was never whole.
+ * One that lacks only the end of its making gets that. Data that carries the label of another pool stays as it is. Returns whether
+ * something was taken away.
+ * Errors: busy (its maker is at work), locked (its daemon still ends).
+ */
+export async function clearHalfMade(layout: RootLayout, exec: Exec): Promise<boolean> {
+  const maker = await deadMaker(layout);
+  if (maker === undefined) return false;
+  const uuid = await uuidOf(layout);
+  const data = await realpath(dataLink(layout.pool)).catch(() => undefined);
+  if (uuid !== undefined && data !== undefined && (await endUnfinished(data, uuid)) === 'whole') {
+    await rm(layout.beingMade);
+    return false;
+  }
+  const imagePrefix = `${await devicePrefix(layout.root)}-`;
+  await new StaleCleaner(exec, new LoopDevices(exec)).clear({ devices: layout.devices, imagePrefix });
+  await clearRoot(layout);
+  return true;
+}
+
+/** Undefined where it has come to none. The daemon that made its filesystem may still be about to end. @throws ThinError locked */
+async function uuidOf(layout: RootLayout): Promise<string | undefined> {
+  try {
+    const store = await openLevelStore(layout.pool);
+    try {
+      return readSuperblock(store).uuid;
+    } finally {
+      await store.close();
+    }
+  } catch (error) {
+    if (error instanceof ThinError && error.code === 'locked') throw error;
+    return undefined;
+  }
+}
