@@ -1,7 +1,7 @@
 import { DEFAULT_BLOCK_SIZE, DEFAULT_DATA_SIZE, DEFAULT_METADATA_SIZE } from '../config/defaults.js';
 import type { FilesystemType, PoolOptions } from '../config/pool-options.js';
 import { mergePoolOptions } from '../config/storage-options.js';
-import { createPoolIn, openAlone, prepareDataFor } from '../daemon/composition.js';
+import { clearUnfinishedRoot, createPoolIn, openAlone, prepareDataFor } from '../daemon/composition.js';
 import { prepareRoot } from '../daemon/init-root.js';
 import { rootLayout } from '../daemon/root-layout.js';
 import type { Service } from '../daemon/service.js';
@@ -50,7 +50,8 @@ export async function createPool(root: string, options: CreateOptions = {}): Pro
   const layout = rootLayout(root);
   const { blockSize = DEFAULT_BLOCK_SIZE, data, dataSize, metadataSize = DEFAULT_METADATA_SIZE } = options;
   const settings = mergePoolOptions(options.settings ?? {});
-  const undo = await prepareRoot(layout);
+  await clearUnfinishedRoot(layout);
+  const fresh = await prepareRoot(layout);
   let prepared: Awaited<ReturnType<typeof prepareDataFor>> | undefined;
   try {
     if (data !== undefined)
@@ -62,11 +63,17 @@ export async function createPool(root: string, options: CreateOptions = {}): Pro
         force: options.force ?? false,
       });
     const request = { path: layout.pool, blockSize, dataSize: dataSize ?? DEFAULT_DATA_SIZE, metadataSize };
-    await createPoolIn(layout, { ...request, options: settings }, prepared);
+    await createPoolIn(
+      layout,
+      { ...request, options: settings },
+      prepared && { prepared, maker: fresh.maker },
+    );
+    await prepared?.finish();
+    await fresh.finish();
     return await openPool(root, options);
   } catch (error) {
     await prepared?.undo();
-    await undo();
+    await fresh.undo();
     throw error;
   }
 }
