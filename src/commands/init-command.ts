@@ -10,8 +10,6 @@ import { MIN_FILESYSTEM_SIZE, parseBlockSize, parseDeviceSize } from '../config/
 import type { PoolOptions } from '../config/pool-options.js';
 import { formatBinarySize } from '../config/sizes.js';
 import { mergePoolOptions } from '../config/storage-options.js';
-import type { PreparedData } from '../daemon/init-data.js';
-import { prepareRoot } from '../daemon/init-root.js';
 import type { DeviceStatus } from '../daemon/api.js';
 import { ThinError } from '../errors/thin-error.js';
 import { requireFuseDevice } from '../fuse/mount-point.js';
@@ -92,34 +90,31 @@ async function init(
 ): Promise<DeviceStatus> {
   const { layout } = context;
   requireRoom(request.options);
-  const { clearUnfinishedRoot, createPoolIn, prepareDataFor, requireHost } =
-    await import('../daemon/composition.js');
+  const { clearUnfinishedRoot, requireHost } = await import('../daemon/composition.js');
+  const { makePool } = await import('../daemon/make-pool.js');
   await requireHost(request.options.filesystem);
   await requireFuseDevice();
   if (await openWhenFree(() => clearUnfinishedRoot(layout)))
     note(`${layout.root} held what an init left that was killed; it is taken away`);
-  const root = await prepareRoot(layout, { metadataDir: options.metadataDir });
-  let data: PreparedData | undefined;
+  const { dataPath, givenDataSize, blockSize } = request;
+  const data =
+    dataPath === undefined
+      ? undefined
+      : {
+          path: dataPath,
+          blockSize,
+          dataSize: givenDataSize,
+          defaultSize: DEFAULT_DATA_SIZE,
+          force: options.force === true,
+        };
   try {
-    const { dataPath, givenDataSize, blockSize } = request;
-    if (dataPath !== undefined)
-      data = await prepareDataFor({
-        path: dataPath,
-        blockSize,
-        dataSize: givenDataSize,
-        defaultSize: DEFAULT_DATA_SIZE,
-        force: options.force === true,
-      });
-    await createPoolIn(layout, request, data && { prepared: data, maker: root.maker });
-    signal.throwIfAborted();
-    const base = await withTemporaryDaemon(context, (caller) => caller.call('base.format', {}));
-    signal.throwIfAborted();
-    await data?.finish();
-    await root.finish();
-    return base;
+    return await makePool(layout, { pool: request, data, metadataDir: options.metadataDir }, async () => {
+      signal.throwIfAborted();
+      const base = await withTemporaryDaemon(context, (caller) => caller.call('base.format', {}));
+      signal.throwIfAborted();
+      return base;
+    });
   } catch (error) {
-    await data?.undo();
-    await root.undo();
     throw signal.aborted && signal.reason instanceof ThinError ? signal.reason : error;
   }
 }

@@ -1,8 +1,8 @@
 import { DEFAULT_BLOCK_SIZE, DEFAULT_DATA_SIZE, DEFAULT_METADATA_SIZE } from '../config/defaults.js';
 import type { FilesystemType, PoolOptions } from '../config/pool-options.js';
 import { mergePoolOptions } from '../config/storage-options.js';
-import { clearUnfinishedRoot, createPoolIn, openAlone, prepareDataFor } from '../daemon/composition.js';
-import { prepareRoot } from '../daemon/init-root.js';
+import { clearUnfinishedRoot, openAlone } from '../daemon/composition.js';
+import { makePool } from '../daemon/make-pool.js';
 import { rootLayout } from '../daemon/root-layout.js';
 import type { Service } from '../daemon/service.js';
 import { parseDeviceName } from '../format/device-name.js';
@@ -50,32 +50,20 @@ export async function createPool(root: string, options: CreateOptions = {}): Pro
   const layout = rootLayout(root);
   const { blockSize = DEFAULT_BLOCK_SIZE, data, dataSize, metadataSize = DEFAULT_METADATA_SIZE } = options;
   const settings = mergePoolOptions(options.settings ?? {});
+  const pool = { path: layout.pool, blockSize, dataSize: dataSize ?? DEFAULT_DATA_SIZE, metadataSize };
+  const asked =
+    data === undefined
+      ? undefined
+      : {
+          path: data,
+          blockSize,
+          dataSize,
+          defaultSize: DEFAULT_DATA_SIZE,
+          force: options.force ?? false,
+        };
   await clearUnfinishedRoot(layout);
-  const fresh = await prepareRoot(layout);
-  let prepared: Awaited<ReturnType<typeof prepareDataFor>> | undefined;
-  try {
-    if (data !== undefined)
-      prepared = await prepareDataFor({
-        path: data,
-        blockSize,
-        dataSize,
-        defaultSize: DEFAULT_DATA_SIZE,
-        force: options.force ?? false,
-      });
-    const request = { path: layout.pool, blockSize, dataSize: dataSize ?? DEFAULT_DATA_SIZE, metadataSize };
-    await createPoolIn(
-      layout,
-      { ...request, options: settings },
-      prepared && { prepared, maker: fresh.maker },
-    );
-    await prepared?.finish();
-    await fresh.finish();
-    return await openPool(root, options);
-  } catch (error) {
-    await prepared?.undo();
-    await fresh.undo();
-    throw error;
-  }
+  await makePool(layout, { pool: { ...pool, options: settings }, data: asked }, () => Promise.resolve());
+  return openPool(root, options);
 }
 
 /** Opens the pool in a root folder. Errors: no-pool, locked (a daemon or another process has it), damaged, wrong-version. */
