@@ -1,8 +1,7 @@
-import { damage } from '../format/damage.js';
 import type { NodeId } from '../format/ids.js';
-import { describeKey, nodeKey } from '../format/keys.js';
 import type { TreeNode } from '../format/node.js';
 import type { NodeSource } from './node-source.js';
+import { KEYS, requirePlace } from './place.js';
 
 /** A value of two u32 that mean something only to the caller. */
 export interface TreeValue {
@@ -164,22 +163,20 @@ function* entriesBelow(
 }
 
 function readChild(source: NodeSource, parent: TreeNode, index: number): TreeNode {
-  return inPlace(parent, source.read(parent.child(index)));
+  return inPlace(parent, index, source.read(parent.child(index)));
 }
 
 function shadowChild(source: NodeSource, parent: TreeNode, index: number): TreeNode {
-  const child = inPlace(parent, source.shadow(parent.child(index)));
+  const child = inPlace(parent, index, source.shadow(parent.child(index)));
   parent.a[index] = child.id;
   return child;
 }
 
-/** Levels fall by one on every path, so that damage cannot send a search in a circle. */
-function inPlace(parent: TreeNode, child: TreeNode): TreeNode {
-  if (child.level === parent.level - 1) return child;
-  throw damage(
-    describeKey(nodeKey(parent.id)),
-    `below its level ${String(parent.level)} hangs a node of level ${String(child.level)}`,
-  );
+/** Where the last child ends is known further up only. */
+function inPlace(parent: TreeNode, index: number, child: TreeNode): TreeNode {
+  const to = index + 1 < parent.count ? parent.keys[index + 1]! : KEYS;
+  requirePlace(child, parent.level - 1, parent.keys[index]!, to);
+  return child;
 }
 
 function valueAt(node: TreeNode, index: number): TreeValue {

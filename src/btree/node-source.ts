@@ -1,14 +1,16 @@
 import type { NodeId } from '../format/ids.js';
 import type { TreeNode } from '../format/node.js';
 
-/** Nodes that are only looked at. */
-export interface NodeReader {
-  /** Not to be changed. @throws ThinError damaged */
-  read(id: NodeId): TreeNode;
+/** Nodes of a tree that does not change, to be looked at without holding up the thread. */
+export interface NodeLoader {
+  /** Not to be changed. Errors: damaged, wrong-version, and the store's. */
+  load(id: NodeId): Promise<TreeNode>;
 }
 
 /** Where a tree's nodes live, and who counts the references to them: one open transaction (metadata/node-table.ts). */
-export interface NodeSource extends NodeReader {
+export interface NodeSource {
+  /** Not to be changed. @throws ThinError damaged */
+  read(id: NodeId): TreeNode;
   /** A new, empty node with one reference. @throws ThinError no-space */
   create(level: number): TreeNode;
   /**

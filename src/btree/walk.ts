@@ -1,111 +1,102 @@
 import { ThinError } from '../errors/thin-error.js';
-import { damage } from '../format/damage.js';
 import type { NodeId } from '../format/ids.js';
-import { describeKey, nodeKey } from '../format/keys.js';
 import type { TreeNode } from '../format/node.js';
-import type { NodeReader } from './node-source.js';
+import type { NodeLoader } from './node-source.js';
+import { keyProblem, KEYS, levelProblem, misplaced } from './place.js';
 
-const KEYS = 2 ** 32;
-
-/** What a walk meets, in ascending order, each node before what is below it. */
+/** What a walk tells on its way. */
 export interface TreeVisitor {
+  /** Before a node is loaded, once for each reference to it. False: pass over it and what is below it. Default: true. */
+  enter?(id: NodeId): boolean;
+  /** After all that is below the node. */
+  leave?(node: TreeNode): void;
   /**
-   * Once for each reference to a node. Returns whether to go on below it: no, for example, where another tree led here already.
-   */
-  node(node: TreeNode): boolean;
-  /**
-   * A node that cannot be read or does not belong where it hangs. The walk goes on beside it: with it go the keys from `from` up to
-   * and without `to`.
+   * A node that cannot be read or does not belong where it hangs (`requirePlace`). The walk goes on beside it: with it go the keys
+   * from `from` up to and without `to`.
    */
   damaged(id: NodeId, error: ThinError, from: number, to: number): void;
+  /** A node whose keys are outside of [from, to). True: the walk visits it all the same. Default: it is `damaged`. */
+  stray?(node: TreeNode, from: number, to: number): boolean;
+}
+
+/** A node with the entry that the walk takes next, and where the node's last child ends. */
+interface Step {
+  readonly node: TreeNode;
+  next: number;
+  readonly to: number;
 }
 
 /**
- * Visits a whole tree and checks what holds it together: levels fall by one, each node's keys lie between its parent's, and none but
- * a root is empty. @throws whatever the source throws but `damaged` and `wrong-version`
+ * The nodes of a tree, each before what is below it and in ascending order of keys, loaded one by one as they are asked for; the tree must
+ * not change meanwhile. What `visitor.damaged` throws ends the walk.
+ * @param end one past the largest key that the tree may have
+ * @throws whatever the source throws but `damaged` and `wrong-version`
  */
-export function walk(source: NodeReader, root: NodeId, visitor: TreeVisitor): void {
-  walkBelow(source, root, visitor, undefined, 0, KEYS);
-}
-
-function walkBelow(
-  source: NodeReader,
-  id: NodeId,
-  visitor: TreeVisitor,
-  level: number | undefined,
-  from: number,
-  to: number,
-): void {
-  const node = readPlaced(source, id, level, from, to, visitor.damaged.bind(visitor));
-  if (node === undefined || !visitor.node(node) || node.isLeaf) return;
-  for (let i = 0; i < node.count; i++) {
-    const next = i + 1 < node.count ? node.keys[i + 1]! : to;
-    walkBelow(source, node.child(i), visitor, node.level - 1, node.keys[i]!, next);
-  }
-}
-
-/** The leaves of a tree, ascending, read as they are asked for. `damaged` as in `TreeVisitor`; what it throws ends the walk. */
-export function* leaves(
-  source: NodeReader,
+export async function* walk(
+  source: NodeLoader,
   root: NodeId,
-  damaged: TreeVisitor['damaged'],
-): Generator<TreeNode> {
-  yield* leavesBelow(source, root, damaged, undefined, 0, KEYS);
+  visitor: TreeVisitor,
+  end = KEYS,
+): AsyncGenerator<TreeNode> {
+  const path: Step[] = [];
+  let id: NodeId | undefined = root;
+  let [level, from, to]: [number | undefined, number, number] = [undefined, 0, end];
+  while (id !== undefined) {
+    const node = await load(source, visitor, id, level, from, to);
+    if (node !== undefined) {
+      yield node;
+      path.push({ node, next: 0, to });
+    }
+    id = undefined;
+    for (let top = path.at(-1); top !== undefined && id === undefined; top = path.at(-1)) {
+      const above = top.node;
+      if (above.isLeaf || top.next === above.count) {
+        path.pop();
+        visitor.leave?.(above);
+        continue;
+      }
+      const index = top.next++;
+      id = above.child(index);
+      [level, from] = [above.level - 1, above.keys[index]!];
+      to = index + 1 < above.count ? above.keys[index + 1]! : top.to;
+    }
+  }
 }
 
-function* leavesBelow(
-  source: NodeReader,
+/** The leaves of a tree, ascending. `damaged` as in `TreeVisitor`; without it, damage ends the walk. */
+export async function* leaves(
+  source: NodeLoader,
+  root: NodeId,
+  damaged: TreeVisitor['damaged'] = refuse,
+): AsyncGenerator<TreeNode> {
+  for await (const node of walk(source, root, { damaged })) if (node.isLeaf) yield node;
+}
+
+/** A visitor's `damaged` that ends the walk. */
+export function refuse(_id: NodeId, error: ThinError): never {
+  throw error;
+}
+
+async function load(
+  source: NodeLoader,
+  visitor: TreeVisitor,
   id: NodeId,
-  damaged: TreeVisitor['damaged'],
   level: number | undefined,
   from: number,
   to: number,
-): Generator<TreeNode> {
-  const node = readPlaced(source, id, level, from, to, damaged);
-  if (node === undefined) return;
-  if (node.isLeaf) {
-    yield node;
-    return;
-  }
-  for (let i = 0; i < node.count; i++) {
-    const next = i + 1 < node.count ? node.keys[i + 1]! : to;
-    yield* leavesBelow(source, node.child(i), damaged, node.level - 1, node.keys[i]!, next);
-  }
-}
-
-/** Reads a node where one of this level and these keys belongs. */
-function readPlaced(
-  source: NodeReader,
-  id: NodeId,
-  level: number | undefined,
-  from: number,
-  to: number,
-  damaged: TreeVisitor['damaged'],
-): TreeNode | undefined {
+): Promise<TreeNode | undefined> {
+  if (visitor.enter?.(id) === false) return undefined;
   try {
-    const node = source.read(id);
-    const problem = misplacement(node, level, from, to);
-    if (problem !== undefined) throw damage(describeKey(nodeKey(id)), problem);
+    const node = await source.load(id);
+    const wrongLevel = levelProblem(node, level);
+    if (wrongLevel !== undefined) throw misplaced(node, wrongLevel);
+    const wrongKeys = keyProblem(node, level, from, to);
+    if (wrongKeys !== undefined && visitor.stray?.(node, from, to) !== true) throw misplaced(node, wrongKeys);
     return node;
   } catch (error) {
     if (!(error instanceof ThinError) || (error.code !== 'damaged' && error.code !== 'wrong-version'))
       throw error;
-    damaged(id, error, from, to);
+    visitor.damaged(id, error, from, to);
     return undefined;
   }
-}
-
-function misplacement(
-  node: TreeNode,
-  level: number | undefined,
-  from: number,
-  to: number,
-): string | undefined {
-  if (level !== undefined && node.level !== level)
-    return `it has level ${String(node.level)} where ${String(level)} belongs`;
-  if (node.count === 0)
-    return level === undefined && node.isLeaf ? undefined : 'it is empty and not the root of its tree';
-  if (node.keys[0]! < from || node.keys[node.count - 1]! >= to)
-    return `its keys leave the range from ${String(from)} to ${String(to - 1)} that it hangs in`;
-  return undefined;
 }

@@ -1,16 +1,18 @@
+import { walk } from '../btree/walk.js';
 import { ThinError } from '../errors/thin-error.js';
 import { unpackChunkBase } from '../format/chunk-base.js';
 import { unpackDeviceRecord, type DeviceRecord } from '../format/device-record.js';
 import { chunkId, deviceId, nodeId, type NodeId } from '../format/ids.js';
-import { chunkBaseKey, describeKey, nodeKey, rangeOf, unpackKey } from '../format/keys.js';
+import { chunkBaseKey, describeKey, rangeOf, unpackKey } from '../format/keys.js';
 import { unpackMetadataSnapshot } from '../format/metadata-snapshot.js';
-import { FULL_NODE, unpackNode, type NodeLimits, type TreeNode } from '../format/node.js';
+import { FULL_NODE, type NodeLimits } from '../format/node.js';
 import { unpackPendingDelete } from '../format/pending-delete.js';
 import { unseal } from '../format/seal.js';
 import { unpackSpaceMapPage, ENTRIES_PER_PAGE } from '../format/space-map-page.js';
 import type { Superblock } from '../format/superblock.js';
 import type { KvReader } from '../store/key-value.js';
 import { disagreements, foreignOptions, optionsOwner } from './agreement.js';
+import { StoredNodes } from './metadata-view.js';
 import { readSuperblock, type sealedValues } from './open-metadata.js';
 
 export interface Finding {
@@ -63,7 +65,7 @@ const MISCOUNTED: Weight = { fatal: false, repairable: true };
 /** What a check found, and counted. */
 export class Check {
   readonly #store: KvReader;
-  readonly #limits: NodeLimits;
+  readonly #stored: StoredNodes;
   readonly #findings: Finding[] = [];
   /** References found, by number; a node's children are counted once, when it is first met. */
   readonly #nodes = new Map<NodeId, number>();
@@ -79,7 +81,7 @@ export class Check {
 
   constructor(store: KvReader, limits: NodeLimits) {
     this.#store = store;
-    this.#limits = limits;
+    this.#stored = new StoredNodes(store, limits);
   }
 
   result(): CheckResult {
@@ -158,7 +160,7 @@ export class Check {
 
   async #checkDevice(record: DeviceRecord, blockSize: number, path: string): Promise<number | undefined> {
     const end = Math.ceil(record.size / blockSize);
-    const mapped = await this.#reference(record.root, path, undefined, 0, end);
+    const mapped = await this.#tree(record.root, path, end);
     if (mapped !== undefined && mapped !== record.mapped)
       this.#find(
         path,
@@ -201,56 +203,56 @@ export class Check {
   async #checkPendingDeletes(): Promise<void> {
     await this.#eachSealed('pending-delete', async (id, body, path) => {
       const pending = this.#guard(path, () => unpackPendingDelete(deviceId(id), body, path));
-      for (const node of pending?.stack ?? []) await this.#reference(node, path, undefined, 0, Infinity);
+      for (const node of pending?.stack ?? []) await this.#tree(node, path, Infinity);
     });
   }
 
-  /** Counts one reference to a node, and reads it the first time; the mappings below it, where it could be read. */
-  async #reference(
-    id: NodeId,
-    from: string,
-    level: number | undefined,
-    low: number,
-    high: number,
-  ): Promise<number | undefined> {
-    const seen = this.#nodes.get(id) ?? 0;
-    this.#nodes.set(id, seen + 1);
-    if (seen > 0) return this.#mappedBelow.get(id);
-    const path = `${from} / node ${String(id)}`;
-    const bytes = await this.#store.get(nodeKey(id));
-    const node = this.#guard(path, () => {
-      if (bytes === undefined) throw new ThinError('damaged', `${path}: missing`);
-      return unpackNode(id, unseal('node', id, bytes, path), this.#limits, path);
-    });
-    if (node === undefined) return undefined;
-    if (level !== undefined && node.level !== level) {
-      this.#find(path, `stands at level ${String(node.level)} where ${String(level)} belongs`);
-      return undefined;
-    }
-    const mapped = await this.#below(node, from, path, low, high);
-    this.#mappedBelow.set(id, mapped);
-    return mapped;
-  }
-
-  async #below(node: TreeNode, from: string, path: string, low: number, high: number): Promise<number> {
-    const first = node.keys[0] ?? low;
-    const last = node.count === 0 ? low : node.keys[node.count - 1]!;
-    if (node.count > 0 && (first < low || last >= high))
-      this.#find(
-        path,
-        `holds keys ${String(first)} to ${String(last)}, outside ${String(low)} to ${String(high)}`,
-      );
-    if (node.isLeaf) {
+  /**
+   * Counts the references that a tree holds, and reads each node the first time that something leads to it.
+   * @param end one past the largest block that it may map
+   * @returns the mappings in it; undefined: its root cannot be read
+   */
+  async #tree(root: NodeId, from: string, end: number): Promise<number | undefined> {
+    /** Mappings below each node that the walk is in, and below the root. */
+    const below = [0];
+    const add = (mapped: number): void => {
+      below[below.length - 1]! += mapped;
+    };
+    const nodes = walk(
+      this.#stored,
+      root,
+      {
+        enter: (id) => {
+          const seen = this.#nodes.get(id) ?? 0;
+          this.#nodes.set(id, seen + 1);
+          if (seen > 0) add(this.#mappedBelow.get(id) ?? 0);
+          return seen === 0;
+        },
+        leave: ({ id }) => {
+          const mapped = below.pop()!;
+          this.#mappedBelow.set(id, mapped);
+          add(mapped);
+        },
+        damaged: (id, error) => {
+          this.#findError(`${from} / node ${id}`, `node ${id}`, error, DAMAGED);
+        },
+        stray: ({ id, keys, count }, low, high) => {
+          this.#find(
+            `${from} / node ${id}`,
+            `holds keys ${keys[0] ?? low} to ${keys[count - 1] ?? low}, outside ${low} to ${high}`,
+          );
+          return true;
+        },
+      },
+      end,
+    );
+    for await (const node of nodes) {
+      below.push(node.isLeaf ? node.count : 0);
+      if (!node.isLeaf) continue;
       for (let i = 0; i < node.count; i++)
         this.#chunks.set(node.a[i]!, (this.#chunks.get(node.a[i]!) ?? 0) + 1);
-      return node.count;
     }
-    let mapped = 0;
-    for (let i = 0; i < node.count; i++) {
-      const end = i + 1 < node.count ? node.keys[i + 1]! : high;
-      mapped += (await this.#reference(node.child(i), from, node.level - 1, node.keys[i]!, end)) ?? 0;
-    }
-    return mapped;
+    return this.#mappedBelow.has(root) ? below[0] : undefined;
   }
 
   async #compareMap(
@@ -355,10 +357,14 @@ export class Check {
       return read();
     } catch (error) {
       if (!(error instanceof ThinError)) throw error;
-      const { message } = error;
-      this.#find(path, message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message, ifDamaged);
+      this.#findError(path, path, error, ifDamaged);
       return undefined;
     }
+  }
+
+  /** @param named the path that the error's message may begin with */
+  #findError(path: string, named: string, { message }: ThinError, weight: Weight): void {
+    this.#find(path, message.startsWith(`${named}: `) ? message.slice(named.length + 2) : message, weight);
   }
 
   #find(path: string, problem: string, weight: Weight = DAMAGED): void {

@@ -1,9 +1,7 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { NodeReader } from '../btree/node-source.js';
+import type { NodeLoader } from '../btree/node-source.js';
+import { KEYS, requirePlace } from '../btree/place.js';
 import { leaves } from '../btree/walk.js';
-import { damage } from '../format/damage.js';
 import type { NodeId } from '../format/ids.js';
-import { describeKey, nodeKey } from '../format/keys.js';
 import type { TreeNode } from '../format/node.js';
 
 /** Virtual blocks from `begin` that stand alike in two devices, with the chunks that their first one maps to. */
@@ -23,8 +21,6 @@ export type DeltaRange =
       readonly chunk: number;
     };
 
-const NODES_PER_TURN = 64;
-
 /**
  * Where two trees map alike and where not, ascending, in ranges as long as both sides go on chunk by chunk (thin_delta --verbose).
  * A subtree that both have is read once, and not at all with `changesOnly`, so that the cost is that of what they do not share.
@@ -32,30 +28,28 @@ const NODES_PER_TURN = 64;
  * @throws ThinError damaged, wrong-version
  */
 export async function* delta(
-  nodes: NodeReader,
+  nodes: NodeLoader,
   left: NodeId,
   right: NodeId,
   options: { changesOnly?: boolean } = {},
 ): AsyncGenerator<DeltaRange> {
   const joiner = new RangeJoiner();
   const [l, r] = [new Cursor(nodes, left), new Cursor(nodes, right)];
-  let read = 0;
   for (;;) {
     const [a, b] = [l.peek(), r.peek()];
     if (a === undefined && b === undefined) break;
-    if (++read % NODES_PER_TURN === 0) await nextTurn();
     if (a?.node !== undefined && a.node === b?.node) {
       l.pop();
       r.pop();
       if (options.changesOnly !== true)
-        for (const leaf of leaves(nodes, a.node, refuse))
+        for await (const leaf of leaves(nodes, a.node))
           for (let i = 0; i < leaf.count; i++)
             yield* joiner.add(leaf.keys[i]!, leaf.a[i], leaf.a[i], options.changesOnly);
       continue;
     }
     const side = toExpand(a, b);
     if (side !== undefined) {
-      (side === 'left' ? l : r).expand();
+      await (side === 'left' ? l : r).expand();
       continue;
     }
     const key = Math.min(a?.from ?? Infinity, b?.from ?? Infinity);
@@ -87,12 +81,12 @@ function toExpand(a: Ahead | undefined, b: Ahead | undefined): 'left' | 'right' 
 }
 
 class Cursor {
-  readonly #nodes: NodeReader;
+  readonly #nodes: NodeLoader;
   /** Opened nodes from the top down, and the entry each stands before. */
   readonly #path: { readonly node: TreeNode; at: number }[] = [];
   #root: NodeId | undefined;
 
-  constructor(nodes: NodeReader, root: NodeId) {
+  constructor(nodes: NodeLoader, root: NodeId) {
     this.#nodes = nodes;
     this.#root = root;
   }
@@ -126,14 +120,10 @@ class Cursor {
   }
 
   /** Opens the subtree ahead. */
-  expand(): void {
-    const ahead = this.peek()!;
-    const node = this.#nodes.read(ahead.node!);
-    if (ahead.level !== Infinity && node.level !== ahead.level)
-      throw damage(
-        describeKey(nodeKey(node.id)),
-        `it has level ${String(node.level)} where ${String(ahead.level)} belongs`,
-      );
+  async expand(): Promise<void> {
+    const { node: id, level, from } = this.peek()!;
+    const node = await this.#nodes.load(id!);
+    requirePlace(node, level === Infinity ? undefined : level, from, KEYS);
     this.pop();
     this.#path.push({ node, at: 0 });
   }
@@ -180,8 +170,4 @@ class RangeJoiner {
     if (kind === 'different') yield { kind, begin, length, left, right };
     else yield { kind, begin, length, chunk: kind === 'right_only' ? right : left };
   }
-}
-
-function refuse(_id: NodeId, error: Error): never {
-  throw error;
 }

@@ -1,6 +1,5 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { NodeReader } from '../btree/node-source.js';
-import { leaves, type TreeVisitor } from '../btree/walk.js';
+import type { NodeLoader } from '../btree/node-source.js';
+import { leaves, refuse, type TreeVisitor } from '../btree/walk.js';
 import type { NodeId } from '../format/ids.js';
 
 /** Consecutive virtual blocks that map to consecutive chunks, all of one time: what thin_dump makes one line of. */
@@ -11,22 +10,18 @@ export interface MappingRun {
   readonly time: number;
 }
 
-/** Leaves read before other work gets its turn: about a millisecond. */
-export const LEAVES_PER_TURN = 64;
-
 /**
  * The runs of a tree, as long as they go, ascending.
  * @param damaged told of what cannot be read; without it, that ends the walk
  * @throws ThinError damaged, wrong-version
  */
 export async function* mappingRuns(
-  nodes: NodeReader,
+  nodes: NodeLoader,
   root: NodeId,
   damaged: TreeVisitor['damaged'] = refuse,
 ): AsyncGenerator<MappingRun> {
   let run: { begin: number; chunk: number; length: number; time: number } | undefined;
-  let read = 0;
-  for (const leaf of leaves(nodes, root, damaged)) {
+  for await (const leaf of leaves(nodes, root, damaged)) {
     for (let i = 0; i < leaf.count; i++) {
       const [begin, chunk, time] = [leaf.keys[i]!, leaf.a[i]!, leaf.b[i]!];
       if (
@@ -41,11 +36,6 @@ export async function* mappingRuns(
         run = { begin, chunk, length: 1, time };
       }
     }
-    if (++read % LEAVES_PER_TURN === 0) await nextTurn();
   }
   if (run !== undefined) yield run;
-}
-
-function refuse(_id: NodeId, error: Error): never {
-  throw error;
 }

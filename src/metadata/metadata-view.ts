@@ -1,21 +1,22 @@
-import type { NodeReader } from '../btree/node-source.js';
+import type { NodeLoader } from '../btree/node-source.js';
 import { ThinError } from '../errors/thin-error.js';
 import { unpackDeviceRecord, type DeviceRecord } from '../format/device-record.js';
 import { deviceId, type NodeId } from '../format/ids.js';
 import { describeKey, metadataSnapshotKey, nodeKey, rangeOf, unpackKey } from '../format/keys.js';
 import { unpackMetadataSnapshot, type MetadataSnapshot } from '../format/metadata-snapshot.js';
-import { FULL_NODE, unpackNode, type NodeLimits, type TreeNode } from '../format/node.js';
+import { FULL_NODE, type NodeLimits, type TreeNode } from '../format/node.js';
 import { unseal } from '../format/seal.js';
 import type { Superblock } from '../format/superblock.js';
 import type { KvReader } from '../store/key-value.js';
 import { readSuperblock, sealedValues } from './open-metadata.js';
+import { unpackStoredNode } from './stored-node.js';
 
 /** A pool's metadata as it was committed at one moment, to look at: a live pool's in a `KvSnapshot`, or a closed one's store. */
 export interface MetadataView {
   readonly superblock: Superblock;
   /** Ascending by id. */
   readonly devices: readonly DeviceRecord[];
-  readonly nodes: NodeReader;
+  readonly nodes: NodeLoader;
 }
 
 /** The number of a metadata snapshot, or the one that was reserved last. */
@@ -64,7 +65,7 @@ async function newestSnapshot(store: KvReader): Promise<number> {
 }
 
 /** Every node is read from the store when it is asked for, and none is kept. */
-export class StoredNodes implements NodeReader {
+export class StoredNodes implements NodeLoader {
   readonly #store: KvReader;
   readonly #limits: NodeLimits;
 
@@ -73,12 +74,8 @@ export class StoredNodes implements NodeReader {
     this.#limits = limits;
   }
 
-  read(id: NodeId): TreeNode {
-    const key = nodeKey(id);
-    const path = describeKey(key);
-    const bytes = this.#store.getSync(key);
-    if (bytes === undefined) throw new ThinError('damaged', `${path}: missing`);
-    return unpackNode(id, unseal('node', id, bytes, path), this.#limits, path);
+  async load(id: NodeId): Promise<TreeNode> {
+    return unpackStoredNode(id, await this.#store.get(nodeKey(id)), this.#limits);
   }
 }
 

@@ -2,9 +2,10 @@ import { LRUCache } from 'lru-cache';
 import type { NodeSource } from '../btree/node-source.js';
 import { ThinError } from '../errors/thin-error.js';
 import { nodeId, type NodeId } from '../format/ids.js';
-import { describeKey, nodeKey } from '../format/keys.js';
-import { TreeNode, packNode, unpackNode, type NodeLimits } from '../format/node.js';
-import { seal, unseal } from '../format/seal.js';
+import { nodeKey } from '../format/keys.js';
+import { TreeNode, packNode, type NodeLimits } from '../format/node.js';
+import { unpackStoredNode } from './stored-node.js';
+import { seal } from '../format/seal.js';
 import type { KeyValue, KvOperation } from '../store/key-value.js';
 import type { SpaceMap } from './space-map.js';
 
@@ -149,11 +150,7 @@ export class NodeTable implements NodeSource {
   }
 
   #load(id: NodeId): TreeNode {
-    const key = nodeKey(id);
-    const path = describeKey(key);
-    const bytes = this.#store.getSync(key);
-    if (bytes === undefined) throw new ThinError('damaged', `${path}: missing`);
-    const node = unpackNode(id, unseal('node', id, bytes, path), this.#limits, path);
+    const node = unpackStoredNode(id, this.#store.getSync(nodeKey(id)), this.#limits);
     this.#clean.set(id, node);
     return node;
   }

@@ -36,16 +36,16 @@ describe('TreeBuilder', () => {
           // Counted anew: a node's children once, when it is first met.
           const nodeCounts = new Map<number, number>();
           const chunkCounts = new Map<number, number>();
-          const visit = (id: number): void => {
+          const visit = async (id: number): Promise<void> => {
             const seen = nodeCounts.get(id) ?? 0;
             nodeCounts.set(id, seen + 1);
             if (seen > 0) return;
-            const node = nodes.read(nodeId(id));
+            const node = await nodes.load(nodeId(id));
             for (let i = 0; i < node.count; i++)
               if (node.isLeaf) chunkCounts.set(node.a[i]!, (chunkCounts.get(node.a[i]!) ?? 0) + 1);
-              else visit(node.a[i]!);
+              else await visit(node.a[i]!);
           };
-          roots.forEach(visit);
+          for (const root of roots) await visit(root);
           assert.deepEqual(new Map([...builder.nodeCounts].sort()), new Map([...nodeCounts].sort()));
           assert.deepEqual(new Map([...builder.chunkCounts].sort()), new Map([...chunkCounts].sort()));
         },

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { entries } from '../../src/btree/mapping-tree.js';
 import type { NodeSource } from '../../src/btree/node-source.js';
-import { walk } from '../../src/btree/walk.js';
 import { nodeId, type NodeId } from '../../src/format/ids.js';
 import { packNode, TreeNode, unpackNode, type NodeLimits } from '../../src/format/node.js';
 import { seal, unseal } from '../../src/format/seal.js';
@@ -119,19 +118,22 @@ export class CountedNodes implements NodeSource {
 export function assertSound(source: CountedNodes, roots: readonly NodeId[]): void {
   const references = new Map<NodeId, number>();
   const values = new Map<number, number>();
-  for (const root of roots)
-    walk(source, root, {
-      node: (node) => {
-        const seen = references.get(node.id) ?? 0;
-        references.set(node.id, seen + 1);
-        if (seen > 0) return false;
-        if (node.isLeaf)
-          for (let i = 0; i < node.count; i++) values.set(node.a[i]!, (values.get(node.a[i]!) ?? 0) + 1);
-        else assertFill(source, node);
-        return true;
-      },
-      damaged: (_id, error) => assert.fail(error),
-    });
+  /** A recursion of its own, so that a walk that is wrong does not find itself right. */
+  function countBelow(node: TreeNode, level: number | undefined, from: number, to: number): void {
+    const seen = references.get(node.id) ?? 0;
+    references.set(node.id, seen + 1);
+    if (seen > 0) return;
+    assert(level === undefined || node.level === level, `node ${node.id} has the level of its place`);
+    assert(node.count > 0 || (level === undefined && node.isLeaf), `node ${node.id} is not empty`);
+    for (let i = 0; i < node.count; i++) {
+      const [key, next] = [node.keys[i]!, i + 1 < node.count ? node.keys[i + 1]! : to];
+      assert(key >= from && key < next && next <= to, `node ${node.id} holds the keys of its place`);
+      if (node.isLeaf) values.set(node.a[i]!, (values.get(node.a[i]!) ?? 0) + 1);
+      else countBelow(source.read(node.child(i)), node.level - 1, key, next);
+    }
+    if (!node.isLeaf) assertFill(source, node);
+  }
+  for (const root of roots) countBelow(source.read(root), undefined, 0, 2 ** 32);
   assert.deepEqual(sorted(references), sorted(source.references), 'references to nodes');
   assert.deepEqual(sorted(values), sorted(source.values), 'references to values');
   for (const root of roots) {
