@@ -23,6 +23,7 @@ export function deviceJson(device: DeviceStatus): Readonly<Record<string, unknow
     initialized: device.initialized,
     deleted: device.deleted,
     label: device.label,
+    unfinished: device.maker !== '',
     active: device.active,
     path: device.path ?? null,
     loop: device.loop ?? null,

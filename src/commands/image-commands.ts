@@ -11,6 +11,7 @@ import { interruptible } from './interrupt.js';
 import { requireKind } from './kinds.js';
 import { listing } from './list-commands.js';
 import { note, printResult } from './output.js';
+import { ownMaker } from './passing-devices.js';
 import { rootfsOf } from './rootfs.js';
 
 interface ImageOptions {
@@ -94,7 +95,7 @@ async function createPlain(context: Context, name: string, options: ImageOptions
   printResult(context, deviceJson(device), device.name);
 }
 
-/** A snapshot until it is complete, so that nothing starts from half an image; gone again if it does not become one. */
+/** Marked until it is complete, so that nothing starts from half an image; gone again if it does not become one. */
 async function createFrom(
   context: Context,
   name: string,
@@ -104,16 +105,17 @@ async function createFrom(
 ): Promise<DeviceStatus> {
   const source = await importer(context, from);
   return withDevices(context, async (caller) => {
-    await begin(caller, name, options, 'snapshot');
+    const maker = await ownMaker();
+    await begin(caller, name, options, 'snapshot', maker);
     try {
-      const { path } = await caller.call('mount', { name });
+      const { path } = await caller.call('mount', { name, maker });
       const rootfs = await rootfsOf(path);
       if (rootfs === undefined)
         throw new ThinError('not-found', `device ${name} was mounted without its rootfs on ${path}`);
       for (const warning of await source.unpackInto(rootfs, signal)) note(warning);
       signal.throwIfAborted();
       await caller.call('umount', { name });
-      return await caller.call('device.seal', { name });
+      return await caller.call('device.seal', { name, maker });
     } catch (error) {
       await caller.call('device.remove', { name, force: true }).catch((failure: unknown) => {
         note(
@@ -130,7 +132,8 @@ async function begin(
   name: string,
   { parent, size }: ImageOptions,
   kind: 'image' | 'snapshot',
+  maker?: string,
 ): Promise<DeviceStatus> {
   if (parent !== undefined) await requireKind(caller, parent, 'image');
-  return caller.call('device.create', { name, origin: parent, kind, size: sizeOf(size) });
+  return caller.call('device.create', { name, origin: parent, kind, size: sizeOf(size), maker });
 }

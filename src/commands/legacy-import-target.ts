@@ -4,6 +4,7 @@ import { ThinError } from '../errors/thin-error.js';
 import { saidBy, type Exec } from '../host/exec.js';
 import type { ImportTarget, NewDevice, TargetImage } from '../legacy/import-devices.js';
 import { writeAll } from '../transfer/output-file.js';
+import { ownMaker } from './passing-devices.js';
 
 const ZEROES = Buffer.alloc(2 ** 20);
 
@@ -19,18 +20,19 @@ export class PoolTarget implements ImportTarget {
 
   async create({ name, origin, size, kind, filesystem }: NewDevice): Promise<void> {
     // Nothing starts from an image that is not complete: it becomes one at the end.
+    const maker = await ownMaker();
     const made = kind === 'image' ? 'snapshot' : kind;
     if (origin === undefined)
-      await this.#caller.call('device.createThin', { name, size, kind: made, filesystem });
+      await this.#caller.call('device.createThin', { name, size, kind: made, filesystem, maker });
     else {
       const from = await this.#caller.call('device.get', { name: origin });
       const allowed = made === 'container' && from.kind !== 'image' ? 'snapshot' : made;
-      await this.#caller.call('device.create', { name, origin, kind: allowed, size });
+      await this.#caller.call('device.create', { name, origin, kind: allowed, size, maker });
     }
   }
 
   async open(name: string): Promise<TargetImage> {
-    const { path } = await this.#caller.call('activate', { name });
+    const { path } = await this.#caller.call('activate', { name, maker: await ownMaker() });
     const handle = await open(path, 'r+');
     return {
       write: (offset, from) => writeAll(handle, offset, from).catch(explain(name)),
@@ -47,7 +49,9 @@ export class PoolTarget implements ImportTarget {
   }
 
   async finish({ name, kind }: NewDevice): Promise<void> {
-    if (kind === 'image') await this.#caller.call('device.seal', { name });
+    const maker = await ownMaker();
+    if (kind === 'image') await this.#caller.call('device.seal', { name, maker });
+    else await this.#caller.call('device.finish', { name, maker });
   }
 
   async remove(name: string): Promise<void> {

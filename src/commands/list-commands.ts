@@ -11,6 +11,7 @@ import { contextOf, type Context } from './context.js';
 import { deviceJson } from './device-json.js';
 import { example } from './example.js';
 import { printResult } from './output.js';
+import { isPassing } from './passing-devices.js';
 
 export function registerListCommands(program: Command): void {
   listing(program.command('ls'), undefined, 'thinfuse ls | awk \'$9 == "mounted" { print $1 }\'');
@@ -81,7 +82,8 @@ export function listing(command: Command, kind: DeviceKind | undefined, sample: 
 
 async function look(context: Context): Promise<{ devices: readonly DeviceStatus[]; info: PoolInfo }> {
   return withPool(context, async (caller) => ({
-    devices: await caller.call('device.list', {}),
+    // What a command makes for itself is no device of the user's.
+    devices: (await caller.call('device.list', {})).filter(({ name }) => !isPassing(name)),
     info: await caller.call('pool.info', {}),
   }));
 }

@@ -1,34 +1,21 @@
-import { systemErrorCode } from '../errors/thin-error.js';
-import type { Caller } from '../daemon/api.js';
-
-/** Devices that a command makes for itself, and that end with it. */
-const PASSING = /^thinfuse-passing-(\d+)-\d+$/;
+import { ThinError } from '../errors/thin-error.js';
+import { passingNameOf, passingPid } from '../format/passing-name.js';
+import { makerOf } from '../host/maker.js';
 
 let made = 0;
 
+/** For a device that the command makes for itself. */
 export function passingName(): string {
-  return `thinfuse-passing-${String(process.pid)}-${String(++made)}`;
+  return passingNameOf(process.pid, ++made);
 }
 
 export function isPassing(name: string): boolean {
-  return PASSING.test(name);
+  return passingPid(name) !== undefined;
 }
 
-/** Removes what commands left that were killed. */
-export async function sweepPassing(caller: Caller): Promise<void> {
-  for (const { name } of await caller.call('device.list', {})) {
-    const pid = PASSING.exec(name)?.[1];
-    // One that is in use after all is busy, and stays.
-    if (pid !== undefined && !isAlive(Number(pid)))
-      await caller.call('device.remove', { name }).catch(() => undefined);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return systemErrorCode(error) === 'EPERM';
-  }
+/** This process, as it marks what it makes until that is whole. */
+export async function ownMaker(): Promise<string> {
+  const maker = await makerOf(process.pid);
+  if (maker === undefined) throw new ThinError('internal', '/proc does not show this process');
+  return maker;
 }

@@ -11,7 +11,7 @@ import { withDevices } from './connect.js';
 import type { Context } from './context.js';
 import { interruptible } from './interrupt.js';
 import { printResult } from './output.js';
-import { isPassing, sweepPassing } from './passing-devices.js';
+import { isPassing } from './passing-devices.js';
 import { PoolWriter } from './pool-writer.js';
 import { withProgress } from './progress.js';
 import { withStill } from './still-device.js';
@@ -30,7 +30,6 @@ export async function exportPool(context: Context, output: string): Promise<void
   await refuseTaken(folder);
   const devices = await interruptible((signal) =>
     withDevices(context, async (caller) => {
-      await sweepPassing(caller);
       try {
         await mkdir(part, { mode: 0o700 });
         const written = await writePool(context, caller, part, signal);
@@ -68,7 +67,7 @@ async function writePool(
 ): Promise<readonly DeviceStatus[]> {
   const info = await caller.call('pool.info', {});
   const devices = (await caller.call('device.list', {})).filter(
-    ({ name, deleted }) => !deleted && !isPassing(name),
+    ({ name, deleted, maker }) => !deleted && maker === '' && !isPassing(name),
   );
   const xml = path.join(folder, 'metadata.xml');
   const mappings = await withProgress(context, 'exporting', async (onProgress) => {

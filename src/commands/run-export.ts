@@ -10,7 +10,6 @@ import type { Context } from './context.js';
 import type { ExportFlags } from './export-command.js';
 import { interruptible } from './interrupt.js';
 import { note, printResult } from './output.js';
-import { sweepPassing } from './passing-devices.js';
 import { withProgress } from './progress.js';
 import { filesOf, withEmptyFolder } from './rootfs.js';
 import { exportPool } from './run-export-pool.js';
@@ -38,7 +37,6 @@ export async function runExport(
       : { file: requireOutput(output, 'a file') };
   await interruptible((signal) =>
     withDevices(context, async (caller) => {
-      await sweepPassing(caller);
       await withStill(caller, name, (still) => {
         if (format === 'tar') return writeTar(context, caller, still, target, signal);
         const file = requireOutput(output, 'a file');

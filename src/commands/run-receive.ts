@@ -12,7 +12,7 @@ import { interruptible } from './interrupt.js';
 import { PoolTarget } from './legacy-import-target.js';
 import { note, printResult } from './output.js';
 import { partialName, partialOf } from './partial-name.js';
-import { passingName, sweepPassing } from './passing-devices.js';
+import { ownMaker, passingName } from './passing-devices.js';
 import { withProgress } from './progress.js';
 import type { ReceiveFlags } from './receive-command.js';
 import { withStill } from './still-device.js';
@@ -37,7 +37,6 @@ export async function runReceive(
     // A name that is too long for a part is refused before there is one.
     if (flags.keepPartial === true) partialName(name, { offset: header.size, sum: FIRST_SUM });
     await withDevices(context, async (caller) => {
-      await sweepPassing(caller);
       const receiver = new Receiver(context, caller, { name, base, header, signal });
       const written = await receiver.run(items, flags.keepPartial === true);
       printResult(
@@ -78,6 +77,8 @@ class Receiver {
   readonly #wanted: Wanted;
   readonly #target: PoolTarget;
   readonly #passing = passingName();
+  /** What the device is called. */
+  #named = this.#passing;
   /** How far the device has come. */
   #point: StreamPoint | undefined;
   #written = 0;
@@ -95,8 +96,11 @@ class Receiver {
     const partial = await this.#begin();
     try {
       await this.#apply(items, partial);
-      if (header.kind === 'image') await this.#caller.call('device.seal', { name: this.#passing });
-      await this.#caller.call('device.rename', { name: this.#passing, to: name });
+      const maker = await ownMaker();
+      await this.#caller.call('device.rename', { name: this.#passing, to: name, maker });
+      this.#named = name;
+      if (header.kind === 'image') await this.#caller.call('device.seal', { name, maker });
+      else await this.#caller.call('device.finish', { name, maker });
       return this.#written;
     } catch (error) {
       await this.#leave(keepPartial || partial !== undefined);
@@ -117,7 +121,11 @@ class Receiver {
     for (const device of devices) {
       const point = partialOf(name, device.name);
       if (point === undefined) continue;
-      await this.#caller.call('device.rename', { name: device.name, to: this.#passing });
+      await this.#caller.call('device.rename', {
+        name: device.name,
+        to: this.#passing,
+        maker: await ownMaker(),
+      });
       this.#point = point;
       return point;
     }
@@ -188,14 +196,21 @@ class Receiver {
     const point = this.#point;
     try {
       if (keep && point !== undefined) {
-        await this.#caller.call('device.rename', { name: this.#passing, to: partialName(name, point) });
+        await this.#caller.call('device.rename', {
+          name: this.#named,
+          to: partialName(name, point),
+          maker: await ownMaker(),
+          keep: true,
+        });
         const since = header.base === null ? '' : ` --since ${header.base.name}`;
         note(
           `what came is kept as ${partialName(name, point)}; go on with: thinfuse send ${header.name}${since} --resume ${formatPoint(point)}`,
         );
-      } else await this.#target.remove(this.#passing);
+      } else await this.#target.remove(this.#named);
     } catch (error) {
-      note(`${this.#passing} is left and goes with the next receive: ${toThinError(error).message}`);
+      note(
+        `${this.#named} is left, is marked so, and goes with the next start or doctor --fix: ${toThinError(error).message}`,
+      );
     }
   }
 }

@@ -9,7 +9,6 @@ import { withDevices } from './connect.js';
 import type { Context } from './context.js';
 import { digestOf, mapped } from './device-digest.js';
 import { interruptible } from './interrupt.js';
-import { sweepPassing } from './passing-devices.js';
 import { withProgress } from './progress.js';
 import type { SendFlags } from './send-command.js';
 import { withStill, type StillDevice } from './still-device.js';
@@ -23,7 +22,6 @@ export async function runSend(context: Context, name: string, flags: SendFlags):
   const from = flags.resume === undefined ? undefined : parsePoint(flags.resume);
   await interruptible((signal) =>
     withDevices(context, async (caller) => {
-      await sweepPassing(caller);
       const { blockSize } = await caller.call('pool.info', {});
       await withStill(caller, name, async (still) => {
         if (flags.since === undefined) {

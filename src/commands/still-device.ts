@@ -3,7 +3,7 @@ import type { Caller, DeviceStatus } from '../daemon/api.js';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import type { MappingRun } from '../metadata/mapping-runs.js';
 import { dumpedRuns } from '../thin-tools/dump-runs.js';
-import { passingName } from './passing-devices.js';
+import { ownMaker, passingName } from './passing-devices.js';
 
 /** A device as it was at one moment, for as long as a command reads it. */
 export interface StillDevice {
@@ -42,7 +42,8 @@ export async function withStill<T>(
 async function hold(caller: Caller, { name, active }: DeviceStatus): Promise<string> {
   const held = passingName();
   try {
-    await caller.call('device.create', { name: held, origin: name, kind: 'snapshot' });
+    const maker = await ownMaker();
+    await caller.call('device.create', { name: held, origin: name, kind: 'snapshot', maker });
     return held;
   } catch (error) {
     if (!(error instanceof ThinError) || (error.code !== 'read-only' && error.code !== 'no-space'))
@@ -70,7 +71,11 @@ class Reader implements StillDevice {
   }
 
   path(): Promise<string> {
-    return (this.#path ??= this.#caller.call('activate', { name: this.name }).then(({ path }) => path));
+    return (this.#path ??= this.#activate());
+  }
+
+  async #activate(): Promise<string> {
+    return (await this.#caller.call('activate', { name: this.name, maker: await ownMaker() })).path;
   }
 
   runs(): AsyncGenerator<MappingRun> {

@@ -40,12 +40,20 @@ export interface Operations {
       /** Bytes. */
       size: number;
       filesystem: FilesystemType;
+      /** As in `CreateRequest`. */
+      maker?: string | undefined;
     };
     output: DeviceStatus;
   };
-  /** An image whose content was just unpacked becomes one for good. Errors: busy (still mounted). */
-  'device.seal': { input: { name: string }; output: DeviceStatus };
-  'device.rename': { input: { name: string; to: string }; output: DeviceStatus };
+  /** An image whose content was just unpacked becomes one for good, and is whole. Errors: busy (still mounted). */
+  'device.seal': { input: { name: string; maker?: string | undefined }; output: DeviceStatus };
+  /** What `maker` makes is whole. */
+  'device.finish': { input: { name: string; maker: string }; output: DeviceStatus };
+  /** A kept part becomes `maker`'s; with `keep`, what it makes becomes a kept part. */
+  'device.rename': {
+    input: { name: string; to: string; maker?: string | undefined; keep?: boolean | undefined };
+    output: DeviceStatus;
+  };
   /** Bytes that it may map; 0: no limit. Errors: invalid-argument (it maps more already). */
   'device.quota': { input: { name: string; quota: number }; output: DeviceStatus };
   'device.grow': { input: { name: string; size: number }; output: DeviceStatus };
@@ -55,11 +63,17 @@ export interface Operations {
    */
   'device.remove': { input: { name: string; force?: boolean | undefined }; output: { deferred: boolean } };
   'base.format': { input: Empty; output: DeviceStatus };
-  activate: { input: { name: string }; output: { path: string } };
+  /** `maker`, here and with `mount`: who makes the device, which nobody else uses until it is whole. */
+  activate: { input: { name: string; maker?: string | undefined }; output: { path: string } };
   /** A device in use goes with its last user (`deferred`), or is `busy` where the pool's option `deferredRemoval` is off. */
   deactivate: { input: { name: string }; output: { deferred: boolean } };
   mount: {
-    input: { name: string; target?: string | undefined; readOnly?: boolean | undefined };
+    input: {
+      name: string;
+      target?: string | undefined;
+      readOnly?: boolean | undefined;
+      maker?: string | undefined;
+    };
     output: { path: string; loop: string };
   };
   umount: { input: { name: string }; output: Empty };

@@ -18,6 +18,7 @@ import { FilesystemTools } from '../host/filesystem-tools.js';
 import { FolderDisk, freeAt } from '../host/folder-disk.js';
 import { HolePuncher } from '../host/hole-puncher.js';
 import { LoopDevices } from '../host/loop-devices.js';
+import { isAtWork, makerOf } from '../host/maker.js';
 import { Mounter } from '../host/mounter.js';
 import { notifyServiceManager } from '../host/service-manager.js';
 import { StaleCleaner } from '../host/stale.js';
@@ -244,7 +245,13 @@ export async function openAlone(layout: RootLayout, onWarning: (text: string) =>
     locks,
     projection,
     changes,
-    devices: new Devices({ root: layout.root, pool, changes, use: new Unused() }),
+    devices: new Devices({
+      root: layout.root,
+      pool,
+      changes,
+      use: new Unused(),
+      makers: { isAtWork, makerOf },
+    }),
     doctor: doctorTools(layout, pool, hostOf(layout, prefix, new ChildProcessExec())),
     serving: undefined,
   };

@@ -5,6 +5,7 @@ import { ThinError, toThinError } from '../errors/thin-error.js';
 import type { DeviceName } from '../format/ids.js';
 import type { ImageDirectory } from '../io/image-file.js';
 import type { Transport } from '../fuse/transport.js';
+import { isAtWork, makerOf } from '../host/maker.js';
 import type { PoolInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import type { Adapter, MakeAdapter } from './adapter.js';
@@ -16,6 +17,7 @@ import type { DeviceHost } from './device-host.js';
 import { DeviceChanges } from '../service/device-changes.js';
 import { DeviceLocks } from '../service/device-locks.js';
 import { Devices } from '../service/devices.js';
+import type { UnfinishedDevices } from '../service/unfinished-devices.js';
 import { DeviceMounts } from './device-mounts.js';
 import { Dispatcher, type CallRecord } from './dispatcher.js';
 import type { DoctorTools } from './doctor/doctor.js';
@@ -86,6 +88,7 @@ export class Daemon {
   readonly #active: ActiveDevices;
   readonly #mounts: DeviceMounts;
   readonly #deferred: DeferredDeletion;
+  readonly #unfinished: UnfinishedDevices;
   readonly #dispatcher: Dispatcher;
   readonly #server: SocketServer;
   readonly #adapters: readonly Adapter[];
@@ -141,10 +144,17 @@ export class Daemon {
       locks: this.#locks,
       projection,
       changes,
-      devices: new Devices({ root: layout.root, pool, changes, use: new ServedDevices(serving) }),
+      devices: new Devices({
+        root: layout.root,
+        pool,
+        changes,
+        use: new ServedDevices(serving),
+        makers: { isAtWork, makerOf },
+      }),
       doctor: parts.doctor(pool),
       serving,
     };
+    this.#unfinished = service.devices.unfinished;
     this.#dispatcher = new Dispatcher(
       createHandlers(service),
       textOperations(() => pool.tools.freeze(), parts.events),
@@ -189,6 +199,8 @@ export class Daemon {
       }
       await writePid(layout.pid);
       daemon.#watchTransport();
+      await daemon.#unfinished.start();
+      undo.push(() => daemon.#unfinished.stop());
       await daemon.#deferred.start();
       undo.push(() => daemon.#deferred.stop());
       log.info(
@@ -332,6 +344,7 @@ export class Daemon {
     const { layout, log, notifyManager } = this.#parts;
     await notifyManager?.('STOPPING=1', `closing ${layout.root}`);
     const steps: readonly (() => Promise<unknown>)[] = [
+      () => this.#unfinished.stop(),
       () => this.#deferred.stop(),
       () => this.#server.close(),
       ...this.#adapters.map((adapter) => () => adapter.close()),

@@ -1,7 +1,8 @@
 import { chmod, mkdir, readdir, realpath, rm, stat, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
-import { isAtWork, makerOf, pidOf } from '../host/maker.js';
+import { pidOf } from '../format/maker.js';
+import { isAtWork, makerOf } from '../host/maker.js';
 import { hasPool, makerOfPool } from './pool-folder.js';
 import type { RootLayout } from './root-layout.js';
 
@@ -12,7 +13,7 @@ type UndoRoot = () => Promise<void>;
 
 /** A root that this process makes. It is marked so until `finish`, and what a process that died has left of one is `clearRoot`'s. */
 export interface FreshRoot {
-  /** In the words of `host/maker.ts`. */
+  /** In the words of `format/maker.ts`. */
   readonly maker: string;
   /** The pool in it is whole. */
   readonly finish: () => Promise<void>;

@@ -17,7 +17,7 @@ export interface RootLayout {
   readonly log: string;
   /** Of what is answered and not committed, where somebody could follow on a daemon that dies. */
   readonly journal: string;
-  /** A link whose target says who makes the pool (`host/maker.ts`); gone once it is whole. */
+  /** A link whose target says who makes the pool (`format/maker.ts`); gone once it is whole. */
   readonly beingMade: string;
 }
 

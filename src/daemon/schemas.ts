@@ -10,6 +10,9 @@ const name = z.string();
 const named = z.strictObject({ name });
 const bytes = z.number().int().positive();
 const count = z.number().int().min(0);
+/** As `format/maker.ts` has it. */
+const maker = z.string().regex(/^\d+-\d+-[0-9a-f-]+$/);
+const made = z.strictObject({ name, maker: maker.optional() });
 const viewed = z.strictObject({ name, holder: z.number().int().positive() });
 
 type Schemas = { readonly [K in OperationName]: z.ZodType<Operations[K]['input']> };
@@ -38,22 +41,30 @@ export const schemas: Schemas = {
     kind: z.enum(['image', 'container', 'snapshot']),
     size: bytes.optional(),
     quota: bytes.optional(),
+    maker: maker.optional(),
   }),
   'device.createThin': z.strictObject({
     name,
     kind: z.enum(['image', 'container', 'snapshot']),
     size: bytes,
     filesystem: z.enum(['xfs', 'ext4']),
+    maker: maker.optional(),
   }),
-  'device.seal': named,
-  'device.rename': z.strictObject({ name, to: name }),
+  'device.seal': made,
+  'device.finish': z.strictObject({ name, maker }),
+  'device.rename': z.strictObject({ name, to: name, maker: maker.optional(), keep: z.boolean().optional() }),
   'device.quota': z.strictObject({ name, quota: count }),
   'device.grow': z.strictObject({ name, size: bytes }),
   'device.remove': z.strictObject({ name, force: z.boolean().optional() }),
   'base.format': empty,
-  activate: named,
+  activate: made,
   deactivate: named,
-  mount: z.strictObject({ name, target: z.string().optional(), readOnly: z.boolean().optional() }),
+  mount: z.strictObject({
+    name,
+    target: z.string().optional(),
+    readOnly: z.boolean().optional(),
+    maker: maker.optional(),
+  }),
   umount: named,
   trim: named,
   'view.open': viewed,

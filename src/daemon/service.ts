@@ -62,9 +62,9 @@ export function requireDevice(service: Service, name: DeviceName): DeviceInfo {
   return service.devices.require(name);
 }
 
-/** A device that can be used for something new. @throws ThinError not-found; busy, where it is marked deleted */
-export function requireLive(service: Service, name: DeviceName): DeviceInfo {
-  return service.devices.requireLive(name);
+/** As `Devices.requireLive`. */
+export function requireLive(service: Service, name: DeviceName, maker?: string): DeviceInfo {
+  return service.devices.requireLive(name, maker);
 }
 
 export function deviceStatus(service: Service, device: DeviceInfo): DeviceStatus {

@@ -11,10 +11,11 @@ const right = (title: string): Column => ({ title, right: true });
 const left = (title: string): Column => ({ title });
 
 /** `deleted` waits for its last user; `active` has its image file. */
-export type DeviceState = 'mounted' | 'active' | 'inactive' | 'deleted';
+export type DeviceState = 'mounted' | 'active' | 'inactive' | 'deleted' | 'unfinished';
 
 export function deviceState(device: ListedDevice): DeviceState {
   if (device.deleted) return 'deleted';
+  if (device.maker !== '') return 'unfinished';
   if (device.mountPoint !== undefined) return 'mounted';
   return device.active ? 'active' : 'inactive';
 }

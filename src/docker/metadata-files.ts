@@ -21,7 +21,9 @@ export const TRANSACTION_FILE = 'transaction-metadata';
 export function metadataFiles(source: ProjectionSource): ReadonlyMap<string, string> {
   const info = source.info();
   const files = new Map<string, string>();
-  for (const device of source.devices())
+  for (const device of source.devices()) {
+    // What is not whole is nobody's to see.
+    if (device.maker !== '') continue;
     files.set(
       device.name,
       JSON.stringify({
@@ -32,6 +34,7 @@ export function metadataFiles(source: ProjectionSource): ReadonlyMap<string, str
         deleted: device.deleted,
       }),
     );
+  }
   files.set(
     DEVICESET_FILE,
     JSON.stringify({

@@ -34,7 +34,7 @@ export interface DataLabel {
   readonly start: number;
   /** Where the label at the end stands, in bytes; 0 in pools of before. */
   readonly last: number;
-  /** Who makes the pool (`host/maker.ts`); empty once it is made. */
+  /** Who makes the pool (`format/maker.ts`); empty once it is made. */
   readonly maker: string;
 }
 

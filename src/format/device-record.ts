@@ -17,11 +17,12 @@ const INITIALIZED = 1;
 const DELETED = 2;
 const LABELLED = 4;
 const LIMITED = 8;
+const UNFINISHED = 16;
 
 /**
  * device := name:text kind:u8 origin:u32 origin-name:text size:u64 root:u32 mapped:u64 transaction:u64 creation-time:u32
  *           snap-time:u32 created-at:u64 filesystem:u8 filesystem-size:u64 flags:u32 family:u32 exclusive:u64 label:text?
- *           quota:u64?
+ *           quota:u64? maker:text?
  *
  * dm-thin's device details (dm-thin-metadata.c, `struct disk_device_details`) and, beside them, what Docker's driver kept
  * in JSON files, so that the two cannot drift apart.
@@ -56,11 +57,17 @@ export interface DeviceRecord {
   readonly label: string;
   /** Bytes that it may map; zero for no limit, and then not stored. */
   readonly quota: number;
+  /** Who makes it (`format/maker.ts`), or `KEPT_PART`; empty for a device that is whole, and then not stored. */
+  readonly maker: string;
 }
+
+/** In place of a maker: a part that came before a stream was cut, kept until it is gone on with. */
+export const KEPT_PART = 'kept';
 
 export function packDeviceRecord(record: DeviceRecord): Uint8Array {
   const labelled = record.label !== '';
   const limited = record.quota !== 0;
+  const unfinished = record.maker !== '';
   const to = new ByteWriter()
     .text(record.name)
     .u8(DEVICE_KINDS.indexOf(record.kind))
@@ -79,12 +86,14 @@ export function packDeviceRecord(record: DeviceRecord): Uint8Array {
       (record.initialized ? INITIALIZED : 0) |
         (record.deleted ? DELETED : 0) |
         (labelled ? LABELLED : 0) |
-        (limited ? LIMITED : 0),
+        (limited ? LIMITED : 0) |
+        (unfinished ? UNFINISHED : 0),
     )
     .u32(record.family)
     .u64(record.exclusive);
   if (labelled) to.text(record.label);
   if (limited) to.u64(record.quota);
+  if (unfinished) to.text(record.maker);
   return to.finish();
 }
 
@@ -113,6 +122,7 @@ export function unpackDeviceRecord(id: DeviceId, body: Uint8Array, path: string)
     exclusive: from.u64(),
     label: (flags & LABELLED) === 0 ? '' : from.text(),
     quota: (flags & LIMITED) === 0 ? 0 : from.u64(),
+    maker: (flags & UNFINISHED) === 0 ? '' : from.text(),
   };
   from.finish();
   return {

@@ -1,23 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { systemErrorCode } from '../errors/thin-error.js';
-
-/**
- * Who makes something that is not whole yet: a process, told from a later one that has its number.
- *
- *   maker := PID "-" START "-" BOOT      start time in clock ticks since boot, and the boot's id
- */
-const MAKER = /^(\d+)-(\d+)-([0-9a-f-]+)$/;
+import { makerText, pidOf } from '../format/maker.js';
 
 /** Undefined: there is no such process here. */
 export async function makerOf(pid: number): Promise<string | undefined> {
   const start = await startOf(pid);
-  return start === undefined ? undefined : `${String(pid)}-${start}-${await bootId()}`;
-}
-
-/** The process's number; undefined where the text names none. */
-export function pidOf(maker: string): number | undefined {
-  const pid = MAKER.exec(maker)?.[1];
-  return pid === undefined ? undefined : Number(pid);
+  return start === undefined ? undefined : makerText(pid, start, await bootId());
 }
 
 /** Whether the process lives. */

@@ -52,6 +52,7 @@ export interface NewDevice {
   readonly label?: string | undefined;
   /** Bytes; 0 or undefined: none. */
   readonly quota?: number | undefined;
+  readonly maker?: string | undefined;
 }
 
 /** Splits and copies of the upper levels; below them, one change costs a copied leaf, its split, and as much above it. */
@@ -398,9 +399,9 @@ export class Metadata {
     id: DeviceId,
     fields: Omit<
       DeviceRecord,
-      'id' | 'transactionId' | 'creationTime' | 'snapTime' | 'deleted' | 'label' | 'quota'
+      'id' | 'transactionId' | 'creationTime' | 'snapTime' | 'deleted' | 'label' | 'quota' | 'maker'
     > &
-      Pick<NewDevice, 'label' | 'quota'>,
+      Pick<NewDevice, 'label' | 'quota' | 'maker'>,
   ): DeviceRecord {
     this.#stamp(id, fields.name);
     const { time, transactionId: transaction } = this.#superblock;
@@ -413,6 +414,7 @@ export class Metadata {
       deleted: false,
       label: fields.label ?? '',
       quota: fields.quota ?? 0,
+      maker: fields.maker ?? '',
     };
     this.devices.add(record);
     this.changeSuperblock({ lastDeviceId: id });

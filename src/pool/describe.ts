@@ -65,6 +65,7 @@ export function describeDevice(
     initialized: record.initialized,
     deleted: record.deleted,
     label: record.label,
+    maker: record.maker,
     active: active !== undefined,
   };
 }

@@ -42,6 +42,11 @@ export interface DeviceInfo {
   readonly deleted: boolean;
   /** What the device's user keeps with it (`SnapshotRequest.label`); empty for none. */
   readonly label: string;
+  /**
+   * Who makes it, in the words of `format/maker.ts`, or `KEPT_PART`: it is not whole, and nobody else uses it. Empty for all others. It goes
+   * when its maker is gone.
+   */
+  readonly maker: string;
   /** Its image file is being served. */
   readonly active: boolean;
 }

@@ -29,6 +29,7 @@ import type { SpacePolicy } from './space-policy.js';
 import { suspended } from './suspend.js';
 import type {
   DeviceChange,
+  MakerChange,
   PoolCheck,
   PoolEvents,
   SnapshotRequest,
@@ -234,6 +235,7 @@ class Pool implements ThinPool {
       filesystem: origin.filesystem,
       label: request.label,
       quota,
+      maker: request.maker,
       originLabel: request.originLabel,
     });
     io?.forgetMappings();
@@ -261,13 +263,13 @@ class Pool implements ThinPool {
     return this.#describe(this.#metadata.devices.get(id));
   }
 
-  async rename(name: DeviceName, to: DeviceName): Promise<DeviceInfo> {
+  async rename(name: DeviceName, to: DeviceName, change: MakerChange = {}): Promise<DeviceInfo> {
     const record = this.#find(name);
     this.requireWritable();
     requireOrdinary(record, 'renamed');
     requireFree(this.#metadata.devices, to);
     this.#requireInactive(record);
-    return this.#change(record.id, { name: to });
+    return this.#change(record.id, { name: to, ...change });
   }
 
   async grow(name: DeviceName, size: number): Promise<DeviceInfo> {

@@ -188,6 +188,7 @@ class Restorer implements DumpHandler {
       throw wrong(`device ${facts.name} maps block ${String(end - 1)}, beyond its end`);
     this.#names.add(facts.name);
     this.#devices.push({
+      maker: '',
       ...facts,
       id: deviceId(dumped.id),
       origin: deviceId(facts.origin),

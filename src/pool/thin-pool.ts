@@ -26,6 +26,8 @@ export interface SnapshotRequest {
   readonly label?: string | undefined;
   /** Bytes that the device may map, those included that it shares with its origin; at least what that maps. Not inherited. Default: no limit. */
   readonly quota?: number | undefined;
+  /** See `DeviceInfo.maker`. Default: it is whole. */
+  readonly maker?: string | undefined;
   /** What the origin's label becomes in the same commit. Default: it stays. */
   readonly originLabel?: string | undefined;
 }
@@ -39,6 +41,8 @@ export interface ThinRequest {
   readonly filesystem: FilesystemType;
   /** See `SnapshotRequest.label`. */
   readonly label?: string;
+  /** See `DeviceInfo.maker`. Default: it is whole. */
+  readonly maker?: string | undefined;
 }
 
 /** What may change of a device besides its data; all of it in one commit. */
@@ -52,7 +56,11 @@ export interface DeviceChange {
   readonly label?: string;
   /** Bytes; 0: no limit. */
   readonly quota?: number;
+  /** Empty: it is whole. */
+  readonly maker?: string;
 }
+
+export type MakerChange = Pick<DeviceChange, 'maker'>;
 
 export interface PoolEvents {
   /** After a commit that changed devices (not only data) is durable. */
@@ -89,7 +97,7 @@ export interface ThinPool {
   /** A device without an origin, all of it unmapped (dm-thin's create_thin). Errors: exists, invalid-argument, too-large, no-space, read-only. */
   createThin(request: ThinRequest): Promise<DeviceInfo>;
   /** Errors: not-found, exists, busy (active). */
-  rename(name: DeviceName, to: DeviceName): Promise<DeviceInfo>;
+  rename(name: DeviceName, to: DeviceName, change?: MakerChange): Promise<DeviceInfo>;
   /** Works on an active device. Errors: not-found, invalid-argument (would shrink), too-large. */
   grow(name: DeviceName, size: number): Promise<DeviceInfo>;
   update(name: DeviceName, change: DeviceChange): Promise<DeviceInfo>;

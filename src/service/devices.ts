@@ -1,10 +1,13 @@
 import { ThinError } from '../errors/thin-error.js';
 import { BASE_NAME, parseDeviceName } from '../format/device-name.js';
+import { KEPT_PART } from '../format/device-record.js';
 import type { DeviceName } from '../format/ids.js';
+import { pidOf } from '../format/maker.js';
 import type { DeviceInfo, DeviceKind } from '../pool/info.js';
 import type { SnapshotRequest, ThinPool, ThinRequest } from '../pool/thin-pool.js';
 import type { DeviceChanges } from './device-changes.js';
 import type { DevicePlace, DeviceUse } from './device-use.js';
+import { isMadeBy, UnfinishedDevices, type Makers } from './unfinished-devices.js';
 
 /** A device as it stands, and where it is to be met. */
 export interface DeviceStatus extends DeviceInfo, DevicePlace {}
@@ -18,6 +21,8 @@ export interface CreateRequest {
   readonly size?: number | undefined;
   /** Bytes that it may map. */
   readonly quota?: number | undefined;
+  /** The process that makes it (`format/maker.ts`), until `seal` or `finish`. Default: it is whole at once. */
+  readonly maker?: string | undefined;
 }
 
 export interface DevicesParts {
@@ -26,6 +31,7 @@ export interface DevicesParts {
   readonly pool: ThinPool;
   readonly changes: DeviceChanges;
   readonly use: DeviceUse;
+  readonly makers: Makers;
 }
 
 /**
@@ -35,9 +41,11 @@ export interface DevicesParts {
  */
 export class Devices {
   readonly #parts: DevicesParts;
+  readonly unfinished: UnfinishedDevices;
 
   constructor(parts: DevicesParts) {
     this.#parts = parts;
+    this.unfinished = new UnfinishedDevices(parts);
   }
 
   /** Ascending by device id. */
@@ -54,9 +62,11 @@ export class Devices {
     const name = parseDeviceName(request.name);
     const origin = existingName(request.origin ?? BASE_NAME);
     const { kind, size, quota } = request;
+    await this.unfinished.sweep(name);
+    const maker = await this.unfinished.noted(request.maker);
     return this.#parts.changes.run([name, origin], async () => {
-      requireOrigin(this.requireLive(origin), kind);
-      return this.#status(await this.snapshot({ name, origin, kind, size, quota }));
+      requireOrigin(this.requireLive(origin, request.maker), kind);
+      return this.#status(await this.snapshot({ name, origin, kind, size, quota, maker }));
     });
   }
 
@@ -70,31 +80,59 @@ export class Devices {
   async createThin(request: Omit<ThinRequest, 'name'> & { readonly name: string }): Promise<DeviceStatus> {
     const name = parseDeviceName(request.name);
     const { pool, changes } = this.#parts;
-    return changes.run([name], async () => this.#status(await pool.createThin({ ...request, name })));
+    await this.unfinished.sweep(name);
+    const maker = await this.unfinished.noted(request.maker);
+    return changes.run([name], async () => this.#status(await pool.createThin({ ...request, name, maker })));
   }
 
-  /** It becomes an image for good. */
-  async seal(given: string): Promise<DeviceStatus> {
+  /** It becomes an image for good, and is whole. */
+  async seal(given: string, maker?: string): Promise<DeviceStatus> {
     const name = existingName(given);
     const { pool, changes } = this.#parts;
     return changes.run([name], async () => {
-      const device = this.requireLive(name);
+      const device = this.requireLive(name, maker);
       refuseBase(device, 'becomes no image');
       refuseLabelled(device, 'made an image');
       this.#refuseMounted(name, 'made an image');
-      return this.#status(await pool.update(name, { kind: 'image' }));
+      return this.#status(await pool.update(name, { kind: 'image', maker: '' }));
     });
   }
 
-  async rename(given: string, givenTo: string): Promise<DeviceStatus> {
+  /** What `maker` makes is whole. */
+  async finish(given: string, maker: string): Promise<DeviceStatus> {
+    const name = existingName(given);
+    const { pool, changes } = this.#parts;
+    return changes.run([name], async () => {
+      this.requireLive(name, maker);
+      return this.#status(await pool.update(name, { maker: '' }));
+    });
+  }
+
+  /** A kept part becomes the maker's with it, and what a maker makes becomes a kept part with `keep`. */
+  async rename(
+    given: string,
+    givenTo: string,
+    {
+      maker,
+      keep = false,
+    }: { readonly maker?: string | undefined; readonly keep?: boolean | undefined } = {},
+  ): Promise<DeviceStatus> {
     const name = existingName(given);
     const to = parseDeviceName(givenTo);
     const { pool, changes } = this.#parts;
     return changes.run([name, to], async () => {
-      refuseBase(this.requireLive(name), 'keeps its name');
+      const device = this.require(name);
+      const isTaken = device.maker === KEPT_PART && maker !== undefined;
+      if (!isTaken) this.requireLive(name, maker);
+      refuseBase(device, 'keeps its name');
       this.#refuseMounted(name, 'renamed');
       this.#refuseActive(name, 'renamed');
-      return this.#status(await pool.rename(name, to));
+      const change = keep
+        ? { maker: KEPT_PART }
+        : isTaken
+          ? { maker: (await this.unfinished.noted(maker)) ?? '' }
+          : {};
+      return this.#status(await pool.rename(name, to, change));
     });
   }
 
@@ -129,6 +167,7 @@ export class Devices {
     return changes.run([name], async () => {
       const device = this.require(name);
       refuseBase(device, 'cannot be removed');
+      if (!force && device.maker !== KEPT_PART) requireWhole(device);
       if (force) await use.release(name);
       else {
         refuseLabelled(device, 'removed without --force');
@@ -152,9 +191,13 @@ export class Devices {
     );
   }
 
-  /** A device that can be used for something new. @throws ThinError not-found; busy, where it is marked deleted */
-  requireLive(name: DeviceName): DeviceInfo {
+  /**
+   * A device that can be used for something new, or by `maker`, who makes it.
+   * @throws ThinError not-found; busy, where it is marked deleted, or not whole
+   */
+  requireLive(name: DeviceName, maker?: string): DeviceInfo {
     const device = this.require(name);
+    if (!isMadeBy(device, maker)) requireWhole(device);
     if (!device.deleted) return device;
     throw new ThinError(
       'busy',
@@ -229,6 +272,18 @@ function refuseBase(device: DeviceInfo, what: string): void {
     throw new ThinError('invalid-argument', `the base device belongs to the pool and ${what}`, {
       details: { device: device.name },
     });
+}
+
+/** @throws ThinError busy */
+function requireWhole({ name, maker }: DeviceInfo): void {
+  if (maker === '') return;
+  throw new ThinError(
+    'busy',
+    maker === KEPT_PART
+      ? `device ${name} is a part of one, kept by receive --keep-partial; go on with receive, or give it up with: thinfuse rm ${name}`
+      : `device ${name} is being made by the process ${String(pidOf(maker.split('@')[0] ?? ''))} and is not whole; it goes if that is gone (thinfuse doctor --fix), or with: thinfuse rm --force ${name}`,
+    { details: { device: name } },
+  );
 }
 
 /** Whoever keeps something in a device's label counts on the device. */

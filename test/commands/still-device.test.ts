@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { partialName, partialOf } from '../../src/commands/partial-name.js';
-import { isPassing, passingName, sweepPassing } from '../../src/commands/passing-devices.js';
+import { isPassing } from '../../src/commands/passing-devices.js';
 import { withStill } from '../../src/commands/still-device.js';
 import type { Caller, DeviceStatus } from '../../src/daemon/api.js';
 import { ThinError, type ThinErrorCode } from '../../src/errors/thin-error.js';
@@ -97,17 +97,6 @@ describe('devices that are held still', () => {
     } finally {
       await rm(folder, { recursive: true });
     }
-  });
-});
-
-describe('devices of commands that were killed', () => {
-  it('go, and nobody else does', async () => {
-    const mine = passingName();
-    // Above the largest pid that Linux gives out.
-    const dead = 'thinfuse-passing-4194305-1';
-    const pool = new FakeCaller('web', mine, dead, 'thinfuse-passing', `${dead}-backup`);
-    await sweepPassing(pool.caller);
-    assert.deepEqual(pool.names, ['web', mine, 'thinfuse-passing', `${dead}-backup`]);
   });
 });
 

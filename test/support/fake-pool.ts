@@ -119,7 +119,7 @@ export class FakePool implements ThinPool {
   async createThin(request: ThinRequest): Promise<DeviceInfo> {
     if (this.#devices.has(request.name))
       throw new ThinError('exists', `device ${request.name} exists already; choose another name`);
-    const device = this.#device({ ...request, id: deviceId(++this.#lastId) });
+    const device = this.#device({ ...request, maker: request.maker ?? '', id: deviceId(++this.#lastId) });
     this.#devices.set(device.name, device);
     return device;
   }
@@ -245,6 +245,7 @@ export class FakePool implements ThinPool {
       initialized: false,
       deleted: false,
       label: '',
+      maker: '',
       active: false,
       ...fields,
     };

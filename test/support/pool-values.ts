@@ -64,6 +64,7 @@ export function device(
     initialized: name === 'base',
     deleted: false,
     label: '',
+    maker: '',
     active: false,
     path: undefined,
     loop: undefined,

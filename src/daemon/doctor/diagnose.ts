@@ -9,6 +9,13 @@ export function diagnose(facts: DoctorFacts): readonly DoctorFinding[] {
     ...ofPool(facts),
     ...(facts.served === undefined ? ofDeadDaemon(facts) : ofDaemon(facts, facts.served)),
     ...ofFolders(facts),
+    ...facts.unfinished.map((name) =>
+      mendable(
+        'unfinished-device',
+        name,
+        'it is not whole, and the command that made it is gone: it goes in a moment, or with the next start',
+      ),
+    ),
     ...facts.deadFiles.map((file) =>
       mendable('stale-file', file, 'it belongs to a daemon that is gone; the next start takes it away'),
     ),

@@ -80,6 +80,7 @@ async function gather(service: Service, tools: DoctorTools): Promise<DoctorFacts
     loops,
     served,
     deleted: devices.filter(({ deleted }) => deleted).map(({ name }) => name),
+    unfinished: await service.devices.unfinished.left(),
     users: await usersOf(
       targets.filter((target) => target !== undefined),
       loops.map(({ device }) => device),
@@ -169,5 +170,6 @@ async function mend(service: Service, tools: DoctorTools, findings: readonly Doc
   }
   for (const folder of of('leftover-folder')) await rmdir(folder).catch(() => undefined);
   for (const file of of('stale-file')) await rm(file, { force: true }).catch(() => undefined);
+  if (of('unfinished-device').length > 0) await service.devices.unfinished.sweep();
   if (of('projection').length > 0) await tools.rewrite().catch(() => undefined);
 }

@@ -29,6 +29,8 @@ export interface DoctorFacts {
   readonly served: readonly ServedDevice[] | undefined;
   /** Devices marked deleted. */
   readonly deleted: readonly DeviceName[];
+  /** Devices whose maker is gone. */
+  readonly unfinished: readonly DeviceName[];
   /** In words, who uses what: by mount point and by loop device; nothing where nobody does. */
   readonly users: ReadonlyMap<string, string>;
   /** Folders in `<root>/mnt`. */

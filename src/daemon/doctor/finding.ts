@@ -12,6 +12,7 @@ export interface DoctorFinding {
     | 'foreign-loop'
     | 'leaving-device'
     | 'deleted-device'
+    | 'unfinished-device'
     | 'leftover-folder'
     | 'hidden-files'
     | 'stale-file'

@@ -7,6 +7,7 @@ type DeviceOperation =
   | 'device.create'
   | 'device.createThin'
   | 'device.seal'
+  | 'device.finish'
   | 'device.rename'
   | 'device.grow'
   | 'device.quota'
@@ -19,8 +20,9 @@ export function deviceOperations({ devices }: Service): Pick<Handlers, DeviceOpe
     'device.get': async ({ name }) => Promise.resolve(devices.get(name)),
     'device.create': (request) => devices.create(request),
     'device.createThin': (request) => devices.createThin(request),
-    'device.seal': ({ name }) => devices.seal(name),
-    'device.rename': ({ name, to }) => devices.rename(name, to),
+    'device.seal': ({ name, maker }) => devices.seal(name, maker),
+    'device.finish': ({ name, maker }) => devices.finish(name, maker),
+    'device.rename': ({ name, to, ...how }) => devices.rename(name, to, how),
     'device.grow': ({ name, size }) => devices.grow(name, size),
     'device.quota': ({ name, quota }) => devices.setQuota(name, quota),
     'device.remove': ({ name, force }) => devices.remove(name, { force: force ?? false }),

@@ -37,7 +37,7 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
       const { active } = requireServing(service, 'activate');
       const name = existing(input.name);
       return locks.run([name], async () => {
-        requireLive(service, name);
+        requireLive(service, name, input.maker);
         return { path: (await active.activate(name)).path };
       });
     },
@@ -65,7 +65,7 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
       const name = existing(input.name);
       const target = input.target === undefined ? undefined : await mountTarget(service.layout, input.target);
       return locks.run([name], async () => {
-        const device = requireLive(service, name);
+        const device = requireLive(service, name, input.maker);
         if (input.readOnly !== true && pool.info().mode === 'ro')
           throw new ThinError(
             'read-only',

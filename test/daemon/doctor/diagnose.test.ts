@@ -40,6 +40,7 @@ function facts(change: Partial<DoctorFacts> & { mounts?: string } = {}): DoctorF
     loops: [loop('/dev/loop4')],
     served: [web()],
     deleted: [],
+    unfinished: [],
     users: new Map(),
     mountFolders: [],
     deadFiles: [],

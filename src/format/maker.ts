@@ -1,0 +1,16 @@
+/**
+ * Who makes something that is not whole yet: a process, told from a later one that has its number.
+ *
+ *   maker := PID "-" START "-" BOOT      start time in clock ticks since boot, and the boot's id
+ */
+const MAKER = /^(\d+)-(\d+)-([0-9a-f-]+)$/;
+
+export function makerText(pid: number, start: string, boot: string): string {
+  return `${String(pid)}-${start}-${boot}`;
+}
+
+/** The process's number; undefined where the text names none. */
+export function pidOf(maker: string): number | undefined {
+  const pid = MAKER.exec(maker)?.[1];
+  return pid === undefined ? undefined : Number(pid);
+}
