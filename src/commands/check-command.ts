@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { CheckInput, CheckReport } from '../daemon/api.js';
+import { DATA_PATH } from '../daemon/pool-data.js';
 import { ThinError } from '../errors/thin-error.js';
 import { withMetadata } from './connect.js';
 import { contextOf, rootFlag, type Context } from './context.js';
@@ -73,9 +74,12 @@ function reportText(report: CheckReport): string {
 
 function failure(context: Context, { findings }: CheckReport, count: number): ThinError {
   const root = rootFlag(context);
-  const next = findings.every(({ repairable }) => repairable)
-    ? `stop the daemon, if one runs, and mend them with: thinfuse check --auto-repair${root}`
-    : `keep a copy of it, then make a new pool of what is well with: thinfuse repair --output NEW-ROOT${root}`;
+  const onlyData = findings.every(({ path }) => path === DATA_PATH);
+  const next = onlyData
+    ? 'its metadata is well: put its data back'
+    : findings.every(({ repairable }) => repairable)
+      ? `stop the daemon, if one runs, and mend them with: thinfuse check --auto-repair${root}`
+      : `keep a copy of it, then make a new pool of what is well with: thinfuse repair --output NEW-ROOT${root}`;
   return new ThinError(
     'check-failed',
     `the pool of ${context.layout.root} has ${String(count)} problems; ${next}`,

@@ -58,7 +58,7 @@ export async function withMetadata<T>(
     }
     requireNotBeingReplaced(layout);
     const { openMetadataOffline } = await import('../daemon/offline-metadata.js');
-    return openMetadataOffline(layout);
+    return openMetadataOffline(layout, note);
   });
   try {
     return await work(opened);

@@ -5,8 +5,9 @@ import { Option, type Command } from 'commander';
 import { rootLayout } from '../daemon/root-layout.js';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import type { DumpFormat } from '../thin-tools/dump.js';
+import { missingCommits } from '../store/marked-store.js';
 import { openWhenFree, withMetadata } from './connect.js';
-import { contextOf, rootFlag } from './context.js';
+import { contextOf, rootFlag, type Context } from './context.js';
 import { example } from './example.js';
 import { note, print, printJson, printPieces, printResult } from './output.js';
 import { parseCount, snapshotOf, withSnapshotOption, type SnapshotFlag } from './snapshot-option.js';
@@ -28,6 +29,11 @@ interface RestoreFlags {
   readonly dataBlockSize?: string;
   readonly nrDataBlocks?: string;
   readonly quiet?: boolean;
+}
+
+interface RepairFlags {
+  readonly output?: string;
+  readonly acceptOlder?: boolean;
 }
 
 export function registerDumpCommands(program: Command): void {
@@ -131,25 +137,56 @@ function registerRepair(program: Command): void {
     .description(
       'Copies every device, mapping and chunk that can be read and is as it was written into a new root, and lists what was lost. Changes nothing in the damaged pool. Only while no daemon runs.',
     )
-    .requiredOption('-o, --output <root>', 'root of the new pool: a folder that is empty or missing')
-    .addHelpText('after', example('thinfuse repair --output /var/lib/thinfuse-new'))
-    .action(async (options: { output: string }, command: Command) => {
+    .option('-o, --output <root>', 'root of the new pool: a folder that is empty or missing')
+    .option('--accept-older', 'keep a pool in its place that lacks its last commits, as it is')
+    .addHelpText(
+      'after',
+      example('thinfuse repair --output /var/lib/thinfuse-new', 'thinfuse repair --accept-older'),
+    )
+    .action(async (options: RepairFlags, command: Command) => {
       const context = contextOf(command);
-      const { repairOffline } = await import('../daemon/offline-metadata.js');
-      const report = await openWhenFree(() => repairOffline(context.layout, options.output));
-      if (context.json) {
-        printJson({ root: rootLayout(options.output).root, ...report });
-        return;
-      }
-      if (report.data !== undefined)
-        note(
-          `the data stays in ${report.data}, which both roots name now: start only ${options.output}, and remove the other`,
-        );
-      for (const { path, problem } of report.lost) print(`lost: ${path}: ${problem}`);
-      print(
-        `${String(report.devices)} devices and ${String(report.chunks)} chunks are now in ${options.output}: ${report.lost.length === 0 ? 'nothing was lost' : `${String(report.lost.length)} things were lost`}`,
-      );
+      if ((options.output === undefined) === (options.acceptOlder !== true))
+        throw new ThinError('invalid-argument', 'repair takes one of --output NEW-ROOT and --accept-older');
+      if (options.output === undefined) await accept(context);
+      else await repairInto(context, options.output);
     });
+}
+
+async function repairInto(context: Context, output: string): Promise<void> {
+  const { repairOffline } = await import('../daemon/offline-metadata.js');
+  const report = await openWhenFree(() => repairOffline(context.layout, output));
+  if (context.json) {
+    printJson({ root: rootLayout(output).root, ...report });
+    return;
+  }
+  if (report.data !== undefined)
+    note(
+      `the data stays in ${report.data}, which both roots name now: start only ${output}, and remove the other`,
+    );
+  for (const { path, problem } of report.lost) print(`lost: ${path}: ${problem}`);
+  print(
+    `${String(report.devices)} devices and ${String(report.chunks)} chunks are now in ${output}: ${report.lost.length === 0 ? 'nothing was lost' : `${String(report.lost.length)} things were lost`}`,
+  );
+}
+
+async function accept(context: Context): Promise<void> {
+  const { acceptOlder } = await import('../daemon/offline-metadata.js');
+  const { older, ...report } = await openWhenFree(() => acceptOlder(context.layout));
+  if (older !== undefined && !context.json) {
+    note(`the pool lacks ${missingCommits(older)}`);
+    if (report.direct)
+      note(
+        'the data is as it was written last: blocks that the missing commits gave to other devices now show the content of those',
+      );
+  }
+  const state = `as of transaction ${String(report.transactionId)}`;
+  printResult(
+    context,
+    { older, ...report },
+    older === undefined
+      ? `the pool has every commit that was acknowledged, ${state}`
+      : `the pool is taken as it is, ${state}; look at what it holds with: thinfuse check${rootFlag(context)}`,
+  );
 }
 
 /** Removes the file again where its text breaks off. */

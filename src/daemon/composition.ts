@@ -1,4 +1,4 @@
-import { readlink, realpath, symlink, type FileHandle } from 'node:fs/promises';
+import { symlink, type FileHandle } from 'node:fs/promises';
 import { destination, multistream, pino, type Logger } from 'pino';
 import type { StorageOptions } from '../config/storage-options.js';
 import { dmStatusLine } from '../docker/dm-status.js';
@@ -6,7 +6,6 @@ import { deviceName, devicePrefix, poolName } from '../docker/prefix.js';
 import { MetadataProjection } from '../docker/projection.js';
 import { projectionDrift } from '../docker/projection-drift.js';
 import { ThinError } from '../errors/thin-error.js';
-import type { Superblock } from '../format/superblock.js';
 import type { KeptConnection } from '../fuse/connection.js';
 import { FuseNativeTransport } from '../fuse/fuse-native-transport.js';
 import type { ImageDirectory } from '../io/image-file.js';
@@ -31,10 +30,9 @@ import type { CreatePoolRequest, ThinPool } from '../pool/thin-pool.js';
 import { readSuperblock } from '../metadata/open-metadata.js';
 import type { FileRange } from '../store/file-chunks.js';
 import { GrowingData } from '../store/grow-data.js';
-import { Journal, readJournal, removeJournal } from '../store/journal.js';
-import { openLevelStore } from '../store/level-store.js';
-import { openPoolData, type PoolData } from '../store/pool-data.js';
-import { RecoverableStore } from '../store/recoverable-store.js';
+import { Journal, removeJournal } from '../store/journal.js';
+import { makePoolStore, openPoolStore } from '../store/pool-store.js';
+import { readJournal } from '../store/read-journal.js';
 import type { Caller } from './api.js';
 import { applySettings } from './apply-settings.js';
 import type { DaemonParts } from './daemon.js';
@@ -55,6 +53,7 @@ import { metricsAdapter } from './metrics-server.js';
 import type { Service } from './service.js';
 import { createHandlers } from './operations/handlers.js';
 import { textOperations } from './operations/text-operations.js';
+import { openDataOf } from './pool-data.js';
 import { requirePool } from './pool-folder.js';
 import { ProjectionWriter } from '../service/projection-writer.js';
 import type { RootLayout } from './root-layout.js';
@@ -265,7 +264,7 @@ export async function createPoolIn(
   request: CreatePoolRequest,
   data?: { readonly prepared: PreparedData; readonly maker: string },
 ): Promise<void> {
-  const store = await openLevelStore(layout.pool, { createIfMissing: true, errorIfExists: true });
+  const store = await makePoolStore(layout.pool);
   try {
     if (data === undefined) {
       await createPool(store, request);
@@ -322,7 +321,7 @@ interface OpenInOptions extends Omit<OpenPoolOptions, 'journal'> {
   /** Of what is answered and not committed: none, a new one, or on with what a daemon that died has left. */
   readonly journal?: Journaling;
   /** Told of what was found out of order in the pool's files, and mended. */
-  readonly onMended?: (text: string) => void;
+  readonly onMended: (text: string) => void;
 }
 
 type Journaling = 'none' | 'begin' | 'go-on';
@@ -330,11 +329,11 @@ type Journaling = 'none' | 'begin' | 'go-on';
 async function openPoolIn(
   layout: RootLayout,
   exec: Exec,
-  { reserve = false, journal: journaling = 'none', onMended, ...options }: OpenInOptions = {},
+  { reserve = false, journal: journaling = 'none', onMended, ...options }: OpenInOptions,
 ): Promise<ThinPool> {
   const hostDisk = new FolderDisk(layout.pool, exec);
   if (hostDisk.free() < LEAST_TO_OPEN) await hostDisk.dropReserve();
-  const store = await RecoverableStore.open(layout.pool);
+  const store = await openPoolStore(layout.pool, { onNote: onMended });
   let data: FileHandle | undefined;
   try {
     const superblock = readSuperblock(store);
@@ -343,7 +342,7 @@ async function openPoolIn(
     if (superblock.kind === 'leveldb') return await openPool(store, { ...options, hostDisk, journal });
     const { path, ...file } = await openDataOf(layout, superblock);
     data = file.handle;
-    for (const text of file.mended) onMended?.(text);
+    for (const text of file.mended) onMended(text);
     if (journaling === 'go-on') await waitForOthers(path);
     const puncher = new HolePuncher(exec);
     const growing = new GrowingData(path, file);
@@ -377,13 +376,6 @@ async function openJournal(
   if (journaling === 'begin') return Journal.begin(journal, blockSize);
   await removeJournal(journal);
   return undefined;
-}
-
-async function openDataOf(layout: RootLayout, superblock: Superblock): Promise<PoolData & { path: string }> {
-  const link = dataLink(layout.pool);
-  // A link that leads nowhere says best where its target was.
-  const target = await realpath(link).catch(() => readlink(link).catch(() => link));
-  return { path: target, ...(await openPoolData(target, superblock)) };
 }
 
 function projectionOf(layout: RootLayout, pool: ThinPool, log: Logger): ProjectionWriter {

@@ -1,17 +1,19 @@
 import { open, symlink, type FileHandle } from 'node:fs/promises';
+import { projectedNames } from '../docker/projected-names.js';
 import { ThinError } from '../errors/thin-error.js';
 import { putSuperblock, repairOperations } from '../metadata/auto-repair.js';
 import type { Superblock } from '../format/superblock.js';
 import { ChildProcessExec } from '../host/exec.js';
-import { runCheck, type Check } from '../metadata/check.js';
+import { runCheck, type Check, type Finding } from '../metadata/check.js';
 import { readSuperblock } from '../metadata/open-metadata.js';
 import { frozenMetadata, type FrozenMetadata } from '../pool/pool-tools.js';
 import { repairPool, type RepairReport } from '../pool/repair-pool.js';
 import { restorePool, type RestoreOptions, type RestoreReport } from '../pool/restore-pool.js';
 import { openedFile } from '../store/data-file.js';
 import { readLabel } from '../store/data-labels.js';
-import { openLevelStore } from '../store/level-store.js';
 import type { KeyValue } from '../store/key-value.js';
+import { missingCommits, type OlderStore } from '../store/marked-store.js';
+import { makePoolStore, openPoolStore } from '../store/pool-store.js';
 import type { CheckInput, CheckReport, MetadataCaller } from './api.js';
 import { clearHalfMade } from './half-made.js';
 import { dataLink } from './init-data.js';
@@ -19,6 +21,7 @@ import { prepareRoot } from './init-root.js';
 import { refuseLive } from './live-socket.js';
 import { offlineData } from './offline-data.js';
 import { textOperations } from './operations/text-operations.js';
+import { DATA_PATH, openDataOf } from './pool-data.js';
 import { requirePool } from './pool-folder.js';
 import { rootLayout, type RootLayout } from './root-layout.js';
 import { parseTextInput } from './schemas.js';
@@ -28,13 +31,16 @@ export interface OfflineMetadata extends MetadataCaller {
   close(): Promise<void>;
 }
 
-/** Errors: no-pool, locked, damaged (LevelDB's own files). */
-export async function openMetadataOffline(layout: RootLayout): Promise<OfflineMetadata> {
+/** Errors: no-pool, locked, damaged (LevelDB's own files, or older than what was acknowledged). */
+export async function openMetadataOffline(
+  layout: RootLayout,
+  onNote: (text: string) => void = () => undefined,
+): Promise<OfflineMetadata> {
   requirePool(layout);
-  const store = await openLevelStore(layout.pool);
+  const store = await openPoolStore(layout.pool, { onNote });
   const texts = textOperations(() => frozenStore(layout, store));
   return {
-    check: (input) => checkStore(store, input),
+    check: async (input) => checkStore(store, input, await dataFindings(layout, store)),
     text: (name, input) => texts[name](parseTextInput(name, input)),
     close: () => store.close(),
   };
@@ -79,8 +85,26 @@ function superblockOf(store: KeyValue): Superblock | undefined {
   }
 }
 
-/** `CheckReport` of a store that only this process has. */
-export async function checkStore(store: KeyValue, input: CheckInput): Promise<CheckReport> {
+/** What is wrong with the data of a `direct` pool, whose contents nothing but the metadata tells. */
+async function dataFindings(layout: RootLayout, store: KeyValue): Promise<readonly Finding[]> {
+  const superblock = superblockOf(store);
+  if (superblock?.kind !== 'direct') return [];
+  try {
+    const { handle } = await openDataOf(layout, superblock);
+    await handle.close();
+    return [];
+  } catch (error) {
+    if (!(error instanceof ThinError)) throw error;
+    return [{ path: DATA_PATH, problem: error.message, fatal: true, repairable: false }];
+  }
+}
+
+/** `CheckReport` of a store that only this process has; `found`: of what is not in it. */
+export async function checkStore(
+  store: KeyValue,
+  input: CheckInput,
+  found: readonly Finding[] = [],
+): Promise<CheckReport> {
   let check = await runCheck(store, { depth: input.depth });
   let repaired = 0;
   if (input.autoRepair === true) {
@@ -92,20 +116,25 @@ export async function checkStore(store: KeyValue, input: CheckInput): Promise<Ch
       check = await runCheck(store);
     }
   }
-  const clean = check.result().findings.length === 0;
+  const clean = check.result().findings.length + found.length === 0;
   if (clean && input.clearNeedsCheck === true && check.superblock?.needsCheck === true) {
     await store.batch([putSuperblock({ ...check.superblock, needsCheck: false })], { sync: true });
-    return reportOf(check, { needsCheck: false, repaired });
+    return reportOf(check, { needsCheck: false, repaired, found });
   }
-  return reportOf(check, { needsCheck: check.superblock?.needsCheck ?? false, repaired });
+  return reportOf(check, { needsCheck: check.superblock?.needsCheck ?? false, repaired, found });
 }
 
-function reportOf(check: Check, state: { needsCheck: boolean; repaired: number }): CheckReport {
+function reportOf(
+  check: Check,
+  { found, ...state }: { needsCheck: boolean; repaired: number; found: readonly Finding[] },
+): CheckReport {
   const result = check.result();
   const { superblock } = check;
+  const findings = [...found, ...result.findings];
   return {
-    ok: result.findings.length === 0,
+    ok: findings.length === 0,
     ...result,
+    findings,
     ...state,
     transactionId: superblock?.transactionId ?? 0,
     metadataFree: superblock === undefined ? 0 : superblock.nodes - result.nodes,
@@ -121,7 +150,8 @@ export async function restoreOffline(
   await refuseLive(layout.socket);
   requirePool(layout);
   const data = await offlineData(layout);
-  const store = await openLevelStore(layout.pool);
+  // What is missing is replaced.
+  const store = await openPoolStore(layout.pool, { acceptOlder: true });
   try {
     return await restorePool(store, text, { ...options, data: data?.label });
   } finally {
@@ -129,14 +159,18 @@ export async function restoreOffline(
   }
 }
 
+export interface OfflineRepair extends RepairReport {
+  /** Where the data of a `direct` pool stays. */
+  readonly data: string | undefined;
+  /** Commits that were acknowledged, and that the damaged pool lacks. */
+  readonly older: OlderStore | undefined;
+}
+
 /**
  * Makes the root `into`, which is empty or missing. The data of a `direct` pool stays where it is: then both roots name it.
  * Errors: already-running, no-pool, locked, exists, not-empty, and as `repairPool`.
  */
-export async function repairOffline(
-  layout: RootLayout,
-  into: string,
-): Promise<RepairReport & { readonly data: string | undefined }> {
+export async function repairOffline(layout: RootLayout, into: string): Promise<OfflineRepair> {
   const target = rootLayout(into);
   if (target.root === layout.root)
     throw new ThinError(
@@ -146,17 +180,20 @@ export async function repairOffline(
   await refuseLive(layout.socket);
   requirePool(layout);
   const data = await offlineData(layout);
-  const from = await openLevelStore(layout.pool);
+  const from = await openPoolStore(layout.pool, { acceptOlder: true });
   try {
     await clearHalfMade(target, new ChildProcessExec());
     const fresh = await prepareRoot(target);
     try {
-      const to = await openLevelStore(target.pool, { createIfMissing: true, errorIfExists: true });
+      const to = await makePoolStore(target.pool);
       try {
         const report = await repairPool(from, to, { data: data?.label });
         if (data !== undefined) await symlink(data.path, dataLink(target.pool));
         await fresh.finish();
-        return { ...report, data: data?.path };
+        const lost = named(report.lost, await projectedNames(layout.metadata));
+        if (from.older !== undefined)
+          lost.unshift({ path: 'pool', problem: `it lacks ${missingCommits(from.older)}` });
+        return { ...report, lost, data: data?.path, older: from.older };
       } finally {
         await to.close();
       }
@@ -166,5 +203,41 @@ export async function repairOffline(
     }
   } finally {
     await from.close();
+  }
+}
+
+/** With the names of devices whose records do not tell them any more. */
+function named(
+  lost: RepairReport['lost'],
+  names: ReadonlyMap<number, string>,
+): RepairReport['lost'][number][] {
+  return lost.map(({ path, problem }) => {
+    const name = names.get(Number(/^device (\d+)$/.exec(path)?.[1]));
+    return { path: name === undefined ? path : `${path} (${name})`, problem };
+  });
+}
+
+export interface AcceptReport {
+  /** Undefined: the pool has every commit that was acknowledged. */
+  readonly older: OlderStore | undefined;
+  readonly transactionId: number;
+  /** The data was not taken back with the metadata. */
+  readonly direct: boolean;
+}
+
+/**
+ * Takes a pool that lacks its last commits as it is, from now on. Nothing else of it changes.
+ * Errors: already-running, no-pool, locked, damaged (LevelDB's own files, the superblock).
+ */
+export async function acceptOlder(layout: RootLayout): Promise<AcceptReport> {
+  await refuseLive(layout.socket);
+  requirePool(layout);
+  const store = await openPoolStore(layout.pool, { acceptOlder: true });
+  try {
+    const { transactionId, kind } = readSuperblock(store);
+    await store.batch([], { sync: true, landmark: true });
+    return { older: store.older, transactionId, direct: kind === 'direct' };
+  } finally {
+    await store.close();
   }
 }

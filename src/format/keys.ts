@@ -3,6 +3,7 @@ import type { ChunkId, DeviceId, NodeId } from './ids.js';
 /**
  * key := 's'                superblock
  *      | 'o'                options
+ *      | 'k'                number of the last commit
  *      | 'n' node:u32       tree node
  *      | 'm' page:u32       page of the chunk space map
  *      | 'p' page:u32       page of the node space map
@@ -18,6 +19,7 @@ import type { ChunkId, DeviceId, NodeId } from './ids.js';
 const TAGS = {
   superblock: 's',
   options: 'o',
+  commit: 'k',
   node: 'n',
   'chunk-map-page': 'm',
   'node-map-page': 'p',
@@ -29,12 +31,15 @@ const TAGS = {
   'chunk-patch': 'e',
 } as const;
 export type KeyKind = keyof typeof TAGS;
-export type NumberedKeyKind = Exclude<KeyKind, 'superblock' | 'options'>;
+/** Of which there is one. */
+type SingleKeyKind = 'superblock' | 'options' | 'commit';
+export type NumberedKeyKind = Exclude<KeyKind, SingleKeyKind>;
 
 const KIND_OF_TAG = new Map(Object.entries(TAGS).map(([kind, tag]) => [tag.charCodeAt(0), kind as KeyKind]));
 
 export const superblockKey: Uint8Array = Uint8Array.of(TAGS.superblock.charCodeAt(0));
 export const optionsKey: Uint8Array = Uint8Array.of(TAGS.options.charCodeAt(0));
+export const commitKey: Uint8Array = Uint8Array.of(TAGS.commit.charCodeAt(0));
 
 function numberedKey(kind: NumberedKeyKind, id: number): Uint8Array {
   const key = new Uint8Array(5);
@@ -69,8 +74,8 @@ export function rangeOf(kind: KeyKind): { gte: Uint8Array; lt: Uint8Array } {
 /** How messages name a key: `chunk 17`, `superblock`; bytes in hex where it is none of ours. */
 export function describeKey(key: Uint8Array): string {
   const kind = key.length > 0 ? KIND_OF_TAG.get(key[0]!) : undefined;
-  if (kind === 'superblock' || kind === 'options') {
-    if (key.length === 1) return kind;
+  if (kind === 'superblock' || kind === 'options' || kind === 'commit') {
+    if (key.length === 1) return kind === 'commit' ? 'commit number' : kind;
   } else if (kind !== undefined) {
     const id = unpackKey(kind, key);
     if (id !== undefined) return `${kind.replaceAll('-', ' ')} ${String(id)}`;

@@ -17,6 +17,8 @@ const KINDS = {
   'metadata-snapshot': 10,
   'chunk-base': 11,
   'chunk-patch': 12,
+  commit: 13,
+  journal: 14,
 } as const;
 export type SealKind = keyof typeof KINDS;
 

@@ -1,10 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { toThinError, type ThinError } from '../errors/thin-error.js';
-import type { DeviceId } from '../format/ids.js';
+import type { DeviceId, TransactionId } from '../format/ids.js';
 import type { DataPlane } from '../io/data-plane.js';
 import type { DeviceIo } from '../io/device-io.js';
 import type { Metadata } from '../metadata/metadata.js';
-import type { KeyValue, KvOperation } from '../store/key-value.js';
+import type { BatchOptions, KeyValue, KvOperation } from '../store/key-value.js';
 
 /** Some milliseconds' worth of changes to trees. */
 const APPLY_STEP = 1024;
@@ -27,6 +27,8 @@ export class Committer {
   readonly #suspended: (work: () => Promise<void>) => Promise<void>;
   readonly #applyStep: number;
   #failure: ThinError | undefined;
+  /** Of the last commit that is durable. */
+  #transaction: TransactionId;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
@@ -49,6 +51,7 @@ export class Committer {
   }) {
     this.#store = parts.store;
     this.#metadata = parts.metadata;
+    this.#transaction = parts.metadata.superblock.transactionId;
     this.#plane = parts.plane;
     this.#active = parts.active;
     this.#onApplied = parts.onApplied;
@@ -145,16 +148,19 @@ export class Committer {
     this.#prepare();
     const metadata = this.#metadata.collect();
     const chunks = plane.chunks.collect(metadata.freedChunks);
+    const { transactionId } = this.#metadata.superblock;
     try {
       await chunks.sync();
       const operations = [...chunks.operations, ...metadata.operations];
-      if (operations.length > 0) await this.#batch(operations);
+      if (operations.length > 0)
+        await this.#batch(operations, { landmark: transactionId !== this.#transaction });
     } catch (error) {
       chunks.undo();
       metadata.undo();
       if (this.#store.needsRecovery === true) throw error;
       throw this.#fail(error);
     }
+    this.#transaction = transactionId;
     chunks.settle();
     metadata.settle();
     plane.isSettled = !this.#metadata.isDirty;
@@ -163,9 +169,13 @@ export class Committer {
     this.#onCommitted();
   }
 
-  async #batch(operations: readonly KvOperation[]): Promise<void> {
+  /** @param landmark the set of devices changed */
+  async #batch(
+    operations: readonly KvOperation[],
+    { landmark }: Required<Pick<BatchOptions, 'landmark'>>,
+  ): Promise<void> {
     try {
-      await this.#store.batch(operations, { sync: true });
+      await this.#store.batch(operations, { sync: true, landmark });
     } catch (error) {
       if (this.#store.needsRecovery === true) this.#onNoSpace();
       throw error;

@@ -107,11 +107,11 @@ class Repair {
 
   async #mappedChunks(): Promise<ReadonlySet<number>> {
     const mapped = new Set<number>();
-    for (const { id, root, size } of this.#salvaged.devices) {
+    for (const { id, name, root, size } of this.#salvaged.devices) {
       const end = this.#salvaged.superblock && Math.ceil(size / this.#salvaged.superblock.blockSize);
       const runs = mappingRuns(this.#nodes, root, (_node, error, from, to) => {
         this.#lost.push({
-          path: `device ${String(id)}, blocks ${String(from)} to ${String(Math.min(to, end ?? to) - 1)}`,
+          path: `device ${String(id)} (${name}), blocks ${String(from)} to ${String(Math.min(to, end ?? to) - 1)}`,
           problem: error.message,
         });
       });
@@ -242,7 +242,11 @@ class Repair {
                 ? undefined
                 : `its chunk ${String(chunk + i)} is missing or damaged, and the block now reads as zeroes`;
         if (problem === undefined) builder.add(begin + i, chunk + i, time);
-        else this.#lost.push({ path: `device ${String(record.id)}, block ${String(begin + i)}`, problem });
+        else
+          this.#lost.push({
+            path: `device ${String(record.id)} (${record.name}), block ${String(begin + i)}`,
+            problem,
+          });
       }
     const mapped = builder.added;
     return { ...record, mapped, exclusive: 0, root: builder.finish() };

@@ -1,8 +1,12 @@
 import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import {
+  isWrittenWhole,
+  JOURNAL_LINE,
+  packJournalEnd,
   packJournalRecord,
   journalRecordSize,
+  journalSalt,
   JournalKind,
   type JournalRecord,
 } from '../format/journal-record.js';
@@ -37,14 +41,35 @@ const LONG = 64 * 1024;
 /** Of the pool thread, which is none of those that epochs count. */
 export const POOL_THREAD = MAX_THREADS;
 
-/** Says which generations are of no use any more. Where it is missing, the journal does not have everything. */
+/** Says what of the journal counts (`JournalState`). Where it is missing, the journal does not have everything. */
 export const STATE_FILE = 'retired';
 
 /** Commits alternate between two files a thread, so that one is written while what the other has becomes durable. */
 export const SLOTS = 2;
 
-function journalFile({ folder, incarnation }: JournalMemory, thread: number, slot: number): string {
-  return path.join(folder, [incarnation, thread, slot].join('.'));
+/** The name of a file of the journal. */
+export function journalFile(incarnation: number, thread: number, slot: number): string {
+  return [incarnation, thread, slot].join('.');
+}
+
+/** All that a process has, which are there before it writes to any. */
+export function journalFiles(incarnation: number): string[] {
+  const names: string[] = [];
+  for (let thread = 0; thread <= POOL_THREAD; thread++)
+    for (let slot = 0; slot < SLOTS; slot++) names.push(journalFile(incarnation, thread, slot));
+  return names;
+}
+
+/** @throws the system's error */
+export function makeJournalFile(place: string): void {
+  const end = Buffer.alloc(JOURNAL_LINE);
+  packJournalEnd(end, 0n, 0, journalSalt(path.basename(place)));
+  const fd = openSync(place, 'w', 0o600);
+  try {
+    writeSync(fd, end, 0, end.length, 0);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** A commit should begin, because much was written since the last one. */
@@ -60,6 +85,14 @@ interface Payload {
   readonly length: number;
 }
 
+interface JournalFile {
+  readonly fd: number;
+  readonly salt: number;
+  /** Where its end stands, in bytes. */
+  end: number;
+  generation: number;
+}
+
 const NOTHING: Payload = { from: new Uint8Array(0), at: 0, length: 0 };
 
 /**
@@ -69,14 +102,14 @@ const NOTHING: Payload = { from: new Uint8Array(0), at: 0, length: 0 };
 export class JournalWriter {
   readonly #memory: JournalMemory;
   readonly #thread: number;
-  readonly #files = new Map<number, { readonly fd: number; end: number; generation: number }>();
+  readonly #files = new Map<number, JournalFile>();
   readonly #scratch: Buffer;
   #kib = 0;
 
   constructor(memory: JournalMemory, thread: number) {
     this.#memory = memory;
     this.#thread = thread;
-    this.#scratch = Buffer.allocUnsafeSlow(journalRecordSize(memory.chunkSize));
+    this.#scratch = Buffer.allocUnsafeSlow(journalRecordSize(memory.chunkSize) + JOURNAL_LINE);
   }
 
   map(device: number, block: number, chunk: number, run: number): void {
@@ -122,11 +155,17 @@ export class JournalWriter {
     if (Atomics.load(words, BROKEN) !== 0) return;
     const generation = Atomics.load(words, GENERATION);
     const record = { ...NO_NUMBERS, ...numbers, generation, kind };
-    const length = packJournalRecord(this.#scratch, Atomics.add(sequence, 0, 1n) + 1n, record, payload);
+    const number = Atomics.add(sequence, 0, 1n) + 1n;
+    let length = 0;
     try {
       const file = this.#fileFor(generation);
-      for (let done = 0; done < length;)
-        done += writeSync(file.fd, this.#scratch, done, length - done, file.end + done);
+      length = packJournalRecord(this.#scratch, number, record, payload, file.salt);
+      if (isWrittenWhole(file.end, length)) {
+        this.#put(file, 0, length + JOURNAL_LINE);
+      } else {
+        this.#put(file, JOURNAL_LINE, length + JOURNAL_LINE);
+        this.#put(file, 0, JOURNAL_LINE);
+      }
       file.end += length;
     } catch {
       this.#break();
@@ -134,16 +173,26 @@ export class JournalWriter {
     this.#count(length);
   }
 
-  #fileFor(generation: number): { readonly fd: number; end: number } {
-    const { words } = this.#memory;
+  /** Of what was packed, from the file's end on. */
+  #put({ fd, end }: JournalFile, from: number, until: number): void {
+    for (let done = from; done < until;) done += writeSync(fd, this.#scratch, done, until - done, end + done);
+  }
+
+  #fileFor(generation: number): JournalFile {
+    const { folder, incarnation, words } = this.#memory;
     const slot = generation % SLOTS;
     let file = this.#files.get(slot);
     if (file === undefined) {
-      const fd = openSync(journalFile(this.#memory, this.#thread, slot), 'w', 0o600);
-      file = { fd, end: 0, generation };
+      const name = journalFile(incarnation, this.#thread, slot);
+      const fd = openSync(path.join(folder, name), 'r+');
+      file = { fd, salt: journalSalt(name), end: 0, generation };
       this.#files.set(slot, file);
     }
-    if (file.generation !== generation && file.generation <= Atomics.load(words, RETIRED)) file.end = 0;
+    if (file.generation !== generation && file.generation <= Atomics.load(words, RETIRED)) {
+      file.end = 0;
+      packJournalEnd(this.#scratch, 0n, generation, file.salt);
+      this.#put(file, 0, JOURNAL_LINE);
+    }
     file.generation = generation;
     return file;
   }

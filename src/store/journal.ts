@@ -1,51 +1,24 @@
 import { closeSync, constants, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { ThinError } from '../errors/thin-error.js';
-import { unpackJournal, type StoredRecord } from '../format/journal-record.js';
+import type { StoredRecord } from '../format/journal-record.js';
+import { packJournalState } from '../format/journal-state.js';
 import { sharedInts } from '../shared/dirty-map.js';
 import {
   BROKEN,
   BYTES,
   GENERATION,
   JOURNAL_WORDS,
+  journalFiles,
   JournalWriter,
+  makeJournalFile,
   POOL_THREAD,
   RETIRED,
   STATE_FILE,
   type JournalMemory,
 } from './journal-writer.js';
-
-const FILE = /^(\d+)\.\d+\.\d$/;
-
-/** What an earlier process left. */
-export interface LeftJournal {
-  /** Everything that it answered and did not commit, in the order in which it was done. */
-  readonly records: readonly StoredRecord[];
-  readonly retired: number;
-  readonly incarnation: number;
-}
-
-/** @throws ThinError damaged (not all of it is there) */
-export async function readJournal(folder: string): Promise<LeftJournal> {
-  const state = await readFile(path.join(folder, STATE_FILE)).catch(() => undefined);
-  if (state?.length !== 4)
-    throw new ThinError(
-      'damaged',
-      `${folder} does not have all that the last daemon has answered (its disk was full, or somebody was at it)`,
-    );
-  const retired = state.readUInt32LE();
-  const records: StoredRecord[] = [];
-  let incarnation = 0;
-  for (const name of await readdir(folder)) {
-    const number = FILE.exec(name)?.[1];
-    if (number === undefined) continue;
-    incarnation = Math.max(incarnation, Number(number));
-    records.push(...unpackJournal(await readFile(path.join(folder, name)), retired));
-  }
-  records.sort((x, y) => (x.sequence < y.sequence ? -1 : 1));
-  return { records, retired, incarnation };
-}
+import { incarnationOf, type LeftJournal } from './read-journal.js';
 
 /** Of no use any more, or of somebody whom nobody follows. */
 export async function removeJournal(folder: string): Promise<void> {
@@ -62,7 +35,10 @@ export class Journal {
   readonly writer: JournalWriter;
 
   #left: readonly StoredRecord[];
+  /** The first process whose files are still of use. */
+  #oldest: number;
   #hasLeft: boolean;
+  #isMade = false;
 
   private constructor(folder: string, chunkSize: number, left: LeftJournal | undefined) {
     this.memory = {
@@ -82,6 +58,7 @@ export class Journal {
     Atomics.store(this.memory.words, RETIRED, left?.retired ?? 0);
     this.writer = new JournalWriter(this.memory, POOL_THREAD);
     this.#left = left?.records ?? [];
+    this.#oldest = left?.oldest ?? this.memory.incarnation;
     this.#hasLeft = left !== undefined;
   }
 
@@ -97,7 +74,8 @@ export class Journal {
       throw new ThinError('io', `the journal ${folder} cannot be made: ${String(error)}`, { cause: error });
     }
     const journal = new Journal(folder, chunkSize, left);
-    if (left === undefined) journal.retire(0);
+    journal.#makeFiles();
+    journal.#writeState(left?.retired ?? 0);
     return journal;
   }
 
@@ -114,6 +92,7 @@ export class Journal {
   /** A commit begins. What was written before belongs to the generation that is returned, once the requests in flight have ended. */
   advance(): number {
     const { words } = this.memory;
+    if (!this.#isMade) this.#makeFiles();
     // What could not be written down is in this commit, too.
     Atomics.store(words, BROKEN, 0);
     Atomics.store(words, BYTES, 0);
@@ -123,20 +102,39 @@ export class Journal {
   /** That commit is durable. */
   retire(generation: number): void {
     if (this.#left.length > 0) return;
-    const { folder, words } = this.memory;
+    const { words, incarnation } = this.memory;
     Atomics.store(words, RETIRED, generation);
     if (Atomics.load(words, BROKEN) !== 0) return;
-    const state = Buffer.alloc(4);
-    state.writeUInt32LE(generation);
+    this.#oldest = incarnation;
+    if (this.#writeState(generation)) this.#removeLeft();
+  }
+
+  /** Whether it could be written. Where it cannot, there is none, and nobody goes on with this journal. */
+  #writeState(retired: number): boolean {
+    const { folder, incarnation } = this.memory;
+    const file = path.join(folder, STATE_FILE);
     try {
-      const fd = openSync(path.join(folder, STATE_FILE), constants.O_WRONLY | constants.O_CREAT, 0o600);
-      writeSync(fd, state, 0, 4, 0);
+      if (!this.#isMade) throw new Error('its files could not be made');
+      const state = packJournalState({ retired, oldest: this.#oldest, newest: incarnation });
+      const fd = openSync(file, constants.O_WRONLY | constants.O_CREAT, 0o600);
+      writeSync(fd, state, 0, state.length, 0);
       closeSync(fd);
+      return true;
     } catch {
-      rmSync(path.join(folder, STATE_FILE), { force: true });
-      return;
+      rmSync(file, { force: true });
+      return false;
     }
-    this.#removeLeft();
+  }
+
+  /** Before anything is written to one, so that one that is missing is missed. A disk may be too full for them, for now. */
+  #makeFiles(): void {
+    const { folder, incarnation } = this.memory;
+    try {
+      for (const name of journalFiles(incarnation)) makeJournalFile(path.join(folder, name));
+      this.#isMade = true;
+    } catch {
+      Atomics.store(this.memory.words, BROKEN, 1);
+    }
   }
 
   #removeLeft(): void {
@@ -144,7 +142,7 @@ export class Journal {
     this.#hasLeft = false;
     const { folder, incarnation } = this.memory;
     for (const name of readdirSync(folder))
-      if (FILE.test(name) && Number.parseInt(name) < incarnation)
+      if ((incarnationOf(name) ?? incarnation) < incarnation)
         rmSync(path.join(folder, name), { force: true });
   }
 

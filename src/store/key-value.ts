@@ -23,6 +23,13 @@ export interface KvSnapshot extends KvReader {
   close(): Promise<void>;
 }
 
+export interface BatchOptions {
+  /** Durable when it resolves. */
+  readonly sync: boolean;
+  /** That it was acknowledged is durable, too (`MarkedStore`); of others soon after. Default false. */
+  readonly landmark?: boolean;
+}
+
 /**
  * An ordered map of bytes with atomic batches: all that thinfuse asks of LevelDB.
  *
@@ -33,7 +40,7 @@ export interface KvSnapshot extends KvReader {
  * lack of space (`no-space`) and there is a `recover`, until that resolves. Such a batch may have been applied all the same.
  */
 export interface KeyValue extends KvReader {
-  batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void>;
+  batch(operations: readonly KvOperation[], options: BatchOptions): Promise<void>;
   snapshot(): KvSnapshot;
   /** Whether a batch has failed for lack of space and `recover` is what helps. */
   readonly needsRecovery?: boolean;

@@ -13,7 +13,10 @@ export type LevelFolder = 'absent' | 'empty' | 'unfinished' | 'store' | 'headles
 const LEVEL_FILE = /^(?:CURRENT|LOCK|LOG|LOG\.old|MANIFEST-\d+|\d+\.(?:log|ldb|sst|dbtmp))$/;
 /** Of a file system's root, and of LevelDB's own repair. */
 const IGNORED = new Set(['lost+found', 'lost']);
-const DATA_FILE = /^\d+\.(?:log|ldb|sst)$/;
+/** What a pool keeps beside its store: the link to its data, space in reserve, its commit mark (`CommitMark`). */
+const BESIDE = /^(?:data|reserve|commit-mark(?:\.new)?)$/;
+/** Only where a store was. */
+const TELLS_OF_STORE = /^(?:\d+\.(?:log|ldb|sst)|commit-mark)$/;
 
 /** @throws ThinError not-empty (a file, or in the way otherwise), permission, io */
 export async function classifyFolder(path: string): Promise<LevelFolder> {
@@ -26,9 +29,10 @@ export async function classifyFolder(path: string): Promise<LevelFolder> {
   }
   names = names.filter((name) => !IGNORED.has(name));
   if (names.length === 0) return 'empty';
-  if (names.some((name) => !LEVEL_FILE.test(name))) return names.includes('CURRENT') ? 'store' : 'foreign';
   if (names.includes('CURRENT')) return 'store';
-  return names.some((name) => DATA_FILE.test(name)) ? 'headless' : 'unfinished';
+  if (names.some((name) => !LEVEL_FILE.test(name) && !BESIDE.test(name))) return 'foreign';
+  if (names.some((name) => TELLS_OF_STORE.test(name))) return 'headless';
+  return names.some((name) => BESIDE.test(name)) ? 'foreign' : 'unfinished';
 }
 
 /** Removes what LevelDB left of a store that it did not finish; the folder stays. */

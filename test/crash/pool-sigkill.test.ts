@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import { createPool } from '../../src/pool/create-pool.js';
 import { openPool } from '../../src/pool/pool.js';
-import { openLevelStore } from '../../src/store/level-store.js';
+import { makePoolStore, openPoolStore } from '../../src/store/pool-store.js';
 import { useScratch } from '../support/mounts.js';
 import { SMALL_TUNING } from '../support/numbered-batches.js';
 import { passOf, PLACES, placeOf } from '../support/numbered-sectors.js';
@@ -41,7 +41,7 @@ describe('a pool whose process is killed', () => {
     const seed = Date.now() % 2 ** 31;
     const next = seededNumbers(seed);
     const path = scratch.current.at('pool');
-    const made = await openLevelStore(path, { createIfMissing: true, tuning: SMALL_TUNING });
+    const made = await makePoolStore(path);
     const shape = {
       path,
       blockSize: BLOCK,
@@ -56,7 +56,7 @@ describe('a pool whose process is killed', () => {
       const when = `seed ${String(seed)}, round ${String(round)}`;
       const flushed = await workAndKill(path, first, next(12), next(12));
       assert.ok(flushed >= first, when);
-      const pool = await openPool(await openLevelStore(path, { tuning: SMALL_TUNING }), {
+      const pool = await openPool(await openPoolStore(path, { tuning: SMALL_TUNING }), {
         commitInterval: 0,
       });
       assert.deepEqual((await pool.check()).findings, [], when);

@@ -1,12 +1,19 @@
 import assert from 'node:assert/strict';
-import { readlink, rm } from 'node:fs/promises';
+import { cp, readdir, readlink, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { openMetadataOffline, repairOffline, restoreOffline } from '../../src/daemon/offline-metadata.js';
+import {
+  acceptOlder,
+  openMetadataOffline,
+  repairOffline,
+  restoreOffline,
+} from '../../src/daemon/offline-metadata.js';
 import { rootLayout, type RootLayout } from '../../src/daemon/root-layout.js';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import type { DeviceName } from '../../src/format/ids.js';
 import { superblockKey } from '../../src/format/keys.js';
+import { MARK_FILE } from '../../src/store/commit-mark.js';
 import { openLevelStore } from '../../src/store/level-store.js';
+import { openPoolStore } from '../../src/store/pool-store.js';
 import { makeDirectPool, openDirectPool } from '../support/direct-pool.js';
 import { useScratch } from '../support/mounts.js';
 import { textOf } from '../support/random-pool.js';
@@ -91,6 +98,51 @@ describe('metadata tools on a direct pool', function () {
     assert.deepEqual([report.devices, report.chunks, report.data], [2, 4, data]);
     assert.equal(await readlink(path.join(into, 'devicemapper', 'data')), data);
     await assertWhole(rootLayout(into));
+  });
+
+  it('check whether the data is there, whole and of this pool', async () => {
+    const { layout, data } = await furnished('checked');
+    const problems = async (): Promise<readonly string[]> => {
+      const metadata = await openMetadataOffline(layout);
+      const { ok, findings } = await metadata.check({ depth: 'all', clearNeedsCheck: true });
+      await metadata.close();
+      assert.equal(ok, findings.length === 0);
+      return findings.map(({ path: where, problem }) => `${where}: ${problem}`);
+    };
+    assert.deepEqual(await problems(), []);
+    await rename(data, `${data}.away`);
+    assert.match((await problems()).join(), /^data: .* is not there; /);
+    await writeFile(data, '');
+    assert.match((await problems()).join(), /^data: .* it has 0 bytes/);
+    await rename(`${data}.away`, data);
+    assert.deepEqual(await problems(), []);
+  });
+
+  it('refuse a pool that lacks acknowledged commits, and take it when told to', async () => {
+    const { layout } = await furnished('older');
+    const older = scratch.current.at('older.copy');
+    await cp(layout.pool, older, { recursive: true });
+    const metadata = await openPoolStore(layout.pool);
+    for (let n = 0; n < 3; n++) await metadata.batch([], { sync: true });
+    await metadata.close();
+    for (const name of await readdir(layout.pool))
+      if (name !== MARK_FILE && name !== 'data') await rm(path.join(layout.pool, name));
+    for (const name of await readdir(older))
+      if (name !== MARK_FILE && name !== 'data')
+        await cp(path.join(older, name), path.join(layout.pool, name));
+    await assert.rejects(openMetadataOffline(layout), {
+      code: 'damaged',
+      message: /lacks the last 3 commits/,
+    });
+    const repaired = await repairOffline(layout, scratch.current.at('older.new'));
+    assert.match(repaired.lost[0]?.problem ?? '', /lacks the last 3 commits/);
+    await rm(scratch.current.at('older.new'), { recursive: true });
+    const report = await acceptOlder(layout);
+    assert.equal(report.older!.acknowledged - report.older!.stored, 3);
+    assert.equal(report.direct, true);
+    await assertWhole(layout);
+    assert.equal((await acceptOlder(layout)).older, undefined);
+    await (await openMetadataOffline(layout)).close();
   });
 
   it('say what data is missing, and what is not a pool’s', async () => {

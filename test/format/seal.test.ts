@@ -27,6 +27,8 @@ const KINDS: Record<SealKind, number> = {
   'metadata-snapshot': 10,
   'chunk-base': 11,
   'chunk-patch': 12,
+  commit: 13,
+  journal: 14,
 };
 const kind = fc.constantFrom(...(Object.keys(KINDS) as SealKind[]));
 const id = fc.oneof(fc.nat(), fc.maxSafeNat(), fc.constant(2 ** 32));

@@ -5,14 +5,14 @@
 import { BASE_NAME } from '../../src/format/device-name.js';
 import type { DeviceName } from '../../src/format/ids.js';
 import { openPool } from '../../src/pool/pool.js';
-import { openLevelStore } from '../../src/store/level-store.js';
+import { openPoolStore } from '../../src/store/pool-store.js';
 import { PLACES, placeOf, sectorOf } from './numbered-sectors.js';
 import { SMALL_TUNING } from './numbered-batches.js';
 
 const [path, first] = process.argv.slice(2);
 process.stdin.resume();
 process.stdin.once('end', () => process.exit());
-const pool = await openPool(await openLevelStore(path!, { tuning: SMALL_TUNING }), { commitInterval: 5 });
+const pool = await openPool(await openPoolStore(path!, { tuning: SMALL_TUNING }), { commitInterval: 5 });
 const base = await pool.activate(BASE_NAME);
 for (let pass = Number(first); ; pass++) {
   for (let index = 0; index < PLACES; index++) await base.write(placeOf(index), sectorOf(pass, index));
