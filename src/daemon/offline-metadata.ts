@@ -40,7 +40,7 @@ export async function openMetadataOffline(
   const store = await openPoolStore(layout.pool, { onNote });
   const texts = textOperations(() => frozenStore(layout, store));
   return {
-    check: async (input) => checkStore(store, input, await dataFindings(layout, store)),
+    check: async (input) => checkStore(store, input, await dataFindings(layout, store, onNote)),
     text: (name, input) => texts[name](parseTextInput(name, input)),
     close: () => store.close(),
   };
@@ -86,11 +86,16 @@ function superblockOf(store: KeyValue): Superblock | undefined {
 }
 
 /** What is wrong with the data of a `direct` pool, whose contents nothing but the metadata tells. */
-async function dataFindings(layout: RootLayout, store: KeyValue): Promise<readonly Finding[]> {
+async function dataFindings(
+  layout: RootLayout,
+  store: KeyValue,
+  onNote: (text: string) => void,
+): Promise<readonly Finding[]> {
   const superblock = superblockOf(store);
   if (superblock?.kind !== 'direct') return [];
   try {
-    const { handle } = await openDataOf(layout, superblock);
+    const { handle, mended } = await openDataOf(layout, superblock);
+    for (const text of mended) onNote(text);
     await handle.close();
     return [];
   } catch (error) {

@@ -16,11 +16,17 @@ const SYNC = { sync: true };
 describe('a marked store', () => {
   const scratch = useScratch();
   let folder: string;
+  let opened: MarkedStore[];
+
+  afterEach(async () => {
+    for (const store of opened) await store.close();
+  });
 
   beforeEach(async () => {
     folder = scratch.current.at('store');
     await rm(folder, { recursive: true, force: true });
     await mkdir(folder);
+    opened = [];
   });
 
   const markFile = (): string => path.join(folder, MARK_FILE);
@@ -29,6 +35,7 @@ describe('a marked store', () => {
   async function noted(inner: CrashStore): Promise<{ store: MarkedStore; notes: string[] }> {
     const notes: string[] = [];
     const store = await MarkedStore.over(inner, folder, { onNote: (text) => notes.push(text) });
+    opened.push(store);
     return { store, notes };
   }
 
@@ -56,7 +63,6 @@ describe('a marked store', () => {
     await inner.batch(numberedBatch(1), SYNC);
     const { store, notes } = await noted(inner);
     await store.batch(numberedBatch(2), SYNC);
-    await store.close();
     assert.deepEqual(notes, []);
     assert.equal((await stat(markFile())).size, MARK_BYTES);
     assert.equal((await stat(markFile())).mode & 0o777, 0o600);
@@ -90,7 +96,6 @@ describe('a marked store', () => {
         assert.deepEqual(left.notes, []);
         assert.equal(left.store.older, undefined);
         await left.store.batch([], SYNC);
-        await left.store.close();
       }
     }
   });
@@ -195,7 +200,6 @@ describe('a marked store', () => {
     assert.match(notes.at(-1)!, /kept nowhere but in the store/);
     await store.batch(numberedBatch(3), SYNC);
     assert.equal(numberedLast(store), 3);
-    await store.close();
   });
 
   it('does not believe a number that is damaged', async () => {
