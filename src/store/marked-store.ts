@@ -32,6 +32,7 @@ export class MarkedStore implements KeyValue {
   readonly older: OlderStore | undefined;
   #number: number;
   #acknowledged: number;
+  #closing: Promise<void> | undefined;
 
   private constructor(
     inner: KeyValue,
@@ -122,7 +123,11 @@ export class MarkedStore implements KeyValue {
     await this.#inner.compact?.(range);
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     await this.#mark?.close();
     await this.#inner.close();
   }
