@@ -5,7 +5,8 @@ import { missingTool } from '../config/missing-tool.js';
 import { ThinError, systemErrorCode } from '../errors/thin-error.js';
 import type { Exec, ExecResult } from './exec.js';
 import { inspectSource, type ImageSource } from './image-source.js';
-import { LAYOUT_TAG, readLayeredImage, writeLayout } from './layered-image.js';
+import { leadsThroughLinks, requireSoundLayers } from './layer-names.js';
+import { imageOfTar, LAYOUT_TAG, readLayeredImage, writeLayout, type LayeredImage } from './layered-image.js';
 
 /** Everything that makes a root filesystem, both ways; GNU tar stores attributes as they are, binary ones too. */
 const KEEP_ALL = [
@@ -108,7 +109,7 @@ export class Archive {
       case 'folder':
         return this.#copy(source.path, root, options);
       case 'tar':
-        return this.#unpack(source, root, options);
+        return this.#unpackTar(source, root, options);
       case 'image-folder':
         return this.#unpackImage(source.path, root, options);
       case 'image-archive':
@@ -160,6 +161,22 @@ export class Archive {
     }
   }
 
+  /** By umoci where it takes somebody who follows links within the root. */
+  async #unpackTar(
+    source: { readonly path: string; readonly decompress: readonly string[] },
+    root: string,
+    options: ArchiveOptions,
+  ): Promise<{ stderr: string }> {
+    const [compression] = source.decompress;
+    const gzipped = compression === '--gzip';
+    if (compression !== undefined && !gzipped) return this.#unpack(source, root, options);
+    if (!(await leadsThroughLinks(source.path, gzipped, await freeBytes(root))))
+      return this.#unpack(source, root, options);
+    return this.#inScratch(async (folder) =>
+      this.#unpackLayers(await imageOfTar(source.path, gzipped, folder), root, options),
+    );
+  }
+
   async #copy(folder: string, root: string, options: ArchiveOptions): Promise<{ stderr: string }> {
     const total = options.onProgress === undefined ? 0 : await this.#usage(folder, options);
     const before = await usedBytes(root);
@@ -172,7 +189,15 @@ export class Archive {
    * follows wherever it leads on the host, and umoci within the root.
    */
   async #unpackImage(folder: string, root: string, options: ArchiveOptions): Promise<{ stderr: string }> {
-    const image = await readLayeredImage(folder);
+    return this.#unpackLayers(await readLayeredImage(folder), root, options);
+  }
+
+  async #unpackLayers(
+    image: LayeredImage,
+    root: string,
+    options: ArchiveOptions,
+  ): Promise<{ stderr: string }> {
+    await requireSoundLayers(image, await freeBytes(root));
     const sizes = image.layers.map((layer) => layer.size);
     const total = sum(sizes);
     let begun = 0;
@@ -268,6 +293,11 @@ async function offsetOf(fd: number): Promise<number> {
 async function usedBytes(root: string): Promise<number> {
   const { blocks, bfree, bsize } = await statfs(root);
   return (blocks - bfree) * bsize;
+}
+
+async function freeBytes(root: string): Promise<number> {
+  const { bavail, bsize } = await statfs(root);
+  return bavail * bsize;
 }
 
 async function openOutput(part: string): Promise<FileHandle> {

@@ -2,6 +2,9 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, readFile, realpath, stat, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import type { Duplex } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
 import { z } from 'zod';
 import { ThinError } from '../errors/thin-error.js';
 import { compressionOf } from './image-source.js';
@@ -100,6 +103,23 @@ export async function writeLayout(folder: string, image: LayeredImage): Promise<
   };
   await writeFile(path.join(folder, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [entry] }));
   await writeFile(path.join(folder, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }));
+}
+
+/** The image whose one layer is this tar; what it needs beside goes into `folder`. */
+export async function imageOfTar(tar: string, gzipped: boolean, folder: string): Promise<LayeredImage> {
+  const digest = await digestOf(tar);
+  const content = gzipped ? await digestOf(tar, createGunzip()) : digest;
+  const config = path.join(folder, 'config.json');
+  const text = JSON.stringify({
+    architecture: ARCHITECTURES[process.arch] ?? process.arch,
+    os: 'linux',
+    rootfs: { type: 'layers', diff_ids: [content] },
+  });
+  await writeFile(config, text);
+  return {
+    config: { digest: await digestOf(config), size: Buffer.byteLength(text), file: config },
+    layers: [{ digest, size: (await stat(tar)).size, file: tar, gzipped }],
+  };
 }
 
 async function readOci(root: string, manifests: readonly Descriptor[], depth: number): Promise<LayeredImage> {
@@ -234,9 +254,9 @@ async function readJson<T>(root: string, name: string, schema: z.ZodType<T>): Pr
   }
 }
 
-async function digestOf(file: string): Promise<string> {
+async function digestOf(file: string, ...through: readonly Duplex[]): Promise<string> {
   const hash = createHash('sha256');
-  for await (const piece of createReadStream(file) as AsyncIterable<Buffer>) hash.update(piece);
+  await pipeline([createReadStream(file), ...through, hash]);
   return `sha256:${hash.digest('hex')}`;
 }
 

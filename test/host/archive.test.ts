@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import {
   lstat,
   mkdir,
@@ -19,6 +20,7 @@ import { changes } from '../../src/host/changes.js';
 import { ChildProcessExec } from '../../src/host/exec.js';
 import { FilesystemTools } from '../../src/host/filesystem-tools.js';
 import { inspectSource } from '../../src/host/image-source.js';
+import { requireSoundLayers } from '../../src/host/layer-names.js';
 import { LoopDevices } from '../../src/host/loop-devices.js';
 import { Mounter } from '../../src/host/mounter.js';
 import { requireMounts, run, useScratch } from '../support/mounts.js';
@@ -247,6 +249,65 @@ describe('Archive', function () {
         { name: 'file', type: '2', link: `${outside}/kept` },
         { name: 'file', content: 'evil' },
       ]));
+    it('get what lies below a link of theirs inside the root, as a container would see it', async () => {
+      const file = scratch.current.at('links.tar');
+      await writeFile(
+        file,
+        hostileTar([
+          { name: 'var', type: '5' },
+          { name: 'var/run', type: '2', link: '/run' },
+          { name: 'var/run/x', content: 'x' },
+          { name: 'out', type: '2', link: outside },
+          { name: 'out/y', content: 'y' },
+          { name: 'up', type: '2', link: '../../../../outside' },
+          { name: 'up/z', content: 'z' },
+        ]),
+      );
+      await run('gzip', ['--keep', file]);
+      for (const each of [file, `${file}.gz`]) {
+        await run('sh', ['-c', 'rm -rf "$0"; mkdir "$0"', root]);
+        await archive.import(each, root);
+        assert.equal(await readlink(path.join(root, 'var/run')), '/run');
+        assert.equal(await readFile(path.join(root, 'run/x'), 'utf8'), 'x');
+        assert.equal(await readFile(path.join(root, outside, 'y'), 'utf8'), 'y');
+        assert.equal(await readFile(path.join(root, 'outside/z'), 'utf8'), 'z');
+        assert.deepEqual(await namesIn(outside), ['kept']);
+      }
+    });
+    it('keep the holes of a file that is larger than any disk', async () => {
+      const big = path.join(outside, 'big');
+      await run('truncate', ['--size=1T', big]);
+      const file = scratch.current.at('sparse.tar');
+      await run('tar', ['--sparse', '--create', `--file=${file}`, `--directory=${outside}`, 'big']);
+      await rm(big);
+      await archive.import(file, root);
+      const { size, blocks } = await stat(path.join(root, 'big'));
+      assert.deepEqual([size, blocks < 1000], [2 ** 40, true]);
+    });
+    it('are refused as layers with names that climb, and with files that are mostly holes', async () => {
+      const sum = (bytes: Uint8Array): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+      const attemptLayer = async (bytes: Uint8Array, code: string): Promise<void> => {
+        const file = scratch.current.at('layer.tar');
+        await writeFile(file, bytes);
+        const layer = { digest: sum(bytes), size: bytes.length, file, gzipped: false };
+        await assert.rejects(requireSoundLayers({ config: layer, layers: [layer] }, 2 ** 34), coded(code));
+      };
+      for (const name of ['.wh..', '.wh...', 'a/.wh.', 'a/.wh...', '.wh.../b', 'a/../../b', '../b'])
+        await attemptLayer(hostileTar([{ name, content: '' }]), 'damaged');
+      await run('truncate', ['--size=1G', path.join(outside, 'big')]);
+      for (const format of ['gnu', 'posix']) {
+        const tar = scratch.current.at('holes.tar');
+        const args = [
+          '--sparse',
+          `--format=${format}`,
+          '--create',
+          `--file=${tar}`,
+          `--directory=${outside}`,
+        ];
+        await run('tar', [...args, 'big']);
+        await attemptLayer(await readFile(tar), 'unsupported');
+      }
+    });
     it('cannot chain links', () =>
       attempt([
         { name: 'a', type: '5' },
