@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -12,6 +12,7 @@ import { Journal } from '../../src/store/journal.js';
 import { JournalWriter } from '../../src/store/journal-writer.js';
 import { readJournal } from '../../src/store/read-journal.js';
 import { FUZZ_RUNS } from '../support/fuzzing.js';
+import { hurt, HOWS, injuries } from '../support/hurt-file.js';
 import { useScratch } from '../support/mounts.js';
 
 const BLOCK = 65536;
@@ -92,7 +93,7 @@ describe('a journal', () => {
   it('finds any damage to what counts of it', async () => {
     const found = new Set<string>();
     await fc.assert(
-      fc.asyncProperty(steps, damages, async (all, { how, at, length }) => {
+      fc.asyncProperty(steps, injuries, async (all, { how, at, length }) => {
         const left = await write(all);
         const names = (await readdir(folder)).sort();
         const written = names.filter((name) => statSync(path.join(folder, name)).size > 64);
@@ -211,43 +212,3 @@ describe('a journal', () => {
     }
   });
 });
-
-const HOWS = ['flip', 'cut', 'zero', 'swap-pages', 'swap-files', 'delete'] as const;
-const damages = fc.record({ how: fc.constantFrom(...HOWS), at: fc.nat(), length: fc.nat() });
-
-function hurt(
-  place: string,
-  other: string,
-  { how, at, length }: { how: (typeof HOWS)[number]; at: number; length: number },
-): void {
-  const bytes = readFileSync(place);
-  const where = at % bytes.length;
-  switch (how) {
-    case 'flip':
-      bytes[where]! ^= 1 << (length % 8);
-      break;
-    case 'cut':
-      writeFileSync(place, bytes.subarray(0, where));
-      return;
-    case 'zero':
-      bytes.fill(0, where, Math.min(bytes.length, where + 1 + (length % 8192)));
-      break;
-    case 'swap-pages': {
-      const pages = Math.floor(bytes.length / 4096);
-      if (pages < 2) return;
-      const [a, b] = [4096 * (at % pages), 4096 * (length % pages)];
-      const page = Buffer.from(bytes.subarray(a, a + 4096));
-      bytes.copyWithin(a, b, b + 4096);
-      page.copy(bytes, b);
-      break;
-    }
-    case 'swap-files':
-      writeFileSync(place, readFileSync(other));
-      writeFileSync(other, bytes);
-      return;
-    case 'delete':
-      rmSync(place);
-      return;
-  }
-  writeFileSync(place, bytes);
-}

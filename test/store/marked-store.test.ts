@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { cp, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import fc from 'fast-check';
 import { ThinError } from '../../src/errors/thin-error.js';
 import { MARK_BYTES, MARK_SLOT_STEP, packMarkSlot } from '../../src/format/commit-number.js';
 import { MARK_FILE, readMark } from '../../src/store/commit-mark.js';
@@ -8,6 +9,8 @@ import { openLevelStore } from '../../src/store/level-store.js';
 import { MarkedStore } from '../../src/store/marked-store.js';
 import { makePoolStore, openPoolStore } from '../../src/store/pool-store.js';
 import { CrashStore } from '../support/crash-store.js';
+import { FUZZ_RUNS } from '../support/fuzzing.js';
+import { hurt, injuries } from '../support/hurt-file.js';
 import { useScratch } from '../support/mounts.js';
 import { assertNumbered, numberedBatch, numberedLast } from '../support/numbered-batches.js';
 
@@ -177,6 +180,42 @@ describe('a marked store', () => {
       assert.equal(typeof mark === 'object' ? mark.number : mark, 3, String(about));
       assert.deepEqual((await noted(new CrashStore(inner.contents))).notes, []);
     }
+  });
+
+  it('loses nothing by any damage to its mark, alone', async () => {
+    const inner = await withCommits(5);
+    const whole = await readFile(markFile());
+    const other = path.join(folder, 'other');
+    await fc.assert(
+      fc.asyncProperty(injuries, async (injury) => {
+        await writeFile(markFile(), whole);
+        await writeFile(other, Buffer.alloc(9000, 3));
+        hurt(markFile(), other, injury);
+        const store = await MarkedStore.over(new CrashStore(inner.contents), folder);
+        await store.batch([], SYNC);
+        await store.close();
+        const mark = await readMark(folder);
+        assert.equal(typeof mark === 'object' ? mark.number : mark, 6);
+      }),
+      { numRuns: FUZZ_RUNS },
+    );
+  });
+
+  it('is found to be older whatever became of one slot of its mark', async () => {
+    const old = (await withCommits(3)).contents;
+    const newer = await MarkedStore.over(new CrashStore(old), folder);
+    for (const n of [4, 5]) await newer.batch(numberedBatch(n), SYNC);
+    await newer.close();
+    const whole = await readFile(markFile());
+    await fc.assert(
+      fc.asyncProperty(fc.nat(MARK_SLOT_STEP - 1), fc.nat(1), fc.nat(7), async (at, slot, bit) => {
+        const bytes = Buffer.from(whole);
+        bytes[slot * MARK_SLOT_STEP + at]! ^= 1 << bit;
+        await writeFile(markFile(), bytes);
+        await refused(new CrashStore(old));
+      }),
+      { numRuns: FUZZ_RUNS },
+    );
   });
 
   it('needs one slot of the two', async () => {
