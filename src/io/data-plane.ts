@@ -35,6 +35,19 @@ const UNSETTLED = 3;
 /** Chunks handed out ahead: 256 MiB of 64 KiB chunks, some tenths of a second of the fastest writing. A power of two. */
 const RING = 4096;
 
+/** What the data plane asks of its pool. */
+export interface PlaneOwner {
+  /** Mappings that no commit has applied yet, over all active devices; each may cost nodes. */
+  readonly pendingMappings: number;
+  /** Whether chunks may be handed out at all. */
+  readonly mayTake: boolean;
+  commit(): Promise<void>;
+  /** Chunks have become free. */
+  noteReleased(): void;
+  /** More chunks may be at hand than before. */
+  noteRefilled(): void;
+}
+
 /**
  * What all active devices of a pool share beneath their tables: the data of chunks, free chunks at hand for threads that cannot ask the
  * space map, and the way of a chunk that nobody maps any more back into it. Pool thread only.
@@ -50,33 +63,24 @@ export class DataPlane {
   /** Blocks that a search for data or holes looks at before others get their turn, about. */
   readonly searchStep: number;
   readonly #metadata: Metadata;
-  readonly #pendingMappings: () => number;
-  readonly #onReleased: () => void;
-  readonly #commit: () => Promise<void>;
-  readonly #mayTake: () => boolean;
-  readonly #onRefilled: () => void;
+  readonly #owner: PlaneOwner;
   /** Never counted in the space map, and mapped by nobody any more. */
   #givenUp: ChunkId[] = [];
   readonly #recycling = new Set<Promise<void>>();
 
-  constructor(parts: {
-    chunks: ChunkStore;
-    metadata: Metadata;
-    epochs: RequestEpochs;
-    journal?: Journal | undefined;
-    /** Mappings that no commit has applied yet, over all active devices; each may cost nodes. */
-    pendingMappings: () => number;
-    /** Chunks have become free. */
-    onReleased: () => void;
-    commit: () => Promise<void>;
-    /** Whether chunks may be handed out at all. */
-    mayTake?: () => boolean;
-    /** More chunks may be at hand than before. */
-    onRefilled?: () => void;
-    /** Pages of 4 KiB that all page tables may have. */
-    tablePages?: number | undefined;
-    searchStep?: number | undefined;
-  }) {
+  constructor(
+    owner: PlaneOwner,
+    parts: {
+      readonly chunks: ChunkStore;
+      readonly metadata: Metadata;
+      readonly epochs: RequestEpochs;
+      readonly journal: Journal | undefined;
+      /** Pages of 4 KiB that all page tables may have. */
+      readonly tablePages: number | undefined;
+      readonly searchStep: number | undefined;
+    },
+  ) {
+    this.#owner = owner;
     this.chunks = parts.chunks;
     this.epochs = parts.epochs;
     this.journal = parts.journal;
@@ -91,11 +95,6 @@ export class DataPlane {
       journal: parts.journal?.memory,
     };
     this.#metadata = parts.metadata;
-    this.#pendingMappings = parts.pendingMappings;
-    this.#onReleased = parts.onReleased;
-    this.#commit = parts.commit;
-    this.#mayTake = parts.mayTake ?? ((): boolean => true);
-    this.#onRefilled = parts.onRefilled ?? ((): void => undefined);
   }
 
   /** Chunks that can be had without a commit. */
@@ -116,18 +115,18 @@ export class DataPlane {
 
   /** Whether the nodes are there for so many changes of mappings, beside those that are pending or may come without asking. */
   mayMap(changes: number): boolean {
-    return this.#metadata.hasNodesFor(this.#pendingMappings() + this.free.count + changes);
+    return this.#metadata.hasNodesFor(this.#owner.pendingMappings + this.free.count + changes);
   }
 
   /** Whether the nodes are there to unmap one more block. */
   get mayUnmap(): boolean {
-    return this.#metadata.hasNodesToUnmap(this.#pendingMappings() + this.free.count);
+    return this.#metadata.hasNodesToUnmap(this.#owner.pendingMappings + this.free.count);
   }
 
   /** Puts free chunks at hand, as many as the nodes that mapping them may take allow. False where none is. */
   refill(): boolean {
     const { chunks } = this.#metadata;
-    const wanted = this.#mayTake() ? this.mostAtHand : 0;
+    const wanted = this.#owner.mayTake ? this.mostAtHand : 0;
     while (this.free.count < wanted && this.mayMap(1)) {
       const taken = chunks.take();
       if (taken === undefined) break;
@@ -135,7 +134,7 @@ export class DataPlane {
     }
     // Where there is no more to be had, asking for it would not help.
     Atomics.store(this.memory.asked, LOW_MARK, this.free.count < wanted ? 0 : wanted >> 1);
-    this.#onRefilled();
+    this.#owner.noteRefilled();
     return this.free.count > 0;
   }
 
@@ -161,10 +160,11 @@ export class DataPlane {
     Atomics.store(asked, ASKED_FOR_CHUNKS, 0);
     this.refill();
     // The disk begins with what there is while more is written; a flush would find all of it otherwise.
-    if (this.chunks.memory.kind === 'file') void this.#commit().catch(() => undefined);
+    if (this.chunks.memory.kind === 'file') void this.#owner.commit().catch(() => undefined);
     if (!this.wantsCommit) Atomics.store(asked, ASKED_FOR_COMMIT, 0);
     else
-      void this.#commit()
+      void this.#owner
+        .commit()
         .catch(() => undefined)
         .finally(() => Atomics.store(asked, ASKED_FOR_COMMIT, 0));
   }
@@ -190,7 +190,7 @@ export class DataPlane {
         this.#metadata.chunks.release(freed);
         for (const chunk of givenUp) this.#metadata.chunks.putBack(chunk);
         this.#recycling.delete(done);
-        this.#onReleased();
+        this.#owner.noteReleased();
       });
     this.#recycling.add(done);
   }

@@ -17,7 +17,7 @@ export interface PoolGate {
   /** @throws ThinError read-only, closed */
   requireWritable(): void;
   /** Something changed in memory: a commit may be due. */
-  changed(): void;
+  noteChange(): void;
   commit(): Promise<void>;
   /** Resolves when a chunk may be had; rejects with `no-space` at once, or when the pool's timeout is over. */
   waitForSpace(device: string): Promise<void>;
@@ -139,7 +139,7 @@ export class DeviceIo implements ImageFile {
       // What is written stays written; the rest goes on when there is room.
       if (waiting !== undefined) return waiting.then(() => this.write(offset + rest, from.subarray(rest)));
     }
-    this.#gate.changed();
+    this.#gate.noteChange();
     return undefined;
   }
 
@@ -150,7 +150,7 @@ export class DeviceIo implements ImageFile {
     const { first, end } = wholeBlocks(offset, length, this.#chunkSize, this.#size);
     const rest = this.#discardSome(first, end);
     if (rest !== undefined) return this.#discardRest(rest, end);
-    this.#gate.changed();
+    this.#gate.noteChange();
     return undefined;
   }
 
@@ -378,7 +378,7 @@ export class DeviceIo implements ImageFile {
       this.#gate.requireWritable();
       rest = this.#discardSome(rest.block, end);
     }
-    this.#gate.changed();
+    this.#gate.noteChange();
   }
 
   #waitFor(needs: DiscardRest['needs']): Promise<void> {

@@ -1,13 +1,25 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { toThinError, type ThinError } from '../errors/thin-error.js';
-import type { DeviceId, TransactionId } from '../format/ids.js';
-import type { DataPlane } from '../io/data-plane.js';
+import { ThinError, toThinError } from '../errors/thin-error.js';
 import type { DeviceIo } from '../io/device-io.js';
-import type { Metadata } from '../metadata/metadata.js';
-import type { BatchOptions, KeyValue, KvOperation } from '../store/key-value.js';
+import type { TransactionId } from '../format/ids.js';
+import type { NodeLimits } from '../format/node.js';
+import { checkPool } from '../metadata/check.js';
+import type { MetadataOptions } from '../metadata/open-metadata.js';
+import type { BatchOptions, KvOperation } from '../store/key-value.js';
+import type { PoolState } from './pool-state.js';
 
 /** Some milliseconds' worth of changes to trees. */
 const APPLY_STEP = 1024;
+
+export interface CommitOptions extends MetadataOptions {
+  /** Changed mappings that a commit applies before others get their turn. */
+  readonly applyStep?: number | undefined;
+  /**
+   * Checks the whole metadata after each commit, and takes no more commits where it is not sound: for tests, and to find what breaks a pool.
+   * Default: where the environment has THINFUSE_VERIFY=1.
+   */
+  readonly verify?: boolean | undefined;
+}
 
 /**
  * Makes what is in memory durable, one batch at a time. The steps of a commit, in order: **apply** the mappings that active devices
@@ -16,57 +28,28 @@ const APPLY_STEP = 1024;
  * and no commit is made any more until the pool is opened again; but a batch that found no room on the disk is tried again by the next commit).
  */
 export class Committer {
-  readonly #store: KeyValue;
-  readonly #metadata: Metadata;
-  readonly #plane: () => DataPlane;
-  readonly #active: () => Iterable<DeviceIo>;
-  readonly #onApplied: (device: DeviceId) => void;
-  readonly #onFailed: (error: ThinError) => void;
-  readonly #onNoSpace: () => void;
-  readonly #onCommitted: () => void;
-  readonly #suspended: (work: () => Promise<void>) => Promise<void>;
+  readonly #state: PoolState;
   readonly #applyStep: number;
+  readonly #limits: NodeLimits | undefined;
+  readonly #verify: boolean;
   #failure: ThinError | undefined;
   /** Of the last commit that is durable. */
   #transaction: TransactionId;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
-  constructor(parts: {
-    store: KeyValue;
-    metadata: Metadata;
-    /** Made after the committer, which it knows. */
-    plane: () => DataPlane;
-    active: () => Iterable<DeviceIo>;
-    /** Mappings of this device changed. */
-    onApplied: (device: DeviceId) => void;
-    onFailed: (error: ThinError) => void;
-    /** A batch found no room on the disk. Nothing is lost: the next commit tries again. */
-    onNoSpace: () => void;
-    onCommitted: () => void;
-    /** Runs `work` while no request on any device is in flight. */
-    suspended: (work: () => Promise<void>) => Promise<void>;
-    /** Changed mappings that are applied before others get their turn. */
-    applyStep?: number | undefined;
-  }) {
-    this.#store = parts.store;
-    this.#metadata = parts.metadata;
-    this.#transaction = parts.metadata.superblock.transactionId;
-    this.#plane = parts.plane;
-    this.#active = parts.active;
-    this.#onApplied = parts.onApplied;
-    this.#onFailed = parts.onFailed;
-    this.#onNoSpace = parts.onNoSpace;
-    this.#onCommitted = parts.onCommitted;
-    this.#suspended = parts.suspended;
-    this.#applyStep = parts.applyStep ?? APPLY_STEP;
+  constructor(state: PoolState, { applyStep = APPLY_STEP, verify, limits }: CommitOptions) {
+    this.#state = state;
+    this.#transaction = state.metadata.superblock.transactionId;
+    this.#applyStep = applyStep;
+    this.#limits = limits;
+    this.#verify = verify ?? process.env['THINFUSE_VERIFY'] === '1';
   }
 
   /** A commit would write something. Data that was overwritten in place and not synced does not count. */
   get isDirty(): boolean {
-    if (this.#metadata.isDirty || this.#plane().chunks.isDirty) return true;
-    for (const io of this.#active()) if (io.pendingMappings > 0) return true;
-    return false;
+    const { metadata, plane, pendingMappings } = this.#state;
+    return metadata.isDirty || plane.chunks.isDirty || pendingMappings > 0;
   }
 
   /**
@@ -112,10 +95,10 @@ export class Committer {
 
   #applySome(io: DeviceIo, from: number, most: number): number | undefined {
     if (io.pendingMappings === 0) return undefined;
-    this.#plane().isSettled = false;
+    this.#state.plane.isSettled = false;
     try {
       const next = io.applyMappings(from, most);
-      this.#onApplied(io.device);
+      this.#state.noteApplied(io.device);
       return next;
     } catch (error) {
       throw this.#fail(error);
@@ -128,7 +111,7 @@ export class Committer {
   }
 
   #start(): Promise<void> {
-    if (!this.isDirty && !this.#plane().chunks.needsSync) return Promise.resolve();
+    if (!this.isDirty && !this.#state.plane.chunks.needsSync) return Promise.resolve();
     this.#running = this.#run().finally(() => {
       this.#running = undefined;
     });
@@ -138,35 +121,36 @@ export class Committer {
   async #run(): Promise<void> {
     // What a failed commit left in memory may be half a change; it never goes to the store.
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#store.needsRecovery === true) await this.#recover();
-    const plane = this.#plane();
+    const { store, metadata, plane, active, space } = this.#state;
+    if (store.needsRecovery === true) await this.#recover();
     const generation = plane.journal?.advance();
     // Whoever has seen the generation before has published what it wrote down.
     if (generation !== undefined) await plane.epochs.quiet();
     plane.isSettled = false;
-    for (const io of this.#active()) await this.applyInTurns(io);
+    for (const io of active.values()) await this.applyInTurns(io);
     this.#prepare();
-    const metadata = this.#metadata.collect();
-    const chunks = plane.chunks.collect(metadata.freedChunks);
-    const { transactionId } = this.#metadata.superblock;
+    const changes = metadata.collect();
+    const chunks = plane.chunks.collect(changes.freedChunks);
+    const { transactionId } = metadata.superblock;
     try {
       await chunks.sync();
-      const operations = [...chunks.operations, ...metadata.operations];
+      const operations = [...chunks.operations, ...changes.operations];
       if (operations.length > 0)
         await this.#batch(operations, { landmark: transactionId !== this.#transaction });
     } catch (error) {
       chunks.undo();
-      metadata.undo();
-      if (this.#store.needsRecovery === true) throw error;
+      changes.undo();
+      if (store.needsRecovery === true) throw error;
       throw this.#fail(error);
     }
     this.#transaction = transactionId;
     chunks.settle();
-    metadata.settle();
-    plane.isSettled = !this.#metadata.isDirty;
+    changes.settle();
+    plane.isSettled = !metadata.isDirty;
     if (generation !== undefined) plane.journal?.retire(generation);
-    plane.recycle(metadata.freedChunks);
-    this.#onCommitted();
+    plane.recycle(changes.freedChunks);
+    if (this.#verify) await this.#verifyCommitted();
+    space.check();
   }
 
   /** @param landmark the set of devices changed */
@@ -174,27 +158,41 @@ export class Committer {
     operations: readonly KvOperation[],
     { landmark }: Required<Pick<BatchOptions, 'landmark'>>,
   ): Promise<void> {
+    const { store, space } = this.#state;
     try {
-      await this.#store.batch(operations, { sync: true, landmark });
+      await store.batch(operations, { sync: true, landmark });
     } catch (error) {
-      if (this.#store.needsRecovery === true) this.#onNoSpace();
+      // Nothing is lost: the next commit tries again.
+      if (store.needsRecovery === true) space.noteHostFull();
       throw error;
     }
   }
 
   async #recover(): Promise<void> {
     try {
-      await this.#suspended(async () => this.#store.recover?.());
+      await this.#state.suspended(async () => this.#state.store.recover?.());
     } catch (error) {
-      this.#onNoSpace();
+      this.#state.space.noteHostFull();
       throw toThinError(error);
+    }
+  }
+
+  async #verifyCommitted(): Promise<void> {
+    const committed = this.#state.store.snapshot();
+    try {
+      const { findings } = await checkPool(committed, { limits: this.#limits });
+      if (findings.length === 0) return;
+      const told = findings.map(({ path, problem }) => `${path}: ${problem}`).join('; ');
+      throw this.#fail(new ThinError('damaged', `THINFUSE_VERIFY: the last commit is not sound: ${told}`));
+    } finally {
+      await committed.close();
     }
   }
 
   #prepare(): void {
     try {
-      this.#metadata.freePartial();
-      this.#plane().chunks.prepare();
+      this.#state.metadata.freePartial();
+      this.#state.plane.chunks.prepare();
     } catch (error) {
       throw this.#fail(error);
     }
@@ -202,7 +200,7 @@ export class Committer {
 
   #fail(error: unknown): ThinError {
     this.#failure = toThinError(error);
-    this.#onFailed(this.#failure);
+    this.#state.setMode('ro', `a commit failed: ${this.#failure.message}`);
     return this.#failure;
   }
 }

@@ -1,7 +1,7 @@
 import { ThinError } from '../errors/thin-error.js';
 import type { ChunkId } from '../format/ids.js';
-import type { Metadata } from '../metadata/metadata.js';
 import type { ChunkStore } from '../store/chunk-store.js';
+import type { PoolState } from './pool-state.js';
 import { nextTurn } from './usage-counter.js';
 
 /** Chunks made whole in one commit: 4 MiB of 64 KiB chunks. */
@@ -11,22 +11,18 @@ const CHUNKS_PER_STEP = 64;
  * Makes partial chunks whole that are their base's last user, in bounded steps: what nobody else maps is worth its space no longer. (A
  * device's discards and removals leave such chunks behind.)
  */
-export async function consolidate(
-  metadata: Metadata,
-  chunks: ChunkStore,
-  commit: () => Promise<void>,
-  isStopped: () => boolean,
-): Promise<void> {
+export async function consolidate(state: PoolState, isStopped: () => boolean): Promise<void> {
+  const { metadata, plane } = state;
   let changed = 0;
   for (const { chunk, base } of metadata.bases.all()) {
     if (isStopped()) return;
-    if (base === undefined || metadata.chunks.count(base) !== 1 || !(await makeWhole(chunks, chunk)))
+    if (base === undefined || metadata.chunks.count(base) !== 1 || !(await makeWhole(plane.chunks, chunk)))
       continue;
     if (++changed % CHUNKS_PER_STEP !== 0) continue;
-    await commit();
+    await state.commit();
     await nextTurn();
   }
-  if (changed % CHUNKS_PER_STEP !== 0) await commit();
+  if (changed % CHUNKS_PER_STEP !== 0) await state.commit();
 }
 
 async function makeWhole(chunks: ChunkStore, chunk: ChunkId): Promise<boolean> {

@@ -1,26 +1,20 @@
 import { NEVER_EXTEND } from '../config/defaults.js';
 import { ThinError } from '../errors/thin-error.js';
 import { MAX_CHUNKS } from '../format/ids.js';
-import type { Metadata } from '../metadata/metadata.js';
 import { METADATA_BLOCK_SIZE } from './create-pool.js';
-import type { PoolOptions } from './info.js';
-import type { SpaceEvent, SpaceName } from './space-events.js';
+import { chunkCapacity } from './open-chunks.js';
+import type { PoolState } from './pool-state.js';
+import type { SpaceName } from './space-events.js';
 
 /** Makes a `direct` pool's data hold so many chunks, durably. Resolves to what is left to do when the superblock tells of them. */
 export type GrowData = (chunks: number) => Promise<() => Promise<void>>;
 
-export interface ExtenderParts {
-  readonly metadata: Metadata;
-  readonly options: () => PoolOptions;
-  readonly commit: () => Promise<void>;
-  /** Chunks that the open pool can address. */
-  readonly capacity: number;
-  readonly growData: GrowData | undefined;
-  /** Bytes that the host's disk has for more data; undefined where data is not on it. */
-  readonly hostFree: () => number | undefined;
-  readonly tell: (event: SpaceEvent) => void;
-  /** There is room that was not there before. */
-  readonly onRoom: () => void;
+/** How a pool's data grows. */
+export interface GrowthOptions {
+  /** `direct` pools; undefined where their data cannot grow. */
+  readonly growData?: GrowData | undefined;
+  /** Bytes that more data finds on its disk. Default: what the disk of the store's folder has; undefined where data does not grow on a disk. */
+  readonly dataFree?: (() => number | undefined) | undefined;
 }
 
 /** Blocks: chunks or nodes. */
@@ -32,13 +26,20 @@ interface Growth {
 
 /** Makes a pool's data or metadata space larger while it works (dm-thin.c, `maybe_resize_data_dev`), when asked or by LVM's rule. */
 export class Extender {
-  readonly #parts: ExtenderParts;
+  readonly #state: PoolState;
+  readonly #growData: GrowData | undefined;
+  readonly #dataFree: () => number | undefined;
+  /** Chunks that the open pool can address. */
+  readonly #capacity: number;
   #last: Promise<unknown> = Promise.resolve();
   /** What an attempt failed for is tried again only when the pool's use has changed. */
   readonly #failedAt = new Map<SpaceName, number>();
 
-  constructor(parts: ExtenderParts) {
-    this.#parts = parts;
+  constructor(state: PoolState, { growData, dataFree }: GrowthOptions) {
+    this.#state = state;
+    this.#growData = growData;
+    this.#dataFree = dataFree ?? ((): number | undefined => state.host.free);
+    this.#capacity = chunkCapacity(state.metadata.superblock);
   }
 
   /**
@@ -47,7 +48,7 @@ export class Extender {
    */
   extend(to: { readonly data?: number | undefined; readonly metadata?: number | undefined }): Promise<void> {
     return this.#inTurn(async () => {
-      const { superblock } = this.#parts.metadata;
+      const { superblock } = this.#state.metadata;
       const { blockSize } = superblock;
       if (to.data !== undefined) {
         const chunks = Math.floor(to.data / blockSize);
@@ -82,7 +83,7 @@ export class Extender {
   }
 
   #wantsOne(space: SpaceName, used: number, lacking = false): boolean {
-    const { autoextendThreshold } = this.#parts.options();
+    const { autoextendThreshold } = this.#state.options;
     if (autoextendThreshold === NEVER_EXTEND) return false;
     return (
       lacking || (used * 100 > this.#total(space) * autoextendThreshold && this.#failedAt.get(space) !== used)
@@ -92,7 +93,7 @@ export class Extender {
   async #autoOne(space: SpaceName, used: number, lacking = false): Promise<boolean> {
     if (!this.#wantsOne(space, used, lacking)) return false;
     const from = this.#total(space);
-    const to = from + Math.max(1, Math.floor((from * this.#parts.options().autoextendPercent) / 100));
+    const to = from + Math.max(1, Math.floor((from * this.#state.options.autoextendPercent) / 100));
     try {
       this.#requireHostRoom(space, to - from);
       await this.#grow({ space, from, to }, 'autoextend');
@@ -100,7 +101,7 @@ export class Extender {
       return true;
     } catch (error) {
       if (!this.#failedAt.has(space))
-        this.#parts.tell({
+        this.#state.tell({
           kind: 'extend-failed',
           space,
           reason: error instanceof Error ? error.message : String(error),
@@ -111,7 +112,7 @@ export class Extender {
   }
 
   #requireHostRoom(space: SpaceName, blocks: number): void {
-    const free = this.#parts.hostFree();
+    const free = this.#dataFree();
     const bytes = blocks * this.#blockSize(space);
     if (space === 'data' && free !== undefined && free < bytes)
       throw new ThinError(
@@ -122,21 +123,21 @@ export class Extender {
 
   async #grow({ space, from, to }: Growth, by: 'autoextend' | 'user'): Promise<void> {
     if (to === from) return;
-    const { metadata, growData, commit, capacity, tell, onRoom } = this.#parts;
+    const { metadata } = this.#state;
     if (space === 'data') {
       if (to > MAX_CHUNKS)
         throw new ThinError(
           'too-large',
           `a pool of ${String(to)} chunks is more than the ${String(MAX_CHUNKS)} that can be`,
         );
-      if (to > capacity)
+      if (to > this.#capacity)
         throw new ThinError(
           'too-large',
-          `while it is open, the pool can grow to ${String(capacity * this.#blockSize('data'))} bytes; stop and start the daemon, then go on`,
+          `while it is open, the pool can grow to ${String(this.#capacity * this.#blockSize('data'))} bytes; stop and start the daemon, then go on`,
         );
-      const settle = await growData?.(to);
+      const settle = await this.#growData?.(to);
       metadata.changeSuperblock({ chunks: to });
-      await commit();
+      await this.#state.commit();
       await settle?.();
       metadata.chunks.extend(to);
     } else {
@@ -144,20 +145,20 @@ export class Extender {
       metadata.changeSuperblock({ nodes: to });
       // Before the commit, which may be waiting for them.
       metadata.nodes.extend(to);
-      await commit();
+      await this.#state.commit();
     }
     const size = this.#blockSize(space);
-    tell({ kind: 'extended', space, from: from * size, to: to * size, by });
-    onRoom();
+    this.#state.tell({ kind: 'extended', space, from: from * size, to: to * size, by });
+    this.#state.space.noteRoom();
   }
 
   #total(space: SpaceName): number {
-    const { superblock } = this.#parts.metadata;
+    const { superblock } = this.#state.metadata;
     return space === 'data' ? superblock.chunks : superblock.nodes;
   }
 
   #blockSize(space: SpaceName): number {
-    return space === 'data' ? this.#parts.metadata.superblock.blockSize : METADATA_BLOCK_SIZE;
+    return space === 'data' ? this.#state.metadata.superblock.blockSize : METADATA_BLOCK_SIZE;
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -11,6 +11,13 @@ export interface HostDisk {
   dropReserve(): Promise<void>;
 }
 
+export interface HostOptions {
+  /** The disk of the store's folder; undefined for a store that is on none. */
+  readonly hostDisk?: HostDisk | undefined;
+  /** Bytes to keep free on it; by its size, where undefined. */
+  readonly hostFloor?: number | undefined;
+}
+
 /**
  * LevelDB writes its log, a table of the same size when that is full, and tables again when it compacts. Where it finds no room for one it
  * takes no batches any more.

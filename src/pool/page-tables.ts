@@ -1,15 +1,12 @@
-import type { DeviceIo } from '../io/device-io.js';
-import type { Committer } from './committer.js';
+import type { PoolState } from './pool-state.js';
 
 /** Keeps the page tables of active devices within their memory: where it is used up, the device with the largest table begins a new one. */
 export class PageTables {
-  readonly #active: () => Iterable<DeviceIo>;
-  readonly #committer: Pick<Committer, 'applied'>;
+  readonly #state: PoolState;
   #running: Promise<void> | undefined;
 
-  constructor(active: () => Iterable<DeviceIo>, committer: Pick<Committer, 'applied'>) {
-    this.#active = active;
-    this.#committer = committer;
+  constructor(state: PoolState) {
+    this.#state = state;
   }
 
   /** Resolves when some device has let go of its table. */
@@ -20,9 +17,9 @@ export class PageTables {
   }
 
   async #forgetLargest(): Promise<void> {
-    const [largest] = [...this.#active()].sort((x, y) => y.tablePages - x.tablePages);
+    const [largest] = [...this.#state.active.values()].sort((x, y) => y.tablePages - x.tablePages);
     if (largest === undefined) return;
-    await this.#committer.applied(largest, () => {
+    await this.#state.committer.applied(largest, () => {
       largest.forgetMappings();
     });
   }

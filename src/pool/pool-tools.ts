@@ -4,9 +4,10 @@ import type { NodeLimits } from '../format/node.js';
 import { checkPool, type CheckDepth, type CheckResult } from '../metadata/check.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { openView, StoredNodes, type MetadataView, type SnapshotChoice } from '../metadata/metadata-view.js';
-import type { KeyValue, KvReader } from '../store/key-value.js';
+import type { KvReader } from '../store/key-value.js';
 import type { PoolOptions } from './info.js';
 import { readOptions } from './options-record.js';
+import type { PoolState } from './pool-state.js';
 import { salvageRecords } from './salvage.js';
 import { scrub, type ScrubOptions, type ScrubStep } from './scrub.js';
 
@@ -91,51 +92,25 @@ export function frozenMetadata(
   };
 }
 
-/** What the tools ask of their pool. */
-export interface ToolGate {
-  /** @throws ThinError read-only, closed */
-  readonly requireWritable: () => void;
-  readonly commit: () => Promise<void>;
-  /**
-   * Runs `work`, which waits for nothing, at a moment when no request is in flight on any device and all that active devices have mapped is
-   * applied; from then on it is shared.
-   */
-  readonly sharing: <T>(work: () => T) => Promise<T>;
-  /** A check found nothing. */
-  readonly clearNeedsCheck: () => Promise<void>;
-  readonly foundDamage: (error: ThinError) => void;
-  /** Space is owed back. */
-  readonly reclaim: () => void;
-}
-
 export class OpenPoolTools implements PoolTools {
-  readonly #store: KeyValue;
-  readonly #metadata: Metadata;
-  readonly #gate: ToolGate;
+  readonly #state: PoolState;
   readonly #limits: NodeLimits | undefined;
   readonly #data: ScrubOptions['data'];
 
-  constructor(
-    store: KeyValue,
-    metadata: Metadata,
-    gate: ToolGate,
-    { limits, data }: { limits?: NodeLimits; data?: ScrubOptions['data'] },
-  ) {
-    this.#store = store;
-    this.#metadata = metadata;
-    this.#gate = gate;
+  constructor(state: PoolState, { limits, data }: { limits?: NodeLimits; data?: ScrubOptions['data'] }) {
+    this.#state = state;
     this.#limits = limits;
     this.#data = data;
   }
 
   /** See `ThinPool`. */
   async check({ depth = 'all', clearNeedsCheck = true }: PoolCheckOptions): Promise<CheckResult> {
-    await this.#gate.commit();
-    const snapshot = this.#store.snapshot();
+    await this.#state.commit();
+    const snapshot = this.#state.store.snapshot();
     try {
       const result = await checkPool(snapshot, { limits: this.#limits, depth });
       if (clearNeedsCheck && depth === 'all' && result.findings.length === 0)
-        await this.#gate.clearNeedsCheck();
+        await this.#state.clearNeedsCheck();
       return result;
     } finally {
       await snapshot.close();
@@ -143,52 +118,52 @@ export class OpenPoolTools implements PoolTools {
   }
 
   async freeze(): Promise<FrozenMetadata> {
-    await this.#gate.commit();
-    const reader = this.#store.snapshot();
+    await this.#state.commit();
+    const reader = this.#state.store.snapshot();
     return frozenMetadata(reader, {
       close: () => reader.close(),
       limits: this.#limits,
       data: this.#data,
-      onDamage: this.#gate.foundDamage,
+      onDamage: (error) => this.#state.foundDamage(error),
     });
   }
 
   async reserve(): Promise<ReservedSnapshot> {
-    this.#gate.requireWritable();
+    this.#state.requireWritable();
     // The roots are those of one moment.
-    const snapshot = await this.#gate.sharing(() => this.#metadata.reserveSnapshot(Date.now()));
-    await this.#gate.commit();
+    const snapshot = await this.#state.sharing(() => this.#state.metadata.reserveSnapshot(Date.now()));
+    await this.#state.commit();
     return describe(snapshot);
   }
 
   async release(id: number): Promise<void> {
-    this.#gate.requireWritable();
-    if (this.#metadata.snapshots.get(id) === undefined)
+    this.#state.requireWritable();
+    if (this.#state.metadata.snapshots.get(id) === undefined)
       throw new ThinError(
         'not-found',
         `there is no metadata snapshot ${String(id)}; thinfuse reserved lists those there are`,
         { details: { snapshot: id } },
       );
-    this.#metadata.releaseSnapshot(id);
-    await this.#gate.commit();
-    this.#gate.reclaim();
+    this.#state.metadata.releaseSnapshot(id);
+    await this.#state.commit();
+    this.#state.reclaim();
   }
 
   reserved(): readonly ReservedSnapshot[] {
-    return this.#metadata.snapshots.all().map(describe);
+    return this.#state.metadata.snapshots.all().map(describe);
   }
 
   async setTransactionId(from: number, to: number): Promise<void> {
-    this.#gate.requireWritable();
-    const current = this.#metadata.superblock.transactionId;
+    this.#state.requireWritable();
+    const current = this.#state.metadata.superblock.transactionId;
     if (current !== from)
       throw new ThinError(
         'invalid-argument',
         `the pool's transaction id is ${String(current)}, not ${String(from)}; nothing was changed`,
         { details: { transactionId: current } },
       );
-    this.#metadata.changeSuperblock({ transactionId: transactionId(to) });
-    await this.#gate.commit();
+    this.#state.metadata.changeSuperblock({ transactionId: transactionId(to) });
+    await this.#state.commit();
   }
 }
 

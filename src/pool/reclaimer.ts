@@ -1,7 +1,6 @@
 import { toThinError } from '../errors/thin-error.js';
-import type { Metadata } from '../metadata/metadata.js';
-import type { ChunkStore } from '../store/chunk-store.js';
 import { consolidate } from './consolidate.js';
+import type { PoolState } from './pool-state.js';
 import { nextTurn } from './usage-counter.js';
 
 /** Nodes given back in one commit: at most about 10,000 chunks, some milliseconds. */
@@ -9,9 +8,7 @@ const NODES_PER_STEP = 32;
 
 /** Gives back the space of removed devices behind their users' backs, a bounded step a commit; a restart goes on where it stopped. */
 export class Reclaimer {
-  readonly #metadata: Metadata;
-  readonly #chunks: ChunkStore;
-  readonly #commit: () => Promise<void>;
+  readonly #state: PoolState;
   readonly #step: number;
   #running: Promise<void> | undefined;
   #stopped = false;
@@ -19,10 +16,8 @@ export class Reclaimer {
   #listeners: (() => void)[] = [];
 
   /** @param step nodes given back in one commit */
-  constructor(metadata: Metadata, chunks: ChunkStore, commit: () => Promise<void>, step = NODES_PER_STEP) {
-    this.#metadata = metadata;
-    this.#chunks = chunks;
-    this.#commit = commit;
+  constructor(state: PoolState, step = NODES_PER_STEP) {
+    this.#state = state;
     this.#step = step;
   }
 
@@ -52,7 +47,7 @@ export class Reclaimer {
   }
 
   #hasMore(): boolean {
-    return !this.#stopped && this.#metadata.devices.pending().length > 0;
+    return !this.#stopped && this.#state.metadata.devices.pending().length > 0;
   }
 
   async #run(): Promise<void> {
@@ -60,11 +55,11 @@ export class Reclaimer {
     try {
       while (this.#hasMore()) {
         await nextTurn();
-        this.#metadata.deleteStep(this.#step);
-        await this.#commit();
+        this.#state.metadata.deleteStep(this.#step);
+        await this.#state.commit();
       }
-      if (!this.#metadata.superblock.needsCheck)
-        await consolidate(this.#metadata, this.#chunks, this.#commit, () => this.#stopped || this.#hasMore());
+      if (!this.#state.metadata.superblock.needsCheck)
+        await consolidate(this.#state, () => this.#stopped || this.#hasMore());
     } catch (error) {
       this.#stopped = true;
       this.#failure = toThinError(error);

@@ -1,69 +1,37 @@
 import { ThinError } from '../errors/thin-error.js';
-import type { DataPlane } from '../io/data-plane.js';
 import type { DeviceIo } from '../io/device-io.js';
-import type { Metadata } from '../metadata/metadata.js';
 import { METADATA_BLOCK_SIZE } from './create-pool.js';
-import type { Extender } from './extender.js';
-import type { HostGuard } from './host-guard.js';
-import type { PoolMode, PoolOptions } from './info.js';
 import { WAIT_STEP } from './limits.js';
-import type { SpaceWatch } from './space-watch.js';
-
-/** What the policy asks of its pool. */
-export interface SpacePolicyPool {
-  options(): PoolOptions;
-  mode(): PoolMode;
-  setMode(mode: PoolMode, reason: string): void;
-  pendingMappings(): number;
-  commit(): Promise<void>;
-  isClosing(): boolean;
-  active(): Iterable<DeviceIo>;
-}
-
-export interface SpacePolicyParts {
-  readonly plane: DataPlane;
-  readonly metadata: Metadata;
-  readonly watch: SpaceWatch;
-  readonly extender: Extender;
-  readonly host: HostGuard;
-  readonly pool: SpacePolicyPool;
-}
+import type { PoolState } from './pool-state.js';
+import { SpaceWatch } from './space-watch.js';
 
 /** Chunks that requests on their way may still take when a device's threads are stopped. */
 const IN_FLIGHT = 256;
 
 /** What a pool does when its space runs out (dm-thin.c, `check_for_data_space`; Docker's poolHasFreeSpace). */
 export class SpacePolicy {
-  readonly #plane: DataPlane;
-  readonly #metadata: Metadata;
+  readonly #state: PoolState;
   readonly #watch: SpaceWatch;
-  readonly #extender: Extender;
-  readonly #host: HostGuard;
-  readonly #pool: SpacePolicyPool;
   #extending: Promise<unknown> = Promise.resolve();
   /** When the first writer began to wait, by `performance.now`; undefined: there was room since. */
   #fullSince: number | undefined;
 
-  constructor(parts: SpacePolicyParts) {
-    this.#plane = parts.plane;
-    this.#metadata = parts.metadata;
-    this.#watch = parts.watch;
-    this.#extender = parts.extender;
-    this.#host = parts.host;
-    this.#pool = parts.pool;
+  constructor(state: PoolState) {
+    this.#state = state;
+    this.#watch = new SpaceWatch((event) => state.tell(event));
   }
 
   /** Docker's poolHasFreeSpace: only where devices are made, data and metadata apart. @throws ThinError no-space */
   requireFreeSpace(): void {
-    const { nodes, chunks } = this.#metadata;
-    const { minFreeSpace } = this.#pool.options();
-    if (this.#host.isShort)
+    const { nodes, chunks } = this.#state.metadata;
+    const { minFreeSpace } = this.#state.options;
+    if (this.#state.host.isShort)
       throw new ThinError(
         'no-space',
         "the disk of the pool's folder is full, and no device is made until there is room on it",
       );
     for (const [limit, free, what] of [
-      [chunks.limit, this.#plane.available + this.#plane.returning, 'data'],
+      [chunks.limit, this.#state.plane.available + this.#state.plane.returning, 'data'],
       [nodes.limit, nodes.limit - nodes.used, 'metadata'],
     ] as const) {
       const least = Math.floor((limit * minFreeSpace) / 100);
@@ -77,19 +45,19 @@ export class SpacePolicy {
 
   /** Whether chunks may be handed out: mapping them takes room on the host's disk. */
   get mayTake(): boolean {
-    return !this.#host.isShort;
+    return !this.#state.host.isShort;
   }
 
   /** Whether other threads may write to the device by themselves, until the next refill or commit. */
   threadsMayWrite(io: DeviceIo): boolean {
-    if (this.#pool.mode() === 'ro' || this.#refusesAll) return false;
-    const { quota } = this.#metadata.devices.get(io.device);
-    return quota === 0 || this.#quotaLeft(io, quota) > this.#plane.mostAtHand + IN_FLIGHT;
+    if (this.#state.mode === 'ro' || this.#refusesAll) return false;
+    const { quota } = this.#state.metadata.devices.get(io.device);
+    return quota === 0 || this.#quotaLeft(io, quota) > this.#state.plane.mostAtHand + IN_FLIGHT;
   }
 
   /** After a refill or a commit. */
   noteUse(): void {
-    for (const io of this.#pool.active()) io.letThreadsWrite(this.threadsMayWrite(io));
+    for (const io of this.#state.active.values()) io.letThreadsWrite(this.threadsMayWrite(io));
   }
 
   /**
@@ -97,9 +65,9 @@ export class SpacePolicy {
    * @throws ThinError no-space: the device's quota is used up, or the host's disk is full
    */
   admit(io: DeviceIo, offset: number, length: number): Promise<void> | undefined {
-    const { quota, name } = this.#metadata.devices.get(io.device);
+    const { quota, name } = this.#state.metadata.devices.get(io.device);
     if (quota !== 0) {
-      const { blockSize } = this.#metadata.superblock;
+      const { blockSize } = this.#state.metadata.superblock;
       if (io.holesIn(offset, length) > this.#quotaLeft(io, quota))
         throw new ThinError(
           'no-space',
@@ -113,16 +81,16 @@ export class SpacePolicy {
   /** Resolves when a chunk may be had. @throws ThinError no-space, at once or when the pool's timeout is over */
   async waitForSpace(device: string): Promise<void> {
     // What was freed in the open transaction comes back with its commit, also what active devices have only just discarded.
-    if (this.#plane.returning > 0 || this.#pool.pendingMappings() > 0) {
-      await this.#pool.commit();
-      await this.#plane.recycled();
-      if (this.#plane.refill()) return;
+    if (this.#state.plane.returning > 0 || this.#state.pendingMappings > 0) {
+      await this.#state.commit();
+      await this.#state.plane.recycled();
+      if (this.#state.plane.refill()) return;
     }
-    const lacking = this.#plane.mayMap(1) ? 'data' : 'metadata';
-    if ((await this.#extender.auto(this.#used(), lacking)) && this.#plane.refill()) return;
-    this.#pool.setMode('out_of_data_space', `no free chunk for device ${device}`);
-    await this.#queue(() => this.#plane.refill());
-    if (this.#plane.refill()) {
+    const lacking = this.#state.plane.mayMap(1) ? 'data' : 'metadata';
+    if ((await this.#state.extender.auto(this.#used(), lacking)) && this.#state.plane.refill()) return;
+    this.#state.setMode('out_of_data_space', `no free chunk for device ${device}`);
+    await this.#queue(() => this.#state.plane.refill());
+    if (this.#state.plane.refill()) {
       this.noteRoom();
       return;
     }
@@ -134,9 +102,9 @@ export class SpacePolicy {
 
   /** Resolves when one more block can be unmapped. @throws ThinError no-space */
   async waitForNodes(device: string): Promise<void> {
-    this.#plane.drain();
-    await this.#pool.commit();
-    if (this.#plane.mayUnmap || (await this.#extender.auto(this.#used(), 'metadata'))) return;
+    this.#state.plane.drain();
+    await this.#state.commit();
+    if (this.#state.plane.mayUnmap || (await this.#state.extender.auto(this.#used(), 'metadata'))) return;
     throw new ThinError(
       'no-space',
       `the pool's metadata space is used up; remove devices, or extend it (thinfuse extend --metadata), before more of device ${device} is discarded`,
@@ -145,52 +113,53 @@ export class SpacePolicy {
 
   /** Chunks have become free, or the space larger, which may be what a full pool lacked. */
   noteRoom(): void {
-    if (this.#pool.mode() !== 'out_of_data_space' || this.#host.isShort || !this.#plane.refill()) return;
+    if (this.#state.mode !== 'out_of_data_space' || this.#state.host.isShort || !this.#state.plane.refill())
+      return;
     this.#fullSince = undefined;
-    this.#pool.setMode('rw', 'there is room again');
+    this.#state.setMode('rw', 'there is room again');
   }
 
   /** A commit is durable, or a moment has gone by. */
   check(): void {
     const used = this.#used();
-    const { superblock } = this.#metadata;
+    const { superblock } = this.#state.metadata;
     this.#watch.note('data', { used: used.data, total: superblock.chunks, blockSize: superblock.blockSize });
     this.#watch.note('metadata', {
       used: used.metadata,
       total: superblock.nodes,
       blockSize: METADATA_BLOCK_SIZE,
     });
-    if (this.#host.look()) this.#noteHost();
-    if (this.#pool.mode() === 'out_of_data_space') this.noteRoom();
+    if (this.#state.host.look()) this.#noteHost();
+    if (this.#state.mode === 'out_of_data_space') this.noteRoom();
     this.noteUse();
-    if (this.#extender.wants(used)) this.#extending = this.#extender.auto(used);
+    if (this.#state.extender.wants(used)) this.#extending = this.#state.extender.auto(used);
   }
 
   /** A commit found no room on the host's disk. */
   noteHostFull(): void {
-    if (this.#host.noteFull()) this.#noteHost();
+    if (this.#state.host.noteFull()) this.#noteHost();
   }
 
   async settled(): Promise<void> {
     await this.#extending;
-    await this.#host.settled();
+    await this.#state.host.settled();
   }
 
   /** In a `leveldb` pool data itself goes to the host's disk with the next commit, so that overwriting takes room, too. */
   get #refusesAll(): boolean {
-    return this.#host.isShort && this.#metadata.superblock.kind === 'leveldb';
+    return this.#state.host.isShort && this.#state.metadata.superblock.kind === 'leveldb';
   }
 
   #noteHost(): void {
-    if (this.#host.isShort)
-      this.#pool.setMode('out_of_data_space', "the disk of the pool's folder is nearly full");
+    if (this.#state.host.isShort)
+      this.#state.setMode('out_of_data_space', "the disk of the pool's folder is nearly full");
     this.noteRoom();
     this.noteUse();
   }
 
   async #untilHostHasRoom(device: string): Promise<void> {
-    await this.#queue(() => !this.#host.isShort);
-    if (this.#host.isShort)
+    await this.#queue(() => !this.#state.host.isShort);
+    if (this.#state.host.isShort)
       throw new ThinError(
         'no-space',
         `the disk of the pool's folder is full; device ${device} cannot be written to until there is room on it`,
@@ -203,24 +172,24 @@ export class SpacePolicy {
    */
   async #queue(there: () => boolean): Promise<void> {
     this.#fullSince ??= performance.now();
-    while (this.#mayWait(this.#fullSince) && !this.#pool.isClosing()) {
+    while (this.#mayWait(this.#fullSince) && !this.#state.isClosing) {
       await new Promise((resolve) => setTimeout(resolve, WAIT_STEP));
       if (there()) return;
     }
   }
 
   #mayWait(since: number): boolean {
-    const { errorIfNoSpace, noSpaceTimeout } = this.#pool.options();
+    const { errorIfNoSpace, noSpaceTimeout } = this.#state.options;
     if (errorIfNoSpace) return false;
     return noSpaceTimeout === 0 || performance.now() < since + noSpaceTimeout * 1000;
   }
 
   #quotaLeft(io: DeviceIo, quota: number): number {
-    return Math.floor(quota / this.#metadata.superblock.blockSize) - io.mappedChunks;
+    return Math.floor(quota / this.#state.metadata.superblock.blockSize) - io.mappedChunks;
   }
 
   #used(): { data: number; metadata: number } {
-    const { chunks, nodes } = this.#metadata;
-    return { data: chunks.used - this.#plane.free.count, metadata: nodes.used };
+    const { chunks, nodes } = this.#state.metadata;
+    return { data: chunks.used - this.#state.plane.free.count, metadata: nodes.used };
   }
 }

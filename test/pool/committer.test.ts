@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { BASE_NAME } from '../../src/format/device-name.js';
+import { describeKey } from '../../src/format/keys.js';
 import type { KvOperation } from '../../src/store/key-value.js';
 import { MemoryStore } from '../support/memory-store.js';
 import { BLOCK, makeSmallPool } from '../support/small-pool.js';
@@ -60,5 +61,33 @@ describe('the committer', () => {
     assert.equal(await underway, 0);
     assert.equal(store.most, 1);
     await pool.close();
+  });
+
+  it('verifies each commit where it is told to, and makes none behind one that is not sound', async () => {
+    /** Loses the counts of chunks, as a fault in the metadata's own code would. */
+    class LosingStore extends MemoryStore {
+      losing = false;
+
+      override async batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void> {
+        const kept = operations.filter(({ key }) => !describeKey(key).startsWith('chunk map'));
+        await super.batch(this.losing ? kept : operations, options);
+      }
+    }
+    for (const verify of [true, false]) {
+      const store = new LosingStore();
+      const pool = await makeSmallPool(store, { open: { verify } });
+      const base = await pool.activate(BASE_NAME);
+      await base.write(0, new Uint8Array(512).fill(1));
+      await base.flush();
+      store.losing = true;
+      await base.write(BLOCK, new Uint8Array(512).fill(1));
+      if (!verify) await base.flush();
+      else {
+        await assert.rejects(base.flush(), { code: 'damaged', message: /the space map calls it free/ });
+        await assert.rejects(async () => base.write(0, new Uint8Array(512)), { code: 'read-only' });
+        assert.equal(pool.info().mode, 'ro');
+      }
+      await pool.close();
+    }
   });
 });
