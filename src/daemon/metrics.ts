@@ -15,11 +15,18 @@ const MODES: readonly PoolInfo['mode'][] = ['rw', 'out_of_data_space', 'ro', 'fa
 /** A daemon's figures in Prometheus' text format. */
 export class Metrics {
   readonly #registry = new Registry();
+  readonly #pool: MetricsSource['pool'];
+  /** Looked at once for all figures of a text. */
+  #now: { readonly info: PoolInfo; readonly devices: readonly DeviceInfo[] };
   readonly #calls: Counter<'operation' | 'outcome'>;
   readonly #seconds: Histogram<'operation'>;
 
   constructor({ pool, mounted, events }: MetricsSource) {
     const registers = [this.#registry];
+    this.#pool = pool;
+    this.#now = { info: pool.info(), devices: [] };
+    const info = (): PoolInfo => this.#now.info;
+    const devices = (): readonly DeviceInfo[] => this.#now.devices;
     const gauge = (name: string, help: string, value: () => number): void => {
       new Gauge({
         name: `thinfuse_${name}`,
@@ -30,22 +37,22 @@ export class Metrics {
         },
       });
     };
-    gauge('data_used_bytes', 'Data space in use', () => pool.info().dataUsed);
-    gauge('data_total_bytes', 'Data space in all', () => pool.info().dataTotal);
-    gauge('metadata_used_bytes', 'Metadata space in use', () => pool.info().metadataUsed);
-    gauge('metadata_total_bytes', 'Metadata space in all', () => pool.info().metadataTotal);
-    gauge('transaction_id', 'Transaction id of the pool', () => pool.info().transactionId);
-    gauge('needs_check', '1 where the pool is marked needs_check', () => Number(pool.info().needsCheck));
-    gauge('pending_deletes', 'Removed devices whose space is coming back', () => pool.info().pendingDeletes);
+    gauge('data_used_bytes', 'Data space in use', () => info().dataUsed);
+    gauge('data_total_bytes', 'Data space in all', () => info().dataTotal);
+    gauge('metadata_used_bytes', 'Metadata space in use', () => info().metadataUsed);
+    gauge('metadata_total_bytes', 'Metadata space in all', () => info().metadataTotal);
+    gauge('transaction_id', 'Transaction id of the pool', () => info().transactionId);
+    gauge('needs_check', '1 where the pool is marked needs_check', () => Number(info().needsCheck));
+    gauge('pending_deletes', 'Removed devices whose space is coming back', () => info().pendingDeletes);
     gauge(
       'deferred_deleted_devices',
       'Devices marked deleted that wait for their last user',
-      () => pool.devices().filter(({ deleted }) => deleted).length,
+      () => devices().filter(({ deleted }) => deleted).length,
     );
     gauge(
       'active_devices',
       'Devices with an image file',
-      () => pool.devices().filter(({ active }) => active).length,
+      () => devices().filter(({ active }) => active).length,
     );
     gauge('mounted_devices', 'Devices that are mounted', mounted);
     gauge('resident_memory_bytes', 'Memory of the daemon', () => process.memoryUsage.rss());
@@ -55,11 +62,11 @@ export class Metrics {
       labelNames: ['mode'],
       registers,
       collect() {
-        const { mode } = pool.info();
+        const { mode } = info();
         for (const one of MODES) this.set({ mode: one }, Number(one === mode));
       },
     });
-    ofDevices(pool, registers);
+    ofDevices(devices, registers);
     if (events !== undefined)
       new Gauge({
         name: 'thinfuse_events',
@@ -95,11 +102,12 @@ export class Metrics {
   }
 
   text(): Promise<string> {
+    this.#now = { info: this.#pool.info(), devices: this.#pool.devices() };
     return this.#registry.metrics();
   }
 }
 
-function ofDevices(pool: MetricsSource['pool'], registers: Registry[]): void {
+function ofDevices(devices: () => readonly DeviceInfo[], registers: Registry[]): void {
   const figures: readonly [name: string, help: string, value: (device: DeviceInfo) => number | undefined][] =
     [
       ['size', 'Virtual size', ({ size }) => size],
@@ -116,7 +124,7 @@ function ofDevices(pool: MetricsSource['pool'], registers: Registry[]): void {
       collect() {
         // Devices that are gone leave with their labels.
         this.reset();
-        for (const device of pool.devices()) {
+        for (const device of devices()) {
           const figure = value(device);
           if (figure !== undefined) this.set({ device: device.name, kind: device.kind }, figure);
         }

@@ -69,6 +69,8 @@ export class Metadata {
   readonly snapshots: SnapshotTable;
   readonly bases: BaseTable;
   readonly #table: NodeTable;
+  /** One past the last mapped block of devices of which somebody has asked since the pool was opened. */
+  readonly #ends = new Map<DeviceId, number>();
   #superblock: Superblock;
   #superblockDirty = false;
 
@@ -119,6 +121,7 @@ export class Metadata {
     this.#requireNodes();
     const root = createTree(this.#table);
     const id = this.#nextDeviceId();
+    this.#ends.set(id, 0);
     return this.#add(id, {
       ...device,
       origin: deviceId(0),
@@ -144,6 +147,8 @@ export class Metadata {
     const from = this.devices.get(origin);
     const id = this.#nextDeviceId();
     this.#table.share(from.root);
+    const end = this.#ends.get(origin);
+    if (end !== undefined) this.#ends.set(id, end);
     const time = snapTime(this.#superblock.time + 1);
     this.changeSuperblock({ time });
     this.devices.change(origin, { snapTime: time, exclusive: 0, label: originLabel ?? from.label });
@@ -164,6 +169,7 @@ export class Metadata {
   removeDevice(id: DeviceId): void {
     const record = this.devices.get(id);
     this.devices.remove(id);
+    this.#ends.delete(id);
     this.#stamp(id, record.name);
   }
 
@@ -223,11 +229,18 @@ export class Metadata {
     return nextGap(this.#table, this.devices.get(id).root, from, to);
   }
 
-  /** One past the last mapped block; 0 in an empty device, and in one whose tree is damaged there: whoever reads it hears of that. */
+  /**
+   * One past the last mapped block; 0 in an empty device, and in one whose tree is damaged there: whoever reads it hears of that.
+   * The first call for a device goes down its tree, and later ones only after that block was unmapped.
+   */
   endOfMappings(id: DeviceId): number {
+    const known = this.#ends.get(id);
+    if (known !== undefined) return known;
     try {
       const last = lastKey(this.#table, this.devices.get(id).root);
-      return last === undefined ? 0 : last + 1;
+      const end = last === undefined ? 0 : last + 1;
+      this.#ends.set(id, end);
+      return end;
     } catch (error) {
       if (error instanceof ThinError && error.code === 'damaged') return 0;
       throw error;
@@ -243,6 +256,7 @@ export class Metadata {
       return;
     }
     this.chunks.increment(chunk);
+    if (block >= (this.#ends.get(id) ?? Infinity)) this.#ends.set(id, block + 1);
     let { mapped, exclusive } = record;
     exclusive++;
     if (previous === undefined) mapped++;
@@ -254,6 +268,7 @@ export class Metadata {
     const record = this.devices.get(id);
     const { root, previous } = remove(this.#table, record.root, block);
     if (previous === undefined) return;
+    if (this.#ends.get(id) === block + 1) this.#ends.delete(id);
     const mapped = record.mapped - 1;
     const freed = this.chunks.decrement(previous.a) === 0;
     const exclusive = Math.min(mapped, Math.max(0, record.exclusive - (freed ? 1 : 0)));

@@ -93,6 +93,10 @@ class Pool implements ThinPool {
     return this.#state.metadata.devices.all().map((record) => this.#describe(record));
   }
 
+  get deviceCount(): number {
+    return this.#state.metadata.devices.count;
+  }
+
   device(name: DeviceName): DeviceInfo | undefined {
     const record = this.#state.metadata.devices.find(name);
     return record === undefined ? undefined : this.#describe(record);

@@ -84,6 +84,8 @@ export interface ThinPool {
   /** Ascending by device id; includes those marked deleted, not those whose space is only being given back. */
   devices(): readonly DeviceInfo[];
   device(name: DeviceName): DeviceInfo | undefined;
+  /** How many `devices` has. */
+  readonly deviceCount: number;
   /** The last lifecycle transaction, for Docker's transaction-metadata. */
   lastTransaction():
     { readonly id: TransactionId; readonly name: DeviceName; readonly device: DeviceId } | undefined;

@@ -4,6 +4,8 @@ import type { Metadata } from '../metadata/metadata.js';
 
 /** Leaves looked at before other work gets its turn: about a millisecond. */
 const LEAVES_PER_STEP = 64;
+/** Devices that share all, or nearly all, so that one costs hardly more than the next. */
+const DEVICES_PER_TURN = 64;
 /** Milliseconds. */
 const LATER = 1000;
 
@@ -68,9 +70,11 @@ export class UsageCounter {
 
   async #run(): Promise<void> {
     await nextTurn();
+    let counted = 0;
     for (const id of this.#stale) {
       this.#stale.delete(id);
       await this.#count(id);
+      if (++counted % DEVICES_PER_TURN === 0) await nextTurn();
     }
   }
 
@@ -86,6 +90,8 @@ export class UsageCounter {
       if (from !== undefined) await nextTurn();
     }
     this.#metadata.devices.noteExclusive(id, exclusive);
+    // Known from now on, so that nobody has to go down the tree who wants all devices described.
+    this.#metadata.endOfMappings(id);
   }
 
   /** Undefined: the tree is damaged, which whoever reads the device hears of; its count stays as it was. */

@@ -139,6 +139,10 @@ describe('a device of 100 TiB', () => {
             }
             case 'commit':
               await pool.commit();
+              assert.equal(
+                pool.device(BASE_NAME)?.highestMapped,
+                (Math.max(-1, ...model.keys()) + 1) * BLOCK,
+              );
               break;
             case 'again':
               // Beside others, which may take its pages away.

@@ -77,6 +77,10 @@ export class FakePool implements ThinPool {
     };
   }
 
+  get deviceCount(): number {
+    return this.#devices.size;
+  }
+
   devices(): readonly DeviceInfo[] {
     return [...this.#devices.values()].map((device) => this.#live(device));
   }

@@ -21,7 +21,7 @@ export function daemonOperations(
         transactionId: info.transactionId,
         dm: statusLine(info),
         devices: {
-          total: pool.devices().length,
+          total: pool.deviceCount,
           active: active.names().length,
           mounted: mounts.names().length,
         },
