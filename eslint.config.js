@@ -1,7 +1,7 @@
 import eslint from '@eslint/js';
 import { defineConfig, globalIgnores } from 'eslint/config';
 import tseslint from 'typescript-eslint';
-import { closedImports, LAYERS, SOLE_IMPORTERS } from './eslint.layers.js';
+import { IMPORT_RULES } from './eslint.layers.js';
 
 export default defineConfig(
   globalIgnores(['dist/', 'coverage/', 'mnt/']),
@@ -52,23 +52,7 @@ export default defineConfig(
       'prefer-const': 'error',
     },
   },
-  LAYERS.flatMap((layer) =>
-    [`src/${layer}/*.ts`, `src/${layer}/*/*.ts`].map((files, depth) => ({
-      name: `thinfuse/layer/${layer}/${depth}`,
-      files: [files],
-      rules: { 'no-restricted-imports': ['error', closedImports(layer, { depth })] },
-    })),
-  ),
-  Object.values(SOLE_IMPORTERS).map((file) => ({
-    name: `thinfuse/sole-importer/${file}`,
-    files: [file],
-    rules: {
-      'no-restricted-imports': [
-        'error',
-        closedImports(file.split('/')[1], { file, depth: file.split('/').length - 3 }),
-      ],
-    },
-  })),
+  IMPORT_RULES,
   {
     name: 'thinfuse/tests',
     files: ['test/**/*.ts'],

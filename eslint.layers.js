@@ -1,53 +1,129 @@
-/** Layers from the bottom up (docs/architecture.md). A folder below src/ is a layer and imports only those before it. */
-export const LAYERS = [
-  'errors',
-  'config',
-  'format',
-  'shared',
-  'store',
-  'btree',
-  'metadata',
-  'thin-tools',
-  'io',
-  'pool',
-  'fuse',
-  'host',
-  'transfer',
-  'legacy',
-  'docker',
-  'containerd',
-  'volumes',
-  'service',
-  'testing',
-  'daemon',
-  'library',
-  'manual',
-  'commands',
-  'cli',
-];
-
-/** Layers that may import less than everything below them. */
-const NARROWER = {
-  host: ['errors', 'config', 'format'],
-  transfer: ['errors', 'config', 'format'],
-  legacy: ['errors', 'config', 'format', 'io', 'transfer'],
-  service: ['errors', 'config', 'format', 'metadata', 'io', 'pool'],
-  library: ['errors', 'config', 'format', 'io', 'pool', 'service', 'daemon', 'store', 'testing'],
-  testing: ['errors', 'store', 'io', 'fuse'],
+/**
+ * Folders below src/ from the bottom up: what each knows, and which of those before it its files may import. A pair that is not here is not
+ * meant. docs/architecture.md has this as a table (`npm run tables` writes it).
+ */
+export const LAYERS = {
+  errors: {
+    knows: 'one closed list of failures, with the errno, exit code and HTTP status of each',
+    imports: [],
+  },
+  config: {
+    knows: 'defaults with their reasons, limits, sizes, options, the table of host tools',
+    imports: ['errors'],
+  },
+  format: { knows: 'bytes: pack and unpack side by side; keys; seals', imports: ['errors'] },
+  shared: {
+    knows:
+      'what threads share without a lock: a set of numbers, a ring, epochs; a spin lock for what is short',
+    imports: [],
+  },
+  store: {
+    knows:
+      'LevelDB behind `KeyValue`, and the mark of its last commit; chunk stores of both kinds of pool; the journal',
+    imports: ['errors', 'format', 'shared'],
+  },
+  btree: { knows: "the copy-on-write tree over nodes; no value's meaning", imports: ['errors', 'format'] },
+  metadata: {
+    knows: 'the open transaction: device table, node table, space maps, bases of partial chunks, check',
+    imports: ['errors', 'format', 'store', 'btree'],
+  },
+  'thin-tools': {
+    knows: "the texts of thin-provisioning-tools: dump's XML, delta, rmap",
+    imports: ['errors', 'format', 'metadata'],
+  },
+  io: {
+    knows: 'the data path of one device, on every thread, and `ImageFile`, which is what a transport serves',
+    imports: ['errors', 'format', 'shared', 'store', 'metadata'],
+  },
+  pool: {
+    knows: 'devices and their life, commit cadence, modes, space policy',
+    imports: ['errors', 'config', 'format', 'shared', 'store', 'metadata', 'thin-tools', 'io'],
+  },
+  fuse: {
+    knows: "transports: how the kernel's FUSE reaches an `ImageDirectory`",
+    imports: ['errors', 'config', 'shared', 'io'],
+  },
+  host: {
+    knows: 'running host tools: losetup, mount, mkfs, fsfreeze, tar',
+    imports: ['errors', 'config', 'format'],
+  },
+  transfer: {
+    knows: 'what leaves a pool and comes into one: files written whole or not at all, the stream of `send`',
+    imports: ['errors'],
+  },
+  legacy: {
+    knows: "pools that the kernel's dm-thin wrote, read-only: their format, devices, Docker's names for them",
+    imports: ['errors', 'config', 'format', 'io', 'transfer'],
+  },
+  docker: {
+    knows: "Docker's JSON files, the `info` block, dm-thin's status line, names",
+    imports: ['errors', 'config', 'format', 'pool'],
+  },
+  containerd: {
+    knows: "containerd's snapshots without I/O: filters, records as device labels, device names, messages",
+    imports: ['errors', 'format'],
+  },
+  volumes: {
+    knows: "container engines' volumes without I/O: their plugin protocol, options, records as device labels",
+    imports: ['errors', 'config', 'format'],
+  },
+  service: {
+    knows:
+      'what is done with devices, once: create, snapshot, seal, rename, grow, quota, remove, and the locks around it',
+    imports: ['errors', 'format', 'pool'],
+  },
+  testing: { knows: 'contract suites for implementers, with any test runner', imports: ['store'] },
+  daemon: {
+    knows: 'composition root, life cycle, control socket, who is active and mounted',
+    imports: [
+      ...['errors', 'config', 'format', 'store', 'metadata', 'thin-tools', 'io', 'pool', 'fuse', 'host'],
+      ...['docker', 'containerd', 'volumes', 'service'],
+    ],
+  },
+  library: {
+    knows: "the package's public face: a pool in this process, a client of a daemon, contract suites",
+    imports: ['errors', 'config', 'format', 'store', 'io', 'pool', 'service', 'testing', 'daemon'],
+  },
+  manual: {
+    knows: "the man page and the shells' completions, made from the command line's own help",
+    imports: [],
+  },
+  commands: {
+    knows: 'parse, call, print',
+    imports: [
+      ...['errors', 'config', 'format', 'store', 'metadata', 'thin-tools', 'io', 'pool', 'fuse', 'host'],
+      ...['transfer', 'legacy', 'docker', 'containerd', 'volumes', 'daemon', 'manual'],
+    ],
+  },
+  cli: { knows: 'the program: its commands, its exit', imports: ['errors', 'config', 'daemon', 'commands'] },
 };
 
-/** The one file that may import a package; everybody else meets our own interface in front of it. */
-export const SOLE_IMPORTERS = {
-  'fuse-native': 'src/fuse/fuse-native-transport.ts',
-  level: 'src/store/level-store.ts',
-  bitfield: 'src/metadata/space-map.ts',
-  '@grpc/grpc-js': 'src/daemon/snapshotter/snapshot-server.ts',
-  '@grpc/proto-loader': 'src/daemon/snapshotter/snapshot-server.ts',
-  'prom-client': 'src/daemon/metrics.ts',
-  re2js: 'src/containerd/filters.ts',
+/** Every package of package.json, and the files or folders that may import it; all others meet an interface of ours in front of it. */
+export const PACKAGES = {
+  '@grpc/grpc-js': ['src/daemon/snapshotter/snapshot-server.ts'],
+  '@grpc/proto-loader': ['src/daemon/snapshotter/snapshot-server.ts'],
+  '@node-rs/crc32': ['src/format', 'src/legacy', 'src/store'],
+  'async-lock': ['src/daemon/snapshotter', 'src/daemon/volumes', 'src/service/device-locks.ts'],
+  bitfield: ['src/metadata/space-map.ts'],
+  'cli-progress': ['src/commands/progress.ts'],
+  commander: ['src/cli', 'src/commands', 'src/manual/command-tree.ts'],
+  'fast-check': ['src/testing'],
+  'fastest-levenshtein': ['src/config/storage-options.ts', 'src/volumes/volume-options.ts'],
+  fastify: ['src/daemon'],
+  'fuse-native': ['src/fuse/fuse-native-transport.ts'],
+  level: ['src/store/level-store.ts'],
+  'lru-cache': ['src/legacy/node-reader.ts', 'src/metadata/node-table.ts'],
+  pino: ['src/daemon'],
+  'prom-client': ['src/daemon/metrics.ts'],
+  re2js: ['src/containerd/filters.ts'],
+  saxes: ['src/thin-tools/parse-dump.ts'],
+  zod: [
+    ...['src/commands', 'src/config', 'src/containerd', 'src/daemon', 'src/host', 'src/legacy', 'src/pool'],
+    ...['src/thin-tools', 'src/transfer', 'src/volumes'],
+  ],
 };
 
-/** Ways around a sole importer. */
+/** Ways around an importer. */
 const NEVER_IMPORTED = [
   'classic-level',
   'abstract-level',
@@ -55,24 +131,32 @@ const NEVER_IMPORTED = [
   'fuse-shared-library-linux',
 ];
 
-function layersBelow(layer) {
-  return NARROWER[layer] ?? LAYERS.slice(0, LAYERS.indexOf(layer));
-}
+/** Paths with rules of their own: each layer, and each folder or file below one that may import what the rest of its layer may not. */
+const PLACES = [
+  ...new Set([...Object.keys(LAYERS).map((layer) => `src/${layer}`), ...Object.values(PACKAGES).flat()]),
+].sort((a, b) => a.length - b.length);
 
-/**
- * Options of no-restricted-imports for the files of a layer.
- * `depth`: how many folders below the layer's own they lie; `file`: a sole importer, to which its package stays open.
- */
-export function closedImports(layer, { depth = 0, file } = {}) {
-  const owned = Object.entries(SOLE_IMPORTERS)
-    .filter(([, owner]) => owner !== file)
-    .map(([name, owner]) => ({ name, message: `Only ${owner} imports ${name}.` }));
+/** For eslint.config.js: `no-restricted-imports` of every file below src/. The last one that fits a file holds. */
+export const IMPORT_RULES = PLACES.flatMap((place) =>
+  (place.endsWith('.ts') ? [place] : [`${place}/*.ts`, `${place}/*/*.ts`]).map((files) => ({
+    name: `thinfuse/imports/${files}`,
+    files: [files],
+    rules: { 'no-restricted-imports': ['error', closedImports(place, files.split('/').length - 3)] },
+  })),
+);
+
+/** @param depth how many folders below the layer's own the files lie */
+function closedImports(place, depth) {
+  const layer = place.split('/')[1];
+  const { imports } = LAYERS[layer];
+  const closed = Object.entries(PACKAGES)
+    .filter(([, importers]) => !importers.some((importer) => `${place}/`.startsWith(`${importer}/`)))
+    .map(([name, importers]) => ({ name, message: `Only ${importers.join(', ')} may import ${name}.` }));
   const never = NEVER_IMPORTED.map((name) => ({ name, message: 'Use the package that wraps it.' }));
-  const below = layersBelow(layer);
-  const open = below.length > 0 ? `(?!(?:${below.join('|')})/)` : '';
-  const upward = {
+  const open = imports.length > 0 ? `(?!(?:${imports.join('|')})/)` : '';
+  const outside = {
     regex: `^${'\\.\\./'.repeat(depth + 1)}${open}`,
-    message: `Layer ${layer} imports only ${below.join(', ') || 'its own files'} (eslint.layers.js).`,
+    message: `Layer ${layer} imports only ${imports.join(', ') || 'its own files'} (eslint.layers.js).`,
   };
-  return { paths: [...owned, ...never], patterns: [upward] };
+  return { paths: [...closed, ...never], patterns: [outside] };
 }

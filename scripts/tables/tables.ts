@@ -1,4 +1,5 @@
 import { format } from 'prettier';
+import { LAYERS } from '../../eslint.layers.js';
 import {
   DISTRIBUTIONS,
   HOST_TOOLS,
@@ -20,6 +21,7 @@ export const RENEWALS: Readonly<Record<string, (text: string) => Promise<string>
   'scripts/host-tools.tsv': () => Promise.resolve(lines()),
   Dockerfile: (text) => Promise.resolve(text.replace(/^ARG HOST_PACKAGES=.*$/m, imageArgument())),
   'README.md': (text) => renewBlock(text, packageTable()),
+  'docs/architecture.md': (text) => renewBlock(text, layerTable(), 'layers'),
   'docs/operations.md': async (text) =>
     renewBlock(await renewBlock(text, packageTable()), toolTable(), 'host-tools'),
 };
@@ -70,6 +72,14 @@ function toolTable(): string {
     '| --- | --- | --- | --- | --- | --- |',
     ...rows,
   ].join('\n');
+}
+
+function layerTable(): string {
+  const rows = Object.entries(LAYERS).map(([layer, { knows, imports }]) => {
+    const names = imports.map((name) => `\`${name}\``).join(', ');
+    return `| \`${layer}\` | ${knows} | ${names} |`;
+  });
+  return ['| layer | what it knows | imports |', '| --- | --- | --- |', ...rows].join('\n');
 }
 
 /** Between `<!-- NAME -->` and `<!-- end of NAME -->`. */

@@ -3,53 +3,13 @@ import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { ESLint } from 'eslint';
 import tseslint from 'typescript-eslint';
+import { LAYERS as LAYER_TABLE, PACKAGES as PACKAGE_TABLE } from '../../eslint.layers.js';
 
 const TOP = path.join(import.meta.dirname, '..', '..');
 
-/** From the bottom up; kept apart from eslint.layers.js so that the two have to agree. */
-const LAYERS = [
-  'errors',
-  'config',
-  'format',
-  'shared',
-  'store',
-  'btree',
-  'metadata',
-  'thin-tools',
-  'io',
-  'pool',
-  'fuse',
-  'host',
-  'transfer',
-  'legacy',
-  'docker',
-  'containerd',
-  'volumes',
-  'service',
-  'testing',
-  'daemon',
-  'library',
-  'manual',
-  'commands',
-  'cli',
-];
-const MAY_IMPORT: Record<string, readonly string[]> = {
-  host: ['errors', 'config', 'format'],
-  transfer: ['errors', 'config', 'format'],
-  legacy: ['errors', 'config', 'format', 'io', 'transfer'],
-  service: ['errors', 'config', 'format', 'metadata', 'io', 'pool'],
-  library: ['errors', 'config', 'format', 'io', 'pool', 'service', 'daemon', 'store', 'testing'],
-  testing: ['errors', 'store', 'io', 'fuse'],
-};
-const SOLE_IMPORTERS: Record<string, string> = {
-  'fuse-native': 'src/fuse/fuse-native-transport.ts',
-  level: 'src/store/level-store.ts',
-  bitfield: 'src/metadata/space-map.ts',
-  '@grpc/grpc-js': 'src/daemon/snapshotter/snapshot-server.ts',
-  '@grpc/proto-loader': 'src/daemon/snapshotter/snapshot-server.ts',
-  'prom-client': 'src/daemon/metrics.ts',
-  re2js: 'src/containerd/filters.ts',
-};
+const LAYERS: Readonly<Record<string, { readonly imports: readonly string[] }>> = LAYER_TABLE;
+const PACKAGES: Readonly<Record<string, readonly string[]>> = PACKAGE_TABLE;
+const NAMES = Object.keys(LAYERS);
 
 describe('lint: the layer rule', () => {
   const eslint = new ESLint({
@@ -65,37 +25,70 @@ describe('lint: the layer rule', () => {
     return result.messages.map((message) => message.ruleId ?? '?');
   }
 
-  it('names every folder below src/', async () => {
-    for (const folder of await readdir(path.join(TOP, 'src'))) assert.ok(LAYERS.includes(folder), folder);
+  it('names every folder below src/, and lets none import what stands above it', async () => {
+    assert.deepEqual((await readdir(path.join(TOP, 'src'))).sort(), NAMES.toSorted());
+    for (const [index, name] of NAMES.entries())
+      for (const below of LAYERS[name]!.imports)
+        assert.ok(NAMES.slice(0, index).includes(below), `${name} -> ${below}`);
   });
 
-  it('closes every layer to those above it, and host and legacy to all but a few', async () => {
-    const wrong: string[] = [];
-    for (const from of LAYERS) {
-      for (const to of LAYERS) {
-        const below = LAYERS.indexOf(to) < LAYERS.indexOf(from);
-        const open = from === to || (MAY_IMPORT[from]?.includes(to) ?? below);
-        for (const inner of ['', 'inner/']) {
-          const target = from === to ? `${inner && '.'}./probe.js` : `${inner && '../'}../${to}/probe.js`;
-          const broken = await rulesBrokenBy(
-            `src/${from}/${inner}no-such-probe.ts`,
-            `import type {} from '${target}';\n`,
-          );
-          if (broken.includes('no-restricted-imports') === open) wrong.push(`${from}/${inner} -> ${to}`);
-        }
-      }
+  it('names no pair that nothing needs', async () => {
+    const unused: string[] = [];
+    for (const name of NAMES) {
+      const texts = await Promise.all(
+        (await sources(`src/${name}`)).map((file) => readFile(path.join(TOP, 'src', name, file), 'utf8')),
+      );
+      for (const below of LAYERS[name]!.imports)
+        if (!texts.some((text) => new RegExp(`'(\\.\\./)+${below}/`).test(text)))
+          unused.push(`${name} -> ${below}`);
     }
+    assert.deepEqual(unused, []);
+  });
+
+  it('closes every layer to all but those of its row, from its own folder and from one below', async () => {
+    const wrong: string[] = [];
+    for (const from of NAMES)
+      for (const inner of ['', 'inner/']) {
+        const others = NAMES.filter((to) => to !== from);
+        const probes = others.map((to) => `import type {} from '${inner && '../'}../${to}/probe.js';\n`);
+        const [result] = await eslint.lintText(probes.join(''), {
+          filePath: path.join(TOP, `src/${from}/${inner}no-such-probe.ts`),
+        });
+        const closed = new Set(result!.messages.map(({ line }) => others[line - 1]));
+        for (const to of others)
+          if (closed.has(to) === LAYERS[from]!.imports.includes(to)) wrong.push(`${from}/${inner} -> ${to}`);
+      }
     assert.deepEqual(wrong, []);
   });
 
-  for (const [name, owner] of Object.entries(SOLE_IMPORTERS)) {
-    it(`lets only ${owner} import ${name}`, async () => {
+  it('names the importers of every package, and none besides them', async () => {
+    const { dependencies, optionalDependencies, peerDependencies } = JSON.parse(
+      await readFile(path.join(TOP, 'package.json'), 'utf8'),
+    ) as Record<string, Record<string, string>>;
+    const packages = { ...dependencies, ...optionalDependencies, ...peerDependencies };
+    assert.deepEqual(Object.keys(PACKAGES).sort(), Object.keys(packages).sort());
+    for (const [name, importers] of Object.entries(PACKAGES)) {
       const source = `import x from '${name}';\nexport const y: unknown = x;\n`;
-      assert.ok((await rulesBrokenBy('src/pool/no-such-probe.ts', source)).includes('no-restricted-imports'));
-      assert.ok(!(await rulesBrokenBy(owner, source)).includes('no-restricted-imports'));
-      assert.match(await readFile(path.join(TOP, owner), 'utf8'), new RegExp(`(from|import\\() ?'${name}'`));
-    });
-  }
+      assert.ok(
+        (await rulesBrokenBy('src/shared/no-such-probe.ts', source)).includes('no-restricted-imports'),
+      );
+      for (const importer of importers) {
+        const file = importer.endsWith('.ts') ? importer : `${importer}/no-such-probe.ts`;
+        assert.ok(
+          !(await rulesBrokenBy(file, source)).includes('no-restricted-imports'),
+          `${importer} -> ${name}`,
+        );
+        const files = importer.endsWith('.ts') ? [''] : (await sources(importer)).map((each) => `/${each}`);
+        const texts = await Promise.all(
+          files.map((each) => readFile(path.join(TOP, `${importer}${each}`), 'utf8')),
+        );
+        assert.ok(
+          texts.some((text) => new RegExp(`(from|import\\() ?'${name}'`).test(text)),
+          `${importer} imports ${name}`,
+        );
+      }
+    }
+  });
 
   it('refuses barrels, default exports and files past 500 lines', async () => {
     const probe = 'src/pool/no-such-probe.ts';
