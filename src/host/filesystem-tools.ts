@@ -12,14 +12,21 @@ export interface DetectedFilesystem {
 }
 
 export interface FilesystemLimits {
-  /** Milliseconds for mkfs and growing; a large device's inode tables are written by mkfs.ext4. */
+  /** Milliseconds for mkfs and each step of growing; a large device's inode tables are written by mkfs.ext4. */
   readonly formatMs: number;
+  /** Allocation groups that an xfs grows by within that time. */
+  readonly groupsPerStep: number;
   /** Milliseconds until a freeze is given up: it waits for everything that is dirty to be written. */
   readonly freezeMs: number;
   readonly thawMs: number;
 }
 
-export const FILESYSTEM_LIMITS: FilesystemLimits = { formatMs: 600_000, freezeMs: 60_000, thawMs: 30_000 };
+export const FILESYSTEM_LIMITS: FilesystemLimits = {
+  formatMs: 600_000,
+  groupsPerStep: 1024,
+  freezeMs: 60_000,
+  thawMs: 30_000,
+};
 
 /** Makes, finds, grows and freezes filesystems with the host's tools. */
 export class FilesystemTools {
@@ -72,12 +79,28 @@ export class FilesystemTools {
     return parseBlkid(stdout);
   }
 
-  /** A mounted filesystem fills its device. */
+  /**
+   * A mounted filesystem fills its device. xfs keeps the size of its allocation groups, so that one of 10 GiB gets 26,000 more on its way to 64 TiB,
+   * each with headers to be written: it goes in steps, of which each has the time limit. What one has reached stays when the next fails.
+   * @param size bytes of the device; undefined: in one step
+   */
   async grow(
     filesystem: Filesystem,
     mounted: { readonly loop: string; readonly target: string },
+    size?: number,
   ): Promise<void> {
+    if (filesystem === 'xfs' && size !== undefined) await this.#growXfs(mounted.target, size);
     await this.#run(growCommand(filesystem, mounted));
+  }
+
+  /** All steps but the last one. */
+  async #growXfs(target: string, size: number): Promise<void> {
+    const { stdout } = await this.#run({ tool: 'xfs_growfs', args: ['-n', target] });
+    const geometry = parseXfsGeometry(stdout);
+    if (geometry === undefined) return;
+    const step = this.#limits.groupsPerStep * geometry.groupBlocks;
+    for (let blocks = geometry.blocks + step; blocks * geometry.blockSize < size; blocks += step)
+      await this.#run({ tool: 'xfs_growfs', args: ['-D', String(blocks), target] });
   }
 
   /** resize2fs wants a full check first; 1 is its answer for small things put right. */
@@ -210,14 +233,24 @@ export class FilesystemTools {
     }
   }
 
-  async #run({ tool, args }: Command): Promise<void> {
-    await this.#exec.run(tool, args, { timeoutMs: this.#limits.formatMs });
+  #run({ tool, args }: Command): ReturnType<Exec['run']> {
+    return this.#exec.run(tool, args, { timeoutMs: this.#limits.formatMs });
   }
 }
 
 /** `TARGET: 19.5 GiB (20937965568 bytes) trimmed`, the target being anything at all. */
 export function parseFstrim(text: string): number {
   return Number(/\((\d+) bytes\) trimmed\s*$/.exec(text)?.[1] ?? 0);
+}
+
+/** What `xfs_growfs -n` prints, as xfs_info does; undefined: something else. Sizes in blocks, those of blocks in bytes. */
+export function parseXfsGeometry(
+  text: string,
+): { readonly blockSize: number; readonly blocks: number; readonly groupBlocks: number } | undefined {
+  const groups = /\bagsize=(\d+) blks/.exec(text);
+  const data = /^data\s+=.*\bbsize=(\d+)\s+blocks=(\d+)/m.exec(text);
+  if (groups === null || data === null) return undefined;
+  return { blockSize: Number(data[1]), blocks: Number(data[2]), groupBlocks: Number(groups[1]) };
 }
 
 /** `blkid --output export`: KEY=value lines. */

@@ -149,7 +149,7 @@ export class Mounter {
   ): Promise<void> {
     await this.#loops.setCapacity(mounted.loop, expected);
     try {
-      await this.#filesystems.grow(filesystem, mounted);
+      await this.#filesystems.grow(filesystem, mounted, expected);
     } catch (error) {
       if (filesystem !== 'ext4' || !saidBy(error, /permission denied to resize/i)) throw error;
       await this.#growUnmounted(mounted);

@@ -91,7 +91,8 @@ export class DeviceTable {
   /** A fresh count of what only this device maps: kept in memory, and stored when the record changes next. */
   noteExclusive(id: DeviceId, exclusive: number): void {
     const record = this.#records.get(id);
-    if (record !== undefined) this.#records.set(id, { ...record, exclusive });
+    if (record !== undefined && record.exclusive !== exclusive)
+      this.#records.set(id, { ...record, exclusive });
   }
 
   /** The device goes; its root is owed a release. */

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { formatCommands, growCommand, mountOptions } from '../../src/host/filesystems.js';
-import { parseBlkid, parseFstrim } from '../../src/host/filesystem-tools.js';
+import {
+  FILESYSTEM_LIMITS,
+  FilesystemTools,
+  parseBlkid,
+  parseFstrim,
+} from '../../src/host/filesystem-tools.js';
+import type { Exec } from '../../src/host/exec.js';
 
 describe('filesystems', () => {
   it('makes xfs and ext4 with the arguments Docker gave, then those of dm.mkfsarg', () => {
@@ -38,6 +44,32 @@ describe('filesystems', () => {
     const mounted = { loop: '/dev/loop1', target: '/mnt/a' };
     assert.deepEqual(growCommand('xfs', mounted), { tool: 'xfs_growfs', args: ['-d', '/mnt/a'] });
     assert.deepEqual(growCommand('ext4', mounted), { tool: 'resize2fs', args: ['/dev/loop1'] });
+  });
+
+  it('grows a large xfs in steps of so many groups, of which each has the time limit', async () => {
+    const ran: string[] = [];
+    const exec: Exec = {
+      run: (tool, args) => {
+        ran.push([tool, ...args].join(' '));
+        const stdout = `meta-data=/dev/loop5 isize=512    agcount=4, agsize=1000 blks
+         =                       sectsz=512   attr=2, projid32bit=1
+data     =                       bsize=4096   blocks=4000, imaxpct=25
+log      =internal log           bsize=4096   blocks=2560, version=2
+`;
+        return Promise.resolve({ code: 0, stdout, stderr: '' });
+      },
+    };
+    const tools = new FilesystemTools(exec, { ...FILESYSTEM_LIMITS, groupsPerStep: 10 });
+    const mounted = { loop: '/dev/loop5', target: '/mnt/a' };
+    await tools.grow('xfs', mounted, 25_000 * 4096);
+    assert.deepEqual(ran.splice(0), [
+      'xfs_growfs -n /mnt/a',
+      'xfs_growfs -D 14000 /mnt/a',
+      'xfs_growfs -D 24000 /mnt/a',
+      'xfs_growfs -d /mnt/a',
+    ]);
+    await tools.grow('xfs', mounted, 14_000 * 4096);
+    assert.deepEqual(ran, ['xfs_growfs -n /mnt/a', 'xfs_growfs -d /mnt/a']);
   });
 
   it('reads what fstrim says, whatever the folder is called', () => {
