@@ -1,11 +1,12 @@
 import type { Command } from 'commander';
-import type { Caller } from '../daemon/api.js';
+import type { Caller, Incompleteness } from '../daemon/api.js';
 import { ThinError } from '../errors/thin-error.js';
 import { changes, type Change } from '../host/changes.js';
 import { ChildProcessExec } from '../host/exec.js';
 import { withDevices } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
+import { requireComplete } from './incomplete.js';
 import { printJson } from './output.js';
 import { rootfsOf, withEmptyFolder } from './rootfs.js';
 
@@ -23,18 +24,26 @@ export function registerDiffCommands(program: Command): void {
       const context = contextOf(command);
       await withDevices(context, async (caller) => {
         const against = other ?? (await originOf(caller, name));
-        const found = await viewing(caller, against, (before) =>
-          viewing(caller, name, (after) => collect(before, after)),
+        const views: Incompleteness[] = [];
+        const found = await viewing(caller, against, views, (before) =>
+          viewing(caller, name, views, (after) => collect(before, after)),
         );
         if (context.json) printJson(found.map(({ kind, path }) => ({ kind, path })));
         else for (const change of found) process.stdout.write(line(change));
+        for (const view of views) requireComplete(name, view);
       });
     });
 }
 
 /** The device's files, mounted while `work` reads them; an empty folder where it has none yet. */
-async function viewing<T>(caller: Caller, name: string, work: (rootfs: string) => Promise<T>): Promise<T> {
-  const { path } = await caller.call('view.open', { name, holder: process.pid });
+async function viewing<T>(
+  caller: Caller,
+  name: string,
+  views: Incompleteness[],
+  work: (rootfs: string) => Promise<T>,
+): Promise<T> {
+  const { path, lacks } = await caller.call('view.open', { name, holder: process.pid });
+  views.push({ lacks });
   try {
     const rootfs = await rootfsOf(path);
     return rootfs === undefined ? await withEmptyFolder(work) : await work(rootfs);

@@ -6,6 +6,7 @@ import type { Caller, TrimResult } from '../daemon/api.js';
 import { withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
+import { requireComplete } from './incomplete.js';
 import { note, printJson, printResult } from './output.js';
 
 export function registerMountCommands(program: Command): void {
@@ -55,7 +56,8 @@ export function registerMountCommands(program: Command): void {
           ...(target === undefined ? {} : { target: path.resolve(target) }),
         }),
       );
-      printResult(context, { name, ...mounted }, mounted.path);
+      printResult(context, { name, ...mounted, lacks: mounted.lacks }, mounted.path);
+      requireComplete(name, mounted);
     });
 
   program

@@ -1,4 +1,4 @@
-import type { Caller } from '../daemon/api.js';
+import type { Caller, Incompleteness } from '../daemon/api.js';
 import { ThinError } from '../errors/thin-error.js';
 import { Archive } from '../host/archive.js';
 import { ChildProcessExec, saidBy } from '../host/exec.js';
@@ -8,6 +8,7 @@ import { exportRaw, writeOutput } from '../transfer/output-file.js';
 import { withDevices } from './connect.js';
 import type { Context } from './context.js';
 import type { ExportFlags } from './export-command.js';
+import { requireComplete } from './incomplete.js';
 import { interruptible } from './interrupt.js';
 import { note, printResult } from './output.js';
 import { withProgress } from './progress.js';
@@ -35,9 +36,9 @@ export async function runExport(
     format === 'tar' && output === undefined
       ? { fd: requirePipe() }
       : { file: requireOutput(output, 'a file') };
-  await interruptible((signal) =>
+  const lacking = await interruptible((signal) =>
     withDevices(context, async (caller) => {
-      await withStill(caller, name, (still) => {
+      return withStill(caller, name, (still): Promise<Incompleteness> => {
         if (format === 'tar') return writeTar(context, caller, still, target, signal);
         const file = requireOutput(output, 'a file');
         return format === 'raw'
@@ -46,7 +47,8 @@ export async function runExport(
       });
     }),
   );
-  if (output !== undefined) printResult(context, { name, format, output }, output);
+  if (output !== undefined) printResult(context, { name, format, output, lacks: lacking.lacks }, output);
+  requireComplete(name, lacking);
 }
 
 async function writeTar(
@@ -55,7 +57,7 @@ async function writeTar(
   { name }: StillDevice,
   target: { readonly fd: number } | { readonly file: string },
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Incompleteness> {
   const pack = async (folder: string): Promise<void> => {
     const warnings = await withProgress(context, 'packing', (onProgress) =>
       new Archive(new ChildProcessExec()).export(folder, target, {
@@ -65,10 +67,11 @@ async function writeTar(
     );
     for (const warning of warnings) note(warning);
   };
-  const { path } = await caller.call('view.open', { name, holder: process.pid });
+  const { path, lacks } = await caller.call('view.open', { name, holder: process.pid });
   try {
     const files = await filesOf(path);
     await (files === undefined ? withEmptyFolder(pack) : pack(files));
+    return { lacks };
   } finally {
     await caller.call('view.close', { name, holder: process.pid });
   }
@@ -80,7 +83,7 @@ async function writeRaw(
   still: StillDevice,
   output: string,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Incompleteness> {
   const { size, mapped } = still.device;
   const { blockSize } = await caller.call('pool.info', {});
   await withProgress(context, 'exporting', async (onProgress) => {
@@ -97,6 +100,7 @@ async function writeRaw(
       },
     );
   });
+  return {};
 }
 
 /** The image file has the data where the device has it. */
@@ -105,7 +109,7 @@ async function* inPlace(runs: AsyncIterable<MappingRun>): AsyncGenerator<MappedR
 }
 
 /** qemu-img asks the image file where its holes are. */
-async function writeQcow2(still: StillDevice, output: string, signal: AbortSignal): Promise<void> {
+async function writeQcow2(still: StillDevice, output: string, signal: AbortSignal): Promise<Incompleteness> {
   const image = await still.path();
   await writeOutput(output, async (part) => {
     const args = ['convert', '--force-share', '-f', 'raw', '-O', 'qcow2', image, part];
@@ -119,6 +123,7 @@ async function writeQcow2(still: StillDevice, output: string, signal: AbortSigna
       });
     }
   });
+  return {};
 }
 
 function requireOutput(output: string | undefined, what: string): string {

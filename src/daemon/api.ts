@@ -74,7 +74,7 @@ export interface Operations {
       readOnly?: boolean | undefined;
       maker?: string | undefined;
     };
-    output: { path: string; loop: string };
+    output: { path: string; loop: string } & Incompleteness;
   };
   umount: { input: { name: string }; output: Empty };
   /**
@@ -86,7 +86,7 @@ export interface Operations {
    * The device's files for reading, for as long as the process `holder` (a pid) lives or until `view.close`: the mount that is there
    * already, else a read-only one of its own. A device that is viewed is not unmounted or removed.
    */
-  'view.open': { input: { name: string; holder: number }; output: { path: string } };
+  'view.open': { input: { name: string; holder: number }; output: { path: string } & Incompleteness };
   'view.close': { input: { name: string; holder: number }; output: Empty };
   /** The daemon's figures in Prometheus' text format; also `GET /metrics` on the control socket. */
   metrics: { input: Empty; output: { text: string } };
@@ -139,6 +139,12 @@ export interface MetadataCaller extends Pick<Caller, 'text'> {
 }
 
 export type { DeviceStatus };
+
+/** Of files that are read through a read-only mount. */
+export interface Incompleteness {
+  /** What they may lack, and why: the log of their filesystem is not clean and cannot be replayed now. Undefined: nothing. */
+  readonly lacks?: string | undefined;
+}
 
 /** Bytes. */
 export interface TrimResult {

@@ -29,6 +29,7 @@ import { Metrics } from './metrics.js';
 import { refuseLive } from './live-socket.js';
 import type { ProjectionWriter } from '../service/projection-writer.js';
 import type { RootLayout } from './root-layout.js';
+import { ReplayedViews } from './replayed-views.js';
 import { ServedDevices } from './served-devices.js';
 import type { Service, Serving } from './service.js';
 import type { HandoverState, StandingHandover } from './standing-handover.js';
@@ -66,6 +67,9 @@ export interface DaemonParts {
 /** Of daemons that lived as long as a command (`start --temporary`). */
 const TEMPORARY_SOCKET = /^thinfuse-\d+\.sock$/;
 
+/** How soon a mount goes whose readers died. */
+const REAP_VIEWS_MS = 5_000;
+
 /** For the answer to a restart to leave the process. */
 const LAST_ANSWER_MS = 20;
 
@@ -86,6 +90,7 @@ export class Daemon {
   readonly #transport: Transport;
   readonly #locks = new DeviceLocks();
   readonly #active: ActiveDevices;
+  readonly #views: ReplayedViews;
   readonly #mounts: DeviceMounts;
   readonly #deferred: DeferredDeletion;
   readonly #unfinished: UnfinishedDevices;
@@ -93,6 +98,7 @@ export class Daemon {
   readonly #server: SocketServer;
   readonly #adapters: readonly Adapter[];
   readonly #ended: Promise<void>;
+  #reaping: NodeJS.Timeout | undefined;
   #resolveEnded: () => void = () => undefined;
   #unmounting: Promise<void> | undefined;
   #finishing: Promise<void> | undefined;
@@ -110,11 +116,20 @@ export class Daemon {
     };
     const directory = new DeviceDirectory(layout.devices, parts.fileNameOf, space, (name) => {
       this.#deferred.idle(name);
+      void this.#views.idle(name);
     });
     this.#transport = parts.transport(directory);
     const onChanged = (): void => parts.standing?.note();
     this.#active = new ActiveDevices(pool, directory, onChanged);
-    this.#mounts = new DeviceMounts({ pool, active: this.#active, host, folder: layout.mounts, onChanged });
+    const active = this.#active;
+    this.#views = new ReplayedViews({
+      pool,
+      active,
+      host,
+      onWarning: (text) => log.warn({ event: 'view' }, text),
+    });
+    const views = this.#views;
+    this.#mounts = new DeviceMounts({ pool, active, host, views, folder: layout.mounts, onChanged });
     this.#deferred = new DeferredDeletion({
       pool,
       locks: this.#locks,
@@ -201,6 +216,12 @@ export class Daemon {
       daemon.#watchTransport();
       await daemon.#unfinished.start();
       undo.push(() => daemon.#unfinished.stop());
+      await daemon.#views.sweep(daemon.#mounts.views());
+      daemon.#reaping = setInterval(() => void daemon.#reapViews(), REAP_VIEWS_MS).unref();
+      undo.push(() => {
+        clearInterval(daemon.#reaping);
+        return Promise.resolve();
+      });
       await daemon.#deferred.start();
       undo.push(() => daemon.#deferred.stop());
       log.info(
@@ -336,6 +357,17 @@ export class Daemon {
     }
   }
 
+  /** Never rejects. */
+  async #reapViews(): Promise<void> {
+    for (const name of this.#mounts.abandoned())
+      await this.#locks
+        .run([name], async () => {
+          await this.#mounts.reap(name);
+          await this.#deferred.finish(name);
+        })
+        .catch((error: unknown) => this.#parts.log.debug({ event: 'view', device: name, err: error }));
+  }
+
   #finish(): Promise<void> {
     return (this.#finishing ??= this.#goDown());
   }
@@ -343,6 +375,7 @@ export class Daemon {
   async #goDown(): Promise<void> {
     const { layout, log, notifyManager } = this.#parts;
     await notifyManager?.('STOPPING=1', `closing ${layout.root}`);
+    clearInterval(this.#reaping);
     const steps: readonly (() => Promise<unknown>)[] = [
       () => this.#unfinished.stop(),
       () => this.#deferred.stop(),

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { ThinError } from '../errors/thin-error.js';
+import { isHidden } from '../format/device-name.js';
 import type { DeviceName } from '../format/ids.js';
 import type { DeviceInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
@@ -80,7 +81,7 @@ export class DeferredDeletion {
   /** Nobody has the device's image file open any more. */
   idle(name: DeviceName): void {
     const { active, pool } = this.#parts;
-    if (!active.isLeaving(name) && pool.device(name)?.deleted !== true) return;
+    if (isHidden(name) || (!active.isLeaving(name) && pool.device(name)?.deleted !== true)) return;
     this.#soon(name, () => this.#leave(name));
   }
 

@@ -1,3 +1,4 @@
+import type { LogHandling } from '../host/block-mounts.js';
 import type { FilesystemType } from '../pool/info.js';
 
 export interface MountRequest {
@@ -6,8 +7,8 @@ export interface MountRequest {
   readonly target: string;
   readonly filesystem: FilesystemType;
   readonly readOnly: boolean;
-  /** A read-only mount that never looks at the log. */
-  readonly skipLog: boolean;
+  /** Of a read-only mount, where the log is not clean (`LogHandling`). */
+  readonly log?: LogHandling;
   /** Comma-separated, as `dm.mountopt`; empty for none. */
   readonly mountOptions: string;
   readonly xfsNospaceMaxRetries: number;
@@ -17,6 +18,14 @@ export interface Mounted {
   /** As the mount table shows it. */
   readonly target: string;
   readonly loop: string;
+}
+
+/** A mount that was just made. */
+export interface FreshMount extends Mounted {
+  /** As blkid names it: what the device carries, whatever was asked for. */
+  readonly filesystem: string;
+  /** The log was not clean and was left alone, so that what it holds is missing. */
+  readonly skippedLog: boolean;
 }
 
 /** Image files that an earlier daemon was at when it died. */
@@ -30,7 +39,7 @@ export interface LeftUndone {
 /** What the daemon asks of the host's kernel, so that its own logic can be tried without one. */
 export interface DeviceHost {
   /** Loop device with direct I/O, then the mount; undone on failure. Errors: as `Mounter.mount`. */
-  mount(request: MountRequest): Promise<Mounted>;
+  mount(request: MountRequest): Promise<FreshMount>;
   /** Unmounts, detaches. Errors: busy (a process works in it). `lazily`: syncs, then lets go in any case. */
   unmount(mounted: Mounted, options: { readonly lazily: boolean }): Promise<void>;
   /**

@@ -7,10 +7,17 @@ import type { ActiveDevices } from './active-devices.js';
 import type { HandedMount } from './handover.js';
 import type { DeviceHost, Mounted, MountRequest } from './device-host.js';
 import { requireOwnFolder } from './own-paths.js';
+import type { MountedView, ReplayedViews } from './replayed-views.js';
 
 interface MountRecord extends Mounted {
   readonly request: MountRequest;
   readonly readOnly: boolean;
+  /** What the device carries, as blkid names it. */
+  readonly filesystem?: string | undefined;
+  /** The hidden snapshot that is mounted in the device's place. */
+  readonly view?: string | undefined;
+  /** What its files may lack. */
+  readonly lacks?: string | undefined;
   /** The folder was made for this mount and goes with it. */
   readonly madeTarget: boolean;
   /** The mount brought the image file up, so it takes it down. */
@@ -24,8 +31,15 @@ interface MountRecord extends Mounted {
 export interface MountAsk {
   readonly target?: string | undefined;
   readonly readOnly?: boolean | undefined;
-  /** A read-only mount that never looks at the log. */
-  readonly skipLog?: boolean | undefined;
+  /** Of a read-only mount of a device that nobody else has a use for: a log that is not clean is replayed in the device itself. */
+  readonly inPlace?: boolean | undefined;
+}
+
+/** A mount, and what of the device it shows. */
+export interface DeviceMount extends Mounted {
+  readonly readOnly: boolean;
+  /** What its files may lack, and why; undefined: nothing. */
+  readonly lacks?: string | undefined;
 }
 
 /** Which device is mounted where. The caller holds the device's lock. */
@@ -33,6 +47,7 @@ export class DeviceMounts {
   readonly #pool: ThinPool;
   readonly #active: ActiveDevices;
   readonly #host: DeviceHost;
+  readonly #views: ReplayedViews;
   readonly #folder: string;
   readonly #isAlive: (pid: number) => boolean;
   readonly #onChanged: () => void;
@@ -44,6 +59,7 @@ export class DeviceMounts {
     pool: ThinPool;
     active: ActiveDevices;
     host: DeviceHost;
+    views: ReplayedViews;
     /** `<root>/mnt`. */
     folder: string;
     isAlive?: (pid: number) => boolean;
@@ -53,6 +69,7 @@ export class DeviceMounts {
     this.#pool = parts.pool;
     this.#active = parts.active;
     this.#host = parts.host;
+    this.#views = parts.views;
     this.#folder = parts.folder;
     this.#isAlive = parts.isAlive ?? isAlive;
     this.#onChanged = parts.onChanged ?? ((): void => undefined);
@@ -83,7 +100,14 @@ export class DeviceMounts {
       this.#mounted.set(name as DeviceName, { ...record, viewers: new Map(viewers) });
   }
 
-  of(name: DeviceName): (Mounted & { readonly readOnly: boolean }) | undefined {
+  /** Hidden snapshots that are mounted. */
+  views(): readonly DeviceName[] {
+    return [...this.#mounted.values()]
+      .map(({ view }) => view as DeviceName | undefined)
+      .filter((view) => view !== undefined);
+  }
+
+  of(name: DeviceName): DeviceMount | undefined {
     return this.#mounted.get(name);
   }
 
@@ -91,13 +115,13 @@ export class DeviceMounts {
    * Mounts the device; where it is mounted on that target in that way already, says so.
    * Errors: busy (mounted elsewhere or otherwise; something else is mounted on the target), invalid-argument (an image for writing).
    */
-  async mount(device: DeviceInfo, ask: MountAsk): Promise<Mounted> {
+  async mount(device: DeviceInfo, ask: MountAsk): Promise<DeviceMount> {
     const target = ask.target ?? path.join(this.#folder, device.name);
     const readOnly = ask.readOnly ?? false;
     const present = this.#mounted.get(device.name);
     if (present !== undefined) return this.#join(device.name, present, target, readOnly);
     refuseUnmountable(device, readOnly);
-    const record = await this.#bringUp(device, target, { readOnly, skipLog: ask.skipLog ?? false });
+    const record = await this.#bringUp(device, target, { readOnly, inPlace: ask.inPlace ?? false });
     record.pinned = true;
     this.#onChanged();
     return record;
@@ -122,7 +146,7 @@ export class DeviceMounts {
   }
 
   /** As `mount`, and where somebody unmounted it behind the daemon's back, it is mounted again. */
-  async ensure(device: DeviceInfo, ask: MountAsk): Promise<Mounted> {
+  async ensure(device: DeviceInfo, ask: MountAsk): Promise<DeviceMount> {
     const present = this.#mounted.get(device.name);
     if (present !== undefined) await this.#host.restore(present, present.request);
     return this.mount(device, ask);
@@ -139,6 +163,7 @@ export class DeviceMounts {
       if (!(await this.#host.withdraw(record, record.request))) return false;
       this.#forget(name);
       if (record.madeTarget) await this.#host.removeTarget(record.target);
+      await this.#dropView(record, false);
     }
     try {
       await this.#active.deactivate(name);
@@ -150,16 +175,27 @@ export class DeviceMounts {
   }
 
   /** See the operation `view.open`. */
-  async openView(device: DeviceInfo, holder: number): Promise<string> {
+  async openView(device: DeviceInfo, holder: number): Promise<DeviceMount> {
     const record =
       this.#mounted.get(device.name) ??
       (await this.#bringUp(device, path.join(this.#folder, device.name), {
         readOnly: true,
-        skipLog: false,
+        inPlace: false,
       }));
     record.viewers.set(holder, (record.viewers.get(holder) ?? 0) + 1);
     this.#onChanged();
-    return record.target;
+    return record;
+  }
+
+  /** Devices that are mounted for readers alone, all of which died. */
+  abandoned(): readonly DeviceName[] {
+    return this.names().filter((name) => this.#isAbandoned(name));
+  }
+
+  /** Takes the mount of such a device down. Errors: busy (a process works in it). */
+  async reap(name: DeviceName): Promise<void> {
+    const record = this.#mounted.get(name);
+    if (record !== undefined && this.#isAbandoned(name)) await this.#takeDown(name, record, false);
   }
 
   /** Idempotent; the last view takes down a mount that nobody else asked for. */
@@ -182,55 +218,71 @@ export class DeviceMounts {
   async #bringUp(
     device: DeviceInfo,
     target: string,
-    { readOnly, skipLog }: { readonly readOnly: boolean; readonly skipLog: boolean },
+    { readOnly, inPlace }: { readonly readOnly: boolean; readonly inPlace: boolean },
   ): Promise<MountRecord> {
     const undo: (() => Promise<unknown>)[] = [];
     const isOwn = path.dirname(target) === this.#folder;
     if (isOwn) await requireOwnFolder(target);
+    const unfinished = new Set<string>();
+    const onImage = (image: string): void => {
+      unfinished.add(image);
+      this.#unfinished.add(image);
+      this.#onChanged();
+    };
     try {
-      const { path: image, fresh } = await this.#active.activate(device.name);
-      if (fresh) undo.push(() => this.#active.deactivate(device.name));
       // A folder of the daemon's own that a crash left behind goes with this mount, too.
       const madeTarget = (await this.#host.makeTarget(target)) || isOwn;
       if (madeTarget) undo.push(() => this.#host.removeTarget(target));
       const options = this.#pool.info().options;
-      const request = {
-        image,
+      const asked = {
         target,
         filesystem: device.filesystem,
         readOnly,
-        skipLog,
         mountOptions: options.mountOptions,
         xfsNospaceMaxRetries: options.xfsNospaceMaxRetries,
       };
-      this.#unfinished.add(image);
-      this.#onChanged();
-      undo.unshift(() => {
-        this.#unfinished.delete(image);
-        this.#onChanged();
-        return Promise.resolve();
-      });
-      const mounted = await this.#host.mount(request);
-      undo.push(() => this.#host.unmount(mounted, { lazily: true }));
+      const { mounted, ...made } = readOnly
+        ? await this.#views.mount(device, asked, { inPlace, onImage })
+        : await this.#mountForWriting(device, asked, onImage);
       const record: MountRecord = {
+        ...made,
         target: mounted.target,
         loop: mounted.loop,
-        request,
+        filesystem: mounted.filesystem,
         readOnly,
         madeTarget,
-        activated: fresh,
         pinned: false,
         viewers: new Map(),
       };
-      if (!readOnly) {
-        if (device.filesystemSize < device.size) await this.#fill(device, record);
-        // What somebody else keeps in a device is theirs from the root on.
-        if (device.label === '') await this.#host.furnish(mounted.target, device.name);
-      }
       this.#mounted.set(device.name, record);
-      this.#unfinished.delete(image);
-      this.#onChanged();
       return record;
+    } catch (error) {
+      for (const step of undo.reverse()) await step().catch(() => undefined);
+      throw error;
+    } finally {
+      for (const image of unfinished) this.#unfinished.delete(image);
+      this.#onChanged();
+    }
+  }
+
+  async #mountForWriting(
+    device: DeviceInfo,
+    asked: Omit<MountRequest, 'image'>,
+    onImage: (image: string) => void,
+  ): Promise<MountedView> {
+    const undo: (() => Promise<unknown>)[] = [];
+    try {
+      const { path: image, fresh } = await this.#active.activate(device.name);
+      if (fresh) undo.push(() => this.#active.deactivate(device.name));
+      const request = { ...asked, image };
+      onImage(image);
+      const mounted = await this.#host.mount(request);
+      undo.push(() => this.#host.unmount(mounted, { lazily: true }));
+      if (device.filesystemSize < device.size) await this.#fill(device, mounted);
+      // What somebody else keeps in a device is theirs from the root on, and so is a filesystem that they made.
+      if (device.label === '' && mounted.filesystem === device.filesystem)
+        await this.#host.furnish(mounted.target, device.name);
+      return { mounted, request, view: undefined, activated: fresh, lacks: undefined };
     } catch (error) {
       for (const step of undo.reverse()) await step().catch(() => undefined);
       throw error;
@@ -244,7 +296,8 @@ export class DeviceMounts {
     });
     this.#forget(name);
     if (record.madeTarget) await this.#host.removeTarget(record.target);
-    if (!record.activated) return;
+    await this.#dropView(record, lazily);
+    if (record.view !== undefined || !record.activated) return;
     if (lazily) await this.#active.abandon(name);
     else await this.#active.deactivate(name, { deferred });
   }
@@ -254,12 +307,21 @@ export class DeviceMounts {
     this.#onChanged();
   }
 
-  async #fill(device: DeviceInfo, mounted: Mounted): Promise<void> {
-    await this.#host.grow(mounted, device.filesystem, device.size);
+  async #dropView({ view }: MountRecord, lazily: boolean): Promise<void> {
+    if (view !== undefined) await this.#views.drop(view as DeviceName, { lazily });
+  }
+
+  async #fill(
+    device: DeviceInfo,
+    mounted: Mounted & { readonly filesystem?: string | undefined },
+  ): Promise<void> {
+    const carried = mounted.filesystem ?? device.filesystem;
+    // What a user made there instead may have no way to grow, and is as large as they made it.
+    if (carried === 'xfs' || carried === 'ext4') await this.#host.grow(mounted, carried, device.size);
     await this.#pool.update(device.name, { filesystemSize: device.size });
   }
 
-  #join(name: DeviceName, present: MountRecord, target: string, readOnly: boolean): Mounted {
+  #join(name: DeviceName, present: MountRecord, target: string, readOnly: boolean): DeviceMount {
     if (present.target === target && present.readOnly === readOnly) {
       present.pinned = true;
       this.#onChanged();
@@ -270,6 +332,11 @@ export class DeviceMounts {
       `device ${name} is already mounted on ${present.target} (${present.readOnly ? 'read-only' : 'read-write'}); unmount it first with: thinfuse umount ${name}`,
       { details: { device: name, target: present.target } },
     );
+  }
+
+  #isAbandoned(name: DeviceName): boolean {
+    const record = this.#mounted.get(name);
+    return record?.pinned === false && this.#liveViewers(record).length === 0;
   }
 
   #liveViewers(record: MountRecord): number[] {

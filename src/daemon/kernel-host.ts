@@ -6,7 +6,7 @@ import type { MountTask } from '../host/mount-task.js';
 import type { Mounter } from '../host/mounter.js';
 import type { StaleCleaner, StaleQuery } from '../host/stale.js';
 import type { FilesystemType } from '../pool/info.js';
-import type { DeviceHost, LeftUndone, Mounted, MountRequest } from './device-host.js';
+import type { DeviceHost, FreshMount, LeftUndone, Mounted, MountRequest } from './device-host.js';
 
 export interface KernelHostParts {
   readonly mounter: Mounter;
@@ -40,10 +40,10 @@ export class KernelHost implements DeviceHost {
     this.#inMount = parts.inMount;
   }
 
-  async mount(request: MountRequest): Promise<Mounted> {
-    const { loop, target, warnings } = await this.#mounter.mount(request);
+  async mount(request: MountRequest): Promise<FreshMount> {
+    const { loop, target, filesystem, skippedLog, warnings } = await this.#mounter.mount(request);
     for (const warning of warnings) this.#onWarning(warning);
-    return { loop, target };
+    return { loop, target, filesystem, skippedLog };
   }
 
   async unmount(mounted: Mounted, options: { readonly lazily: boolean }): Promise<void> {

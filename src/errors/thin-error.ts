@@ -1,7 +1,7 @@
 /**
  * The closed list of failures. One row a code: the errno that FUSE answers with and the exit code of the CLI.
  * Exit codes: 1 the operation failed, 2 bad input, 3 not found, 4 exists, 5 busy, 6 no space, 7 damaged,
- * 8 the environment lacks something, 9 no permission or read-only.
+ * 8 the environment lacks something, 9 no permission or read-only, 10 done, but what was shown is not all there is.
  */
 const TABLE = {
   'invalid-argument': { errno: 22, exit: 2 }, // EINVAL
@@ -22,6 +22,7 @@ const TABLE = {
   io: { errno: 5, exit: 1 },
   'read-only': { errno: 30, exit: 9 }, // EROFS
   permission: { errno: 1, exit: 9 }, // EPERM
+  incomplete: { errno: 5, exit: 10 },
   unsupported: { errno: 95, exit: 8 }, // EOPNOTSUPP
   'missing-tool': { errno: 2, exit: 8 },
   'missing-device': { errno: 19, exit: 8 }, // ENODEV

@@ -1,5 +1,5 @@
 import { ThinError } from '../errors/thin-error.js';
-import type { DeviceName } from './ids.js';
+import type { DeviceId, DeviceName } from './ids.js';
 
 /** The name of the one device that belongs to the pool itself and is no image. */
 export const BASE_NAME = 'base' as DeviceName;
@@ -14,9 +14,29 @@ const ALLOWED = /^[A-Za-z0-9][A-Za-z0-9_.:+@-]*$/;
 /** Files that the projection keeps beside the devices' own in metadata/, and the pool's own image name. */
 const RESERVED = new Set(['base', 'deviceset-metadata', 'transaction-metadata', 'pool']);
 
-/** @throws ThinError invalid-argument, naming the rule that the name breaks. `base` passes only with `allowBase`. */
-export function parseDeviceName(text: string, options: { allowBase?: boolean } = {}): DeviceName {
+/** Names of devices that the daemon makes for itself; no user's name begins so. */
+const HIDDEN = /^~view-\d+-\d+$/;
+
+/** Of the snapshot of device `of` in which a log was replayed; `number` tells it from others of the same device. */
+export function hiddenViewName(of: DeviceId, number: number): DeviceName {
+  return `~view-${String(of)}-${String(number)}` as DeviceName;
+}
+
+/** Whether the device is the daemon's own, and no user's. */
+export function isHidden(name: string): boolean {
+  return HIDDEN.test(name);
+}
+
+/**
+ * `base` passes only with `allowBase`, a hidden name only with `allowHidden`.
+ * @throws ThinError invalid-argument, naming the rule that the name breaks
+ */
+export function parseDeviceName(
+  text: string,
+  options: { allowBase?: boolean; allowHidden?: boolean } = {},
+): DeviceName {
   if (text === BASE_NAME && options.allowBase === true) return BASE_NAME;
+  if (options.allowHidden === true && isHidden(text)) return text as DeviceName;
   const problem = nameProblem(text);
   if (problem !== undefined) throw new ThinError('invalid-argument', problem);
   return text as DeviceName;

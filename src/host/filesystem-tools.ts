@@ -11,6 +11,13 @@ export interface DetectedFilesystem {
   readonly uuid: string | undefined;
 }
 
+/** What blkid finds on a device; `type` is blkid's name. `other`: LVM, LUKS, RAID, swap. */
+export type DeviceContent =
+  | { readonly kind: 'filesystem'; readonly type: string }
+  | { readonly kind: 'partitions'; readonly type: string }
+  | { readonly kind: 'other'; readonly type: string }
+  | { readonly kind: 'nothing' };
+
 export interface FilesystemLimits {
   /** Milliseconds for mkfs and each step of growing; a large device's inode tables are written by mkfs.ext4. */
   readonly formatMs: number;
@@ -71,12 +78,12 @@ export class FilesystemTools {
 
   /** Reads the device itself, not blkid's cache. Undefined where no filesystem is known. Errors: missing-tool, tool-failed, timeout. */
   async detect(device: string): Promise<DetectedFilesystem | undefined> {
-    const { code, stdout } = await this.#exec.run('blkid', ['--probe', '--output', 'export', device], {
-      okCodes: [0, 2],
-      timeoutMs: this.#limits.thawMs,
-    });
-    if (code !== 0) return undefined;
-    return parseBlkid(stdout);
+    return parseBlkid(await this.#probe(device));
+  }
+
+  /** What the device holds, be it no filesystem. Errors: as `detect`. */
+  async content(device: string): Promise<DeviceContent> {
+    return parseContent(await this.#probe(device));
   }
 
   /**
@@ -233,6 +240,15 @@ export class FilesystemTools {
     }
   }
 
+  /** Empty where blkid knows nothing of what is there. */
+  async #probe(device: string): Promise<string> {
+    const { code, stdout } = await this.#exec.run('blkid', ['--probe', '--output', 'export', device], {
+      okCodes: [0, 2],
+      timeoutMs: this.#limits.thawMs,
+    });
+    return code === 0 ? stdout : '';
+  }
+
   #run({ tool, args }: Command): ReturnType<Exec['run']> {
     return this.#exec.run(tool, args, { timeoutMs: this.#limits.formatMs });
   }
@@ -255,12 +271,26 @@ export function parseXfsGeometry(
 
 /** `blkid --output export`: KEY=value lines. */
 export function parseBlkid(text: string): DetectedFilesystem | undefined {
-  const values = new Map(
+  const values = valuesOf(text);
+  const type = values.get('TYPE');
+  return type === undefined ? undefined : { type, uuid: values.get('UUID') };
+}
+
+/** As `parseBlkid`. */
+export function parseContent(text: string): DeviceContent {
+  const values = valuesOf(text);
+  const type = values.get('TYPE');
+  const table = values.get('PTTYPE');
+  if (type !== undefined)
+    return { kind: values.get('USAGE') === 'filesystem' ? 'filesystem' : 'other', type };
+  return table === undefined ? { kind: 'nothing' } : { kind: 'partitions', type: table };
+}
+
+function valuesOf(text: string): ReadonlyMap<string, string> {
+  return new Map(
     text.split('\n').map((line): [string, string] => {
       const at = line.indexOf('=');
       return [line.slice(0, at), line.slice(at + 1)];
     }),
   );
-  const type = values.get('TYPE');
-  return type === undefined ? undefined : { type, uuid: values.get('UUID') };
 }

@@ -49,21 +49,38 @@ export function toolsOf(filesystem: Filesystem): readonly HostTool[] {
   return filesystem === 'xfs' ? ['mkfs.xfs', 'xfs_growfs'] : ['mkfs.ext4', 'tune2fs', 'resize2fs'];
 }
 
+/** Options of mount(8) that every filesystem takes. */
+const COMMON_OPTIONS =
+  /^(rw|async|sync|dirsync|(no)?(suid|dev|exec|atime|diratime|relatime|strictatime|lazytime|iversion|symfollow)|defaults)$/;
+
+/** How a filesystem is told to leave its log alone, by its type; others have no such way. */
+const SKIP_LOG: Readonly<Record<string, string>> = {
+  xfs: 'norecovery',
+  ext4: 'noload',
+  ext3: 'noload',
+  btrfs: 'rescue=nologreplay',
+};
+
+export function canSkipLog(type: string): boolean {
+  return Object.hasOwn(SKIP_LOG, type);
+}
+
 /**
- * What follows `mount -o`. xfs always has `nouuid`, because snapshots share their origin's UUID. `skipLog`: a read-only mount
- * that leaves the log as it is; a snapshot of a frozen xfs needs it, as its log ends in a record that only a writer may replay.
- * `extra`: `dm.mountopt`, comma-separated.
+ * What follows `mount -o`. xfs always has `nouuid`, because snapshots share their origin's UUID. `skipLog`: a read-only mount that leaves
+ * the log as it is, where the type has a way to. `extra`: `dm.mountopt`, comma-separated; `foreign` keeps only those of them that any
+ * filesystem takes.
  */
 export function mountOptions(
-  filesystem: Filesystem,
-  options: { readOnly?: boolean; skipLog?: boolean; extra?: string } = {},
+  type: string,
+  options: { readOnly?: boolean; skipLog?: boolean; extra?: string; foreign?: boolean } = {},
 ): string {
+  const extra = (options.extra ?? '').split(',').map((word) => word.trim());
   return [
-    ...(filesystem === 'xfs' ? ['nouuid'] : []),
-    ...(options.extra ?? '').split(',').map((word) => word.trim()),
+    ...(type === 'xfs' ? ['nouuid'] : []),
+    ...extra.filter((word) => options.foreign !== true || COMMON_OPTIONS.test(word)),
     // Behind the user's own, so that an `rw` among them cannot undo it.
     ...(options.readOnly === true ? ['ro'] : []),
-    ...(options.skipLog === true ? [filesystem === 'xfs' ? 'norecovery' : 'noload'] : []),
+    ...(options.skipLog === true ? [SKIP_LOG[type] ?? ''] : []),
   ]
     .filter((word) => word !== '')
     .join(',');

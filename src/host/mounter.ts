@@ -1,34 +1,27 @@
 import { access, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { ThinError, systemErrorCode } from '../errors/thin-error.js';
+import { BlockMounts, type BlockMountRequest, type MountedBlock } from './block-mounts.js';
 import { saidBy, type Exec } from './exec.js';
 import type { FilesystemTools } from './filesystem-tools.js';
-import { mountOptions, type Filesystem } from './filesystems.js';
+import type { Filesystem } from './filesystems.js';
 import { describeHolders, namespacesWith, processesIn } from './holders.js';
 import type { LoopDevices } from './loop-devices.js';
 import { MountTable } from './mount-table.js';
 
-export interface ImageMountRequest {
-  readonly image: string;
+/** `log`: `replay` attaches the image for writing, so it is to be nobody else's. */
+export interface ImageMountRequest extends BlockMountRequest {
   /** An existing folder. */
   readonly target: string;
-  readonly filesystem: Filesystem;
-  readonly readOnly: boolean;
-  /** A read-only mount that never looks at the log. Default: only where a log is in the way. */
-  readonly skipLog?: boolean;
-  /** As `dm.mountopt`, comma-separated; empty for none. */
-  readonly mountOptions?: string;
   /** Only for xfs mounted for writing; xfs keeps trying for ever unless told. */
   readonly xfsNospaceMaxRetries?: number;
 }
 
-export interface MountedImage {
+export interface MountedImage extends MountedBlock {
   readonly loop: string;
   /** As the mount table shows it: absolute, without symbolic links. */
   readonly target: string;
   readonly directIo: boolean;
-  /** A read-only mount whose log was not clean shows the filesystem as it is without it. */
-  readonly skippedLog: boolean;
   /** What did not work and did not keep it from being mounted. */
   readonly warnings: readonly string[];
 }
@@ -49,6 +42,7 @@ export class Mounter {
   readonly #exec: Exec;
   readonly #loops: LoopDevices;
   readonly #filesystems: FilesystemTools;
+  readonly #blocks: BlockMounts;
   readonly #limits: MounterLimits;
 
   constructor(
@@ -60,24 +54,26 @@ export class Mounter {
     this.#exec = exec;
     this.#loops = loops;
     this.#filesystems = filesystems;
+    this.#blocks = new BlockMounts(exec, filesystems, limits.mountMs);
     this.#limits = limits;
   }
 
   /**
    * Undone on failure. Errors: busy (the image is on another loop device, where two mounts would destroy each other; something is
-   * mounted on the target), not-found, missing-device, missing-tool, permission, damaged (no such filesystem on it), tool-failed, timeout.
+   * mounted on the target), not-found, missing-device, missing-tool, permission, and those of `BlockMounts.mount`.
    */
   async mount(request: ImageMountRequest): Promise<MountedImage> {
     const target = await resolveTarget(request.target);
     await this.#refuseUsed(request, target);
     const { device: loop, directIo } = await this.#loops.attach(request.image, {
-      readOnly: request.readOnly,
+      readOnly: !writes(request),
     });
     let mounted = false;
     try {
-      const skippedLog = await this.#mountLoop(loop, target, request);
+      const found = await this.#blocks.mount(loop, target, request);
       mounted = true;
-      return { loop, target, directIo, skippedLog, warnings: await this.#settle(loop, directIo, request) };
+      const warnings = await this.#settle(loop, directIo, found, request);
+      return { loop, target, directIo, ...found, warnings };
     } catch (error) {
       if (mounted) await this.#umount([target]).catch(() => undefined);
       await this.#loops.detach(loop).catch(() => undefined);
@@ -111,14 +107,15 @@ export class Mounter {
    * Errors: as `unmount`, but for busy mounts.
    */
   async withdraw(mounted: Attached, request: ImageMountRequest): Promise<boolean> {
+    const row = (await MountTable.read()).on(mounted.target);
     try {
       await this.#unmountTarget(mounted.target);
     } catch (error) {
       if (error instanceof ThinError && error.code === 'busy') return false;
       throw error;
     }
-    if (await this.#isMountedAnywhere(mounted.loop, request.filesystem)) {
-      await this.#mountLoop(mounted.loop, mounted.target, request);
+    if (await this.#isMountedAnywhere(mounted.loop, row?.type ?? request.filesystem)) {
+      await this.#blocks.mount(mounted.loop, mounted.target, request);
       return false;
     }
     await this.#loops.detach(mounted.loop);
@@ -135,7 +132,7 @@ export class Mounter {
         `${mounted.target} was unmounted and ${mounted.loop} detached by somebody else; let go of the device with thinfuse umount, and try again`,
         { details: { target: mounted.target, loop: mounted.loop } },
       );
-    await this.#mountLoop(mounted.loop, mounted.target, request);
+    await this.#blocks.mount(mounted.loop, mounted.target, request);
   }
 
   /**
@@ -222,56 +219,15 @@ export class Mounter {
     }
   }
 
-  /** Returns whether the log was left alone. */
-  async #mountLoop(loop: string, target: string, request: ImageMountRequest): Promise<boolean> {
-    const { filesystem, readOnly } = request;
-    const neverLook = readOnly && request.skipLog === true;
-    const attempt = async (skipLog: boolean): Promise<void> => {
-      const options = mountOptions(filesystem, { readOnly, skipLog, extra: request.mountOptions ?? '' });
-      const args = ['-t', filesystem, ...(options === '' ? [] : ['-o', options]), loop, target];
-      await this.#exec.run('mount', args, { timeoutMs: this.#limits.mountMs });
-    };
-    try {
-      await attempt(neverLook);
-      return neverLook;
-    } catch (error) {
-      if (!(error instanceof ThinError) || error.code !== 'tool-failed') throw error;
-      if (readOnly && !neverLook)
-        try {
-          await attempt(true);
-          return true;
-        } catch {
-          // The first failure is the one to tell.
-        }
-      throw await this.#mountError(error, loop, request);
-    }
-  }
-
-  async #mountError(
-    error: ThinError,
+  async #settle(
     loop: string,
-    { image, filesystem, target }: ImageMountRequest,
-  ): Promise<ThinError> {
-    const details = { path: image, target, filesystem };
-    if (saidBy(error, /unknown filesystem type/i))
-      return new ThinError(
-        'missing-device',
-        `this kernel has no ${filesystem}; load it with: modprobe ${filesystem}`,
-        { cause: error, details },
-      );
-    const found = await this.#filesystems.detect(loop).catch(() => undefined);
-    if (found?.type === filesystem) return error;
-    return new ThinError(
-      'damaged',
-      `${image} has ${found === undefined ? 'no filesystem' : `a filesystem of type ${found.type}`} where ${filesystem} was expected; mount an older snapshot, or make the device again`,
-      { cause: error, details },
-    );
-  }
-
-  async #settle(loop: string, directIo: boolean, request: ImageMountRequest): Promise<readonly string[]> {
+    directIo: boolean,
+    { filesystem }: MountedBlock,
+    request: ImageMountRequest,
+  ): Promise<readonly string[]> {
     const warnings: string[] = [];
     if (!directIo) warnings.push(`${loop} works without direct I/O, so ${request.image} is cached twice`);
-    if (request.filesystem !== 'xfs' || request.readOnly) return warnings;
+    if (filesystem !== 'xfs' || !writes(request)) return warnings;
     await this.#filesystems.giveUpOnErrors(loop);
     if (request.xfsNospaceMaxRetries === undefined) return warnings;
     try {
@@ -291,7 +247,7 @@ export class Mounter {
         `${there.source} is mounted on ${target}; unmount it, or choose another target`,
         { details: { target } },
       );
-    await this.#refuseAttached(request.image, request.readOnly);
+    await this.#refuseAttached(request.image, !writes(request));
   }
 
   async #refuseAttached(image: string, readOnly: boolean): Promise<void> {
@@ -364,17 +320,24 @@ export class Mounter {
     });
   }
 
-  /** A filesystem has its folder in /sys for as long as it is mounted, wherever that is. */
-  async #isMountedAnywhere(loop: string, filesystem: Filesystem): Promise<boolean> {
-    return access(path.join('/sys/fs', filesystem, path.basename(loop))).then(
-      () => true,
-      () => false,
-    );
+  async #isMountedAnywhere(loop: string, type: string): Promise<boolean> {
+    // xfs and ext4 have a folder there for as long as a filesystem is mounted, wherever that is.
+    if (type === 'xfs' || type === 'ext4')
+      return access(path.join('/sys/fs', type, path.basename(loop))).then(
+        () => true,
+        () => false,
+      );
+    return (await MountTable.read()).ofLoop(loop).length > 0 || (await namespacesWith(loop)).length > 0;
   }
 
   async #umount(args: readonly string[]): Promise<void> {
     await this.#exec.run('umount', args, { timeoutMs: this.#limits.unmountMs });
   }
+}
+
+/** Whether the mount may change its image. */
+function writes({ readOnly, log }: ImageMountRequest): boolean {
+  return !readOnly || log === 'replay';
 }
 
 function isReadOnly(options: string): boolean {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { isHidden } from '../format/device-name.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import { packDeviceRecord } from '../format/device-record.js';
 import { deviceId, MAX_DEVICE_ID, type DeviceId, type DeviceName } from '../format/ids.js';
@@ -26,6 +27,11 @@ export class DeviceTable {
   /** Ascending by id. */
   all(): readonly DeviceRecord[] {
     return [...this.#records.values()].sort((x, y) => x.id - y.id);
+  }
+
+  /** Ascending by id: users' devices, or those that the daemon has made for itself. */
+  select({ hidden }: { readonly hidden: boolean }): readonly DeviceRecord[] {
+    return this.all().filter(({ name }) => isHidden(name) === hidden);
   }
 
   get(id: DeviceId): DeviceRecord {

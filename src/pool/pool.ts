@@ -89,8 +89,8 @@ class Pool implements ThinPool {
     });
   }
 
-  devices(): readonly DeviceInfo[] {
-    return this.#state.metadata.devices.all().map((record) => this.#describe(record));
+  devices({ hidden = false } = {}): readonly DeviceInfo[] {
+    return this.#state.metadata.devices.select({ hidden }).map((record) => this.#describe(record));
   }
 
   get deviceCount(): number {

@@ -255,7 +255,8 @@ class Restorer implements DumpHandler {
   #factsOf(end: number): Omit<DeviceFacts, 'name'> & { readonly name: DeviceName } {
     const { dumped, facts } = this.#device!;
     const known = facts ?? this.#before.devices.find(({ id }) => id === dumped.id);
-    if (known !== undefined) return { ...known, name: parseDeviceName(known.name, { allowBase: true }) };
+    if (known !== undefined)
+      return { ...known, name: parseDeviceName(known.name, { allowBase: true, allowHidden: true }) };
     const size = Math.max(end, 1) * this.#blockSize;
     return {
       name: parseDeviceName(`thin-${String(dumped.id)}`),

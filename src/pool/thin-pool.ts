@@ -81,8 +81,11 @@ export interface SpaceRequest {
  */
 export interface ThinPool {
   info(): PoolInfo;
-  /** Ascending by device id; includes those marked deleted, not those whose space is only being given back. */
-  devices(): readonly DeviceInfo[];
+  /**
+   * Ascending by device id; includes those marked deleted, not those whose space is only being given back. `hidden`: those that the
+   * daemon has made for itself (`isHidden`) instead of users' devices.
+   */
+  devices(options?: { readonly hidden?: boolean }): readonly DeviceInfo[];
   device(name: DeviceName): DeviceInfo | undefined;
   /** How many `devices` has. */
   readonly deviceCount: number;

@@ -32,7 +32,6 @@ const STATE: Handover = {
         target: '/pool/mnt/web',
         filesystem: 'xfs',
         readOnly: false,
-        skipLog: false,
         mountOptions: '',
         xfsNospaceMaxRetries: 0,
       },

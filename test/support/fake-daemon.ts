@@ -3,7 +3,13 @@ import { mkdir } from 'node:fs/promises';
 import { pino } from 'pino';
 import type { MakeAdapter } from '../../src/daemon/adapter.js';
 import { Daemon, type DaemonParts } from '../../src/daemon/daemon.js';
-import type { DeviceHost, LeftUndone, Mounted, MountRequest } from '../../src/daemon/device-host.js';
+import type {
+  DeviceHost,
+  FreshMount,
+  LeftUndone,
+  Mounted,
+  MountRequest,
+} from '../../src/daemon/device-host.js';
 import { ProjectionWriter } from '../../src/service/projection-writer.js';
 import { rootLayout } from '../../src/daemon/root-layout.js';
 import { snapshotAdapter, type SnapshotterSettings } from '../../src/daemon/snapshotter/snapshot-adapter.js';
@@ -29,12 +35,12 @@ export class FakeHost implements DeviceHost {
   readonly #leaving = new Set<string>();
   #loops = 0;
 
-  async mount({ image, target, readOnly }: MountRequest): Promise<Mounted> {
+  async mount({ image, target, filesystem, readOnly }: MountRequest): Promise<FreshMount> {
     const failure = this.failure;
     this.failure = undefined;
     if (failure !== undefined) throw failure;
     this.log.push(`mount ${image.split('-').at(-1) ?? ''}${readOnly ? ' ro' : ''}`);
-    return { target, loop: `/dev/loop${String(this.#loops++)}` };
+    return { target, loop: `/dev/loop${String(this.#loops++)}`, filesystem, skippedLog: false };
   }
 
   async unmount({ target }: Mounted, { lazily }: { lazily: boolean }): Promise<void> {

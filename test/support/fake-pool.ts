@@ -1,5 +1,5 @@
 import { ThinError } from '../../src/errors/thin-error.js';
-import { BASE_NAME } from '../../src/format/device-name.js';
+import { BASE_NAME, isHidden } from '../../src/format/device-name.js';
 import { deviceId, snapTime, transactionId, type DeviceName } from '../../src/format/ids.js';
 import type { DeviceInfo, PoolInfo, PoolOptions } from '../../src/pool/info.js';
 import type {
@@ -81,8 +81,10 @@ export class FakePool implements ThinPool {
     return this.#devices.size;
   }
 
-  devices(): readonly DeviceInfo[] {
-    return [...this.#devices.values()].map((device) => this.#live(device));
+  devices({ hidden = false } = {}): readonly DeviceInfo[] {
+    return [...this.#devices.values()]
+      .filter(({ name }) => isHidden(name) === hidden)
+      .map((device) => this.#live(device));
   }
 
   device(name: DeviceName): DeviceInfo | undefined {

@@ -92,7 +92,10 @@ function ofDeadDaemon({ table, loops, devicesFolder, deleted, users }: DoctorFac
   return found;
 }
 
-function ofDaemon({ table, loops, users }: DoctorFacts, served: readonly ServedDevice[]): DoctorFinding[] {
+function ofDaemon(
+  { table, loops, users, views }: DoctorFacts,
+  served: readonly ServedDevice[],
+): DoctorFinding[] {
   const found: DoctorFinding[] = [];
   for (const device of served) {
     const { name, mountPoint, loop } = device;
@@ -114,7 +117,7 @@ function ofDaemon({ table, loops, users }: DoctorFacts, served: readonly ServedD
         ),
       );
   }
-  for (const loop of loops) {
+  for (const loop of loops.filter(({ backingFile }) => !views.includes(backingFile))) {
     const owner = served.find(({ path: image }) => image === loop.backingFile && !loop.deleted);
     if (owner === undefined)
       found.push(

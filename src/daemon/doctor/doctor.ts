@@ -65,6 +65,7 @@ async function gather(service: Service, tools: DoctorTools): Promise<DoctorFacts
   const loops = (await tools.loops.list()).filter(({ backingFile }) => isImage(backingFile, tools.query));
   const devices = pool.devices();
   const served = serving === undefined ? undefined : devices.map((device) => servedDevice(service, device));
+  const views = pool.devices({ hidden: true });
   const watched = served?.filter(({ deleted, leaving }) => deleted || leaving) ?? [];
   const targets = [
     ...watched.map(({ mountPoint }) => mountPoint),
@@ -79,6 +80,7 @@ async function gather(service: Service, tools: DoctorTools): Promise<DoctorFacts
     table,
     loops,
     served,
+    views: views.map(({ name }) => serving?.active.pathOf(name)).filter((image) => image !== undefined),
     deleted: devices.filter(({ deleted }) => deleted).map(({ name }) => name),
     unfinished: await service.devices.unfinished.left(),
     users: await usersOf(

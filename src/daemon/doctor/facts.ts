@@ -27,6 +27,8 @@ export interface DoctorFacts {
   readonly loops: readonly LoopDevice[];
   /** Undefined where no daemon runs: then nothing of the pool should be mounted. */
   readonly served: readonly ServedDevice[] | undefined;
+  /** Image files of the daemon's own devices, those that views are mounted from. */
+  readonly views: readonly string[];
   /** Devices marked deleted. */
   readonly deleted: readonly DeviceName[];
   /** Devices whose maker is gone. */

@@ -1,4 +1,5 @@
 import type { Handlers } from '../dispatcher.js';
+import { isHidden } from '../../format/device-name.js';
 import { examine } from '../doctor/doctor.js';
 import { requireServing, type Service } from '../service.js';
 
@@ -21,8 +22,8 @@ export function daemonOperations(
         transactionId: info.transactionId,
         dm: statusLine(info),
         devices: {
-          total: pool.deviceCount,
-          active: active.names().length,
+          total: pool.deviceCount - active.names().filter(isHidden).length,
+          active: active.names().filter((name) => !isHidden(name)).length,
           mounted: mounts.names().length,
         },
       });

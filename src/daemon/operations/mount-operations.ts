@@ -73,7 +73,7 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
             { details: { device: name } },
           );
         const mounted = await mounts.mount(device, { target, readOnly: input.readOnly });
-        return { path: mounted.target, loop: mounted.loop };
+        return { path: mounted.target, loop: mounted.loop, lacks: mounted.lacks };
       });
     },
 
@@ -124,9 +124,10 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
     'view.open': async (input) => {
       const { mounts } = requireServing(service, 'reading a device');
       const name = existing(input.name);
-      return locks.run([name], async () => ({
-        path: await mounts.openView(requireLive(service, name), input.holder),
-      }));
+      return locks.run([name], async () => {
+        const { target, lacks } = await mounts.openView(requireLive(service, name), input.holder);
+        return { path: target, lacks };
+      });
     },
 
     'view.close': async (input) => {

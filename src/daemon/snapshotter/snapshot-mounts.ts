@@ -23,7 +23,7 @@ export class SnapshotMounts {
     const mode = mountModeOf(record.labels) ?? this.#mode;
     if (mode === 'loop') return [await this.#attach(device, readOnly)];
     await this.#requireReleased(device.name, this.#loops.has(device.name));
-    const { target } = await this.#serving.mounts.ensure(device, { readOnly, skipLog: readOnly });
+    const { target } = await this.#serving.mounts.ensure(device, { readOnly, inPlace: readOnly });
     return [{ type: 'bind', source: target, options: ['rbind', readOnly ? 'ro' : 'rw'] }];
   }
 
@@ -61,6 +61,7 @@ export class SnapshotMounts {
     await this.#requireReleased(device.name, mounts.of(device.name) !== undefined);
     let loop = await this.#attached(device.name);
     if (loop === undefined) {
+      if (readOnly) await this.#settle(device);
       const { path: image } = await active.activate(device.name);
       try {
         ({ loop } = await host.attach(image, { readOnly }));
@@ -77,6 +78,13 @@ export class SnapshotMounts {
       source: loop,
       options: [readOnly ? 'ro' : 'rw', ...(xfs ? ['nouuid'] : []), ...ofView],
     };
+  }
+
+  /** Replays the log of a view's device, which whoever mounts a read-only block device, perhaps in a virtual machine, cannot do. */
+  async #settle(device: DeviceInfo): Promise<void> {
+    const { mounts } = this.#serving;
+    await mounts.mount(device, { readOnly: true, inPlace: true });
+    await mounts.unmount(device.name);
   }
 
   /** Two ways into one filesystem would destroy it. */

@@ -39,6 +39,7 @@ function facts(change: Partial<DoctorFacts> & { mounts?: string } = {}): DoctorF
     table: new MountTable(parseMountTable(mounts)),
     loops: [loop('/dev/loop4')],
     served: [web()],
+    views: [],
     deleted: [],
     unfinished: [],
     users: new Map(),

@@ -1,0 +1,166 @@
+import { ThinError, toThinError } from '../errors/thin-error.js';
+import { hiddenViewName, isHidden } from '../format/device-name.js';
+import type { DeviceName } from '../format/ids.js';
+import type { DeviceInfo } from '../pool/info.js';
+import type { ThinPool } from '../pool/thin-pool.js';
+import type { ActiveDevices } from './active-devices.js';
+import type { DeviceHost, FreshMount, MountRequest } from './device-host.js';
+
+/** A device's files, mounted read-only. */
+export interface MountedView {
+  readonly mounted: FreshMount;
+  readonly request: MountRequest;
+  /** The hidden snapshot that is mounted in the device's place, because the device's own log is not clean. */
+  readonly view: DeviceName | undefined;
+  /** Mounting the device itself made it active. */
+  readonly activated: boolean;
+  /** What the files may lack, and why; undefined: nothing. */
+  readonly lacks: string | undefined;
+}
+
+export interface ViewAsk {
+  /** Nobody counts on the device's bytes: its own log is replayed. */
+  readonly inPlace: boolean;
+  /** Before the image file is mounted: something may be left of it if this process ends. */
+  readonly onImage: (image: string) => void;
+}
+
+/**
+ * Read-only mounts that show all that was written. A filesystem whose writer died, and any xfs that was snapshotted while mounted, has a
+ * log that must be replayed first. A view changes no device, so it is replayed in a hidden snapshot, which is no user's (`isHidden`), goes
+ * with its mount, and, where a crash left it, at the next start. Where the pool takes no writes the view is made without the log, and says so.
+ */
+export class ReplayedViews {
+  readonly #pool: ThinPool;
+  readonly #active: ActiveDevices;
+  readonly #host: Pick<DeviceHost, 'mount'>;
+  readonly #onWarning: (text: string) => void;
+  /** Hidden snapshots that are about to be mounted, or are. */
+  readonly #used = new Set<DeviceName>();
+  readonly #removing = new Map<DeviceName, Promise<void>>();
+
+  constructor(parts: {
+    pool: ThinPool;
+    active: ActiveDevices;
+    host: Pick<DeviceHost, 'mount'>;
+    onWarning?: (text: string) => void;
+  }) {
+    this.#pool = parts.pool;
+    this.#active = parts.active;
+    this.#host = parts.host;
+    this.#onWarning = parts.onWarning ?? ((): void => undefined);
+  }
+
+  /** Undone on failure. The caller holds the device's lock. Errors: as `DeviceHost.mount`. */
+  async mount(device: DeviceInfo, asked: Omit<MountRequest, 'image'>, ask: ViewAsk): Promise<MountedView> {
+    const plain = (log: 'clean' | 'replay' | undefined): Promise<MountedView> =>
+      this.#mountItself(device, asked, log, ask.onImage);
+    let dirty: unknown;
+    if (!ask.inPlace)
+      try {
+        return await plain('clean');
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        dirty = error;
+      }
+    try {
+      return ask.inPlace ? await plain('replay') : await this.#mountHidden(device, asked, ask.onImage);
+    } catch (error) {
+      const why = toThinError(error);
+      if (why.code === 'internal' || why.code === 'closed') throw error;
+      const view = await plain(undefined).catch(() => Promise.reject(toThinError(dirty ?? error)));
+      if (!view.mounted.skippedLog) return view;
+      const lacks = `device ${device.name} is shown without what its filesystem's log holds, which may be the last seconds or minutes of what was written: the log cannot be replayed now (${why.message}). Nothing is lost; look again when the pool takes writes`;
+      this.#onWarning(lacks);
+      return { ...view, lacks };
+    }
+  }
+
+  /** Behind the unmount. One that somebody still uses goes with its last user. */
+  async drop(view: DeviceName, { lazily }: { readonly lazily: boolean }): Promise<void> {
+    this.#used.delete(view);
+    if (lazily) await this.#active.abandon(view);
+    await this.#remove(view);
+  }
+
+  /** Nobody has the image file of `name` open any more, whatever device that is. Never rejects. */
+  async idle(name: DeviceName): Promise<void> {
+    if (!isHidden(name) || this.#used.has(name)) return;
+    await this.#remove(name);
+  }
+
+  /** Hidden snapshots go that an earlier daemon left, but for those in `kept`, whose mounts go on. Never rejects. */
+  async sweep(kept: readonly DeviceName[]): Promise<void> {
+    for (const name of kept) this.#used.add(name);
+    for (const { name } of this.#pool.devices({ hidden: true }))
+      if (!this.#used.has(name)) await this.#remove(name);
+  }
+
+  async #mountItself(
+    { name }: DeviceInfo,
+    asked: Omit<MountRequest, 'image'>,
+    log: MountRequest['log'],
+    onImage: ViewAsk['onImage'],
+  ): Promise<MountedView> {
+    const { path: image, fresh } = await this.#active.activate(name);
+    try {
+      const request = { ...asked, image, ...(log === undefined ? {} : { log }) };
+      onImage(image);
+      const mounted = await this.#host.mount(request);
+      return { mounted, request, view: undefined, activated: fresh, lacks: undefined };
+    } catch (error) {
+      if (fresh) await this.#active.deactivate(name).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #mountHidden(
+    device: DeviceInfo,
+    asked: Omit<MountRequest, 'image'>,
+    onImage: ViewAsk['onImage'],
+  ): Promise<MountedView> {
+    const view = this.#unusedName(device);
+    this.#used.add(view);
+    try {
+      await this.#pool.createSnapshot({ name: view, origin: device.name, kind: 'snapshot' });
+      const { path: image } = await this.#active.activate(view);
+      const request = { ...asked, image, log: 'replay' as const };
+      onImage(image);
+      const mounted = await this.#host.mount(request);
+      return { mounted, request, view, activated: true, lacks: undefined };
+    } catch (error) {
+      await this.drop(view, { lazily: false });
+      throw error;
+    }
+  }
+
+  #unusedName({ id }: DeviceInfo): DeviceName {
+    for (let number = 1; ; number++) {
+      const name = hiddenViewName(id, number);
+      if (this.#pool.device(name) === undefined && !this.#used.has(name)) return name;
+    }
+  }
+
+  #remove(name: DeviceName): Promise<void> {
+    const removing =
+      this.#removing.get(name) ?? this.#tryRemove(name).finally(() => this.#removing.delete(name));
+    this.#removing.set(name, removing);
+    return removing;
+  }
+
+  async #tryRemove(name: DeviceName): Promise<void> {
+    try {
+      if (this.#pool.device(name) === undefined) return;
+      if (await this.#active.deactivate(name, { deferred: true })) await this.#pool.remove(name);
+    } catch (error) {
+      this.#onWarning(
+        `${name}, which was made for a view, stays until the next start: ${toThinError(error).message}`,
+      );
+    }
+  }
+}
+
+/** mount(8) said no: for a log that is not clean, as far as can be told. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof ThinError && error.code === 'tool-failed';
+}
