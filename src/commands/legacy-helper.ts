@@ -8,7 +8,12 @@ const THREADPOOL_SIZE = '16';
 
 const message = z.union([
   z.object({
-    ready: z.object({ pid: z.number(), target: z.string(), notes: z.array(z.string()).readonly() }),
+    ready: z.object({
+      pid: z.number(),
+      target: z.string(),
+      notes: z.array(z.string()).readonly(),
+      lacks: z.string().optional(),
+    }),
   }),
   z.object({ failure: z.unknown() }),
 ]);
@@ -18,6 +23,8 @@ export interface HelperReady {
   readonly pid: number;
   readonly target: string;
   readonly notes: readonly string[];
+  /** What the files may lack that it serves. */
+  readonly lacks?: string | undefined;
 }
 
 /** Runs this program once more, in a session of its own, and waits until it serves. It ends by itself. Errors: the helper's own. */

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readdir, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import { systemErrorCode, ThinError, toThinError } from '../errors/thin-error.js';
 import type { TransportKind } from '../fuse/transport.js';
 import { ChildProcessExec } from '../host/exec.js';
 import { FilesystemTools } from '../host/filesystem-tools.js';
@@ -11,6 +11,7 @@ import { MountTable } from '../host/mount-table.js';
 import type { ImageDirectory } from '../io/image-file.js';
 import { ImageFolder } from '../legacy/image-folder.js';
 import type { OpenedDevice } from '../legacy/opened-device.js';
+import { OverlayImage } from '../legacy/overlay-image.js';
 import { note } from './output.js';
 
 const FOLDER = /^thinfuse-legacy-(\d+)-/;
@@ -43,8 +44,8 @@ export async function serveImages(
 /** A device whose filesystem is mounted, served by this process. */
 export interface MountedDevice {
   readonly target: string;
-  /** The filesystem's log was not clean, and nobody replays it: files may be as they were a moment before the end. */
-  readonly skippedLog: boolean;
+  /** What its files may lack: the filesystem's log was not clean and could not be replayed. Undefined: nothing. */
+  readonly lacks: string | undefined;
   /** Resolves when the filesystem is mounted nowhere any more, or can be reached no more. */
   readonly released: Promise<void>;
   /** Unmounts. Errors: busy, unless `lazily`. */
@@ -54,7 +55,7 @@ export interface MountedDevice {
 }
 
 /**
- * Mounts a device read-only, and never replays its log. umount(8) of the target is all it takes to end it: the loop device goes with its
+ * Mounts a device read-only. A log that is not clean is replayed in a scratch file, which the old pool never sees. umount(8) of the target is all it takes to end it: the loop device goes with its
  * last user, and its file with it. Undone on failure. Errors: as `Mounter.mount` and `Transport.mount`; unsupported.
  */
 export async function mountDevice(
@@ -75,26 +76,35 @@ export async function mountDevice(
   const mounter = new Mounter(exec, loops, new FilesystemTools(exec));
   const folder = await mkdtemp(path.join(tmpdir(), `thinfuse-legacy-${String(process.pid)}-`));
   const name = `device-${String(named.device.id)}`;
-  const images = new ImageFolder(new Map([[name, device.image]]));
   const undo: (() => Promise<unknown>)[] = [() => rmdir(folder)];
   try {
+    const overlay = await OverlayImage.over(device.image);
+    undo.push(() => overlay.close());
+    const images = new ImageFolder(new Map([[name, overlay]]));
     const served = await serveImages(folder, images, kind);
     undo.push(() => served.end());
     const madeTarget = await makeFolder(target);
     if (madeTarget) undo.push(() => rmdir(target));
     const image = path.join(folder, name);
-    const mounted = await mounter.mount({ image, target, filesystem: filesystem.type, readOnly: true });
+    const request = { image, target, filesystem: filesystem.type, readOnly: true } as const;
+    let why: unknown;
+    const mounted = await mounter.mount({ ...request, log: 'replay' }).catch((error: unknown) => {
+      why = error;
+      if (error instanceof ThinError && error.code === 'tool-failed') return mounter.mount(request);
+      throw error;
+    });
     undo.push(() => mounter.unmount(mounted, { lazily: true }));
     await loops.detachWithLastUser(mounted.loop);
     return {
       target: mounted.target,
-      skippedLog: mounted.skippedLog,
+      lacks: mounted.skippedLog ? lacking(device, why) : undefined,
       released: Promise.race([images.idle(), served.ended]),
       unmount: (options = {}) => mounter.unmount(mounted, options),
       end: async () => {
         // A server that was taken away leaves a mount that nobody can read.
         await mounter.unmount(mounted, { lazily: true }).catch(() => undefined);
         await served.end();
+        await overlay.close();
         await rmdir(folder);
         if (madeTarget) await rmdir(mounted.target).catch(() => undefined);
       },
@@ -103,6 +113,10 @@ export async function mountDevice(
     for (const step of undo.reverse()) await step().catch(() => undefined);
     throw error;
   }
+}
+
+function lacking({ named }: OpenedDevice, why: unknown): string {
+  return `the filesystem of device ${named.label} was not unmounted in order, and its log cannot be replayed (${toThinError(why).message}): the last changes may be missing or half done`;
 }
 
 /** True where it was not there. Errors: not-found (the folder above), invalid-argument (no folder). */

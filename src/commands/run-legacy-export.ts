@@ -1,4 +1,5 @@
 import { parseDeviceSize } from '../config/limits.js';
+import type { Incompleteness } from '../daemon/api.js';
 import { Archive } from '../host/archive.js';
 import { ChildProcessExec } from '../host/exec.js';
 import { summarizeDevice } from '../legacy/device-summary.js';
@@ -8,6 +9,7 @@ import { findDevice, type NamedDevice } from '../legacy/named-devices.js';
 import { openDevice, type OpenedDevice } from '../legacy/opened-device.js';
 import { exportRaw } from '../transfer/output-file.js';
 import type { Context } from './context.js';
+import { requireComplete } from './incomplete.js';
 import { interruptible } from './interrupt.js';
 import type { ExportOptions } from './legacy-export.js';
 import { splitOperands } from './legacy-flags.js';
@@ -29,7 +31,7 @@ export async function runLegacyExport(
     const named = findDevice(pool.devices, rest[0]);
     const lost = requireWhole(pool, named, skipDamaged);
     const device = await openDevice(pool.pool, requireData(pool), named, { size, skipDamaged });
-    await interruptible((signal) =>
+    const { lacks } = await interruptible((signal) =>
       options.format === 'raw'
         ? writeRaw(context, pool, device, options.output, signal)
         : writeTar(context, device, options.output, signal),
@@ -43,9 +45,11 @@ export async function runLegacyExport(
         output: options.output,
         size: device.size,
         lost,
+        lacks,
       },
       `${options.output}: ${options.format} of device ${named.label} (${String(named.device.id)})`,
     );
+    requireComplete(named.label, { lacks });
   });
 }
 
@@ -70,7 +74,7 @@ async function writeRaw(
   { tree, size, image }: OpenedDevice,
   output: string,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Incompleteness> {
   const { blockSize } = pool.superblock;
   const runs = mappedRuns(tree, { dataBlocks: pool.dataBlocks, onLost: () => undefined });
   await withProgress(context, 'exporting', async (onProgress) => {
@@ -85,6 +89,7 @@ async function writeRaw(
       },
     });
   });
+  return {};
 }
 
 async function writeTar(
@@ -92,11 +97,10 @@ async function writeTar(
   device: OpenedDevice,
   output: string,
   signal: AbortSignal,
-): Promise<void> {
-  await withEmptyFolder(async (folder) => {
+): Promise<Incompleteness> {
+  return withEmptyFolder(async (folder) => {
     const mounted = await mountDevice(device, folder, 'kernel');
     try {
-      if (mounted.skippedLog) note(skippedLog(device));
       const root = (await filesOf(mounted.target)) ?? mounted.target;
       const warnings = await withProgress(context, 'packing', (onProgress) =>
         new Archive(new ChildProcessExec()).export(
@@ -106,13 +110,10 @@ async function writeTar(
         ),
       );
       for (const warning of warnings) note(warning);
+      return { lacks: mounted.lacks };
     } finally {
       await mounted.unmount({ lazily: true });
       await mounted.end();
     }
   });
-}
-
-export function skippedLog({ named }: OpenedDevice): string {
-  return `the filesystem of device ${named.label} was not unmounted in order, and its log is left alone: the last changes may be missing or half done; import the device to have the log replayed`;
 }

@@ -1,11 +1,13 @@
-import { rmdir } from 'node:fs/promises';
+import { realpath, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { parseDeviceSize } from '../config/limits.js';
 import { ThinError } from '../errors/thin-error.js';
+import { requireMountPlace } from '../host/mount-place.js';
 import { ImageFolder } from '../legacy/image-folder.js';
 import { findDevice } from '../legacy/named-devices.js';
 import { openDevice, type OpenedDevice } from '../legacy/opened-device.js';
 import type { Context } from './context.js';
+import { requireComplete } from './incomplete.js';
 import { interruptible } from './interrupt.js';
 import { splitOperands } from './legacy-flags.js';
 import { spawnHelper, tellFailure, tellReady } from './legacy-helper.js';
@@ -13,7 +15,7 @@ import type { MountOptions } from './legacy-mount.js';
 import { requireData, withSourcePool } from './legacy-source.js';
 import { makeFolder, mountDevice, serveImages } from './legacy-view.js';
 import { note, printResult } from './output.js';
-import { requireWhole, skippedLog } from './run-legacy-export.js';
+import { requireWhole } from './run-legacy-export.js';
 
 export async function runLegacyMount(
   context: Context,
@@ -22,10 +24,12 @@ export async function runLegacyMount(
 ): Promise<void> {
   const { path: source, rest } = splitOperands(operands, options, ['DEVICE', 'TARGET'] as const);
   const request = { source, device: rest[0], target: path.resolve(rest[1]), options };
+  await requireMountPlace(await realpath(request.target).catch(() => request.target));
   if (options.foreground === true) return serve(context, request);
-  const { pid, target, notes } = await spawnHelper(helperArguments(context, request));
+  const { pid, target, notes, lacks } = await spawnHelper(helperArguments(context, request));
   for (const text of notes) note(text);
-  printResult(context, { device: request.device, path: target, pid }, target);
+  printResult(context, { device: request.device, path: target, pid, lacks }, target);
+  requireComplete(request.device, { lacks });
 }
 
 interface MountRequest {
@@ -79,11 +83,11 @@ async function serve(context: Context, request: MountRequest): Promise<void> {
       const lost = requireWhole(source, named, skipDamaged);
       const size = options.size === undefined ? undefined : parseDeviceSize(options.size, '--size');
       const device = await openDevice(source.pool, requireData(source), named, { size, skipDamaged });
-      const ready = async (target: string, more: readonly string[] = []): Promise<void> => {
-        if (notify) await tellReady({ pid: process.pid, target, notes: [...lost, ...more] });
+      const ready = async (target: string, lacks?: string): Promise<void> => {
+        if (notify) await tellReady({ pid: process.pid, target, notes: lost, lacks });
         else {
-          for (const text of more) note(text);
-          printResult(context, { device: request.device, path: target, pid: process.pid }, target);
+          if (lacks !== undefined) note(lacks);
+          printResult(context, { device: request.device, path: target, pid: process.pid, lacks }, target);
         }
       };
       await interruptible(async (signal) =>
@@ -98,7 +102,7 @@ async function serve(context: Context, request: MountRequest): Promise<void> {
   }
 }
 
-type Ready = (target: string, notes?: readonly string[]) => Promise<void>;
+type Ready = (target: string, lacks?: string) => Promise<void>;
 
 async function serveMount(
   { target, options }: MountRequest,
@@ -107,7 +111,7 @@ async function serveMount(
   signal: AbortSignal,
 ): Promise<void> {
   const mounted = await mountDevice(device, target, options.transport);
-  await ready(mounted.target, mounted.skippedLog ? [skippedLog(device)] : []);
+  await ready(mounted.target, mounted.lacks);
   const stopping = aborted(signal).then(async () => {
     try {
       await mounted.unmount();

@@ -20,6 +20,9 @@ export interface StorageOptions {
 /** Reads one option into what was gathered from those before it; repeated ones replace or add as Docker's did. */
 type Reader = (value: string, key: string, before: StorageOptions) => Partial<StorageOptions>;
 
+/** With these, no device could be mounted for writing, the first mount of all included. */
+const OWN_MOUNT_OPTIONS = new Set(['ro', 'norecovery', 'noload', 'remount', 'bind', 'rbind', 'move', 'loop']);
+
 const READERS: Readonly<Record<string, Reader>> = {
   basesize: (value, key, { pool }) => ({ pool: { ...pool, baseSize: parseDeviceSize(value, key) } }),
   blocksize: (value, key) => ({ blockSize: parseBlockSize(value, key) }),
@@ -33,9 +36,17 @@ const READERS: Readonly<Record<string, Reader>> = {
       mkfsArgs: [...(pool.mkfsArgs ?? []), ...value.split(/\s+/).filter((word) => word !== '')],
     },
   }),
-  mountopt: (value, _key, { pool }) => ({
-    pool: { ...pool, mountOptions: [pool.mountOptions ?? '', value].filter((part) => part !== '').join(',') },
-  }),
+  mountopt: (value, key, { pool }) => {
+    const refused = value.split(',').find((word) => OWN_MOUNT_OPTIONS.has(word.trim()));
+    if (refused !== undefined)
+      throw invalid(
+        key,
+        value,
+        `options for all mounts, and ${refused} is decided for each (thinfuse mount --ro)`,
+      );
+    const mountOptions = [pool.mountOptions ?? '', value].filter((part) => part !== '').join(',');
+    return { pool: { ...pool, mountOptions } };
+  },
   min_free_space: (value, key, { pool }) => {
     if (!value.endsWith('%')) throw invalid(key, value, 'a percentage with its sign, such as 10%');
     return { pool: { ...pool, minFreeSpace: parsePercent(value, key, 99) } };

@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { chmod, lstat, open, realpath, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import { requireMountPlace } from '../host/mount-place.js';
 import type { RootLayout } from './root-layout.js';
 
 const OTHERS = 0o077;
@@ -42,7 +43,7 @@ export async function openOwnFile(file: string, mode: 'append' | 'replace'): Pro
 
 /**
  * Where a device may be mounted: as a full path without symbolic links, or as it was given where it is not there yet.
- * Errors: invalid-argument (relative; over the root or one of its folders, which the daemon needs to see).
+ * Errors: invalid-argument (relative; over the root or one of its folders, which the daemon needs to see), as `requireMountPlace`.
  */
 export async function mountTarget(layout: RootLayout, target: string): Promise<string> {
   if (!path.isAbsolute(target))
@@ -54,12 +55,13 @@ export async function mountTarget(layout: RootLayout, target: string): Promise<s
       () => normal,
     ),
   );
-  const hidden = [layout.devices, layout.pool, layout.metadata];
+  const hidden = [layout.devices, layout.pool, layout.metadata, layout.journal];
   if (isIn(layout.mounts, real) || hidden.some((folder) => isIn(real, folder)))
     throw new ThinError(
       'invalid-argument',
       `${normal} would hide what the daemon of ${layout.root} needs there; choose another target`,
     );
+  await requireMountPlace(real);
   return normal;
 }
 

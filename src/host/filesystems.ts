@@ -77,7 +77,7 @@ export function mountOptions(
   const extra = (options.extra ?? '').split(',').map((word) => word.trim());
   return [
     ...(type === 'xfs' ? ['nouuid'] : []),
-    ...extra.filter((word) => options.foreign !== true || COMMON_OPTIONS.test(word)),
+    ...extra.filter((word) => word !== 'ro' && (options.foreign !== true || COMMON_OPTIONS.test(word))),
     // Behind the user's own, so that an `rw` among them cannot undo it.
     ...(options.readOnly === true ? ['ro'] : []),
     ...(options.skipLog === true ? [SKIP_LOG[type] ?? ''] : []),

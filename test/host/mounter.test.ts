@@ -184,7 +184,12 @@ describe('Mounter', function () {
     const request = { image: empty, target, filesystem: 'xfs', readOnly: false } as const;
     await assert.rejects(mounter.mount(request), coded('damaged', /empty\.img has no filesystem/));
     const ext4 = await formatted('ext4');
-    await assert.rejects(mounter.mount({ ...request, image: ext4 }), coded('damaged', /type ext4 where xfs/));
+    const other = await mounter.mount({ ...request, image: ext4 });
+    assert.equal(other.filesystem, 'ext4');
+    await mounter.unmount(other);
+    const swap = await sparse('swap.img');
+    await run('mkswap', [swap]);
+    await assert.rejects(mounter.mount({ ...request, image: swap }), coded('unsupported', /swap space/));
     const bad = await formatted('xfs');
     await assert.rejects(
       mounter.mount({ ...request, image: bad, mountOptions: 'nonsense' }),
