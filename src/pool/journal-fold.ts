@@ -78,6 +78,8 @@ export function foldJournal(records: Iterable<StoredRecord>): FoldedJournal {
       case JournalKind.PAGES:
         known(chunk).pages |= pages;
         break;
+      case JournalKind.END:
+        break;
     }
   }
   return { mappings, chunks };
