@@ -106,8 +106,10 @@ env -i "${environment[@]}" unshare --mount --pid --ipc --fork --kill-child --pro
 entered=$!
 end_inside() {
   kill -0 "$entered" 2>/dev/null || return 0
-  # The first process in there: it ends the others and lets go of what they held.
-  read -r inside <"/proc/$entered/task/$entered/children" && kill -TERM "$inside"
+  # The first process in there ends the others and lets go of what they held. The list has no end of line.
+  local inside=''
+  read -r inside <"/proc/$entered/task/$entered/children" || true
+  [ -z "$inside" ] || kill -TERM "$inside"
   timeout 60 tail --pid="$entered" -f /dev/null || kill -9 "$entered"
 }
 at_exit end_inside

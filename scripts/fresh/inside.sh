@@ -39,7 +39,7 @@ cd /root/thinfuse
 # A loop device is ours where its file is: on a filesystem that only we have, or at that path in this root.
 is_ours() {
   local device=$1 number file inode
-  number=$(losetup --noheadings --raw --output BACK-MAJ:MIN "$device") || return 1
+  number=$(losetup --noheadings --raw --output BACK-MAJ:MIN "$device" | sed "s/\\\\x20//g; s/ //g") || return 1
   read -r file <"/sys/block/${device##*/}/loop/backing_file" || return 1
   if ! grep -qxF "$number" <<<"$foreign"; then
     awk '{ print $3 }' /proc/self/mountinfo | grep -qxF "$number"
