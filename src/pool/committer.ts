@@ -128,6 +128,8 @@ export class Committer {
     if (generation !== undefined) await plane.epochs.quiet();
     plane.isSettled = false;
     for (const io of active.values()) await this.applyInTurns(io);
+    // From here to what is collected nobody has a turn: a later overwrite would be in the batch without an earlier mapping.
+    for (const io of active.values()) this.apply(io);
     this.#prepare();
     const changes = metadata.collect();
     const chunks = plane.chunks.collect(changes.freedChunks);

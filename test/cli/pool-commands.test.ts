@@ -76,6 +76,7 @@ describe('command line: a pool without a daemon', function () {
       'initialized',
       'deleted',
       'label',
+      'unfinished',
       'active',
       'path',
       'loop',
