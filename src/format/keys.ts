@@ -65,6 +65,18 @@ export function unpackKey(kind: NumberedKeyKind, key: Uint8Array): number | unde
   return new DataView(key.buffer, key.byteOffset).getUint32(1);
 }
 
+/** What a key, or the beginning of one, is of; undefined where it is none of ours. */
+export function kindOf(key: Uint8Array): KeyKind | undefined {
+  return key.length > 0 ? KIND_OF_TAG.get(key[0]!) : undefined;
+}
+
+/** Whether a pool could have such a key. */
+export function isPoolKey(key: Uint8Array): boolean {
+  const kind = kindOf(key);
+  if (kind === undefined) return false;
+  return key.length === (kind === 'superblock' || kind === 'options' || kind === 'commit' ? 1 : 5);
+}
+
 /** All keys of one kind. */
 export function rangeOf(kind: KeyKind): { gte: Uint8Array; lt: Uint8Array } {
   const tag = TAGS[kind].charCodeAt(0);
@@ -73,7 +85,7 @@ export function rangeOf(kind: KeyKind): { gte: Uint8Array; lt: Uint8Array } {
 
 /** How messages name a key: `chunk 17`, `superblock`; bytes in hex where it is none of ours. */
 export function describeKey(key: Uint8Array): string {
-  const kind = key.length > 0 ? KIND_OF_TAG.get(key[0]!) : undefined;
+  const kind = kindOf(key);
   if (kind === 'superblock' || kind === 'options' || kind === 'commit') {
     if (key.length === 1) return kind === 'commit' ? 'commit number' : kind;
   } else if (kind !== undefined) {

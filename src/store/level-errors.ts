@@ -29,6 +29,13 @@ const BY_ERRNO: Readonly<Record<string, readonly [code: ThinErrorCode, next: str
 export const DAMAGED_NEXT =
   'copy the folder away before anything else, then try `thinfuse repair` or restore a backup';
 
+/** `what` completes "the store … is damaged: ". */
+export function damagedStore(path: string, what: string): ThinError {
+  return new ThinError('damaged', `the store ${path} is damaged: ${what}; ${DAMAGED_NEXT}`, {
+    details: { path },
+  });
+}
+
 /** A Node file system error on `path`. */
 export function fileError(path: string, error: unknown): ThinError {
   if (error instanceof ThinError) return error;

@@ -156,10 +156,20 @@ describe('damage to the files of a level store', () => {
     await writeFile(path, bytes);
   }
 
-  it('the footer or the index of a table is nonsense: damaged when it is read', async () => {
+  it('the footer or the index of a table is nonsense', async () => {
     for (const where of [-48, -60]) {
       await withOneTable((bytes) => bytes.fill(0xa5, bytes.length + where, bytes.length + where + 6));
+      await assertDamaged(/\d+\.ldb is damaged: its (footer|index) is damaged/);
+    }
+  });
+
+  it('they become nonsense while the store is open: damaged when it is read', async () => {
+    for (const where of [-48, -60]) {
+      await withOneTable(() => undefined);
       await withStore(async (store) => {
+        const { path, bytes } = await file(/\.ldb$/);
+        bytes.fill(0xa5, bytes.length + where, bytes.length + where + 6);
+        await writeFile(path, bytes);
         assert.throws(() => store.getSync(chunkKey(chunkId(3))), { code: 'damaged' });
         await assert.rejects(store.get(chunkKey(chunkId(3))), { code: 'damaged' });
         await assert.rejects(

@@ -1,0 +1,128 @@
+import { open, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemErrorCode, type ThinError } from '../errors/thin-error.js';
+import { describeKey, kindOf } from '../format/keys.js';
+import { damagedStore } from './level-errors.js';
+import { readManifest, type TableEntry } from './level-manifest.js';
+import { blockBytes, BlockError, blockProblem, readOutline, type DataBlock } from './level-table.js';
+
+/**
+ * How much of the tables is read. `metadata`: what leads to the values, and all values but chunks and their patches, about a
+ * thousandth of a pool. `all`: every byte.
+ */
+export type FileDepth = 'metadata' | 'all';
+
+/** Bytes of neighbouring blocks that are read at once. */
+const READ_BYTES = 2 ** 20;
+
+/** Whether a table is there and has its length. The store may be open and change meanwhile. */
+export async function lengthProblem(path: string, table: TableEntry): Promise<ThinError | undefined> {
+  const found = await openTable(path, table.number);
+  if (found === undefined) {
+    // A compaction may have taken its place since MANIFEST was read.
+    const { tables } = await readManifest(path);
+    return tables.has(table.number)
+      ? damagedStore(path, `its table ${tableName(table.number)} is missing`)
+      : undefined;
+  }
+  const { size } = await found.file.stat().finally(() => found.file.close());
+  if (size === table.size) return undefined;
+  const sizes = `${String(size)} bytes where ${String(table.size)} were written`;
+  return damagedStore(path, `its table ${found.name} has ${sizes}`);
+}
+
+/** What is damaged in a table that is there, as `lengthProblem` says. @throws the file system's error */
+export async function* damagedParts(
+  path: string,
+  table: TableEntry,
+  depth: FileDepth,
+): AsyncGenerator<ThinError> {
+  const found = await openTable(path, table.number);
+  if (found === undefined) return;
+  const { file, name } = found;
+  try {
+    const { blocks } = await readOutline(file, table.size);
+    const wanted = depth === 'all' ? blocks : blocks.filter((block) => !holdsOnlyChunks(block, table));
+    for await (const { block, problem } of badBlocks(file, wanted))
+      yield damagedStore(
+        path,
+        `its table ${name} is damaged at byte ${String(block.offset)} (${problem}): ${keysOf(block, table)}`,
+      );
+  } catch (error) {
+    if (!(error instanceof BlockError)) throw error;
+    yield damagedStore(path, `its table ${name} is damaged: ${error.message}`);
+  } finally {
+    await file.close();
+  }
+}
+
+export interface BadBlock {
+  readonly block: DataBlock;
+  readonly problem: string;
+}
+
+/** Those of the blocks, ascending, that are not as they were written. */
+export async function* badBlocks(file: FileHandle, blocks: readonly DataBlock[]): AsyncGenerator<BadBlock> {
+  let buffer = Buffer.alloc(0);
+  for (let at = 0; at < blocks.length;) {
+    const run = neighbours(blocks, at);
+    at += run.length;
+    const start = run[0]!.offset;
+    const length = run.at(-1)!.offset + blockBytes(run.at(-1)!) - start;
+    if (buffer.length < length) buffer = Buffer.allocUnsafe(Math.max(length, READ_BYTES));
+    const { bytesRead } = await file.read(buffer, 0, length, start);
+    for (const block of run) {
+      const from = block.offset - start;
+      const problem = blockProblem(buffer.subarray(from, Math.min(from + blockBytes(block), bytesRead)));
+      if (problem !== undefined) yield { block, problem };
+    }
+  }
+}
+
+/** From `at` on, side by side, and not too many bytes of them. */
+function neighbours(blocks: readonly DataBlock[], at: number): readonly DataBlock[] {
+  let end = at + 1;
+  while (
+    end < blocks.length &&
+    blocks[end]!.offset === blocks[end - 1]!.offset + blockBytes(blocks[end - 1]!) &&
+    blocks[end]!.offset + blockBytes(blocks[end]!) - blocks[at]!.offset <= READ_BYTES
+  )
+    end++;
+  return blocks.slice(at, end);
+}
+
+/** The keys that a block may hold: above the first, up to the second; what MANIFEST says of its table is nearer at either end of it. */
+export function reachOf(block: DataBlock, table: TableEntry): readonly [Uint8Array, Uint8Array] {
+  const from = block.above.length === 0 ? table.first : block.above;
+  return [from, Buffer.compare(block.last, table.last) > 0 ? table.last : block.last];
+}
+
+function holdsOnlyChunks(block: DataBlock, table: TableEntry): boolean {
+  const kinds = reachOf(block, table).map(kindOf);
+  return kinds[0] === kinds[1] && (kinds[0] === 'chunk' || kinds[0] === 'chunk-patch');
+}
+
+function keysOf(block: DataBlock, table: TableEntry): string {
+  const [first, last] = reachOf(block, table).map(describeKey);
+  return first === last ? `${String(first)} is lost` : `what lies from ${String(first)} to ${String(last)} is lost`;
+}
+
+/** Undefined: there is none. */
+export async function openTable(
+  path: string,
+  number: number,
+): Promise<{ file: FileHandle; name: string } | undefined> {
+  for (const extension of ['ldb', 'sst']) {
+    const name = tableName(number, extension);
+    try {
+      return { file: await open(join(path, name), 'r'), name };
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT') throw error;
+    }
+  }
+  return undefined;
+}
+
+function tableName(number: number, extension = 'ldb'): string {
+  return `${String(number).padStart(6, '0')}.${extension}`;
+}
