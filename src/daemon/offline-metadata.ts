@@ -11,6 +11,7 @@ import { repairPool, type RepairReport } from '../pool/repair-pool.js';
 import { restorePool, type RestoreOptions, type RestoreReport } from '../pool/restore-pool.js';
 import { openedFile } from '../store/data-file.js';
 import { readLabel } from '../store/data-labels.js';
+import { openToRepair } from '../store/level-repair.js';
 import type { KeyValue } from '../store/key-value.js';
 import { missingCommits, type OlderStore } from '../store/marked-store.js';
 import { makePoolStore, openPoolStore } from '../store/pool-store.js';
@@ -185,14 +186,14 @@ export async function repairOffline(layout: RootLayout, into: string): Promise<O
   await refuseLive(layout.socket);
   requirePool(layout);
   const data = await offlineData(layout);
-  const from = await openPoolStore(layout.pool, { acceptOlder: true });
+  const from = await openToRepair(layout.pool);
   try {
     await clearHalfMade(target, new ChildProcessExec());
     const fresh = await prepareRoot(target);
     try {
       const to = await makePoolStore(target.pool);
       try {
-        const report = await repairPool(from, to, { data: data?.label });
+        const report = await repairPool(from, to, { data: data?.label, lost: from.lost });
         if (data !== undefined) await symlink(data.path, dataLink(target.pool));
         await fresh.finish();
         const lost = named(report.lost, await projectedNames(layout.metadata));

@@ -100,6 +100,18 @@ function writeSeal(
   view.setUint32(at + 12, Math.floor(id / 2 ** 32), true);
 }
 
+/** Whether the seal at `at` says that it is of this kind and number; its checksum is not looked at. */
+export function sealedAs(bytes: Uint8Array, at: number, kind: SealKind, id: number): boolean {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const foundId = view.getUint32(at + 8, true) + view.getUint32(at + 12, true) * 2 ** 32;
+  return isSealOf(bytes, at, kind) && foundId === id;
+}
+
+/** Whether the seal at `at` says that it is of this kind. */
+export function isSealOf(bytes: Uint8Array, at: number, kind: SealKind): boolean {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint16(at + 4, true) === KINDS[kind];
+}
+
 function checkSeal(
   bytes: Uint8Array,
   at: number,

@@ -28,26 +28,35 @@ export interface RepairReport {
   readonly lost: readonly { readonly path: string; readonly problem: string }[];
 }
 
+export type RepairSource = KvReader & { isLost?(key: Uint8Array): boolean };
+
+interface RepairParts {
+  readonly limits: NodeLimits;
+  readonly data: DataLabel | undefined;
+  readonly lost: RepairReport['lost'];
+}
+
 /** Bytes of chunks in a batch. */
 const BATCH_BYTES = 4 * 2 ** 20;
 
 /**
  * Copies what is reachable and healthy of a pool into an empty store (thin_repair): every chunk is read and its seal checked, trees and space
  * maps are built anew. The old store is only read. The new one is a pool once the last batch is in.
+ * @param from may know (`isLost`) of keys whose newest values are gone; `lost`: what it says of them, for the report
  * @param data the label of a `direct` pool's data, which is neither read nor moved: the new pool is around it too
  * @throws ThinError damaged (no device can be read), wrong-version, unsupported, and what the stores throw
  */
 export async function repairPool(
-  from: KvReader,
+  from: RepairSource,
   to: KeyValue,
-  { limits = FULL_NODE, data }: { limits?: NodeLimits; data?: DataLabel | undefined } = {},
+  { limits = FULL_NODE, data, lost = [] }: Partial<RepairParts> = {},
 ): Promise<RepairReport> {
-  const repair = new Repair(from, to, { limits, data }, await salvageRecords(from));
+  const repair = new Repair(from, to, { limits, data, lost }, await salvageRecords(from));
   return repair.run();
 }
 
 class Repair {
-  readonly #from: KvReader;
+  readonly #from: RepairSource;
   readonly #to: KeyValue;
   readonly #limits: NodeLimits;
   readonly #data: DataLabel | undefined;
@@ -58,9 +67,9 @@ class Repair {
   readonly #lost: { path: string; problem: string }[];
 
   constructor(
-    from: KvReader,
+    from: RepairSource,
     to: KeyValue,
-    { limits, data }: { limits: NodeLimits; data: DataLabel | undefined },
+    { limits, data, lost }: RepairParts,
     salvaged: Salvaged,
   ) {
     this.#from = from;
@@ -69,7 +78,7 @@ class Repair {
     this.#data = data;
     this.#salvaged = salvaged;
     this.#nodes = new StoredNodes(from, limits);
-    this.#lost = [...salvaged.lost];
+    this.#lost = [...lost, ...salvaged.lost];
   }
 
   async run(): Promise<RepairReport> {
@@ -192,6 +201,12 @@ class Repair {
   /** Of a `direct` pool: where the rest of partial chunks lies. @returns the mapped chunks but those that this is lost of */
   async #copyBases(mapped: ReadonlySet<number>, chunks: number): Promise<ReadonlySet<number>> {
     const healthy = new Set(mapped);
+    for (const id of mapped) {
+      const key = chunkBaseKey(chunkId(id));
+      if (this.#from.isLost?.(key) !== true) continue;
+      this.#lost.push({ path: describeKey(key), problem: 'nobody knows whether the rest of the chunk lies elsewhere' });
+      healthy.delete(id);
+    }
     const operations: KvOperation[] = [];
     for await (const [key, value] of this.#from.entries(rangeOf('chunk-base'))) {
       const id = unpackKey('chunk-base', key);

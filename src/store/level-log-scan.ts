@@ -24,8 +24,12 @@ export interface LogReader {
   record(data: Uint8Array, at: number): string | undefined;
   /** Whether `head` begins a record that was written after the bad one `gap` bytes before it. The checksum is not looked at yet. */
   follows(head: Uint8Array, gap: number): boolean;
-  /** Takes a record whose length is all that is wrong with it as if it were well. */
-  readonly mendsLengths?: boolean;
+  /**
+   * What may still be taken of a record that is not as it was written, of which only the length is right. Where there is this, a record whose
+   * length is all that is wrong is taken as if it were well.
+   * @returns whether it follows on those before it, so that those behind it do, too
+   */
+  damagedRecord?(data: Uint8Array, at: number): boolean;
 }
 
 /** How a log ends. */
@@ -36,8 +40,8 @@ export interface LogEnd {
   readonly damage: string | undefined;
   /** Records behind the bad one that are whole. */
   readonly behind: number;
-  /** Records that were whole but for their length. */
-  readonly mended: number;
+  /** Bytes before the last of them; 0 where there is none. */
+  readonly lastBehindAt: number;
 }
 
 /**
@@ -49,8 +53,8 @@ export class LogScan {
   #badAt: number | undefined;
   #damage: string | undefined;
   #behind = 0;
-  #mended = 0;
-  #parts: { at: number; bytes: number; readonly data: Uint8Array[] } | undefined;
+  #lastBehindAt = 0;
+  #parts: { at: number; bytes: number; isWell: boolean; readonly data: Uint8Array[] } | undefined;
 
   constructor(reader: LogReader) {
     this.#reader = reader;
@@ -65,10 +69,10 @@ export class LogScan {
         continue;
       }
       const real = this.#badAt === undefined ? endByChecksum(block, from) : undefined;
-      if (real !== undefined && this.#reader.mendsLengths === true) {
-        this.#mended++;
-        this.#fragment(block[from + 6]!, block.subarray(from + HEADER, real), at + from);
-        from = real;
+      const usable = this.#reader.damagedRecord === undefined ? undefined : (real ?? plausibleEnd(block, from));
+      if (this.#badAt === undefined && usable !== undefined) {
+        this.#fragment(block[from + 6]!, block.subarray(from + HEADER, usable), at + from, real !== undefined);
+        from = usable;
         continue;
       }
       this.#bad(at + from);
@@ -82,18 +86,18 @@ export class LogScan {
       badAt: this.#badAt ?? this.#parts?.at,
       damage: this.#damage,
       behind: this.#behind,
-      mended: this.#mended,
+      lastBehindAt: this.#lastBehindAt,
     };
   }
 
-  #fragment(type: number, data: Uint8Array, at: number): void {
+  #fragment(type: number, data: Uint8Array, at: number, isWell = true): void {
     const starts = type === FULL || type === FIRST;
     if (starts && this.#parts !== undefined) this.#bad(this.#parts.at);
     if (this.#badAt !== undefined) {
-      if (starts) this.#foundBehind();
+      if (starts) this.#foundBehind(at);
       return;
     }
-    if (starts) this.#parts = { at, bytes: 0, data: [] };
+    if (starts) this.#parts = { at, bytes: 0, isWell: true, data: [] };
     const parts = this.#parts;
     if (parts === undefined || type > LAST || type < FULL) {
       this.#bad(at);
@@ -102,9 +106,15 @@ export class LogScan {
     const wanted = data.subarray(0, Math.max(0, this.#reader.headBytes - parts.bytes));
     if (wanted.length > 0) parts.data.push(wanted.slice());
     parts.bytes += wanted.length;
+    parts.isWell &&= isWell;
     if (type === FIRST || type === MIDDLE) return;
     this.#parts = undefined;
-    const problem = this.#reader.record(Buffer.concat(parts.data), parts.at);
+    const record = Buffer.concat(parts.data);
+    if (!parts.isWell) {
+      if (this.#reader.damagedRecord?.(record, parts.at) !== true) this.#bad(parts.at);
+      return;
+    }
+    const problem = this.#reader.record(record, parts.at);
     if (problem === undefined) return;
     this.#bad(parts.at);
     this.#damage = problem;
@@ -115,7 +125,8 @@ export class LogScan {
     this.#parts = undefined;
   }
 
-  #foundBehind(): void {
+  #foundBehind(at: number): void {
+    this.#lastBehindAt = at;
     this.#damage ??= 'batches that are well follow it';
     this.#behind++;
   }
@@ -139,6 +150,14 @@ function recordEnd(block: Buffer, from: number): number | undefined {
   const end = from + HEADER + block.readUInt16LE(from + 4);
   if (end > block.length || block.readUInt32LE(from) !== maskedCrc(block.subarray(from + 6, end))) return undefined;
   return end;
+}
+
+/** Where a record ends that is not as it was written, if its length and type are. */
+function plausibleEnd(block: Buffer, from: number): number | undefined {
+  const type = block[from + 6]!;
+  const end = from + HEADER + block.readUInt16LE(from + 4);
+  if (type < FULL || type > LAST || end > block.length) return undefined;
+  return (type === FIRST || type === MIDDLE) && end !== block.length ? undefined : end;
 }
 
 /** The checksum is not over the length: where it holds for another one, the record was written to its end and only its length has changed. */

@@ -31,6 +31,11 @@ export async function readManifest(path: string): Promise<Manifest> {
   const current = await readFile(join(path, 'CURRENT'), 'latin1');
   const name = /^(MANIFEST-\d+)\n$/.exec(current)?.[1];
   if (name === undefined) throw damagedStore(path, 'its file CURRENT names no MANIFEST');
+  return readManifestFile(path, name);
+}
+
+/** @throws ThinError damaged; the file system's error */
+export async function readManifestFile(path: string, name: string): Promise<Manifest> {
   const edits = new Edits();
   try {
     const { badAt, damage } = await readLog(join(path, name), edits);

@@ -160,7 +160,7 @@ async function checkUnlessLocked(path: string): Promise<void> {
   }
 }
 
-function lockedError(path: string, holder: LockHolder | undefined, cause?: unknown): ThinError {
+export function lockedError(path: string, holder: LockHolder | undefined, cause?: unknown): ThinError {
   const details = { path, ...holder };
   if (holder === undefined)
     return new ThinError('locked', `the store ${path} is in use by another process: stop that one first`, {

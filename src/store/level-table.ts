@@ -135,10 +135,30 @@ export function* dataEntries(contents: Buffer): Generator<InternalKey & { readon
   }
 }
 
-async function readAt(file: FileHandle, at: number, length: number): Promise<Buffer> {
+/** Where entries end, from the beginning of a block on whose length is not known. @throws BlockError */
+export function* entryEnds(bytes: Buffer): Generator<number> {
+  const reader = new VarintReader(bytes);
+  while (!reader.ended) {
+    reader.number();
+    const rest = reader.number();
+    const length = reader.number();
+    reader.take(rest);
+    reader.take(length);
+    if (reader.overrun) throw new BlockError('an entry ends too early');
+    yield reader.at;
+  }
+}
+
+/** Fewer bytes where the file ends. @throws the file system's error */
+export async function readUpTo(file: FileHandle, at: number, length: number): Promise<Buffer> {
   const bytes = Buffer.allocUnsafe(length);
   const { bytesRead } = await file.read(bytes, 0, length, at);
-  if (bytesRead < length) throw new BlockError('it ends too early');
+  return bytes.subarray(0, bytesRead);
+}
+
+async function readAt(file: FileHandle, at: number, length: number): Promise<Buffer> {
+  const bytes = await readUpTo(file, at, length);
+  if (bytes.length < length) throw new BlockError('it ends too early');
   return bytes;
 }
 

@@ -123,6 +123,10 @@ export class MarkedStore implements KeyValue {
     await this.#inner.compact?.(range);
   }
 
+  damagedFiles(): AsyncIterable<ThinError> {
+    return this.#inner.damagedFiles?.() ?? none();
+  }
+
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
   }
@@ -131,6 +135,15 @@ export class MarkedStore implements KeyValue {
     await this.#mark?.close();
     await this.#inner.close();
   }
+}
+
+/** What is missing in a store that is read as it is, for `folder` has its mark; undefined: nothing, or nobody knows. @throws ThinError wrong-version, io */
+export async function olderThanMark(store: KvReader, folder: string): Promise<OlderStore | undefined> {
+  const mark = await readMark(folder);
+  return comparison(
+    orMark(() => readNumber(store), mark),
+    mark,
+  );
 }
 
 /** @throws ThinError damaged, wrong-version */
@@ -185,6 +198,10 @@ async function openMark(
     without(error);
     return undefined;
   }
+}
+
+async function* none(): AsyncGenerator<never> {
+  // A store without files.
 }
 
 /** How messages name what is not there. */
