@@ -22,7 +22,7 @@ export function registerCheckCommand(program: Command): void {
     .command('check')
     .summary("verify the pool's metadata")
     .description(
-      'Reads all metadata and verifies it, as thin_check does; works beside a running daemon. Ends with 0 if nothing is wrong, with 1 otherwise.',
+      "Reads all metadata and verifies it, as thin_check does, and the checksums of all blocks in the store's files; works beside a running daemon. Ends with 0 if nothing is wrong, with 7 if LevelDB cannot be trusted with the files, with 1 otherwise.",
     )
     .option('--super-block-only', 'look at the superblock only')
     .option('--skip-mappings', 'look at the records, but not at the mapping trees')
@@ -36,7 +36,10 @@ export function registerCheckCommand(program: Command): void {
     .addHelpText('after', example('thinfuse check --json', 'thinfuse check --auto-repair'))
     .action(async (options: CheckOptions, command: Command) => {
       const context = contextOf(command);
-      const report = await withMetadata(context, (metadata) => metadata.check(inputOf(options)));
+      const input = inputOf(options);
+      const report = await withMetadata(context, (metadata) => metadata.check(input), {
+        verify: input.depth === 'all' ? 'all' : 'metadata',
+      });
       if (options.quiet !== true) {
         if (context.json) printJson(report);
         else print(reportText(report));

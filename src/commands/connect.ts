@@ -5,6 +5,7 @@ import { SocketClient } from '../daemon/client.js';
 import { isBeingReplaced } from '../daemon/handover.js';
 import { answers } from '../daemon/live-socket.js';
 import { spawnDaemon } from '../daemon/spawn-daemon.js';
+import type { FileDepth } from '../store/level-table-check.js';
 import type { RootLayout } from '../daemon/root-layout.js';
 import { requirePool } from '../daemon/pool-folder.js';
 import { note } from './output.js';
@@ -41,10 +42,14 @@ export async function withPool<T>(context: Context, work: (caller: Caller) => Pr
   );
 }
 
-/** As `withPool`, for what a pool has to offer that is too damaged to be opened. */
+/**
+ * As `withPool`, for what a pool has to offer that is too damaged to be opened. `verify`: how much of LevelDB's own files is read before it opens them,
+ * where no daemon has.
+ */
 export async function withMetadata<T>(
   context: Context,
   work: (caller: MetadataCaller) => Promise<T>,
+  { verify }: { verify?: FileDepth } = {},
 ): Promise<T> {
   const { layout } = context;
   const opened = await openWhenFree(async () => {
@@ -58,7 +63,7 @@ export async function withMetadata<T>(
     }
     requireNotBeingReplaced(layout);
     const { openMetadataOffline } = await import('../daemon/offline-metadata.js');
-    return openMetadataOffline(layout, note);
+    return openMetadataOffline(layout, note, verify);
   });
   try {
     return await work(opened);

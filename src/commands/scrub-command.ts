@@ -23,13 +23,16 @@ export function registerScrubCommand(program: Command): void {
     .command('scrub')
     .summary('read and verify everything')
     .description(
-      'Reads all metadata, as check does, and then every chunk that is in use, and verifies their checksums; works beside a running daemon. Ends with 0 if nothing is wrong, with 1 otherwise; then the pool takes no more writes until check --clear-needs-check-flag.',
+      'Reads all files of the store and all metadata, as check does, and then every chunk that is in use, and verifies their checksums; works beside a running daemon. Ends with 0 if nothing is wrong, with 1 otherwise; then the pool takes no more writes until check --clear-needs-check-flag.',
     )
     .addHelpText('after', example('thinfuse scrub', 'thinfuse scrub --json'))
     .action(async (_options: unknown, command: Command) => {
       const context = contextOf(command);
-      const report = await withMetadata(context, (metadata) =>
-        withProgress(context, 'scrub', (onProgress) => gather(metadata.text('pool.scrub', {}), onProgress)),
+      const report = await withMetadata(
+        context,
+        (metadata) =>
+          withProgress(context, 'scrub', (onProgress) => gather(metadata.text('pool.scrub', {}), onProgress)),
+        { verify: 'all' },
       );
       if (context.json) printJson(report);
       else print(reportText(report));

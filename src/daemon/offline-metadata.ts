@@ -12,6 +12,7 @@ import { restorePool, type RestoreOptions, type RestoreReport } from '../pool/re
 import { openedFile } from '../store/data-file.js';
 import { readLabel } from '../store/data-labels.js';
 import { openToRepair } from '../store/level-repair.js';
+import type { FileDepth } from '../store/level-table-check.js';
 import type { KeyValue } from '../store/key-value.js';
 import { missingCommits, type OlderStore } from '../store/marked-store.js';
 import { makePoolStore, openPoolStore } from '../store/pool-store.js';
@@ -32,13 +33,17 @@ export interface OfflineMetadata extends MetadataCaller {
   close(): Promise<void>;
 }
 
-/** Errors: no-pool, locked, damaged (LevelDB's own files, or older than what was acknowledged). */
+/**
+ * @param verify how much is read of LevelDB's own files beforehand
+ * Errors: no-pool, locked, damaged (LevelDB's own files, or older than what was acknowledged).
+ */
 export async function openMetadataOffline(
   layout: RootLayout,
   onNote: (text: string) => void = () => undefined,
+  verify?: FileDepth,
 ): Promise<OfflineMetadata> {
   requirePool(layout);
-  const store = await openPoolStore(layout.pool, { onNote });
+  const store = await openPoolStore(layout.pool, { onNote, verify });
   const texts = textOperations(() => frozenStore(layout, store));
   return {
     check: async (input) => checkStore(store, input, await dataFindings(layout, store, onNote)),

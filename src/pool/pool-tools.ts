@@ -1,7 +1,7 @@
 import { ThinError } from '../errors/thin-error.js';
 import { transactionId } from '../format/ids.js';
 import type { NodeLimits } from '../format/node.js';
-import { checkPool, type CheckDepth, type CheckResult } from '../metadata/check.js';
+import { checkPool, type CheckDepth, type CheckResult, type Finding } from '../metadata/check.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { openView, StoredNodes, type MetadataView, type SnapshotChoice } from '../metadata/metadata-view.js';
 import type { KvReader } from '../store/key-value.js';
@@ -9,7 +9,7 @@ import type { PoolOptions } from './info.js';
 import { readOptions } from './options-record.js';
 import type { PoolState } from './pool-state.js';
 import { salvageRecords } from './salvage.js';
-import { scrub, type ScrubOptions, type ScrubStep } from './scrub.js';
+import { fileFinding, scrub, type ScrubOptions, type ScrubStep } from './scrub.js';
 
 /** Committed metadata that does not change while it is held. Whoever opened it closes it. */
 export interface FrozenMetadata {
@@ -59,6 +59,8 @@ export interface FrozenParts {
   readonly limits?: NodeLimits | undefined;
   /** Of a `direct` pool. */
   readonly data?: ScrubOptions['data'];
+  /** See `KeyValue`. */
+  readonly damagedFiles?: (() => AsyncIterable<ThinError>) | undefined;
   /** Told of what a scrub finds. */
   readonly onDamage?: (error: ThinError) => void | Promise<void>;
 }
@@ -66,7 +68,7 @@ export interface FrozenParts {
 /** @param reader of a store that does not change until `close` */
 export function frozenMetadata(
   reader: KvReader,
-  { close, limits, data, onDamage }: FrozenParts,
+  { close, limits, data, damagedFiles, onDamage }: FrozenParts,
 ): FrozenMetadata {
   return {
     options: () => {
@@ -87,7 +89,7 @@ export function frozenMetadata(
         );
       return { superblock, devices, nodes: new StoredNodes(reader, limits) };
     },
-    scrub: () => scrub(reader, { limits, data, onDamage }),
+    scrub: () => scrub(reader, { limits, data, damagedFiles, onDamage }),
     close,
   };
 }
@@ -108,13 +110,24 @@ export class OpenPoolTools implements PoolTools {
     await this.#state.commit();
     const snapshot = this.#state.store.snapshot();
     try {
-      const result = await checkPool(snapshot, { limits: this.#limits, depth });
+      const found = await checkPool(snapshot, { limits: this.#limits, depth });
+      const files = depth === 'all' ? await this.#checkFiles() : [];
+      const result = { ...found, findings: [...files, ...found.findings] };
       if (clearNeedsCheck && depth === 'all' && result.findings.length === 0)
         await this.#state.clearNeedsCheck();
       return result;
     } finally {
       await snapshot.close();
     }
+  }
+
+  async #checkFiles(): Promise<readonly Finding[]> {
+    const findings: Finding[] = [];
+    for await (const error of this.#state.store.damagedFiles?.() ?? []) {
+      this.#state.foundDamage(error);
+      findings.push(fileFinding(error));
+    }
+    return findings;
   }
 
   async freeze(): Promise<FrozenMetadata> {
@@ -124,6 +137,7 @@ export class OpenPoolTools implements PoolTools {
       close: () => reader.close(),
       limits: this.#limits,
       data: this.#data,
+      damagedFiles: this.#state.store.damagedFiles?.bind(this.#state.store),
       onDamage: (error) => this.#state.foundDamage(error),
     });
   }

@@ -66,12 +66,7 @@ class Repair {
   readonly #nodes: StoredNodes;
   readonly #lost: { path: string; problem: string }[];
 
-  constructor(
-    from: RepairSource,
-    to: KeyValue,
-    { limits, data, lost }: RepairParts,
-    salvaged: Salvaged,
-  ) {
+  constructor(from: RepairSource, to: KeyValue, { limits, data, lost }: RepairParts, salvaged: Salvaged) {
     this.#from = from;
     this.#to = to;
     this.#limits = limits;
@@ -204,7 +199,10 @@ class Repair {
     for (const id of mapped) {
       const key = chunkBaseKey(chunkId(id));
       if (this.#from.isLost?.(key) !== true) continue;
-      this.#lost.push({ path: describeKey(key), problem: 'nobody knows whether the rest of the chunk lies elsewhere' });
+      this.#lost.push({
+        path: describeKey(key),
+        problem: 'nobody knows whether the rest of the chunk lies elsewhere',
+      });
       healthy.delete(id);
     }
     const operations: KvOperation[] = [];

@@ -26,6 +26,8 @@ export interface ScrubOptions {
   readonly limits?: NodeLimits | undefined;
   /** Of a `direct` pool, whose chunks carry no seal: whether they can be read is all that can be found out. */
   readonly data?: Pick<FileChunksOptions, 'handle' | 'start'> | undefined;
+  /** See `KeyValue`. */
+  readonly damagedFiles?: (() => AsyncIterable<ThinError>) | undefined;
   /** Told of each chunk that is lost, and of metadata that is, before it is told as a finding. */
   readonly onDamage?: ((error: ThinError) => void | Promise<void>) | undefined;
 }
@@ -38,6 +40,10 @@ const AT_ONCE = 8;
  * verified. Changes nothing. `reader` does not change meanwhile.
  */
 export async function* scrub(reader: KvReader, options: ScrubOptions): AsyncGenerator<ScrubStep> {
+  for await (const error of options.damagedFiles?.() ?? []) {
+    await options.onDamage?.(error);
+    yield { kind: 'finding', finding: fileFinding(error) };
+  }
   const check = await runCheck(reader, { limits: options.limits });
   const { findings, nodes, devices } = check.result();
   for (const finding of findings) {
@@ -48,6 +54,10 @@ export async function* scrub(reader: KvReader, options: ScrubOptions): AsyncGene
   const chunks = [...check.references.chunks.keys()].sort((x, y) => x - y);
   if (superblock !== undefined) yield* scrubChunks(reader, superblock, chunks, options);
   yield { kind: 'end', chunks: chunks.length, nodes, devices };
+}
+
+export function fileFinding({ message }: ThinError): Finding {
+  return { path: 'files', problem: message, fatal: true, repairable: false };
 }
 
 async function* scrubChunks(

@@ -1,3 +1,5 @@
+import type { ThinError } from '../errors/thin-error.js';
+
 /** One change in a batch. Keys sort as bytes. */
 export type KvOperation =
   | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
@@ -48,5 +50,7 @@ export interface KeyValue extends KvReader {
   recover?(): Promise<void>;
   /** Gives the disk back what overwritten and deleted values of the range still take; not every store has it. */
   compact?(range: KvRange): Promise<void>;
+  /** Reads every byte of the files behind it, whatever is written meanwhile: `damaged` for each place that is not as it was written. Errors: io. */
+  damagedFiles?(): AsyncIterable<ThinError>;
   close(): Promise<void>;
 }

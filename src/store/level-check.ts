@@ -1,12 +1,12 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ThinError } from '../errors/thin-error.js';
+import { ThinError } from '../errors/thin-error.js';
 import { BATCH_HEAD, batchHeader, beginsBatchAfter } from './level-batch.js';
 import { damagedStore, fileError } from './level-errors.js';
 import { readLog } from './level-log.js';
 import type { LogReader } from './level-log-scan.js';
 import { readManifest, type Manifest, type TableEntry } from './level-manifest.js';
-import { damagedParts, lengthProblem, type FileDepth } from './level-table-check.js';
+import { damagedTables, lengthProblem, type FileDepth } from './level-table-check.js';
 
 /**
  * Checks the files of a closed store as far as LevelDB does not, before it opens them: opening drops damaged records of a log,
@@ -15,7 +15,16 @@ import { damagedParts, lengthProblem, type FileDepth } from './level-table-check
  * @throws ThinError damaged, naming the file; permission, io
  */
 export async function checkLevelFiles(path: string, depth: FileDepth = 'metadata'): Promise<void> {
-  for await (const error of damagedFiles(path, depth)) throw error;
+  const found: ThinError[] = [];
+  for await (const error of damagedFiles(path, depth)) found.push(error);
+  const [first] = found;
+  if (first === undefined) return;
+  if (found.length === 1) throw first;
+  throw new ThinError(
+    'damaged',
+    `${first.message} (${String(found.length - 1)} more places are damaged; thinfuse repair lists what is lost)`,
+    { details: { path, places: found.length } },
+  );
 }
 
 /**
@@ -32,7 +41,7 @@ export async function* damagedFiles(path: string, depth: FileDepth): AsyncGenera
       else yield problem;
     }
     yield* damagedLogs(path, manifest);
-    for (const table of tables) yield* damagedParts(path, table, depth);
+    yield* damagedTables(path, tables, depth);
   } catch (error) {
     const failed = fileError(path, error);
     if (failed.code !== 'damaged') throw failed;
@@ -74,6 +83,8 @@ export async function neededLogs(
 export class LogSequence implements LogReader {
   readonly headBytes: number = BATCH_HEAD;
   records = 0;
+  /** The first batch of all has a number that leaves some out which MANIFEST does not know of. */
+  isBehindGap = false;
   /** The number of the first change that is still to come; undefined: of none so far. */
   #next: number | undefined;
   /** Above every number that MANIFEST knew of. */
@@ -87,8 +98,8 @@ export class LogSequence implements LogReader {
     const header = batchHeader(data);
     if (header === undefined) return 'a batch ends too early';
     const { sequence, count } = header;
-    if (this.#next === undefined && sequence > this.#known)
-      return 'batches that belong before it are missing, or MANIFEST is older';
+    this.isBehindGap = this.#next === undefined && sequence > this.#known;
+    if (this.isBehindGap) return 'batches that belong before it are missing, or MANIFEST is older';
     if (this.#next !== undefined && sequence !== this.#next)
       return 'batches that belong before it are missing';
     this.#next = sequence + count;

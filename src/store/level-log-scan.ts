@@ -69,9 +69,15 @@ export class LogScan {
         continue;
       }
       const real = this.#badAt === undefined ? endByChecksum(block, from) : undefined;
-      const usable = this.#reader.damagedRecord === undefined ? undefined : (real ?? plausibleEnd(block, from));
+      const usable =
+        this.#reader.damagedRecord === undefined ? undefined : (real ?? plausibleEnd(block, from));
       if (this.#badAt === undefined && usable !== undefined) {
-        this.#fragment(block[from + 6]!, block.subarray(from + HEADER, usable), at + from, real !== undefined);
+        this.#fragment(
+          block[from + 6]!,
+          block.subarray(from + HEADER, usable),
+          at + from,
+          real !== undefined,
+        );
         from = usable;
         continue;
       }
@@ -139,7 +145,8 @@ export class LogScan {
       const length = block.readUInt16LE(from + 4);
       if (from + HEADER + length > block.length) continue;
       const head = block.subarray(from + HEADER, from + HEADER + length);
-      if (this.#reader.follows(head, at + from - this.#badAt!) && recordEnd(block, from) !== undefined) return from;
+      if (this.#reader.follows(head, at + from - this.#badAt!) && recordEnd(block, from) !== undefined)
+        return from;
     }
     return block.length;
   }
@@ -148,7 +155,8 @@ export class LogScan {
 /** Undefined: no record that is whole begins here. */
 function recordEnd(block: Buffer, from: number): number | undefined {
   const end = from + HEADER + block.readUInt16LE(from + 4);
-  if (end > block.length || block.readUInt32LE(from) !== maskedCrc(block.subarray(from + 6, end))) return undefined;
+  if (end > block.length || block.readUInt32LE(from) !== maskedCrc(block.subarray(from + 6, end)))
+    return undefined;
   return end;
 }
 

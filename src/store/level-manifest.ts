@@ -39,7 +39,8 @@ export async function readManifestFile(path: string, name: string): Promise<Mani
   const edits = new Edits();
   try {
     const { badAt, damage } = await readLog(join(path, name), edits);
-    if (damage !== undefined) throw damagedStore(path, `${name} is damaged at byte ${String(badAt)}: ${damage}`);
+    if (damage !== undefined)
+      throw damagedStore(path, `${name} is damaged at byte ${String(badAt)}: ${damage}`);
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') throw damagedStore(path, `${name} is missing`);
     throw error;

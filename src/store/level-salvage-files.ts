@@ -64,7 +64,8 @@ class Salvage implements SalvagedFiles {
   }
 
   async run(): Promise<void> {
-    const manifest = await this.#manifest();
+    const found = await this.#manifest();
+    const manifest = found !== undefined && (await this.#isOlder(found)) ? undefined : found;
     const tables = manifest === undefined ? await this.#allTables() : [...manifest.tables.values()];
     for (const table of tables) await this.#readTable(table);
     await this.#readLogs(manifest);
@@ -93,6 +94,21 @@ class Salvage implements SalvagedFiles {
     return undefined;
   }
 
+  /** Whether MANIFEST has lost its last edits: it then lists tables that were merged into others since, and logs that became tables. */
+  async #isOlder(manifest: Manifest): Promise<boolean> {
+    const logs = await neededLogs(this.#path, manifest);
+    if (manifest.logNumber > 0 && logs[0]?.number !== manifest.logNumber) {
+      this.lost.push({
+        path: 'log',
+        problem: `log ${String(manifest.logNumber)} is missing, and the commits in it, if there were any`,
+      });
+      return (await this.#allTables()).some(({ number }) => number > manifest.logNumber);
+    }
+    const sequence = new LogSequence(manifest);
+    if (logs[0] !== undefined) await readLog(join(this.#path, logs[0].name), sequence);
+    return sequence.isBehindGap;
+  }
+
   async #allTables(): Promise<readonly Pick<TableEntry, 'number'>[]> {
     return (await readdir(this.#path))
       .filter((name) => /^\d+\.(?:ldb|sst)$/.test(name))
@@ -106,14 +122,20 @@ class Salvage implements SalvagedFiles {
     if (found === undefined) {
       if (known === undefined) return;
       this.#ranges.push({ from: known.first, to: known.last, whole: true, rank });
-      this.lost.push({ path: `table ${String(table.number)}`, problem: `it is missing: ${span(known.first, known.last)}` });
+      this.lost.push({
+        path: `table ${String(table.number)}`,
+        problem: `it is missing: ${span(known.first, known.last)}`,
+      });
       return;
     }
     const { file, name } = found;
     this.files.push(file);
     const salvage: TableSalvage = {
       entry: ({ key, sequence, type }, block) =>
-        this.#add(key, type === 0 ? { kind: 'deleted', sequence, rank } : { kind: 'table', sequence, rank, file, block }),
+        this.#add(
+          key,
+          type === 0 ? { kind: 'deleted', sequence, rank } : { kind: 'table', sequence, rank, file, block },
+        ),
       lost: (what, problem) => {
         if ('keys' in what) {
           for (const { key, sequence } of what.keys) this.#add(key, { kind: 'lost', sequence, rank });
@@ -130,10 +152,7 @@ class Salvage implements SalvagedFiles {
 
   async #readLogs(manifest: Manifest | undefined): Promise<void> {
     const logs = await neededLogs(this.#path, manifest ?? { logNumber: 0 });
-    if (manifest !== undefined && manifest.logNumber > 0 && logs[0]?.number !== manifest.logNumber) {
-      this.lost.push({ path: 'log', problem: `log ${String(manifest.logNumber)} is missing, and the commits in it` });
-      return;
-    }
+    if (manifest !== undefined && manifest.logNumber > 0 && logs[0]?.number !== manifest.logNumber) return;
     const shape = manifest ?? { lastSequence: Number.MAX_SAFE_INTEGER - 1 };
     const batches = new Batches(shape, (change, isLost) => {
       const { key, value, sequence } = change;
@@ -148,7 +167,8 @@ class Salvage implements SalvagedFiles {
       const before = sequence.records;
       const first = await readLog(file, sequence);
       if (cut !== undefined) {
-        if (sequence.records > before) this.lost.push({ path: name, problem: `it follows ${cut}, so that none of its commits counts` });
+        if (sequence.records > before)
+          this.lost.push({ path: name, problem: `it follows ${cut}, so that none of its commits counts` });
         continue;
       }
       batches.damagedBefore = first.damage === undefined ? 0 : first.lastBehindAt;
@@ -163,7 +183,11 @@ class Salvage implements SalvagedFiles {
   #add(key: Uint8Array, place: Place): void {
     const text = textOf(key);
     const known = this.places.get(text);
-    if (known === undefined || isNewer(place.rank, known.rank) || (!isNewer(known.rank, place.rank) && place.sequence >= known.sequence))
+    if (
+      known === undefined ||
+      isNewer(place.rank, known.rank) ||
+      (!isNewer(known.rank, place.rank) && place.sequence >= known.sequence)
+    )
       this.places.set(text, place);
   }
 }
@@ -176,7 +200,10 @@ class Batches extends LogSequence {
   readonly lost: Lost[] = [];
   readonly #onChange: (change: BatchChange, isLost: boolean) => void;
 
-  constructor(manifest: Pick<Manifest, 'lastSequence'>, onChange: (change: BatchChange, isLost: boolean) => void) {
+  constructor(
+    manifest: Pick<Manifest, 'lastSequence'>,
+    onChange: (change: BatchChange, isLost: boolean) => void,
+  ) {
     super(manifest);
     this.#onChange = onChange;
   }
@@ -195,11 +222,13 @@ class Batches extends LogSequence {
     if (at >= this.damagedBefore || header === undefined || changes === undefined) return false;
     const states = changes.map(({ key, value }) => (value === undefined ? 'well' : sealState(key, value)));
     // Where every seal holds, nobody knows what is wrong: perhaps the key of a deletion.
-    if (states.includes('foreign') || !states.includes('damaged') || super.record(data) !== undefined) return false;
+    if (states.includes('foreign') || !states.includes('damaged') || super.record(data) !== undefined)
+      return false;
     changes.forEach((change, i) => {
       const isLost = states[i] === 'damaged';
       this.#onChange(change, isLost);
-      if (isLost) this.lost.push({ path: describeKey(change.key), problem: 'its newest value is damaged in the log' });
+      if (isLost)
+        this.lost.push({ path: describeKey(change.key), problem: 'its newest value is damaged in the log' });
     });
     return true;
   }

@@ -1,5 +1,6 @@
 import { readSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { damage } from '../format/damage.js';
 import { describeKey } from '../format/keys.js';
 import type { KvRange, KvReader } from './key-value.js';
@@ -22,6 +23,9 @@ export interface SalvageReader extends KvReader {
 export async function openSalvage(path: string): Promise<SalvageReader> {
   return new LevelSalvage(await salvageFiles(path));
 }
+
+/** Keys, before others have their turn. */
+const AT_ONCE = 256;
 
 class LevelSalvage implements SalvageReader {
   readonly lost: readonly Lost[];
@@ -47,8 +51,8 @@ class LevelSalvage implements SalvageReader {
     return place === undefined ? undefined : this.#valueAt(key, place);
   }
 
-  async get(key: Uint8Array): Promise<Uint8Array | undefined> {
-    return this.getSync(key);
+  get(key: Uint8Array): Promise<Uint8Array | undefined> {
+    return new Promise((resolve) => resolve(this.getSync(key)));
   }
 
   async *entries(
@@ -59,6 +63,7 @@ class LevelSalvage implements SalvageReader {
     const [from, to] = [textOf(range.gte), textOf(range.lt)];
     for (let at = lowerBound(this.#sorted, from); at < this.#sorted.length; at++) {
       const text = this.#sorted[at]!;
+      if (at % AT_ONCE === 0) await nextTurn();
       if (text >= to) return;
       const key = new Uint8Array(Buffer.from(text, 'latin1'));
       if (this.isLost(key)) continue;

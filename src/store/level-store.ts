@@ -3,9 +3,10 @@ import { join, resolve } from 'node:path';
 import { Level } from 'level';
 import { ThinError } from '../errors/thin-error.js';
 import type { KeyValue, KvOperation, KvRange, KvReader, KvSnapshot } from './key-value.js';
-import { checkLevelFiles } from './level-check.js';
+import { checkLevelFiles, damagedFiles } from './level-check.js';
 import { DAMAGED_NEXT, fileError, isLocked, isThere, levelError } from './level-errors.js';
 import { assertWritable, classifyFolder, makeFolder, syncFolder } from './level-folder.js';
+import type { FileDepth } from './level-table-check.js';
 import { findLockHolder, type LockHolder } from './lock-holder.js';
 
 export interface LevelStoreOptions {
@@ -14,6 +15,8 @@ export interface LevelStoreOptions {
   /** Refuse a store that is there already: `exists`. Default false. */
   readonly errorIfExists?: boolean;
   readonly tuning?: Partial<LevelTuning>;
+  /** How much is read of the files of a store that is there before LevelDB opens them. Default: metadata. */
+  readonly verify?: FileDepth | undefined;
 }
 
 /** Bytes, except `maxOpenFiles` (tables). */
@@ -49,6 +52,7 @@ export interface LevelStore extends KeyValue {
   readonly path: string;
   /** Rewrites the tables of a range now, so that overwritten and deleted values give their space back to the disk. */
   compact(range: KvRange): Promise<void>;
+  damagedFiles(): AsyncIterable<ThinError>;
 }
 
 /**
@@ -128,7 +132,7 @@ async function openDatabase(path: string, options: LevelStoreOptions, create: bo
     openHere.add(path);
   }
   try {
-    if (!create) await checkUnlessLocked(path);
+    if (!create) await checkUnlessLocked(path, options.verify ?? 'metadata');
     const db = new Level<Uint8Array, Uint8Array>(path, {
       keyEncoding: 'view',
       valueEncoding: 'view',
@@ -151,12 +155,12 @@ async function openDatabase(path: string, options: LevelStoreOptions, create: bo
  * The files of a store in use change while they are read, so what looks like damage is looked at again: LevelDB then says
  * that the store is locked. (A holder in another pid namespace does not show in /proc/locks.)
  */
-async function checkUnlessLocked(path: string): Promise<void> {
+async function checkUnlessLocked(path: string, depth: FileDepth): Promise<void> {
   if ((await findLockHolder(join(path, 'LOCK'))) !== undefined) return;
   try {
-    await checkLevelFiles(path);
+    await checkLevelFiles(path, depth);
   } catch {
-    if ((await findLockHolder(join(path, 'LOCK'))) === undefined) await checkLevelFiles(path);
+    if ((await findLockHolder(join(path, 'LOCK'))) === undefined) await checkLevelFiles(path, depth);
   }
 }
 
@@ -287,6 +291,10 @@ class OpenLevelStore extends LevelReader implements LevelStore {
     } catch (error) {
       throw levelError(this.path, 'compact', error);
     }
+  }
+
+  damagedFiles(): AsyncIterable<ThinError> {
+    return damagedFiles(this.path, 'all');
   }
 
   close(): Promise<void> {

@@ -8,10 +8,12 @@ import { blockBytes, BlockError, blockProblem, readOutline, type DataBlock } fro
 
 /**
  * How much of the tables is read. `metadata`: what leads to the values, and all values but chunks and their patches, about a
- * thousandth of a pool. `all`: every byte.
+ * thousandth of a pool; and of these `SOME_CHUNK_BYTES`, so that of a small pool it is all. `all`: every byte.
  */
 export type FileDepth = 'metadata' | 'all';
 
+/** Of the tables that a compaction takes first. */
+const SOME_CHUNK_BYTES = 64 * 2 ** 20;
 /** Bytes of neighbouring blocks that are read at once. */
 const READ_BYTES = 2 ** 20;
 
@@ -31,18 +33,30 @@ export async function lengthProblem(path: string, table: TableEntry): Promise<Th
   return damagedStore(path, `its table ${found.name} has ${sizes}`);
 }
 
-/** What is damaged in a table that is there, as `lengthProblem` says. @throws the file system's error */
-export async function* damagedParts(
+/** What is damaged in tables that are there, as `lengthProblem` says. @throws the file system's error */
+export async function* damagedTables(
+  path: string,
+  tables: readonly TableEntry[],
+  depth: FileDepth,
+): AsyncGenerator<ThinError> {
+  let left = depth === 'all' ? Infinity : SOME_CHUNK_BYTES;
+  for (const table of [...tables].sort((a, b) => a.level - b.level)) {
+    yield* damagedParts(path, table, left >= table.size);
+    left -= table.size;
+  }
+}
+
+async function* damagedParts(
   path: string,
   table: TableEntry,
-  depth: FileDepth,
+  withChunks: boolean,
 ): AsyncGenerator<ThinError> {
   const found = await openTable(path, table.number);
   if (found === undefined) return;
   const { file, name } = found;
   try {
     const { blocks } = await readOutline(file, table.size);
-    const wanted = depth === 'all' ? blocks : blocks.filter((block) => !holdsOnlyChunks(block, table));
+    const wanted = withChunks ? blocks : blocks.filter((block) => !holdsOnlyChunks(block, table));
     for await (const { block, problem } of badBlocks(file, wanted))
       yield damagedStore(
         path,
@@ -104,7 +118,9 @@ function holdsOnlyChunks(block: DataBlock, table: TableEntry): boolean {
 
 function keysOf(block: DataBlock, table: TableEntry): string {
   const [first, last] = reachOf(block, table).map(describeKey);
-  return first === last ? `${String(first)} is lost` : `what lies from ${String(first)} to ${String(last)} is lost`;
+  return first === last
+    ? `${String(first)} is lost`
+    : `what lies from ${String(first)} to ${String(last)} is lost`;
 }
 
 /** Undefined: there is none. */

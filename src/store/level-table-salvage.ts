@@ -47,7 +47,13 @@ export async function salvageTable(
       const bytes = await readUpTo(file, block.offset, blockBytes(block));
       const problem = blockProblem(bytes);
       if (problem === undefined) tellEntries(bytes, block, salvage);
-      else tellDamaged(bytes, block, table === undefined ? [block.above, block.last] : reachOf(block, table), salvage);
+      else
+        tellDamaged(
+          bytes,
+          block,
+          table === undefined ? [block.above, block.last] : reachOf(block, table),
+          salvage,
+        );
     }
   } catch (error) {
     if (!(error instanceof BlockError)) throw error;
@@ -99,7 +105,8 @@ function attestedEntries(
       if (Buffer.compare(entry.key, last) < 0 || Buffer.compare(entry.key, to) > 0) return undefined;
       last = entry.key;
       const state = sealState(entry.key, entry.value);
-      if (state === 'foreign' && (entries.length > 1 || !hasLostSeal(entry.key, entry.value))) return undefined;
+      if (state === 'foreign' && (entries.length > 1 || !hasLostSeal(entry.key, entry.value)))
+        return undefined;
       found.push({ ...entry, type, state: state === 'well' ? 'well' : 'damaged' });
     }
   } catch (error) {

@@ -50,7 +50,10 @@ export async function readOutline(file: FileHandle, size: number): Promise<Table
     throw new BlockError('its footer is damaged');
   if (!isZero(footer.subarray(reader.at, -MAGIC.length))) throw new BlockError('its footer is damaged');
   // One behind the other, so that nothing in the file belongs to none.
-  if (index.offset + index.size + TRAILER !== size - FOOTER || metaindex.offset + metaindex.size + TRAILER !== index.offset)
+  if (
+    index.offset + index.size + TRAILER !== size - FOOTER ||
+    metaindex.offset + metaindex.size + TRAILER !== index.offset
+  )
     throw new BlockError('its footer is damaged');
   const meta = entriesOf(await readBlock(file, metaindex, 'its metaindex'), 'its metaindex');
   let end = metaindex.offset;
@@ -96,7 +99,8 @@ export async function readBlock(file: FileHandle, handle: BlockHandle, what: str
 export function blockProblem(bytes: Buffer): string | undefined {
   if (bytes.length < TRAILER) return 'it ends too early';
   const type = bytes[bytes.length - TRAILER]!;
-  if (bytes.readUInt32LE(bytes.length - 4) !== maskedCrc(bytes.subarray(0, -4))) return 'its checksum is wrong';
+  if (bytes.readUInt32LE(bytes.length - 4) !== maskedCrc(bytes.subarray(0, -4)))
+    return 'its checksum is wrong';
   return type === UNCOMPRESSED ? undefined : `it is compressed (type ${String(type)})`;
 }
 

@@ -5,7 +5,7 @@ import { RecoverableStore } from './recoverable-store.js';
 /** The store of a pool that is there. Errors: as `openLevelStore` and `MarkedStore`. */
 export async function openPoolStore(
   folder: string,
-  options: MarkOptions & Pick<LevelStoreOptions, 'tuning'> = {},
+  options: MarkOptions & Pick<LevelStoreOptions, 'tuning' | 'verify'> = {},
 ): Promise<MarkedStore> {
   return MarkedStore.over(await RecoverableStore.open(folder, options), folder, options);
 }

@@ -71,6 +71,10 @@ export class RecoverableStore implements KeyValue {
     return this.#store.compact(range);
   }
 
+  damagedFiles(): AsyncIterable<ThinError> {
+    return this.#store.damagedFiles();
+  }
+
   async close(): Promise<void> {
     if (this.#isOpen) await this.#store.close();
   }

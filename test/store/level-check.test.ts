@@ -182,11 +182,18 @@ describe('damage to the files of a level store', () => {
     }
   });
 
-  it('a value in a table has a wrong bit: LevelDB hands it out, which is why values carry seals', async () => {
-    await withOneTable((bytes) => (bytes[30_000]! ^= 1));
-    await withStore((store) => {
+  it('a value gets a wrong bit while the store is open: LevelDB hands it out, which is why values carry seals', async () => {
+    await withOneTable(() => undefined);
+    await withStore(async (store) => {
+      const { path, bytes } = await file(/\.ldb$/);
+      bytes[30_000]! ^= 1;
+      await writeFile(path, bytes);
       const value = store.getSync(chunkKey(chunkId(3)))!;
       assert.equal(value.filter((byte) => byte === 8).length, 1);
+      const found = [];
+      for await (const { message } of store.damagedFiles()) found.push(message);
+      assert.equal(found.length, 1);
+      assert.match(found[0]!, /\.ldb is damaged at byte 0 .*: chunk 3 is lost/);
     });
   });
 
@@ -211,6 +218,102 @@ describe('damage to the files of a level store', () => {
     assert.ok(bytes.length > 3 * BLOCK, 'long enough for a hole in the middle');
     await writeFile(path, bytes.fill(0, BLOCK, 2 * BLOCK));
     await assertDamaged(new RegExp(`${name} is damaged at byte`));
+  });
+
+  /** Where each record of the log's bytes begins, and its length with its header; a batch may have several. */
+  function fragments(bytes: Buffer): { at: number; length: number; type: number }[] {
+    const found = [];
+    for (let at = 0; at + 7 <= bytes.length;) {
+      const left = BLOCK - (at % BLOCK);
+      if (left < 7) {
+        at += left;
+        continue;
+      }
+      const length = 7 + bytes.readUInt16LE(at + 4);
+      found.push({ at, length, type: bytes[at + 6]! });
+      at += length;
+    }
+    return found;
+  }
+
+  it('the log has a wrong bit in the length of any record, the last one too', async () => {
+    const { path, name, bytes } = await file(/\.log$/);
+    const all = fragments(bytes);
+    for (const { at } of [...all.slice(0, 3), ...all.slice(-3)])
+      for (let bit = 0; bit < 16; bit++) {
+        const copy = Buffer.from(bytes);
+        copy[at + 4 + (bit >> 3)]! ^= 1 << (bit & 7);
+        await writeFile(path, copy);
+        await assertDamaged(new RegExp(`${name} is damaged at byte \\d+`));
+      }
+  });
+
+  it('pages of the log are zeroes or have changed places, before its last batch', async () => {
+    const { path, name, bytes } = await file(/\.log$/);
+    const last = fragments(bytes).findLast(({ type }) => type === 1 || type === 2)!;
+    const pages = Math.floor(last.at / 4096);
+    for (let page = 0; page < pages; page++) {
+      await writeFile(path, Buffer.from(bytes).fill(0, page * 4096, (page + 1) * 4096));
+      await assertDamaged(new RegExp(`${name} is damaged at byte \\d+`));
+      const other = (page + 3) % pages;
+      const copy = Buffer.from(bytes);
+      bytes.copy(copy, page * 4096, other * 4096, (other + 1) * 4096);
+      bytes.copy(copy, other * 4096, page * 4096, (page + 1) * 4096);
+      // Values are patterns, so that pages may be alike.
+      if (copy.equals(bytes)) continue;
+      await writeFile(path, copy);
+      await assertDamaged(new RegExp(`${name} is damaged at byte \\d+`));
+    }
+  });
+
+  /** The log's bytes with one batch more, of a chunk that holds `data`, as a power cut leaves it: with `hole` where nothing was written. */
+  async function withLastBatch(
+    data: Uint8Array,
+    hole: (from: number, to: number) => [number, number],
+  ): Promise<void> {
+    await withStore(async (store) => {
+      // Opening has made a table of the old log, and begun a new one.
+      await store.batch(numberedBatch(2 * BATCHES + 1), { sync: true });
+      await store.batch([{ type: 'put', key: chunkKey(chunkId(99)), value: data }], { sync: true });
+    });
+    const { path, bytes } = await file(/\.log$/);
+    const last = fragments(bytes).findLast(({ type }) => type === 1 || type === 2)!;
+    const [from, to] = hole(last.at, bytes.length);
+    await writeFile(path, bytes.fill(0, from, to));
+  }
+
+  it('the batch that was on its way has holes, as after a power cut, even if it holds a log itself: what is before it', async () => {
+    const { bytes } = await file(/\.log$/);
+    const nested = Buffer.concat([bytes.subarray(0, 2 * BLOCK), bytes.subarray(0, 2 * BLOCK)]);
+    const holes: ((from: number, to: number) => [number, number])[] = [
+      (from) => [from, from + 7],
+      (from) => [from, from + 4096],
+      (from) => [from + 4096, from + 8192],
+      (from, to) => [from + Math.floor((to - from) / 2), to],
+      (_from, to) => [to - 4096, to],
+      (from, to) => [from, to],
+    ];
+    for (const data of [new Uint8Array(4 * BLOCK).fill(1), nested])
+      for (const hole of holes) {
+        await rm(folder, { recursive: true });
+        await cp(whole, folder, { recursive: true });
+        await withLastBatch(data, hole);
+        await withStore((store) => {
+          assertNumbered(store);
+          assert.equal(numberedLast(store), 2 * BATCHES + 1);
+          assert.equal(store.getSync(chunkKey(chunkId(99))), undefined);
+        });
+      }
+  });
+
+  it('a table has a wrong bit anywhere', async () => {
+    const { path, name, bytes } = await file(/\.ldb$/);
+    for (let at = 0; at < bytes.length; at += 4999) {
+      const copy = Buffer.from(bytes);
+      copy[at]! ^= 1 << (at % 8);
+      await writeFile(path, copy);
+      await assertDamaged(new RegExp(`${name} is damaged`));
+    }
   });
 
   it('the end of the log is missing or nonsense, as after a power cut: earlier batches, each whole', async () => {

@@ -1,0 +1,48 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import type { PoolKind } from '../../src/pool/info.js';
+import { Judges, problemOf, Tally } from './campaign.js';
+import { casesOf, PLACES, type Place } from './injury.js';
+import { makeSubject } from './subject.js';
+
+const text = { type: 'string' } as const;
+const { values } = parseArgs({
+  options: {
+    cases: { ...text, default: '1000' },
+    seed: { ...text, default: '1' },
+    pool: { ...text, default: 'leveldb' },
+    places: { ...text, default: Object.keys(PLACES).join(',') },
+    processes: { ...text, default: '2' },
+    verbose: { type: 'boolean', default: false },
+  },
+});
+
+const seed = Number(values.seed);
+const kind = values.pool as PoolKind;
+const scratch = mkdtempSync(path.join(tmpdir(), 'thinfuse-damage-'));
+const judges = new Judges(scratch);
+process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    judges.close();
+    process.exit(1);
+  });
+
+const root = path.join(scratch, 'subject');
+const subject = { root, kind, history: await makeSubject(root, { kind, seed, scratch }) };
+let problems = 0;
+for (const place of values.places.split(',') as Place[]) {
+  const tally = new Tally();
+  const cases = casesOf(place, Number(values.cases), seed);
+  await judges.run(subject, cases, Number(values.processes), (one, outcome) => {
+    tally.add(outcome);
+    const problem = problemOf(outcome);
+    if (problem !== undefined) problems++;
+    if (problem !== undefined || values.verbose)
+      console.log(`${place} ${one.how}, seed ${String(one.seed)}: ${problem ?? JSON.stringify(outcome)}`);
+  });
+  console.log(`${kind} pool, ${place}: ${tally.text()}`);
+}
+process.exitCode = problems > 0 ? 1 : 0;
