@@ -110,7 +110,8 @@ export class LogScan {
       return;
     }
     const wanted = data.subarray(0, Math.max(0, this.#reader.headBytes - parts.bytes));
-    if (wanted.length > 0) parts.data.push(wanted.slice());
+    // The caller reads the next blocks into the same memory, and slice() of a Buffer is no copy.
+    if (wanted.length > 0) parts.data.push(Buffer.from(wanted));
     parts.bytes += wanted.length;
     parts.isWell &&= isWell;
     if (type === FIRST || type === MIDDLE) return;
