@@ -8,7 +8,7 @@ import type { DataLabel } from '../../src/format/data-label.js';
 import { openDataFile } from '../../src/store/data-file.js';
 import { readLabel } from '../../src/store/data-labels.js';
 import { openToRepair } from '../../src/store/level-repair.js';
-import { openLevelStore } from '../../src/store/level-store.js';
+import { openPoolStore } from '../../src/store/pool-store.js';
 import { MemoryStore } from '../../test/support/memory-store.js';
 import { injure, type Case } from './injury.js';
 import { Random } from './random.js';
@@ -77,7 +77,7 @@ export async function judge({ root, kind, history }: Subject, one: Case, scratch
 async function open(root: string, kind: PoolKind, last: Contents): Promise<{ found: Finding; note: string }> {
   let pool: ThinPool;
   try {
-    const store = await openLevelStore(path.join(root, 'devicemapper'), STORES[kind]);
+    const store = await openPoolStore(path.join(root, 'devicemapper'), STORES[kind]);
     try {
       pool = await openSubject(store, kind === 'direct' ? path.join(root, 'data') : undefined);
     } catch (error) {
@@ -122,7 +122,11 @@ async function repair(
       const contents = await contentsOf(pool);
       const note = lost.map((one) => `${one.path}: ${one.problem}`).join('; ');
       if (findings.length > 0) return { repaired: 'wrong', contents, note: `check: ${findings[0]!.problem}` };
-      return { repaired: compare(contents, history, { kind, isTold: lost.length > 0 }), contents, note };
+      return {
+        repaired: compare(contents, history, { kind, isTold: lost.length > 0 || from.older !== undefined }),
+        contents,
+        note,
+      };
     } finally {
       await pool.close();
     }

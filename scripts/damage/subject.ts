@@ -15,7 +15,8 @@ import { openPool } from '../../src/pool/pool.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
 import { openPoolData } from '../../src/store/pool-data.js';
 import type { KeyValue } from '../../src/store/key-value.js';
-import { openLevelStore, type LevelStoreOptions } from '../../src/store/level-store.js';
+import type { LevelStoreOptions } from '../../src/store/level-store.js';
+import { openPoolStore } from '../../src/store/pool-store.js';
 import { Random } from './random.js';
 
 const run = promisify(execFile);
@@ -71,7 +72,7 @@ export async function makeSubject(
     await prepared.finish();
   }
   await fresh.finish();
-  const store = await openLevelStore(layout.pool, STORES[kind]);
+  const store = await openPoolStore(layout.pool, STORES[kind]);
   const pool = await openSubject(store, kind === 'direct' ? data : undefined);
   const history = await work(
     pool,

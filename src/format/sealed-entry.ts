@@ -10,7 +10,8 @@ export type SealState = 'well' | 'damaged' | 'foreign';
 export function sealState(key: Uint8Array, value: Uint8Array): SealState {
   const kind = kindOf(key);
   if (kind === undefined || !isPoolKey(key) || value.length < SEAL_BYTES) return 'foreign';
-  const id = kind === 'superblock' || kind === 'options' ? 0 : (unpackKey(kind, key) ?? 0);
+  const isOnly = kind === 'superblock' || kind === 'options' || kind === 'commit';
+  const id = isOnly ? 0 : (unpackKey(kind, key) ?? 0);
   const at = kind === 'chunk' ? value.length - SEAL_BYTES : 0;
   if (!sealedAs(value, at, kind, id)) return 'foreign';
   try {
