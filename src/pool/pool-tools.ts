@@ -110,8 +110,9 @@ export class OpenPoolTools implements PoolTools {
     await this.#state.commit();
     const snapshot = this.#state.store.snapshot();
     try {
-      const found = await checkPool(snapshot, { limits: this.#limits, depth });
+      // First: what LevelDB is given to read may end the process.
       const files = depth === 'all' ? await this.#checkFiles() : [];
+      const found = await checkPool(snapshot, { limits: this.#limits, depth });
       const result = { ...found, findings: [...files, ...found.findings] };
       if (clearNeedsCheck && depth === 'all' && result.findings.length === 0)
         await this.#state.clearNeedsCheck();

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ThinError } from '../errors/thin-error.js';
+import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { BATCH_HEAD, batchHeader, beginsBatchAfter } from './level-batch.js';
 import { damagedStore, fileError } from './level-errors.js';
 import { readLog } from './level-log.js';
@@ -40,7 +40,7 @@ export async function* damagedFiles(path: string, depth: FileDepth): AsyncGenera
       if (problem === undefined) tables.push(table);
       else yield problem;
     }
-    yield* damagedLogs(path, manifest);
+    yield* await damagedLogs(path);
     yield* damagedTables(path, tables, depth);
   } catch (error) {
     const failed = fileError(path, error);
@@ -49,22 +49,39 @@ export async function* damagedFiles(path: string, depth: FileDepth): AsyncGenera
   }
 }
 
-async function* damagedLogs(path: string, manifest: Manifest): AsyncGenerator<ThinError> {
+/** Where the store is in use, a log may become a table meanwhile: what is found then is nothing, and the logs are read again. */
+async function damagedLogs(path: string): Promise<readonly ThinError[]> {
+  for (;;) {
+    const manifest = await readManifest(path);
+    const found = await logProblems(path, manifest);
+    if (found.length === 0 || (await readManifest(path)).logNumber === manifest.logNumber) return found;
+  }
+}
+
+async function logProblems(path: string, manifest: Manifest): Promise<readonly ThinError[]> {
   const logs = await neededLogs(path, manifest);
   // LevelDB makes a log before MANIFEST names it, and syncs the folder between the two.
   if (manifest.logNumber > 0 && logs[0]?.number !== manifest.logNumber)
-    throw damagedStore(path, `its log ${logName(manifest.logNumber)} is missing`);
+    return [damagedStore(path, `its log ${logName(manifest.logNumber)} is missing`)];
+  const problems: ThinError[] = [];
   const sequence = new LogSequence(manifest);
   let cut: string | undefined;
   for (const { name } of logs) {
     const before = sequence.records;
-    const { badAt, damage } = await readLog(join(path, name), sequence);
-    if (cut !== undefined && sequence.records > before) yield damagedStore(path, cut);
+    const end = await readLog(join(path, name), sequence).catch(unlessMissing);
+    if (end === undefined) return [damagedStore(path, `its log ${name} is missing`)];
+    const { badAt, damage } = end;
+    if (cut !== undefined && sequence.records > before) problems.push(damagedStore(path, cut));
     if (badAt === undefined) continue;
     const where = `its log ${name} is damaged at byte ${String(badAt)}`;
-    if (damage !== undefined) yield damagedStore(path, `${where}: ${damage}`);
+    if (damage !== undefined) problems.push(damagedStore(path, `${where}: ${damage}`));
     else cut = `${where}, before a log that is well`;
   }
+  return problems;
+}
+
+function unlessMissing(error: unknown): undefined {
+  if (systemErrorCode(error) !== 'ENOENT') throw error;
 }
 
 /** In the order in which they were written. */

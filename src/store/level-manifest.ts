@@ -26,12 +26,24 @@ export interface Manifest {
   readonly tables: ReadonlyMap<number, TableEntry>;
 }
 
-/** @throws ThinError damaged (CURRENT, MANIFEST); the file system's error */
+/** The store may be open, and be opened anew meanwhile. @throws ThinError damaged (CURRENT, MANIFEST); the file system's error */
 export async function readManifest(path: string): Promise<Manifest> {
+  for (let name = await currentManifest(path); ;) {
+    try {
+      return await readManifestFile(path, name);
+    } catch (error) {
+      const now = await currentManifest(path);
+      if (now === name) throw error;
+      name = now;
+    }
+  }
+}
+
+async function currentManifest(path: string): Promise<string> {
   const current = await readFile(join(path, 'CURRENT'), 'latin1');
   const name = /^(MANIFEST-\d+)\n$/.exec(current)?.[1];
   if (name === undefined) throw damagedStore(path, 'its file CURRENT names no MANIFEST');
-  return readManifestFile(path, name);
+  return name;
 }
 
 /** @throws ThinError damaged; the file system's error */
