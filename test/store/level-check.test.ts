@@ -345,7 +345,8 @@ describe('damage to the files of a level store', () => {
       })();
       try {
         // Some dozens of logs.
-        while (last < 2 * BATCHES + 500) for await (const { message } of store.damagedFiles()) assert.fail(message);
+        while (last < 2 * BATCHES + 500)
+          for await (const { message } of store.damagedFiles()) assert.fail(message);
       } finally {
         isDone = true;
         await writing;
