@@ -339,16 +339,16 @@ describe('damage to the files of a level store', () => {
   it('the store is in use: logs that become tables, and tables that go, are none', async () => {
     await withStore(async (store) => {
       let last = 2 * BATCHES;
-      let isDone = false;
+      const done = new AbortController();
       const writing = (async () => {
-        while (!isDone) await store.batch(numberedBatch(++last), { sync: true });
+        while (!done.signal.aborted) await store.batch(numberedBatch(++last), { sync: true });
       })();
       try {
         // Some dozens of logs.
         while (last < 2 * BATCHES + 500)
           for await (const { message } of store.damagedFiles()) assert.fail(message);
       } finally {
-        isDone = true;
+        done.abort();
         await writing;
       }
     });
