@@ -178,7 +178,10 @@ describe('command line: metadata tools', function () {
     assert.equal((await damaged.try('delta', 'base', 'web')).code, 7);
     assert.equal((await damaged.try('rmap', '--region', '0..9')).code, 7);
     const mended = clis.on(scratch.current.at('mended'));
-    assert.match(await damaged.run('repair', '-o', mended.root), /lost: device 1 \(base\), blocks 0 to 8191: node/);
+    assert.match(
+      await damaged.run('repair', '-o', mended.root),
+      /lost: device 1 \(base\), blocks 0 to 8191: node/,
+    );
     assert.equal((await mended.try('check')).code, 0);
     assert.match(await mended.run('rmap', '--region', '0..9'), /thin\(2\) 2\.\.3/);
     assert.equal((await damaged.try('repair', '-o', mended.root)).code, 4, 'never over a pool');
