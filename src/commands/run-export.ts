@@ -11,6 +11,7 @@ import type { ExportFlags } from './export-command.js';
 import { requireComplete } from './incomplete.js';
 import { interruptible } from './interrupt.js';
 import { note, printResult } from './output.js';
+import { ownMaker } from './passing-devices.js';
 import { withProgress } from './progress.js';
 import { filesOf, withEmptyFolder } from './rootfs.js';
 import { exportPool } from './run-export-pool.js';
@@ -67,7 +68,11 @@ async function writeTar(
     );
     for (const warning of warnings) note(warning);
   };
-  const { path, lacks } = await caller.call('view.open', { name, holder: process.pid });
+  const { path, lacks } = await caller.call('view.open', {
+    name,
+    holder: process.pid,
+    maker: await ownMaker(),
+  });
   try {
     const files = await filesOf(path);
     await (files === undefined ? withEmptyFolder(pack) : pack(files));

@@ -86,7 +86,10 @@ export interface Operations {
    * The device's files for reading, for as long as the process `holder` (a pid) lives or until `view.close`: the mount that is there
    * already, else a read-only one of its own. A device that is viewed is not unmounted or removed.
    */
-  'view.open': { input: { name: string; holder: number }; output: { path: string } & Incompleteness };
+  'view.open': {
+    input: { name: string; holder: number; maker?: string | undefined };
+    output: { path: string } & Incompleteness;
+  };
   'view.close': { input: { name: string; holder: number }; output: Empty };
   /** The daemon's figures in Prometheus' text format; also `GET /metrics` on the control socket. */
   metrics: { input: Empty; output: { text: string } };

@@ -127,6 +127,7 @@ export class Daemon {
       active,
       host,
       onWarning: (text) => log.warn({ event: 'view' }, text),
+      onChanged: () => projection.refresh(),
     });
     const views = this.#views;
     this.#mounts = new DeviceMounts({ pool, active, host, views, folder: layout.mounts, onChanged });

@@ -35,6 +35,7 @@ export class ReplayedViews {
   readonly #active: ActiveDevices;
   readonly #host: Pick<DeviceHost, 'mount'>;
   readonly #onWarning: (text: string) => void;
+  readonly #onChanged: () => Promise<void>;
   /** Hidden snapshots that are about to be mounted, or are. */
   readonly #used = new Set<DeviceName>();
   readonly #removing = new Map<DeviceName, Promise<void>>();
@@ -44,11 +45,14 @@ export class ReplayedViews {
     active: ActiveDevices;
     host: Pick<DeviceHost, 'mount'>;
     onWarning?: (text: string) => void;
+    /** A hidden snapshot was made or removed, for which the pool counts a transaction as for any other. Never rejects. */
+    onChanged?: () => Promise<void>;
   }) {
     this.#pool = parts.pool;
     this.#active = parts.active;
     this.#host = parts.host;
     this.#onWarning = parts.onWarning ?? ((): void => undefined);
+    this.#onChanged = parts.onChanged ?? ((): Promise<void> => Promise.resolve());
   }
 
   /** Undone on failure. The caller holds the device's lock. Errors: as `DeviceHost.mount`. */
@@ -123,6 +127,7 @@ export class ReplayedViews {
     this.#used.add(view);
     try {
       await this.#pool.createSnapshot({ name: view, origin: device.name, kind: 'snapshot' });
+      await this.#onChanged();
       const { path: image } = await this.#active.activate(view);
       const request = { ...asked, image, log: 'replay' as const };
       onImage(image);
@@ -151,7 +156,9 @@ export class ReplayedViews {
   async #tryRemove(name: DeviceName): Promise<void> {
     try {
       if (this.#pool.device(name) === undefined) return;
-      if (await this.#active.deactivate(name, { deferred: true })) await this.#pool.remove(name);
+      if (!(await this.#active.deactivate(name, { deferred: true }))) return;
+      await this.#pool.remove(name);
+      await this.#onChanged();
     } catch (error) {
       this.#onWarning(
         `${name}, which was made for a view, stays until the next start: ${toThinError(error).message}`,

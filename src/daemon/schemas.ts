@@ -67,7 +67,7 @@ export const schemas: Schemas = {
   }),
   umount: named,
   trim: named,
-  'view.open': viewed,
+  'view.open': viewed.extend({ maker: maker.optional() }),
   'view.close': viewed,
   metrics: empty,
   doctor: z.strictObject({ fix: z.boolean().optional() }),

@@ -56,6 +56,14 @@ describe('config: storage options', () => {
       assert.ok(warnings[0]!.startsWith(`${option.split('=')[0]!} has no effect: `), warnings[0]);
     });
 
+  for (const option of ['dm.mountopt=ro', 'dm.mountopt=noatime,ro', 'dm.mountopt=norecovery'])
+    it(`refuses ${option} at once`, () => {
+      assert.throws(
+        () => parseStorageOptions([option]),
+        /dm\.mountopt.*is decided for each \(thinfuse mount --ro\)/,
+      );
+    });
+
   it('is tested on every key', () => {
     const tested = [...effective.map(([option]) => option), ...ignored].map((option) =>
       option.split('=')[0]!.trim().toLowerCase().slice('dm.'.length),

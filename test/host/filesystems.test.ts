@@ -4,6 +4,7 @@ import {
   FILESYSTEM_LIMITS,
   FilesystemTools,
   parseBlkid,
+  parseContent,
   parseFstrim,
 } from '../../src/host/filesystem-tools.js';
 import type { Exec } from '../../src/host/exec.js';
@@ -27,6 +28,14 @@ describe('filesystems', () => {
       },
       { tool: 'tune2fs', args: ['-c', '-1', '-i', '0', '/dev/loop1'] },
     ]);
+  });
+
+  it('tells a filesystem, a partition table, other content and nothing from one another', () => {
+    const of = (...lines: string[]): unknown => parseContent(lines.join('\n'));
+    assert.deepEqual(of('TYPE=btrfs', 'USAGE=filesystem'), { kind: 'filesystem', type: 'btrfs' });
+    assert.deepEqual(of('PTUUID=1', 'PTTYPE=gpt'), { kind: 'partitions', type: 'gpt' });
+    assert.deepEqual(of('TYPE=LVM2_member', 'USAGE=raid'), { kind: 'other', type: 'LVM2_member' });
+    assert.deepEqual(of(''), { kind: 'nothing' });
   });
 
   it('mounts xfs with nouuid always, and keeps the log out of read-only views when asked', () => {

@@ -125,7 +125,8 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
       const { mounts } = requireServing(service, 'reading a device');
       const name = existing(input.name);
       return locks.run([name], async () => {
-        const { target, lacks } = await mounts.openView(requireLive(service, name), input.holder);
+        const device = requireLive(service, name, input.maker);
+        const { target, lacks } = await mounts.openView(device, input.holder);
         return { path: target, lacks };
       });
     },

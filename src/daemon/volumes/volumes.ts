@@ -183,7 +183,7 @@ export class Volumes {
           label,
         });
       const image = active.pathOf(origin.name);
-      // What the origin's users had flushed is in the clone, and it mounts without recovering a log.
+      // What the origin's users had flushed is in the clone. An xfs leaves a record in its log all the same, which the clone's mount recovers.
       await (image === undefined ? work() : host.frozen(image, work));
     });
   }
