@@ -1,15 +1,18 @@
 import Fastify from 'fastify';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import type { Adapter, MakeAdapter } from './adapter.js';
+import { HTTP_LIMITS, httpTimeouts, type HttpLimits } from './http-limits.js';
 import type { MetricsAddress } from './metrics-address.js';
 
 /** Serves `GET /metrics`, and nothing else, on a TCP port, for a Prometheus that cannot reach the control socket. */
 export function metricsAdapter(
   { host, port }: MetricsAddress,
   onListening: (url: string) => void,
+  limits: HttpLimits = HTTP_LIMITS,
 ): MakeAdapter {
   return (service): Adapter => {
-    const http = Fastify({ logger: false });
+    // Whoever sends half a request, or reads slowly, does not hold up the daemon's end.
+    const http = Fastify({ ...httpTimeouts(limits), forceCloseConnections: true, logger: false });
     http.get('/metrics', async (_request, reply) => {
       const metrics = service.serving?.metrics;
       return reply.type(metrics?.contentType ?? 'text/plain').send(await metrics?.text());

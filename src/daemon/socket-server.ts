@@ -1,7 +1,9 @@
 import { chmod, rm } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import { ThinError, toThinError } from '../errors/thin-error.js';
+import { HTTP_LIMITS, httpTimeouts, type HttpLimits } from './http-limits.js';
 import { refuseLive } from './live-socket.js';
 import type { Dispatcher } from './dispatcher.js';
 import { isOperationName, isTextOperationName } from './schemas.js';
@@ -19,10 +21,20 @@ export class SocketServer {
   readonly #http: FastifyInstance;
   readonly #path: string;
   readonly #streams = new Set<Readable>();
+  readonly #connections = new Set<Socket>();
+  /** Those whose request has arrived whole, and is not answered yet. */
+  readonly #answering = new Set<Socket>();
+  #closing = false;
 
-  constructor(path: string, dispatcher: Dispatcher) {
+  constructor(path: string, dispatcher: Dispatcher, limits: HttpLimits = HTTP_LIMITS) {
     this.#path = path;
-    this.#http = Fastify({ bodyLimit: BODY_LIMIT, forceCloseConnections: 'idle', logger: false });
+    this.#http = Fastify({
+      ...httpTimeouts(limits),
+      bodyLimit: BODY_LIMIT,
+      forceCloseConnections: 'idle',
+      logger: false,
+    });
+    this.#watchConnections();
     this.#http.post<{ Params: { operation: string } }>(`${OPERATIONS_PATH}:operation`, (request, reply) => {
       const { operation } = request.params;
       if (isTextOperationName(operation))
@@ -63,9 +75,30 @@ export class SocketServer {
     return reply.type('application/x-ndjson').send(stream);
   }
 
+  #watchConnections(): void {
+    this.#http.server.on('connection', (socket: Socket) => {
+      this.#connections.add(socket);
+      socket.once('close', () => {
+        this.#connections.delete(socket);
+        this.#answering.delete(socket);
+      });
+    });
+    this.#http.addHook('preValidation', ({ raw }, _reply, done) => {
+      this.#answering.add(raw.socket);
+      done();
+    });
+    this.#http.addHook('onResponse', ({ raw }, _reply, done) => {
+      this.#answering.delete(raw.socket);
+      if (this.#closing) raw.socket.end();
+      done();
+    });
+  }
+
   /** Lets answers under way out, but for texts, whose readers may take for ever; then removes the socket. */
   async close(): Promise<void> {
+    this.#closing = true;
     for (const stream of this.#streams) stream.destroy();
+    for (const socket of this.#connections) if (!this.#answering.has(socket)) socket.destroy();
     await this.#http.close();
     await rm(this.#path, { force: true });
   }

@@ -10,6 +10,7 @@ import {
   type Requests,
   type Responses,
 } from '../../volumes/messages.js';
+import { HTTP_LIMITS, httpTimeouts, type HttpLimits } from '../http-limits.js';
 import { answers } from '../live-socket.js';
 import type { Volumes } from './volumes.js';
 
@@ -41,12 +42,18 @@ export class VolumeServer {
     volumes: Volumes;
     enter: () => () => void;
     onCall: (call: VolumeCall) => void;
+    limits?: HttpLimits;
   }) {
     this.#socket = parts.socket;
     this.#volumes = parts.volumes;
     this.#enter = parts.enter;
     this.#onCall = parts.onCall;
-    this.#http = Fastify({ bodyLimit: BODY_LIMIT, forceCloseConnections: true, logger: false });
+    this.#http = Fastify({
+      ...httpTimeouts(parts.limits ?? HTTP_LIMITS),
+      bodyLimit: BODY_LIMIT,
+      forceCloseConnections: true,
+      logger: false,
+    });
     // Engines name no type, or one of their own, and send JSON.
     this.#http.removeAllContentTypeParsers();
     this.#http.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
