@@ -1,4 +1,5 @@
 import type { LogHandling } from '../host/block-mounts.js';
+import type { Held } from '../host/mounter.js';
 import type { FilesystemType } from '../pool/info.js';
 
 export interface MountRequest {
@@ -40,8 +41,11 @@ export interface LeftUndone {
 export interface DeviceHost {
   /** Loop device with direct I/O, then the mount; undone on failure. Errors: as `Mounter.mount`. */
   mount(request: MountRequest): Promise<FreshMount>;
-  /** Unmounts, detaches. Errors: busy (a process works in it). `lazily`: syncs, then lets go in any case. */
-  unmount(mounted: Mounted, options: { readonly lazily: boolean }): Promise<void>;
+  /**
+   * Unmounts, detaches; nothing where the loop device is by now another file's. Errors: busy (a process works in it). `lazily`: syncs,
+   * then lets go in any case.
+   */
+  unmount(mounted: Held, options: { readonly lazily: boolean }): Promise<void>;
   /**
    * Lets go of a mount that nobody else uses: true then. False where a process or another mount, in any namespace, still has the
    * filesystem: it stays mounted as it is.
@@ -51,6 +55,8 @@ export interface DeviceHost {
   restore(mounted: Mounted, request: MountRequest): Promise<void>;
   /** A loop device alone, for somebody else to mount. Errors: as `mount`. */
   attach(image: string, options: { readonly readOnly: boolean }): Promise<{ readonly loop: string }>;
+  /** A loop device on the image, whoever attached it. */
+  loopOf(image: string): Promise<string | undefined>;
   /** Errors: busy (something has it open or mounted; it goes with its last user, and is `leaving` until then). */
   detach(loop: string): Promise<void>;
   /** `gone`: the number is free, or by now another file's. */

@@ -277,7 +277,7 @@ export class DeviceMounts {
       const request = { ...asked, image };
       onImage(image);
       const mounted = await this.#host.mount(request);
-      undo.push(() => this.#host.unmount(mounted, { lazily: true }));
+      undo.push(() => this.#host.unmount({ ...mounted, image }, { lazily: true }));
       if (device.filesystemSize < device.size) await this.#fill(device, mounted);
       // What somebody else keeps in a device is theirs from the root on, and so is a filesystem that they made.
       if (device.label === '' && mounted.filesystem === device.filesystem)
@@ -291,7 +291,8 @@ export class DeviceMounts {
 
   async #takeDown(name: DeviceName, record: MountRecord, lazily: boolean): Promise<void> {
     const deferred = this.#pool.info().options.deferredRemoval;
-    await this.#host.unmount(record, { lazily }).catch((error: unknown) => {
+    const { target, loop, request } = record;
+    await this.#host.unmount({ target, loop, image: request.image }, { lazily }).catch((error: unknown) => {
       if (!deferred || !isLeftBehind(error)) throw error;
     });
     this.#forget(name);

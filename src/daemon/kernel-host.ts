@@ -3,7 +3,7 @@ import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import type { LoopDevices } from '../host/loop-devices.js';
 import type { MountTask } from '../host/mount-task.js';
-import type { Mounter } from '../host/mounter.js';
+import type { Held, Mounter } from '../host/mounter.js';
 import type { StaleCleaner, StaleQuery } from '../host/stale.js';
 import type { FilesystemType } from '../pool/info.js';
 import type { DeviceHost, FreshMount, LeftUndone, Mounted, MountRequest } from './device-host.js';
@@ -46,7 +46,7 @@ export class KernelHost implements DeviceHost {
     return { loop, target, filesystem, skippedLog };
   }
 
-  async unmount(mounted: Mounted, options: { readonly lazily: boolean }): Promise<void> {
+  async unmount(mounted: Held, options: { readonly lazily: boolean }): Promise<void> {
     await this.#mounter.unmount(mounted, options);
   }
 
@@ -62,6 +62,10 @@ export class KernelHost implements DeviceHost {
     const { device, directIo } = await this.#loops.attach(image, options);
     if (!directIo) this.#onWarning(`${device} works without direct I/O, so ${image} is cached twice`);
     return { loop: device };
+  }
+
+  async loopOf(image: string): Promise<string | undefined> {
+    return (await this.#loops.findByBackingFile(image))[0]?.device;
   }
 
   async detach(loop: string): Promise<void> {

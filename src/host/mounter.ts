@@ -18,6 +18,7 @@ export interface ImageMountRequest extends BlockMountRequest {
 }
 
 export interface MountedImage extends MountedBlock {
+  readonly image: string;
   readonly loop: string;
   /** As the mount table shows it: absolute, without symbolic links. */
   readonly target: string;
@@ -28,6 +29,9 @@ export interface MountedImage extends MountedBlock {
 
 /** Where an image is mounted, as `mount` told it. */
 export type Attached = Pick<MountedImage, 'loop' | 'target'>;
+
+/** The same with its image: by the time that it is let go of, its loop device's number may be somebody else's. */
+export type Held = Pick<MountedImage, 'loop' | 'target' | 'image'>;
 
 export interface MounterLimits {
   /** Milliseconds; a mount may replay a log, an unmount may write all that is dirty. */
@@ -73,7 +77,7 @@ export class Mounter {
       const found = await this.#blocks.mount(loop, target, request);
       mounted = true;
       const warnings = await this.#settle(loop, directIo, found, request);
-      return { loop, target, directIo, ...found, warnings };
+      return { image: request.image, loop, target, directIo, ...found, warnings };
     } catch (error) {
       if (mounted) await this.#umount([target]).catch(() => undefined);
       await this.#loops.detach(loop).catch(() => undefined);
@@ -86,10 +90,8 @@ export class Mounter {
    * naming who else has the filesystem mounted (it is gone from `target`, but the loop device stays until they let go, see
    * `details.stage`). `lazily`: writes out what can be written, then lets go in any case.
    */
-  async unmount(
-    mounted: { readonly loop: string; readonly target: string },
-    options: { readonly lazily?: boolean } = {},
-  ): Promise<void> {
+  async unmount(mounted: Held, options: { readonly lazily?: boolean } = {}): Promise<void> {
+    if (!(await this.#isHeld(mounted))) return;
     const target = await realpath(mounted.target).catch(() => mounted.target);
     if (options.lazily === true) {
       await this.#letGo(target, mounted.loop);
@@ -282,6 +284,13 @@ export class Mounter {
         details: { target, stage: 'unmount', ...(first === undefined ? {} : { pid: first.pid }) },
       });
     }
+  }
+
+  /** A mount holds its loop device: where that is gone, so is the mount. */
+  async #isHeld({ loop, image }: Held): Promise<boolean> {
+    const found = await this.#loops.get(loop);
+    // So does the kernel show a file whose mount was lazily unmounted.
+    return found?.backingFile === image || found?.backingFile === `/${path.basename(image)}`;
   }
 
   async #detach({ loop, target }: { readonly loop: string; readonly target: string }): Promise<void> {

@@ -83,6 +83,11 @@ describe('Mounter', function () {
         assert.deepEqual(await loops.findByBackingFile(image), []);
         await mounter.unmount(mounted);
 
+        const another = await scratch.current.attach(await formatted(filesystem));
+        await mounter.unmount({ ...mounted, loop: another });
+        await mounter.unmount({ ...mounted, loop: another }, { lazily: true });
+        assert.ok((await loops.get(another)) !== undefined, 'somebody else’s loop device was detached');
+
         const again = await mounter.mount({ ...request, readOnly: true });
         assert.equal(await readFile(path.join(target, 'file'), 'utf8'), 'written');
         await assert.rejects(writeFile(path.join(target, 'file'), 'x'), { code: 'EROFS' });

@@ -27,6 +27,8 @@ export class FakeHost implements DeviceHost {
   readonly log: string[] = [];
   /** Targets whose filesystem somebody else has mounted too. */
   readonly left = new Set<string>();
+  /** Loop devices by image, whoever attached them. */
+  readonly attached = new Map<string, string>();
   /** Targets that a process works in. */
   readonly busy = new Set<string>();
   usedInodes = 3;
@@ -66,13 +68,20 @@ export class FakeHost implements DeviceHost {
 
   async attach(image: string, { readOnly }: { readOnly: boolean }): Promise<{ loop: string }> {
     this.log.push(`attach ${image.split('-').at(-1) ?? ''}${readOnly ? ' ro' : ''}`);
-    return { loop: `/dev/loop${String(this.#loops++)}` };
+    const loop = `/dev/loop${String(this.#loops++)}`;
+    this.attached.set(image, loop);
+    return { loop };
+  }
+
+  async loopOf(image: string): Promise<string | undefined> {
+    return this.attached.get(image);
   }
 
   async detach(loop: string): Promise<void> {
     this.#leaving.add(loop);
     if (this.busy.has(loop)) throw new ThinError('busy', `${loop} is in use`);
     this.log.push('detach');
+    for (const [image, on] of this.attached) if (on === loop) this.attached.delete(image);
   }
 
   async loopState(loop: string): Promise<'attached' | 'leaving' | 'gone'> {

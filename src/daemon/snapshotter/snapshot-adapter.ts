@@ -32,12 +32,13 @@ export function snapshotAdapter(settings: SnapshotterSettings, log: Logger): Mak
         `${String(snapshots)} snapshots of before names were kept belong to the snapshotter ${JSON.stringify(name)} from now on, because it asked first`,
       ),
     );
-    return new SnapshotAdapter(settings, snapshotters, mounts, log);
+    return new SnapshotAdapter(settings, { snapshotters, index, mounts }, log);
   };
 }
 
 class SnapshotAdapter implements Adapter {
   readonly #snapshotters: Snapshotters;
+  readonly #index: SnapshotIndex;
   readonly #mounts: SnapshotMounts;
   readonly #server: SnapshotServer;
   readonly #socket: string;
@@ -48,11 +49,19 @@ class SnapshotAdapter implements Adapter {
 
   constructor(
     settings: SnapshotterSettings,
-    snapshotters: Snapshotters,
-    mounts: SnapshotMounts,
+    {
+      snapshotters,
+      index,
+      mounts,
+    }: {
+      readonly snapshotters: Snapshotters;
+      readonly index: SnapshotIndex;
+      readonly mounts: SnapshotMounts;
+    },
     log: Logger,
   ) {
     this.#snapshotters = snapshotters;
+    this.#index = index;
     this.#mounts = mounts;
     this.#log = log;
     this.#socket = settings.socket;
@@ -67,6 +76,7 @@ class SnapshotAdapter implements Adapter {
   }
 
   async listen(): Promise<void> {
+    await this.#mounts.takeOver(this.#index.devices());
     await this.#server.listen();
     this.#log.info({ event: 'snapshotter', socket: this.#socket }, `containerd is served on ${this.#socket}`);
     await this.#reap();

@@ -73,6 +73,11 @@ export class SnapshotIndex {
     return [...this.#unnamed];
   }
 
+  /** Every device of a snapshot, retired ones included. */
+  devices(): readonly DeviceName[] {
+    return [...this.#entries.keys(), ...this.#unnamed, ...this.#retired];
+  }
+
   /** Devices that wait for the last user of their files. */
   retired(): readonly DeviceName[] {
     return [...this.#retired];

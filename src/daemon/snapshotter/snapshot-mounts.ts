@@ -17,6 +17,18 @@ export class SnapshotMounts {
     this.#mode = mode;
   }
 
+  /**
+   * Goes on with the loop devices of a daemon that died: they are still attached to what is still active. Called before anything is
+   * presented.
+   */
+  async takeOver(names: readonly DeviceName[]): Promise<void> {
+    const { active, mounts } = this.#serving;
+    for (const name of names) {
+      const image = active.pathOf(name);
+      if (image !== undefined && mounts.of(name) === undefined) await this.#adopt(name, image);
+    }
+  }
+
   /** Mounts or attaches the device where it is not, and says what containerd is to mount. Errors: busy, and as `DeviceHost.mount`. */
   async present(record: SnapshotRecord, device: DeviceInfo): Promise<readonly MountMessage[]> {
     const readOnly = record.kind !== 'active';
@@ -63,13 +75,17 @@ export class SnapshotMounts {
     if (loop === undefined) {
       if (readOnly) await this.#settle(device);
       const { path: image } = await active.activate(device.name);
-      try {
-        ({ loop } = await host.attach(image, { readOnly }));
-      } catch (error) {
-        await active.deactivate(device.name).catch(() => undefined);
-        throw error;
+      await this.#adopt(device.name, image);
+      loop = await this.#attached(device.name);
+      if (loop === undefined) {
+        try {
+          ({ loop } = await host.attach(image, { readOnly }));
+        } catch (error) {
+          await active.deactivate(device.name).catch(() => undefined);
+          throw error;
+        }
+        this.#loops.set(device.name, { loop, image });
       }
-      this.#loops.set(device.name, { loop, image });
     }
     const xfs = device.filesystem === 'xfs';
     const ofView = readOnly ? [xfs ? 'norecovery' : 'noload'] : [];
@@ -78,6 +94,12 @@ export class SnapshotMounts {
       source: loop,
       options: [readOnly ? 'ro' : 'rw', ...(xfs ? ['nouuid'] : []), ...ofView],
     };
+  }
+
+  /** A second loop device on the image would destroy the filesystem. */
+  async #adopt(name: DeviceName, image: string): Promise<void> {
+    const loop = await this.#serving.host.loopOf(image);
+    if (loop !== undefined) this.#loops.set(name, { loop, image });
   }
 
   /** Replays the log of a view's device, which whoever mounts a read-only block device, perhaps in a virtual machine, cannot do. */

@@ -261,6 +261,22 @@ describe('snapshotter', () => {
     assert.equal(bound?.type, 'bind');
   });
 
+  it('goes on with the loop device that is on an image already, and attaches no second one', async () => {
+    const { pool } = fake;
+    await stop();
+    await start(pool, 'loop');
+    await client.prepare('a');
+    const image = [...fake.host.attached.keys()][0] ?? '';
+    await stop();
+    await start(pool, 'loop');
+    // As a daemon that died left it.
+    fake.host.attached.set(image, '/dev/loop77');
+    assert.equal((await client.mounts('a'))[0]?.source, '/dev/loop77');
+    assert.ok(!fake.host.log.some((line) => line.startsWith('attach')), fake.host.log.join());
+    await client.commit('layer', 'a');
+    assert.ok(fake.host.log.includes('detach'));
+  });
+
   it('takes no more calls while the daemon stops, and takes them again where it does not', async () => {
     await client.prepare('a');
     const target = targetOf('a');
