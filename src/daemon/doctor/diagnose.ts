@@ -99,7 +99,9 @@ function ofDaemon(
   const found: DoctorFinding[] = [];
   for (const device of served) {
     const { name, mountPoint, loop } = device;
-    if (mountPoint !== undefined && loop !== undefined && !isMounted(table, mountPoint, loop))
+    // Its removal unmounts it, and is perhaps at that now.
+    if (device.deleted) found.push(deletedDevice(device, users, table, loops));
+    else if (mountPoint !== undefined && loop !== undefined && !isMounted(table, mountPoint, loop))
       found.push(
         mendable(
           'lost-mount',
@@ -107,7 +109,6 @@ function ofDaemon(
           `somebody unmounted it from ${mountPoint} without thinfuse, so that ${loop} and the device are kept for nobody; let go of it with: thinfuse umount ${name}`,
         ),
       );
-    else if (device.deleted) found.push(deletedDevice(device, users, table, loops));
     else if (device.leaving)
       found.push(
         note(

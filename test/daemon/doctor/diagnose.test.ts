@@ -96,6 +96,8 @@ describe('doctor', () => {
     assert.deepEqual(kinds(facts({ served: [web({ deleted: true })] })), [
       'note deleted-device web mendable',
     ]);
+    const underWay = facts({ served: [web({ deleted: true })], mounts: FUSE });
+    assert.deepEqual(kinds(underWay), ['note deleted-device web mendable']);
     const leaving = web({ leaving: true, loop: undefined, mountPoint: undefined });
     const [other] = diagnose(
       facts({ served: [leaving], mounts: FUSE + WEB.replace('/pool/mnt/web', '/srv') }),
