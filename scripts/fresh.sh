@@ -28,7 +28,7 @@ while [ $# -gt 0 ]; do
 done
 [ $# -gt 0 ] || die "give a command to run, as: $0 scripts/demo.sh"
 need_root "$(basename "$0")"
-need_commands unshare mount tar git
+need_commands unshare mount losetup tar git
 
 debian_suite "$suite"
 bare=$cache/debian-$debian_suite-bare.tar
@@ -104,13 +104,62 @@ say "a bare Debian $debian_suite runs: $*"
 env -i "${environment[@]}" unshare --mount --pid --ipc --fork --kill-child --propagation slave \
   bash "$top/scripts/fresh/inside.sh" "$root" "$cache/npm" "$@" <&0 &
 entered=$!
+
+# is_over SECONDS: what was entered has ended within that time.
+is_over() {
+  local end=$((SECONDS + $1))
+  while kill -0 "$entered" 2>/dev/null; do
+    [ "$SECONDS" -lt "$end" ] || return 1
+    sleep 0.1
+  done
+}
+
 end_inside() {
-  kill -0 "$entered" 2>/dev/null || return 0
-  # The first process in there ends the others and lets go of what they held. The list has no end of line.
   local inside=''
-  read -r inside <"/proc/$entered/task/$entered/children" || true
-  [ -z "$inside" ] || kill -TERM "$inside"
-  timeout 60 tail --pid="$entered" -f /dev/null || kill -9 "$entered"
+  if ! is_over 0; then
+    # The first process in there ends the others. The list has no end of line.
+    read -r inside <"/proc/$entered/task/$entered/children" || true
+    [ -z "$inside" ] || kill -TERM "$inside"
+    is_over 18 || { kill -KILL "$entered"; is_over 5; } || say "its processes do not end: children of $entered"
+  fi
+  detach_loops
+}
+
+# was_inside LOOP: its file is in the root, or on a filesystem that was mounted in there only. With the mounts gone, the path that the kernel
+# tells begins at the root of the file's own filesystem, or at ours.
+was_inside() {
+  local file number inode target
+  file=$(cat "/sys/block/$1/loop/backing_file" 2>/dev/null) || return 1
+  # To ask about a file of another's that does not answer would not end.
+  while IFS= read -r target; do
+    case $file in "$(printf '%b' "$target")"/*) return 1 ;; esac
+  done < <(awk '/ - fuse/ { print $5 }' /proc/self/mountinfo)
+  read -r number inode < <(timeout -s KILL 5 losetup --noheadings --raw --output BACK-MAJ:MIN,BACK-INO "/dev/$1" | sed 's/\\x20//g') || return 1
+  ! grep -qxF -- "$number" "$root.devices" || return 0
+  [ "$number" = "$(stat -c %Hd:%Ld "$root")" ] || return 1
+  case $file in
+    *' (deleted)') file=$(dirname "$file") && [ -d "$root$file" ] && [ ! -d "$file" ] ;;
+    *) [ "$(stat -c %i "$root$file" 2>/dev/null)" = "$inode" ] ;;
+  esac
+}
+
+# One may hold the filesystem of another's file.
+detach_loops() {
+  local backing loop found
+  [ -e "$root.devices" ] || return 0
+  for _ in 1 2 3; do
+    found=''
+    for backing in /sys/block/loop*/loop/backing_file; do
+      [ -e "$backing" ] || continue
+      loop=${backing#/sys/block/} loop=${loop%%/*}
+      was_inside "$loop" || continue
+      found=1
+      timeout -s KILL 5 losetup --detach "/dev/$loop" 2>/dev/null
+    done
+    [ -n "$found" ] || return 0
+    sleep 0.2
+  done
+  say "a loop device stays attached"
 }
 at_exit end_inside
 status=0

@@ -45,7 +45,9 @@ at_exit() { exit_steps+=("$(printf '%q ' "$@")"); }
 
 run_exit_steps() {
   local status=$? index
-  trap - EXIT INT TERM HUP ERR
+  trap - EXIT ERR
+  # One more signal must not stop this; what the steps start still hears it.
+  trap : INT TERM HUP
   set +e
   for ((index = ${#exit_steps[@]} - 1; index >= 0; index--)); do eval "${exit_steps[index]}"; done
   exit "$status"

@@ -1,26 +1,25 @@
 #!/usr/bin/env bash
 # The first process of a root that fresh.sh made, in namespaces of its own: inside.sh ROOT NPM-CACHE COMMAND [ARGUMENT...]
-# It makes ROOT the root, runs the command, and then ends what is still running and lets go of what is attached.
+# It makes ROOT the root, runs the command, and then ends what is still running, in 14 seconds at most. Into ROOT.devices it writes the devices
+# (MAJ:MIN, one a line) of the filesystems that were mounted in here only.
 
 set -Eeuo pipefail
 root=$1 npm_cache=$2
 shift 2
+exec {list}>"$root.devices"
 
 entered=''
 finish() {
   local status=$?
   trap '' TERM INT HUP
   set +e
-  [ -z "$entered" ] || let_go
+  [ -z "$entered" ] || end_others
   exit "$status"
 }
 trap finish EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT
 trap 'exit 129' HUP
-
-# Devices of the filesystems that others have: MAJ:MIN, one a line.
-foreign=$(awk '{ print $3 }' /proc/self/mountinfo | sort -u)
 
 mount --bind "$root" "$root"
 mount --rbind /dev "$root/dev"
@@ -33,52 +32,51 @@ pivot_root . .host
 # By the host's own umount: a bare Debian has none.
 chroot .host umount -l /
 rmdir /.host
+# Devices of the filesystems that others have too: MAJ:MIN, one a line. Those are in use as long as this runs; a number that was only the host's
+# may soon be that of a new mount in here.
+foreign=$(awk '{ print $3 }' /proc/self/mountinfo | sort -u)
 entered=1
 cd /root/thinfuse
 
-# A loop device is ours where its file is: on a filesystem that only we have, or at that path in this root.
-is_ours() {
-  local device=$1 number file inode
-  number=$(losetup --noheadings --raw --output BACK-MAJ:MIN "$device" | sed "s/\\\\x20//g; s/ //g") || return 1
-  read -r file <"/sys/block/${device##*/}/loop/backing_file" || return 1
-  if ! grep -qxF "$number" <<<"$foreign"; then
-    awk '{ print $3 }' /proc/self/mountinfo | grep -qxF "$number"
-    return
-  fi
-  inode=$(losetup --noheadings --raw --output BACK-INO "$device")
-  [ -e "$file" ] && [ "$(stat -c %i "$file")" = "$inode" ] && [ "$(stat -c %Hd:%Ld "$file")" = "$number" ]
-}
-
 # Whether a process but this one, the first, still runs in here.
 has_others() {
-  local stat
+  local stat line
   for stat in /proc/[0-9]*/stat; do
     [ "$stat" != /proc/1/stat ] || continue
-    case $(<"$stat") in *') Z '* | '') ;; *) return 0 ;; esac
+    read -r line <"$stat" || continue
+    case $line in *') Z '*) ;; *) return 0 ;; esac
   done 2>/dev/null
   return 1
 }
 
-let_go() {
-  local backing device
-  # A daemon unmounts and detaches as it goes.
-  kill -TERM -1 2>/dev/null
-  for _ in {1..200}; do
-    has_others || break
+# others_end SECONDS: they did within that time.
+others_end() {
+  local end=$((SECONDS + $1))
+  while has_others; do
+    [ "$SECONDS" -lt "$end" ] || return 1
     sleep 0.1
-  done
-  command -v losetup >/dev/null || return 0
-  for backing in /sys/block/loop*/loop/backing_file; do
-    [ -e "$backing" ] || continue
-    device=/dev/$(basename "$(dirname "$(dirname "$backing")")")
-    is_ours "$device" || continue
-    awk -v source="$device" '{ for (i = 7; i <= NF; i++) if ($i == "-") break; if ($(i + 2) == source) print $5 }' /proc/self/mountinfo |
-      tac | while IFS= read -r target; do umount -l "$(printf '%b' "$target")"; done
-    losetup --detach "$device" 2>/dev/null
   done
 }
 
+own_devices() { awk '{ print $3 }' /proc/self/mountinfo | sort -u | grep -vxF "$foreign"; }
+
+end_others() {
+  local device
+  # For fresh.sh, which detaches the loop devices: their files may be on filesystems that go with this namespace.
+  own_devices >&"$list"
+  # A daemon unmounts and detaches as it goes.
+  kill -TERM -1 2>/dev/null
+  ! others_end 8 || return 0
+  kill -KILL -1 2>/dev/null
+  ! others_end 3 || return 0
+  # What even that does not end waits for an answer of a filesystem in user space.
+  for device in $(own_devices); do
+    [ ! -e "/sys/fs/fuse/connections/${device#0:}/abort" ] || echo 1 >"/sys/fs/fuse/connections/${device#0:}/abort"
+  done
+  others_end 3
+}
+
 status=0
-"$@" <&0 &
+"$@" <&0 {list}>&- &
 wait "$!" || status=$?
 exit "$status"
