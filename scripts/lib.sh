@@ -267,7 +267,13 @@ json() {
     const it = JSON.parse(require("fs").readFileSync(0, "utf8"));
     const value = new Function("it", `return (${process.argv[1]})`)(it);
     if (value === undefined) throw new Error(`no ${process.argv[1]} in the answer`);
-    console.log(typeof value === "object" ? JSON.stringify(value) : String(value));
+    const text = typeof value === "object" ? JSON.stringify(value) : String(value);
+    try {
+      require("fs").writeFileSync(1, text + "\n");
+    } catch (error) {
+      if (error.code !== "EPIPE") throw error;
+      process.exitCode = 141;
+    }
   ' "$1"
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, fsyncSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode } from '../../src/errors/thin-error.js';
@@ -23,8 +23,8 @@ export interface Place {
   write(page: number, bytes: Uint8Array): void;
   /** Makes durable what was written to these pages, at least. */
   sync(page: number): { readonly first: number; readonly pages: number };
-  /** Writes anew all that lies together with the page, durably, so that the old space becomes free. False where a place knows no such thing. */
-  replace(page: number, bytes: (first: number, pages: number) => Uint8Array): boolean;
+  /** Writes anew what lies together with the page, durably. */
+  replace(page: number, bytes: (first: number, pages: number) => Uint8Array): void;
   /** Uses space and gives it back. */
   litter(number: number): void;
   close(): void;
@@ -36,9 +36,11 @@ export function openPlace(kind: PlaceKind, where: string): Place {
 
 class RawPlace implements Place {
   readonly #file: number;
+  readonly #durable: number;
 
   constructor(image: string) {
     this.#file = openSync(image, 'r+');
+    this.#durable = openSync(image, constants.O_RDWR | constants.O_DSYNC);
   }
 
   room(page: number): number {
@@ -54,8 +56,10 @@ class RawPlace implements Place {
     return { first: 0, pages: PAGES };
   }
 
-  replace(): boolean {
-    return false;
+  /** A few pages, with one write that is durable when it returns. */
+  replace(page: number, bytes: (first: number, pages: number) => Uint8Array): void {
+    const pages = Math.min(this.room(page), 1 + (page % MOST_PAGES));
+    writeWhole(this.#durable, bytes(page, pages), RAW_START + page * PAGE);
   }
 
   litter(): void {
@@ -64,6 +68,7 @@ class RawPlace implements Place {
 
   close(): void {
     closeGone(this.#file);
+    closeGone(this.#durable);
   }
 }
 
@@ -88,7 +93,8 @@ class FilesPlace implements Place {
     return { first: fileOf(page) * PAGES_OF_FILE, pages: PAGES_OF_FILE };
   }
 
-  replace(page: number, bytes: (first: number, pages: number) => Uint8Array): boolean {
+  /** A whole file by another of its name, so that the old one's space becomes free. */
+  replace(page: number, bytes: (first: number, pages: number) => Uint8Array): void {
     const file = fileOf(page);
     const fresh = path.join(this.#folder, 'rootfs', 'fresh');
     const handle = openSync(fresh, 'w');
@@ -105,7 +111,6 @@ class FilesPlace implements Place {
     const old = this.#open.get(file);
     this.#open.delete(file);
     if (old !== undefined) closeSync(old);
-    return true;
   }
 
   litter(number: number): void {

@@ -109,11 +109,10 @@ class Writer {
 
   #replace(place: Place, page: number): void {
     let range = { first: 0, pages: 0 };
-    const isDone = place.replace(page, (first, pages) => {
+    place.replace(page, (first, pages) => {
       range = { first, pages };
       return this.#next(first, pages);
     });
-    if (!isDone) return;
     this.#mark('acknowledged', 'begun', range.first, range.pages);
     this.#mark('synced', 'acknowledged', range.first, range.pages);
     this.#syncs++;

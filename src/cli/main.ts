@@ -1,10 +1,12 @@
 #!/usr/bin/env node
-import { runCommandLine } from './run.js';
+import { READER_GONE, runCommandLine } from './run.js';
 
-// A reader that has seen enough (head) is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exitCode = 0;
-});
-
-process.exit(await runCommandLine(process.argv));
+const code = await runCommandLine(process.argv);
+if (code === READER_GONE) {
+  // As other tools end in a pipe. Node.js ignores the signal, until a listener of it has gone.
+  const listener = (): void => undefined;
+  process.on('SIGPIPE', listener).off('SIGPIPE', listener);
+  process.kill(process.pid, 'SIGPIPE');
+}
+// Everything that was printed has been written by now. A command may have left a code of its own.
+process.exit(code === 0 ? process.exitCode : code);

@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import { Command, Option } from 'commander';
 import { registerCheckCommand } from '../commands/check-command.js';
 import { DEFAULT_ROOT } from '../config/defaults.js';
@@ -23,7 +24,12 @@ import { registerMountCommands } from '../commands/mount-commands.js';
 import { registerReceiveCommand } from '../commands/receive-command.js';
 import { registerSendCommand } from '../commands/send-command.js';
 import { registerScrubCommand } from '../commands/scrub-command.js';
+import { complain } from '../commands/output.js';
+import { standardOutput } from '../commands/standard-stream.js';
 import { version } from '../commands/version.js';
+
+/** Columns of help that no terminal shows. */
+const DEFAULT_WIDTH = 80;
 
 /** The command line. `quiet`: commander itself prints no errors, because the caller tells them as JSON. */
 export function buildProgram({ quiet }: { quiet: boolean }): Command {
@@ -37,7 +43,15 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .showHelpAfterError('(thinfuse --help lists commands and options)')
     .exitOverride();
-  if (quiet) program.configureOutput({ writeErr: () => undefined });
+  // Commander itself asks `process.stdout`, which changes a pipe by being looked at.
+  program.configureOutput({
+    writeOut: (text) => standardOutput.write(text),
+    writeErr: quiet ? () => undefined : complain,
+    getOutHelpWidth: () => (isatty(1) ? process.stdout.columns : DEFAULT_WIDTH),
+    getErrHelpWidth: () => (isatty(2) ? process.stderr.columns : DEFAULT_WIDTH),
+    getOutHasColors: () => false,
+    getErrHasColors: () => false,
+  });
   registerInitCommand(program);
   registerDaemonCommands(program);
   registerImageCommands(program);

@@ -1,4 +1,6 @@
 import { CommanderError } from 'commander';
+import { complain } from '../commands/output.js';
+import { standardError } from '../commands/standard-stream.js';
 import { packError } from '../daemon/wire.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { buildProgram } from './program.js';
@@ -6,8 +8,19 @@ import { buildProgram } from './program.js';
 /** Commander's own ends that are no failure: help and version. */
 const FINE = new Set(['commander.help', 'commander.helpDisplayed', 'commander.version']);
 
-/** Does what the arguments ask (`process.argv`'s form) and tells failures on standard error. @returns the exit code */
+/** Of a process that SIGPIPE ended, as a shell tells it. */
+export const READER_GONE = new ThinError('reader-gone', '').exitCode;
+
+/**
+ * Does what the arguments ask (`process.argv`'s form) and tells failures on standard error.
+ * @returns the exit code; READER_GONE where nobody reads any more what is told, on either stream
+ */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
+  const code = await carryOut(argv);
+  return standardError.readerGone ? READER_GONE : code;
+}
+
+async function carryOut(argv: readonly string[]): Promise<number> {
   const json = wantsJson(argv);
   try {
     await buildProgram({ quiet: json }).parseAsync([...argv]);
@@ -17,10 +30,11 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
       return thrown.exitCode === 0 ? 0 : 2;
     const usage = thrown instanceof CommanderError;
     const error = usage ? usageError(thrown) : toThinError(thrown);
-    if (json) process.stderr.write(`${JSON.stringify(packError(error))}\n`);
-    else if (!usage) process.stderr.write(`thinfuse: ${error.message}\n`);
+    if (error.code === 'reader-gone') return READER_GONE;
+    if (json) complain(`${JSON.stringify(packError(error))}\n`);
+    else if (!usage) complain(`thinfuse: ${error.message}\n`);
     if (error.code === 'internal' && process.env['THINFUSE_DEBUG'] !== undefined)
-      process.stderr.write(`${thrown instanceof Error ? (thrown.stack ?? '') : ''}\n`);
+      complain(`${thrown instanceof Error ? (thrown.stack ?? '') : ''}\n`);
     return error.exitCode;
   }
 }

@@ -7,7 +7,7 @@ import { withDevices } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
 import { requireComplete } from './incomplete.js';
-import { printJson } from './output.js';
+import { print, printJson } from './output.js';
 import { rootfsOf, withEmptyFolder } from './rootfs.js';
 
 export function registerDiffCommands(program: Command): void {
@@ -29,7 +29,7 @@ export function registerDiffCommands(program: Command): void {
           viewing(caller, name, views, (after) => collect(before, after)),
         );
         if (context.json) printJson(found.map(({ kind, path }) => ({ kind, path })));
-        else for (const change of found) process.stdout.write(line(change));
+        else print(found.map(line).join(''));
         for (const view of views) requireComplete(name, view);
       });
     });

@@ -7,7 +7,7 @@ import { withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
 import { requireComplete } from './incomplete.js';
-import { note, printJson, printResult } from './output.js';
+import { note, print, printJson, printResult } from './output.js';
 
 export function registerMountCommands(program: Command): void {
   program
@@ -90,7 +90,7 @@ export function registerMountCommands(program: Command): void {
         name === undefined ? trimAll(caller) : trimOne(caller, name),
       );
       if (context.json) printJson(results);
-      else for (const result of results) process.stdout.write(`${trimLine(result)}\n`);
+      else for (const result of results) print(trimLine(result));
     });
 }
 

@@ -1,9 +1,9 @@
-import { once } from 'node:events';
 import type { Context } from './context.js';
+import { standardError, standardOutput } from './standard-stream.js';
 
-/** One line, or lines, for people. */
+/** One line, or lines, for people. @throws ThinError as `StandardStream.write` */
 export function print(text: string): void {
-  process.stdout.write(text.endsWith('\n') || text === '' ? text : `${text}\n`);
+  standardOutput.write(text.endsWith('\n') || text === '' ? text : `${text}\n`);
 }
 
 /** A JSON document for scripts; what is not there is null, so that every form always has the same keys. */
@@ -13,13 +13,21 @@ export function printJson(value: unknown): void {
 
 /** Text of any length, as fast as its reader takes it. */
 export async function printPieces(pieces: AsyncIterable<string>): Promise<void> {
-  for await (const piece of pieces)
-    if (!process.stdout.write(piece) && process.stdout.writable) await once(process.stdout, 'drain');
+  for await (const piece of pieces) standardOutput.write(piece);
 }
 
-/** Beside the result: hints and warnings. */
+/** Beside the result: hints and warnings. Where they cannot be told, what was asked for is done all the same. */
 export function note(text: string): void {
-  process.stderr.write(`thinfuse: ${text}\n`);
+  complain(`thinfuse: ${text}\n`);
+}
+
+/** On standard error. */
+export function complain(text: string): void {
+  try {
+    standardError.write(text);
+  } catch {
+    // There is nobody left to tell.
+  }
 }
 
 export function printResult(context: Context, value: unknown, text: string): void {

@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import { SingleBar } from 'cli-progress';
 import { formatBinarySize } from '../config/sizes.js';
 import type { Progress } from '../host/archive.js';
@@ -9,7 +10,7 @@ export async function withProgress<T>(
   label: string,
   work: (onProgress: ((progress: Progress) => void) | undefined) => Promise<T>,
 ): Promise<T> {
-  if (json || !process.stderr.isTTY) return work(undefined);
+  if (json || !isatty(2)) return work(undefined);
   const bar = new SingleBar({
     stream: process.stderr,
     format: `${label} [{bar}] {percentage}% {done} of {all}, {eta_formatted} left`,

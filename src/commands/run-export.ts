@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import type { Caller, Incompleteness } from '../daemon/api.js';
 import { ThinError } from '../errors/thin-error.js';
 import { Archive } from '../host/archive.js';
@@ -137,7 +138,7 @@ function requireOutput(output: string | undefined, what: string): string {
 }
 
 function requirePipe(): number {
-  if (!process.stdout.isTTY) return process.stdout.fd;
+  if (!isatty(1)) return 1;
   throw new ThinError(
     'invalid-argument',
     'a tar is not written to a terminal; redirect the output, or name a file with --output',

@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import type { Caller, DeviceStatus } from '../daemon/api.js';
 import { ThinError } from '../errors/thin-error.js';
 import { deltaRanges } from '../thin-tools/delta-ranges.js';
@@ -11,10 +12,11 @@ import { digestOf, mapped } from './device-digest.js';
 import { interruptible } from './interrupt.js';
 import { withProgress } from './progress.js';
 import type { SendFlags } from './send-command.js';
+import { standardOutput } from './standard-stream.js';
 import { withStill, type StillDevice } from './still-device.js';
 
 export async function runSend(context: Context, name: string, flags: SendFlags): Promise<void> {
-  if (process.stdout.isTTY)
+  if (isatty(1))
     throw new ThinError(
       'invalid-argument',
       'a stream is not written to a terminal; redirect the output into thinfuse receive, ssh or a file',
@@ -125,20 +127,5 @@ function requireSame(here: StreamPoint, from: StreamPoint, { name }: StreamHeade
 }
 
 async function write(frame: readonly Uint8Array[]): Promise<void> {
-  for (const bytes of frame)
-    await new Promise<void>((resolve, reject) => {
-      process.stdout.write(bytes, (error) => {
-        if (error === undefined || error === null) resolve();
-        else
-          reject(
-            new ThinError(
-              'closed',
-              `the reader of the stream has gone (${error.message}); look at what it said`,
-              {
-                cause: error,
-              },
-            ),
-          );
-      });
-    });
+  for (const bytes of frame) await standardOutput.stream(bytes);
 }

@@ -35,7 +35,15 @@ const handover = z.object({
     maxIo: z.number(),
     nodes: z.array(z.object({ id: z.number(), name: z.string() })).readonly(),
     open: z
-      .array(z.object({ handle: z.number(), node: z.number(), name: z.string(), unique: z.string() }))
+      .array(
+        z.object({
+          handle: z.number(),
+          node: z.number(),
+          name: z.string(),
+          unique: z.string(),
+          durable: z.boolean().optional(),
+        }),
+      )
       .readonly(),
   }),
   active: z.array(z.string()),

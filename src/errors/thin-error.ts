@@ -1,7 +1,8 @@
 /**
  * The closed list of failures. One row a code: the errno that FUSE answers with and the exit code of the CLI.
  * Exit codes: 1 the operation failed, 2 bad input, 3 not found, 4 exists, 5 busy, 6 no space, 7 damaged,
- * 8 the environment lacks something, 9 no permission or read-only, 10 done, but what was shown is not all there is.
+ * 8 the environment lacks something, 9 no permission or read-only, 10 done, but what was shown is not all there is,
+ * 141 (as a shell says it of SIGPIPE) nobody reads any more.
  */
 const TABLE = {
   'invalid-argument': { errno: 22, exit: 2 }, // EINVAL
@@ -29,6 +30,7 @@ const TABLE = {
   'tool-failed': { errno: 5, exit: 1 },
   timeout: { errno: 110, exit: 1 }, // ETIMEDOUT
   closed: { errno: 108, exit: 1 }, // ESHUTDOWN
+  'reader-gone': { errno: 32, exit: 141 }, // EPIPE
   internal: { errno: 5, exit: 1 },
 } as const satisfies Record<string, { errno: number; exit: number }>;
 

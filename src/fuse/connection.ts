@@ -9,6 +9,8 @@ export interface ConnectionState {
     readonly name: string;
     /** Of the request that it was given out for, in decimal. */
     readonly unique: string;
+    /** See `OpenFile`; left out by daemons that did not know it. */
+    readonly durable?: boolean | undefined;
   }[];
 }
 

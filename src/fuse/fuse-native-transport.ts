@@ -6,6 +6,7 @@ import { ThinError, toThinError } from '../errors/thin-error.js';
 import {
   directoryAttributes,
   fileAttributes,
+  flushedAfter,
   readableLength,
   requireSameSize,
   requireWritable,
@@ -58,7 +59,7 @@ type State = 'new' | 'mounted' | 'ended';
 
 /**
  * libfuse 2 through the npm package `fuse-native`. Requests arrive one by one on the main thread, up to 128 KiB each; there is no
- * fallocate, so no discard. An instance mounts once.
+ * fallocate, so no discard, and no flags of a single write, so that RWF_DSYNC is not seen (O_DSYNC is). An instance mounts once.
  */
 export class FuseNativeTransport implements Transport {
   readonly kind = 'fuse-native';
@@ -190,7 +191,7 @@ export class FuseNativeTransport implements Transport {
         this.#answer(reply, () => {
           const image = this.#file(file);
           if ((flags & O_ACCMODE) !== constants.O_RDONLY) requireWritable(file, image, 0, 0);
-          return this.#open.open(file.slice(1), image);
+          return this.#open.open(file.slice(1), image, flags);
         });
       },
       opendir: (_file, _flags, reply) => reply(0),
@@ -211,9 +212,10 @@ export class FuseNativeTransport implements Transport {
       },
       write: (_file, handle, buffer, length, offset, reply) => {
         this.#do(reply, () => {
-          const { name, file } = this.#open.get(handle);
+          const { name, file, durable } = this.#open.get(handle);
           requireWritable(name, file, offset, length);
-          return after(file.write(offset, buffer), length);
+          const written = file.write(offset, buffer);
+          return after(durable ? flushedAfter(written, file) : written, length);
         });
       },
       flush: (_file, handle, reply) => {

@@ -61,6 +61,12 @@ export function requireWritable(name: string, file: ImageFile, offset: number, l
     );
 }
 
+/** Resolves when a change of the file, which may be under way, is durable. */
+export async function flushedAfter(change: Promise<void> | undefined, file: ImageFile): Promise<void> {
+  await change;
+  await file.flush();
+}
+
 /** @throws ThinError permission: sizes change through `thinfuse grow`, not through truncate(2). */
 export function requireSameSize(name: string, file: ImageFile, size: number): void {
   if (size === file.size) return;

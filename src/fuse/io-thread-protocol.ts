@@ -28,6 +28,8 @@ export interface NodeNews {
 export type IoThreadMessage =
   /** A whole request that is the pool thread's to answer. */
   | { readonly kind: 'request'; readonly request: Uint8Array<ArrayBuffer> }
+  /** A WRITE, up to its data, that is carried out; the pool thread makes it durable and answers it. */
+  | { readonly kind: 'written'; readonly request: Uint8Array<ArrayBuffer> }
   /** Stocks of the pool behind this node run low. */
   | { readonly kind: 'ask'; readonly nodeId: number }
   /** The connection has ended. */

@@ -10,6 +10,7 @@ import {
   Opcode,
   WRITE_DATA_OFFSET,
   echoOutHeader,
+  isDurableWrite,
   nodeIdOf,
   opcodeOf,
   putWritten,
@@ -99,7 +100,11 @@ class IoThread {
   }
 
   #serve(image: SharedImage): boolean {
-    if (opcodeOf(this.#request) === Opcode.FSYNC) return this.#flush(image);
+    if (opcodeOf(this.#request) === Opcode.FSYNC) {
+      if (!this.#flush(image)) return false;
+      this.#answer(OUT_HEADER_SIZE);
+      return true;
+    }
     const { offset, size } = readRange(this.#request);
     // What reaches over the end is clipped or refused by the rules for that, which are the pool thread's.
     if (offset + size > image.size) return false;
@@ -110,20 +115,23 @@ class IoThread {
       return true;
     }
     if (!image.write(offset, this.#request, WRITE_DATA_OFFSET, size)) return false;
+    if (isDurableWrite(this.#request) && !this.#flush(image)) {
+      this.#handOver(WRITE_DATA_OFFSET, 'written');
+      return true;
+    }
     putWritten(this.#reply, size);
     this.#answer(WRITE_REPLY);
     return true;
   }
 
+  /** False: the pool thread must do it. */
   #flush(image: SharedImage): boolean {
     const { flushing, mostFlushing } = this.#data;
     try {
-      if (Atomics.add(flushing, 0, 1) >= mostFlushing || !image.flush()) return false;
+      return Atomics.add(flushing, 0, 1) < mostFlushing && image.flush();
     } finally {
       Atomics.sub(flushing, 0, 1);
     }
-    this.#answer(OUT_HEADER_SIZE);
-    return true;
   }
 
   #answer(length: number): void {
@@ -138,9 +146,9 @@ class IoThread {
     }
   }
 
-  #handOver(length: number): void {
+  #handOver(length: number, kind: 'request' | 'written' = 'request'): void {
     const request = Uint8Array.from(this.#request.subarray(0, length));
-    this.#port.postMessage({ kind: 'request', request } satisfies IoThreadMessage, [request.buffer]);
+    this.#port.postMessage({ kind, request } satisfies IoThreadMessage, [request.buffer]);
   }
 
   #post(message: IoThreadMessage): void {

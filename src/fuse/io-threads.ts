@@ -9,6 +9,8 @@ import type { IoThreadData, IoThreadMessage, NodeNews } from './io-thread-protoc
 import { nodeIdOf } from './kernel-protocol.js';
 import { startThread } from './start-thread.js';
 
+type Serve = (request: Buffer) => Buffer | undefined | Promise<Buffer | undefined>;
+
 export interface IoThreadsOptions {
   /** An open /dev/fuse. */
   readonly fd: number;
@@ -20,7 +22,9 @@ export interface IoThreadsOptions {
   /** The file that a node stands for, if it is one. */
   readonly fileOf: (nodeId: number) => ImageFile | undefined;
   /** One whole request in, the reply out, now or later; undefined for none. Never throws or rejects. */
-  readonly serve: (request: Buffer) => Buffer | undefined | Promise<Buffer | undefined>;
+  readonly serve: Serve;
+  /** The same for a WRITE, up to its data, that a thread has carried out and could not make durable. */
+  readonly serveWritten: Serve;
   /** An error that should not happen. */
   readonly onFault: (error: unknown) => void;
 }
@@ -108,7 +112,10 @@ export class IoThreads {
   #receive(message: IoThreadMessage): void {
     switch (message.kind) {
       case 'request':
-        this.#serve(Buffer.from(message.request.buffer, message.request.byteOffset, message.request.length));
+        this.#serve(message.request, this.#options.serve);
+        return;
+      case 'written':
+        this.#serve(message.request, this.#options.serveWritten);
         return;
       case 'ask':
         this.#options.fileOf(message.nodeId)?.lookAfter?.();
@@ -121,9 +128,10 @@ export class IoThreads {
     }
   }
 
-  #serve(request: Buffer): void {
+  #serve({ buffer, byteOffset, length }: Uint8Array<ArrayBuffer>, serve: Serve): void {
+    const request = Buffer.from(buffer, byteOffset, length);
     this.#tellOf(nodeIdOf(request));
-    const reply = this.#options.serve(request);
+    const reply = serve(request);
     if (!(reply instanceof Promise)) {
       this.#finish(reply);
       return;

@@ -3,6 +3,7 @@ import type { BufferPool } from './buffer-pool.js';
 import {
   directoryAttributes,
   fileAttributes,
+  flushedAfter,
   readableLength,
   requireSameSize,
   requireWritable,
@@ -25,6 +26,7 @@ import {
   SEEK_HOLE,
   SURVIVING_MINOR,
   WRITE_DATA_OFFSET,
+  isDurableWrite,
   packAttributes,
   packDirectory,
   packEmpty,
@@ -128,10 +130,10 @@ export class KernelFilesystem {
     if (!this.#canResend) return undefined;
     const nodes = this.#inodes.known();
     const nodeOf = new Map(nodes.map(({ id }) => [this.#inodes.get(id)?.file, id]));
-    const open = this.#open.all().flatMap(([handle, { name, file }]) => {
+    const open = this.#open.all().flatMap(([handle, { name, file, durable }]) => {
       const node = nodeOf.get(file);
       const unique = String(this.#opened.get(handle) ?? 0n);
-      return node === undefined ? [] : [{ handle, node, name, unique }];
+      return node === undefined ? [] : [{ handle, node, name, unique, durable }];
     });
     return { maxIo: this.#options.maxIo, nodes, open };
   }
@@ -143,10 +145,10 @@ export class KernelFilesystem {
       const file = this.#directory.lookup(name);
       if (file !== undefined) this.#inodes.adopt(id, name, file);
     }
-    for (const { handle, node, name, unique } of open) {
+    for (const { handle, node, name, unique, durable = false } of open) {
       const inode = this.#inodes.get(node);
       if (inode === undefined) continue;
-      this.#open.adopt(handle, name, inode.file);
+      this.#open.adopt(handle, { name, file: inode.file, durable });
       this.#opened.set(handle, BigInt(unique));
     }
   }
@@ -161,9 +163,22 @@ export class KernelFilesystem {
    * until then. Never throws or rejects: failures are replies.
    */
   serve(request: Buffer): Reply | Promise<Reply> {
+    return this.#answer(request, (header) => this.#dispatch(header, request));
+  }
+
+  /** As `serve`, for a WRITE that another thread has carried out and could not make durable. `request` goes as far as the data. */
+  serveWritten(request: Buffer): Reply | Promise<Reply> {
+    return this.#answer(request, async ({ unique }) => {
+      const { handle, size } = readRange(request);
+      await this.#open.get(handle).file.flush();
+      return packWrite(unique, size);
+    });
+  }
+
+  #answer(request: Buffer, work: (header: InHeader) => Reply | Promise<Reply>): Reply | Promise<Reply> {
     const header = readInHeader(request);
     try {
-      const reply = this.#dispatch(header, request);
+      const reply = work(header);
       if (!(reply instanceof Promise)) return reply;
       return reply.catch((error: unknown) => this.#failure(header, error));
     } catch (error) {
@@ -300,7 +315,8 @@ export class KernelFilesystem {
     const { handle, offset, size } = readRange(request);
     const { name, file } = this.#open.get(handle);
     requireWritable(name, file, offset, size);
-    const done = file.write(offset, request.subarray(WRITE_DATA_OFFSET, WRITE_DATA_OFFSET + size));
+    const written = file.write(offset, request.subarray(WRITE_DATA_OFFSET, WRITE_DATA_OFFSET + size));
+    const done = isDurableWrite(request) ? flushedAfter(written, file) : written;
     return done === undefined ? packWrite(unique, size) : done.then(() => packWrite(unique, size));
   }
 
@@ -311,7 +327,7 @@ export class KernelFilesystem {
 
   #fallocate({ unique }: InHeader, request: Buffer): Buffer | Promise<Buffer> {
     const { handle, offset, length, mode } = readFallocate(request);
-    const { name, file } = this.#open.get(handle);
+    const { name, file, durable } = this.#open.get(handle);
     requireWritable(name, file, 0, 0);
     const punch = (mode & ~FallocateMode.KEEP_SIZE) === FallocateMode.PUNCH_HOLE;
     const zero = (mode & ~FallocateMode.KEEP_SIZE) === FallocateMode.ZERO_RANGE;
@@ -321,7 +337,8 @@ export class KernelFilesystem {
     if (inside === 0) return packEmpty(unique);
     // Also for a punched hole, although a discard asks for less: a loop device sends write-zeroes as the same PUNCH_HOLE, and
     // then filesystems rely on zeroes in the partial chunks at its ends too.
-    const done = file.writeZeroes(offset, inside);
+    const zeroed = file.writeZeroes(offset, inside);
+    const done = durable ? flushedAfter(zeroed, file) : zeroed;
     return done === undefined ? packEmpty(unique) : done.then(() => packEmpty(unique));
   }
 
@@ -359,9 +376,10 @@ export class KernelFilesystem {
 
   #openFile({ unique, nodeId }: InHeader, request: Buffer): Buffer {
     const { name, file } = this.#inode(nodeId);
-    if ((readOpenFlags(request) & O_ACCMODE) !== 0) requireWritable(name, file, 0, 0);
+    const flags = readOpenFlags(request);
+    if ((flags & O_ACCMODE) !== 0) requireWritable(name, file, 0, 0);
     // Past the page cache, so that a loop device with direct I/O and a plain reader of the file see the same bytes at once.
-    const handle = this.#handleOf(unique) ?? this.#open.open(name, file);
+    const handle = this.#handleOf(unique) ?? this.#open.open(name, file, flags);
     if (this.#canResend) this.#opened.set(handle, unique);
     this.#options.onChanged?.();
     return packOpen(unique, handle, OpenFlag.DIRECT_IO | OpenFlag.PARALLEL_DIRECT_WRITES);

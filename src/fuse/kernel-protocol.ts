@@ -2,6 +2,7 @@
  * The FUSE wire protocol as include/uapi/linux/fuse.h has it, as far as image files need it: one function a struct, offsets
  * from the start of the message. Integers are little-endian here; the transport refuses to start on other machines.
  */
+import { constants } from 'node:fs';
 import type { Attributes } from './image-access.js';
 
 export const IN_HEADER_SIZE = 40;
@@ -158,6 +159,14 @@ export function readHandle(message: Buffer): number {
 /** struct fuse_read_in and fuse_write_in (data at WRITE_DATA_OFFSET); READDIR too. */
 export function readRange(message: Buffer): { handle: number; offset: number; size: number } {
   return { handle: u64(message, 40), offset: u64(message, 48), size: message.readUInt32LE(56) };
+}
+
+/**
+ * Whether a WRITE is to be durable before its answer: struct fuse_write_in carries the flags of open(2), and the kernel adds what pwritev2(2)
+ * or io_uring asked for (RWF_DSYNC, RWF_SYNC). O_SYNC has the bit of O_DSYNC in it.
+ */
+export function isDurableWrite(message: Buffer): boolean {
+  return (message.readUInt32LE(72) & constants.O_DSYNC) !== 0;
 }
 
 /** struct fuse_fallocate_in */

@@ -153,6 +153,7 @@ export class KernelTransport implements Transport {
       buffers: this.#buffers,
       fileOf: (nodeId) => this.#filesystem.fileOf(nodeId),
       serve: (request) => this.#filesystem.serve(request),
+      serveWritten: (request) => this.#filesystem.serveWritten(request),
       onFault: (error) => this.#onFault(toThinError(error)),
     });
   }

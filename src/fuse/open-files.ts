@@ -1,9 +1,12 @@
+import { constants } from 'node:fs';
 import { ThinError } from '../errors/thin-error.js';
 import type { ImageDirectory, ImageFile } from '../io/image-file.js';
 
 export interface OpenFile {
   readonly name: string;
   readonly file: ImageFile;
+  /** Opened with O_DSYNC or O_SYNC: what is changed through it is durable before the answer. */
+  readonly durable: boolean;
 }
 
 /**
@@ -23,10 +26,11 @@ export class OpenFiles {
     return this.#open.size;
   }
 
-  open(name: string, file: ImageFile): number {
+  /** @param flags of open(2) */
+  open(name: string, file: ImageFile, flags: number): number {
     do this.#last = this.#last >= 0x7fff_ffff ? 1 : this.#last + 1;
     while (this.#open.has(this.#last));
-    this.#open.set(this.#last, { name, file });
+    this.#open.set(this.#last, { name, file, durable: (flags & constants.O_DSYNC) !== 0 });
     this.#directory.opened?.(name, 1);
     return this.#last;
   }
@@ -37,10 +41,10 @@ export class OpenFiles {
   }
 
   /** A handle that an earlier process gave out. */
-  adopt(handle: number, name: string, file: ImageFile): void {
+  adopt(handle: number, open: OpenFile): void {
     this.#last = Math.max(this.#last, handle);
-    this.#open.set(handle, { name, file });
-    this.#directory.opened?.(name, 1);
+    this.#open.set(handle, open);
+    this.#directory.opened?.(open.name, 1);
   }
 
   /** @throws ThinError closed */

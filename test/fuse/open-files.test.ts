@@ -7,7 +7,7 @@ describe('OpenFiles', () => {
     const directory = new MemoryDirectory();
     const image = directory.add('a', 512);
     const files = new OpenFiles(directory);
-    const [first, second] = [files.open('a', image), files.open('a', image)];
+    const [first, second] = [files.open('a', image, 0), files.open('a', image, 0)];
     assert.notEqual(first, second);
     assert.ok(first > 0);
     assert.equal(directory.open.get('a'), 2);

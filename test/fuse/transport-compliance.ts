@@ -5,7 +5,7 @@ import path from 'node:path';
 import { ThinError, type ThinErrorCode } from '../../src/errors/thin-error.js';
 import type { Transport, TransportFactory } from '../../src/fuse/transport.js';
 import { MemoryDirectory } from '../support/memory-image.js';
-import { mounts, requireMounts, tryRun, useScratch, type Scratch } from '../support/mounts.js';
+import { mounts, requireMounts, run, tryRun, useScratch, type Scratch } from '../support/mounts.js';
 import { deviceCompliance } from './transport-compliance-devices.js';
 
 const MIB = 1024 ** 2;
@@ -179,6 +179,43 @@ function bytes(served: () => Served): void {
     } finally {
       await file.close();
     }
+  });
+
+  it('makes what is written with O_DSYNC or O_SYNC durable before it answers', async () => {
+    const { directory, transport, at } = served();
+    const image = directory.add('a', MIB);
+    for (const flags of [constants.O_DSYNC, constants.O_SYNC]) {
+      const file = await open(at('a'), constants.O_RDWR | flags);
+      try {
+        const flushed = image.count('flush');
+        await file.write(Buffer.alloc(4096, 1), 0, 4096, 4096);
+        assert.equal(image.calls.at(-1)?.operation, 'flush');
+        assert.equal(image.count('flush'), flushed + 1);
+        image.before = ({ operation }) => {
+          if (operation === 'flush') throw new ThinError('no-space', 'no room to commit');
+          return undefined;
+        };
+        await assert.rejects(file.write(Buffer.alloc(512, 1), 0, 512, 0), { code: 'ENOSPC' });
+      } finally {
+        image.before = undefined;
+        await file.close();
+      }
+    }
+    const file = await open(at('a'), 'r+');
+    const flushed = image.count('flush');
+    await file.write(Buffer.alloc(4096, 1), 0, 4096, 4096);
+    assert.equal(image.count('flush'), flushed, 'what nobody asked for');
+    if (transport.kind === 'kernel') {
+      // One write alone: RWF_DSYNC of pwritev2(2).
+      const args = ['-c', 'pwrite -V 1 -D 0 4096', '-c', 'pwrite 0 4096', at('a')];
+      await run('xfs_io', args);
+      assert.deepEqual(
+        image.calls.slice(-4).map(({ operation }) => operation),
+        ['write', 'flush', 'write', 'flush'],
+        'one flush for the write, and one for the close',
+      );
+    }
+    await file.close();
   });
 
   it('passes requests of 128 KiB and more', async () => {

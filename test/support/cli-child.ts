@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { runCommandLine } from '../../src/cli/run.js';
+import { standardError, standardOutput } from '../../src/commands/standard-stream.js';
 
 /** The process behind `CliSession`: runs what it is told, several at once if asked to, each with an output of its own. */
 export interface CliOrder {
@@ -18,16 +19,14 @@ type Output = Record<'stdout' | 'stderr', string>;
 
 const running = new AsyncLocalStorage<Output>();
 
-for (const name of ['stdout', 'stderr'] as const) {
-  const stream = process[name];
-  const write = stream.write.bind(stream);
-  stream.write = (piece: string | Uint8Array): boolean => {
+for (const [name, stream] of [
+  ['stdout', standardOutput],
+  ['stderr', standardError],
+] as const)
+  stream.write = (piece: string | Uint8Array): void => {
     const output = running.getStore();
-    if (output === undefined) return write(piece);
-    output[name] += piece.toString();
-    return true;
+    if (output !== undefined) output[name] += Buffer.from(piece).toString();
   };
-}
 
 process.on('message', ({ number, args }: CliOrder) => {
   const output: Output = { stdout: '', stderr: '' };
