@@ -23,6 +23,7 @@ const EXIT_CODES = [
   [7, 'Metadata or data is damaged; the message names the key.'],
   [8, 'The environment lacks something; the message names the package to install.'],
   [9, 'Permission is missing, or the pool is read-only.'],
+  [10, 'It is done, but what was shown is not all there is.'],
   [141, 'Nobody reads any more what is printed (SIGPIPE).'],
 ] as const;
 
