@@ -1,5 +1,5 @@
 import { symlink, type FileHandle } from 'node:fs/promises';
-import { destination, multistream, pino, type Logger } from 'pino';
+import { destination, multistream, pino, type DestinationStream, type Logger } from 'pino';
 import type { StorageOptions } from '../config/storage-options.js';
 import { dmStatusLine } from '../docker/dm-status.js';
 import { deviceName, devicePrefix, poolName } from '../docker/prefix.js';
@@ -54,6 +54,7 @@ import type { Service } from './service.js';
 import { createHandlers } from './operations/handlers.js';
 import { textOperations } from './operations/text-operations.js';
 import { openDataOf } from './pool-data.js';
+import { LogFile, printsTo } from './log-file.js';
 import { requirePool } from './pool-folder.js';
 import { ProjectionWriter } from '../service/projection-writer.js';
 import type { RootLayout } from './root-layout.js';
@@ -73,6 +74,14 @@ export interface DaemonOptions {
   readonly supervised?: boolean;
 }
 
+function standardOutput(): DestinationStream {
+  // Synchronous, so that a last line before the end is not lost.
+  const output = destination({ fd: process.stdout.fd, sync: true });
+  // A full disk or a reader that left costs lines, not the pool.
+  output.on('error', () => undefined);
+  return output;
+}
+
 /** Everything real that a daemon runs on. Errors: no-pool. */
 export async function daemonParts(
   layout: RootLayout,
@@ -85,16 +94,13 @@ export async function daemonParts(
   const supervised = options.supervised === true;
   const handover = supervised ? readHandover(layout) : undefined;
   const connection = supervised ? keptConnection(handover?.connection) : undefined;
-  // Synchronous, so that a last line before the end is not lost.
-  const output = destination({ fd: process.stdout.fd, sync: true });
-  // A full disk or a reader that left costs lines, not the pool.
-  output.on('error', () => undefined);
+  const logFile = printsTo(layout.log) ? new LogFile(layout.log) : undefined;
   const events = new EventHub();
   const level = options.logLevel ?? 'info';
   const log = pino(
     { level: level === 'debug' ? level : 'info' },
     multistream([
-      { level, stream: output },
+      { level, stream: logFile ?? standardOutput() },
       { level: 'info', stream: events },
     ]),
   );
@@ -111,6 +117,7 @@ export async function daemonParts(
   const { loops, stale, query } = hostOf(layout, prefix, exec);
   return {
     layout,
+    reopenLog: () => logFile?.reopen(),
     doctor: (pool) => doctorTools(layout, pool, { loops, stale, query }),
     poolName: poolName(prefix),
     statusLine: dmStatusLine,

@@ -38,6 +38,8 @@ import { SocketServer } from './socket-server.js';
 /** What a daemon runs on; `composition.ts` brings the real ones. */
 export interface DaemonParts {
   readonly layout: RootLayout;
+  /** Finds the log's file by its path again, after somebody renamed it. Nothing where lines go elsewhere. */
+  readonly reopenLog?: () => void;
   /** Opening it takes the lock that makes this daemon the only one. */
   readonly openPool: () => Promise<ThinPool>;
   readonly poolName: string;

@@ -2,10 +2,11 @@ import { Daemon, type DaemonParts } from './daemon.js';
 import type { StartMessage } from './spawn-daemon.js';
 import { packError } from './wire.js';
 
-const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
 /**
- * Runs a daemon in this process until it is stopped by a signal, by the operation `stop`, or by the end of its FUSE mount.
+ * Runs a daemon in this process until it is stopped by a signal, by the operation `stop`, or by the end of its FUSE mount. SIGHUP has
+ * the log opened again, and never ends the pool: a terminal that closes sends it too.
  * `notify`: the process that started this one waits on an IPC channel for how it went. `temporary`: the end of that channel is
  * the end of the daemon, so that it cannot outlive a command that was killed.
  */
@@ -21,6 +22,8 @@ export async function runForeground(
     if (daemon === undefined) early = reason;
     else void daemon.stop(reason);
   };
+  const reopenLog = (): void => parts.reopenLog?.();
+  process.on('SIGHUP', reopenLog);
   for (const signal of SIGNALS) process.on(signal, stop);
   if (options.temporary) {
     const abandoned = (): void => stop('the command that needed it has ended');
@@ -38,6 +41,7 @@ export async function runForeground(
   if (early !== undefined) stop(early);
   await daemon.ended;
   for (const signal of SIGNALS) process.off(signal, stop);
+  process.off('SIGHUP', reopenLog);
 }
 
 async function tell(message: StartMessage): Promise<void> {
