@@ -1,29 +1,34 @@
 #!/usr/bin/env bash
 # All checks of thinfuse, from nothing: installs what is missing, builds, lints and runs every test.
-# Then looks whether the tests left a mount, a loop device or a process behind, which fails them.
+# Then looks whether the tests left a mount, a loop device or a process behind, which fails them. At last
+# the demo runs in a bare Debian, which counts as one test.
 #
-#   scripts/test.sh [--grep PATTERN] [--skip-mounts] [--no-lint]
+#   scripts/test.sh [--grep PATTERN] [--skip-mounts] [--no-lint] [--no-fresh]
 #
 #   --grep PATTERN   only tests whose full title matches
 #   --skip-mounts    leave out the tests that need root, FUSE, loop devices and xfs
 #   --no-lint        no build, lint, type and format checks
+#   --no-fresh       no demo in a bare Debian; it is left out with --grep and --skip-mounts, and where this is one already
 #
 # The last line reads `N passed, N failed`; the exit code is 0 only when nothing failed.
 
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
 
-grep_pattern='' lint=1 skip_mounts=''
+grep_pattern='' lint=1 skip_mounts='' fresh=1
 while [ $# -gt 0 ]; do
   case $1 in
     --grep) [ $# -gt 1 ] || die "--grep needs a pattern"; grep_pattern=$2; shift ;;
     --grep=*) grep_pattern=${1#*=} ;;
     --skip-mounts) skip_mounts=1 ;;
     --no-lint) lint='' ;;
+    --no-fresh) fresh='' ;;
     -h | --help) print_help; exit 0 ;;
     *) die "unknown option $1; see $0 --help" ;;
   esac
   shift
 done
+
+[ -z "$grep_pattern$skip_mounts${THINFUSE_FRESH:-}" ] || fresh=''
 
 step "What the tests need"
 need_node
@@ -58,7 +63,7 @@ fi
 # Everything that the tests start carries this variable, and everything they make lies below it.
 scratch tests
 export TMPDIR=$scratch THINFUSE_TEST_RUN=$scratch THINFUSE_TEST_COUNTS=$scratch.counts
-at_exit rm -f "$THINFUSE_TEST_COUNTS"
+at_exit rm -f "$THINFUSE_TEST_COUNTS" "$scratch.demo"
 
 processes_of_run() {
   local environment pid
@@ -100,6 +105,18 @@ fi
 passed=$(json it.passes <<<"$counts")
 failed=$(($(json it.failures <<<"$counts") + failed_checks + leak_count))
 skipped=$(json it.pending <<<"$counts")
+
+if [ -n "$fresh" ]; then
+  step "The demo in a bare Debian"
+  # Far more than it takes, as above.
+  if timeout --kill-after=60 15m "$top/scripts/fresh.sh" --suite bookworm scripts/demo.sh >"$scratch.demo" 2>&1 </dev/null; then
+    passed=$((passed + 1))
+    ok "every step of the demo held"
+  else
+    failed=$((failed + 1))
+    sed 's/^/   | /' "$scratch.demo"
+  fi
+fi
 if [ "$status" != 0 ] && [ "$failed" = 0 ]; then failed=1; fi
 if [ "$passed" = 0 ] && [ "$failed" = 0 ]; then
   say "no test ran"
