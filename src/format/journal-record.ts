@@ -176,6 +176,11 @@ function readJournalRecord(file: Buffer, at: number, salt: number): StoredRecord
   const bytes = file.readUInt32LE(at + 52);
   if (length !== journalRecordSize(bytes) || at + length > file.length) return undefined;
   if (file.readUInt32LE(at + CHECKSUM_AT) !== checksumOf(file, at, length, salt)) return undefined;
+  return { ...unpackFields(file, at), payload: file.subarray(at + JOURNAL_LINE, at + JOURNAL_LINE + bytes) };
+}
+
+/** The numbers of the record at `at`, which stand where they stood before records had checksums. */
+export function unpackFields(file: Buffer, at: number): Omit<StoredRecord, 'payload'> {
   return {
     sequence: file.readBigUInt64LE(at + 8),
     generation: file.readUInt32LE(at + 16),
@@ -187,6 +192,5 @@ function readJournalRecord(file: Buffer, at: number, salt: number): StoredRecord
     origin: file.readUInt32LE(at + 40),
     pages: file.readInt32LE(at + 44),
     within: file.readUInt32LE(at + 48),
-    payload: file.subarray(at + JOURNAL_LINE, at + JOURNAL_LINE + bytes),
   };
 }

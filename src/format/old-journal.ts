@@ -1,4 +1,4 @@
-import type { JournalKind, StoredRecord } from './journal-record.js';
+import { unpackFields, type StoredRecord } from './journal-record.js';
 
 /**
  * What was written before records had checksums, by a daemon that a newer one may have to follow on (`journal-record.ts`).
@@ -20,22 +20,10 @@ export function* unpackOldJournal(file: Buffer, retired: number): Generator<Stor
     const length = file.readUInt32LE(at + 4);
     const bytes = file.readUInt32LE(at + 52);
     if (length !== HEADER + Math.ceil(bytes / 8) * 8 + TRAILER || at + length > file.length) return;
-    const sequence = file.readBigUInt64LE(at + 8);
-    const generation = file.readUInt32LE(at + 16);
-    if (file.readBigUInt64LE(at + length - TRAILER) !== sequence || generation <= retired) return;
-    yield {
-      sequence,
-      generation,
-      kind: file.readUInt32LE(at + 20) as JournalKind,
-      device: file.readUInt32LE(at + 24),
-      block: file.readUInt32LE(at + 28),
-      chunk: file.readUInt32LE(at + 32),
-      run: file.readUInt32LE(at + 36),
-      origin: file.readUInt32LE(at + 40),
-      pages: file.readInt32LE(at + 44),
-      within: file.readUInt32LE(at + 48),
-      payload: file.subarray(at + HEADER, at + HEADER + bytes),
-    };
+    const fields = unpackFields(file, at);
+    if (file.readBigUInt64LE(at + length - TRAILER) !== fields.sequence || fields.generation <= retired)
+      return;
+    yield { ...fields, payload: file.subarray(at + HEADER, at + HEADER + bytes) };
     at += length;
   }
 }

@@ -11,7 +11,6 @@ import {
 } from '../../containerd/snapshot-record.js';
 import { wallClock } from '../../containerd/wall-clock.js';
 import { ThinError } from '../../errors/thin-error.js';
-import { BASE_NAME } from '../../format/device-name.js';
 import type { DeviceName } from '../../format/ids.js';
 import { requireDevice, type Service } from '../service.js';
 import type { Snapshot, SnapshotIndex } from './snapshot-index.js';
@@ -67,7 +66,8 @@ export class Snapshotter {
     const { pool } = this.#service;
     const name = await this.#exclusively([key, parent], async () => {
       this.#requireFree(key);
-      const origin = parent === '' ? this.#base() : this.#requireParent(parent).device.name;
+      const origin =
+        parent === '' ? this.#service.devices.requireBase().name : this.#requireParent(parent).device.name;
       const device = snapshotDeviceName(this.#name, key, (taken) => pool.device(taken) !== undefined);
       const now = wallClock();
       const label = packSnapshotRecord({
@@ -238,13 +238,11 @@ export class Snapshotter {
 
   /** A change of devices; the index and the projection follow it whatever happens. */
   async #changing<T>(names: readonly DeviceName[], change: () => Promise<T>): Promise<T> {
-    const { locks, projection } = this.#service;
-    return locks.run(names, async () => {
+    return this.#service.changes.run(names, async () => {
       try {
         return await change();
       } finally {
         for (const name of names) this.#index.note(name);
-        await projection.refresh();
       }
     });
   }
@@ -281,15 +279,6 @@ export class Snapshotter {
       'invalid-argument',
       `the parent ${shortKey(parent)} is not committed but ${found.record.kind}; commit it first`,
     );
-  }
-
-  #base(): DeviceName {
-    if (!requireDevice(this.#service, BASE_NAME).initialized)
-      throw new ThinError(
-        'damaged',
-        'the base device has no filesystem, because its making was cut off; remove the root and run thinfuse init again',
-      );
-    return BASE_NAME;
   }
 }
 

@@ -3,7 +3,7 @@ import AsyncLock from 'async-lock';
 import { MIN_FILESYSTEM_SIZE } from '../../config/limits.js';
 import { formatBinarySize } from '../../config/sizes.js';
 import { ThinError } from '../../errors/thin-error.js';
-import { BASE_NAME, parseDeviceName } from '../../format/device-name.js';
+import { parseDeviceName } from '../../format/device-name.js';
 import type { DeviceName } from '../../format/ids.js';
 import type { DeviceInfo } from '../../pool/info.js';
 import type { VolumeMessage } from '../../volumes/messages.js';
@@ -67,7 +67,7 @@ export class Volumes {
         await this.#copy(device, this.#origin(options.from), options, { ...record, state: 'used' });
         return;
       }
-      const base = this.#base();
+      const base = this.#service.devices.requireBase();
       const filesystem = options.filesystem ?? base.filesystem;
       const size = options.size ?? base.size;
       // What the base device's snapshot cannot be, is a device of its own.
@@ -83,7 +83,7 @@ export class Volumes {
       const { device } = this.#require(name);
       const holders = this.#holders.get(device.name)?.size ?? 0;
       if (holders > 0) throw busy(name, `${String(holders)} containers have it mounted`);
-      await this.#changing([device.name], async () => {
+      await this.#service.changes.run([device.name], async () => {
         // The kernel takes a container's mounts down some time after its engine has called it ended.
         const deadline = performance.now() + this.#patienceMs;
         while (!(await this.#serving.mounts.withdraw(device.name))) {
@@ -100,7 +100,7 @@ export class Volumes {
   async mount(name: string, id: string): Promise<string> {
     return this.#exclusively(name, async () => {
       const { record, device } = this.#require(name);
-      const target = await this.#changing([device.name], async () => {
+      const target = await this.#service.changes.run([device.name], async () => {
         const { mounts, host } = this.#serving;
         const mounted = await mounts.ensure(requireDevice(this.#service, device.name), {});
         if (record.state === 'fresh') {
@@ -171,20 +171,16 @@ export class Volumes {
     record: VolumeRecord,
   ): Promise<void> {
     const label = packVolumeRecord(record);
-    await this.#changing([origin.name, name], async () => {
-      const { active, host } = this.#serving;
-      const work = (): Promise<DeviceInfo> =>
-        this.#service.pool.createSnapshot({
-          name,
-          origin: origin.name,
-          kind: 'snapshot',
-          size,
-          quota,
-          label,
-        });
-      const image = active.pathOf(origin.name);
+    await this.#service.changes.run([origin.name, name], async () => {
       // What the origin's users had flushed is in the clone. An xfs leaves a record in its log all the same, which the clone's mount recovers.
-      await (image === undefined ? work() : host.frozen(image, work));
+      await this.#service.devices.snapshot({
+        name,
+        origin: origin.name,
+        kind: 'snapshot',
+        size,
+        quota,
+        label,
+      });
     });
   }
 
@@ -202,7 +198,7 @@ export class Volumes {
     const { pool } = this.#service;
     const { active, host } = this.#serving;
     const label = packVolumeRecord({ ...record, state: 'making' });
-    await this.#changing([name], async () => {
+    await this.#service.changes.run([name], async () => {
       await pool.createThin({ name, kind: 'snapshot', size, filesystem, label });
       try {
         const { path: image } = await active.activate(name);
@@ -238,19 +234,7 @@ export class Volumes {
         `there is a device ${name} already, which is no volume; rename it, or choose another name than ${volume}`,
         { details: { device: name } },
       );
-    await this.#changing([name], () => this.#service.pool.remove(name));
-  }
-
-  /** Brings the projection up to a change of devices, whatever happens. */
-  async #changing<T>(names: readonly DeviceName[], change: () => Promise<T>): Promise<T> {
-    const { locks, projection } = this.#service;
-    return locks.run(names, async () => {
-      try {
-        return await change();
-      } finally {
-        await projection.refresh();
-      }
-    });
+    await this.#service.changes.run([name], () => this.#service.pool.remove(name));
   }
 
   async #exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
@@ -299,15 +283,6 @@ export class Volumes {
     const device = this.#service.pool.device(parseDeviceName(from));
     if (device !== undefined && unpackVolumeRecord(device.label, device.name) === undefined) return device;
     throw new ThinError('not-found', `from: there is no volume or device ${shownName(from)} to clone`);
-  }
-
-  #base(): DeviceInfo {
-    const base = requireDevice(this.#service, BASE_NAME);
-    if (base.initialized) return base;
-    throw new ThinError(
-      'damaged',
-      'the base device has no filesystem, because its making was cut off; remove the root and run thinfuse init again',
-    );
   }
 }
 
