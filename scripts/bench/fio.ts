@@ -14,7 +14,7 @@ export async function runFio(device: string, job: FioJob, scale: Scale): Promise
 /** Writes 1 MiB blocks from one offset of the device to another. */
 export async function writeRange(device: string, from: number, to: number): Promise<void> {
   await fio(device, to - from, [
-    `--offset=${String(from)}`,
+    `--offset=${from}`,
     '--rw=write',
     '--bs=1M',
     '--iodepth=16',
@@ -28,7 +28,7 @@ async function readThrough(device: string, size: number): Promise<void> {
 
 async function fio(device: string, size: number, options: readonly string[]): Promise<string> {
   const common = ['--name=bench', `--filename=${device}`, '--direct=1', '--ioengine=libaio'];
-  return run('fio', [...common, `--size=${String(size)}`, '--output-format=json', ...options], {
+  return run('fio', [...common, `--size=${size}`, '--output-format=json', ...options], {
     timeoutMs: PATIENCE_MS,
   });
 }
@@ -55,7 +55,7 @@ export function parseFio(output: string, unit: 'IOPS' | 'MB/s' | 'ms' | 'MiB'): 
   if (start < 0) throw new Error(`fio printed no JSON: ${output.slice(0, 200)}`);
   const job = (JSON.parse(output.slice(start)) as FioReport).jobs[0];
   if (job === undefined) throw new Error('fio reported no job');
-  if (job.error !== 0) throw new Error(`fio met error ${String(job.error)}`);
+  if (job.error !== 0) throw new Error(`fio met error ${job.error}`);
   return unit === 'IOPS'
     ? job.read.iops + job.write.iops
     : (job.read.bw_bytes + job.write.bw_bytes) / 1_000_000;

@@ -74,7 +74,7 @@ export async function endProcess(pid: number): Promise<void> {
   } catch {
     return;
   }
-  await waitFor(`process ${String(pid)} ends`, () => !existsSync(`/proc/${String(pid)}`));
+  await waitFor(`process ${pid} ends`, () => !existsSync(`/proc/${pid}`));
 }
 
 /** A loop device with direct I/O. Rejects where the file's filesystem has none: the figures would be the page cache's. */
@@ -141,7 +141,7 @@ const KIB_PER_MIB = 1024;
 export function memoryOf(pids: readonly number[]): { rss: number; pss: number } {
   const sum = { rss: 0, pss: 0 };
   for (const pid of pids) {
-    const rollup = readFileSync(`/proc/${String(pid)}/smaps_rollup`, 'utf8');
+    const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
     sum.rss += Number(/^Rss:\s+(\d+)/m.exec(rollup)?.[1] ?? 0) / KIB_PER_MIB;
     sum.pss += Number(/^Pss:\s+(\d+)/m.exec(rollup)?.[1] ?? 0) / KIB_PER_MIB;
   }

@@ -22,9 +22,9 @@ function timed(rw: string, blockSize: string, depth: number, ...more: readonly s
   return ({ seconds }) => [
     `--rw=${rw}`,
     `--bs=${blockSize}`,
-    `--iodepth=${String(depth)}`,
+    `--iodepth=${depth}`,
     '--time_based',
-    `--runtime=${String(seconds)}`,
+    `--runtime=${seconds}`,
     ...more,
   ];
 }
@@ -118,7 +118,7 @@ export const FIO_JOBS: readonly FioJob[] = [
       '--bs=4k',
       '--iodepth=16',
       `--io_size=${String(Math.max(1, Math.floor(size / FRESH_CHUNK)) * FRESH_BLOCK)}`,
-      `--runtime=${String(seconds * FRESH_SECONDS_FACTOR)}`,
+      `--runtime=${seconds * FRESH_SECONDS_FACTOR}`,
       LANDED,
     ],
   },
@@ -128,7 +128,7 @@ export const STORM = 200;
 export const ACTIVE = 10;
 
 /** Measured once, in the first round; medians over many runs of each. */
-export const LIFECYCLE_JOBS: readonly Job[] = [
+const LIFECYCLE_JOBS: readonly Job[] = [
   { name: 'snapshot', title: 'snapshot of the idle device', unit: 'ms' },
   { name: 'snapshot-cli', title: 'snapshot of it through the CLI, which starts a Node.js', unit: 'ms' },
   { name: 'snapshot-large', title: 'snapshot of it with --large mapped', unit: 'ms' },
@@ -136,12 +136,12 @@ export const LIFECYCLE_JOBS: readonly Job[] = [
   { name: 'create-mount', title: 'container create + mount (`plain`, `nbdfuse`: mount alone)', unit: 'ms' },
   { name: 'delete', title: 'delete of a container', unit: 'ms' },
   { name: 'delete-large', title: 'delete of the device with --large mapped', unit: 'ms' },
-  { name: 'storm', title: `${String(STORM)} container creates, 8 at a time: each`, unit: 'ms' },
-  { name: 'storm-total', title: `${String(STORM)} container creates, 8 at a time: all`, unit: 'ms' },
+  { name: 'storm', title: `${STORM} container creates, 8 at a time: each`, unit: 'ms' },
+  { name: 'storm-total', title: `${STORM} container creates, 8 at a time: all`, unit: 'ms' },
   { name: 'rss-before', title: 'daemon, RSS, one device active', unit: 'MiB' },
   { name: 'pss-before', title: 'daemon, PSS, one device active', unit: 'MiB' },
-  { name: 'rss-after', title: `daemon, RSS, ${String(ACTIVE)} more mounted, after all jobs`, unit: 'MiB' },
-  { name: 'pss-after', title: `daemon, PSS, ${String(ACTIVE)} more mounted, after all jobs`, unit: 'MiB' },
+  { name: 'rss-after', title: `daemon, RSS, ${ACTIVE} more mounted, after all jobs`, unit: 'MiB' },
+  { name: 'pss-after', title: `daemon, PSS, ${ACTIVE} more mounted, after all jobs`, unit: 'MiB' },
 ];
 
 export const JOBS: readonly Job[] = [...FIO_JOBS, ...LIFECYCLE_JOBS];

@@ -33,7 +33,7 @@ function times(job: string, pool: Pool, factor: number, peer: string, note = '')
   return {
     title: found.title,
     pool,
-    wanted: `≥ ${String(factor)}× ${peer}${note}`,
+    wanted: `≥ ${factor}× ${peer}${note}`,
     unit: '×',
     atLeast: factor,
     reached: (median, target) => advantage(median(job, target), median(job, peer), better(found)),

@@ -70,10 +70,10 @@ async function within<T>(folder: string, gib: number, work: (pool: Pool) => Prom
 
 /** The base device's mappings give way to one run over all of it. */
 function fullyMapped(xml: string, blocks: number): string {
-  const run = `    <range_mapping origin_begin="0" data_begin="0" length="${String(blocks)}" time="0"/>\n`;
+  const run = `    <range_mapping origin_begin="0" data_begin="0" length="${blocks}" time="0"/>\n`;
   return xml
     .replaceAll(/^ *<(?:single|range)_mapping .*\n/gm, '')
-    .replace(/mapped_blocks="\d+"/, `mapped_blocks="${String(blocks)}"`)
+    .replace(/mapped_blocks="\d+"/, `mapped_blocks="${blocks}"`)
     .replace('  </device>', `${run}  </device>`);
 }
 
@@ -84,8 +84,8 @@ async function life({ client, pid, gib }: Pool): Promise<Figures> {
   const repeat = async (work: (name: string) => Promise<unknown>): Promise<number> => {
     const taken: number[] = [];
     for (let i = 0; i < REPEATS; i++) {
-      taken.push(await milliseconds(() => work(`made-${String(i)}`)));
-      await remove(`made-${String(i)}`);
+      taken.push(await milliseconds(() => work(`made-${i}`)));
+      await remove(`made-${i}`);
       await client.call('pool.settle', {});
     }
     return median(taken) ?? NaN;
@@ -112,7 +112,7 @@ async function life({ client, pid, gib }: Pool): Promise<Figures> {
   const removed = await milliseconds(() => remove('device'));
   const reclaim = await milliseconds(() => client.call('pool.settle', {}));
   return {
-    mapped: gib >= 1024 ? `${String(gib / 1024)} TiB` : `${String(gib)} GiB`,
+    mapped: gib >= 1024 ? `${gib / 1024} TiB` : `${gib} GiB`,
     snapshot,
     create: created,
     activate,
@@ -131,14 +131,14 @@ async function crowd({ client, pid }: Pool): Promise<string> {
   for (let i = 0; i < CROWD; i++)
     taken.push(
       await milliseconds(() =>
-        client.call('device.create', { name: `c${String(i)}`, kind: 'container', origin: 'image' }),
+        client.call('device.create', { name: `c${i}`, kind: 'container', origin: 'image' }),
       ),
     );
   const after = await client.call('pool.info', {});
   const nodes = (after.metadataUsed - before.metadataUsed) / NODE;
   const grown = ((await ownMemory(pid)) - memory) / 2 ** 20;
   const [first, last] = [taken.slice(0, 50), taken.slice(-50)].map((some) => median(some)?.toFixed(1));
-  return `\n${String(CROWD)} snapshots of one image: ${String(first)} ms each at first, ${String(last)} ms each at last; ${String(nodes)} nodes of metadata, ${grown.toFixed(0)} MiB of memory more.`;
+  return `\n${CROWD} snapshots of one image: ${first} ms each at first, ${last} ms each at last; ${nodes} nodes of metadata, ${grown.toFixed(0)} MiB of memory more.`;
 }
 
 function table(rows: readonly Figures[]): string {
@@ -168,7 +168,7 @@ function table(rows: readonly Figures[]): string {
 
 /** Bytes; without what the kernel may take back, such as LevelDB's tables, which are mapped files. */
 async function ownMemory(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${String(pid)}/status`, 'utf8');
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
   return Number(/^RssAnon:\s*(\d+) kB$/m.exec(status)?.[1]) * 1024;
 }
 

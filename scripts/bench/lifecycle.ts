@@ -90,7 +90,7 @@ async function containerLatency(containers: Containers, record: Record): Promise
 
 async function storm(containers: Containers, record: Record): Promise<void> {
   await containers.prepare();
-  const names = Array.from({ length: STORM }, (_, index) => `storm-${String(index)}`);
+  const names = Array.from({ length: STORM }, (_, index) => `storm-${index}`);
   const waiting = [...names];
   const worker = async (): Promise<void> => {
     for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
@@ -129,7 +129,7 @@ async function large(target: OpenTarget, snapshots: Snapshots, scale: Scale, rec
 }
 
 async function repeat(times: number, action: (name: string) => Promise<void>): Promise<void> {
-  for (let index = 1; index <= times; index++) await action(`made-${String(index)}`);
+  for (let index = 1; index <= times; index++) await action(`made-${index}`);
 }
 
 async function milliseconds(action: () => Promise<unknown>): Promise<number> {

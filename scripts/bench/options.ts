@@ -70,7 +70,7 @@ export function parseOptions(args: readonly string[], knownTargets: readonly str
 function whole(option: string, text: string, least: number): number {
   const number = Number(text);
   if (!/^\d+$/.test(text) || number < least)
-    throw new Error(`${option} ${text}: a whole number of at least ${String(least)} is needed`);
+    throw new Error(`${option} ${text}: a whole number of at least ${least} is needed`);
   return number;
 }
 

@@ -53,7 +53,7 @@ export interface Scale {
   readonly large: number;
 }
 
-export function summaryOf(run: Run, job: string, target: string): Summary | undefined {
+function summaryOf(run: Run, job: string, target: string): Summary | undefined {
   return summarize(
     run.samples
       .filter((sample) => sample.job === job && sample.target === target)

@@ -55,7 +55,7 @@ export class Suite {
     const undo = new Undo();
     const folder = path.join(this.#folder, target.name);
     const { size, large } = this.#scale;
-    this.#tell(`round ${String(round)}: ${target.name}`);
+    this.#tell(`round ${round}: ${target.name}`);
     try {
       await mkdir(folder);
       const open = await target.open({ folder, size, virtualSize: Math.max(size, large) }, undo);

@@ -14,7 +14,7 @@ const OURS = 'thinfuse-';
 export function report(run: Run): string {
   return [
     describe(run),
-    `Medians of ${String(run.scale.rounds)} round${run.scale.rounds === 1 ? '' : 's'}; the lifecycle's of many runs in the first.`,
+    `Medians of ${run.scale.rounds} round${run.scale.rounds === 1 ? '' : 's'}; the lifecycle's of many runs in the first.`,
     medianTable(run),
     ...ratioTables(run),
     shortfallList(run.shortfalls),
@@ -64,9 +64,9 @@ export function judgementTable(verdicts: readonly Verdict[]): string {
 
 function describe({ machine, versions, scale, takenAt, command }: Run): string {
   const memory = formatBinarySize(machine.memoryBytes);
-  const timed = `${String(scale.seconds)} s a job on ${formatBinarySize(scale.size)}, large is ${formatBinarySize(scale.large)}`;
+  const timed = `${scale.seconds} s a job on ${formatBinarySize(scale.size)}, large is ${formatBinarySize(scale.large)}`;
   return [
-    `- machine: ${machine.cpu}, ${String(machine.cores)} cores, ${memory} memory, Linux ${machine.kernel}, files on ${machine.filesystem}`,
+    `- machine: ${machine.cpu}, ${machine.cores} cores, ${memory} memory, Linux ${machine.kernel}, files on ${machine.filesystem}`,
     `- versions: ${Object.entries(versions)
       .map(([name, version]) => `${name} ${version}`)
       .join(', ')}`,

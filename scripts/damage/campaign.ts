@@ -44,7 +44,7 @@ export class Judges {
   }
 
   #start(): Judge {
-    const scratch = path.join(this.#scratch, `judge${String(this.#made++)}`);
+    const scratch = path.join(this.#scratch, `judge${this.#made++}`);
     mkdirSync(scratch);
     const child = fork(new URL('worker.ts', import.meta.url), { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
     this.#children.add(child);
@@ -77,7 +77,7 @@ class Judge {
       };
       const onExit = (code: number | null, signal: string | null): void => {
         this.#child.off('message', onMessage);
-        resolve({ died: `${signal ?? `exit code ${String(code)}`}: ${this.#said.trim()}` });
+        resolve({ died: `${signal ?? `exit code ${code}`}: ${this.#said.trim()}` });
       };
       this.#child.once('message', onMessage);
       this.#child.once('exit', onExit);
@@ -120,9 +120,9 @@ export class Tally {
   }
 
   text(): string {
-    const told = [...this.#counts].sort().map(([what, count]) => `${what} ${String(count)}`);
+    const told = [...this.#counts].sort().map(([what, count]) => `${what} ${count}`);
     const share = this.#all === 0 ? 0 : (100 * this.#same) / this.#all;
-    return `${String(this.#cases)} cases: ${told.join(', ')}; ${share.toFixed(1)} % of all blocks came back`;
+    return `${this.#cases} cases: ${told.join(', ')}; ${share.toFixed(1)} % of all blocks came back`;
   }
 
   #count(what: string): void {

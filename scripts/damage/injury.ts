@@ -49,25 +49,25 @@ export async function injure(
   if (how === 'cut') {
     const length = random.below(bytes.length);
     await writeFile(file, bytes.subarray(0, length));
-    return `${name} cut at ${String(length)} of ${String(bytes.length)}`;
+    return `${name} cut at ${length} of ${bytes.length}`;
   }
   let what: string;
   if (how === 'flip') {
     const bit = random.below(bytes.length * 8);
     bytes[bit >> 3]! ^= 1 << (bit & 7);
-    what = `bit ${String(bit & 7)} of byte ${String(bit >> 3)} flipped`;
+    what = `bit ${bit & 7} of byte ${bit >> 3} flipped`;
   } else if (how === 'zero') {
     const at = random.below(pages) * page;
     bytes.fill(0, at, Math.min(at + page, bytes.length));
-    what = `page at ${String(at)} zeroed`;
+    what = `page at ${at} zeroed`;
   } else {
     const [one, other] = [random.below(pages) * page, random.below(pages) * page];
     const length = Math.min(page, bytes.length - Math.max(one, other));
     before.copy(bytes, one, other, other + length);
     before.copy(bytes, other, one, one + length);
-    what = `pages at ${String(one)} and ${String(other)} swapped`;
+    what = `pages at ${one} and ${other} swapped`;
   }
   if (bytes.equals(before)) return undefined;
   await writeFile(file, bytes);
-  return `${name} of ${String(bytes.length)} bytes: ${what}`;
+  return `${name} of ${bytes.length} bytes: ${what}`;
 }

@@ -179,5 +179,5 @@ function sameBlocks(contents: Contents, last: Contents): number {
 function difference(contents: Contents, last: Contents): string {
   const [now, then] = [Object.keys(contents), Object.keys(last)];
   if (now.join() !== then.join()) return `devices ${now.join(' ')} where ${then.join(' ')} were`;
-  return `${String(sameBlocks(last, last) - sameBlocks(contents, last))} blocks differ`;
+  return `${sameBlocks(last, last) - sameBlocks(contents, last)} blocks differ`;
 }

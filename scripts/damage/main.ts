@@ -41,7 +41,7 @@ for (const place of values.places.split(',') as Place[]) {
     const problem = problemOf(outcome);
     if (problem !== undefined) problems++;
     if (problem !== undefined || values.verbose)
-      console.log(`${place} ${one.how}, seed ${String(one.seed)}: ${problem ?? JSON.stringify(outcome)}`);
+      console.log(`${place} ${one.how}, seed ${one.seed}: ${problem ?? JSON.stringify(outcome)}`);
   });
   console.log(`${kind} pool, ${place}: ${tally.text()}`);
 }

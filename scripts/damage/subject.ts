@@ -21,7 +21,7 @@ import { Random } from './random.js';
 
 const run = promisify(execFile);
 
-export const BLOCK = 65536;
+const BLOCK = 65536;
 const PAGE = 4096;
 const BLOCKS = 12;
 const STEPS = 60;
@@ -119,7 +119,7 @@ async function work(pool: ThinPool, random: Random, isEnough: () => Promise<bool
     const name = names[random.below(names.length)]!;
     const what = random.below(10);
     if (what === 0 && names.length < 6) {
-      const copy = `copy${String(step)}` as DeviceName;
+      const copy = `copy${step}` as DeviceName;
       await pool.createSnapshot({ name: copy, origin: name, kind: 'snapshot' });
       names.push(copy);
     } else if (what === 1 && name !== BASE_NAME) {

@@ -96,11 +96,11 @@ class Campaign {
       try {
         await this.#round(round);
       } catch (error) {
-        throw new Error(`round ${String(round)}: ${describe(error)}\n${await this.#subject.logTail()}`, {
+        throw new Error(`round ${round}: ${describe(error)}\n${await this.#subject.logTail()}`, {
           cause: error,
         });
       }
-      if (round % 10 === 0) tell(`${String(round)} rounds, ${String(this.#verified)} bytes verified`);
+      if (round % 10 === 0) tell(`${round} rounds, ${this.#verified} bytes verified`);
     }
     await this.#subject.stop();
     expectNone('after the last stop', await this.#subject.leftovers());
@@ -122,7 +122,7 @@ class Campaign {
   }
 
   async #round(round: number): Promise<void> {
-    await this.#subject.note(`round ${String(round)}`);
+    await this.#subject.note(`round ${round}`);
     await this.#workUntilKilled();
     if (this.#random(100) < START_KILLS) {
       await this.#subject.startAndKill(1 + this.#random(MOST_START));
@@ -144,7 +144,7 @@ class Campaign {
     const failing = Promise.all(
       this.#writers.map(async (writer) => {
         const { error } = await writer.stopped();
-        throw new Error(`the writer of ${writer.device} met ${String(error)} before the daemon was killed`);
+        throw new Error(`the writer of ${writer.device} met ${error} before the daemon was killed`);
       }),
     );
     failing.catch(() => undefined);

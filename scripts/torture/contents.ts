@@ -20,9 +20,7 @@ export function verifyPages(bytes: Uint8Array, writer: number, { least, most }: 
   for (let page = 0; page < PAGES; page++) {
     const found = sequenceOf(bytes.subarray(page * PAGE, (page + 1) * PAGE), page, writer);
     if (found < least[page]! || found > most[page]!)
-      throw new Error(
-        `page ${String(page)} holds write ${String(found)}, and not one from ${String(least[page])} to ${String(most[page])}`,
-      );
+      throw new Error(`page ${page} holds write ${found}, and not one from ${least[page]} to ${most[page]}`);
     sequences[page] = found;
     if (least[page]! > 0) promised += PAGE;
   }

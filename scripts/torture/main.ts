@@ -10,8 +10,8 @@ async function main([verb, ...rest]: readonly string[]): Promise<void> {
   const [folder = '', cli = '', ...args] = rest;
   const options = parseOptions(args);
   const { rounds, seed, pool, transport } = options;
-  const name = `${pool}, ${transport}, seed ${String(seed)}`;
-  console.log(`   ${String(rounds)} rounds on ${name}`);
+  const name = `${pool}, ${transport}, seed ${seed}`;
+  console.log(`   ${rounds} rounds on ${name}`);
   const begun = Date.now();
   try {
     const summary = await runCampaign({
@@ -24,10 +24,10 @@ async function main([verb, ...rest]: readonly string[]): Promise<void> {
     console.log(
       [
         `${name}: nothing lost`,
-        `   ${String(kills)} daemons killed at work, ${String(startKills)} while they started, in ${String(Math.round((Date.now() - begun) / 1000))} s`,
-        `   ${String(verified)} bytes verified, in devices and ${String(snapshotsVerified)} snapshots; ${String(syncs)} syncs`,
+        `   ${kills} daemons killed at work, ${startKills} while they started, in ${String(Math.round((Date.now() - begun) / 1000))} s`,
+        `   ${verified} bytes verified, in devices and ${snapshotsVerified} snapshots; ${syncs} syncs`,
         `   ${Object.entries(operations)
-          .map(([operation, count]) => `${operation} ${String(count)}`)
+          .map(([operation, count]) => `${operation} ${count}`)
           .join(', ')}`,
       ].join('\n'),
     );

@@ -59,7 +59,7 @@ export class Operator {
   }
 
   async #snapshot(): Promise<void> {
-    const name = `s${String(++this.#made)}`;
+    const name = `s${++this.#made}`;
     const old = this.#snapshots.all;
     const choice = this.#random(this.#writers.length + old.length);
     const writer = this.#writers[choice];

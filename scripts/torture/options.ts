@@ -35,7 +35,7 @@ export function parseOptions(args: readonly string[]): TortureOptions {
 function whole(option: string, text: string, least: number): number {
   const number = Number(text);
   if (!/^\d+$/.test(text) || number < least || number >= 2 ** 31)
-    throw new Error(`${option} ${text}: a whole number of at least ${String(least)}, below 2^31, is needed`);
+    throw new Error(`${option} ${text}: a whole number of at least ${least}, below 2^31, is needed`);
   return number;
 }
 

@@ -114,7 +114,7 @@ class FilesPlace implements Place {
   }
 
   litter(number: number): void {
-    const name = (which: number): string => path.join(this.#folder, 'rootfs', `litter-${String(which % 4)}`);
+    const name = (which: number): string => path.join(this.#folder, 'rootfs', `litter-${which % 4}`);
     const handle = openSync(name(number), 'w');
     try {
       writeWhole(handle, new Uint8Array(LITTER_BYTES).fill(1 + (number % 255)), 0);
@@ -183,7 +183,7 @@ function fileOf(page: number): number {
 }
 
 function pathOf(folder: string, file: number): string {
-  return path.join(folder, 'rootfs', `file-${String(file)}`);
+  return path.join(folder, 'rootfs', `file-${file}`);
 }
 
 /** What served it may be gone, and says so once more. */

@@ -55,7 +55,7 @@ export class Subject {
       const gone = exited(child);
       await Promise.race([sleep(milliseconds), gone]);
       if (child.exitCode !== null)
-        throw new Error(`the daemon ended by itself while it started, with ${String(child.exitCode)}`);
+        throw new Error(`the daemon ended by itself while it started, with ${child.exitCode}`);
       child.kill('SIGKILL');
       await inTime('the killed daemon is gone', gone);
     } finally {
@@ -76,7 +76,7 @@ export class Subject {
   /** By force, whatever state it is in; for the end of a campaign that failed. */
   async abandon(): Promise<void> {
     const pid = await this.#pid().catch(() => 0);
-    if (pid > 0 && readText(`/proc/${String(pid)}/cmdline`).includes(this.root)) process.kill(pid, 'SIGKILL');
+    if (pid > 0 && readText(`/proc/${pid}/cmdline`).includes(this.root)) process.kill(pid, 'SIGKILL');
   }
 
   async devices(): Promise<ReadonlyMap<string, DeviceStatus>> {
@@ -194,7 +194,7 @@ function calls(stack: string): string {
 /** A zombie has let go of everything. */
 async function gone(pid: number): Promise<void> {
   for (;;) {
-    const text = readText(`/proc/${String(pid)}/stat`);
+    const text = readText(`/proc/${pid}/stat`);
     if (text === '' || text[text.lastIndexOf(')') + 2] === 'Z') return;
     await sleep(POLL);
   }

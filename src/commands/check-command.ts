@@ -67,11 +67,11 @@ function reportText(report: CheckReport): string {
   const { devices, nodes, chunks } = report;
   return [
     ...findingLines(report.findings),
-    ...(report.repaired > 0 ? [`${String(report.repaired)} problems mended`] : []),
+    ...(report.repaired > 0 ? [`${report.repaired} problems mended`] : []),
     ...(report.needsCheck ? ['the pool is marked: needs_check'] : []),
-    `${String(devices)} devices, ${String(nodes)} nodes, ${String(chunks)} chunks: ${report.ok ? 'no problem found' : 'damaged'}`,
-    `TRANSACTION_ID=${String(report.transactionId)}`,
-    `METADATA_FREE_BLOCKS=${String(report.metadataFree)}`,
+    `${devices} devices, ${nodes} nodes, ${chunks} chunks: ${report.ok ? 'no problem found' : 'damaged'}`,
+    `TRANSACTION_ID=${report.transactionId}`,
+    `METADATA_FREE_BLOCKS=${report.metadataFree}`,
   ].join('\n');
 }
 
@@ -83,9 +83,7 @@ function failure(context: Context, { findings }: CheckReport, count: number): Th
     : findings.every(({ repairable }) => repairable)
       ? `stop the daemon, if one runs, and mend them with: thinfuse check --auto-repair${root}`
       : `keep a copy of it, then make a new pool of what is well with: thinfuse repair --output NEW-ROOT${root}`;
-  return new ThinError(
-    'check-failed',
-    `the pool of ${context.layout.root} has ${String(count)} problems; ${next}`,
-    { details: { problems: count } },
-  );
+  return new ThinError('check-failed', `the pool of ${context.layout.root} has ${count} problems; ${next}`, {
+    details: { problems: count },
+  });
 }

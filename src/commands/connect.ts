@@ -92,7 +92,7 @@ export async function withTemporaryDaemon<T>(
 
 /** A daemon of this command's own, on a socket of its own, so that nobody else comes to rely on it. */
 async function temporaryDaemon({ layout }: Context): Promise<{ caller: Caller; end: () => Promise<void> }> {
-  const socketName = `thinfuse-${String(process.pid)}.sock`;
+  const socketName = `thinfuse-${process.pid}.sock`;
   const daemon = await spawnDaemon({
     layout,
     temporary: true,

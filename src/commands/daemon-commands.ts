@@ -154,7 +154,7 @@ export function registerDaemonCommands(program: Command): void {
       printResult(
         { layout, json },
         { pid, root: layout.root, socket: layout.socket },
-        `serving ${layout.root} (pid ${String(pid)})`,
+        `serving ${layout.root} (pid ${pid})`,
       );
     });
 
@@ -174,7 +174,7 @@ export function registerDaemonCommands(program: Command): void {
         return status.pid;
       });
       await ended(context.layout, pid);
-      printResult(context, { pid, root: context.layout.root }, `stopped (pid ${String(pid)})`);
+      printResult(context, { pid, root: context.layout.root }, `stopped (pid ${pid})`);
     });
 
   program
@@ -192,11 +192,7 @@ export function registerDaemonCommands(program: Command): void {
         return status.pid;
       });
       const pid = await followed(context.layout, old);
-      printResult(
-        context,
-        { pid, root: context.layout.root },
-        `serving ${context.layout.root} (pid ${String(pid)})`,
-      );
+      printResult(context, { pid, root: context.layout.root }, `serving ${context.layout.root} (pid ${pid})`);
     });
 
   program
@@ -215,14 +211,14 @@ export function registerDaemonCommands(program: Command): void {
       else
         print(
           [
-            `pid: ${String(status.pid)}`,
+            `pid: ${status.pid}`,
             `started: ${new Date(status.startedAt).toISOString()}`,
             `root: ${status.root}`,
             `pool: ${status.pool}`,
             `transport: ${status.transport}`,
             `mode: ${status.mode}`,
-            `transaction: ${String(status.transactionId)}`,
-            `devices: ${String(status.devices.total)} (${String(status.devices.active)} active, ${String(status.devices.mounted)} mounted)`,
+            `transaction: ${status.transactionId}`,
+            `devices: ${status.devices.total} (${status.devices.active} active, ${status.devices.mounted} mounted)`,
           ].join('\n'),
         );
     });
@@ -258,7 +254,7 @@ async function followed({ socket, log }: RootLayout, old: number): Promise<numbe
     );
     if (pid !== old) return pid;
     if (performance.now() > deadline)
-      throw new ThinError('timeout', `no daemon followed the one with pid ${String(old)}; ${log} says why`);
+      throw new ThinError('timeout', `no daemon followed the one with pid ${old}; ${log} says why`);
     await sleep(STOP_POLL_MS);
   }
 }
@@ -284,7 +280,7 @@ async function ended({ pid: file, root }: RootLayout, pid: number): Promise<void
     if (performance.now() > deadline)
       throw new ThinError(
         'timeout',
-        `the daemon of ${root} (pid ${String(pid)}) has unmounted everything but is still closing its pool; its log says more: ${root}/thinfuse.log`,
+        `the daemon of ${root} (pid ${pid}) has unmounted everything but is still closing its pool; its log says more: ${root}/thinfuse.log`,
         { details: { pid } },
       );
     await sleep(STOP_POLL_MS);
@@ -293,7 +289,7 @@ async function ended({ pid: file, root }: RootLayout, pid: number): Promise<void
 
 /** A zombie has ended; in a container there may be nobody to reap it. */
 async function isRunning(pid: number): Promise<boolean> {
-  const text = await readFile(`/proc/${String(pid)}/stat`, 'utf8').catch(() => '');
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   const state = text.slice(text.lastIndexOf(')') + 2, text.lastIndexOf(')') + 3);
   return state !== '' && state !== 'Z';
 }

@@ -35,7 +35,7 @@ export function registerDoctorCommand(program: Command): void {
       const some = report.findings.some((finding) => finding.mendable && !finding.mended);
       throw new ThinError(
         'check-failed',
-        `${String(report.left)} ${report.left === 1 ? 'problem is' : 'problems are'} left${some && options.fix !== true ? '; thinfuse doctor --fix mends what can be mended' : ''}`,
+        `${report.left} ${report.left === 1 ? 'problem is' : 'problems are'} left${some && options.fix !== true ? '; thinfuse doctor --fix mends what can be mended' : ''}`,
         { details: { problems: report.left } },
       );
     });

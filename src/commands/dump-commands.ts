@@ -111,12 +111,12 @@ function registerRestore(program: Command): void {
       if (options.quiet === true) return;
       if (report.strayChunks > 0)
         note(
-          `${String(report.strayChunks)} chunks are kept that no device maps; remove them with: thinfuse check --auto-repair${rootFlag(context)}`,
+          `${report.strayChunks} chunks are kept that no device maps; remove them with: thinfuse check --auto-repair${rootFlag(context)}`,
         );
       printResult(
         context,
         report,
-        `restored ${String(report.devices)} devices, ${String(report.mappedChunks)} chunks mapped`,
+        `restored ${report.devices} devices, ${report.mappedChunks} chunks mapped`,
       );
     });
 }
@@ -165,7 +165,7 @@ async function repairInto(context: Context, output: string): Promise<void> {
     );
   for (const { path, problem } of report.lost) print(`lost: ${path}: ${problem}`);
   print(
-    `${String(report.devices)} devices and ${String(report.chunks)} chunks are now in ${output}: ${report.lost.length === 0 ? 'nothing was lost' : `${String(report.lost.length)} things were lost`}`,
+    `${report.devices} devices and ${report.chunks} chunks are now in ${output}: ${report.lost.length === 0 ? 'nothing was lost' : `${report.lost.length} things were lost`}`,
   );
 }
 
@@ -179,7 +179,7 @@ async function accept(context: Context): Promise<void> {
         'the data is as it was written last: blocks that the missing commits gave to other devices now show the content of those',
       );
   }
-  const state = `as of transaction ${String(report.transactionId)}`;
+  const state = `as of transaction ${report.transactionId}`;
   printResult(
     context,
     { older, ...report },

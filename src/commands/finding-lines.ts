@@ -9,11 +9,11 @@ export function findingLines(findings: readonly Pick<Finding, 'path' | 'problem'
     let end = at + 1;
     while (
       what !== undefined &&
-      findings[end]?.path === `${what}${String(Number(first) + end - at)}` &&
+      findings[end]?.path === `${what}${Number(first) + end - at}` &&
       findings[end]?.problem === problem
     )
       end++;
-    const where = end - at > 1 ? `${path} to ${String(Number(first) + end - at - 1)}` : path;
+    const where = end - at > 1 ? `${path} to ${Number(first) + end - at - 1}` : path;
     lines.push(problem.startsWith(`${path} `) ? problem : `${where}: ${problem}`);
     at = end;
   }

@@ -29,7 +29,7 @@ export function splitOperands<N extends readonly string[]>(
   if (!hasPath && operands.length !== wanted)
     throw new ThinError(
       'invalid-argument',
-      `${String(operands.length)} operands where ${['PATH (or --metadata and --data)', ...names].join(', ')} ${wanted === 0 ? 'is' : 'are'} expected`,
+      `${operands.length} operands where ${['PATH (or --metadata and --data)', ...names].join(', ')} ${wanted === 0 ? 'is' : 'are'} expected`,
     );
   if (!hasPath && flags.metadata === undefined)
     throw new ThinError(

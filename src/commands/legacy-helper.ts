@@ -40,7 +40,7 @@ export async function spawnHelper(args: readonly string[]): Promise<HelperReady>
       reject(
         new ThinError(
           'internal',
-          `the process that should serve the device ended before it did (${signal ?? `exit code ${String(code)}`}); try it with --foreground`,
+          `the process that should serve the device ended before it did (${signal ?? `exit code ${code}`}); try it with --foreground`,
         ),
       ),
     );

@@ -74,8 +74,8 @@ export async function mountDevice(
   const exec = new ChildProcessExec();
   const loops = new LoopDevices(exec);
   const mounter = new Mounter(exec, loops, new FilesystemTools(exec));
-  const folder = await mkdtemp(path.join(tmpdir(), `thinfuse-legacy-${String(process.pid)}-`));
-  const name = `device-${String(named.device.id)}`;
+  const folder = await mkdtemp(path.join(tmpdir(), `thinfuse-legacy-${process.pid}-`));
+  const name = `device-${named.device.id}`;
   const undo: (() => Promise<unknown>)[] = [() => rmdir(folder)];
   try {
     const overlay = await OverlayImage.over(device.image);

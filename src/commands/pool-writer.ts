@@ -59,7 +59,7 @@ export class PoolWriter {
     if (this.#mappings - before !== mapped)
       throw new ThinError(
         'damaged',
-        `device ${name} maps ${String(this.#mappings - before)} blocks, and its record says ${String(mapped)}; run thinfuse check, or thinfuse repair`,
+        `device ${name} maps ${this.#mappings - before} blocks, and its record says ${mapped}; run thinfuse check, or thinfuse repair`,
         { details: { device: name } },
       );
     this.#text += DEVICE_END;

@@ -26,7 +26,7 @@ const SECTOR = 512;
  */
 export async function exportPool(context: Context, output: string): Promise<void> {
   const folder = path.resolve(output);
-  const part = path.join(path.dirname(folder), `.${path.basename(folder)}.${String(process.pid)}.part`);
+  const part = path.join(path.dirname(folder), `.${path.basename(folder)}.${process.pid}.part`);
   await refuseTaken(folder);
   const devices = await interruptible((signal) =>
     withDevices(context, async (caller) => {

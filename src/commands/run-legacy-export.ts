@@ -47,7 +47,7 @@ export async function runLegacyExport(
         lost,
         lacks,
       },
-      `${options.output}: ${options.format} of device ${named.label} (${String(named.device.id)})`,
+      `${options.output}: ${options.format} of device ${named.label} (${named.device.id})`,
     );
     requireComplete(named.label, { lacks });
   });

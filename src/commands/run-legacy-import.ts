@@ -154,7 +154,7 @@ function importSource(
     blockSize: source.pool.superblock.blockSize,
     dataBlocks: source.pool.dataBlocks,
     describe: ({ device, filesystem }) => ({
-      name: names.get(device.id) ?? `thin-${String(device.id)}`,
+      name: names.get(device.id) ?? `thin-${device.id}`,
       kind: KINDS[roles.get(device.id) ?? 'thin'],
       // A device has one of the two in its record; with neither in it, it is activated and not mounted.
       filesystem: filesystem ?? 'xfs',

@@ -23,7 +23,7 @@ export async function runLegacyInfo(
     if (damage.length > 0)
       throw new ThinError(
         'damaged',
-        `the old pool ${source.path} has ${String(damage.length)} problems; what is sound can be read all the same, and devices that are not with --skip-damaged`,
+        `the old pool ${source.path} has ${damage.length} problems; what is sound can be read all the same, and devices that are not with --skip-damaged`,
       );
     return Promise.resolve();
   });
@@ -36,7 +36,7 @@ function dataDamage({ pool, data }: LegacySource): readonly Damage[] {
   return [
     {
       path: data.path,
-      problem: `it has ${String(data.size)} bytes, and the pool ${String(expected)} of data`,
+      problem: `it has ${data.size} bytes, and the pool ${expected} of data`,
     },
   ];
 }
@@ -69,20 +69,20 @@ function infoText(source: LegacySource, damage: readonly Damage[]): string {
   const { superblock } = source.pool;
   const { blockSize, dataSpaceMap, metadataSpaceMap } = superblock;
   const space = (used: number, total: number, unit: number): string =>
-    `${formatBinarySize(used * unit)} of ${formatBinarySize(total * unit)} (${String(used)} of ${String(total)} blocks)`;
+    `${formatBinarySize(used * unit)} of ${formatBinarySize(total * unit)} (${used} of ${total} blocks)`;
   const missing = missingDevices(source.pool.devices, source.docker);
   return [
     `pool: ${source.path}`,
-    `version: ${String(superblock.version)}`,
+    `version: ${superblock.version}`,
     `uuid: ${/^0*$/.test(superblock.uuid) ? 'none' : superblock.uuid}`,
-    `transaction: ${String(superblock.transactionId)}`,
-    `time: ${String(superblock.time)}`,
+    `transaction: ${superblock.transactionId}`,
+    `time: ${superblock.time}`,
     `needs check: ${superblock.needsCheck ? 'yes' : 'no'}`,
-    `metadata snapshot: ${superblock.heldRoot === 0 ? 'none' : `block ${String(superblock.heldRoot)}`}`,
+    `metadata snapshot: ${superblock.heldRoot === 0 ? 'none' : `block ${superblock.heldRoot}`}`,
     `block size: ${formatBinarySize(blockSize)}`,
     `data: ${space(dataSpaceMap.allocated, dataSpaceMap.blocks, blockSize)}`,
     `metadata: ${space(metadataSpaceMap.allocated, metadataSpaceMap.blocks, METADATA_BLOCK)}`,
-    `devices: ${String(source.devices.length)}`,
+    `devices: ${source.devices.length}`,
     ...(missing.length === 0
       ? []
       : [`only in Docker's files: ${missing.map(({ hash }) => hash.slice(0, 12)).join(', ')}`]),

@@ -133,7 +133,7 @@ async function serveImage(
 ): Promise<void> {
   const { named } = device;
   const made = await makeFolder(target);
-  const name = `device-${String(named.device.id)}`;
+  const name = `device-${named.device.id}`;
   const served = await serveImages(
     target,
     new ImageFolder(new Map([[name, device.image]])),

@@ -60,14 +60,14 @@ async function gather(
 function reportText({ ok, findings, devices, nodes, chunks }: ScrubReport): string {
   return [
     ...findingLines(findings),
-    `${String(devices)} devices, ${String(nodes)} nodes, ${String(chunks)} chunks read: ${ok ? 'no problem found' : 'damaged'}`,
+    `${devices} devices, ${nodes} nodes, ${chunks} chunks read: ${ok ? 'no problem found' : 'damaged'}`,
   ].join('\n');
 }
 
 function failure(context: Context, { findings }: ScrubReport): ThinError {
   return new ThinError(
     'check-failed',
-    `the pool of ${context.layout.root} has ${String(findings.length)} problems; thinfuse rmap --region N..N+1 says which devices map a chunk, and a new pool of what is well comes from: thinfuse repair --output NEW-ROOT${rootFlag(context)}`,
+    `the pool of ${context.layout.root} has ${findings.length} problems; thinfuse rmap --region N..N+1 says which devices map a chunk, and a new pool of what is well comes from: thinfuse repair --output NEW-ROOT${rootFlag(context)}`,
     { details: { problems: findings.length } },
   );
 }

@@ -10,7 +10,7 @@ const NEVER = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)
  * not take at once, and that is lost when the process exits; it makes the pipe non-blocking for all who share it, such as a tar that is our
  * child; and it takes a file for written of which a full disk took a part.
  */
-export class StandardStream {
+class StandardStream {
   readonly #fd: number;
   readonly #name: string;
   #readerGone = false;

@@ -94,7 +94,7 @@ class Reader implements StillDevice {
     } catch (error) {
       throw new ThinError(
         'damaged',
-        `device ${this.device.name} cannot be read at byte ${String(offset + done)} (${systemErrorCode(error) ?? String(error)}); look at it with: thinfuse check`,
+        `device ${this.device.name} cannot be read at byte ${offset + done} (${systemErrorCode(error) ?? String(error)}); look at it with: thinfuse check`,
         { cause: error, details: { device: this.device.name, offset: offset + done } },
       );
     }

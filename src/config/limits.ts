@@ -34,7 +34,7 @@ export function parseDeviceSize(text: string, what: string): number {
   if (bytes % SECTOR_SIZE !== 0)
     throw new ThinError(
       'invalid-argument',
-      `${what}: ${text} is ${String(bytes)} bytes, not a whole number of ${String(SECTOR_SIZE)}-byte sectors; write it as 10G or 512M`,
+      `${what}: ${text} is ${bytes} bytes, not a whole number of ${SECTOR_SIZE}-byte sectors; write it as 10G or 512M`,
     );
   return bytes;
 }

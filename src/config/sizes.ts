@@ -36,7 +36,7 @@ export function formatSize(bytes: number): string {
     size /= 1000;
     unit += 1;
   }
-  return `${String(fourDigits(size))}${DECIMAL_UNITS[unit]!}`;
+  return `${fourDigits(size)}${DECIMAL_UNITS[unit]!}`;
 }
 
 /** As lsblk and `df -h` print sizes: base 1024, at most one decimal, `10G`, `1.5T`, `512B` (util-linux strutils.c, `size_to_human_string`). */
@@ -47,8 +47,7 @@ export function formatBinarySize(bytes: number): string {
   const whole = Math.floor(bytes / unit);
   const thousandths = Math.floor((bytes / unit - whole) * 1000);
   const tenths = Math.floor((thousandths + 50) / 100);
-  const shown =
-    tenths === 10 ? String(whole + 1) : `${String(whole)}${tenths === 0 ? '' : `.${String(tenths)}`}`;
+  const shown = tenths === 10 ? String(whole + 1) : `${whole}${tenths === 0 ? '' : `.${tenths}`}`;
   return `${shown}${BINARY_UNITS[exponent]!}`;
 }
 

@@ -187,13 +187,13 @@ function parseBoolean(value: string, key: string): boolean {
 function parsePercent(value: string, key: string, highest: number, lowest = 0): number {
   const count = wholeNumber(value.replace(/%$/, ''));
   if (count !== undefined && count >= lowest && count <= highest) return count;
-  throw invalid(key, value, `a whole number from ${String(lowest)}% to ${String(highest)}%`);
+  throw invalid(key, value, `a whole number from ${lowest}% to ${highest}%`);
 }
 
 function parseCount(value: string, key: string, lowest: number, highest: number): number {
   const count = wholeNumber(value);
   if (count !== undefined && count >= lowest && count <= highest) return count;
-  throw invalid(key, value, `a whole number from ${String(lowest)} to ${String(highest)}`);
+  throw invalid(key, value, `a whole number from ${lowest} to ${highest}`);
 }
 
 function wholeNumber(text: string): number | undefined {

@@ -19,7 +19,7 @@ export function snapshotDeviceName(
     .digest('hex');
   const stem = `containerd-${digest.slice(0, DIGEST_LENGTH)}`;
   for (let number = 1; ; number++) {
-    const name = parseDeviceName(number === 1 ? stem : `${stem}.${String(number)}`);
+    const name = parseDeviceName(number === 1 ? stem : `${stem}.${number}`);
     if (!isTaken(name)) return name;
   }
 }

@@ -105,6 +105,6 @@ function readEscape(text: string, at: number, quote: string): { text: string; en
 function problem(text: string, at: number, what: string): ThinError {
   return new ThinError(
     'invalid-argument',
-    `the filter ${JSON.stringify(text)} is not understood at character ${String(at + 1)}: ${what}`,
+    `the filter ${JSON.stringify(text)} is not understood at character ${at + 1}: ${what}`,
   );
 }

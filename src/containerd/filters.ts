@@ -117,7 +117,7 @@ class Parser {
     const at = this.#peek()?.at ?? this.#text.length;
     return new ThinError(
       'invalid-argument',
-      `the filter ${JSON.stringify(this.#text)} is not understood at character ${String(at + 1)}: ${what}`,
+      `the filter ${JSON.stringify(this.#text)} is not understood at character ${at + 1}: ${what}`,
     );
   }
 }

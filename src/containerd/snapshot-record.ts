@@ -55,7 +55,7 @@ export function packSnapshotRecord(record: SnapshotRecord): string {
   if (Buffer.byteLength(label) > MAX_LABEL_BYTES)
     throw new ThinError(
       'too-large',
-      `the labels of snapshot ${shortKey(record.key)} come to more than ${String(MAX_LABEL_BYTES / 1024)} KiB; give it fewer`,
+      `the labels of snapshot ${shortKey(record.key)} come to more than ${MAX_LABEL_BYTES / 1024} KiB; give it fewer`,
     );
   return label;
 }

@@ -20,7 +20,7 @@ export async function applySettings(pool: ThinPool, settings: StorageOptions): P
   if (baseSize !== undefined && baseSize < info.baseSize)
     throw new ThinError(
       'invalid-argument',
-      `dm.basesize: the base device has ${String(info.baseSize)} bytes and cannot shrink to ${String(baseSize)}`,
+      `dm.basesize: the base device has ${info.baseSize} bytes and cannot shrink to ${baseSize}`,
     );
   const merged = mergePoolOptions(settings.pool, info.options);
   if (baseSize !== undefined && baseSize > info.baseSize) await pool.grow(BASE_NAME, baseSize);
@@ -35,7 +35,7 @@ function refuseChange(
   if (wanted === undefined || wanted === has) return;
   throw new ThinError(
     'invalid-argument',
-    `${key} is fixed when the pool is made${has === undefined ? '' : ` (it is ${String(has)})`} and cannot become ${String(wanted)}; leave it out, or make another pool`,
+    `${key} is fixed when the pool is made${has === undefined ? '' : ` (it is ${has})`} and cannot become ${wanted}; leave it out, or make another pool`,
   );
 }
 

@@ -426,7 +426,7 @@ async function tidyRoot(layout: RootLayout): Promise<void> {
 async function writePid(at: string): Promise<void> {
   const file = await openOwnFile(at, 'replace');
   try {
-    await file.writeFile(`${String(process.pid)}\n`);
+    await file.writeFile(`${process.pid}\n`);
   } finally {
     await file.close();
   }

@@ -139,7 +139,7 @@ export class DeviceMounts {
     if (viewer !== undefined && !lazily)
       throw new ThinError(
         'busy',
-        `device ${name} is being read on ${record.target} by a diff or an export (pid ${String(viewer)}); wait for it, or end it`,
+        `device ${name} is being read on ${record.target} by a diff or an export (pid ${viewer}); wait for it, or end it`,
         { details: { device: name, pid: viewer } },
       );
     await this.#takeDown(name, record, lazily);

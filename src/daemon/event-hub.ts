@@ -112,7 +112,7 @@ export function parseDaemonEvent(text: string): DaemonEvent {
 export function eventText({ time, level, event, message, details }: DaemonEvent): string {
   const { operation, input, ms } = details;
   const call = typeof operation === 'string' ? ` ${operation}${fieldsOf(input)}` : '';
-  const took = typeof ms === 'number' ? ` (${String(ms)} ms)` : '';
+  const took = typeof ms === 'number' ? ` (${ms} ms)` : '';
   const said = message === '' ? '' : `: ${message}`;
   return `${new Date(time).toISOString()} ${level} ${event}${call}${took}${said}`;
 }
@@ -121,6 +121,6 @@ function fieldsOf(input: unknown): string {
   if (typeof input !== 'object' || input === null) return '';
   return Object.entries(input)
     .filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value))
-    .map(([key, value]) => ` ${key}=${String(value)}`)
+    .map(([key, value]) => ` ${key}=${value}`)
     .join('');
 }

@@ -93,7 +93,7 @@ export function isBeingReplaced(layout: Pick<RootLayout, 'root'>): boolean {
   const pid = readHandover(layout)?.supervisor;
   if (pid === undefined) return false;
   try {
-    return readFileSync(`/proc/${String(pid)}/cmdline`, 'utf8').includes('--supervised');
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('--supervised');
   } catch {
     return false;
   }

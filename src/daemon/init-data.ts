@@ -184,7 +184,7 @@ function signed(place: string, what: string): ThinError {
 function tooSmall(place: string, size: number, needed: number): ThinError {
   return new ThinError(
     'invalid-argument',
-    `${place} has ${String(size)} bytes and would need ${String(needed)}; give a larger one, or a smaller --data-size`,
+    `${place} has ${size} bytes and would need ${needed}; give a larger one, or a smaller --data-size`,
     { details: { path: place } },
   );
 }

@@ -67,7 +67,7 @@ export async function deadMaker(layout: RootLayout): Promise<string | undefined>
   if (maker === undefined || !(await isAtWork(maker))) return maker;
   throw new ThinError(
     'busy',
-    `the pool in ${layout.root} is being made by the process ${String(pidOf(maker))}; wait for it`,
+    `the pool in ${layout.root} is being made by the process ${pidOf(maker)}; wait for it`,
     { details: { path: layout.root } },
   );
 }

@@ -12,7 +12,7 @@ export async function refuseLive(socket: string): Promise<void> {
     (status) => status.pid,
     () => undefined,
   );
-  const who = pid === undefined ? 'a daemon' : `a daemon (pid ${String(pid)})`;
+  const who = pid === undefined ? 'a daemon' : `a daemon (pid ${pid})`;
   throw new ThinError('already-running', `${who} already answers on ${socket}; stop it with: thinfuse stop`, {
     details: pid === undefined ? {} : { pid },
   });

@@ -25,7 +25,7 @@ export function metricsAdapter(
           const code = systemErrorCode(error) === 'EADDRINUSE' ? 'busy' : 'io';
           throw new ThinError(
             code,
-            `metrics cannot be served on ${host}:${String(port)}: ${error instanceof Error ? error.message : String(error)}; give another --metrics-listen`,
+            `metrics cannot be served on ${host}:${port}: ${error instanceof Error ? error.message : String(error)}; give another --metrics-listen`,
             { cause: error },
           );
         }

@@ -111,7 +111,7 @@ async function dataFindings(
 }
 
 /** `CheckReport` of a store that only this process has; `found`: of what is not in it. */
-export async function checkStore(
+async function checkStore(
   store: KeyValue,
   input: CheckInput,
   found: readonly Finding[] = [],

@@ -31,7 +31,7 @@ export function rootLayout(folder: string, options: { socketName?: string | unde
   if (Buffer.byteLength(socket) > MAX_SOCKET_PATH)
     throw new ThinError(
       'invalid-argument',
-      `the root ${root} is too long: its control socket ${socket} would have more than ${String(MAX_SOCKET_PATH)} bytes; choose a shorter --root`,
+      `the root ${root} is too long: its control socket ${socket} would have more than ${MAX_SOCKET_PATH} bytes; choose a shorter --root`,
     );
   return {
     root,

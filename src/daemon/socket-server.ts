@@ -113,10 +113,7 @@ function requestError(error: FastifyError): ThinError | undefined {
   if (error instanceof ThinError) return error;
   const status = error.statusCode ?? 500;
   if (status === 413)
-    return new ThinError(
-      'too-large',
-      `the request is larger than ${String(BODY_LIMIT)} bytes; nothing was done`,
-    );
+    return new ThinError('too-large', `the request is larger than ${BODY_LIMIT} bytes; nothing was done`);
   if (status >= 400 && status < 500)
     return new ThinError('invalid-argument', `the request is not valid: ${error.message}`);
   return undefined;

@@ -10,7 +10,7 @@ export function logSpace(log: Logger, event: SpaceEvent): void {
     case 'threshold':
       log.warn(
         fields,
-        `the pool's ${event.space} is ${String(event.percent)}% full: ${formatBinarySize(event.used)} of ${formatBinarySize(event.total)}; remove devices, or extend it (thinfuse extend)`,
+        `the pool's ${event.space} is ${event.percent}% full: ${formatBinarySize(event.used)} of ${formatBinarySize(event.total)}; remove devices, or extend it (thinfuse extend)`,
       );
       return;
     case 'low-water':

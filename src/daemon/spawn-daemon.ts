@@ -74,7 +74,7 @@ async function started(child: ChildProcess, layout: RootLayout): Promise<number>
         reject(
           new ThinError(
             'internal',
-            `the daemon ended before it served anything (${signal ?? `exit code ${String(code)}`}); ${layout.log} ends with: ${said}`,
+            `the daemon ended before it served anything (${signal ?? `exit code ${code}`}); ${layout.log} ends with: ${said}`,
           ),
         );
       });

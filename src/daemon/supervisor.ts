@@ -8,7 +8,7 @@ import type { RootLayout } from './root-layout.js';
 import { startMessage, type StartMessage } from './spawn-daemon.js';
 
 /** Where a daemon finds the connection: behind its standard streams and its channel to the supervisor. */
-export const KEPT_DESCRIPTOR = 4;
+const KEPT_DESCRIPTOR = 4;
 /** A daemon that did not serve for so long, in milliseconds, has failed; after so many in a row that failed, nobody follows. */
 const WORTH_FOLLOWING_MS = 1000;
 const MOST_FAILURES = 3;
@@ -56,16 +56,14 @@ export async function supervise({ layout, args, notify, say }: SuperviseRequest)
     const served = servedSince === undefined ? 0 : performance.now() - servedSince;
     failures = served >= WORTH_FOLLOWING_MS ? 0 : failures + 1;
     if (connection.isOpen && code !== 0 && hasHandover(layout) && failures < MOST_FAILURES) {
-      say(
-        `the daemon ended (${signal ?? `exit code ${String(code)}`}); the next one goes on below its mounts`,
-      );
+      say(`the daemon ended (${signal ?? `exit code ${code}`}); the next one goes on below its mounts`);
       continue;
     }
     connection.close();
     forgetHandover(layout);
     if (code === 0) return 0;
     say(
-      `the daemon ended (${signal ?? `exit code ${String(code)}`}) and left nobody to follow it; its mounts fail from now on`,
+      `the daemon ended (${signal ?? `exit code ${code}`}) and left nobody to follow it; its mounts fail from now on`,
     );
     return code ?? 1;
   }

@@ -111,5 +111,5 @@ function prettySize(bytes: number): string {
     amount = Math.round(amount / 1024);
     unit++;
   }
-  return `${String(amount)}${BINARY[unit]!}`;
+  return `${amount}${BINARY[unit]!}`;
 }

@@ -13,8 +13,8 @@ export function dmStatusLine(info: PoolInfo): string {
   const blocks = (bytes: number, size: number): string => String(Math.ceil(bytes / size));
   return [
     String(info.transactionId),
-    `${blocks(info.metadataUsed, info.metadataBlockSize)}/${String(metadataTotal)}`,
-    `${blocks(info.dataUsed, info.blockSize)}/${String(Math.floor(info.dataTotal / info.blockSize))}`,
+    `${blocks(info.metadataUsed, info.metadataBlockSize)}/${metadataTotal}`,
+    `${blocks(info.dataUsed, info.blockSize)}/${Math.floor(info.dataTotal / info.blockSize)}`,
     // There can be several here; dm-thin has one.
     info.heldRoot === undefined ? '-' : String(info.heldRoot),
     info.mode,

@@ -29,7 +29,7 @@ export function lineage(devices: readonly ListedDevice[]): readonly LineageNode[
     }
     let parent = nodes.get(origin);
     if (parent === undefined) {
-      parent = { id: origin, name: originName ?? `#${String(origin)}`, device: undefined, children: [] };
+      parent = { id: origin, name: originName ?? `#${origin}`, device: undefined, children: [] };
       nodes.set(origin, parent);
       roots.push(parent);
     }

@@ -10,8 +10,8 @@ export interface ProjectionSource {
     { readonly id: TransactionId; readonly name: DeviceName; readonly device: DeviceId } | undefined;
 }
 
-export const DEVICESET_FILE = 'deviceset-metadata';
-export const TRANSACTION_FILE = 'transaction-metadata';
+const DEVICESET_FILE = 'deviceset-metadata';
+const TRANSACTION_FILE = 'transaction-metadata';
 
 /**
  * The files of Docker's `metadata/` folder and their content, byte for byte as its driver wrote them (moby deviceset.go,

@@ -4,12 +4,12 @@ import { stat } from 'node:fs/promises';
 export function deviceNumber(dev: bigint): string {
   const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn);
   const minor = (dev & 0xffn) | ((dev >> 12n) & ~0xffn & 0xffff_ffffn);
-  return `${String(major)}:${String(minor)}`;
+  return `${major}:${minor}`;
 }
 
 /** What every device-mapper name of a pool began with, so that two roots never met: `docker-MAJ:MIN-INO` (moby deviceset.go). */
 export function prefixOf(folder: { readonly dev: bigint; readonly ino: bigint }): string {
-  return `docker-${deviceNumber(folder.dev)}-${String(folder.ino)}`;
+  return `docker-${deviceNumber(folder.dev)}-${folder.ino}`;
 }
 
 /** The prefix of a pool's root; the same as long as the folder is. */

@@ -46,10 +46,10 @@ export class MetadataProjection {
     const folder = await this.#open();
     try {
       // The entries of the open folder itself, wherever its path may lead by now.
-      const at = `/proc/self/fd/${String(folder.fd)}`;
+      const at = `/proc/self/fd/${folder.fd}`;
       const { dev, ino, birthtimeNs } = await folder.stat({ bigint: true });
       // A folder made right after the old one went can have its inode number.
-      const identity = `${String(dev)}:${String(ino)}:${String(birthtimeNs)}`;
+      const identity = `${dev}:${ino}:${birthtimeNs}`;
       if (identity !== this.#identity) {
         this.#known.clear();
         await this.#look(at, files);
@@ -160,7 +160,7 @@ async function readOwn(path: string): Promise<{ content: string; mode: number } 
  * leave files behind the pool or empty, and the next start writes them again before anybody is served.
  */
 async function replaceFile(at: string, name: string, content: string): Promise<void> {
-  const temporary = `${at}/.tmp${String(randomInt(2 ** 47))}`;
+  const temporary = `${at}/.tmp${randomInt(2 ** 47)}`;
   const file = await open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
   try {
     try {

@@ -17,7 +17,7 @@ export class ByteWriter {
   }
 
   u32(value: number): this {
-    assert(Number.isInteger(value) && value >= 0 && value < 2 ** 32, `${String(value)} is no u32`);
+    assert(Number.isInteger(value) && value >= 0 && value < 2 ** 32, `${value} is no u32`);
     const at = this.#reserve(4);
     this.#view.setUint32(at, value, true);
     return this;
@@ -25,7 +25,7 @@ export class ByteWriter {
 
   /** Up to 2^53 - 1. */
   u64(value: number): this {
-    assert(Number.isSafeInteger(value) && value >= 0, `${String(value)} is no u64 that a number holds`);
+    assert(Number.isSafeInteger(value) && value >= 0, `${value} is no u64 that a number holds`);
     const at = this.#reserve(8);
     this.#view.setUint32(at, value % 2 ** 32, true);
     this.#view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
@@ -106,13 +106,13 @@ export class ByteReader {
   choice<T>(choices: readonly T[]): T {
     const index = this.u8();
     const found = choices[index];
-    if (found === undefined) throw this.damaged(`${String(index)} stands for nothing known here`);
+    if (found === undefined) throw this.damaged(`${index} stands for nothing known here`);
     return found;
   }
 
   finish(): void {
     if (this.#at !== this.#bytes.length)
-      throw this.damaged(`${String(this.#bytes.length - this.#at)} bytes too many`);
+      throw this.damaged(`${this.#bytes.length - this.#at} bytes too many`);
   }
 
   damaged(problem: string): ThinError {

@@ -23,9 +23,9 @@ export function packChunkBase({ base, pages }: ChunkBase): Uint8Array {
 
 /** @throws ThinError damaged, naming `path` */
 export function unpackChunkBase(body: Uint8Array, path: string): ChunkBase {
-  if (body.length !== 8) throw damage(path, `it has ${String(body.length)} bytes, not 8`);
+  if (body.length !== 8) throw damage(path, `it has ${body.length} bytes, not 8`);
   const view = new DataView(body.buffer, body.byteOffset);
   const base = view.getUint32(0, true);
-  if (base >= MAX_CHUNKS) throw damage(path, `its base ${String(base)} is no chunk`);
+  if (base >= MAX_CHUNKS) throw damage(path, `its base ${base} is no chunk`);
   return { base: chunkId(base), pages: view.getInt32(4, true) };
 }

@@ -35,14 +35,14 @@ export function applyChunkPatch(body: Uint8Array, data: Uint8Array, pageSize: nu
 }
 
 function pagesIn(body: Uint8Array, chunkSize: number, pageSize: number, path: string): number {
-  if (body.length < HEAD) throw damage(path, `it is cut off at ${String(body.length)} bytes`);
+  if (body.length < HEAD) throw damage(path, `it is cut off at ${body.length} bytes`);
   const pages = new DataView(body.buffer, body.byteOffset).getInt32(0, true);
   const known = chunkSize / pageSize;
   if (pages === 0 || (known < 32 && pages >>> known !== 0))
-    throw damage(path, `its pages are ${(pages >>> 0).toString(2)}, in a chunk that has ${String(known)}`);
+    throw damage(path, `its pages are ${(pages >>> 0).toString(2)}, in a chunk that has ${known}`);
   const expected = HEAD + countPages(pages) * pageSize;
   if (body.length !== expected)
-    throw damage(path, `it has ${String(body.length)} bytes, and its pages make ${String(expected)}`);
+    throw damage(path, `it has ${body.length} bytes, and its pages make ${expected}`);
   return pages;
 }
 

@@ -19,7 +19,7 @@ const HIDDEN = /^~view-\d+-\d+$/;
 
 /** Of the snapshot of device `of` in which a log was replayed; `number` tells it from others of the same device. */
 export function hiddenViewName(of: DeviceId, number: number): DeviceName {
-  return `~view-${String(of)}-${String(number)}` as DeviceName;
+  return `~view-${of}-${number}` as DeviceName;
 }
 
 /** Whether the device is the daemon's own, and no user's. */
@@ -46,7 +46,7 @@ function nameProblem(text: string): string | undefined {
   if (text === '') return 'a device name cannot be empty; give it at least one letter or digit';
   const shown = JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
   if (text.length > MAX_NAME_LENGTH)
-    return `device name ${shown} has ${String(text.length)} characters; ${String(MAX_NAME_LENGTH)} are allowed`;
+    return `device name ${shown} has ${text.length} characters; ${MAX_NAME_LENGTH} are allowed`;
   if (RESERVED.has(text)) return `device name ${shown} is reserved for the pool itself; choose another`;
   if (text.includes('/')) return `device name ${shown} contains "/"; names are single path components`;
   if (!ALLOWED.test(text))

@@ -147,12 +147,12 @@ export function* unpackJournal(
   let last = 0n;
   for (let at = 0; ;) {
     const record = readJournalRecord(file, at, salt);
-    if (record === undefined) throw damage(path, `there is no whole record at byte ${String(at)}`);
+    if (record === undefined) throw damage(path, `there is no whole record at byte ${at}`);
     if (record.kind === JournalKind.END) {
       if (record.sequence === last) return;
-      throw damage(path, `it ends at byte ${String(at)} behind another record than it did`);
+      throw damage(path, `it ends at byte ${at} behind another record than it did`);
     }
-    if (record.sequence <= last) throw damage(path, `the record at byte ${String(at)} belongs elsewhere`);
+    if (record.sequence <= last) throw damage(path, `the record at byte ${at} belongs elsewhere`);
     last = record.sequence;
     if (record.generation > retired) yield record;
     at += journalRecordSize(record.payload.length);

@@ -90,7 +90,7 @@ export function describeKey(key: Uint8Array): string {
     if (key.length === 1) return kind === 'commit' ? 'commit number' : kind;
   } else if (kind !== undefined) {
     const id = unpackKey(kind, key);
-    if (id !== undefined) return `${kind.replaceAll('-', ' ')} ${String(id)}`;
+    if (id !== undefined) return `${kind.replaceAll('-', ' ')} ${id}`;
   }
   return `key ${Buffer.from(key).toString('hex')}`;
 }

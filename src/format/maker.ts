@@ -6,7 +6,7 @@
 const MAKER = /^(\d+)-(\d+)-([0-9a-f-]+)$/;
 
 export function makerText(pid: number, start: string, boot: string): string {
-  return `${String(pid)}-${start}-${boot}`;
+  return `${pid}-${start}-${boot}`;
 }
 
 /** The process's number; undefined where the text names none. */

@@ -40,7 +40,7 @@ export class TreeNode {
 
   constructor(id: NodeId, level: number, limits: NodeLimits) {
     const capacity = level === 0 ? limits.leaf : limits.internal;
-    assert(capacity >= MIN_CAPACITY, `a node takes ${String(MIN_CAPACITY)} entries at least`);
+    assert(capacity >= MIN_CAPACITY, `a node takes ${MIN_CAPACITY} entries at least`);
     this.id = id;
     this.level = level;
     this.keys = new Uint32Array(capacity);
@@ -133,27 +133,24 @@ export function packNode(node: TreeNode): Uint8Array {
  * @throws ThinError damaged, naming `path`
  */
 export function unpackNode(id: NodeId, body: Uint8Array, limits: NodeLimits, path: string): TreeNode {
-  if (body.length < HEADER_BYTES) throw damage(path, `it is cut off at ${String(body.length)} bytes`);
+  if (body.length < HEADER_BYTES) throw damage(path, `it is cut off at ${body.length} bytes`);
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   const level = view.getUint8(0);
   const count = view.getUint16(2, true);
-  if (level > MAX_LEVEL) throw damage(path, `level ${String(level)} is higher than a tree can be`);
+  if (level > MAX_LEVEL) throw damage(path, `level ${level} is higher than a tree can be`);
   if (view.getUint8(1) !== 0 || view.getUint32(4, true) !== 0)
     throw damage(path, 'bits are set in its header that mean nothing');
   const node = new TreeNode(id, level, limits);
   if (count > node.capacity)
-    throw damage(
-      path,
-      `${String(count)} entries are more than the ${String(node.capacity)} that a node takes`,
-    );
+    throw damage(path, `${count} entries are more than the ${node.capacity} that a node takes`);
   if (count === 0 && level > 0) throw damage(path, 'it is an internal node without a child');
   const lanes = level === 0 ? [node.keys, node.a, node.b] : [node.keys, node.a];
   if (body.length !== HEADER_BYTES + count * lanes.length * 4)
-    throw damage(path, `${String(count)} entries do not fill ${String(body.length)} bytes`);
+    throw damage(path, `${count} entries do not fill ${body.length} bytes`);
   let at = HEADER_BYTES;
   for (const lane of lanes) for (let i = 0; i < count; i++, at += 4) lane[i] = view.getUint32(at, true);
   for (let i = 1; i < count; i++)
-    if (node.keys[i]! <= node.keys[i - 1]!) throw damage(path, `key ${String(i)} is out of order`);
+    if (node.keys[i]! <= node.keys[i - 1]!) throw damage(path, `key ${i} is out of order`);
   node.count = count;
   return node;
 }

@@ -3,7 +3,7 @@ const PASSING = /^thinfuse-passing-(\d+)-\d+$/;
 
 /** The name of the `count`th such device of the process. */
 export function passingNameOf(pid: number, count: number): string {
-  return `thinfuse-passing-${String(pid)}-${String(count)}`;
+  return `thinfuse-passing-${pid}-${count}`;
 }
 
 /** Whose it is; undefined for every other name. */

@@ -52,7 +52,7 @@ export function seal(
  * @throws ThinError damaged (cut off, checksum, another kind, another id), wrong-version; both name `path`
  */
 export function unseal(kind: SealKind, id: number, bytes: Uint8Array, path: string): Uint8Array {
-  if (bytes.length < SEAL_BYTES) throw damage(path, `it is cut off at ${String(bytes.length)} bytes`);
+  if (bytes.length < SEAL_BYTES) throw damage(path, `it is cut off at ${bytes.length} bytes`);
   checkSeal(bytes, 0, (salted) => crc32(bytes.subarray(4), salted), kind, id, path);
   return bytes.subarray(SEAL_BYTES);
 }
@@ -73,7 +73,7 @@ export function sealChunk(frame: Uint8Array, chunk: ChunkId): void {
 /** @throws ThinError damaged or wrong-version, naming `path` */
 export function checkChunk(frame: Uint8Array, chunk: ChunkId, chunkSize: number, path: string): void {
   if (frame.length !== chunkSize + SEAL_BYTES)
-    throw damage(path, `it has ${String(frame.length)} bytes, not ${String(chunkSize + SEAL_BYTES)}`);
+    throw damage(path, `it has ${frame.length} bytes, not ${chunkSize + SEAL_BYTES}`);
   checkSeal(frame, chunkSize, (salted) => chunkChecksum(frame, salted), 'chunk', chunk, path);
 }
 
@@ -130,7 +130,7 @@ function checkSeal(
     throw damage(
       path,
       isWhole
-        ? `it holds a value of kind ${String(foundKind)}, not a ${kind}`
+        ? `it holds a value of kind ${foundKind}, not a ${kind}`
         : 'its checksum does not fit its contents',
     );
   }
@@ -138,10 +138,9 @@ function checkSeal(
   if (version > newest)
     throw new ThinError(
       'wrong-version',
-      `${path} was written in format ${String(version)}, and this thinfuse reads up to ${String(newest)}; use a newer thinfuse`,
+      `${path} was written in format ${version}, and this thinfuse reads up to ${newest}; use a newer thinfuse`,
       { details: { path, version } },
     );
-  if (foundKind !== KINDS[kind])
-    throw damage(path, `it holds a value of kind ${String(foundKind)}, not a ${kind}`);
-  if (foundId !== id) throw damage(path, `it holds what belongs to ${kind} ${String(foundId)}`);
+  if (foundKind !== KINDS[kind]) throw damage(path, `it holds a value of kind ${foundKind}, not a ${kind}`);
+  if (foundId !== id) throw damage(path, `it holds what belongs to ${kind} ${foundId}`);
 }

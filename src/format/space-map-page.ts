@@ -41,21 +41,19 @@ export function unpackSpaceMapPage(
 ): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const damaged = (problem: string) => new ThinError('damaged', `${path}: ${problem}`);
-  if (bytes.length < BITMAP_BYTES + 4)
-    throw damaged(`a space map page of ${String(bytes.length)} bytes is cut off`);
+  if (bytes.length < BITMAP_BYTES + 4) throw damaged(`a space map page of ${bytes.length} bytes is cut off`);
   const extras = view.getUint32(BITMAP_BYTES, true);
   if (bytes.length !== BITMAP_BYTES + 4 + extras * EXTRA_BYTES)
-    throw damaged(`a space map page of ${String(bytes.length)} bytes cannot hold ${String(extras)} counts`);
+    throw damaged(`a space map page of ${bytes.length} bytes cannot hold ${extras} counts`);
   const end = bytes.length;
   let at = BITMAP_BYTES + 4;
   for (let index = 0; index < ENTRIES_PER_PAGE; index++) {
     const used = (bytes[index >> 3]! & (1 << (index & 7))) !== 0;
     const hasExtra = at < end && view.getUint16(at, true) === index;
-    if (hasExtra && !used) throw damaged(`entry ${String(index)} has a count but is not in use`);
+    if (hasExtra && !used) throw damaged(`entry ${index} has a count but is not in use`);
     if (hasExtra) {
       const count = view.getUint32(at + 2, true);
-      if (count < 2)
-        throw damaged(`entry ${String(index)} has a count of ${String(count)} among those above one`);
+      if (count < 2) throw damaged(`entry ${index} has a count of ${count} among those above one`);
       visit(index, count);
       at += EXTRA_BYTES;
     } else if (used) visit(index, 1);

@@ -7,7 +7,6 @@ export class BufferPool {
   readonly #most: number;
   readonly #owned = new Set<ArrayBufferLike>();
   readonly #free: Buffer[] = [];
-  #waiting: (() => void)[] = [];
 
   constructor(size: number, most: number) {
     this.#size = size;
@@ -24,15 +23,9 @@ export class BufferPool {
     return made;
   }
 
-  /** `retry` runs once, after the next buffer has come back. */
-  whenFree(retry: () => void): void {
-    this.#waiting.push(retry);
-  }
-
   /** `part` is a buffer of this pool or a part of one; others are left to the garbage collector. */
   give(part: Buffer): void {
     if (!this.#owned.has(part.buffer)) return;
     this.#free.push(Buffer.from(part.buffer));
-    this.#waiting.shift()?.();
   }
 }

@@ -57,7 +57,7 @@ export function requireWritable(name: string, file: ImageFile, offset: number, l
   if (offset + length > file.size)
     throw new ThinError(
       'too-large',
-      `${name} ends at byte ${String(file.size)}: a write of ${String(length)} bytes at ${String(offset)} does not fit; grow the device first`,
+      `${name} ends at byte ${file.size}: a write of ${length} bytes at ${offset} does not fit; grow the device first`,
     );
 }
 
@@ -72,7 +72,7 @@ export function requireSameSize(name: string, file: ImageFile, size: number): vo
   if (size === file.size) return;
   throw new ThinError(
     'permission',
-    `${name} cannot be truncated to ${String(size)} bytes; its size changes with: thinfuse grow ${name} SIZE`,
+    `${name} cannot be truncated to ${size} bytes; its size changes with: thinfuse grow ${name} SIZE`,
   );
 }
 

@@ -409,7 +409,7 @@ export class KernelFilesystem {
   #inode(nodeId: number): Inode {
     const inode = this.#inodes.get(nodeId);
     if (inode === undefined)
-      throw new ThinError('not-found', `node ${String(nodeId)} is forgotten; activate the device again`);
+      throw new ThinError('not-found', `node ${nodeId} is forgotten; activate the device again`);
     return inode;
   }
 }

@@ -23,7 +23,7 @@ export async function mountWith({ fd, target, maxRead }: KernelMountOptions): Pr
     // Mounts and loop devices may be used from other user ids; the kernel checks the 0600 of the files.
     'allow_other',
     'default_permissions',
-    `max_read=${String(maxRead)}`,
+    `max_read=${maxRead}`,
   ];
   const child = spawn('mount', ['-i', '-t', 'fuse.thinfuse', '-o', options.join(','), 'thinfuse', target], {
     stdio: ['ignore', 'ignore', 'pipe', fd],

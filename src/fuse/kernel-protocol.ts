@@ -5,7 +5,7 @@
 import { constants } from 'node:fs';
 import type { Attributes } from './image-access.js';
 
-export const IN_HEADER_SIZE = 40;
+const IN_HEADER_SIZE = 40;
 export const OUT_HEADER_SIZE = 16;
 export const WRITE_DATA_OFFSET = 80;
 export const ROOT_NODE = 1;

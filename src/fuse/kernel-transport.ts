@@ -240,7 +240,7 @@ export class KernelTransport implements Transport {
   async #wakeReaders(folder: FileHandle): Promise<void> {
     const channel = this.#channel;
     while (channel !== undefined && channel.readers > 0 && channel.connected) {
-      const asked = lstat(`/proc/self/fd/${String(folder.fd)}/wake-up`).catch(() => undefined);
+      const asked = lstat(`/proc/self/fd/${folder.fd}/wake-up`).catch(() => undefined);
       // Another request may wake the last reader first; then nobody answers this one, until the descriptor is closed.
       await Promise.race([asked, channel.drained]);
     }

@@ -51,7 +51,7 @@ export class OpenFiles {
   get(handle: number): OpenFile {
     const open = this.#open.get(handle);
     if (open === undefined)
-      throw new ThinError('closed', `file handle ${String(handle)} is not open; open the image file again`);
+      throw new ThinError('closed', `file handle ${handle} is not open; open the image file again`);
     return open;
   }
 

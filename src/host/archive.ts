@@ -1,4 +1,4 @@
-import { mkdtemp, open, readFile, readdir, rename, rm, statfs, type FileHandle } from 'node:fs/promises';
+import { mkdtemp, open, readFile, rename, rm, statfs, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { missingTool } from '../config/missing-tool.js';
@@ -89,7 +89,7 @@ export class Archive {
   ): Promise<readonly string[]> {
     if ('fd' in output) return this.#pack(root, output.fd, options);
     const file = path.resolve(output.file);
-    const part = path.join(path.dirname(file), `.${path.basename(file)}.${String(process.pid)}.part`);
+    const part = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}.part`);
     const handle = await openOutput(part);
     try {
       const warnings = await this.#pack(root, handle.fd, options);
@@ -272,21 +272,13 @@ export class Archive {
   }
 }
 
-/** Errors: not-empty. For a caller that wants to refuse before it imports. */
-export async function requireEmpty(root: string): Promise<void> {
-  if ((await readdir(root)).length === 0) return;
-  throw new ThinError('not-empty', `${root} holds files already; import into a new image`, {
-    details: { path: root },
-  });
-}
-
 function signalOf({ signal }: ArchiveOptions): { signal?: AbortSignal } {
   return signal === undefined ? {} : { signal };
 }
 
 /** A child that was given the descriptor moves its offset, and /proc shows it here. A pipe has none. */
 async function offsetOf(fd: number): Promise<number> {
-  const text = await readFile(`/proc/self/fdinfo/${String(fd)}`, 'utf8');
+  const text = await readFile(`/proc/self/fdinfo/${fd}`, 'utf8');
   return Number(/^pos:\s*(\d+)/.exec(text)?.[1] ?? 0);
 }
 

@@ -144,7 +144,7 @@ export async function checkSpace(root: string): Promise<HostFinding> {
     subject: folder,
     need: 'required',
     state: enough ? 'ok' : 'missing',
-    message: `${String(Math.floor(free / MIB))} MiB free for a pool in ${root}${enough ? '' : `; ${String(SPACE_NEEDED / MIB)} MiB are the least: make room, or choose another place with --root`}`,
+    message: `${Math.floor(free / MIB)} MiB free for a pool in ${root}${enough ? '' : `; ${SPACE_NEEDED / MIB} MiB are the least: make room, or choose another place with --root`}`,
   };
 }
 

@@ -150,7 +150,7 @@ export function toolError(
     .split('\n')
     .filter((line) => line !== '')
     .slice(-SHOWN_STDERR_LINES);
-  const how = typeof end === 'number' ? `failed with exit code ${String(end)}` : `was ended by ${end}`;
+  const how = typeof end === 'number' ? `failed with exit code ${end}` : `was ended by ${end}`;
   const said = lines.length === 0 ? 'it said nothing' : lines.join('; ');
   return new ThinError('tool-failed', `${commandLine(tool, args)} ${how}: ${said}`, {
     details: {
@@ -196,7 +196,7 @@ function spawnError(tool: HostTool, cwd: string | undefined, error: Error): Thin
 function timeoutError(tool: string, args: readonly string[], timeoutMs: number): ThinError {
   return new ThinError(
     'timeout',
-    `${commandLine(tool, args)} did not end within ${String(timeoutMs / 1000)} s and was killed; the device below it may not answer (dmesg says more)`,
+    `${commandLine(tool, args)} did not end within ${timeoutMs / 1000} s and was killed; the device below it may not answer (dmesg says more)`,
     { details: { tool, timeoutMs } },
   );
 }

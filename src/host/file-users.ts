@@ -6,7 +6,7 @@ const PATIENCE_MS = 10_000;
 const POLL_MS = 20;
 
 /** Processes beside this one that have the file open, as far as /proc shows them. */
-export async function usersOf(file: string): Promise<readonly number[]> {
+async function usersOf(file: string): Promise<readonly number[]> {
   const found: number[] = [];
   for (const name of await readdir('/proc')) {
     const pid = Number(name);

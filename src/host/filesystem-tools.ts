@@ -153,7 +153,7 @@ export class FilesystemTools {
     freezing.then(() => this.thaw(target)).catch(() => undefined);
     throw new ThinError(
       'timeout',
-      `the filesystem on ${target} could not be frozen within ${String(this.#limits.freezeMs / 1000)} s: its writes do not end (dmesg says more)`,
+      `the filesystem on ${target} could not be frozen within ${this.#limits.freezeMs / 1000} s: its writes do not end (dmesg says more)`,
       {
         details: { target },
       },
@@ -231,7 +231,7 @@ export class FilesystemTools {
     } catch (error) {
       throw new ThinError(
         'unsupported',
-        `${file} cannot be set to ${String(retries)}, so a full pool could make the filesystem on ${loop} hang; mount /sys for writing (in a container: --privileged)`,
+        `${file} cannot be set to ${retries}, so a full pool could make the filesystem on ${loop} hang; mount /sys for writing (in a container: --privileged)`,
         {
           cause: error,
           details: { path: file },
@@ -260,7 +260,7 @@ export function parseFstrim(text: string): number {
 }
 
 /** What `xfs_growfs -n` prints, as xfs_info does; undefined: something else. Sizes in blocks, those of blocks in bytes. */
-export function parseXfsGeometry(
+function parseXfsGeometry(
   text: string,
 ): { readonly blockSize: number; readonly blocks: number; readonly groupBlocks: number } | undefined {
   const groups = /\bagsize=(\d+) blks/.exec(text);

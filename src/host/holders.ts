@@ -17,7 +17,7 @@ export interface HolderLimits {
   readonly files: number;
 }
 
-export const HOLDER_LIMITS: HolderLimits = { holders: 3, files: 256 };
+const HOLDER_LIMITS: HolderLimits = { holders: 3, files: 256 };
 
 /**
  * Processes that keep a mount busy: by working folder, root folder or an open file. Reads links of /proc only, which touches no
@@ -61,9 +61,7 @@ export async function namespacesWith(
 
 /** `bash (pid 12) in /mnt/a, cat (pid 13) in /mnt/a/f`; empty for none. */
 export function describeHolders(holders: readonly Holder[]): string {
-  return holders
-    .map(({ pid, command, path: where }) => `${command} (pid ${String(pid)}) in ${where}`)
-    .join(', ');
+  return holders.map(({ pid, command, path: where }) => `${command} (pid ${pid}) in ${where}`).join(', ');
 }
 
 async function pids(proc: string): Promise<readonly number[]> {

@@ -17,7 +17,7 @@ export class HolePuncher {
   /** Errors: missing-tool, tool-failed (the filesystem has no holes). */
   async punch(file: string, ranges: readonly Range[]): Promise<void> {
     if (ranges.length === 0) return;
-    const input = ranges.map(({ offset, length }) => `fpunch ${String(offset)} ${String(length)}\n`).join('');
+    const input = ranges.map(({ offset, length }) => `fpunch ${offset} ${length}\n`).join('');
     await this.#exec.run('xfs_io', [file], { input });
   }
 }

@@ -22,7 +22,7 @@ export async function requireSoundLayers({ layers }: LayeredImage, free: number)
       if (holes > MOST_HOLES)
         throw new ThinError(
           'unsupported',
-          `layer ${digest} has the sparse member ${JSON.stringify(member.name)} of ${String(member.size)} bytes, which would be written out as zeroes; make a tar of the root filesystem and import that`,
+          `layer ${digest} has the sparse member ${JSON.stringify(member.name)} of ${member.size} bytes, which would be written out as zeroes; make a tar of the root filesystem and import that`,
           { details: { member: member.name } },
         );
     }
@@ -43,10 +43,10 @@ function requireSoundName({ name }: TarMember, digest: string): void {
 }
 
 /** Errors: no-space. */
-export function tooLarge({ name, size }: TarMember, free: number): ThinError {
+function tooLarge({ name, size }: TarMember, free: number): ThinError {
   return new ThinError(
     'no-space',
-    `${JSON.stringify(name)} has ${String(size)} bytes, and ${String(free)} are free; take a larger device (--size, --base-size)`,
+    `${JSON.stringify(name)} has ${size} bytes, and ${free} are free; take a larger device (--size, --base-size)`,
     { details: { member: name } },
   );
 }

@@ -186,7 +186,7 @@ async function readDockerArchive(
   if (diffIds.length !== image.Layers.length)
     throw new ThinError(
       'damaged',
-      `${root} has ${String(image.Layers.length)} layers where its configuration names ${String(diffIds.length)}; save it again`,
+      `${root} has ${image.Layers.length} layers where its configuration names ${diffIds.length}; save it again`,
       { details: { path: root } },
     );
   const configFile = await inside(root, image.Config);

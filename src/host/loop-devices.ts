@@ -4,7 +4,6 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ThinError } from '../errors/thin-error.js';
 import { saidBy, type Exec } from './exec.js';
-import { isBelow } from './mount-table.js';
 
 const CONTROL = '/dev/loop-control';
 const REMEDY = 'load the driver with: modprobe loop; in a container, run it with --privileged -v /dev:/dev';
@@ -129,7 +128,7 @@ export class LoopDevices {
     if (await this.#settled(grown)) return;
     throw new ThinError(
       'timeout',
-      `${device} still has ${String(await this.capacity(device))} bytes, though ${loop.backingFile} should have ${String(expected)}; unmount the device and mount it again`,
+      `${device} still has ${await this.capacity(device)} bytes, though ${loop.backingFile} should have ${expected}; unmount the device and mount it again`,
       { details: { loop: device, path: loop.backingFile } },
     );
   }
@@ -156,11 +155,6 @@ export class LoopDevices {
 
   async findByBackingFile(file: string): Promise<readonly LoopDevice[]> {
     return (await this.list()).filter((loop) => loop.backingFile === file);
-  }
-
-  /** Those whose file lies in `folder`. */
-  async findBelow(folder: string): Promise<readonly LoopDevice[]> {
-    return (await this.list()).filter((loop) => isBelow(loop.backingFile, folder));
   }
 
   #look(device: string): LoopDevice | undefined {

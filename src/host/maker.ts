@@ -17,7 +17,7 @@ export async function isAtWork(maker: string): Promise<boolean> {
 /** Undefined where the process is gone, or has ended and waits to be noticed. */
 async function startOf(pid: number): Promise<string | undefined> {
   try {
-    const text = await readFile(`/proc/${String(pid)}/stat`, 'latin1');
+    const text = await readFile(`/proc/${pid}/stat`, 'latin1');
     // Fields count from behind the name, which may hold anything: the state is the third, the start time the 22nd (proc(5)).
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
     return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];

@@ -39,7 +39,7 @@ export interface MounterLimits {
   readonly unmountMs: number;
 }
 
-export const MOUNTER_LIMITS: MounterLimits = { mountMs: 120_000, unmountMs: 300_000 };
+const MOUNTER_LIMITS: MounterLimits = { mountMs: 120_000, unmountMs: 300_000 };
 
 /** Mounts image files: a loop device with direct I/O, then its filesystem. */
 export class Mounter {
@@ -300,8 +300,7 @@ export class Mounter {
       if (!(error instanceof ThinError) || error.code !== 'busy') throw error;
       const here = (await MountTable.read()).ofLoop(loop).map((row) => `a mount on ${row.target}`);
       const elsewhere = (await namespacesWith(loop)).map(
-        ({ pid, command, path }) =>
-          `${command} (pid ${String(pid)}), whose own mount namespace has it on ${path}`,
+        ({ pid, command, path }) => `${command} (pid ${pid}), whose own mount namespace has it on ${path}`,
       );
       const who = [...here, ...elsewhere];
       if (who.length === 0) throw error;

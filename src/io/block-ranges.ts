@@ -1,24 +1,3 @@
-/** The part of a request that lies in one virtual block. Offsets and lengths in bytes. */
-export interface Segment {
-  readonly block: number;
-  /** From the start of the block. */
-  readonly offset: number;
-  readonly length: number;
-  /** From the start of the request. */
-  readonly at: number;
-}
-
-/** A request cut at block boundaries, ascending. */
-export function* segments(offset: number, length: number, blockSize: number): Generator<Segment> {
-  for (let at = 0; at < length;) {
-    const block = Math.floor((offset + at) / blockSize);
-    const within = offset + at - block * blockSize;
-    const part = Math.min(blockSize - within, length - at);
-    yield { block, offset: within, length: part, at };
-    at += part;
-  }
-}
-
 /**
  * The blocks that lie wholly in the range, [first, end) (dm-thin.c, `get_bio_block_range`). A block that the end of the device
  * cuts short is whole when the range reaches that end.

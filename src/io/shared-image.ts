@@ -116,7 +116,7 @@ export class SharedImage {
 const journals = new Map<string, JournalWriter>();
 
 function journalOf(memory: JournalMemory, thread: number): JournalWriter {
-  const key = `${memory.folder} ${String(memory.incarnation)} ${String(thread)}`;
+  const key = `${memory.folder} ${memory.incarnation} ${thread}`;
   let journal = journals.get(key);
   if (journal === undefined) journals.set(key, (journal = new JournalWriter(memory, thread)));
   return journal;

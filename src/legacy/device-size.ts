@@ -26,7 +26,7 @@ export function deviceSize(name: string, clues: SizeClues): number {
     if (asked < least || asked % SECTOR !== 0)
       throw new ThinError(
         'invalid-argument',
-        `device ${name} cannot have ${String(asked)} bytes: it has data up to block ${String(lastBlock ?? 0)} (byte ${String(least)}), and sectors of ${String(SECTOR)} bytes`,
+        `device ${name} cannot have ${asked} bytes: it has data up to block ${lastBlock ?? 0} (byte ${least}), and sectors of ${SECTOR} bytes`,
         { details: { device: name } },
       );
     return asked;

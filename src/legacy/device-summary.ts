@@ -25,7 +25,7 @@ export function summarizeDevice({ tree, id }: LegacyDevice, dataBlocks: number):
     lost.push({
       begin: 0,
       end: Infinity,
-      path: `device ${String(id)}`,
+      path: `device ${id}`,
       problem: 'the root of its mappings is lost',
     });
   else

@@ -13,7 +13,7 @@ const CHECKSUM_AT = 0;
 const BLOCK_NUMBER_AT = 8;
 
 /** crc32c of all but the first four bytes, begun at all ones and not inverted at the end (dm-bm.c, `dm_bm_checksum`). */
-export function blockChecksum(kind: BlockKind, bytes: Uint8Array): number {
+function blockChecksum(kind: BlockKind, bytes: Uint8Array): number {
   return (crc32c(bytes.subarray(4)) ^ 0xffffffff ^ SALTS[kind]) >>> 0;
 }
 
@@ -22,12 +22,11 @@ export function blockChecksum(kind: BlockKind, bytes: Uint8Array): number {
  * @throws ThinError damaged, naming `path`
  */
 export function checkBlock(kind: BlockKind, block: number, bytes: Buffer, path: string): void {
-  if (bytes.length !== METADATA_BLOCK)
-    throw legacyDamage(path, `it is cut off at ${String(bytes.length)} bytes`);
+  if (bytes.length !== METADATA_BLOCK) throw legacyDamage(path, `it is cut off at ${bytes.length} bytes`);
   if (bytes.readUInt32LE(CHECKSUM_AT) !== blockChecksum(kind, bytes))
     throw legacyDamage(path, `its checksum is not that of a ${kind}`);
   const own = bytes.readBigUInt64LE(BLOCK_NUMBER_AT);
-  if (own !== BigInt(block)) throw legacyDamage(path, `it was written as block ${String(own)}`);
+  if (own !== BigInt(block)) throw legacyDamage(path, `it was written as block ${own}`);
 }
 
 /** Makes a block whose content is set a valid one, in place. */
@@ -41,6 +40,6 @@ export function sealBlock(kind: BlockKind, block: number, bytes: Buffer): Buffer
 export function readCount(bytes: Buffer, at: number, path: string, what: string): number {
   const value = bytes.readBigUInt64LE(at);
   if (value > BigInt(Number.MAX_SAFE_INTEGER))
-    throw legacyDamage(path, `${what} ${String(value)} is too large to be true`);
+    throw legacyDamage(path, `${what} ${value} is too large to be true`);
   return Number(value);
 }

@@ -84,7 +84,7 @@ function heldSuperblock(running: LegacySuperblock, blocks: BlockReader): LegacyS
       `${blocks.path} has no metadata snapshot; take one where the pool runs (dmsetup message POOL 0 reserve_metadata_snap), or leave --metadata-snap out`,
       { details: { path: blocks.path } },
     );
-  const path = `metadata snapshot / block ${String(heldRoot)}`;
+  const path = `metadata snapshot / block ${heldRoot}`;
   if (heldRoot >= blocks.blocks) throw legacyDamage(path, 'the metadata has no such block');
   const held = unpackSuperblock(heldRoot, blocks.read(heldRoot), path);
   return { ...held, dataSpaceMap: running.dataSpaceMap, metadataSpaceMap: running.metadataSpaceMap };
@@ -93,10 +93,7 @@ function heldSuperblock(running: LegacySuperblock, blocks: BlockReader): LegacyS
 /** By id, from both trees: a device is shown when either knows it. */
 function listDevices(superblock: LegacySuperblock, nodes: NodeReader, damage: Damage[]): LegacyDevice[] {
   const lost = ({ begin, end, path, problem }: LostRange): void => {
-    const whose =
-      end === Infinity
-        ? `all devices from ${String(begin)} on`
-        : `devices ${String(begin)} to ${String(end - 1)}`;
+    const whose = end === Infinity ? `all devices from ${begin} on` : `devices ${begin} to ${end - 1}`;
     damage.push({ path, problem: `${problem}; ${whose} are lost with it` });
   };
   const roots = new Map<number, number>();
@@ -104,7 +101,7 @@ function listDevices(superblock: LegacySuperblock, nodes: NodeReader, damage: Da
   for (const { node, first, end } of top.leaves({ onLost: lost }))
     for (let index = first; index < end; index++) {
       const id = node.keys[index]!;
-      const path = `${top.pathOf(node.block)} / device ${String(id)}`;
+      const path = `${top.pathOf(node.block)} / device ${id}`;
       noteDamage(damage, () => {
         requireId(id, path);
         roots.set(id, node.child(index, path));
@@ -117,21 +114,21 @@ function listDevices(superblock: LegacySuperblock, nodes: NodeReader, damage: Da
   });
   for (const { node, first, end } of tree.leaves({
     onLost: ({ begin, end: behind, path, problem }) => {
-      const range = behind === Infinity ? `${String(begin)} on` : `${String(begin)} to ${String(behind - 1)}`;
+      const range = behind === Infinity ? `${begin} on` : `${begin} to ${behind - 1}`;
       damage.push({ path, problem: `${problem}; the records of devices from ${range} are lost with it` });
     },
   }))
     for (let index = first; index < end; index++) {
       const id = node.keys[index]!;
       noteDamage(damage, () => {
-        requireId(id, `${tree.pathOf(node.block)} / device ${String(id)}`);
+        requireId(id, `${tree.pathOf(node.block)} / device ${id}`);
         details.set(id, unpackDetails(node.value(index)));
       });
     }
   const ids = [...new Set([...roots.keys(), ...details.keys()])].sort((a, b) => a - b);
   return ids.map((id) => {
     const root = roots.get(id);
-    const where = `device ${String(id)}`;
+    const where = `device ${id}`;
     return {
       id,
       details: details.get(id),

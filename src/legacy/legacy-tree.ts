@@ -56,7 +56,7 @@ export class LegacyTree {
 
   /** Of a node, in messages. */
   pathOf(block: number): string {
-    return `${this.#where} / node block ${String(block)}`;
+    return `${this.#where} / node block ${block}`;
   }
 
   /** Ascending. Errors without `onLost`: damaged. */
@@ -171,10 +171,7 @@ export class LegacyTree {
     if (depth > MAX_DEPTH) throw legacyDamage(path, `it lies deeper than any tree goes`);
     const node = this.#nodes.node(block, path);
     if (node.isLeaf && node.valueSize !== this.#valueSize)
-      throw legacyDamage(
-        path,
-        `its values have ${String(node.valueSize)} bytes where ${String(this.#valueSize)} belong`,
-      );
+      throw legacyDamage(path, `its values have ${node.valueSize} bytes where ${this.#valueSize} belong`);
     const first = node.keys[0];
     if (first === undefined) {
       if (depth > 0) throw legacyDamage(path, 'it has no entries');
@@ -183,7 +180,7 @@ export class LegacyTree {
     if (first < low || node.keys[node.count - 1]! >= high)
       throw legacyDamage(
         path,
-        `its keys ${String(first)} to ${String(node.keys[node.count - 1])} do not belong between ${String(low)} and ${String(high)}`,
+        `its keys ${first} to ${node.keys[node.count - 1]} do not belong between ${low} and ${high}`,
       );
     return node;
   }

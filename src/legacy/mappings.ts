@@ -61,10 +61,10 @@ export function* timedRuns(tree: LegacyTree, options: RunOptions): Generator<Tim
 }
 
 function lose(tree: LegacyTree, node: number, block: number, data: number, options: RunOptions): void {
-  const path = `${tree.pathOf(node)} / block ${String(block)}`;
+  const path = `${tree.pathOf(node)} / block ${block}`;
   const error = legacyDamage(
     path,
-    `it is mapped to data block ${String(data)}, and the pool has ${String(options.dataBlocks)}`,
+    `it is mapped to data block ${data}, and the pool has ${options.dataBlocks}`,
   );
   if (options.onLost === undefined) throw error;
   options.onLost({ begin: block, end: block + 1, path, problem: problemOf(error) });

@@ -28,7 +28,7 @@ export function nameDevices(
       device,
       docker: known,
       role: known?.role ?? 'thin',
-      label: known === undefined ? `thin-${String(device.id)}` : labelOf(known),
+      label: known === undefined ? `thin-${device.id}` : labelOf(known),
     };
   });
 }
@@ -97,7 +97,7 @@ export function importNames(
       /[^A-Za-z0-9_.:+@-]/g,
       '_',
     );
-    const name = used.has(plain) ? `${plain}-${String(device.id)}` : plain;
+    const name = used.has(plain) ? `${plain}-${device.id}` : plain;
     used.add(name);
     names.set(device.id, name);
   }

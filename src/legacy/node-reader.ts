@@ -21,7 +21,7 @@ export class NodeReader {
     const known = this.#cache.get(block);
     if (known !== undefined) return known;
     if (block === 0 || block >= this.#blocks.blocks)
-      throw legacyDamage(path, `the metadata has no such block (it has ${String(this.#blocks.blocks)})`);
+      throw legacyDamage(path, `the metadata has no such block (it has ${this.#blocks.blocks})`);
     const node = unpackTreeNode(block, this.#blocks.read(block), path);
     this.#cache.set(block, node);
     return node;

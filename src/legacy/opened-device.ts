@@ -51,7 +51,7 @@ export async function openDevice(
 }
 
 /** What is at the device's start, whatever its size. Undefined where it cannot be read, too. */
-export async function probe(
+async function probe(
   pool: LegacyPool,
   data: DataReader,
   named: NamedDevice,

@@ -29,7 +29,7 @@ export class OverlayImage implements ImageFile {
 
   /** Errors: open(2)'s, of a file in the folder for temporary ones. */
   static async over(base: ImageFile): Promise<OverlayImage> {
-    const file = path.join(tmpdir(), `thinfuse-overlay-${String(process.pid)}-${String(Date.now())}`);
+    const file = path.join(tmpdir(), `thinfuse-overlay-${process.pid}-${Date.now()}`);
     const scratch = await open(file, 'wx+', 0o600);
     await rm(file, { force: true });
     return new OverlayImage(base, scratch);

@@ -47,11 +47,11 @@ export class SourceFile implements BlockReader, DataReader {
     try {
       while (done < METADATA_BLOCK) {
         const got = readSync(this.#fd, bytes, done, METADATA_BLOCK - done, block * METADATA_BLOCK + done);
-        if (got === 0) throw legacyDamage(`block ${String(block)}`, `${this.path} ends before it`);
+        if (got === 0) throw legacyDamage(`block ${block}`, `${this.path} ends before it`);
         done += got;
       }
     } catch (error) {
-      throw unreadable(error, `block ${String(block)}`, this.path);
+      throw unreadable(error, `block ${block}`, this.path);
     }
     return bytes;
   }
@@ -62,11 +62,11 @@ export class SourceFile implements BlockReader, DataReader {
       while (done < into.length) {
         const { bytesRead } = await readFd(this.#fd, into, done, into.length - done, offset + done);
         if (bytesRead === 0)
-          throw legacyDamage(`byte ${String(offset + done)} of the data`, `${this.path} ends before it`);
+          throw legacyDamage(`byte ${offset + done} of the data`, `${this.path} ends before it`);
         done += bytesRead;
       }
     } catch (error) {
-      throw unreadable(error, `byte ${String(offset + done)} of the data`, this.path);
+      throw unreadable(error, `byte ${offset + done} of the data`, this.path);
     }
   }
 }
@@ -104,7 +104,7 @@ function sizeOf(fd: number, path: string, what: string): number {
 /** stat has no size for a block device, and Node no ioctl. */
 function deviceSize({ rdev }: Stats, path: string): number {
   const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
-  const number = `${String((rdev >>> 8) & 0xfff)}:${String(minor)}`;
+  const number = `${(rdev >>> 8) & 0xfff}:${minor}`;
   try {
     return Number(readFileSync(`/sys/dev/block/${number}/size`, 'utf8')) * SECTOR;
   } catch (error) {

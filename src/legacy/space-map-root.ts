@@ -1,7 +1,7 @@
 import { readCount } from './disk-block.js';
 
 /** SPACE_MAP_ROOT_SIZE: the room that a superblock keeps for one. */
-export const SPACE_MAP_ROOT_BYTES = 128;
+const SPACE_MAP_ROOT_BYTES = 128;
 
 /** As `struct disk_sm_root` of dm-space-map-common.h. */
 export interface SpaceMapRoot {

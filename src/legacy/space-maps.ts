@@ -46,12 +46,12 @@ function checkMap(
   const index = attempt(damage, () => readIndex(pool, root, damage)) ?? new Map<number, IndexEntry>();
   for (const [number, { bitmap }] of index) {
     const count = Math.min(BITMAP_ENTRIES, root.blocks - number * BITMAP_ENTRIES);
-    used += attempt(damage, () => usedIn(pool, bitmap, count, `${where} / bitmap ${String(number)}`)) ?? 0;
+    used += attempt(damage, () => usedIn(pool, bitmap, count, `${where} / bitmap ${number}`)) ?? 0;
   }
   if (exact && damage.length === 0 && used !== root.allocated)
     damage.push({
       path: where,
-      problem: `its bitmaps have ${String(used)} blocks in use, and its root ${String(root.allocated)}`,
+      problem: `its bitmaps have ${used} blocks in use, and its root ${root.allocated}`,
     });
   const counts = new LegacyTree(pool.nodes, root.refCountRoot, {
     valueSize: COUNT_BYTES,
@@ -73,7 +73,7 @@ function attempt<T>(damage: Damage[], look: () => T): T | undefined {
 }
 
 function usedIn(pool: LegacyPool, block: number, count: number, where: string): number {
-  const path = `${where} / block ${String(block)}`;
+  const path = `${where} / block ${block}`;
   return unpackBitmap(block, readBlock(pool, block, path), count, path).filter((uses) => uses !== 0).length;
 }
 
@@ -94,10 +94,10 @@ function dataIndex(pool: LegacyPool, root: SpaceMapRoot, damage: Damage[]): Inde
 }
 
 function metadataIndex(pool: LegacyPool, root: SpaceMapRoot): Index {
-  const path = `metadata space map / index block ${String(root.bitmapRoot)}`;
+  const path = `metadata space map / index block ${root.bitmapRoot}`;
   const bitmaps = Math.ceil(root.blocks / BITMAP_ENTRIES);
   if (bitmaps > INDEX_ENTRIES)
-    throw legacyDamage(path, `${String(root.blocks)} blocks are more than metadata can have`);
+    throw legacyDamage(path, `${root.blocks} blocks are more than metadata can have`);
   const bytes = readBlock(pool, root.bitmapRoot, path);
   return new Map(unpackMetadataIndex(root.bitmapRoot, bytes, bitmaps, path).entries());
 }

@@ -58,22 +58,22 @@ export function unpackSuperblock(block: number, bytes: Buffer, path: string): Le
   if (version < 1 || version > MAX_VERSION)
     throw new ThinError(
       'wrong-version',
-      `${path} has version ${String(version)} of dm-thin's format, and versions up to ${String(MAX_VERSION)} are known`,
+      `${path} has version ${version} of dm-thin's format, and versions up to ${MAX_VERSION} are known`,
       { details: { path, version } },
     );
   const incompatFlags = bytes.readUInt32LE(360);
   if (incompatFlags !== 0)
     throw new ThinError(
       'unsupported',
-      `${path} uses features that are not known here (incompat flags ${String(incompatFlags)}); export it with the system that wrote it`,
+      `${path} uses features that are not known here (incompat flags ${incompatFlags}); export it with the system that wrote it`,
       { details: { path, flags: incompatFlags } },
     );
   const sectors = bytes.readUInt32LE(336);
   if (sectors === 0 || sectors % BLOCK_STEP !== 0 || sectors > MAX_BLOCK_SECTORS)
-    throw legacyDamage(path, `a data block of ${String(sectors)} sectors is not possible`);
+    throw legacyDamage(path, `a data block of ${sectors} sectors is not possible`);
   const metadataSectors = bytes.readUInt32LE(340);
   if (metadataSectors !== METADATA_BLOCK / SECTOR)
-    throw legacyDamage(path, `a metadata block of ${String(metadataSectors)} sectors is not possible`);
+    throw legacyDamage(path, `a metadata block of ${metadataSectors} sectors is not possible`);
   const flags = bytes.readUInt32LE(4);
   return {
     flags,

@@ -19,7 +19,7 @@ function deviceDamage(device: LegacyDevice, pool: LegacyPool): readonly Damage[]
     path: lost.path,
     problem: `${lost.problem}; ${describeLost(lost, blockSize)} is lost with it`,
   }));
-  const path = `device ${String(device.id)}`;
+  const path = `device ${device.id}`;
   if (device.details === undefined) damage.push({ path, problem: 'its record is lost' });
   else if (summary.lost.length === 0 && device.details.mappedBlocks !== BigInt(summary.mapped))
     damage.push({ path, problem: mismatch(device.details.mappedBlocks, summary) });
@@ -27,5 +27,5 @@ function deviceDamage(device: LegacyDevice, pool: LegacyPool): readonly Damage[]
 }
 
 function mismatch(recorded: bigint, { mapped }: DeviceSummary): string {
-  return `${String(mapped)} blocks are mapped, and its record says ${String(recorded)}`;
+  return `${mapped} blocks are mapped, and its record says ${recorded}`;
 }

@@ -62,7 +62,7 @@ export class LegacyNode {
   /** A value that is the number of a block. @throws ThinError damaged, naming `path` */
   child(index: number, path: string): number {
     const high = this.high(index);
-    if (high >= MAX_HIGH) throw legacyDamage(path, `entry ${String(index)} leads to no block`);
+    if (high >= MAX_HIGH) throw legacyDamage(path, `entry ${index} leads to no block`);
     return high * 2 ** 32 + this.low(index);
   }
 
@@ -98,13 +98,12 @@ export function unpackTreeNode(block: number, bytes: Buffer, path: string): Lega
   const capacity = bytes.readUInt32LE(20);
   const valueSize = bytes.readUInt32LE(24);
   if (flags !== INTERNAL && flags !== LEAF)
-    throw legacyDamage(path, `flags ${String(flags)} say neither leaf nor internal node`);
+    throw legacyDamage(path, `flags ${flags} say neither leaf nor internal node`);
   if (flags === INTERNAL && valueSize !== CHILD_BYTES)
-    throw legacyDamage(path, `an internal node with values of ${String(valueSize)} bytes is not possible`);
+    throw legacyDamage(path, `an internal node with values of ${valueSize} bytes is not possible`);
   if (HEADER_BYTES + capacity * (KEY_BYTES + valueSize) > METADATA_BLOCK)
-    throw legacyDamage(path, `${String(capacity)} entries of ${String(valueSize)} bytes do not fit into it`);
-  if (count > capacity)
-    throw legacyDamage(path, `it claims ${String(count)} entries and has room for ${String(capacity)}`);
+    throw legacyDamage(path, `${capacity} entries of ${valueSize} bytes do not fit into it`);
+  if (count > capacity) throw legacyDamage(path, `it claims ${count} entries and has room for ${capacity}`);
   if (flags === INTERNAL && count === 0) throw legacyDamage(path, 'an internal node without entries');
   return new LegacyNode({
     block,
@@ -121,10 +120,10 @@ function unpackKeys(bytes: Buffer, count: number, path: string): Float64Array {
   for (let index = 0, at = HEADER_BYTES; index < count; index++, at += KEY_BYTES) {
     const high = bytes.readUInt32LE(at + 4);
     if (high >= MAX_HIGH)
-      throw legacyDamage(path, `key ${String(bytes.readBigUInt64LE(at))} is too large to be true`);
+      throw legacyDamage(path, `key ${bytes.readBigUInt64LE(at)} is too large to be true`);
     keys[index] = high * 2 ** 32 + bytes.readUInt32LE(at);
     if (index > 0 && keys[index]! <= keys[index - 1]!)
-      throw legacyDamage(path, `key ${String(keys[index])} comes behind ${String(keys[index - 1])}`);
+      throw legacyDamage(path, `key ${keys[index]} comes behind ${keys[index - 1]}`);
   }
   return keys;
 }

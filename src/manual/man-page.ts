@@ -42,7 +42,7 @@ export function manPage(tree: CommandFacts, text: ManPageText): string {
     '.Sh FILES',
     ...definitions(text.files.map(([path, meaning]) => [`Pa ${macroText(path)}`, meaning])),
     '.Sh EXIT STATUS',
-    ...definitions(text.exitCodes.map(([code, meaning]) => [`Li ${String(code)}`, meaning])),
+    ...definitions(text.exitCodes.map(([code, meaning]) => [`Li ${code}`, meaning])),
     '.Sh EXAMPLES',
     ...exampleLines(tree.examples),
     '.Sh SEE ALSO',

@@ -23,13 +23,13 @@ export function disagreements(
     for (const what of ['devices', 'chunks', 'nodes'] as const)
       if (found[what] !== undefined && found[what] !== totals[what])
         problems.push({
-          problem: `it counts ${String(totals[what])} ${what} where ${String(found[what])} are: something is lost, or it is not of this pool and time`,
+          problem: `it counts ${totals[what]} ${what} where ${found[what]} are: something is lost, or it is not of this pool and time`,
           isCount: what !== 'devices',
         });
   for (const record of devices)
     if (record.snapTime > time)
       problems.push({
-        problem: `it is older than device ${String(record.id)}, or of another pool`,
+        problem: `it is older than device ${record.id}, or of another pool`,
         isCount: false,
       });
   return problems;

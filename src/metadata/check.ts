@@ -162,11 +162,7 @@ export class Check {
     const end = Math.ceil(record.size / blockSize);
     const mapped = await this.#tree(record.root, path, end);
     if (mapped !== undefined && mapped !== record.mapped)
-      this.#find(
-        path,
-        `${String(record.mapped)} blocks are said to be mapped, ${String(mapped)} are`,
-        MISCOUNTED,
-      );
+      this.#find(path, `${record.mapped} blocks are said to be mapped, ${mapped} are`, MISCOUNTED);
     return mapped;
   }
 
@@ -174,11 +170,7 @@ export class Check {
     await this.#eachSealed('metadata-snapshot', async (id, body, path) => {
       const snapshot = this.#guard(path, () => unpackMetadataSnapshot(id, body, path));
       for (const record of snapshot?.devices ?? [])
-        await this.#checkDevice(
-          record,
-          snapshot!.superblock.blockSize,
-          `${path} / device ${String(record.id)}`,
-        );
+        await this.#checkDevice(record, snapshot!.superblock.blockSize, `${path} / device ${record.id}`);
     });
   }
 
@@ -270,12 +262,12 @@ export class Check {
           const references = found.get(entry) ?? 0;
           if (references !== count)
             this.#find(
-              `${what} ${String(entry)}`,
-              `the space map counts ${String(count)} references, the trees hold ${String(references)}`,
+              `${what} ${entry}`,
+              `the space map counts ${count} references, the trees hold ${references}`,
               // Too few, and what is shared is overwritten.
               count < references ? UNDERCOUNTED : MISCOUNTED,
             );
-          if (entry >= limit) this.#find(`${what} ${String(entry)}`, 'lies beyond the end of the pool');
+          if (entry >= limit) this.#find(`${what} ${entry}`, 'lies beyond the end of the pool');
         });
       };
       this.#guard(path, read, UNDERCOUNTED);
@@ -283,7 +275,7 @@ export class Check {
     };
     await this.#eachSealed(kind, visit, UNDERCOUNTED);
     for (const entry of unseen)
-      this.#find(`${what} ${String(entry)}`, 'is in use, but the space map calls it free', UNDERCOUNTED);
+      this.#find(`${what} ${entry}`, 'is in use, but the space map calls it free', UNDERCOUNTED);
   }
 
   /** A partial chunk refers to its base, as long as something refers to it. */
@@ -301,8 +293,7 @@ export class Check {
       return Promise.resolve();
     });
     for (const [chunk, base] of this.#bases)
-      if (this.#bases.has(base))
-        this.#find(`chunk base ${String(chunk)}`, `its base ${String(base)} is partial itself`);
+      if (this.#bases.has(base)) this.#find(`chunk base ${chunk}`, `its base ${base} is partial itself`);
   }
 
   /** @param partial chunks that have nothing but their patch */
@@ -315,8 +306,7 @@ export class Check {
       this.#strayKeys.push(key);
       this.#find(describeKey(key), 'is stored, but nothing refers to its chunk', MISCOUNTED);
     }
-    for (const id of missing)
-      this.#find(`chunk patch ${String(id)}`, 'is all that its chunk has, but missing');
+    for (const id of missing) this.#find(`chunk patch ${id}`, 'is all that its chunk has, but missing');
   }
 
   /** Every entry in use is stored, and nothing else is. */
@@ -330,8 +320,8 @@ export class Check {
     }
     for (const id of missing) {
       // A missing node was found when its parent was read.
-      if (kind === 'chunk') this.#find(`chunk ${String(id)}`, 'is mapped, but missing');
-      else if (this.#mappedBelow.has(nodeId(id))) this.#find(`node ${String(id)}`, 'is missing');
+      if (kind === 'chunk') this.#find(`chunk ${id}`, 'is mapped, but missing');
+      else if (this.#mappedBelow.has(nodeId(id))) this.#find(`node ${id}`, 'is missing');
     }
   }
 

@@ -36,7 +36,7 @@ export class DeviceTable {
 
   get(id: DeviceId): DeviceRecord {
     const record = this.#records.get(id);
-    assert(record !== undefined, `device ${String(id)} is not in the table`);
+    assert(record !== undefined, `device ${id} is not in the table`);
     return record;
   }
 
@@ -120,7 +120,7 @@ export class DeviceTable {
   /** The walk's progress; an empty stack ends it. */
   progress(id: DeviceId, stack: PendingDelete['stack']): void {
     const pending = this.#pending.get(id);
-    assert(pending !== undefined, `device ${String(id)} is not being given back`);
+    assert(pending !== undefined, `device ${id} is not being given back`);
     if (stack.length === 0) this.#pending.delete(id);
     else this.#pending.set(id, { ...pending, stack });
     this.#dirty.add(id);

@@ -50,7 +50,7 @@ async function readMetadataSnapshot(store: KvReader, choice: SnapshotChoice): Pr
   if (bytes === undefined)
     throw new ThinError(
       'not-found',
-      `there is no metadata snapshot ${String(id)}; thinfuse reserved lists those there are`,
+      `there is no metadata snapshot ${id}; thinfuse reserved lists those there are`,
       { details: { snapshot: id } },
     );
   return unpackMetadataSnapshot(id, unseal('metadata-snapshot', id, bytes, path), path);

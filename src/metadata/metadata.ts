@@ -193,13 +193,13 @@ export class Metadata {
   /** Costs no more than reserving; what only it held is given back by `deleteStep`. */
   releaseSnapshot(id: number): void {
     const snapshot = this.snapshots.get(id);
-    assert(snapshot !== undefined, `metadata snapshot ${String(id)} is not in the table`);
+    assert(snapshot !== undefined, `metadata snapshot ${id} is not in the table`);
     this.snapshots.remove(id);
     if (snapshot.devices.length === 0) return;
     this.devices.addPending({
       // Behind the numbers of devices.
       id: deviceId(MAX_DEVICE_ID + id),
-      name: `metadata snapshot ${String(id)}`,
+      name: `metadata snapshot ${id}`,
       stack: snapshot.devices.map(({ root }) => root),
     });
   }

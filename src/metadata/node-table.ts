@@ -58,7 +58,7 @@ export class NodeTable implements NodeSource {
     if (taken === undefined)
       throw new ThinError(
         'no-space',
-        `the pool's metadata space is used up (${String(this.#space.limit)} nodes); remove devices or create the pool with a larger metadata size`,
+        `the pool's metadata space is used up (${this.#space.limit} nodes); remove devices or create the pool with a larger metadata size`,
       );
     const id = nodeId(taken);
     this.#space.increment(id);

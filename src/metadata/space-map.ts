@@ -93,13 +93,9 @@ export class SpaceMap {
 
   /** Gives back an entry that was taken and never counted. */
   putBack(entry: number): void {
-    assert(this.#busy.get(entry) && this.count(entry) === 0, `entry ${String(entry)} is not taken`);
+    assert(this.#busy.get(entry) && this.count(entry) === 0, `entry ${entry} is not taken`);
     this.#busy.set(entry, false);
     this.#taken--;
-  }
-
-  isFree(entry: number): boolean {
-    return !this.#busy.get(entry);
   }
 
   count(entry: number): number {
@@ -110,7 +106,7 @@ export class SpaceMap {
   /** The new count. The entry is taken or has a count already. */
   increment(entry: number): number {
     const count = this.count(entry);
-    assert(this.#busy.get(entry), `entry ${String(entry)} is counted without having been taken`);
+    assert(this.#busy.get(entry), `entry ${entry} is counted without having been taken`);
     if (count === 0) {
       this.#taken--;
       this.#counted++;
@@ -122,7 +118,7 @@ export class SpaceMap {
   /** The new count; at zero the entry is freed. */
   decrement(entry: number): number {
     const count = this.count(entry);
-    assert(count > 0, `entry ${String(entry)} has no reference to drop`);
+    assert(count > 0, `entry ${entry} has no reference to drop`);
     this.#store(entry, count - 1);
     if (count === 2) this.#lowered[0].add(entry);
     if (count === 1) {

@@ -42,7 +42,7 @@ export class TreeBuilder {
     if (key <= this.#lastKey)
       throw new ThinError(
         'invalid-argument',
-        `block ${String(key)} is mapped after block ${String(this.#lastKey)}; mappings must ascend and not overlap`,
+        `block ${key} is mapped after block ${this.#lastKey}; mappings must ascend and not overlap`,
       );
     const leaf = this.#openAt(0);
     if (this.#isComplete(leaf, key)) this.#close(0);
@@ -99,7 +99,7 @@ export class TreeBuilder {
     if (this.#next >= this.#maxNodes)
       throw new ThinError(
         'no-space',
-        `the metadata takes more than the ${String(this.#maxNodes)} nodes that the pool may have; give it a larger metadata size`,
+        `the metadata takes more than the ${this.#maxNodes} nodes that the pool may have; give it a larger metadata size`,
       );
     const id = nodeId(this.#next++);
     this.#known.set(digest, id);

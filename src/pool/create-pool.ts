@@ -21,24 +21,24 @@ export async function createPool(store: KeyValue, request: CreatePoolRequest): P
   if (blockSize < MIN_BLOCK_SIZE || blockSize > MAX_BLOCK_SIZE || blockSize % MIN_BLOCK_SIZE !== 0)
     throw new ThinError(
       'invalid-argument',
-      `block size ${String(blockSize)} is not allowed: from 64K to 1G, in multiples of 64K`,
+      `block size ${blockSize} is not allowed: from 64K to 1G, in multiples of 64K`,
     );
   const chunks = Math.floor(dataSize / blockSize);
   if (chunks < 1)
     throw new ThinError(
       'invalid-argument',
-      `a data size of ${String(dataSize)} bytes holds no block of ${String(blockSize)}`,
+      `a data size of ${dataSize} bytes holds no block of ${blockSize}`,
     );
   if (chunks > MAX_CHUNKS)
     throw new ThinError(
       'too-large',
-      `a data size of ${String(dataSize)} bytes is too large for blocks of ${String(blockSize)}; use a larger block size`,
+      `a data size of ${dataSize} bytes is too large for blocks of ${blockSize}; use a larger block size`,
     );
   const nodes = Math.min(Math.floor(metadataSize / METADATA_BLOCK_SIZE), 2 ** 32 - 1);
   if (nodes < 64)
     throw new ThinError(
       'invalid-argument',
-      `a metadata size of ${String(metadataSize)} bytes is too small; give at least 256K`,
+      `a metadata size of ${metadataSize} bytes is too small; give at least 256K`,
     );
   requireDeviceSize(options.baseSize, blockSize);
   const superblock = newSuperblock({ kind: request.kind ?? 'leveldb', blockSize, chunks, nodes });
@@ -59,13 +59,7 @@ export async function createPool(store: KeyValue, request: CreatePoolRequest): P
 /** @throws ThinError invalid-argument, too-large */
 export function requireDeviceSize(size: number, blockSize: number): void {
   if (!Number.isSafeInteger(size) || size <= 0 || size % 512 !== 0)
-    throw new ThinError(
-      'invalid-argument',
-      `device size ${String(size)} is not a positive multiple of 512 bytes`,
-    );
+    throw new ThinError('invalid-argument', `device size ${size} is not a positive multiple of 512 bytes`);
   if (Math.ceil(size / blockSize) > MAX_VIRTUAL_BLOCKS)
-    throw new ThinError(
-      'too-large',
-      `a device of ${String(size)} bytes has more blocks than the pool can map`,
-    );
+    throw new ThinError('too-large', `a device of ${size} bytes has more blocks than the pool can map`);
 }

@@ -115,10 +115,7 @@ export class Extender {
     const free = this.#dataFree();
     const bytes = blocks * this.#blockSize(space);
     if (space === 'data' && free !== undefined && free < bytes)
-      throw new ThinError(
-        'no-space',
-        `the host's disk has ${String(free)} bytes for ${String(bytes)} more; make room there`,
-      );
+      throw new ThinError('no-space', `the host's disk has ${free} bytes for ${bytes} more; make room there`);
   }
 
   async #grow({ space, from, to }: Growth, by: 'autoextend' | 'user'): Promise<void> {
@@ -126,14 +123,11 @@ export class Extender {
     const { metadata } = this.#state;
     if (space === 'data') {
       if (to > MAX_CHUNKS)
-        throw new ThinError(
-          'too-large',
-          `a pool of ${String(to)} chunks is more than the ${String(MAX_CHUNKS)} that can be`,
-        );
+        throw new ThinError('too-large', `a pool of ${to} chunks is more than the ${MAX_CHUNKS} that can be`);
       if (to > this.#capacity)
         throw new ThinError(
           'too-large',
-          `while it is open, the pool can grow to ${String(this.#capacity * this.#blockSize('data'))} bytes; stop and start the daemon, then go on`,
+          `while it is open, the pool can grow to ${this.#capacity * this.#blockSize('data')} bytes; stop and start the daemon, then go on`,
         );
       const settle = await this.#growData?.(to);
       metadata.changeSuperblock({ chunks: to });
@@ -172,6 +166,6 @@ function refuseShrinking(space: SpaceName, to: number, from: number, blockSize: 
   if (to < from)
     throw new ThinError(
       'invalid-argument',
-      `the pool's ${space} has ${String(from * blockSize)} bytes and cannot shrink to ${String(to * blockSize)}`,
+      `the pool's ${space} has ${from * blockSize} bytes and cannot shrink to ${to * blockSize}`,
     );
 }

@@ -156,7 +156,7 @@ export class OpenPoolTools implements PoolTools {
     if (this.#state.metadata.snapshots.get(id) === undefined)
       throw new ThinError(
         'not-found',
-        `there is no metadata snapshot ${String(id)}; thinfuse reserved lists those there are`,
+        `there is no metadata snapshot ${id}; thinfuse reserved lists those there are`,
         { details: { snapshot: id } },
       );
     this.#state.metadata.releaseSnapshot(id);
@@ -174,7 +174,7 @@ export class OpenPoolTools implements PoolTools {
     if (current !== from)
       throw new ThinError(
         'invalid-argument',
-        `the pool's transaction id is ${String(current)}, not ${String(from)}; nothing was changed`,
+        `the pool's transaction id is ${current}, not ${from}; nothing was changed`,
         { details: { transactionId: current } },
       );
     this.#state.metadata.changeSuperblock({ transactionId: transactionId(to) });

@@ -130,7 +130,7 @@ class Pool implements ThinPool {
     if (size < origin.size)
       throw new ThinError(
         'invalid-argument',
-        `${request.name} cannot be smaller (${String(size)} bytes) than its origin ${request.origin} (${String(origin.size)} bytes)`,
+        `${request.name} cannot be smaller (${size} bytes) than its origin ${request.origin} (${origin.size} bytes)`,
       );
     this.#state.space.requireFreeSpace();
     const quota = request.quota ?? 0;
@@ -181,7 +181,7 @@ class Pool implements ThinPool {
     if (size < record.size)
       throw new ThinError(
         'invalid-argument',
-        `device ${name} has ${String(record.size)} bytes and cannot shrink to ${String(size)}`,
+        `device ${name} has ${record.size} bytes and cannot shrink to ${size}`,
       );
     const changed = await this.#change(record.id, { size });
     const io = this.#state.active.get(record.id);

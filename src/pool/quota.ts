@@ -4,11 +4,11 @@ import { ThinError } from '../errors/thin-error.js';
 export function requireQuota(name: string, quota: number, mappedChunks: number, blockSize: number): void {
   const mapped = mappedChunks * blockSize;
   if (!Number.isSafeInteger(quota) || quota < 0)
-    throw new ThinError('invalid-argument', `a quota of ${String(quota)} bytes is none; 0 is no limit`);
+    throw new ThinError('invalid-argument', `a quota of ${quota} bytes is none; 0 is no limit`);
   if (quota !== 0 && quota < mapped)
     throw new ThinError(
       'invalid-argument',
-      `device ${name} maps ${String(mapped)} bytes already, those included that it shares; give it a quota of at least that`,
+      `device ${name} maps ${mapped} bytes already, those included that it shares; give it a quota of at least that`,
       { details: { device: name } },
     );
 }

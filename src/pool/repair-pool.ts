@@ -115,7 +115,7 @@ class Repair {
       const end = this.#salvaged.superblock && Math.ceil(size / this.#salvaged.superblock.blockSize);
       const runs = mappingRuns(this.#nodes, root, (_node, error, from, to) => {
         this.#lost.push({
-          path: `device ${String(id)} (${name}), blocks ${String(from)} to ${String(Math.min(to, end ?? to) - 1)}`,
+          path: `device ${id} (${name}), blocks ${from} to ${Math.min(to, end ?? to) - 1}`,
           problem: error.message,
         });
       });
@@ -212,7 +212,7 @@ class Repair {
       const path = describeKey(key);
       try {
         const { base } = unpackChunkBase(unseal('chunk-base', id, value, path), path);
-        if (base >= chunks) throw damage(path, `its base ${String(base)} lies beyond the end of the pool`);
+        if (base >= chunks) throw damage(path, `its base ${base} lies beyond the end of the pool`);
         this.#bases.set(id, base);
         operations.push({ type: 'put', key, value });
       } catch (error) {
@@ -250,14 +250,14 @@ class Repair {
           begin + i >= end
             ? 'it lies beyond the end of the device'
             : chunk + i >= chunks
-              ? `its chunk ${String(chunk + i)} lies beyond the end of the pool`
+              ? `its chunk ${chunk + i} lies beyond the end of the pool`
               : healthy.has(chunk + i)
                 ? undefined
-                : `its chunk ${String(chunk + i)} is missing or damaged, and the block now reads as zeroes`;
+                : `its chunk ${chunk + i} is missing or damaged, and the block now reads as zeroes`;
         if (problem === undefined) builder.add(begin + i, chunk + i, time);
         else
           this.#lost.push({
-            path: `device ${String(record.id)} (${record.name}), block ${String(begin + i)}`,
+            path: `device ${record.id} (${record.name}), block ${begin + i}`,
             problem,
           });
       }

@@ -37,10 +37,7 @@ export async function replay({ metadata, plane, open }: ReplayParts): Promise<vo
       }
       if (stored === chunk) continue;
       if (!metadata.chunks.takeExactly(chunk))
-        throw new ThinError(
-          'damaged',
-          `chunk ${String(chunk)} was given out by a daemon that died, and is not free`,
-        );
+        throw new ThinError('damaged', `chunk ${chunk} was given out by a daemon that died, and is not free`);
       await bringContents(plane, chunkId(chunk), folded.chunks.get(chunk));
       await io.restore(block, chunkId(chunk));
     }

@@ -123,13 +123,13 @@ class Restorer implements DumpHandler {
     const superblock = { ...dumped, ...this.#options.overrides };
     const { dataBlockSize, dataBlocks } = superblock;
     if (dataBlockSize === 0 || dataBlockSize % 128 !== 0)
-      throw wrong(`its blocks of ${String(dataBlockSize)} sectors are no multiple of 64K`);
+      throw wrong(`its blocks of ${dataBlockSize} sectors are no multiple of 64K`);
     if (dataBlocks < 1 || dataBlocks > MAX_CHUNKS)
-      throw wrong(`a pool cannot have ${String(dataBlocks)} data blocks`);
+      throw wrong(`a pool cannot have ${dataBlocks} data blocks`);
     const { data } = this.#options;
     if (data !== undefined && (data.blockSize !== dataBlockSize * 512 || data.chunks < dataBlocks))
       throw wrong(
-        `it has ${String(dataBlocks)} blocks of ${String(dataBlockSize * 512)} bytes, and the pool's data ${String(data.chunks)} of ${String(data.blockSize)}`,
+        `it has ${dataBlocks} blocks of ${dataBlockSize * 512} bytes, and the pool's data ${data.chunks} of ${data.blockSize}`,
       );
     this.#dumped = superblock;
   }
@@ -145,11 +145,10 @@ class Restorer implements DumpHandler {
 
   device(dumped: DumpedDevice): void {
     if (dumped.id < 1 || dumped.id > MAX_DEVICE_ID)
-      throw wrong(`device number ${String(dumped.id)} is not from 1 to ${String(MAX_DEVICE_ID)}`);
+      throw wrong(`device number ${dumped.id} is not from 1 to ${MAX_DEVICE_ID}`);
     if (dumped.snapTime > this.#dumped!.time)
-      throw wrong(`device ${String(dumped.id)} has a snap_time after the time of the superblock`);
-    if (this.#devices.some(({ id }) => id === dumped.id))
-      throw wrong(`device ${String(dumped.id)} comes twice`);
+      throw wrong(`device ${dumped.id} has a snap_time after the time of the superblock`);
+    if (this.#devices.some(({ id }) => id === dumped.id)) throw wrong(`device ${dumped.id} comes twice`);
     this.#builder ??= new TreeBuilder(this.#nodes, this.#options.limits);
     this.#device = { dumped, facts: undefined, end: 0 };
   }
@@ -161,16 +160,14 @@ class Restorer implements DumpHandler {
   run({ begin, chunk, length, time }: MappingRun): void {
     const device = this.#device!;
     if (begin + length > MAX_VIRTUAL_BLOCKS)
-      throw wrong(`device ${String(device.dumped.id)} maps block ${String(begin + length - 1)}`);
+      throw wrong(`device ${device.dumped.id} maps block ${begin + length - 1}`);
     for (let i = 0; i < length; i++) {
       if (chunk + i >= this.#dumped!.dataBlocks)
-        throw wrong(
-          `device ${String(device.dumped.id)} maps chunk ${String(chunk + i)}, beyond the end of the pool`,
-        );
+        throw wrong(`device ${device.dumped.id} maps chunk ${chunk + i}, beyond the end of the pool`);
       if (this.#stored?.has(chunk + i) === false)
         throw new ThinError(
           'damaged',
-          `block ${String(begin + i)} of device ${String(device.dumped.id)} maps chunk ${String(chunk + i)}, which the pool does not hold; is the dump of another pool, or older than what was removed since? Nothing was changed`,
+          `block ${begin + i} of device ${device.dumped.id} maps chunk ${chunk + i}, which the pool does not hold; is the dump of another pool, or older than what was removed since? Nothing was changed`,
           { details: { device: device.dumped.id, chunk: chunk + i } },
         );
       this.#builder!.add(begin + i, chunk + i, time);
@@ -185,7 +182,7 @@ class Restorer implements DumpHandler {
     const facts = this.#factsOf(end);
     if (this.#names.has(facts.name)) throw wrong(`two devices are called ${facts.name}`);
     if (Math.ceil(facts.size / this.#blockSize) < end)
-      throw wrong(`device ${facts.name} maps block ${String(end - 1)}, beyond its end`);
+      throw wrong(`device ${facts.name} maps block ${end - 1}, beyond its end`);
     this.#names.add(facts.name);
     this.#devices.push({
       maker: '',
@@ -259,7 +256,7 @@ class Restorer implements DumpHandler {
       return { ...known, name: parseDeviceName(known.name, { allowBase: true, allowHidden: true }) };
     const size = Math.max(end, 1) * this.#blockSize;
     return {
-      name: parseDeviceName(`thin-${String(dumped.id)}`),
+      name: parseDeviceName(`thin-${dumped.id}`),
       kind: 'snapshot',
       origin: 0,
       originName: '',

@@ -102,7 +102,7 @@ function sealReader(reader: KvReader, blockSize: number): ChunkReader {
 
 function dataReader(data: ScrubOptions['data'], blockSize: number): ChunkReader {
   return async (chunk) => {
-    const path = `chunk ${String(chunk)}`;
+    const path = `chunk ${chunk}`;
     if (data === undefined) return damage(path, 'the data of the pool cannot be opened');
     const { handle, start = 0 } = data;
     const into = new Uint8Array(blockSize);

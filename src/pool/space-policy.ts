@@ -38,7 +38,7 @@ export class SpacePolicy {
       if (free < least)
         throw new ThinError(
           'no-space',
-          `the pool has ${String(free)} free ${what} blocks, fewer than the ${String(least)} that dm.min_free_space=${String(minFreeSpace)}% keeps; remove devices, extend the pool (thinfuse extend) or lower dm.min_free_space`,
+          `the pool has ${free} free ${what} blocks, fewer than the ${least} that dm.min_free_space=${minFreeSpace}% keeps; remove devices, extend the pool (thinfuse extend) or lower dm.min_free_space`,
         );
     }
   }
@@ -71,7 +71,7 @@ export class SpacePolicy {
       if (io.holesIn(offset, length) > this.#quotaLeft(io, quota))
         throw new ThinError(
           'no-space',
-          `device ${name} maps as much as its quota of ${String(quota)} bytes (${String(Math.floor(quota / blockSize))} chunks) allows; remove files from it and trim it, or raise it with: thinfuse quota ${name} SIZE`,
+          `device ${name} maps as much as its quota of ${quota} bytes (${Math.floor(quota / blockSize)} chunks) allows; remove files from it and trim it, or raise it with: thinfuse quota ${name} SIZE`,
           { details: { device: name, quota } },
         );
     }

@@ -239,11 +239,11 @@ export class Devices {
 }
 
 /** The name of a device that may be the base device. @throws ThinError invalid-argument */
-export function existingName(name: string): DeviceName {
+function existingName(name: string): DeviceName {
   return parseDeviceName(name, { allowBase: true });
 }
 
-export function withArticle(kind: DeviceKind): string {
+function withArticle(kind: DeviceKind): string {
   if (kind === 'base') return 'the base device';
   return kind === 'image' ? 'an image' : `a ${kind}`;
 }

@@ -309,7 +309,7 @@ export class FileAccess implements ChunkAccess {
       for (let done = 0; done < length;) {
         const got = readSync(fd, into, at + done, length - done, position + done);
         if (got === 0)
-          throw new ThinError('damaged', `the pool's data ends before byte ${String(position + length)}`);
+          throw new ThinError('damaged', `the pool's data ends before byte ${position + length}`);
         done += got;
       }
     });

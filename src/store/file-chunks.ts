@@ -187,7 +187,7 @@ export class FileChunks implements ChunkStore {
 }
 
 /** Neighbours together. @param chunks ascending */
-export function rangesOf(
+function rangesOf(
   chunks: readonly ChunkId[],
   { chunkSize, start }: Pick<FileMemory, 'chunkSize' | 'start'>,
 ): FileRange[] {

@@ -34,7 +34,7 @@ export class GrowingData {
     if (isBlockDevice && size < needed)
       throw new ThinError(
         'no-space',
-        `${this.#path} has ${String(size)} bytes, and the pool would need ${String(needed)}; enlarge the device first`,
+        `${this.#path} has ${size} bytes, and the pool would need ${needed}; enlarge the device first`,
         { details: { path: this.#path } },
       );
     const before = this.#labelAt;

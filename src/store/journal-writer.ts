@@ -45,10 +45,10 @@ export const POOL_THREAD = MAX_THREADS;
 export const STATE_FILE = 'retired';
 
 /** Commits alternate between two files a thread, so that one is written while what the other has becomes durable. */
-export const SLOTS = 2;
+const SLOTS = 2;
 
 /** The name of a file of the journal. */
-export function journalFile(incarnation: number, thread: number, slot: number): string {
+function journalFile(incarnation: number, thread: number, slot: number): string {
   return [incarnation, thread, slot].join('.');
 }
 

@@ -7,7 +7,7 @@ import { VarintReader } from './level-bytes.js';
  * batch := sequence:u64 count:u32 change*          little-endian; the changes have the numbers from `sequence` on
  * change := 1 key value | 0 key                    a value put, a key deleted; key, value := length:varint byte*
  */
-export const BATCH_HEADER = 12;
+const BATCH_HEADER = 12;
 const PUT = 1;
 const DELETION = 0;
 /** Bytes of the smallest change. */

@@ -22,7 +22,7 @@ export async function checkLevelFiles(path: string, depth: FileDepth = 'metadata
   if (found.length === 1) throw first;
   throw new ThinError(
     'damaged',
-    `${first.message} (${String(found.length - 1)} more places are damaged; thinfuse repair lists what is lost)`,
+    `${first.message} (${found.length - 1} more places are damaged; thinfuse repair lists what is lost)`,
     { details: { path, places: found.length } },
   );
 }
@@ -73,7 +73,7 @@ async function logProblems(path: string, manifest: Manifest): Promise<readonly T
     const { badAt, damage } = end;
     if (cut !== undefined && sequence.records > before) problems.push(damagedStore(path, cut));
     if (badAt === undefined) continue;
-    const where = `its log ${name} is damaged at byte ${String(badAt)}`;
+    const where = `its log ${name} is damaged at byte ${badAt}`;
     if (damage !== undefined) problems.push(damagedStore(path, `${where}: ${damage}`));
     else cut = `${where}, before a log that is well`;
   }

@@ -36,7 +36,7 @@ export async function classifyFolder(path: string): Promise<LevelFolder> {
 }
 
 /** Removes what LevelDB left of a store that it did not finish; the folder stays. */
-export async function emptyFolder(path: string): Promise<void> {
+async function emptyFolder(path: string): Promise<void> {
   for (const name of await readdir(path))
     if (LEVEL_FILE.test(name)) await rm(join(path, name), { force: true });
 }

@@ -51,8 +51,7 @@ export async function readManifestFile(path: string, name: string): Promise<Mani
   const edits = new Edits();
   try {
     const { badAt, damage } = await readLog(join(path, name), edits);
-    if (damage !== undefined)
-      throw damagedStore(path, `${name} is damaged at byte ${String(badAt)}: ${damage}`);
+    if (damage !== undefined) throw damagedStore(path, `${name} is damaged at byte ${badAt}: ${damage}`);
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') throw damagedStore(path, `${name} is missing`);
     throw error;
@@ -106,7 +105,7 @@ class Edits implements Manifest {
           first: keyOf(reader.bytes()),
           last: keyOf(reader.bytes()),
         });
-      } else return `it has an entry of an unknown kind (tag ${String(tag)})`;
+      } else return `it has an entry of an unknown kind (tag ${tag})`;
     }
     // A table that only changes its level is deleted and added in one edit.
     for (const table of added) this.tables.set(table.number, table);

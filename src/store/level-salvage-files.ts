@@ -100,7 +100,7 @@ class Salvage implements SalvagedFiles {
     if (manifest.logNumber > 0 && logs[0]?.number !== manifest.logNumber) {
       this.lost.push({
         path: 'log',
-        problem: `log ${String(manifest.logNumber)} is missing, and the commits in it, if there were any`,
+        problem: `log ${manifest.logNumber} is missing, and the commits in it, if there were any`,
       });
       return (await this.#allTables()).some(({ number }) => number > manifest.logNumber);
     }
@@ -123,7 +123,7 @@ class Salvage implements SalvagedFiles {
       if (known === undefined) return;
       this.#ranges.push({ from: known.first, to: known.last, whole: true, rank });
       this.lost.push({
-        path: `table ${String(table.number)}`,
+        path: `table ${table.number}`,
         problem: `it is missing: ${span(known.first, known.last)}`,
       });
       return;
@@ -241,8 +241,8 @@ function unlessDamaged(error: unknown): undefined {
 }
 
 function lostCommits({ badAt, behind }: LogEnd): string {
-  const whole = behind > 0 ? `, and ${String(behind)} behind it that mean nothing without it` : '';
-  return `the commit at byte ${String(badAt)} is lost${whole}: all is as it was before that, but for the data of a direct pool`;
+  const whole = behind > 0 ? `, and ${behind} behind it that mean nothing without it` : '';
+  return `the commit at byte ${badAt} is lost${whole}: all is as it was before that, but for the data of a direct pool`;
 }
 
 function span(from: Uint8Array, to: Uint8Array): string {

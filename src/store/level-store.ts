@@ -30,7 +30,7 @@ export interface LevelTuning {
   readonly multithreading: boolean;
 }
 
-export const LEVEL_TUNING: LevelTuning = {
+const LEVEL_TUNING: LevelTuning = {
   // 64 KiB values fill the default 4 MiB in 64 writes; each filling is a table and soon a compaction.
   // 64 MiB made random overwrite of chunks three times faster (72 -> 224 MB/s).
   writeBufferSize: 64 * 2 ** 20,
@@ -171,8 +171,7 @@ export function lockedError(path: string, holder: LockHolder | undefined, cause?
       cause,
       details,
     });
-  const who =
-    holder.pid === process.pid ? 'this process' : `process ${String(holder.pid)} (${holder.command})`;
+  const who = holder.pid === process.pid ? 'this process' : `process ${holder.pid} (${holder.command})`;
   return new ThinError('locked', `the store ${path} is in use by ${who}: stop that one first`, {
     cause,
     details,

@@ -29,7 +29,7 @@ export async function lengthProblem(path: string, table: TableEntry): Promise<Th
   }
   const { size } = await found.file.stat().finally(() => found.file.close());
   if (size === table.size) return undefined;
-  const sizes = `${String(size)} bytes where ${String(table.size)} were written`;
+  const sizes = `${size} bytes where ${table.size} were written`;
   return damagedStore(path, `its table ${found.name} has ${sizes}`);
 }
 
@@ -60,7 +60,7 @@ async function* damagedParts(
     for await (const { block, problem } of badBlocks(file, wanted))
       yield damagedStore(
         path,
-        `its table ${name} is damaged at byte ${String(block.offset)} (${problem}): ${keysOf(block, table)}`,
+        `its table ${name} is damaged at byte ${block.offset} (${problem}): ${keysOf(block, table)}`,
       );
   } catch (error) {
     if (!(error instanceof BlockError)) throw error;
@@ -76,7 +76,7 @@ export interface BadBlock {
 }
 
 /** Those of the blocks, ascending, that are not as they were written. */
-export async function* badBlocks(file: FileHandle, blocks: readonly DataBlock[]): AsyncGenerator<BadBlock> {
+async function* badBlocks(file: FileHandle, blocks: readonly DataBlock[]): AsyncGenerator<BadBlock> {
   let buffer = Buffer.alloc(0);
   for (let at = 0; at < blocks.length;) {
     const run = neighbours(blocks, at);
@@ -118,9 +118,7 @@ function holdsOnlyChunks(block: DataBlock, table: TableEntry): boolean {
 
 function keysOf(block: DataBlock, table: TableEntry): string {
   const [first, last] = reachOf(block, table).map(describeKey);
-  return first === last
-    ? `${String(first)} is lost`
-    : `what lies from ${String(first)} to ${String(last)} is lost`;
+  return first === last ? `${first} is lost` : `what lies from ${first} to ${last} is lost`;
 }
 
 /** Undefined: there is none. */

@@ -71,7 +71,7 @@ function tellDamaged(
   [from, to]: readonly [Uint8Array, Uint8Array],
   salvage: TableSalvage,
 ): void {
-  const where = `block at byte ${String(block.offset)}`;
+  const where = `block at byte ${block.offset}`;
   const entries = attestedEntries(bytes.subarray(0, block.size), from, to);
   if (entries === undefined) {
     salvage.lost({ from, to, whole: block.offset === 0 }, where);

@@ -88,7 +88,7 @@ export interface TableEntryOf {
 }
 
 /** @throws BlockError, naming the block as `what` */
-export async function readBlock(file: FileHandle, handle: BlockHandle, what: string): Promise<Buffer> {
+async function readBlock(file: FileHandle, handle: BlockHandle, what: string): Promise<Buffer> {
   const bytes = await readAt(file, handle.offset, handle.size + TRAILER);
   const problem = blockProblem(bytes);
   if (problem !== undefined) throw new BlockError(`${what} is damaged (${problem})`);
@@ -101,7 +101,7 @@ export function blockProblem(bytes: Buffer): string | undefined {
   const type = bytes[bytes.length - TRAILER]!;
   if (bytes.readUInt32LE(bytes.length - 4) !== maskedCrc(bytes.subarray(0, -4)))
     return 'its checksum is wrong';
-  return type === UNCOMPRESSED ? undefined : `it is compressed (type ${String(type)})`;
+  return type === UNCOMPRESSED ? undefined : `it is compressed (type ${type})`;
 }
 
 /** Bytes of a block in the file. */
@@ -110,7 +110,7 @@ export function blockBytes(handle: BlockHandle): number {
 }
 
 /** Of a block that is well. Keys are their own, values views. @throws BlockError */
-export function* entriesOf(contents: Buffer, what: string): Generator<TableEntryOf> {
+function* entriesOf(contents: Buffer, what: string): Generator<TableEntryOf> {
   const broken = (): BlockError => new BlockError(`${what} is damaged (an entry ends too early)`);
   if (contents.length < 4) throw broken();
   const restarts = contents.readUInt32LE(contents.length - 4);

@@ -13,7 +13,7 @@ export interface LockHolder {
 export async function findLockHolder(path: string): Promise<LockHolder | undefined> {
   try {
     const { dev, ino } = await stat(path, { bigint: true });
-    const place = `${hex(deviceMajor(dev))}:${hex(deviceMinor(dev))}:${String(ino)}`;
+    const place = `${hex(deviceMajor(dev))}:${hex(deviceMinor(dev))}:${ino}`;
     for (const line of (await readFile('/proc/locks', 'utf8')).split('\n')) {
       const fields = line.trim().split(/\s+/);
       const pid = Number(fields[4]);
@@ -28,7 +28,7 @@ export async function findLockHolder(path: string): Promise<LockHolder | undefin
 
 async function commandOf(pid: number): Promise<string> {
   try {
-    const words = await readFile(`/proc/${String(pid)}/cmdline`, 'utf8');
+    const words = await readFile(`/proc/${pid}/cmdline`, 'utf8');
     return words.replaceAll('\0', ' ').trim();
   } catch {
     return '';

@@ -207,8 +207,8 @@ async function* none(): AsyncGenerator<never> {
 /** How messages name what is not there. */
 export function missingCommits({ stored, acknowledged }: OlderStore): string {
   const count = acknowledged - stored;
-  const last = count === 1 ? 'the last commit that was' : `the last ${String(count)} commits that were`;
-  return `${last} acknowledged (it is as of commit ${String(stored)}, and ${String(acknowledged)} was the last)`;
+  const last = count === 1 ? 'the last commit that was' : `the last ${count} commits that were`;
+  return `${last} acknowledged (it is as of commit ${stored}, and ${acknowledged} was the last)`;
 }
 
 function olderError(path: string, older: OlderStore): ThinError {

@@ -26,7 +26,7 @@ export async function openPoolData(
     const found = oneOf(labels, path);
     const needed = leastBytes({ ...(found ?? NO_MARGINS), ...pool });
     if (file.size < needed)
-      throw damagedData(path, `it has ${String(file.size)} bytes, and the pool needs ${String(needed)}`);
+      throw damagedData(path, `it has ${file.size} bytes, and the pool needs ${needed}`);
     if (found === undefined)
       throw damagedData(path, "it does not carry a pool's label at its start or its end");
     if (found.uuid !== pool.uuid)

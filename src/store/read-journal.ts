@@ -116,12 +116,12 @@ function placesOf(records: readonly StoredRecord[]): string {
   };
   for (const { kind, device, block, chunk, run } of records)
     if (kind === JournalKind.DATA || kind === JournalKind.PAGES) note('chunks', chunk);
-    else for (let i = 0; i < Math.max(1, run); i++) note(`device ${String(device)}, blocks`, block + i);
+    else for (let i = 0; i < Math.max(1, run); i++) note(`device ${device}, blocks`, block + i);
   const texts = [...places].flatMap(([what, numbers]) =>
     rangesOf([...numbers].sort((x, y) => x - y)).map((range) => `${what} ${range}`),
   );
   if (texts.length === 0) return '';
-  const more = texts.length > MOST_RANGES ? ` and ${String(texts.length - MOST_RANGES)} more ranges` : '';
+  const more = texts.length > MOST_RANGES ? ` and ${texts.length - MOST_RANGES} more ranges` : '';
   return `, at least: ${texts.slice(0, MOST_RANGES).join('; ')}${more}`;
 }
 
@@ -130,9 +130,7 @@ function rangesOf(numbers: readonly number[]): string[] {
   for (let at = 0; at < numbers.length;) {
     let end = at + 1;
     while (numbers[end] === numbers[at]! + end - at) end++;
-    ranges.push(
-      end - at === 1 ? String(numbers[at]) : `${String(numbers[at])} to ${String(numbers[end - 1])}`,
-    );
+    ranges.push(end - at === 1 ? String(numbers[at]) : `${numbers[at]} to ${numbers[end - 1]}`);
     at = end;
   }
   return ranges;

@@ -88,7 +88,7 @@ export class RecoverableStore implements KeyValue {
     if (bavail * bsize < needed)
       throw new ThinError(
         'no-space',
-        `the disk of ${this.#path} is full: ${String(needed)} bytes must be free before the pool takes writes again`,
+        `the disk of ${this.#path} is full: ${needed} bytes must be free before the pool takes writes again`,
         { details: { path: this.#path } },
       );
   }

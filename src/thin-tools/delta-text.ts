@@ -25,11 +25,11 @@ export async function* deltaText(view: MetadataView, options: DeltaOptions): Asy
   const ranges = delta(view.nodes, left.root, right.root, { changesOnly: options.changesOnly === true });
   let text = '';
   if (options.format === 'json')
-    text += `{"left":${named(left)},"right":${named(right)},"blockSize":${String(superblock.blockSize)},"ranges":[`;
+    text += `{"left":${named(left)},"right":${named(right)},"blockSize":${superblock.blockSize},"ranges":[`;
   else
     text +=
-      `<superblock uuid="" time="${String(superblock.time)}" transaction="${String(superblock.transactionId)}" data_block_size="${String(superblock.blockSize / SECTOR)}" nr_data_blocks="${String(superblock.chunks)}">\n` +
-      `  <diff left="${String(left.id)}" right="${String(right.id)}">\n`;
+      `<superblock uuid="" time="${superblock.time}" transaction="${superblock.transactionId}" data_block_size="${superblock.blockSize / SECTOR}" nr_data_blocks="${superblock.chunks}">\n` +
+      `  <diff left="${left.id}" right="${right.id}">\n`;
   const lines = { simple: simpleLines, verbose: verboseLines, json: jsonLines }[options.format](ranges);
   for await (const line of lines) {
     text += line;
@@ -48,7 +48,7 @@ function named({ id, name }: { id: number; name: string }): string {
 /** Neighbours of a kind are one, wherever their chunks lie. */
 async function* simpleLines(ranges: AsyncIterable<DeltaRange>): AsyncGenerator<string> {
   const line = ({ kind, begin, length }: Pick<DeltaRange, 'kind' | 'begin' | 'length'>): string =>
-    `    <${kind} begin="${String(begin)}" length="${String(length)}"/>\n`;
+    `    <${kind} begin="${begin}" length="${length}"/>\n`;
   let open: { kind: DeltaRange['kind']; begin: number; length: number } | undefined;
   for await (const { kind, begin, length } of ranges) {
     if (open?.kind === kind && open.begin + open.length === begin) {
@@ -72,9 +72,9 @@ async function* verboseLines(ranges: AsyncIterable<DeltaRange>): AsyncGenerator<
     }
     const chunks =
       range.kind === 'different'
-        ? `left_data_begin="${String(range.left)}" right_data_begin="${String(range.right)}"`
-        : `data_begin="${String(range.chunk)}"`;
-    yield `      <range begin="${String(range.begin)}" ${chunks} length="${String(range.length)}"/>\n`;
+        ? `left_data_begin="${range.left}" right_data_begin="${range.right}"`
+        : `data_begin="${range.chunk}"`;
+    yield `      <range begin="${range.begin}" ${chunks} length="${range.length}"/>\n`;
   }
   if (open !== undefined) yield `    </${open}>\n`;
 }

@@ -61,9 +61,7 @@ async function surveyed(
   let mapped = 0;
   const runs = mappingRuns(view.nodes, record.root, (_id, error, from, to) => {
     const end = Math.min(to, Math.ceil(record.size / view.superblock.blockSize));
-    lost.push(
-      `blocks ${String(from)} to ${String(end - 1)} of device ${String(record.id)}: ${error.message}`,
-    );
+    lost.push(`blocks ${from} to ${end - 1} of device ${record.id}: ${error.message}`);
   });
   for await (const { length } of runs) mapped += length;
   return { record: { ...record, mapped }, lost };
@@ -110,37 +108,37 @@ export function superblockTag({
   blockSize,
   chunks,
 }: DumpedSuperblock): string {
-  return `<superblock uuid="" time="${String(time)}" transaction="${String(transactionId)}" flags="${needsCheck ? '1' : '0'}" version="${String(METADATA_VERSION)}" data_block_size="${String(blockSize / SECTOR)}" nr_data_blocks="${String(chunks)}">\n`;
+  return `<superblock uuid="" time="${time}" transaction="${transactionId}" flags="${needsCheck ? '1' : '0'}" version="${METADATA_VERSION}" data_block_size="${blockSize / SECTOR}" nr_data_blocks="${chunks}">\n`;
 }
 
 export function deviceTag({ id, mapped, transactionId, creationTime, snapTime }: DumpedDevice): string {
-  return `  <device dev_id="${String(id)}" mapped_blocks="${String(mapped)}" transaction="${String(transactionId)}" creation_time="${String(creationTime)}" snap_time="${String(snapTime)}">\n`;
+  return `  <device dev_id="${id}" mapped_blocks="${mapped}" transaction="${transactionId}" creation_time="${creationTime}" snap_time="${snapTime}">\n`;
 }
 
 export function mappingTag({ begin, chunk, length, time }: MappingRun): string {
   return length === 1
-    ? `    <single_mapping origin_block="${String(begin)}" data_block="${String(chunk)}" time="${String(time)}"/>\n`
-    : `    <range_mapping origin_begin="${String(begin)}" data_begin="${String(chunk)}" length="${String(length)}" time="${String(time)}"/>\n`;
+    ? `    <single_mapping origin_block="${begin}" data_block="${chunk}" time="${time}"/>\n`
+    : `    <range_mapping origin_begin="${begin}" data_begin="${chunk}" length="${length}" time="${time}"/>\n`;
 }
 
 function humanWords(): Words {
   return {
     begin: (superblock) =>
-      `begin superblock: "", ${String(superblock.time)}, ${String(superblock.transactionId)}, ${superblock.needsCheck ? '1' : '0'}, ${String(METADATA_VERSION)}, ${String(superblock.blockSize / SECTOR)}, ${String(superblock.chunks)}\n`,
+      `begin superblock: "", ${superblock.time}, ${superblock.transactionId}, ${superblock.needsCheck ? '1' : '0'}, ${METADATA_VERSION}, ${superblock.blockSize / SECTOR}, ${superblock.chunks}\n`,
     beginDevice: (record) =>
       [
-        `device: ${String(record.id)}`,
-        `mapped_blocks: ${String(record.mapped)}`,
-        `transaction: ${String(record.transactionId)}`,
-        `creation time: ${String(record.creationTime)}`,
-        `snap time: ${String(record.snapTime)}`,
+        `device: ${record.id}`,
+        `mapped_blocks: ${record.mapped}`,
+        `transaction: ${record.transactionId}`,
+        `creation time: ${record.creationTime}`,
+        `snap time: ${record.snapTime}`,
         '',
       ].join('\n'),
     lost: (problem) => `    lost: ${problem}\n`,
     run: ({ begin, chunk, length, time }) =>
       length === 1
-        ? `    ${String(begin)} -> ${String(chunk)}, ${String(time)}\n`
-        : `    (${String(begin)}..${String(begin + length - 1)}) -> (${String(chunk)}..${String(chunk + length - 1)}), ${String(time)}\n`,
+        ? `    ${begin} -> ${chunk}, ${time}\n`
+        : `    (${begin}..${begin + length - 1}) -> (${chunk}..${chunk + length - 1}), ${time}\n`,
     endDevice: () => '\n',
     end: () => 'end superblock\n',
   };

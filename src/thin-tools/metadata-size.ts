@@ -92,7 +92,7 @@ function toHundredths(amount: number): string {
  */
 export function worded(text: string, what: string, unitless = ''): string {
   const { amount, unit } = amountOf(text, what);
-  return `${String(amount)}${unit?.word ?? unitless}`;
+  return `${amount}${unit?.word ?? unitless}`;
 }
 
 function amountOf(text: string, what: string): { amount: number; unit: SizeUnit | undefined } {

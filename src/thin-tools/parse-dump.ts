@@ -143,9 +143,7 @@ class DumpParser {
     // As in a device; and so definitions that refer to each other cannot multiply without end.
     const last = definition.at(-1);
     if (last !== undefined && run.begin < last.begin + last.length)
-      throw this.#wrong(
-        `block ${String(run.begin)} comes after block ${String(last.begin + last.length - 1)}`,
-      );
+      throw this.#wrong(`block ${run.begin} comes after block ${last.begin + last.length - 1}`);
     definition.push(run);
   }
 
@@ -176,7 +174,7 @@ class DumpParser {
     const { line, column } = this.#sax;
     return new ThinError(
       'invalid-argument',
-      `the dump is not what thin_dump writes: line ${String(line)}, column ${String(column)}: ${problem}`,
+      `the dump is not what thin_dump writes: line ${line}, column ${column}: ${problem}`,
       { details: { line, column } },
     );
   }
@@ -209,7 +207,7 @@ class Attributes {
     if (missing !== undefined && this.#given[name] === undefined) return missing;
     const text = this.text(name);
     if (!/^\d+$/.test(text) || Number(text) > max)
-      throw this.#wrong(`${name}="${text}" is no number from 0 to ${String(max)}`);
+      throw this.#wrong(`${name}="${text}" is no number from 0 to ${max}`);
     return Number(text);
   }
 

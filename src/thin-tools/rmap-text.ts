@@ -5,7 +5,7 @@ export function rmapLines(runs: readonly ReverseRun[]): string {
   return runs
     .map(
       ({ chunk, length, device, block }) =>
-        `data ${String(chunk)}..${String(chunk + length)} -> thin(${String(device)}) ${String(block)}..${String(block + length)}\n`,
+        `data ${chunk}..${chunk + length} -> thin(${device}) ${block}..${block + length}\n`,
     )
     .join('');
 }

@@ -13,7 +13,7 @@ export async function writeOutput<T>(
 ): Promise<T> {
   const file = path.resolve(output);
   await refuseSpecial(file);
-  const part = path.join(path.dirname(file), `.${path.basename(file)}.${String(process.pid)}.part`);
+  const part = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}.part`);
   let handle: FileHandle | undefined;
   try {
     handle = await open(part, 'wx', 0o600);

@@ -69,7 +69,7 @@ async function readMagic(bytes: ByteSource): Promise<void> {
   if (version !== STREAM_VERSION)
     throw new ThinError(
       'wrong-version',
-      `the stream is of version ${String(version)}, and this program reads ${String(STREAM_VERSION)}; use the same thinfuse on both sides`,
+      `the stream is of version ${version}, and this program reads ${STREAM_VERSION}; use the same thinfuse on both sides`,
     );
 }
 
@@ -84,7 +84,7 @@ async function readFrame(bytes: ByteSource, before: string): Promise<Frame> {
   const head = await bytes.take(FRAME_HEAD);
   if (head === undefined) throw cut(bytes.offset);
   const kind = head.readUInt8();
-  if (!isFrameKind(kind)) throw changed(at, `there is no frame of kind ${String(kind)}`);
+  if (!isFrameKind(kind)) throw changed(at, `there is no frame of kind ${kind}`);
   const length = head.readUInt32LE(1);
   const { least, most } = BODY_LIMITS[kind];
   if (length < least || length > most) throw changed(at, 'a frame has an impossible length');
@@ -146,19 +146,15 @@ class Order {
 }
 
 function cut(at: number): ThinError {
-  return new ThinError(
-    'damaged',
-    `the stream was cut off at byte ${String(at)}, before its end; send it again`,
-    {
-      details: { offset: at },
-    },
-  );
+  return new ThinError('damaged', `the stream was cut off at byte ${at}, before its end; send it again`, {
+    details: { offset: at },
+  });
 }
 
 function changed(at: number, problem: string): ThinError {
   return new ThinError(
     'damaged',
-    `the stream is not as it was sent: at byte ${String(at)}, ${problem}; send it again`,
+    `the stream is not as it was sent: at byte ${at}, ${problem}; send it again`,
     {
       details: { offset: at },
     },

@@ -93,7 +93,7 @@ export function unpackOffset(body: Buffer, at = 0): number {
 
 /** As people hand it from `receive` to `send`. */
 export function formatPoint({ offset, sum }: StreamPoint): string {
-  return `${String(offset)}-${sum}`;
+  return `${offset}-${sum}`;
 }
 
 /** @throws ThinError invalid-argument */

@@ -212,7 +212,7 @@ describe('command line: metadata tools', function () {
         assert.equal(code, 5, stderr);
         assert.match(stderr, /in use by/);
       }
-      assert.ok(outcomes.some(({ stderr }) => stderr.includes(`process ${String(process.pid)} `)));
+      assert.ok(outcomes.some(({ stderr }) => stderr.includes(`process ${process.pid} `)));
     } finally {
       await store.close();
     }

@@ -95,7 +95,7 @@ async function write(
 function stillOf({ id, creationTime, mappings }: BuiltDevice): StillDevice {
   const device = {
     id,
-    name: `thin-${String(id)}`,
+    name: `thin-${id}`,
     creationTime,
     transactionId: id,
   } as unknown as DeviceStatus;
@@ -150,5 +150,5 @@ function sorted(mappings: BuiltDevice['mappings']): [number, { data: number; tim
 }
 
 function contentOf(chunk: number): Buffer {
-  return Buffer.alloc(BLOCK, `chunk ${String(chunk)}. `);
+  return Buffer.alloc(BLOCK, `chunk ${chunk}. `);
 }

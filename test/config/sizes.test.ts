@@ -29,7 +29,7 @@ describe('config: sizes', () => {
     ['0.3MB', Math.floor(0.3 * MIB)],
   ];
   for (const [text, bytes] of parsed.filter(([, expected]) => !Number.isNaN(expected)))
-    it(`reads ${text} as ${String(bytes)} bytes`, () => assert.equal(parseSize(text), bytes));
+    it(`reads ${text} as ${bytes} bytes`, () => assert.equal(parseSize(text), bytes));
 
   for (const text of [
     '',

@@ -46,9 +46,7 @@ describe('records of snapshots', () => {
   });
 
   it('are too large with a quarter of a megabyte of labels', () => {
-    const labels = Object.fromEntries(
-      Array.from({ length: 64 }, (_, n) => [`l${String(n)}`, 'x'.repeat(4094)]),
-    );
+    const labels = Object.fromEntries(Array.from({ length: 64 }, (_, n) => [`l${n}`, 'x'.repeat(4094)]));
     assert.throws(() => packSnapshotRecord(snapshotRecord({ labels })), { code: 'too-large' });
   });
 });

@@ -84,7 +84,7 @@ async function recover(crashed: Run, seed: number, when: string): Promise<void> 
 }
 
 for (const seed of SEEDS)
-  describe(`a machine that stops at any batch (seed ${String(seed)})`, () => {
+  describe(`a machine that stops at any batch (seed ${seed})`, () => {
     let first = 0;
     let batches = 0;
 
@@ -105,9 +105,9 @@ for (const seed of SEEDS)
         const crashed = await run(seed, (store) => {
           store.freezeAt(n);
         });
-        assert.ok(crashed.store.frozen, `batch ${String(n)} is reached`);
+        assert.ok(crashed.store.frozen, `batch ${n} is reached`);
         await abandon(crashed.pool);
-        await recover(crashed, seed + n, `stopped at batch ${String(n)}`);
+        await recover(crashed, seed + n, `stopped at batch ${n}`);
       }
     });
 
@@ -115,7 +115,7 @@ for (const seed of SEEDS)
       it(`turns read-only when a batch fails (${code}), reads on, and loses nothing it promised`, async function () {
         this.timeout(120_000);
         for (let n = first + (code === 'io' ? 1 : 0); n < batches; n += 3) {
-          const when = `batch ${String(n)} failed`;
+          const when = `batch ${n} failed`;
           const failed = await run(seed, (store) => {
             store.failBatch(n, code);
           });

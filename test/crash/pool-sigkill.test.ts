@@ -53,7 +53,7 @@ describe('a pool whose process is killed', () => {
     await made.close();
     let first = 1;
     for (let round = 0; round < ROUNDS; round++) {
-      const when = `seed ${String(seed)}, round ${String(round)}`;
+      const when = `seed ${seed}, round ${round}`;
       const flushed = await workAndKill(path, first, next(12), next(12));
       assert.ok(flushed >= first, when);
       const pool = await openPool(await openPoolStore(path, { tuning: SMALL_TUNING }), {
@@ -65,10 +65,7 @@ describe('a pool whose process is killed', () => {
         const sector = new Uint8Array(512);
         await base.read(placeOf(index), sector);
         const pass = passOf(sector, index);
-        assert.ok(
-          pass === flushed || pass === flushed + 1,
-          `${when}: ${String(pass)} after ${String(flushed)}`,
-        );
+        assert.ok(pass === flushed || pass === flushed + 1, `${when}: ${pass} after ${flushed}`);
       }
       for (const { name, kind } of pool.devices()) {
         if (kind === 'base') continue;

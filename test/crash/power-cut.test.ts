@@ -47,7 +47,7 @@ describe('a direct pool whose machine loses its power', () => {
   let files = 0;
 
   function newFile(store: CrashStore, content: Buffer): CrashFile {
-    return new CrashFile(scratch.current.at(`data-${String(files++)}`), content, {
+    return new CrashFile(scratch.current.at(`data-${files++}`), content, {
       isStopped: () => store.frozen,
       stop: () => {
         store.freeze();
@@ -87,7 +87,7 @@ describe('a direct pool whose machine loses its power', () => {
   /** @returns whether the run came as far as its stop */
   async function stopAndRecover(seed: number, steps: number, stop: Stop): Promise<boolean> {
     const stopped = await run(seed, steps, stop);
-    const when = `seed ${String(seed)}, ${String(steps)} steps, stopped at ${JSON.stringify(stop)}`;
+    const when = `seed ${seed}, ${steps} steps, stopped at ${JSON.stringify(stop)}`;
     const reached = stopped.store.frozen;
     if (!reached) assert.ifError(stopped.failure);
     const content = stopped.file.crash(seed);
@@ -119,14 +119,11 @@ describe('a direct pool whose machine loses its power', () => {
     await assertClean(whole.pool, 'undisturbed');
     await whole.pool.close();
     await whole.file.remove();
-    assert.ok(
-      batches - whole.firstBatch > 20 && syncs > 10,
-      `${String(batches)} batches, ${String(syncs)} syncs`,
-    );
+    assert.ok(batches - whole.firstBatch > 20 && syncs > 10, `${batches} batches, ${syncs} syncs`);
     for (let batch = whole.firstBatch; batch < batches; batch++)
-      assert.ok(await stopAndRecover(seed, MANY_STEPS, { batch }), `batch ${String(batch)} is reached`);
+      assert.ok(await stopAndRecover(seed, MANY_STEPS, { batch }), `batch ${batch} is reached`);
     for (let sync = 0; sync < syncs; sync++)
-      assert.ok(await stopAndRecover(seed, MANY_STEPS, { sync }), `sync ${String(sync)} is reached`);
+      assert.ok(await stopAndRecover(seed, MANY_STEPS, { sync }), `sync ${sync} is reached`);
   });
 
   it('does so whatever the work, wherever it stops', async function () {
@@ -168,12 +165,12 @@ function assertBetween(found: PoolState, work: SectorWorkload, when: string): vo
     const versions = moments.map((moment) => moment.get(name)).filter((version) => version !== undefined);
     assert.ok(
       versions.some(({ length }) => length === sectors.length),
-      `${when}: ${name} has ${String(sectors.length)} sectors`,
+      `${when}: ${name} has ${sectors.length} sectors`,
     );
     const lost = sectors.findIndex((byte, at) => !versions.some((version) => (version[at] ?? 0) === byte));
     assert.ok(
       lost < 0,
-      `${when}: ${name}, sector ${String(lost)} is ${String(sectors[lost])}, and was ${versions.map((version) => String(version[lost])).join(', ')}`,
+      `${when}: ${name}, sector ${lost} is ${sectors[lost]}, and was ${versions.map((version) => String(version[lost])).join(', ')}`,
     );
   }
 }

@@ -13,7 +13,7 @@ describe('daemon', () => {
   let client: SocketClient;
 
   beforeEach(async () => {
-    fake = await startFakeDaemon(scratch.current.at(`root${String(count++)}`));
+    fake = await startFakeDaemon(scratch.current.at(`root${count++}`));
     client = new SocketClient(fake.socket);
     await client.call('device.create', { name: 'debian', kind: 'image' });
     await client.call('device.create', { name: 'web', origin: 'debian', kind: 'container' });
@@ -32,7 +32,7 @@ describe('daemon', () => {
   });
 
   it('starts nothing from a base device without a filesystem', async () => {
-    const bare = await startFakeDaemon(scratch.current.at(`root${String(count++)}`), {
+    const bare = await startFakeDaemon(scratch.current.at(`root${count++}`), {
       baseInitialized: false,
     });
     const caller = new SocketClient(bare.socket);
@@ -93,7 +93,7 @@ describe('daemon', () => {
   it('grows the filesystem at the first mount, and at once where it is mounted', async () => {
     await client.call('device.create', { name: 'big', origin: 'debian', kind: 'container', size: 20 * GIB });
     await client.call('mount', { name: 'big' });
-    assert.deepEqual(fake.host.log, ['mount big', `grow to ${String(20 * GIB)}`, 'furnish big']);
+    assert.deepEqual(fake.host.log, ['mount big', `grow to ${20 * GIB}`, 'furnish big']);
     const grown = await client.call('device.grow', { name: 'big', size: 30 * GIB });
     assert.equal(grown.filesystemSize, 30 * GIB);
     await client.call('umount', { name: 'big' });

@@ -15,7 +15,7 @@ describe('deferred removal and deletion', () => {
   let client: SocketClient;
 
   async function start(pool: FakePool): Promise<void> {
-    fake = await startFakeDaemon(scratch.current.at(`root${String(count++)}`), { pool });
+    fake = await startFakeDaemon(scratch.current.at(`root${count++}`), { pool });
     client = new SocketClient(fake.socket);
   }
 

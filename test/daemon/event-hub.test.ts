@@ -55,7 +55,7 @@ describe('events', () => {
     const lines = hub.lines({ past: false, follow: true });
     const first = lines.next();
     await new Promise((resolve) => setImmediate(resolve));
-    for (let count = 0; count < 3000; count++) hub.write(log(`e${String(count)}`));
+    for (let count = 0; count < 3000; count++) hub.write(log(`e${count}`));
     assert.equal((JSON.parse(String((await first).value)) as { event: string }).event, 'e2000');
     await lines.return(undefined);
   });

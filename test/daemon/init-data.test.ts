@@ -27,7 +27,7 @@ describe('what a direct pool is to be made on', function () {
     });
 
   async function sparse(bytes: number): Promise<string> {
-    const file = scratch.current.at(`file${String(count++)}`);
+    const file = scratch.current.at(`file${count++}`);
     await writeFile(file, '');
     await truncate(file, bytes);
     return file;

@@ -28,7 +28,7 @@ describe('LogFile', () => {
   it('begins anew when it has grown large, also what an earlier daemon left, and keeps one before it', async () => {
     for (let daemon = 0; daemon < 3; daemon++) {
       const file = new LogFile(scratch.current.at('b.log'), 1000);
-      for (let line = 0; line < 50; line++) file.write(`${String(daemon)} ${'x'.repeat(97)}\n`);
+      for (let line = 0; line < 50; line++) file.write(`${daemon} ${'x'.repeat(97)}\n`);
       file.close();
       assert.ok((await stat(scratch.current.at('b.log'))).size <= 1000);
       assert.equal((await stat(scratch.current.at('b.log.1'))).size, 1000);

@@ -21,7 +21,7 @@ describe('what is the daemon’s own', function () {
   let made = 0;
 
   async function bareRoot(): Promise<string> {
-    const root = scratch.current.at(`root${String(made++)}`);
+    const root = scratch.current.at(`root${made++}`);
     await makeBarePool(root);
     return root;
   }

@@ -29,7 +29,7 @@ describe('a client that sends half a request', () => {
   let socketPath: string;
 
   beforeEach(() => {
-    socketPath = scratch.current.at(`slow${String(count++)}.sock`);
+    socketPath = scratch.current.at(`slow${count++}.sock`);
   });
   afterEach(() => {
     for (const socket of open.splice(0)) socket.destroy();

@@ -109,7 +109,7 @@ describe('control socket', () => {
 
   it('serves many callers at once', async () => {
     const client = new SocketClient(fake.socket);
-    const names = Array.from({ length: 40 }, (_, index) => `many${String(index)}`);
+    const names = Array.from({ length: 40 }, (_, index) => `many${index}`);
     const made = await Promise.all(
       names.map((name) => client.call('device.create', { name, kind: 'image' })),
     );

@@ -76,7 +76,7 @@ old                removed       -       -          -       -  -
 
   it('draw a lineage of any depth', () => {
     const chain = [base];
-    for (let id = 2; id <= 3000; id++) chain.push(device(id, `d${String(id)}`, { origin: chain.at(-1)! }));
+    for (let id = 2; id <= 3000; id++) chain.push(device(id, `d${id}`, { origin: chain.at(-1)! }));
     const lines = treeTable(chain).split('\n');
     assert.equal(lines.length, 3001);
     assert.match(lines.at(-1)!, /^ {5996}└─d3000 +image /);

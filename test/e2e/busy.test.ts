@@ -59,8 +59,8 @@ describe('busy devices', function () {
     await cli.run('mount', 'db', target);
     const holder = scratch.current.start('unshare', ['--mount', 'sleep', '600']);
     for (let poll = 0; poll < POLLS; poll++) {
-      const seen = await tryRun('grep', ['-q', target, `/proc/${String(holder.pid)}/mountinfo`]);
-      const own = await tryRun('readlink', [`/proc/${String(holder.pid)}/ns/mnt`, '/proc/self/ns/mnt']);
+      const seen = await tryRun('grep', ['-q', target, `/proc/${holder.pid}/mountinfo`]);
+      const own = await tryRun('readlink', [`/proc/${holder.pid}/ns/mnt`, '/proc/self/ns/mnt']);
       const [one, other] = own.stdout.split('\n');
       if (seen.code === 0 && one !== other) break;
       await sleep(POLL_MS);
@@ -116,7 +116,7 @@ describe('busy devices', function () {
     await writeFile(path.join(cli.root, 'metadata/nobody'), '{"device_id":99}');
     await mkdir(path.join(cli.root, 'mnt/old'));
     const found = await cli.json<DoctorReport>('doctor', '--fix');
-    assert.deepEqual(found.findings.map(({ kind, mended }) => `${kind} ${String(mended)}`).sort(), [
+    assert.deepEqual(found.findings.map(({ kind, mended }) => `${kind} ${mended}`).sort(), [
       'leftover-folder true',
       'leftover-folder true',
       'lost-mount true',

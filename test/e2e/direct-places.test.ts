@@ -86,7 +86,7 @@ describe('a direct pool on what hosts have', function () {
     await other.run('init', '--data', file, '--base-size', '512M');
     await lives(other);
     const used = await diskOf(file);
-    assert(used < 48 * 2 ** 20, `${String(used)} bytes on the disk`);
+    assert(used < 48 * 2 ** 20, `${used} bytes on the disk`);
   });
 
   it('keeps its metadata on another disk where it is told to, and takes no other data', async () => {

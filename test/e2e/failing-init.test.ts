@@ -20,7 +20,7 @@ describe('init that cannot end well', function () {
   let cli: Cli;
 
   beforeEach(() => {
-    cli = new Cli(scratch.current, `root${String(count++)}`);
+    cli = new Cli(scratch.current, `root${count++}`);
   });
 
   const untouched = async (): Promise<void> => {

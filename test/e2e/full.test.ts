@@ -21,8 +21,8 @@ for (const kind of ['leveldb', 'direct'] as const)
         'if=/dev/urandom',
         `of=${file}`,
         'bs=1M',
-        `count=${String(mib)}`,
-        `seek=${String(at)}`,
+        `count=${mib}`,
+        `seek=${at}`,
         'conv=notrunc,fsync',
         'oflag=direct',
       ]);

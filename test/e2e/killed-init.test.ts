@@ -38,7 +38,7 @@ describe('init that is killed', function () {
     ['then together with its daemon', /^thinfuse-\d+\.sock$/, true],
   ] as const)
     it(`begins anew when it died ${moment}, without --force`, async () => {
-      const cli = new Cli(scratch.current, `root${String(count++)}`);
+      const cli = new Cli(scratch.current, `root${count++}`);
       const args = ['--data', `${cli.root}.data`, '--data-size', '1G', '--base-size', '320M'];
       await killedAt(cli, sign, args, withDaemon);
       const unready = await cli.try('start');

@@ -297,7 +297,7 @@ describe('end to end: an old pool', function () {
     const raw = scratch.current.at('damaged.img');
     const refused = await cli.try('legacy', 'export', ...files, '6', '--output', raw);
     assert.equal(refused.code, 7);
-    assert.match(refused.stderr, new RegExp(`device 6 / node block ${String(leaf)}.*--skip-damaged`));
+    assert.match(refused.stderr, new RegExp(`device 6 / node block ${leaf}.*--skip-damaged`));
     assert.equal(existsSync(raw), false);
     assert.equal((await cli.try('legacy', 'import', ...files, '--all')).code, 7);
     const skipped = await cli.try('legacy', 'export', ...files, '6', '--output', raw, '--skip-damaged');
@@ -311,7 +311,7 @@ describe('end to end: an old pool', function () {
     await run('cmp', [other, image('debian')]);
     const info = await cli.try('legacy', 'info', ...files);
     assert.equal(info.code, 7);
-    assert.match(info.stdout, new RegExp(`device 6 / node block ${String(leaf)}`));
+    assert.match(info.stdout, new RegExp(`device 6 / node block ${leaf}`));
   });
 
   it('has written nothing of the old pool in all of this', async () => {
@@ -333,7 +333,7 @@ describe('end to end: an old pool', function () {
     const base = devices.find(({ name }) => name === 'base')?.mapped ?? 0;
     const web = old.find(({ name }) => name === 'web1')?.mapped ?? 0;
     // web1, which was changed and removed above, takes with it what it held alone.
-    assert.ok(pool.used - base <= dataUsed, `${String(pool.used - base)} of ${String(dataUsed)}`);
+    assert.ok(pool.used - base <= dataUsed, `${pool.used - base} of ${dataUsed}`);
     assert.ok(pool.used - base > dataUsed - web);
     const exclusive = devices.find(({ name }) => name === 'thin-6')?.exclusive ?? 0;
     assert.ok(exclusive >= 20_000_000 && exclusive < 24 * 2 ** 20, String(exclusive));

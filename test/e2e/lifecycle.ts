@@ -87,10 +87,10 @@ export function lifecycle(
       await cli.run('container', 'create', 'big', '--image', 'debian', '--size', '1G');
       const mountPoint = (await cli.run('mount', 'big')).trim();
       const first = await sizeOf(mountPoint);
-      assert(first > 0.8 * 2 ** 30, `${String(first)} bytes`);
+      assert(first > 0.8 * 2 ** 30, `${first} bytes`);
       await cli.run('grow', 'big', '2G');
       const second = await sizeOf(mountPoint);
-      assert(second > 1.8 * 2 ** 30, `${String(second)} bytes`);
+      assert(second > 1.8 * 2 ** 30, `${second} bytes`);
       await cli.run('umount', 'big');
     });
 
@@ -107,7 +107,7 @@ export function lifecycle(
       } else {
         const [trimmed] = await cli.json<{ name: string; freed: number }[]>('trim', 'web1');
         assert.equal(trimmed?.name, 'web1');
-        assert(trimmed.freed >= 23 * 2 ** 20, `${String(trimmed.freed)} bytes given back`);
+        assert(trimmed.freed >= 23 * 2 ** 20, `${trimmed.freed} bytes given back`);
         assert.match(await cli.run('trim', '--all'), /^web1: .* given back/m);
       }
       assert.equal((await cli.try('trim', 'debian')).code, 3);
@@ -172,7 +172,7 @@ export function lifecycle(
       await cli.run('umount', 'web1');
       const pid = await cli.daemonPid();
       await run('umount', [path.join(cli.root, 'dev')]);
-      for (let poll = 0; existsSync(`/proc/${String(pid)}/cwd`) && poll < 200; poll++)
+      for (let poll = 0; existsSync(`/proc/${pid}/cwd`) && poll < 200; poll++)
         await new Promise((resolve) => setTimeout(resolve, 50));
       assert.equal((await cli.try('status')).code, 5);
       await cli.run('start');

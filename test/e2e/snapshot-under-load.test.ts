@@ -7,7 +7,7 @@ import { loopsUnder, requireMounts, run, tryRun, useScratch } from '../support/m
 
 const FILE_BYTES = 70_000;
 /** Writes numbered files as fast as they become durable, and prints the number of each that is. */
-const WRITER = `i=0; while :; do i=$((i+1)); head -c ${String(FILE_BYTES)} /dev/urandom > f$i.tmp && mv f$i.tmp f$i && sync f$i . && echo $i; done`;
+const WRITER = `i=0; while :; do i=$((i+1)); head -c ${FILE_BYTES} /dev/urandom > f$i.tmp && mv f$i.tmp f$i && sync f$i . && echo $i; done`;
 const SNAPSHOTS = 4;
 const CHECKERS = { xfs: ['xfs_repair', '-n'], ext4: ['e2fsck', '-fn'] } as const;
 
@@ -41,7 +41,7 @@ for (const filesystem of ['xfs', 'ext4'] as const)
       const promised: number[] = [];
       for (let index = 0; index < SNAPSHOTS; index++) {
         promised.push(durable);
-        await cli.run('snapshot', `snap${String(index)}`, 'busy');
+        await cli.run('snapshot', `snap${index}`, 'busy');
       }
       const before = durable;
       await new Promise((resolve) => lines.once('line', resolve));
@@ -51,18 +51,16 @@ for (const filesystem of ['xfs', 'ext4'] as const)
       await ended;
 
       for (const [index, least] of promised.entries()) {
-        const name = `snap${String(index)}`;
+        const name = `snap${index}`;
         const loudSince = (await kernelLog()).length;
         const folder = path.join((await cli.run('mount', name)).trim(), 'rootfs');
         const names = new Set(await readdir(folder));
         for (let file = 1; file <= least; file++) {
-          assert(names.has(`f${String(file)}`), `${name} has no f${String(file)} of ${String(least)}`);
-          assert.equal((await stat(path.join(folder, `f${String(file)}`))).size, FILE_BYTES);
+          assert(names.has(`f${file}`), `${name} has no f${file} of ${least}`);
+          assert.equal((await stat(path.join(folder, `f${file}`))).size, FILE_BYTES);
         }
         const same = await Promise.all(
-          [folder, path.join(mountPoint, 'rootfs')].map((from) =>
-            readFile(path.join(from, `f${String(least)}`)),
-          ),
+          [folder, path.join(mountPoint, 'rootfs')].map((from) => readFile(path.join(from, `f${least}`))),
         );
         assert(same[0]?.equals(same[1] ?? Buffer.alloc(0)));
         for (const loop of await loopsUnder(cli.root))

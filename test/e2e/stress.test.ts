@@ -78,20 +78,20 @@ describe('one device under several processes, while snapshots come and go', func
       try {
         for (let round = 0; round < SNAPSHOTS; round++) {
           await churn(pool, round);
-          await watch.take(`s${String(round)}` as DeviceName);
+          await watch.take(`s${round}` as DeviceName);
           if (round >= KEPT) await watch.drop();
         }
         let writes = 0;
         for (const { child, output } of writers) {
           child.stdin!.end();
           const [code] = (await once(child, 'exit')) as [number | null];
-          assert.equal(code, 0, `a writer found what it had not written (seed ${String(seed)})`);
+          assert.equal(code, 0, `a writer found what it had not written (seed ${seed})`);
           writes += Number(output.join(''));
         }
         assert.ok(writes > 0);
         await watch.verifyAll();
       } catch (error) {
-        throw new Error(`with seed ${String(seed)}`, { cause: error });
+        throw new Error(`with seed ${seed}`, { cause: error });
       }
       directory.files.delete('base');
       await transport.unmount();
@@ -100,7 +100,7 @@ describe('one device under several processes, while snapshots come and go', func
       assert.deepEqual((await pool.check()).findings, []);
     });
 
-  const journal = (writer: number): string => at(`journal-${String(writer)}`);
+  const journal = (writer: number): string => at(`journal-${writer}`);
 
   async function startWriters(seed: number): Promise<{ child: ChildProcess; output: string[] }[]> {
     const script = fileURLToPath(new URL('../support/stress-writer.ts', import.meta.url));
@@ -176,7 +176,7 @@ class SnapshotWatch {
       const found = sequenceOf(contents.subarray(page * PAGE, (page + 1) * PAGE), page, page % WRITERS);
       assert.ok(
         found >= before[page]! && found <= after[page]!,
-        `${name}, page ${String(page)}: ${String(found)} is not from ${String(before[page])} to ${String(after[page])}`,
+        `${name}, page ${page}: ${found} is not from ${before[page]} to ${after[page]}`,
       );
     }
     this.#contents.set(name, contents);

@@ -35,7 +35,7 @@ describe('a daemon that is killed under load', () => {
           tell: () => undefined,
         });
       } catch (error) {
-        throw new Error(`with seed ${String(seed)}: ${String(error)}`, { cause: error });
+        throw new Error(`with seed ${seed}: ${error}`, { cause: error });
       }
     });
 });

@@ -25,7 +25,7 @@ describe('kernel transport beside other mount namespaces', function () {
     );
     assert(holder.stdout !== null);
     await once(holder.stdout, 'data');
-    assert.match(await readFile(`/proc/${String(holder.pid)}/mountinfo`, 'utf8'), new RegExp(folder));
+    assert.match(await readFile(`/proc/${holder.pid}/mountinfo`, 'utf8'), new RegExp(folder));
     await transport.unmount();
     await transport.ended;
   });

@@ -78,7 +78,7 @@ function namesAndAttributes(served: () => Served): void {
 
   it('lists more names than one reply holds', async () => {
     const { directory, transport } = served();
-    const names = Array.from({ length: 3000 }, (_, i) => `docker-254:1-131072-${'x'.repeat(40)}${String(i)}`);
+    const names = Array.from({ length: 3000 }, (_, i) => `docker-254:1-131072-${'x'.repeat(40)}${i}`);
     for (const file of names) directory.add(file, 512);
     assert.deepEqual((await readdir(transport.mountPoint)).sort(), names.sort());
   });
@@ -485,6 +485,6 @@ function fail(how: 'thrown' | 'rejected', error: Error): Promise<void> {
 }
 
 /** Mocha's own limit ends a wait for what never comes. */
-export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
 }

@@ -54,7 +54,7 @@ async function readAll(store: CrashStore, before: Contents): Promise<void> {
         void file.read(block * BLOCK, into);
         return true;
       });
-      if (isRead === true) assert.equal(into[0], byte, `block ${String(block)} of ${name}`);
+      if (isRead === true) assert.equal(into[0], byte, `block ${block} of ${name}`);
     }
   }
   await pool.check();
@@ -91,10 +91,7 @@ describe('fuzz: damaged pools', function () {
         for (const [name, bytes] of after)
           for (const [block, byte] of Buffer.from(bytes, 'hex').entries()) {
             const wrote = Buffer.from(before.get(name)!, 'hex')[block];
-            assert.ok(
-              byte === wrote || (byte === 0 && report.lost.length > 0),
-              `block ${String(block)} of ${name}`,
-            );
+            assert.ok(byte === wrote || (byte === 0 && report.lost.length > 0), `block ${block} of ${name}`);
           }
         const pool = await openPool(mended.reopen(), { commitInterval: 0, limits: SMALL_NODES });
         assert.deepEqual((await pool.check()).findings, []);

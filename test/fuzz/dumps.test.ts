@@ -94,8 +94,7 @@ describe('fuzz: dumps', function () {
     const ten = '<ref name="d"/>'.repeat(10);
     const bomb = Array.from(
       { length: 20 },
-      (_, at) =>
-        `<def name="d${String(at)}">${at === 0 ? PIECES[2]! : ten.replaceAll('"d"', `"d${String(at - 1)}"`)}</def>`,
+      (_, at) => `<def name="d${at}">${at === 0 ? PIECES[2]! : ten.replaceAll('"d"', `"d${at - 1}"`)}</def>`,
     );
     await assert.rejects(parseDump([HEAD, ...bomb], IGNORE), {
       code: 'invalid-argument',

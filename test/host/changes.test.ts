@@ -153,7 +153,7 @@ describe('changes', function () {
     const { mtimeNs } = await stat(at('ns'), { bigint: true });
     await run('touch', [
       '-d',
-      `@${String(mtimeNs / 1_000_000_000n)}.${String((mtimeNs % 1_000_000_000n) ^ 1n).padStart(9, '0')}`,
+      `@${mtimeNs / 1_000_000_000n}.${String((mtimeNs % 1_000_000_000n) ^ 1n).padStart(9, '0')}`,
       at('ns'),
     ]);
     const times = await stat(at('size'));

@@ -13,7 +13,7 @@ async function failure(running: Promise<unknown>): Promise<ThinError> {
     () => undefined,
     (thrown: unknown) => thrown,
   );
-  assert(error instanceof ThinError, `expected a ThinError, got ${String(error)}`);
+  assert(error instanceof ThinError, `expected a ThinError, got ${error}`);
   return error;
 }
 

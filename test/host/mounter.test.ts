@@ -212,10 +212,7 @@ describe('Mounter', function () {
     const target = await scratch.current.folder('mnt');
     const mounted = await mounter.mount({ image, target, filesystem: 'xfs', readOnly: false });
     const user = scratch.current.start('sleep', ['600'], { cwd: target });
-    await assert.rejects(
-      mounter.unmount(mounted),
-      coded('busy', new RegExp(`sleep \\(pid ${String(user.pid)}\\)`)),
-    );
+    await assert.rejects(mounter.unmount(mounted), coded('busy', new RegExp(`sleep \\(pid ${user.pid}\\)`)));
     assert.notEqual((await MountTable.read()).on(target), undefined);
     assert.equal((await loops.get(mounted.loop))?.autoclear, false);
     await writeFile(path.join(target, 'file'), 'still there');
@@ -247,11 +244,11 @@ describe('Mounter', function () {
     ]);
     await eventually(async () => {
       assert.equal(other.exitCode, null, 'unshare failed');
-      return (await readFile(`/proc/${String(other.pid)}/comm`, 'utf8')) === 'sleep\n';
+      return (await readFile(`/proc/${other.pid}/comm`, 'utf8')) === 'sleep\n';
     });
     await assert.rejects(
       mounter.unmount(again),
-      coded('busy', new RegExp(`\\(pid ${String(other.pid)}\\), whose own mount namespace`)),
+      coded('busy', new RegExp(`\\(pid ${other.pid}\\), whose own mount namespace`)),
     );
     const ended = new Promise((resolve) => other.once('exit', resolve));
     other.kill('SIGKILL');

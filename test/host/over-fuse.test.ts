@@ -46,7 +46,7 @@ describe('host tools on images that a FUSE server gives', function () {
     devices = path.join(root, 'dev');
     await mkdir(devices);
     const script = path.join(import.meta.dirname, 'fuse-server.ts');
-    const images = FILESYSTEMS.map((name) => `${PREFIX}${name}=${String(320 * MIB)}`);
+    const images = FILESYSTEMS.map((name) => `${PREFIX}${name}=${320 * MIB}`);
     server = scratch.current.start(process.execPath, ['--import', 'tsx', script, devices, ...images], {
       stdio: ['pipe', 'pipe', 'inherit'],
       cwd: process.cwd(),
@@ -78,7 +78,7 @@ describe('host tools on images that a FUSE server gives', function () {
       assert.deepEqual(mounted.warnings, []);
       const before = await statfs(mounted.target);
       const told = heard('grown');
-      server.stdin?.write(`${PREFIX}${filesystem}=${String(640 * MIB)}\n`);
+      server.stdin?.write(`${PREFIX}${filesystem}=${640 * MIB}\n`);
       await told;
       await mounter.grow(mounted, filesystem, 640 * MIB);
       assert((await statfs(mounted.target)).blocks > before.blocks * 1.8);

@@ -7,8 +7,8 @@ export const UTF8_NAME = 'grüße 日本 \u{1F600}';
 /** No UTF-8, with a line feed and a backslash in it. */
 export const RAW_NAME = Buffer.from('raw-\xff\xfe\n\\n', 'latin1');
 /** A tar's old header has room for 100. */
-export const LONG_PATH = Array.from({ length: 4 }, (_, i) => `${String(i)}${'n'.repeat(200)}`).join('/');
-export const BINARY_VALUE = Buffer.from([0, 1, 0xff, 0xfe, 0x0a, 0x3d, 0x80]);
+export const LONG_PATH = Array.from({ length: 4 }, (_, i) => `${i}${'n'.repeat(200)}`).join('/');
+const BINARY_VALUE = Buffer.from([0, 1, 0xff, 0xfe, 0x0a, 0x3d, 0x80]);
 
 /** Makes in an empty folder one of everything that a root filesystem can hold. Needs root, setfattr, setcap and setfacl. */
 export async function makeRichTree(root: string): Promise<void> {

@@ -22,7 +22,7 @@ const TABLE = new MountTable(
 `),
 );
 const loop = (n: number, backingFile: string): LoopDevice => ({
-  device: `/dev/loop${String(n)}`,
+  device: `/dev/loop${n}`,
   backingFile,
   deleted: false,
   readOnly: false,
@@ -111,13 +111,15 @@ describe('StaleCleaner', function () {
 
     const report = await cleaner.clear({ devices });
     await scratch.current.stop(user);
-    for (let poll = 0; (await loops.findBelow(devices)).length > 0 && poll < 200; poll++) await sleep(20);
+    const attached = async (): Promise<string[]> =>
+      (await loops.list()).map((loop) => loop.backingFile).filter((file) => file.startsWith(`${devices}/`));
+    for (let poll = 0; (await attached()).length > 0 && poll < 200; poll++) await sleep(20);
 
     assert.deepEqual(report.left, []);
     assert(report.done.some((words) => words.includes(lone.device)));
     assert(report.done.some((words) => words.includes(c) && words.includes('lazily')));
     assert.deepEqual((await MountTable.read()).below(root), []);
-    assert.deepEqual(await loops.findBelow(devices), []);
+    assert.deepEqual(await attached(), []);
     assert.equal((await loops.get(kept.device))?.backingFile, foreign);
     await loops.detach(kept.device);
     assert.deepEqual(await cleaner.clear({ devices }), { done: [], left: [] });

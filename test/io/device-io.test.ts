@@ -124,7 +124,7 @@ describe('the data path of a device', () => {
         }
     })();
     await sleep(20);
-    assert.ok(written < 12, `${String(written)} blocks went in while nothing went out`);
+    assert.ok(written < 12, `${written} blocks went in while nothing went out`);
     await reads(
       ...[0, 1, 2, 3].map((block) => [Math.ceil((written - block) / 4), BLOCK] as const),
       [0, 1536],

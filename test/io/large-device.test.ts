@@ -94,7 +94,7 @@ describe('a device of 100 TiB', () => {
 
   async function assertHolds(file: ImageFile, model: Model): Promise<void> {
     assert.deepEqual(await extents(file), extentsOf(model));
-    for (const [at, byte] of model) assert.equal(await byteAt(file, at), byte, `block ${String(at)}`);
+    for (const [at, byte] of model) assert.equal(await byteAt(file, at), byte, `block ${at}`);
     assert.equal(file.mappedBytes, model.size * BLOCK);
   }
 
@@ -132,7 +132,7 @@ describe('a device of 100 TiB', () => {
               }
               break;
             case 'snapshot': {
-              const name = `snap${String(snapshots.length)}` as DeviceName;
+              const name = `snap${snapshots.length}` as DeviceName;
               await pool.createSnapshot({ name, origin: BASE_NAME, kind: 'snapshot' });
               snapshots.push({ name, model: new Map(model) });
               break;

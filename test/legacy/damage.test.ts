@@ -67,7 +67,7 @@ describe('legacy: damaged pools', function () {
       {
         begin: 252,
         end: 378,
-        path: `device 2 / node block ${String(leaf)}`,
+        path: `device 2 / node block ${leaf}`,
         problem: 'its checksum is not that of a node',
       },
     ]);
@@ -91,7 +91,7 @@ describe('legacy: damaged pools', function () {
       );
     assert.deepEqual(
       surveyDamage(pool).map(({ path }) => path),
-      [`device 2 / node block ${String(leaf)}`],
+      [`device 2 / node block ${leaf}`],
     );
   });
 

@@ -24,7 +24,7 @@ describe('legacy: what thin_dump says', function () {
   });
 
   async function restored(pool: XmlPool, bytes = 32 * 2 ** 20): Promise<string> {
-    const file = scratch.current.at(`pool-${String(serial++)}`);
+    const file = scratch.current.at(`pool-${serial++}`);
     await writeFile(`${file}.xml`, formatDump(pool));
     await restoreMetadata(`${file}.xml`, file, bytes);
     return file;
@@ -130,7 +130,7 @@ describe('legacy: what thin_dump says', function () {
     const before = blocks.reads;
     const options = { dataBlocks: DATA_BLOCKS, sound: true };
     assert.deepEqual([...treeChanges(pool.device(1)!.tree, pool.device(2)!.tree!, options)], []);
-    assert.ok(blocks.reads - before <= 4, `${String(blocks.reads - before)} blocks read`);
+    assert.ok(blocks.reads - before <= 4, `${blocks.reads - before} blocks read`);
   });
 
   it('reads huge metadata with few nodes in memory', async () => {
@@ -140,7 +140,7 @@ describe('legacy: what thin_dump says', function () {
     const pool = LegacyPool.open(blocks, { cachedNodes: 8 });
     assert.deepEqual(dumpOf(pool).devices[0]?.ranges, ranges);
     const walked = blocks.reads;
-    assert.ok(walked < 390_000 / 126 + 50, `each node is read once: ${String(walked)}`);
+    assert.ok(walked < 390_000 / 126 + 50, `each node is read once: ${walked}`);
     assert.notEqual(pool.device(1)!.tree!.lookup(200_000), undefined);
     assert.ok(blocks.reads - walked <= 3);
   });

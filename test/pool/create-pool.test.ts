@@ -22,7 +22,7 @@ const REQUEST: CreatePoolRequest = {
 
 describe('making a pool', () => {
   for (const blockSize of [64 * KIB, 192 * KIB, MIB, GIB])
-    it(`takes blocks of ${String(blockSize / KIB)} KiB`, async () => {
+    it(`takes blocks of ${blockSize / KIB} KiB`, async () => {
       const store = new MemoryStore();
       await createPool(store, { ...REQUEST, blockSize, dataSize: 3 * GIB + 1 });
       const pool = await openPool(store, { commitInterval: 0 });
@@ -69,8 +69,7 @@ describe('making a pool', () => {
       if (dice < 6) await model.write(name, offset, new Uint8Array(length).fill(step + 1));
       else if (dice === 6) await model.discard(name, offset, length, MIB);
       else if (dice === 7) await model.writeZeroes(name, offset, length);
-      else if (dice === 8 && model.names.length < 4)
-        await model.snapshot(name, `s${String(step)}` as DeviceName);
+      else if (dice === 8 && model.names.length < 4) await model.snapshot(name, `s${step}` as DeviceName);
       else await model.pool.commit();
     }
     await model.verify();

@@ -21,7 +21,7 @@ describe('a direct pool that is damaged', function () {
 
   /** Devices of two blocks each that share nothing. */
   async function furnished(make = makeDirectPool): Promise<{ root: string; data: string; node: number }> {
-    const root = scratch.current.at(`root${String(made++)}`);
+    const root = scratch.current.at(`root${made++}`);
     const data = `${root}.data`;
     await make(root, data);
     const pool = await openDirectPool(root);
@@ -70,7 +70,7 @@ describe('a direct pool that is damaged', function () {
       const hurt = await pool.activate(HURT);
       assert.throws(() => hurt.read(0, into), {
         code: 'damaged',
-        message: new RegExp(`node ${String(node)}\\b`),
+        message: new RegExp(`node ${node}\\b`),
       });
       assert.ok(into.every((byte) => byte === 0xee));
       await (await pool.activate(WELL)).read(BLOCK, into);

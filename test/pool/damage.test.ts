@@ -73,11 +73,7 @@ const isDamage = (key: Uint8Array) => (error: unknown) => {
 /** Every way to spoil one value that is told from the value itself. */
 const SPOILT: readonly (readonly [string, (store: CrashStore, key: Uint8Array) => void])[] = [
   ...[0, 37, 90, 8 * SEAL_BYTES + 3].map(
-    (bit) =>
-      [
-        `bit ${String(bit)} flipped`,
-        (store: CrashStore, key: Uint8Array) => store.flipBit(key, bit),
-      ] as const,
+    (bit) => [`bit ${bit} flipped`, (store: CrashStore, key: Uint8Array) => store.flipBit(key, bit)] as const,
   ),
   ['cut to nothing', (store, key) => store.truncate(key, 0)],
   ['cut short', (store, key) => store.truncate(key, SEAL_BYTES + 1)],

@@ -152,7 +152,7 @@ describe('a pool that runs full', () => {
       const expected = block === 0 || block >= kept ? 0 : 1 + (block % 255);
       assert.ok(
         sector.every((byte) => byte === expected),
-        `block ${String(block)}`,
+        `block ${block}`,
       );
     }
     await file.discard(0, (kept - 1) * BLOCK);

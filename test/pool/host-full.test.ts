@@ -177,7 +177,7 @@ describe('a pool on a disk that is full', function () {
       assert.equal(pool.info().mode, 'rw');
       for (let block = 4; block < written; block++) {
         await base.read(block * BLOCK, into);
-        assert.equal(into[0], 1 + (block % 200), `block ${String(block)}`);
+        assert.equal(into[0], 1 + (block % 200), `block ${block}`);
       }
       await done(pool);
       await scratch.current.unmount(disk);

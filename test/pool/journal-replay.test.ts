@@ -159,10 +159,7 @@ describe('a pool whose process dies', () => {
                   break;
                 }
                 case 'snapshot':
-                  await model.snapshot(
-                    names[each.which % names.length]!,
-                    `s${String(count++)}` as DeviceName,
-                  );
+                  await model.snapshot(names[each.which % names.length]!, `s${count++}` as DeviceName);
                   break;
                 case 'remove': {
                   const name = names[each.which % names.length]!;

@@ -156,24 +156,21 @@ describe('the life of devices in a pool', () => {
   it('snapshots a snapshot a hundred deep; each reads its own, also when those between are gone', async () => {
     let origin: DeviceName = BASE_NAME;
     for (let depth = 1; depth <= 100; depth++) {
-      const next = name(`d${String(depth)}`);
+      const next = name(`d${depth}`);
       await snapshot(pool, next, origin);
       await write(pool, next, depth % 12, depth);
       origin = next;
     }
     for (let depth = 1; depth < 100; depth += 2) {
-      await pool.deactivate(name(`d${String(depth)}`));
-      await pool.remove(name(`d${String(depth)}`));
+      await pool.deactivate(name(`d${depth}`));
+      await pool.remove(name(`d${depth}`));
     }
     await pool.settle();
     await reopen();
     for (const depth of [2, 50, 100])
       for (let block = 0; block < 12; block++) {
         const last = depth - ((depth - block) % 12);
-        assert.equal(
-          await readByte(pool, name(`d${String(depth)}`), block),
-          last > 0 && last <= depth ? last : 0,
-        );
+        assert.equal(await readByte(pool, name(`d${depth}`), block), last > 0 && last <= depth ? last : 0);
       }
     assert.equal(await readByte(pool, BASE_NAME, 1), 0);
   });

@@ -92,7 +92,7 @@ describe('a pool against a plain byte array for each device', () => {
               await model.write(target, at.offset, new Uint8Array(at.length).fill(at.fill));
             else if (at.do === 'discard') await model.discard(target, at.offset, at.length, BLOCK);
             else if (at.do === 'zero') await model.writeZeroes(target, at.offset, at.length);
-            else if (at.do === 'snapshot') await model.snapshot(target, `s${String(made++)}` as DeviceName);
+            else if (at.do === 'snapshot') await model.snapshot(target, `s${made++}` as DeviceName);
             else if (at.do === 'remove' && target !== BASE_NAME) await model.remove(target);
             else if (at.do === 'commit') await model.pool.commit();
             else if (at.do === 'settle') await model.checkPool();

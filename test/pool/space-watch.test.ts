@@ -24,7 +24,7 @@ describe('space watch', () => {
   it('tells of each crossing once, and again only after it fell below', () => {
     const told: string[] = [];
     const watch = new SpaceWatch((event: SpaceEvent) => {
-      told.push(event.kind === 'threshold' ? `${event.space} ${String(event.percent)}` : event.kind);
+      told.push(event.kind === 'threshold' ? `${event.space} ${event.percent}` : event.kind);
     });
     for (const used of [100, 810, 820, 960, 970, 840, 860, 100, 900]) watch.note('data', use(used));
     assert.deepEqual(told, ['data 80', 'data 95', 'low-water', 'data 85', 'data 90']);

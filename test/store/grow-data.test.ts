@@ -15,7 +15,7 @@ describe('data that grows', () => {
   let count = 0;
 
   async function make(chunks: number): Promise<string> {
-    const file = scratch.current.at(`data${String(count++)}`);
+    const file = scratch.current.at(`data${count++}`);
     await writeFile(file, '');
     await truncate(file, chunks * BLOCK + LABEL_BYTES);
     const data = await openDataFile(file);

@@ -205,7 +205,7 @@ describe('a journal', () => {
       await gone;
       const { records } = await readJournal(folder);
       const last = Number(records.at(-1)?.sequence ?? 0n);
-      assert.ok(last >= acknowledged, `${String(last)} there, ${String(acknowledged)} acknowledged`);
+      assert.ok(last >= acknowledged, `${last} there, ${acknowledged} acknowledged`);
       // The child commits every hundred.
       assert.ok(records.length <= 200);
       records.forEach(({ sequence }, i) => assert.equal(Number(sequence), last - records.length + 1 + i));

@@ -137,7 +137,7 @@ describe('damage to the files of a level store', () => {
     const { path, name, bytes } = await file(/\.ldb$/);
     for (const size of [0, 40, bytes.length - 1, bytes.length + 1]) {
       await truncate(path, size);
-      await assertDamaged(new RegExp(`${name} has ${String(size)} bytes where ${String(bytes.length)}`));
+      await assertDamaged(new RegExp(`${name} has ${size} bytes where ${bytes.length}`));
       await writeFile(path, bytes);
     }
   });
@@ -325,7 +325,7 @@ describe('damage to the files of a level store', () => {
         assertNumbered(store);
         return numberedLast(store);
       });
-      assert.ok(last < 2 * BATCHES && last >= BATCHES, `${String(last)} batches`);
+      assert.ok(last < 2 * BATCHES && last >= BATCHES, `${last} batches`);
       await rm(folder, { recursive: true });
       await cp(whole, folder, { recursive: true });
     }

@@ -135,7 +135,7 @@ describe('level store', () => {
       assert.equal(problem.code, 'locked');
       assert.ok(problem.message.includes(folder));
       assert.equal(problem.details['pid'], holder.pid);
-      assert.ok(problem.message.includes(`process ${String(holder.pid)}`));
+      assert.ok(problem.message.includes(`process ${holder.pid}`));
       assert.match(problem.message, /store-child/);
       await scratch.current.stop(holder);
       await (await openLevelStore(folder)).close();
@@ -237,7 +237,7 @@ describe('level store', () => {
     for (let n = 0; n < 40; n++)
       await store.batch([{ type: 'del', key: chunkKey(chunkId(n)) }], { sync: false });
     await store.compact(rangeOf('chunk'));
-    assert.ok((await onDisk()) < 12 * 65552, `${String(await onDisk())} bytes left`);
+    assert.ok((await onDisk()) < 12 * 65552, `${await onDisk()} bytes left`);
     assert.deepEqual(store.getSync(chunkKey(chunkId(49))), new Uint8Array(65552).fill(199));
     await store.close();
   });

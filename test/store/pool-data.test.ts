@@ -17,7 +17,7 @@ describe('the two labels of data', () => {
   let count = 0;
 
   async function make(): Promise<string> {
-    const file = scratch.current.at(`data${String(count++)}`);
+    const file = scratch.current.at(`data${count++}`);
     await writeFile(file, '');
     await truncate(file, SIZE);
     const data = await openDataFile(file);

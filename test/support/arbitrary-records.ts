@@ -11,7 +11,7 @@ import {
 import type { Superblock } from '../../src/format/superblock.js';
 
 export const u32 = fc.nat(2 ** 32 - 1);
-export const u64 = fc.maxSafeNat();
+const u64 = fc.maxSafeNat();
 export const text = fc.string({ unit: 'grapheme', maxLength: 40 });
 
 export const anyDevice: fc.Arbitrary<DeviceRecord> = fc.record(

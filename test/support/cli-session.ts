@@ -73,7 +73,7 @@ export class SessionCli {
   /** Standard output; rejects unless the exit code is 0. */
   async run(...args: readonly string[]): Promise<string> {
     const { code, stdout, stderr } = await this.try(...args);
-    if (code !== 0) throw new Error(`thinfuse ${args.join(' ')} ended with ${String(code)}: ${stderr}`);
+    if (code !== 0) throw new Error(`thinfuse ${args.join(' ')} ended with ${code}: ${stderr}`);
     return stdout;
   }
 

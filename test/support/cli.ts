@@ -51,7 +51,7 @@ export class Cli {
   /** Standard output; rejects unless the exit code is 0. */
   async run(...args: readonly string[]): Promise<string> {
     const { code, stdout, stderr } = await this.try(...args);
-    if (code !== 0) throw new Error(`thinfuse ${args.join(' ')} ended with ${String(code)}: ${stderr}`);
+    if (code !== 0) throw new Error(`thinfuse ${args.join(' ')} ended with ${code}: ${stderr}`);
     return stdout;
   }
 
@@ -87,13 +87,13 @@ export class Cli {
       if (now !== pid) return;
       await sleep(GONE_POLL_MS);
     }
-    throw new Error(`nobody followed on the daemon ${String(pid)}`);
+    throw new Error(`nobody followed on the daemon ${pid}`);
   }
 
   /** The daemon's parent, which holds the connection for it. */
   async killSupervisor(): Promise<void> {
     const pid = await this.daemonPid();
-    const stat = await readFile(`/proc/${String(pid)}/stat`, 'utf8');
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
     const supervisor = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
     process.kill(supervisor, 'SIGKILL');
   }

@@ -121,7 +121,7 @@ export class CrashStore extends MemoryStore {
     const fault = this.#faults.get(number);
     if (fault !== undefined) {
       this.#failed = true;
-      throw new ThinError(fault, `batch ${String(number)} fails because a test asked for it`);
+      throw new ThinError(fault, `batch ${number} fails because a test asked for it`);
     }
     this.#applied.push({ operations: operations.map(copyOperation), sync });
   }

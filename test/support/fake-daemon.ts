@@ -42,7 +42,7 @@ export class FakeHost implements DeviceHost {
     this.failure = undefined;
     if (failure !== undefined) throw failure;
     this.log.push(`mount ${image.split('-').at(-1) ?? ''}${readOnly ? ' ro' : ''}`);
-    return { target, loop: `/dev/loop${String(this.#loops++)}`, filesystem, skippedLog: false };
+    return { target, loop: `/dev/loop${this.#loops++}`, filesystem, skippedLog: false };
   }
 
   async unmount({ target }: Mounted, { lazily }: { lazily: boolean }): Promise<void> {
@@ -68,7 +68,7 @@ export class FakeHost implements DeviceHost {
 
   async attach(image: string, { readOnly }: { readOnly: boolean }): Promise<{ loop: string }> {
     this.log.push(`attach ${image.split('-').at(-1) ?? ''}${readOnly ? ' ro' : ''}`);
-    const loop = `/dev/loop${String(this.#loops++)}`;
+    const loop = `/dev/loop${this.#loops++}`;
     this.attached.set(image, loop);
     return { loop };
   }
@@ -98,7 +98,7 @@ export class FakeHost implements DeviceHost {
   }
 
   async grow(_mounted: Mounted, _filesystem: string, size: number): Promise<void> {
-    this.log.push(`grow to ${String(size)}`);
+    this.log.push(`grow to ${size}`);
   }
 
   async furnish(_target: string, name: string): Promise<void> {

@@ -202,7 +202,7 @@ export class FakePool implements ThinPool {
     },
     release: async (id) => {
       const at = this.#reserved.findIndex((reserved) => reserved.id === id);
-      if (at < 0) throw new ThinError('not-found', `there is no metadata snapshot ${String(id)}`);
+      if (at < 0) throw new ThinError('not-found', `there is no metadata snapshot ${id}`);
       this.#reserved.splice(at, 1);
     },
     reserved: () => this.#reserved,

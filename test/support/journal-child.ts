@@ -12,7 +12,7 @@ const payload = new Uint8Array(65536).fill(7);
 for (let sequence = 1; ; sequence++) {
   if (sequence % 3 === 0) journal.writer.map(1, sequence, sequence, 1);
   else journal.writer.data(sequence, 0, payload, 0, (sequence * 7919) % 65536);
-  process.stdout.write(`${String(sequence)}\n`);
+  process.stdout.write(`${sequence}\n`);
   if (sequence % 100 === 0) {
     journal.retire(journal.advance());
     // For what was printed to leave the process, which a pipe that is full holds up.

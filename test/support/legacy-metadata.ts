@@ -71,8 +71,8 @@ export function buildMetadata(
   const blocks: Buffer[] = [Buffer.alloc(METADATA_BLOCK)];
   const known = new Map<string, number>();
   const add = (node: NodeEntries): number => {
-    const content = `${String(node.isLeaf)} ${String(node.valueSize)} ${node.entries
-      .map(({ key, value }) => `${String(key)}:${value.toString('hex')}`)
+    const content = `${node.isLeaf} ${node.valueSize} ${node.entries
+      .map(({ key, value }) => `${key}:${value.toString('hex')}`)
       .join(' ')}`;
     const block = known.get(content) ?? blocks.length;
     if (!known.has(content)) blocks.push(packTreeNode(block, node));
@@ -136,7 +136,7 @@ export function openBuilt(
   return LegacyPool.open(new MemoryBlocks(buildMetadata(devices, options)));
 }
 
-export function blockValue(block: number): Buffer {
+function blockValue(block: number): Buffer {
   const value = Buffer.alloc(8);
   value.writeBigUInt64LE(BigInt(block));
   return value;

@@ -11,7 +11,7 @@ const sortedBTree = createRequire(import.meta.url)('sorted-btree') as typeof sor
 export type MemoryTree = sortedBTreeModule.default<string, Uint8Array>;
 
 export const keyText = (key: Uint8Array): string => Buffer.from(key).toString('latin1');
-export const keyBytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'));
+const keyBytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'));
 
 const closed = (): ThinError => new ThinError('closed', 'cannot use the store in memory: it is closed');
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

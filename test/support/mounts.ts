@@ -67,7 +67,7 @@ export function tryRun(
         if (error === null) resolve({ code: 0, stdout, stderr });
         else if (typeof error.code === 'number') resolve({ code: error.code, stdout, stderr });
         else if (error.killed === true || error.signal != null)
-          resolve({ code: -1, stdout, stderr: `${stderr}\n${command}: ended by ${String(error.signal)}` });
+          resolve({ code: -1, stdout, stderr: `${stderr}\n${command}: ended by ${error.signal}` });
         else reject(error);
       },
     );
@@ -84,9 +84,7 @@ export async function run(
 ): Promise<string> {
   const done = await tryRun(command, args, options);
   if (done.code === 0) return done.stdout;
-  throw new Error(
-    `${[command, ...args].join(' ')} ended with ${String(done.code)}\n${done.stdout}${done.stderr}`,
-  );
+  throw new Error(`${[command, ...args].join(' ')} ended with ${done.code}\n${done.stdout}${done.stderr}`);
 }
 
 /**

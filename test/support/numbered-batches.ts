@@ -52,14 +52,12 @@ function compare(store: KvReader, key: Uint8Array, expected: ReadonlyMap<string,
   const hex = Buffer.from(key).toString('hex');
   const found = store.getSync(key);
   const wanted = expected.get(hex);
-  assert.equal(found?.length, wanted?.length, `length of ${hex} with ${String(numberedLast(store))} batches`);
+  assert.equal(found?.length, wanted?.length, `length of ${hex} with ${numberedLast(store)} batches`);
   if (found !== undefined && wanted !== undefined)
     assert.equal(Buffer.compare(found, wanted), 0, `bytes of ${hex}`);
 }
 
 function filler(kind: string, n: number, length: number): Uint8Array {
-  const seed = createHash('sha256')
-    .update(`${kind} ${String(n)}`)
-    .digest();
+  const seed = createHash('sha256').update(`${kind} ${n}`).digest();
   return new Uint8Array(Buffer.alloc(length, seed));
 }

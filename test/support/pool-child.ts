@@ -17,9 +17,9 @@ const base = await pool.activate(BASE_NAME);
 for (let pass = Number(first); ; pass++) {
   for (let index = 0; index < PLACES; index++) await base.write(placeOf(index), sectorOf(pass, index));
   await base.flush();
-  process.stdout.write(`${String(pass)}\n`);
+  process.stdout.write(`${pass}\n`);
   if (pass % 3 !== 0) continue;
-  const name = `s${String(pass)}` as DeviceName;
+  const name = `s${pass}` as DeviceName;
   await pool.createSnapshot({ name, origin: BASE_NAME, kind: 'snapshot' });
   const old = pool.devices().filter(({ kind }) => kind === 'snapshot');
   if (old.length > 2) await pool.remove(old[0]!.name);

@@ -12,7 +12,7 @@ import { BLOCK, makeSmallPool } from './small-pool.js';
 
 /** Nodes so small that a few blocks make a tree of several levels. */
 export const SMALL_NODES: NodeLimits = { leaf: 6, internal: 6 };
-export const DEVICE_BLOCKS = 96;
+const DEVICE_BLOCKS = 96;
 
 interface Step {
   readonly do: 'write' | 'discard' | 'snapshot' | 'remove';
@@ -49,7 +49,7 @@ export async function poolOf(steps: readonly Step[]): Promise<MemoryStore> {
   for (const [index, step] of steps.entries()) {
     const name = names[step.device % names.length]!;
     if (step.do === 'snapshot') {
-      const copy = `copy${String(made++)}` as DeviceName;
+      const copy = `copy${made++}` as DeviceName;
       await pool.createSnapshot({ name: copy, origin: name, kind: 'snapshot' });
       names.push(copy);
     } else if (step.do === 'remove') {

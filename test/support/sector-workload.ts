@@ -4,7 +4,7 @@ import type { DeviceName } from '../../src/format/ids.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
 import { BLOCK, TEST_OPTIONS } from './small-pool.js';
 
-export const SECTOR = 512;
+const SECTOR = 512;
 const SECTORS_PER_BLOCK = BLOCK / SECTOR;
 const MOST_DEVICES = 6;
 const MOST_SECTORS = 20 * SECTORS_PER_BLOCK;
@@ -57,9 +57,9 @@ export function describeDifference(found: PoolState, expected: PoolState): strin
   for (const name of new Set([...found.keys(), ...expected.keys()])) {
     const [a, b] = [found.get(name), expected.get(name)];
     if (a === undefined || b === undefined) return `${name} is ${a === undefined ? 'missing' : 'too many'}`;
-    if (a.length !== b.length) return `${name} has ${String(a.length)} sectors, not ${String(b.length)}`;
+    if (a.length !== b.length) return `${name} has ${a.length} sectors, not ${b.length}`;
     const at = a.findIndex((byte, i) => byte !== b[i]);
-    if (at >= 0) return `${name}, sector ${String(at)}: ${String(a[at])} where ${String(b[at])} was written`;
+    if (at >= 0) return `${name}, sector ${at}: ${a[at]} where ${b[at]} was written`;
   }
   return 'nothing';
 }
@@ -179,7 +179,7 @@ export class SectorWorkload {
   }
 
   #newName(): DeviceName {
-    return `${this.#prefix}${String(this.#made++)}` as DeviceName;
+    return `${this.#prefix}${this.#made++}` as DeviceName;
   }
 
   #range(name: DeviceName): { offset: number; length: number; sectors: Uint8Array } {

@@ -16,7 +16,7 @@ export function sequenceOf(bytes: Uint8Array, page: number, writer: number): num
   if (Buffer.compare(bytes, expected) === 0) return sequence;
   const found = [...words.subarray(0, 4)].join('/');
   const last = [...words.subarray(-4)].join('/');
-  throw new Error(`page ${String(page)} of writer ${String(writer)} is torn or foreign: ${found} … ${last}`);
+  throw new Error(`page ${page} of writer ${writer} is torn or foreign: ${found} … ${last}`);
 }
 
 /** Two u32 a page in a writer's journal: begun, then acknowledged. */

@@ -16,7 +16,7 @@ try {
   if (mode === 'write')
     for (let n = numberedLast(store) + 1; ; n++) {
       await store.batch(numberedBatch(n), { sync: true });
-      process.stdout.write(`${String(n)}\n`);
+      process.stdout.write(`${n}\n`);
     }
 } catch (error) {
   process.stdout.write(`${error instanceof ThinError ? error.code : String(error)}\n`);

@@ -29,8 +29,7 @@ const verify = (index: number): void => {
   const bytes = new Uint8Array(PAGE);
   readSync(file, bytes, 0, PAGE, page * PAGE);
   const found = sequenceOf(bytes, page, writer);
-  if (found !== last[index])
-    throw new Error(`page ${String(page)}: read ${String(found)}, wrote ${String(last[index])}`);
+  if (found !== last[index]) throw new Error(`page ${page}: read ${found}, wrote ${last[index]}`);
 };
 
 let stopping = false;

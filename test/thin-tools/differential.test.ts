@@ -120,7 +120,7 @@ describe('metadata tools beside thin-provisioning-tools', function () {
           linesByBlock(
             await runThinTool(
               'thin_rmap',
-              ...regions.flatMap(({ begin, end }) => ['--region', `${String(begin)}..${String(end)}`]),
+              ...regions.flatMap(({ begin, end }) => ['--region', `${begin}..${end}`]),
               metadata,
             ),
           ),

@@ -24,7 +24,7 @@ describe('metadata size', function () {
         fc.integer({ min: 1, max: 100_000 }),
         fc.constantFrom('b', 's', 'k', 'K', 'm', 'M', 'g', 'mebibytes'),
         async (power, amount, sizeUnit, thins, unit) => {
-          const [block, pool] = [`${String(2 ** power)}b`, `${String(amount)}${sizeUnit}`];
+          const [block, pool] = [`${2 ** power}b`, `${amount}${sizeUnit}`];
           const blockSize = parseUnitSize(block, 'block');
           const poolSize = parseUnitSize(pool, 'pool');
           fc.pre(Math.floor(poolSize / 512) > blockSize / 512);

@@ -139,5 +139,5 @@ function units(changes: readonly Change[]): string[] {
       joined[joined.length - 1] = { ...last, end: change.end };
     else if (change.begin < change.end) joined.push(change);
   }
-  return joined.map(({ kind, begin, end }) => `${kind} ${String(begin)} ${String(end)}`);
+  return joined.map(({ kind, begin, end }) => `${kind} ${begin} ${end}`);
 }

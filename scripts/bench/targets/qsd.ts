@@ -62,7 +62,7 @@ async function endExport(pid: number, mountPoint: string): Promise<void> {
   await rm(mountPoint, { force: true });
 }
 
-export function qsd(name: string, layout: { description: string; options: string; file: string }): Target {
+function qsd(name: string, layout: { description: string; options: string; file: string }): Target {
   return {
     name,
     description: layout.description,

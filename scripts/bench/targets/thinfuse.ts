@@ -22,11 +22,7 @@ const CACHED = {
   leveldb: 'with `--cache-size` twice the size of the device',
 } as const;
 
-export function thinfuse(
-  name: string,
-  data: 'leveldb' | 'direct',
-  transport: 'kernel' | 'fuse-native',
-): Target {
+function thinfuse(name: string, data: 'leveldb' | 'direct', transport: 'kernel' | 'fuse-native'): Target {
   return {
     name,
     description: `${data} pool, \`start --transport ${transport}\`; ${CACHED[data]}`,

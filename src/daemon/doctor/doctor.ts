@@ -120,7 +120,7 @@ async function usersOf(
     users.set(
       loop,
       (await namespacesWith(loop))
-        .map(({ pid, command, path: where }) => `${command} (pid ${String(pid)}), which has it on ${where}`)
+        .map(({ pid, command, path: where }) => `${command} (pid ${pid}), which has it on ${where}`)
         .join(', '),
     );
   for (const [place, who] of users) if (who === '') users.delete(place);

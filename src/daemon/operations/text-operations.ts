@@ -49,7 +49,7 @@ export function textOperations(freeze: () => Promise<FrozenMetadata>, events?: E
           if (end <= begin)
             throw new ThinError(
               'invalid-argument',
-              `the region ${String(begin)}..${String(end)} is empty; write it as BEGIN..END, END being one past its last block`,
+              `the region ${begin}..${end} is empty; write it as BEGIN..END, END being one past its last block`,
             );
         const runs = await reverseMap(await metadata.view(snapshot), regions);
         yield json === true ? `${JSON.stringify(runs, null, 2)}\n` : rmapLines(runs);

@@ -29,7 +29,7 @@ export function snapshotAdapter(settings: SnapshotterSettings, log: Logger): Mak
     const snapshotters = new Snapshotters(service, index, mounts, ({ name, snapshots }) =>
       log.warn(
         { event: 'snapshotter', name, snapshots },
-        `${String(snapshots)} snapshots of before names were kept belong to the snapshotter ${JSON.stringify(name)} from now on, because it asked first`,
+        `${snapshots} snapshots of before names were kept belong to the snapshotter ${JSON.stringify(name)} from now on, because it asked first`,
       ),
     );
     return new SnapshotAdapter(settings, { snapshotters, index, mounts }, log);

@@ -82,7 +82,7 @@ export class Volumes {
     await this.#exclusively(name, async () => {
       const { device } = this.#require(name);
       const holders = this.#holders.get(device.name)?.size ?? 0;
-      if (holders > 0) throw busy(name, `${String(holders)} containers have it mounted`);
+      if (holders > 0) throw busy(name, `${holders} containers have it mounted`);
       await this.#service.changes.run([device.name], async () => {
         // The kernel takes a container's mounts down some time after its engine has called it ended.
         const deadline = performance.now() + this.#patienceMs;

@@ -19,7 +19,7 @@ describe('snapshotter: names', () => {
   let two: SnapshotClient;
 
   async function start(pool: FakePool): Promise<void> {
-    const root = scratch.current.at(`root${String(count++)}`);
+    const root = scratch.current.at(`root${count++}`);
     const socket = path.join(root, 'snapshotter.sock');
     fake = await startFakeDaemon(root, { pool, snapshotter: { socket, mounts: 'bind' } });
     clients = ['one', 'two', ''].map((name) => new SnapshotClient(socket, name));
@@ -112,7 +112,7 @@ describe('snapshotter: names', () => {
   });
 
   it('of two that ask at once, one gets all of what was recorded before', async () => {
-    for (let number = 0; number < 20; number++) await one.prepare(`key${String(number)}`);
+    for (let number = 0; number < 20; number++) await one.prepare(`key${number}`);
     await forgetNames();
     await restart();
     const [ofOne = [], ofTwo = []] = await Promise.all([one, two].map(keys));

@@ -39,7 +39,7 @@ describe('snapshotter', () => {
   const targetOf = (key: string): string => path.join(root, 'mnt', deviceOf(key).name);
 
   beforeEach(async () => {
-    root = scratch.current.at(`root${String(count++)}`);
+    root = scratch.current.at(`root${count++}`);
     await start(new FakePool());
   });
   afterEach(stop);
@@ -145,7 +145,7 @@ describe('snapshotter', () => {
   it('lists by filters, more than one message full', async () => {
     await client.prepare('a');
     await client.commit('layer', 'a');
-    await Promise.all(Array.from({ length: 130 }, (_, n) => client.prepare(`k${String(n)}`, 'layer')));
+    await Promise.all(Array.from({ length: 130 }, (_, n) => client.prepare(`k${n}`, 'layer')));
     assert.equal((await client.list()).length, 131);
     assert.equal((await client.list('parent==layer')).length, 130);
     assert.deepEqual(
@@ -290,7 +290,7 @@ describe('snapshotter', () => {
   it('makes many at once from one parent', async () => {
     await client.prepare('a');
     await client.commit('layer', 'a');
-    await Promise.all(Array.from({ length: 20 }, (_, n) => client.prepare(`c${String(n)}`, 'layer')));
+    await Promise.all(Array.from({ length: 20 }, (_, n) => client.prepare(`c${n}`, 'layer')));
     assert.equal(made().length, 21);
     const twice = await Promise.allSettled([
       client.prepare('same', 'layer'),

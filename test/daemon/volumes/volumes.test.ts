@@ -29,7 +29,7 @@ describe('volume plugin', () => {
   const device = (name: string): DeviceInfo | undefined => fake.pool.device(name as DeviceName);
 
   beforeEach(async () => {
-    root = scratch.current.at(`root${String(count++)}`);
+    root = scratch.current.at(`root${count++}`);
     socket = path.join(root, 'volumes.sock');
     await start(new FakePool());
   });
