@@ -5,6 +5,7 @@ import { SocketClient } from '../daemon/client.js';
 import { isBeingReplaced } from '../daemon/handover.js';
 import { answers } from '../daemon/live-socket.js';
 import { spawnDaemon } from '../daemon/spawn-daemon.js';
+import { makeFilesPrivate } from '../host/private-files.js';
 import type { FileDepth } from '../store/level-table-check.js';
 import type { RootLayout } from '../daemon/root-layout.js';
 import { requirePool } from '../daemon/pool-folder.js';
@@ -35,6 +36,7 @@ export async function withPool<T>(context: Context, work: (caller: Caller) => Pr
     async () => {
       // Loaded only here: what a daemon is made of takes longer to load than most commands to run.
       const { openOffline } = await import('../daemon/composition.js');
+      makeFilesPrivate();
       const offline = await openOffline(context.layout, note);
       return { caller: offline.caller, end: () => offline.close() };
     },
@@ -63,6 +65,7 @@ export async function withMetadata<T>(
     }
     requireNotBeingReplaced(layout);
     const { openMetadataOffline } = await import('../daemon/offline-metadata.js');
+    makeFilesPrivate();
     return openMetadataOffline(layout, note, verify);
   });
   try {

@@ -1,9 +1,10 @@
-import { createReadStream, createWriteStream } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { chmod, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { Option, type Command } from 'commander';
 import { rootLayout } from '../daemon/root-layout.js';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import { makeFilesPrivate, umaskOfUser } from '../host/private-files.js';
 import type { DumpFormat } from '../thin-tools/dump.js';
 import { missingCommits } from '../store/marked-store.js';
 import { openWhenFree, withMetadata } from './connect.js';
@@ -102,6 +103,7 @@ function registerRestore(program: Command): void {
       const context = options.output === undefined ? given : { ...given, layout: rootLayout(options.output) };
       const overrides = overridesOf(options);
       const { restoreOffline } = await import('../daemon/offline-metadata.js');
+      makeFilesPrivate();
       const report = await openWhenFree(() =>
         restoreOffline(context.layout, piecesOf(options.input), {
           replace: options.replace === true,
@@ -154,6 +156,7 @@ function registerRepair(program: Command): void {
 
 async function repairInto(context: Context, output: string): Promise<void> {
   const { repairOffline } = await import('../daemon/offline-metadata.js');
+  makeFilesPrivate();
   const report = await openWhenFree(() => repairOffline(context.layout, output));
   if (context.json) {
     printJson({ root: rootLayout(output).root, ...report });
@@ -171,6 +174,7 @@ async function repairInto(context: Context, output: string): Promise<void> {
 
 async function accept(context: Context): Promise<void> {
   const { acceptOlder } = await import('../daemon/offline-metadata.js');
+  makeFilesPrivate();
   const { older, ...report } = await openWhenFree(() => acceptOlder(context.layout));
   if (older !== undefined && !context.json) {
     note(`the pool lacks ${missingCommits(older)}`);
@@ -189,10 +193,13 @@ async function accept(context: Context): Promise<void> {
   );
 }
 
-/** Removes the file again where its text breaks off. */
+/** The file is the user's, and of their umask. Removes it again where its text breaks off. */
 async function writePieces(file: string, text: AsyncIterable<string>): Promise<void> {
   try {
+    const isNew = !existsSync(file);
     await pipeline(text, createWriteStream(file));
+    const umask = umaskOfUser();
+    if (isNew && umask !== undefined) await chmod(file, 0o666 & ~umask);
   } catch (error) {
     if (error instanceof ThinError) {
       await rm(file, { force: true });

@@ -13,6 +13,7 @@ import { mergePoolOptions } from '../config/storage-options.js';
 import type { DeviceStatus } from '../daemon/api.js';
 import { ThinError } from '../errors/thin-error.js';
 import { requireFuseDevice } from '../fuse/mount-point.js';
+import { makeFilesPrivate } from '../host/private-files.js';
 import type { CreatePoolRequest } from '../pool/thin-pool.js';
 import { openWhenFree, withTemporaryDaemon } from './connect.js';
 import { contextOf, rootFlag, type Context } from './context.js';
@@ -94,6 +95,7 @@ async function init(
   const { makePool } = await import('../daemon/make-pool.js');
   await requireHost(request.options.filesystem);
   await requireFuseDevice();
+  makeFilesPrivate();
   if (await openWhenFree(() => clearUnfinishedRoot(layout)))
     note(`${layout.root} held what an init left that was killed; it is taken away`);
   const { dataPath, givenDataSize, blockSize } = request;

@@ -19,6 +19,7 @@ import { HolePuncher } from '../host/hole-puncher.js';
 import { LoopDevices } from '../host/loop-devices.js';
 import { isAtWork, makerOf } from '../host/maker.js';
 import { Mounter } from '../host/mounter.js';
+import { makeFilesPrivate } from '../host/private-files.js';
 import { notifyServiceManager } from '../host/service-manager.js';
 import { StaleCleaner } from '../host/stale.js';
 import { ToolServer } from '../host/tool-server.js';
@@ -114,6 +115,7 @@ export async function daemonParts(
     : undefined;
   const prefix = await devicePrefix(layout.root);
   const exec = ToolServer.start();
+  makeFilesPrivate();
   const { loops, stale, query } = hostOf(layout, prefix, exec);
   return {
     layout,

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { chmod, lstat, open, realpath, stat, type FileHandle } from 'node:fs/promises';
+import { chmod, lstat, open, readdir, realpath, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { requireMountPlace } from '../host/mount-place.js';
@@ -8,17 +8,23 @@ import type { RootLayout } from './root-layout.js';
 const OTHERS = 0o077;
 
 /**
- * Takes back what of the root and of the pool's folder others may see: both hold every device's data, and a disk's top folder or a backup
- * that was put back may be open to all.
+ * Takes back what others may see of the root, of the pool's folder and of the files in both, which hold every device's data: a disk's top
+ * folder, a backup that was put back and what a program of before made may be open to all. What a link leads to stays as it is.
  */
 export async function closeToOthers({ root, pool }: RootLayout): Promise<void> {
   for (const folder of [root, pool]) {
-    const mode = await stat(folder).then(
-      (found) => found.mode,
-      () => 0,
-    );
-    if ((mode & OTHERS) !== 0) await chmod(folder, mode & 0o7700);
+    const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+    const files = entries.filter((entry) => entry.isFile()).map(({ name }) => path.join(folder, name));
+    for (const place of [folder, ...files]) await closePlace(place);
   }
+}
+
+async function closePlace(place: string): Promise<void> {
+  const mode = await stat(place).then(
+    (found) => found.mode,
+    () => 0,
+  );
+  if ((mode & OTHERS) !== 0) await chmod(place, mode & 0o7700);
 }
 
 /**

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import path from 'node:path';
 import { isHostTool, type HostTool } from '../config/host-tools.js';
 import { missingTool } from '../config/missing-tool.js';
 import { ThinError, systemErrorCode } from '../errors/thin-error.js';
+import { umaskOfUser } from './private-files.js';
 
 /** Enough for any listing that is parsed; what a tool prints beyond it is dropped. */
 const MAX_CAPTURED_BYTES = 64 * 1024 * 1024;
@@ -52,15 +54,26 @@ export interface Exec {
 
 export class ChildProcessExec implements Exec {
   readonly #env: NodeJS.ProcessEnv;
+  readonly #folders: readonly string[];
 
   constructor(env: NodeJS.ProcessEnv = process.env) {
-    this.#env = { ...env, LC_ALL: 'C', PATH: toolFolders(env['PATH'] ?? '').join(':') };
+    this.#folders = toolFolders(env['PATH'] ?? '');
+    this.#env = { ...env, LC_ALL: 'C', PATH: this.#folders.join(':') };
+  }
+
+  /** A tool makes files with its user's umask. A shell gives it that one, because this process's own is not only for the moment of a fork. */
+  #commandOf(tool: HostTool, args: readonly string[]): [string, readonly string[]] {
+    const umask = umaskOfUser();
+    // A tool that is not there is not found by spawn, which says so.
+    const isThere = this.#folders.some((folder) => existsSync(path.join(folder, tool)));
+    if (umask === undefined || !isThere) return [tool, args];
+    return ['sh', ['-c', `umask ${umask.toString(8)} && exec "$0" "$@"`, tool, ...args]];
   }
 
   run(tool: HostTool, args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
     requireKnown(tool);
     return new Promise((resolve, reject) => {
-      const child = spawn(tool, args, {
+      const child = spawn(...this.#commandOf(tool, args), {
         ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
         env: { ...this.#env, ...options.env },
         stdio: [

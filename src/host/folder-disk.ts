@@ -1,5 +1,5 @@
 import { statfsSync } from 'node:fs';
-import { rm, stat } from 'node:fs/promises';
+import { open, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Exec } from './exec.js';
 
@@ -46,6 +46,8 @@ export class FolderDisk {
       () => 0,
     );
     if (has >= this.#reserve || this.free() < RESERVES_FREE * this.#reserve) return;
+    // Before the tool would, which leaves it to the umask who may read it.
+    await (await open(this.#file, 'a', 0o600)).close();
     const args = ['--length', String(this.#reserve), this.#file];
     await this.#exec.run('fallocate', args, { timeoutMs: TOOL_MS }).catch(() => this.dropReserve());
   }

@@ -83,8 +83,11 @@ export class VolumeServer {
         `a volume plugin already answers on ${this.#socket}; stop it, or choose another socket`,
       );
     // Docker's folder of plugins may not be there before Docker is.
-    if (path.dirname(this.#socket) === path.dirname(DEFAULT_PLUGIN_SOCKET))
-      await mkdir(path.dirname(this.#socket), { recursive: true, mode: 0o755 });
+    const folder = path.dirname(this.#socket);
+    if (folder === path.dirname(DEFAULT_PLUGIN_SOCKET)) {
+      const made = await mkdir(folder, { recursive: true });
+      if (made !== undefined) await chmod(folder, 0o755);
+    }
     const before = process.umask(0o177);
     try {
       await rm(this.#socket, { force: true });
