@@ -14,7 +14,7 @@ import { registerExportCommand } from '../commands/export-command.js';
 import { registerImageCommands } from '../commands/image-commands.js';
 import { registerInfoCommand } from '../commands/info-command.js';
 import { registerInitCommand } from '../commands/init-command.js';
-import { registerLegacyCommands } from '../commands/legacy-command.js';
+import { registerLegacyCommands } from '../commands/legacy/command.js';
 import { registerListCommands } from '../commands/list-commands.js';
 import { registerManualCommands } from '../commands/manual-commands.js';
 import { registerMappingCommands } from '../commands/mapping-commands.js';

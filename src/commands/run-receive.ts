@@ -9,7 +9,7 @@ import { withDevices } from './connect.js';
 import type { Context } from './context.js';
 import { digestOf } from './device-digest.js';
 import { interruptible } from './interrupt.js';
-import { PoolTarget } from './legacy-import-target.js';
+import { PoolTarget } from './pool-target.js';
 import { note, printResult } from './output.js';
 import { partialName, partialOf } from './partial-name.js';
 import { ownMaker, passingName } from './passing-devices.js';

@@ -1,23 +1,23 @@
-import { parseDeviceSize } from '../config/limits.js';
-import type { Incompleteness } from '../daemon/api.js';
-import { Archive } from '../host/archive.js';
-import { ChildProcessExec } from '../host/exec.js';
-import { summarizeDevice } from '../legacy/device-summary.js';
-import { damagedDevice, lostLines } from '../legacy/lost-ranges.js';
-import { mappedRuns } from '../legacy/mappings.js';
-import { findDevice, type NamedDevice } from '../legacy/named-devices.js';
-import { openDevice, type OpenedDevice } from '../legacy/opened-device.js';
-import { exportRaw } from '../transfer/output-file.js';
-import type { Context } from './context.js';
-import { requireComplete } from './incomplete.js';
-import { interruptible } from './interrupt.js';
-import type { ExportOptions } from './legacy-export.js';
-import { splitOperands } from './legacy-flags.js';
-import { requireData, withSourcePool, type LegacySource } from './legacy-source.js';
-import { mountDevice } from './legacy-view.js';
-import { note, printResult } from './output.js';
-import { withProgress } from './progress.js';
-import { filesOf, withEmptyFolder } from './rootfs.js';
+import { parseDeviceSize } from '../../config/limits.js';
+import type { Incompleteness } from '../../daemon/api.js';
+import { Archive } from '../../host/archive.js';
+import { ChildProcessExec } from '../../host/exec.js';
+import { summarizeDevice } from '../../legacy/device-summary.js';
+import { damagedDevice, lostLines } from '../../legacy/lost-ranges.js';
+import { mappedRuns } from '../../legacy/mappings.js';
+import { findDevice, type NamedDevice } from '../../legacy/named-devices.js';
+import { openDevice, type OpenedDevice } from '../../legacy/opened-device.js';
+import { exportRaw } from '../../transfer/output-file.js';
+import type { Context } from '../context.js';
+import { requireComplete } from '../incomplete.js';
+import { interruptible } from '../interrupt.js';
+import type { ExportOptions } from './export.js';
+import { splitOperands } from './flags.js';
+import { requireData, withSourcePool, type LegacySource } from './source.js';
+import { mountDevice } from './view.js';
+import { note, printResult } from '../output.js';
+import { withProgress } from '../progress.js';
+import { filesOf, withEmptyFolder } from '../rootfs.js';
 
 export async function runLegacyExport(
   context: Context,

@@ -1,29 +1,29 @@
-import { parseDeviceSize } from '../config/limits.js';
-import { formatBinarySize } from '../config/sizes.js';
-import { formatTable } from '../docker/table.js';
-import { toThinError, ThinError } from '../errors/thin-error.js';
-import { parseDeviceName } from '../format/device-name.js';
-import { ChildProcessExec } from '../host/exec.js';
-import { summarizeDevice } from '../legacy/device-summary.js';
+import { parseDeviceSize } from '../../config/limits.js';
+import { formatBinarySize } from '../../config/sizes.js';
+import { formatTable } from '../../docker/table.js';
+import { toThinError, ThinError } from '../../errors/thin-error.js';
+import { parseDeviceName } from '../../format/device-name.js';
+import { ChildProcessExec } from '../../host/exec.js';
+import { summarizeDevice } from '../../legacy/device-summary.js';
 import {
   importDevices,
   type ImportedDevice,
   type ImportSource,
   type NewDevice,
-} from '../legacy/import-devices.js';
-import { planImport, type PlanDevice, type PlanStep } from '../legacy/import-plan.js';
-import { findDevice, importNames, type DeviceRole, type NamedDevice } from '../legacy/named-devices.js';
-import { openDevice } from '../legacy/opened-device.js';
-import { withDevices } from './connect.js';
-import type { Context } from './context.js';
-import { interruptible } from './interrupt.js';
-import { splitOperands } from './legacy-flags.js';
-import { PoolTarget } from './legacy-import-target.js';
-import type { ImportOptions } from './legacy-import.js';
-import { requireData, withSourcePool, type LegacySource } from './legacy-source.js';
-import { note, printResult } from './output.js';
-import { withProgress } from './progress.js';
-import { requireWhole } from './run-legacy-export.js';
+} from '../../legacy/import-devices.js';
+import { planImport, type PlanDevice, type PlanStep } from '../../legacy/import-plan.js';
+import { findDevice, importNames, type DeviceRole, type NamedDevice } from '../../legacy/named-devices.js';
+import { openDevice } from '../../legacy/opened-device.js';
+import { withDevices } from '../connect.js';
+import type { Context } from '../context.js';
+import { interruptible } from '../interrupt.js';
+import { splitOperands } from './flags.js';
+import { PoolTarget } from '../pool-target.js';
+import type { ImportOptions } from './import.js';
+import { requireData, withSourcePool, type LegacySource } from './source.js';
+import { note, printResult } from '../output.js';
+import { withProgress } from '../progress.js';
+import { requireWhole } from './run-export.js';
 
 export async function runLegacyImport(
   context: Context,

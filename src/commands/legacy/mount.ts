@@ -1,8 +1,8 @@
 import { Option, type Command } from 'commander';
-import type { TransportKind } from '../fuse/transport.js';
-import { contextOf } from './context.js';
-import { example } from './example.js';
-import { withSource, type SourceFlags } from './legacy-flags.js';
+import type { TransportKind } from '../../fuse/transport.js';
+import { contextOf } from '../context.js';
+import { example } from '../example.js';
+import { withSource, type SourceFlags } from './flags.js';
 
 export interface MountOptions extends SourceFlags {
   readonly image?: boolean;
@@ -45,7 +45,7 @@ export function registerLegacyMount(legacy: Command): void {
       ),
     )
     .action(async (operands: string[], options: MountOptions, command: Command) => {
-      const { runLegacyMount } = await import('./run-legacy-mount.js');
+      const { runLegacyMount } = await import('./run-mount.js');
       await runLegacyMount(contextOf(command), operands, options);
     });
 }

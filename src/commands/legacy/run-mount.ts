@@ -1,21 +1,21 @@
 import { realpath, rmdir } from 'node:fs/promises';
 import path from 'node:path';
-import { parseDeviceSize } from '../config/limits.js';
-import { ThinError } from '../errors/thin-error.js';
-import { requireMountPlace } from '../host/mount-place.js';
-import { ImageFolder } from '../legacy/image-folder.js';
-import { findDevice } from '../legacy/named-devices.js';
-import { openDevice, type OpenedDevice } from '../legacy/opened-device.js';
-import type { Context } from './context.js';
-import { requireComplete } from './incomplete.js';
-import { interruptible } from './interrupt.js';
-import { splitOperands } from './legacy-flags.js';
-import { spawnHelper, tellFailure, tellReady } from './legacy-helper.js';
-import type { MountOptions } from './legacy-mount.js';
-import { requireData, withSourcePool } from './legacy-source.js';
-import { makeFolder, mountDevice, serveImages } from './legacy-view.js';
-import { note, printResult } from './output.js';
-import { requireWhole } from './run-legacy-export.js';
+import { parseDeviceSize } from '../../config/limits.js';
+import { ThinError } from '../../errors/thin-error.js';
+import { requireMountPlace } from '../../host/mount-place.js';
+import { ImageFolder } from '../../legacy/image-folder.js';
+import { findDevice } from '../../legacy/named-devices.js';
+import { openDevice, type OpenedDevice } from '../../legacy/opened-device.js';
+import type { Context } from '../context.js';
+import { requireComplete } from '../incomplete.js';
+import { interruptible } from '../interrupt.js';
+import { splitOperands } from './flags.js';
+import { spawnHelper, tellFailure, tellReady } from './helper.js';
+import type { MountOptions } from './mount.js';
+import { requireData, withSourcePool } from './source.js';
+import { makeFolder, mountDevice, serveImages } from './view.js';
+import { note, printResult } from '../output.js';
+import { requireWhole } from './run-export.js';
 
 export async function runLegacyMount(
   context: Context,

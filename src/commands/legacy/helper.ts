@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { z } from 'zod';
-import { packError, unpackError } from '../daemon/wire.js';
-import { ThinError } from '../errors/thin-error.js';
+import { packError, unpackError } from '../../daemon/wire.js';
+import { ThinError } from '../../errors/thin-error.js';
 
 /** libuv's default of 4 leaves too few for reads beside those that wait for requests. */
 const THREADPOOL_SIZE = '16';

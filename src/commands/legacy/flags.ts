@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { ThinError } from '../errors/thin-error.js';
+import { ThinError } from '../../errors/thin-error.js';
 
 export interface SourceFlags {
   readonly metadata?: string;

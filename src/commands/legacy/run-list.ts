@@ -1,14 +1,14 @@
-import { formatBinarySize } from '../config/sizes.js';
-import { formatTable } from '../docker/table.js';
-import { ThinError } from '../errors/thin-error.js';
-import { pathOf, problemOf } from '../legacy/legacy-damage.js';
-import type { Damage } from '../legacy/legacy-pool.js';
-import type { NamedDevice } from '../legacy/named-devices.js';
-import { openDevice } from '../legacy/opened-device.js';
-import type { Context } from './context.js';
-import { splitOperands, type SourceFlags } from './legacy-flags.js';
-import { withSourcePool, type LegacySource } from './legacy-source.js';
-import { note, printResult } from './output.js';
+import { formatBinarySize } from '../../config/sizes.js';
+import { formatTable } from '../../docker/table.js';
+import { ThinError } from '../../errors/thin-error.js';
+import { pathOf, problemOf } from '../../legacy/legacy-damage.js';
+import type { Damage } from '../../legacy/legacy-pool.js';
+import type { NamedDevice } from '../../legacy/named-devices.js';
+import { openDevice } from '../../legacy/opened-device.js';
+import type { Context } from '../context.js';
+import { splitOperands, type SourceFlags } from './flags.js';
+import { withSourcePool, type LegacySource } from './source.js';
+import { note, printResult } from '../output.js';
 
 export async function runLegacyList(
   context: Context,

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { contextOf } from './context.js';
-import { example } from './example.js';
-import { withSource, type SourceFlags } from './legacy-flags.js';
+import { contextOf } from '../context.js';
+import { example } from '../example.js';
+import { withSource, type SourceFlags } from './flags.js';
 
 export function registerLegacyInfo(legacy: Command): void {
   withSource(
@@ -16,7 +16,7 @@ export function registerLegacyInfo(legacy: Command): void {
   )
     .addHelpText('after', example('thinfuse legacy info /var/lib/docker/devicemapper'))
     .action(async (operands: string[], flags: SourceFlags, command: Command) => {
-      const { runLegacyInfo } = await import('./run-legacy-info.js');
+      const { runLegacyInfo } = await import('./run-info.js');
       await runLegacyInfo(contextOf(command), operands, flags);
     });
 }

@@ -1,18 +1,18 @@
 import { mkdir, mkdtemp, readdir, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { systemErrorCode, ThinError, toThinError } from '../errors/thin-error.js';
-import type { TransportKind } from '../fuse/transport.js';
-import { ChildProcessExec } from '../host/exec.js';
-import { FilesystemTools } from '../host/filesystem-tools.js';
-import { LoopDevices } from '../host/loop-devices.js';
-import { Mounter } from '../host/mounter.js';
-import { MountTable } from '../host/mount-table.js';
-import type { ImageDirectory } from '../io/image-file.js';
-import { ImageFolder } from '../legacy/image-folder.js';
-import type { OpenedDevice } from '../legacy/opened-device.js';
-import { OverlayImage } from '../legacy/overlay-image.js';
-import { note } from './output.js';
+import { systemErrorCode, ThinError, toThinError } from '../../errors/thin-error.js';
+import type { TransportKind } from '../../fuse/transport.js';
+import { ChildProcessExec } from '../../host/exec.js';
+import { FilesystemTools } from '../../host/filesystem-tools.js';
+import { LoopDevices } from '../../host/loop-devices.js';
+import { Mounter } from '../../host/mounter.js';
+import { MountTable } from '../../host/mount-table.js';
+import type { ImageDirectory } from '../../io/image-file.js';
+import { ImageFolder } from '../../legacy/image-folder.js';
+import type { OpenedDevice } from '../../legacy/opened-device.js';
+import { OverlayImage } from '../../legacy/overlay-image.js';
+import { note } from '../output.js';
 
 const FOLDER = /^thinfuse-legacy-(\d+)-/;
 
@@ -33,8 +33,8 @@ export async function serveImages(
   const onFault = (error: ThinError): void => note(error.message);
   const transport =
     kind === 'kernel'
-      ? new (await import('../fuse/kernel-transport.js')).KernelTransport(folder, images, { onFault })
-      : new (await import('../fuse/fuse-native-transport.js')).FuseNativeTransport(folder, images, {
+      ? new (await import('../../fuse/kernel-transport.js')).KernelTransport(folder, images, { onFault })
+      : new (await import('../../fuse/fuse-native-transport.js')).FuseNativeTransport(folder, images, {
           onFault,
         });
   await transport.mount();

@@ -1,14 +1,14 @@
-import { formatBinarySize } from '../config/sizes.js';
-import { ThinError } from '../errors/thin-error.js';
-import { METADATA_BLOCK } from '../legacy/disk-block.js';
-import type { Damage } from '../legacy/legacy-pool.js';
-import { missingDevices } from '../legacy/named-devices.js';
-import { surveyDamage } from '../legacy/survey.js';
-import type { Context } from './context.js';
-import { splitOperands, type SourceFlags } from './legacy-flags.js';
-import { withSourcePool, type LegacySource } from './legacy-source.js';
-import { print, printJson } from './output.js';
-import { exact } from './run-legacy-list.js';
+import { formatBinarySize } from '../../config/sizes.js';
+import { ThinError } from '../../errors/thin-error.js';
+import { METADATA_BLOCK } from '../../legacy/disk-block.js';
+import type { Damage } from '../../legacy/legacy-pool.js';
+import { missingDevices } from '../../legacy/named-devices.js';
+import { surveyDamage } from '../../legacy/survey.js';
+import type { Context } from '../context.js';
+import { splitOperands, type SourceFlags } from './flags.js';
+import { withSourcePool, type LegacySource } from './source.js';
+import { print, printJson } from '../output.js';
+import { exact } from './run-list.js';
 
 export async function runLegacyInfo(
   context: Context,

@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
-import { contextOf } from './context.js';
-import { example } from './example.js';
-import { withSource, type SourceFlags } from './legacy-flags.js';
+import { contextOf } from '../context.js';
+import { example } from '../example.js';
+import { withSource, type SourceFlags } from './flags.js';
 
 export interface ExportOptions extends SourceFlags {
   readonly format: 'raw' | 'tar';
@@ -33,7 +33,7 @@ export function registerLegacyExport(legacy: Command): void {
       ),
     )
     .action(async (operands: string[], options: ExportOptions, command: Command) => {
-      const { runLegacyExport } = await import('./run-legacy-export.js');
+      const { runLegacyExport } = await import('./run-export.js');
       await runLegacyExport(contextOf(command), operands, options);
     });
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { contextOf } from './context.js';
-import { example } from './example.js';
-import { withSource, type SourceFlags } from './legacy-flags.js';
+import { contextOf } from '../context.js';
+import { example } from '../example.js';
+import { withSource, type SourceFlags } from './flags.js';
 
 export function registerLegacyList(legacy: Command): void {
   withSource(
@@ -22,7 +22,7 @@ export function registerLegacyList(legacy: Command): void {
       ),
     )
     .action(async (operands: string[], flags: SourceFlags, command: Command) => {
-      const { runLegacyList } = await import('./run-legacy-list.js');
+      const { runLegacyList } = await import('./run-list.js');
       await runLegacyList(contextOf(command), operands, flags);
     });
 }

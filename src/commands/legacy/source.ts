@@ -1,12 +1,12 @@
-import { ThinError } from '../errors/thin-error.js';
-import { readDockerGraph, type DockerDevice } from '../legacy/docker-graph.js';
-import { deviceMapperHolders } from '../legacy/in-use.js';
-import { LegacyPool } from '../legacy/legacy-pool.js';
-import { nameDevices, type NamedDevice } from '../legacy/named-devices.js';
-import { findDockerPaths, type DockerPaths } from '../legacy/pool-paths.js';
-import { SourceFile } from '../legacy/source-file.js';
-import type { SourceFlags } from './legacy-flags.js';
-import { note } from './output.js';
+import { ThinError } from '../../errors/thin-error.js';
+import { readDockerGraph, type DockerDevice } from '../../legacy/docker-graph.js';
+import { deviceMapperHolders } from '../../legacy/in-use.js';
+import { LegacyPool } from '../../legacy/legacy-pool.js';
+import { nameDevices, type NamedDevice } from '../../legacy/named-devices.js';
+import { findDockerPaths, type DockerPaths } from '../../legacy/pool-paths.js';
+import { SourceFile } from '../../legacy/source-file.js';
+import type { SourceFlags } from './flags.js';
+import { note } from '../output.js';
 
 /** An old pool, opened for reading. */
 export interface LegacySource {

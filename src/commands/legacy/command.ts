@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import { registerLegacyExport } from './legacy-export.js';
-import { registerLegacyImport } from './legacy-import.js';
-import { registerLegacyInfo } from './legacy-info.js';
-import { registerLegacyList } from './legacy-list.js';
-import { registerLegacyMount } from './legacy-mount.js';
+import { registerLegacyExport } from './export.js';
+import { registerLegacyImport } from './import.js';
+import { registerLegacyInfo } from './info.js';
+import { registerLegacyList } from './list.js';
+import { registerLegacyMount } from './mount.js';
 
 /** Pools that a kernel's dm-thin wrote, under Docker or LVM, without device mapper and without changing them. */
 export function registerLegacyCommands(program: Command): void {

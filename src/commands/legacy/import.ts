@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { contextOf } from './context.js';
-import { example } from './example.js';
-import { withSource, type SourceFlags } from './legacy-flags.js';
+import { contextOf } from '../context.js';
+import { example } from '../example.js';
+import { withSource, type SourceFlags } from './flags.js';
 
 export interface ImportOptions extends SourceFlags {
   readonly all?: boolean;
@@ -35,7 +35,7 @@ export function registerLegacyImport(legacy: Command): void {
       ),
     )
     .action(async (operands: string[], options: ImportOptions, command: Command) => {
-      const { runLegacyImport } = await import('./run-legacy-import.js');
+      const { runLegacyImport } = await import('./run-import.js');
       await runLegacyImport(contextOf(command), operands, options);
     });
 }
