@@ -200,7 +200,10 @@ function doctorTools(
     ...host,
     drifted: () => projectionDrift(layout.metadata, pool),
     // One that knows of no file yet, so that it looks at every one.
-    rewrite: () => new MetadataProjection(layout.metadata).write(pool),
+    rewrite: async () => {
+      const files = new MetadataProjection(layout.metadata);
+      await files.write(pool).finally(() => files.close());
+    },
   };
 }
 

@@ -141,7 +141,7 @@ export class Daemon {
       projection,
       log,
     });
-    const metrics = new Metrics({ pool, mounted: () => this.#mounts.names().length, events: parts.events });
+    const metrics = new Metrics({ pool, mounted: () => this.#mounts.count, events: parts.events });
     const serving: Serving = {
       active: this.#active,
       mounts: this.#mounts,

@@ -87,8 +87,9 @@ export class DeferredDeletion {
 
   /** Tries every device that is marked deleted. Never rejects. */
   async tryAll(): Promise<void> {
-    for (const { name, deleted } of this.#parts.pool.devices())
-      if (deleted) this.#soon(name, () => this.#tryOne(name));
+    if (this.#parts.pool.counts().deleted > 0)
+      for await (const { name, deleted } of this.#parts.pool.eachDevice())
+        if (deleted) this.#soon(name, () => this.#tryOne(name));
     await this.#trying;
   }
 

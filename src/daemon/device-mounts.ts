@@ -80,6 +80,10 @@ export class DeviceMounts {
     return [...this.#mounted.keys()];
   }
 
+  get count(): number {
+    return this.#mounted.size;
+  }
+
   /** What another daemon needs to go on with these mounts. */
   handOver(): HandedMount[] {
     return [...this.#mounted].map(([name, { viewers, ...record }]) => ({

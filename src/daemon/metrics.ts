@@ -1,11 +1,12 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { DeviceInfo, PoolInfo } from '../pool/info.js';
+import type { ThinPool } from '../pool/thin-pool.js';
 import type { CallRecord } from './dispatcher.js';
 import type { EventHub } from './event-hub.js';
 
 /** What the figures are taken from when they are asked for. */
 export interface MetricsSource {
-  readonly pool: { info(): PoolInfo; devices(): readonly DeviceInfo[] };
+  readonly pool: Pick<ThinPool, 'info' | 'counts' | 'eachDevice'>;
   readonly mounted: () => number;
   readonly events: Pick<EventHub, 'counts'> | undefined;
 }
@@ -17,16 +18,15 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #pool: MetricsSource['pool'];
   /** Looked at once for all figures of a text. */
-  #now: { readonly info: PoolInfo; readonly devices: readonly DeviceInfo[] };
+  #now: PoolInfo;
   readonly #calls: Counter<'operation' | 'outcome'>;
   readonly #seconds: Histogram<'operation'>;
 
   constructor({ pool, mounted, events }: MetricsSource) {
     const registers = [this.#registry];
     this.#pool = pool;
-    this.#now = { info: pool.info(), devices: [] };
-    const info = (): PoolInfo => this.#now.info;
-    const devices = (): readonly DeviceInfo[] => this.#now.devices;
+    this.#now = pool.info();
+    const info = (): PoolInfo => this.#now;
     const gauge = (name: string, help: string, value: () => number): void => {
       new Gauge({
         name: `thinfuse_${name}`,
@@ -47,13 +47,9 @@ export class Metrics {
     gauge(
       'deferred_deleted_devices',
       'Devices marked deleted that wait for their last user',
-      () => devices().filter(({ deleted }) => deleted).length,
+      () => pool.counts().deleted,
     );
-    gauge(
-      'active_devices',
-      'Devices with an image file',
-      () => devices().filter(({ active }) => active).length,
-    );
+    gauge('active_devices', 'Devices with an image file', () => pool.counts().active);
     gauge('mounted_devices', 'Devices that are mounted', mounted);
     gauge('resident_memory_bytes', 'Memory of the daemon', () => process.memoryUsage.rss());
     new Gauge({
@@ -66,7 +62,6 @@ export class Metrics {
         for (const one of MODES) this.set({ mode: one }, Number(one === mode));
       },
     });
-    ofDevices(devices, registers);
     if (events !== undefined)
       new Gauge({
         name: 'thinfuse_events',
@@ -101,33 +96,36 @@ export class Metrics {
     return this.#registry.contentType;
   }
 
-  text(): Promise<string> {
-    this.#now = { info: this.#pool.info(), devices: this.#pool.devices() };
-    return this.#registry.metrics();
+  /** In bounded steps, however many devices there are: the registry's own way is one step for each figure of all devices. */
+  async text(): Promise<string> {
+    this.#now = this.#pool.info();
+    const figures = DEVICE_FIGURES.map(({ name, help }) => [
+      `# HELP ${name} ${help}\n# TYPE ${name} gauge\n`,
+    ]);
+    for await (const device of this.#pool.eachDevice())
+      for (const [at, { name, value }] of DEVICE_FIGURES.entries()) {
+        const figure = value(device);
+        // Names and kinds have nothing in them that the format would escape.
+        if (figure !== undefined)
+          figures[at]!.push(`${name}{device="${device.name}",kind="${device.kind}"} ${figure}\n`);
+      }
+    return `${await this.#registry.metrics()}${figures.map((lines) => `\n${lines.join('')}`).join('')}`;
   }
 }
 
-function ofDevices(devices: () => readonly DeviceInfo[], registers: Registry[]): void {
-  const figures: readonly [name: string, help: string, value: (device: DeviceInfo) => number | undefined][] =
-    [
-      ['size', 'Virtual size', ({ size }) => size],
-      ['mapped', 'What the device maps', ({ mapped }) => mapped],
-      ['exclusive', 'What only this device maps', ({ exclusive }) => exclusive],
-      ['quota', 'What the device may map', ({ quota }) => quota],
-    ];
-  for (const [name, help, value] of figures)
-    new Gauge({
-      name: `thinfuse_device_${name}_bytes`,
-      help,
-      labelNames: ['device', 'kind'],
-      registers,
-      collect() {
-        // Devices that are gone leave with their labels.
-        this.reset();
-        for (const device of devices()) {
-          const figure = value(device);
-          if (figure !== undefined) this.set({ device: device.name, kind: device.kind }, figure);
-        }
-      },
-    });
+interface DeviceFigure {
+  readonly name: string;
+  readonly help: string;
+  readonly value: (device: DeviceInfo) => number | undefined;
 }
+
+const DEVICE_FIGURES: readonly DeviceFigure[] = [
+  { name: 'thinfuse_device_size_bytes', help: 'Virtual size', value: ({ size }) => size },
+  { name: 'thinfuse_device_mapped_bytes', help: 'What the device maps', value: ({ mapped }) => mapped },
+  {
+    name: 'thinfuse_device_exclusive_bytes',
+    help: 'What only this device maps',
+    value: ({ exclusive }) => exclusive,
+  },
+  { name: 'thinfuse_device_quota_bytes', help: 'What the device may map', value: ({ quota }) => quota },
+];

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import { ThinError, toThinError } from '../errors/thin-error.js';
+import { isLong, jsonPieces } from './json-pieces.js';
 import { HTTP_LIMITS, httpTimeouts, type HttpLimits } from './http-limits.js';
 import { refuseLive } from './live-socket.js';
 import type { Dispatcher } from './dispatcher.js';
@@ -35,13 +36,16 @@ export class SocketServer {
       logger: false,
     });
     this.#watchConnections();
-    this.#http.post<{ Params: { operation: string } }>(`${OPERATIONS_PATH}:operation`, (request, reply) => {
-      const { operation } = request.params;
-      if (isTextOperationName(operation))
-        return this.#stream(dispatcher.text(operation, request.body ?? {}), reply);
-      if (!isOperationName(operation)) throw unknownOperation(operation);
-      return dispatcher.call(operation, request.body ?? {});
-    });
+    this.#http.post<{ Params: { operation: string } }>(
+      `${OPERATIONS_PATH}:operation`,
+      async (request, reply) => {
+        const { operation } = request.params;
+        if (isTextOperationName(operation))
+          return this.#stream(dispatcher.text(operation, request.body ?? {}), reply);
+        if (!isOperationName(operation)) throw unknownOperation(operation);
+        return this.#answer(await dispatcher.call(operation, request.body ?? {}), reply);
+      },
+    );
     this.#http.get('/metrics', async (_request, reply) => {
       const { text } = await dispatcher.call('metrics', {});
       return reply.type('text/plain; version=0.0.4').send(text);
@@ -66,6 +70,11 @@ export class SocketServer {
       process.umask(before);
     }
     await chmod(this.#path, 0o600);
+  }
+
+  #answer(result: unknown, reply: FastifyReply): unknown {
+    if (!isLong(result)) return result;
+    return reply.type('application/json; charset=utf-8').send(Readable.from(jsonPieces(result)));
   }
 
   #stream(pieces: AsyncIterable<string>, reply: FastifyReply): FastifyReply {

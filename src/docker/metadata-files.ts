@@ -5,9 +5,12 @@ import type { DeviceInfo, PoolInfo } from '../pool/info.js';
 /** What the files are written from; a `ThinPool` is one. */
 export interface ProjectionSource {
   info(): PoolInfo;
-  devices(): readonly DeviceInfo[];
+  eachDevice(): AsyncIterable<DeviceInfo>;
+  device(name: DeviceName): DeviceInfo | undefined;
   lastTransaction():
     { readonly id: TransactionId; readonly name: DeviceName; readonly device: DeviceId } | undefined;
+  /** Tells which devices came, went or changed from now on. */
+  watch(): { take(): ReadonlySet<DeviceName>; stop(): void };
 }
 
 const DEVICESET_FILE = 'deviceset-metadata';
@@ -18,23 +21,34 @@ const TRANSACTION_FILE = 'transaction-metadata';
  * `saveMetadata`, `saveDeviceSetMetaData`, `saveTransactionMetaData`): compact JSON, keys in this order, no newline.
  * Nothing needs an escape: names hold no character that Go's encoder would escape.
  */
-export function metadataFiles(source: ProjectionSource): ReadonlyMap<string, string> {
-  const info = source.info();
+export async function metadataFiles(source: ProjectionSource): Promise<ReadonlyMap<string, string>> {
   const files = new Map<string, string>();
-  for (const device of source.devices()) {
-    // What is not whole is nobody's to see.
-    if (device.maker !== '') continue;
-    files.set(
-      device.name,
-      JSON.stringify({
-        device_id: device.id,
-        size: device.size,
-        transaction_id: device.transactionId,
-        initialized: device.initialized,
-        deleted: device.deleted,
-      }),
-    );
+  for await (const device of source.eachDevice()) {
+    const content = deviceFile(device);
+    if (content !== undefined) files.set(device.name, content);
   }
+  for (const [name, content] of poolFiles(source)) files.set(name, content);
+  return files;
+}
+
+/** Undefined: what is not whole is nobody's to see. */
+export function deviceFile(device: DeviceInfo): string | undefined {
+  if (device.maker !== '') return undefined;
+  return JSON.stringify({
+    device_id: device.id,
+    size: device.size,
+    transaction_id: device.transactionId,
+    initialized: device.initialized,
+    deleted: device.deleted,
+  });
+}
+
+/** Those that are no device's. */
+export function poolFiles(
+  source: Pick<ProjectionSource, 'info' | 'lastTransaction'>,
+): ReadonlyMap<string, string> {
+  const files = new Map<string, string>();
+  const info = source.info();
   files.set(
     DEVICESET_FILE,
     JSON.stringify({

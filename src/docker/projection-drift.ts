@@ -8,7 +8,7 @@ const MAX_FILE = 64 * 1024;
 
 /** Files of Docker's `metadata/` folder that are missing, not as the pool is, or a device's that is gone; absolute, in order. */
 export async function projectionDrift(folder: string, source: ProjectionSource): Promise<readonly string[]> {
-  const wanted = metadataFiles(source);
+  const wanted = await metadataFiles(source);
   const there = await readdir(folder).catch(() => []);
   const drifted: string[] = [];
   for (const name of [...new Set([...wanted.keys(), ...there])].sort()) {

@@ -2,7 +2,9 @@ import { constants } from 'node:fs';
 import { lstat, mkdir, open, readdir, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { randomInt } from 'node:crypto';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
-import { metadataFiles, type ProjectionSource } from './metadata-files.js';
+import { isHidden } from '../format/device-name.js';
+import type { DeviceName } from '../format/ids.js';
+import { deviceFile, metadataFiles, poolFiles, type ProjectionSource } from './metadata-files.js';
 
 /** As Go's ioutil.TempFile(dir, ".tmp") names them. */
 const TEMPORARY = /^\.tmp\d+$/;
@@ -14,14 +16,19 @@ const MAX_FILE = 64 * 1024;
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
 /**
- * Keeps Docker's `metadata/` folder (0700, files 0600) as the pool is. What one process wrote is not written again; the first write,
- * and any after the folder was replaced, compares every file and repairs it. Files of devices that are gone go; other people's files stay.
+ * Keeps Docker's `metadata/` folder (0700, files 0600) as the pool is. The first write from a pool, and any after the folder was replaced,
+ * compares every file and repairs it; each one after it looks only at devices that changed since. Files of devices that are gone go; other
+ * people's files stay.
  *
  * No link is followed: everything happens below the folder as it was opened. One write at a time, the caller sees to that.
  */
 export class MetadataProjection {
   readonly #folder: string;
   readonly #known = new Map<string, string>();
+  #source: ProjectionSource | undefined;
+  #watch: ReturnType<ProjectionSource['watch']> | undefined;
+  /** Devices whose files may be behind. */
+  readonly #changed = new Set<DeviceName>();
   /** Of the folder that `#known` tells of. */
   #identity: string | undefined;
 
@@ -34,15 +41,20 @@ export class MetadataProjection {
    * read-only, permission, invalid-argument (the folder is a link or a file), io.
    */
   async write(source: ProjectionSource): Promise<void> {
-    const files = metadataFiles(source);
     try {
-      await this.#bring(files);
+      await this.#bring(source);
     } catch (error) {
       throw this.#failure(error);
     }
   }
 
-  async #bring(files: ReadonlyMap<string, string>): Promise<void> {
+  /** Watches the pool no more. */
+  close(): void {
+    this.#watch?.stop();
+    this.#source = undefined;
+  }
+
+  async #bring(source: ProjectionSource): Promise<void> {
     const folder = await this.#open();
     try {
       // The entries of the open folder itself, wherever its path may lead by now.
@@ -50,23 +62,53 @@ export class MetadataProjection {
       const { dev, ino, birthtimeNs } = await folder.stat({ bigint: true });
       // A folder made right after the old one went can have its inode number.
       const identity = `${dev}:${ino}:${birthtimeNs}`;
-      if (identity !== this.#identity) {
-        this.#known.clear();
-        await this.#look(at, files);
-        this.#identity = identity;
-      }
-      for (const [name, content] of files) {
-        if (this.#known.get(name) === content) continue;
-        await replaceFile(at, name, content);
-        this.#known.set(name, content);
-      }
-      for (const name of this.#known.keys()) {
-        if (files.has(name)) continue;
-        await unlink(`${at}/${name}`).catch(ignoreMissing);
-        this.#known.delete(name);
-      }
+      if (identity !== this.#identity || source !== this.#source) await this.#bringAll(at, source, identity);
+      else await this.#bringChanged(at, source);
     } finally {
       await folder.close();
+    }
+  }
+
+  async #bringAll(at: string, source: ProjectionSource, identity: string): Promise<void> {
+    if (source !== this.#source) {
+      this.close();
+      this.#watch = source.watch();
+    }
+    this.#source = source;
+    // Until all of it is right, whoever writes next begins here again.
+    const isSame = identity === this.#identity;
+    this.#identity = undefined;
+    this.#watch?.take();
+    this.#changed.clear();
+    const files = await metadataFiles(source);
+    if (!isSame) {
+      this.#known.clear();
+      await this.#look(at, files);
+    }
+    for (const [name, content] of files) await this.#set(at, name, content);
+    for (const name of this.#known.keys()) if (!files.has(name)) await this.#set(at, name, undefined);
+    this.#identity = identity;
+  }
+
+  async #bringChanged(at: string, source: ProjectionSource): Promise<void> {
+    for (const name of this.#watch?.take() ?? []) if (!isHidden(name)) this.#changed.add(name);
+    for (const name of this.#changed) {
+      const device = source.device(name);
+      await this.#set(at, name, device === undefined ? undefined : deviceFile(device));
+      this.#changed.delete(name);
+    }
+    for (const [name, content] of poolFiles(source)) await this.#set(at, name, content);
+  }
+
+  /** Undefined: there is to be no such file. */
+  async #set(at: string, name: string, content: string | undefined): Promise<void> {
+    if (this.#known.get(name) === content) return;
+    if (content === undefined) {
+      await unlink(`${at}/${name}`).catch(ignoreMissing);
+      this.#known.delete(name);
+    } else {
+      await replaceFile(at, name, content);
+      this.#known.set(name, content);
     }
   }
 

@@ -96,7 +96,7 @@ export class Pool implements AsyncDisposable {
 
   /** Ascending by device id; the base device is the first. */
   devices(): readonly DeviceStatus[] {
-    return this.#service.devices.list();
+    return this.#service.devices.all();
   }
 
   /** Errors: not-found. */

@@ -8,12 +8,53 @@ import { packPendingDelete, type PendingDelete } from '../format/pending-delete.
 import { seal } from '../format/seal.js';
 import type { KvOperation } from '../store/key-value.js';
 
-/** The records of all devices, and of the removed ones whose space is still being given back. Small, so all in memory. */
+/** Names of devices that came, went or changed. Costs nothing but its own names. */
+export class NameWatch {
+  readonly #stop: (watch: NameWatch) => void;
+  #names = new Set<DeviceName>();
+
+  constructor(stop: (watch: NameWatch) => void) {
+    this.#stop = stop;
+  }
+
+  note(name: DeviceName): void {
+    this.#names.add(name);
+  }
+
+  /** Those since the last call, or since the watch began. */
+  take(): ReadonlySet<DeviceName> {
+    const names = this.#names;
+    this.#names = new Set();
+    return names;
+  }
+
+  stop(): void {
+    this.#stop(this);
+  }
+}
+
+/** How many devices there are; hidden ones (`isHidden`) are in `all` alone. */
+export interface DeviceCounts {
+  readonly all: number;
+  readonly visible: number;
+  /** Marked deleted. */
+  readonly deleted: number;
+}
+
+/**
+ * The records of all devices, and of the removed ones whose space is still being given back. Small, so all in memory. A change costs the
+ * same with one device as with thousands.
+ */
 export class DeviceTable {
   readonly #records = new Map<DeviceId, DeviceRecord>();
+  /** Ascending. */
+  readonly #order: DeviceId[] = [];
   readonly #names = new Map<DeviceName, DeviceId>();
   readonly #pending = new Map<DeviceId, PendingDelete>();
-  readonly #familySizes = new Map<DeviceId, number>();
+  readonly #families = new Map<DeviceId, Set<DeviceId>>();
+  readonly #watches = new Set<NameWatch>();
+  #visible = 0;
+  #deleted = 0;
   #dirty = new Set<DeviceId>();
 
   get isDirty(): boolean {
@@ -24,14 +65,30 @@ export class DeviceTable {
     return this.#records.size;
   }
 
-  /** Ascending by id. */
-  all(): readonly DeviceRecord[] {
-    return [...this.#records.values()].sort((x, y) => x.id - y.id);
+  counts(): DeviceCounts {
+    return { all: this.#records.size, visible: this.#visible, deleted: this.#deleted };
   }
 
-  /** Ascending by id: users' devices, or those that the daemon has made for itself. */
+  /** Ascending by id. Costs as much as there are devices; `after` goes through them in steps. */
+  all(): readonly DeviceRecord[] {
+    return this.#order.map((id) => this.get(id));
+  }
+
+  /** Ascending by id: users' devices, or those that the daemon has made for itself. Costs as much as there are devices. */
   select({ hidden }: { readonly hidden: boolean }): readonly DeviceRecord[] {
     return this.all().filter(({ name }) => isHidden(name) === hidden);
+  }
+
+  /** The first `most` records above `id`, ascending. */
+  after(id: number, most: number): readonly DeviceRecord[] {
+    const at = this.#placeOf(id + 1);
+    return this.#order.slice(at, at + most).map((each) => this.get(each));
+  }
+
+  watch(): NameWatch {
+    const watch = new NameWatch((stopped) => this.#watches.delete(stopped));
+    this.#watches.add(watch);
+    return watch;
   }
 
   get(id: DeviceId): DeviceRecord {
@@ -51,11 +108,20 @@ export class DeviceTable {
 
   /** How many devices, removed ones being walked included, could share chunks with this one, itself counted. */
   familySize(id: DeviceId): number {
-    return this.#familySizes.get(this.get(id).family) ?? 1;
+    return this.family(this.get(id).family).size;
   }
 
-  pending(): readonly PendingDelete[] {
-    return [...this.#pending.values()];
+  /** Whoever goes through it may wait meanwhile: it goes on with those that are there then. */
+  family(family: DeviceId): ReadonlySet<DeviceId> {
+    return this.#families.get(family) ?? new Set();
+  }
+
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
+  firstPending(): PendingDelete | undefined {
+    return this.#pending.values().next().value;
   }
 
   /** A number that no device has, after `last`, round the end (Docker's getNextDeviceID); undefined when all are given out. */
@@ -68,9 +134,15 @@ export class DeviceTable {
   }
 
   load(record: DeviceRecord): void {
-    this.#records.set(record.id, record);
-    this.#names.set(record.name, record.id);
-    this.#familySizes.set(record.family, (this.#familySizes.get(record.family) ?? 0) + 1);
+    const { id, name, family } = record;
+    // Numbers are given out in ascending order, so that this nearly always appends.
+    if (!this.#records.has(id)) this.#order.splice(this.#placeOf(id), 0, id);
+    this.#records.set(id, record);
+    this.#names.set(name, id);
+    const members = this.#families.get(family);
+    if (members === undefined) this.#families.set(family, new Set([id]));
+    else members.add(id);
+    this.#count(record, 1);
   }
 
   loadPending(pending: PendingDelete): void {
@@ -90,6 +162,8 @@ export class DeviceTable {
       this.#names.set(changed.name, id);
     }
     this.#records.set(id, changed);
+    this.#count(record, -1);
+    this.#count(changed, 1);
     this.#dirty.add(id);
     return changed;
   }
@@ -105,8 +179,12 @@ export class DeviceTable {
   remove(id: DeviceId): void {
     const record = this.get(id);
     this.#records.delete(id);
+    this.#order.splice(this.#placeOf(id), 1);
     this.#names.delete(record.name);
-    this.#familySizes.set(record.family, (this.#familySizes.get(record.family) ?? 1) - 1);
+    const members = this.#families.get(record.family);
+    members?.delete(id);
+    if (members?.size === 0) this.#families.delete(record.family);
+    this.#count(record, -1);
     this.#pending.set(id, { id, name: record.name, stack: [record.root] });
     this.#dirty.add(id);
   }
@@ -153,5 +231,25 @@ export class DeviceTable {
         for (const id of dirty) this.#dirty.add(id);
       },
     };
+  }
+
+  #count({ name, deleted }: DeviceRecord, by: 1 | -1): void {
+    if (!isHidden(name)) {
+      this.#visible += by;
+      if (deleted) this.#deleted += by;
+    }
+    for (const watch of this.#watches) watch.note(name);
+  }
+
+  /** Of the first number that is not below `id`. */
+  #placeOf(id: number): number {
+    let low = 0;
+    let high = this.#order.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#order[middle]! < id) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 }

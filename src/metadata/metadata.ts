@@ -310,28 +310,32 @@ export class Metadata {
    * @returns whether there is more to do
    */
   deleteStep(nodes: number): boolean {
-    const [pending] = this.devices.pending();
+    const pending = this.devices.firstPending();
     if (pending === undefined) return false;
     const stack = [...pending.stack];
     for (let left = nodes; left > 0 && stack.length > 0; left--)
       stack.push(...this.#table.release(stack.pop()!));
     this.devices.progress(pending.id, stack);
-    return stack.length > 0 || this.devices.pending().length > 0;
+    return stack.length > 0 || this.devices.pendingCount > 0;
   }
 
   /**
-   * Counts chunks that only this device maps, from block `from` on, through at most `leaves` leaves; leaves that are shared
-   * cost nothing. `next` is where to go on, undefined at the end.
+   * Counts chunks that only this device maps, from block `from` on, through at most `most` leaves; leaves that are shared
+   * cost nothing. `next` is where to go on, undefined at the end; `leaves` is what it took.
    */
-  countExclusive(id: DeviceId, from: number, leaves: number): { count: number; next: number | undefined } {
+  countExclusive(
+    id: DeviceId,
+    from: number,
+    most: number,
+  ): { count: number; next: number | undefined; leaves: number } {
     let count = 0;
-    let left = leaves;
+    let leaves = 0;
     for (const leaf of unsharedLeaves(this.#table, this.devices.get(id).root, from)) {
       for (let i = Math.max(leaf.floor(from - 1) + 1, 0); i < leaf.count; i++)
         if (this.chunks.count(leaf.a[i]!) === 1) count++;
-      if (--left === 0 && leaf.count > 0) return { count, next: leaf.keys[leaf.count - 1]! + 1 };
+      if (++leaves >= most && leaf.count > 0) return { count, next: leaf.keys[leaf.count - 1]! + 1, leaves };
     }
-    return { count, next: undefined };
+    return { count, next: undefined, leaves };
   }
 
   /** Everything changed since the last call, as one batch. */

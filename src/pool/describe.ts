@@ -28,7 +28,7 @@ export function describePool(
     baseFilesystem: devices.find(BASE_NAME)?.filesystem ?? options.filesystem,
     baseSize: devices.find(BASE_NAME)?.size ?? options.baseSize,
     heldRoot: snapshots.all().at(-1)?.id,
-    pendingDeletes: devices.pending().length,
+    pendingDeletes: devices.pendingCount,
     options,
   };
 }

@@ -1,13 +1,15 @@
 import { ThinError } from '../errors/thin-error.js';
+import { isHidden } from '../format/device-name.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import type { DeviceId, DeviceName } from '../format/ids.js';
 import { DeviceIo } from '../io/device-io.js';
 import type { ImageFile } from '../io/image-file.js';
+import type { NameWatch } from '../metadata/device-table.js';
 import type { KeyValue } from '../store/key-value.js';
 import { requireDeviceSize } from './create-pool.js';
 import { describeDevice, describePool } from './describe.js';
 import type { DeviceInfo, PoolInfo, PoolOptions } from './info.js';
-import { COMMIT_INTERVAL } from './limits.js';
+import { COMMIT_INTERVAL, DEVICES_PER_STEP } from './limits.js';
 import { zeroTail } from './open-chunks.js';
 import type { OpenPoolOptions } from './open-options.js';
 import { openStored, type StoredPool } from './open-stored.js';
@@ -19,13 +21,16 @@ import { replay } from './replay.js';
 import { requireFree, requireOrdinary, requireRecord } from './requirements.js';
 import type {
   DeviceChange,
+  DeviceChoice,
   MakerChange,
   PoolCheck,
+  PoolCounts,
   SnapshotRequest,
   ThinPool,
   ThinRequest,
   SpaceRequest,
 } from './thin-pool.js';
+import { nextTurn } from './usage-counter.js';
 
 /** Takes the store over: `close` closes it. @throws ThinError no-pool, damaged, wrong-version */
 export async function openPool(store: KeyValue, options: OpenPoolOptions = {}): Promise<ThinPool> {
@@ -42,6 +47,7 @@ class Pool implements ThinPool {
   readonly #timer: NodeJS.Timeout | undefined;
   /** Devices whose last requests are being waited for. */
   readonly #leaving = new Map<DeviceId, Promise<void>>();
+  readonly #hiddenActive = new Set<DeviceId>();
   /** The last change of options, so that two at once do not undo each other. */
   #optionsWritten: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
@@ -89,12 +95,30 @@ class Pool implements ThinPool {
     });
   }
 
-  devices({ hidden = false } = {}): readonly DeviceInfo[] {
+  devices({ hidden = false }: DeviceChoice = {}): readonly DeviceInfo[] {
     return this.#state.metadata.devices.select({ hidden }).map((record) => this.#describe(record));
   }
 
-  get deviceCount(): number {
-    return this.#state.metadata.devices.count;
+  async *eachDevice({ hidden = false }: DeviceChoice = {}): AsyncGenerator<DeviceInfo> {
+    const { devices } = this.#state.metadata;
+    let step = devices.after(0, DEVICES_PER_STEP);
+    while (step.length > 0) {
+      // It may have gone, or be another's, while whoever reads this did something else.
+      for (const { id } of step)
+        if (devices.has(id) && isHidden(devices.get(id).name) === hidden)
+          yield this.#describe(devices.get(id));
+      await nextTurn();
+      step = devices.after(step.at(-1)!.id, DEVICES_PER_STEP);
+    }
+  }
+
+  counts(): PoolCounts {
+    const { visible, deleted } = this.#state.metadata.devices.counts();
+    return { devices: visible, active: this.#state.active.size - this.#hiddenActive.size, deleted };
+  }
+
+  watch(): NameWatch {
+    return this.#state.metadata.devices.watch();
   }
 
   device(name: DeviceName): DeviceInfo | undefined {
@@ -116,7 +140,7 @@ class Pool implements ThinPool {
       io === undefined
         ? this.#snapshot(request)
         : await this.#state.committer.applied(io, () => this.#snapshot(request, io));
-    await this.#commitDevices(record.family);
+    await this.#commitDevices(record);
     return this.#describe(this.#state.metadata.devices.get(record.id));
   }
 
@@ -160,9 +184,9 @@ class Pool implements ThinPool {
     requireFree(this.#state.metadata.devices, request.name);
     requireDeviceSize(request.size, this.#state.metadata.superblock.blockSize);
     this.#state.space.requireFreeSpace();
-    const { id, family } = this.#state.metadata.createThin({ ...request, createdAt: Date.now() });
-    await this.#commitDevices(family);
-    return this.#describe(this.#state.metadata.devices.get(id));
+    const record = this.#state.metadata.createThin({ ...request, createdAt: Date.now() });
+    await this.#commitDevices(record);
+    return this.#describe(this.#state.metadata.devices.get(record.id));
   }
 
   async rename(name: DeviceName, to: DeviceName, change: MakerChange = {}): Promise<DeviceInfo> {
@@ -208,7 +232,7 @@ class Pool implements ThinPool {
     this.#requireInactive(record);
     const usedBefore = this.#state.metadata.chunks.used;
     this.#state.metadata.removeDevice(record.id);
-    await this.#commitDevices(record.family);
+    await this.#commitDevices(record);
     this.#state.reclaimer.start(() => {
       this.#state.usage.markFamily(record.family);
       this.#state.compactor.note(
@@ -248,6 +272,7 @@ class Pool implements ThinPool {
       });
       io.letThreadsWrite(this.#state.space.threadsMayWrite(io));
       this.#state.active.set(record.id, io);
+      if (isHidden(record.name)) this.#hiddenActive.add(record.id);
     }
     return io;
   }
@@ -272,6 +297,7 @@ class Pool implements ThinPool {
       .finally(() => {
         // Whatever became of it: whoever activates it next gets a file that is open.
         this.#state.active.delete(id);
+        this.#hiddenActive.delete(id);
         this.#leaving.delete(id);
       });
     this.#leaving.set(id, left);
@@ -334,13 +360,13 @@ class Pool implements ThinPool {
   }
 
   async #change(id: DeviceId, change: Partial<Omit<DeviceRecord, 'id' | 'family'>>): Promise<DeviceInfo> {
-    const { family } = this.#state.metadata.devices.change(id, change);
-    await this.#commitDevices(family);
+    await this.#commitDevices(this.#state.metadata.devices.change(id, change));
     return this.#describe(this.#state.metadata.devices.get(id));
   }
 
-  async #commitDevices(family: DeviceId): Promise<void> {
+  async #commitDevices({ id, origin, family }: DeviceRecord): Promise<void> {
     await this.#state.committer.commit();
+    for (const each of [id, origin]) this.#state.usage.mark(each);
     this.#state.usage.markFamily(family);
     this.#state.noteDevicesChanged();
   }

@@ -47,7 +47,7 @@ export class Reclaimer {
   }
 
   #hasMore(): boolean {
-    return !this.#stopped && this.#state.metadata.devices.pending().length > 0;
+    return !this.#stopped && this.#state.metadata.devices.pendingCount > 0;
   }
 
   async #run(): Promise<void> {

@@ -1,6 +1,7 @@
 import type { ImageFile } from '../io/image-file.js';
 import type { DeviceId, DeviceName, TransactionId } from '../format/ids.js';
 import type { CheckResult } from '../metadata/check.js';
+import type { NameWatch } from '../metadata/device-table.js';
 import type {
   DeviceInfo,
   DeviceKind,
@@ -75,6 +76,18 @@ export interface SpaceRequest {
   readonly metadata?: number | undefined;
 }
 
+export interface DeviceChoice {
+  readonly hidden?: boolean;
+}
+
+export interface PoolCounts {
+  readonly devices: number;
+  /** With an image file. */
+  readonly active: number;
+  /** Marked deleted. */
+  readonly deleted: number;
+}
+
 /**
  * The pool: the one owner of its store. Every method that changes something resolves when the change is durable, and
  * rejects with nothing changed. Methods may be called concurrently; lifecycle operations run one after the other.
@@ -83,12 +96,17 @@ export interface ThinPool {
   info(): PoolInfo;
   /**
    * Ascending by device id; includes those marked deleted, not those whose space is only being given back. `hidden`: those that the
-   * daemon has made for itself (`isHidden`) instead of users' devices.
+   * daemon has made for itself (`isHidden`) instead of users' devices. All at one moment, so that it costs as much as there are devices:
+   * who has others to serve takes `eachDevice`.
    */
-  devices(options?: { readonly hidden?: boolean }): readonly DeviceInfo[];
+  devices(options?: DeviceChoice): readonly DeviceInfo[];
+  /** The same in bounded steps, between which others have their turns: each device is as it is when it comes. */
+  eachDevice(options?: DeviceChoice): AsyncIterable<DeviceInfo>;
   device(name: DeviceName): DeviceInfo | undefined;
-  /** How many `devices` has. */
-  readonly deviceCount: number;
+  /** Of users' devices; costs nothing. */
+  counts(): PoolCounts;
+  /** Tells which devices came, went or changed from now on. */
+  watch(): NameWatch;
   /** The last lifecycle transaction, for Docker's transaction-metadata. */
   lastTransaction():
     { readonly id: TransactionId; readonly name: DeviceName; readonly device: DeviceId } | undefined;

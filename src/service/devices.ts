@@ -48,8 +48,15 @@ export class Devices {
     this.unfinished = new UnfinishedDevices(parts);
   }
 
-  /** Ascending by device id. */
-  list(): readonly DeviceStatus[] {
+  /** Ascending by device id, gathered in bounded steps: each device is as it was at its turn. */
+  async list(): Promise<readonly DeviceStatus[]> {
+    const devices: DeviceStatus[] = [];
+    for await (const device of this.#parts.pool.eachDevice()) devices.push(this.#status(device));
+    return devices;
+  }
+
+  /** The same of one moment, in a process that has nobody else to serve. */
+  all(): readonly DeviceStatus[] {
     return this.#parts.pool.devices().map((device) => this.#status(device));
   }
 

@@ -49,24 +49,30 @@ export class UnfinishedDevices {
   /** Those whose maker is gone. */
   async left(): Promise<readonly DeviceName[]> {
     const names: DeviceName[] = [];
-    for (const device of this.#parts.pool.devices()) if (await this.#isLeft(device)) names.push(device.name);
+    for await (const device of this.#parts.pool.eachDevice())
+      if (await this.#isLeft(device)) names.push(device.name);
     return names;
   }
 
   /** Removes those whose maker is gone, or one of them; what cannot be removed now is tried again. Never rejects. */
   async sweep(only?: DeviceName): Promise<void> {
     this.#sweeping = this.#sweeping.then(async () => {
-      for (const name of await this.left())
-        if (only === undefined || only === name) await this.#remove(name).catch(() => undefined);
+      for (const name of only === undefined ? await this.left() : [only])
+        await this.#remove(name).catch(() => undefined);
     });
     await this.#sweeping;
   }
 
   async #remove(name: DeviceName): Promise<void> {
     const { pool, changes, use } = this.#parts;
-    await changes.run([name], async () => {
+    const isLeft = async (): Promise<boolean> => {
       const device = pool.device(name);
-      if (device === undefined || !(await this.#isLeft(device))) return;
+      return device !== undefined && (await this.#isLeft(device));
+    };
+    // Nobody is waited for whose device is whole.
+    if (!(await isLeft())) return;
+    await changes.run([name], async () => {
+      if (!(await isLeft())) return;
       await use.release(name);
       await pool.remove(name);
     });

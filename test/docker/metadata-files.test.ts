@@ -9,13 +9,21 @@ const image = device(2, 'debian', { origin: base });
 
 function source(devices: readonly DeviceInfo[], last?: ReturnType<typeof transaction>): ProjectionSource {
   const info = poolInfo({ lastDeviceId: deviceId(devices.length) });
-  return { info: () => info, devices: () => devices, lastTransaction: () => last };
+  return {
+    info: () => info,
+    async *eachDevice() {
+      yield* await Promise.resolve(devices);
+    },
+    device: (name) => devices.find((each) => each.name === name),
+    lastTransaction: () => last,
+    watch: () => ({ take: () => new Set(), stop: () => undefined }),
+  };
 }
 
 describe('docker: metadata files', () => {
-  it('are what Docker’s driver wrote, byte for byte', () => {
+  it('are what Docker’s driver wrote, byte for byte', async () => {
     assert.deepEqual(
-      [...metadataFiles(source([base, image], transaction(2, 'debian', 2)))],
+      [...(await metadataFiles(source([base, image], transaction(2, 'debian', 2))))],
       [
         ['base', '{"device_id":1,"size":10737418240,"transaction_id":1,"initialized":true,"deleted":false}'],
         [
@@ -31,21 +39,21 @@ describe('docker: metadata files', () => {
     );
   });
 
-  it('give the base device no hash, as Docker had none for it', () => {
+  it('give the base device no hash, as Docker had none for it', async () => {
     assert.equal(
-      metadataFiles(source([base], transaction(1, 'base', 1))).get('transaction-metadata'),
+      (await metadataFiles(source([base], transaction(1, 'base', 1)))).get('transaction-metadata'),
       '{"open_transaction_id":1,"device_hash":"","device_id":1}',
     );
   });
 
-  it('have no transaction before there was one', () => {
-    assert.deepEqual([...metadataFiles(source([base])).keys()], ['base', 'deviceset-metadata']);
+  it('have no transaction before there was one', async () => {
+    assert.deepEqual([...(await metadataFiles(source([base]))).keys()], ['base', 'deviceset-metadata']);
   });
 
-  it('mark a device whose removal waits', () => {
+  it('mark a device whose removal waits', async () => {
     const waiting = device(9, 'web', { size: 20 * GIB, deleted: true });
     assert.equal(
-      metadataFiles(source([waiting])).get('web'),
+      (await metadataFiles(source([waiting]))).get('web'),
       '{"device_id":9,"size":21474836480,"transaction_id":9,"initialized":false,"deleted":true}',
     );
   });

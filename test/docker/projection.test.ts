@@ -28,7 +28,11 @@ function source(...devices: readonly DeviceInfo[]): ProjectionSource {
   const last = devices.at(-1)!;
   return {
     info: () => poolInfo(),
-    devices: () => devices,
+    async *eachDevice() {
+      yield* await Promise.resolve(devices);
+    },
+    device: (name) => devices.find((device) => device.name === name),
+    watch: () => ({ take: () => new Set(), stop: () => undefined }),
     lastTransaction: () => transaction(last.transactionId, last.name, last.id),
   };
 }
@@ -44,7 +48,7 @@ describe('docker: metadata projection', () => {
   });
 
   async function assertShows(from: ProjectionSource, others: readonly string[] = []): Promise<void> {
-    const files = metadataFiles(from);
+    const files = await metadataFiles(from);
     assert.deepEqual((await readdir(folder)).sort(), [...files.keys(), ...others].sort());
     for (const [name, content] of files) {
       const file = path.join(folder, name);

@@ -4,11 +4,14 @@ import { deviceId, snapTime, transactionId, type DeviceName } from '../../src/fo
 import type { DeviceInfo, PoolInfo, PoolOptions } from '../../src/pool/info.js';
 import type {
   DeviceChange,
+  DeviceChoice,
   PoolCheck,
+  PoolCounts,
   SnapshotRequest,
   ThinPool,
   ThinRequest,
 } from '../../src/pool/thin-pool.js';
+import { NameWatch } from '../../src/metadata/device-table.js';
 import type { PoolTools, ReservedSnapshot } from '../../src/pool/pool-tools.js';
 import { MemoryImage } from './memory-image.js';
 
@@ -77,8 +80,24 @@ export class FakePool implements ThinPool {
     };
   }
 
-  get deviceCount(): number {
-    return this.#devices.size;
+  counts(): PoolCounts {
+    const devices = this.devices();
+    return {
+      devices: devices.length,
+      active: devices.filter(({ active }) => active).length,
+      deleted: devices.filter(({ deleted }) => deleted).length,
+    };
+  }
+
+  async *eachDevice(choice: DeviceChoice = {}): AsyncGenerator<DeviceInfo> {
+    yield* await Promise.resolve(this.devices(choice));
+  }
+
+  /** Every device may have changed. */
+  watch(): NameWatch {
+    const watch = new NameWatch(() => undefined);
+    watch.take = () => new Set(this.#devices.keys());
+    return watch;
   }
 
   devices({ hidden = false } = {}): readonly DeviceInfo[] {

@@ -5,6 +5,7 @@ import type { LoopDevices } from '../../host/loop-devices.js';
 import { MountTable } from '../../host/mount-table.js';
 import { isImage, type StaleCleaner, type StaleQuery } from '../../host/stale.js';
 import { parseDeviceName } from '../../format/device-name.js';
+import type { DeviceInfo } from '../../pool/info.js';
 import { answers } from '../live-socket.js';
 import type { RootLayout } from '../root-layout.js';
 import type { Service } from '../service.js';
@@ -63,9 +64,9 @@ async function gather(service: Service, tools: DoctorTools): Promise<DoctorFacts
   const { layout, pool, serving } = service;
   const table = await MountTable.read();
   const loops = (await tools.loops.list()).filter(({ backingFile }) => isImage(backingFile, tools.query));
-  const devices = pool.devices();
+  const devices = await listed(pool.eachDevice());
   const served = serving === undefined ? undefined : devices.map((device) => servedDevice(service, device));
-  const views = pool.devices({ hidden: true });
+  const views = await listed(pool.eachDevice({ hidden: true }));
   const watched = served?.filter(({ deleted, leaving }) => deleted || leaving) ?? [];
   const targets = [
     ...watched.map(({ mountPoint }) => mountPoint),
@@ -92,6 +93,12 @@ async function gather(service: Service, tools: DoctorTools): Promise<DoctorFacts
     drifted: await tools.drifted(),
     pool: { mode: info.mode, needsCheck: info.needsCheck },
   };
+}
+
+async function listed(devices: AsyncIterable<DeviceInfo>): Promise<readonly DeviceInfo[]> {
+  const all: DeviceInfo[] = [];
+  for await (const device of devices) all.push(device);
+  return all;
 }
 
 function servedDevice(

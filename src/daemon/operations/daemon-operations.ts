@@ -1,5 +1,4 @@
 import type { Handlers } from '../dispatcher.js';
-import { isHidden } from '../../format/device-name.js';
 import { examine } from '../doctor/doctor.js';
 import { requireServing, type Service } from '../service.js';
 
@@ -10,8 +9,9 @@ export function daemonOperations(
   const { pool, layout, poolName, statusLine } = service;
   return {
     status: () => {
-      const { transport, startedAt, active, mounts } = requireServing(service, 'status');
+      const { transport, startedAt, mounts } = requireServing(service, 'status');
       const info = pool.info();
+      const { devices: total, active } = pool.counts();
       return Promise.resolve({
         pid: process.pid,
         startedAt,
@@ -22,9 +22,9 @@ export function daemonOperations(
         transactionId: info.transactionId,
         dm: statusLine(info),
         devices: {
-          total: pool.deviceCount - active.names().filter(isHidden).length,
-          active: active.names().filter((name) => !isHidden(name)).length,
-          mounted: mounts.names().length,
+          total,
+          active,
+          mounted: mounts.count,
         },
       });
     },

@@ -16,7 +16,7 @@ type DeviceOperation =
 /** Lifecycle of devices; works on an open pool alone. */
 export function deviceOperations({ devices }: Service): Pick<Handlers, DeviceOperation> {
   return {
-    'device.list': () => Promise.resolve(devices.list()),
+    'device.list': () => devices.list(),
     'device.get': async ({ name }) => Promise.resolve(devices.get(name)),
     'device.create': (request) => devices.create(request),
     'device.createThin': (request) => devices.createThin(request),

@@ -131,7 +131,7 @@ export class VolumeServer {
       },
       'VolumeDriver.Path': ({ Name }) => Promise.resolve({ ...done, Mountpoint: volumes.path(Name) }),
       'VolumeDriver.Get': ({ Name }) => Promise.resolve({ ...done, Volume: volumes.get(Name) }),
-      'VolumeDriver.List': () => Promise.resolve({ ...done, Volumes: volumes.list() }),
+      'VolumeDriver.List': async () => ({ ...done, Volumes: await volumes.list() }),
     };
   }
 

@@ -154,14 +154,13 @@ export class Volumes {
   }
 
   /** Ascending by name. */
-  list(): readonly VolumeMessage[] {
-    return this.#service.pool
-      .devices()
-      .flatMap((device) => {
-        const record = unpackVolumeRecord(device.label, device.name);
-        return record !== undefined && isVolume(record, device) ? [this.#message({ record, device })] : [];
-      })
-      .sort((a, b) => (a.Name < b.Name ? -1 : 1));
+  async list(): Promise<readonly VolumeMessage[]> {
+    const volumes: VolumeMessage[] = [];
+    for await (const device of this.#service.pool.eachDevice()) {
+      const record = unpackVolumeRecord(device.label, device.name);
+      if (record !== undefined && isVolume(record, device)) volumes.push(this.#message({ record, device }));
+    }
+    return volumes.sort((a, b) => (a.Name < b.Name ? -1 : 1));
   }
 
   async #copy(
