@@ -69,12 +69,12 @@ export const LAYERS = {
   },
   service: {
     knows:
-      'what is done with devices, once: create, snapshot, seal, rename, grow, quota, remove, and the locks around it',
-    imports: ['errors', 'format', 'pool'],
+      'what is done with devices, once: create, snapshot, mount, view, format, grow, remove; the locks around it; who is active and mounted',
+    imports: ['errors', 'format', 'io', 'pool', 'host'],
   },
   testing: { knows: 'contract suites for implementers, with any test runner', imports: ['store'] },
   daemon: {
-    knows: 'composition root, life cycle, control socket, who is active and mounted',
+    knows: 'composition root, life cycle, control socket',
     imports: [
       ...['errors', 'config', 'format', 'store', 'metadata', 'thin-tools', 'io', 'pool', 'fuse', 'host'],
       ...['docker', 'containerd', 'volumes', 'service'],
@@ -113,7 +113,7 @@ export const PACKAGES = {
   'fuse-native': ['src/fuse/fuse-native-transport.ts'],
   level: ['src/store/level-store.ts'],
   'lru-cache': ['src/legacy/node-reader.ts', 'src/metadata/node-table.ts'],
-  pino: ['src/daemon'],
+  pino: ['src/daemon', 'src/service/deferred-deletion.ts'],
   'prom-client': ['src/daemon/metrics.ts'],
   re2js: ['src/containerd/filters.ts'],
   saxes: ['src/thin-tools/parse-dump.ts'],

@@ -6,7 +6,7 @@ import { crc32 } from 'node:zlib';
 import { DEFAULT_POOL_OPTIONS } from '../../src/config/defaults.js';
 import { createPoolIn, prepareDataFor } from '../../src/daemon/composition.js';
 import { prepareRoot } from '../../src/daemon/init-root.js';
-import { rootLayout } from '../../src/daemon/root-layout.js';
+import { rootLayout } from '../../src/config/root-layout.js';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import type { DeviceName } from '../../src/format/ids.js';
 import { readSuperblock } from '../../src/metadata/open-metadata.js';

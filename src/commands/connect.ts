@@ -7,7 +7,7 @@ import { answers } from '../daemon/live-socket.js';
 import { spawnDaemon } from '../daemon/spawn-daemon.js';
 import { makeFilesPrivate } from '../host/private-files.js';
 import type { FileDepth } from '../store/level-table-check.js';
-import type { RootLayout } from '../daemon/root-layout.js';
+import type { RootLayout } from '../config/root-layout.js';
 import { requirePool } from '../daemon/pool-folder.js';
 import { note } from './output.js';
 import { rootFlag, type Context } from './context.js';

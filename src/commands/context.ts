@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { DEFAULT_ROOT } from '../config/defaults.js';
-import { rootLayout, type RootLayout } from '../daemon/root-layout.js';
+import { rootLayout, type RootLayout } from '../config/root-layout.js';
 
 /** What every command has from the global options. */
 export interface Context {

@@ -7,7 +7,7 @@ import { parseDeviceSize } from '../config/limits.js';
 import { LOG_LEVELS, type LogLevel } from '../daemon/log-level.js';
 import { parseMetricsAddress } from '../daemon/metrics-address.js';
 import { requirePool } from '../daemon/pool-folder.js';
-import { rootLayout, type RootLayout } from '../daemon/root-layout.js';
+import { rootLayout, type RootLayout } from '../config/root-layout.js';
 import { SocketClient } from '../daemon/client.js';
 import { refuseLive } from '../daemon/live-socket.js';
 import { spawnDaemon } from '../daemon/spawn-daemon.js';

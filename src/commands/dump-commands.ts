@@ -2,7 +2,7 @@ import { createReadStream, createWriteStream, existsSync } from 'node:fs';
 import { chmod, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { Option, type Command } from 'commander';
-import { rootLayout } from '../daemon/root-layout.js';
+import { rootLayout } from '../config/root-layout.js';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { makeFilesPrivate, umaskOfUser } from '../host/private-files.js';
 import type { DumpFormat } from '../thin-tools/dump.js';

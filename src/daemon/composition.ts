@@ -58,7 +58,7 @@ import { openDataOf } from './pool-data.js';
 import { LogFile, printsTo } from './log-file.js';
 import { requirePool } from './pool-folder.js';
 import { ProjectionWriter } from '../service/projection-writer.js';
-import type { RootLayout } from './root-layout.js';
+import type { RootLayout } from '../config/root-layout.js';
 import { logSpace } from './space-log.js';
 import { StandingHandover } from './standing-handover.js';
 import { keptConnection } from './supervisor.js';

@@ -8,7 +8,7 @@ import { readSuperblock } from '../metadata/open-metadata.js';
 import { openLevelStore } from '../store/level-store.js';
 import { dataLink, endUnfinished } from './init-data.js';
 import { clearRoot, deadMaker } from './init-root.js';
-import type { RootLayout } from './root-layout.js';
+import type { RootLayout } from '../config/root-layout.js';
 
 /**
  * Takes away what an `init` or a `repair` left that was killed, so that the root is as before it: nothing is in a pool that was never whole.

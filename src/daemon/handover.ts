@@ -1,9 +1,10 @@
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
-import type { RootLayout } from './root-layout.js';
+import type { HandedMount } from '../service/device-mounts.js';
+import type { RootLayout } from '../config/root-layout.js';
 
-const mount = z.object({
+const mount: z.ZodType<HandedMount> = z.object({
   name: z.string(),
   target: z.string(),
   loop: z.string(),
@@ -52,9 +53,6 @@ const handover = z.object({
   unfinished: z.array(z.string()),
   mounts: z.array(mount),
 });
-
-/** A mount as one daemon leaves it to the next. */
-export type HandedMount = z.infer<typeof mount>;
 
 /** All that a daemon knows and its pool does not, so that the next one can go on below mounts that stay. */
 export type Handover = z.infer<typeof handover>;

@@ -4,7 +4,7 @@ import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { pidOf } from '../format/maker.js';
 import { isAtWork, makerOf } from '../host/maker.js';
 import { hasPool, makerOfPool } from './pool-folder.js';
-import type { RootLayout } from './root-layout.js';
+import type { RootLayout } from '../config/root-layout.js';
 
 /** A fresh ext4 has this in its top folder, and a disk of its own for the root is what many will take. */
 const IGNORED = new Set(['lost+found']);

@@ -6,7 +6,7 @@ import type { MountTask } from '../host/mount-task.js';
 import type { Held, Mounter } from '../host/mounter.js';
 import type { StaleCleaner, StaleQuery } from '../host/stale.js';
 import type { FilesystemType } from '../pool/info.js';
-import type { DeviceHost, FreshMount, LeftUndone, Mounted, MountRequest } from './device-host.js';
+import type { DeviceHost, FreshMount, LeftUndone, Mounted, MountRequest } from '../service/device-host.js';
 
 export interface KernelHostParts {
   readonly mounter: Mounter;

@@ -2,7 +2,7 @@ import type { CreatePoolRequest } from '../pool/thin-pool.js';
 import { createPoolIn, prepareDataFor } from './composition.js';
 import type { DataRequest, PreparedData } from './init-data.js';
 import { prepareRoot } from './init-root.js';
-import type { RootLayout } from './root-layout.js';
+import type { RootLayout } from '../config/root-layout.js';
 
 export interface MakePoolRequest {
   readonly pool: CreatePoolRequest;

@@ -4,7 +4,7 @@ import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { openDataFile } from '../store/data-file.js';
 import { readLabel } from '../store/data-labels.js';
 import { dataLink } from './init-data.js';
-import type { RootLayout } from './root-layout.js';
+import type { RootLayout } from '../config/root-layout.js';
 
 /** The data of a `direct` pool that nobody has open, as it says itself. */
 export interface OfflineData {

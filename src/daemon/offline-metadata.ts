@@ -25,7 +25,7 @@ import { offlineData } from './offline-data.js';
 import { textOperations } from './operations/text-operations.js';
 import { DATA_PATH, openDataOf } from './pool-data.js';
 import { requirePool } from './pool-folder.js';
-import { rootLayout, type RootLayout } from './root-layout.js';
+import { rootLayout, type RootLayout } from '../config/root-layout.js';
 import { parseTextInput } from './schemas.js';
 
 /** The metadata tools on a pool that nobody has open, and which need not be well enough to be opened. */

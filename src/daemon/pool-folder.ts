@@ -2,7 +2,7 @@ import { existsSync, readlinkSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { pidOf } from '../format/maker.js';
-import type { RootLayout } from './root-layout.js';
+import type { RootLayout } from '../config/root-layout.js';
 
 /** Whether the root holds a pool; LevelDB names its current manifest in this file. */
 export function hasPool(layout: RootLayout): boolean {

@@ -3,17 +3,17 @@ import type { DeviceName } from '../format/ids.js';
 import type { DeviceInfo, PoolInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import type { TransportKind } from '../fuse/transport.js';
-import type { ActiveDevices } from './active-devices.js';
+import type { ActiveDevices } from '../service/active-devices.js';
 import type { DoctorTools } from './doctor/doctor.js';
-import type { DeviceHost } from './device-host.js';
+import type { DeviceHost } from '../service/device-host.js';
 import type { DeviceChanges } from '../service/device-changes.js';
 import type { DeviceLocks } from '../service/device-locks.js';
 import type { Devices, DeviceStatus } from '../service/devices.js';
 import type { ProjectionWriter } from '../service/projection-writer.js';
-import type { DeferredDeletion } from './deferred-deletion.js';
-import type { DeviceMounts } from './device-mounts.js';
+import type { DeferredDeletion } from '../service/deferred-deletion.js';
+import type { DeviceMounts } from '../service/device-mounts.js';
 import type { Metrics } from './metrics.js';
-import type { RootLayout } from './root-layout.js';
+import type { RootLayout } from '../config/root-layout.js';
 
 /** What only a daemon has: the FUSE directory, mounts, and an end. */
 export interface Serving {

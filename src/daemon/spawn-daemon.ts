@@ -3,8 +3,8 @@ import { readFile, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
-import { openOwnFile } from './own-paths.js';
-import type { RootLayout } from './root-layout.js';
+import { openOwnFile } from '../host/own-paths.js';
+import type { RootLayout } from '../config/root-layout.js';
 import { unpackError } from './wire.js';
 
 /** libuv's default of 4 is fewer than the calls that block on a daemon's own FUSE mount and on LevelDB at one time. */

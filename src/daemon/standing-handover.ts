@@ -1,5 +1,5 @@
 import { forgetHandover, leaveHandover, type Handover } from './handover.js';
-import type { RootLayout } from './root-layout.js';
+import type { RootLayout } from '../config/root-layout.js';
 
 /** What the daemon itself tells of it. */
 export type HandoverState = Omit<Handover, 'version' | 'supervisor' | 'frozen'>;

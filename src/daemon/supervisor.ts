@@ -4,7 +4,7 @@ import { release } from 'node:os';
 import { ThinError } from '../errors/thin-error.js';
 import type { ConnectionState, KeptConnection } from '../fuse/connection.js';
 import { forgetHandover, hasHandover } from './handover.js';
-import type { RootLayout } from './root-layout.js';
+import type { RootLayout } from '../config/root-layout.js';
 import { startMessage, type StartMessage } from './spawn-daemon.js';
 
 /** Where a daemon finds the connection: behind its standard streams and its channel to the supervisor. */

@@ -12,7 +12,7 @@ import type {
 } from '../daemon/api.js';
 import { SocketClient } from '../daemon/client.js';
 import type { DoctorReport } from '../daemon/doctor/finding.js';
-import { rootLayout } from '../daemon/root-layout.js';
+import { rootLayout } from '../config/root-layout.js';
 import type { PoolInfo } from '../pool/info.js';
 import type { ReservedSnapshot } from '../pool/pool-tools.js';
 import type { SpaceRequest } from '../pool/thin-pool.js';

@@ -3,7 +3,7 @@ import type { FilesystemType, PoolOptions } from '../config/pool-options.js';
 import { mergePoolOptions } from '../config/storage-options.js';
 import { clearUnfinishedRoot, openAlone } from '../daemon/composition.js';
 import { makePool } from '../daemon/make-pool.js';
-import { rootLayout } from '../daemon/root-layout.js';
+import { rootLayout } from '../config/root-layout.js';
 import type { Service } from '../daemon/service.js';
 import { parseDeviceName } from '../format/device-name.js';
 import type { PoolInfo } from '../pool/info.js';

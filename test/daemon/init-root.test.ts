@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { prepareRoot } from '../../src/daemon/init-root.js';
-import { rootLayout } from '../../src/daemon/root-layout.js';
+import { rootLayout } from '../../src/config/root-layout.js';
 import { useScratch } from '../support/mounts.js';
 
 describe('a root in the making', () => {

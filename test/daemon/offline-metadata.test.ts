@@ -7,7 +7,7 @@ import {
   repairOffline,
   restoreOffline,
 } from '../../src/daemon/offline-metadata.js';
-import { rootLayout, type RootLayout } from '../../src/daemon/root-layout.js';
+import { rootLayout, type RootLayout } from '../../src/config/root-layout.js';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import type { DeviceName } from '../../src/format/ids.js';
 import { superblockKey } from '../../src/format/keys.js';

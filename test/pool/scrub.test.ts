@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { open, truncate } from 'node:fs/promises';
 import path from 'node:path';
 import { openMetadataOffline } from '../../src/daemon/offline-metadata.js';
-import { rootLayout } from '../../src/daemon/root-layout.js';
+import { rootLayout } from '../../src/config/root-layout.js';
 import { MARGIN } from '../../src/format/data-label.js';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import { chunkId } from '../../src/format/ids.js';

@@ -1,7 +1,7 @@
 import { DEFAULT_POOL_OPTIONS } from '../../src/config/defaults.js';
 import { createPoolIn } from '../../src/daemon/composition.js';
 import { prepareRoot } from '../../src/daemon/init-root.js';
-import { rootLayout } from '../../src/daemon/root-layout.js';
+import { rootLayout } from '../../src/config/root-layout.js';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import { openPool } from '../../src/pool/pool.js';
 import { openLevelStore } from '../../src/store/level-store.js';

@@ -4,7 +4,7 @@ import { DEFAULT_POOL_OPTIONS } from '../../src/config/defaults.js';
 import { createPoolIn, prepareDataFor } from '../../src/daemon/composition.js';
 import { dataLink } from '../../src/daemon/init-data.js';
 import { prepareRoot } from '../../src/daemon/init-root.js';
-import { rootLayout } from '../../src/daemon/root-layout.js';
+import { rootLayout } from '../../src/config/root-layout.js';
 import { LABEL_BYTES } from '../../src/format/data-label.js';
 import { readSuperblock } from '../../src/metadata/open-metadata.js';
 import { createPool } from '../../src/pool/create-pool.js';

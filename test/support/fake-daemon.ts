@@ -9,9 +9,9 @@ import type {
   LeftUndone,
   Mounted,
   MountRequest,
-} from '../../src/daemon/device-host.js';
+} from '../../src/service/device-host.js';
 import { ProjectionWriter } from '../../src/service/projection-writer.js';
-import { rootLayout } from '../../src/daemon/root-layout.js';
+import { rootLayout } from '../../src/config/root-layout.js';
 import { snapshotAdapter, type SnapshotterSettings } from '../../src/daemon/snapshotter/snapshot-adapter.js';
 import { volumeAdapter, type VolumeSettings } from '../../src/daemon/volumes/volume-adapter.js';
 import { ChildProcessExec } from '../../src/host/exec.js';

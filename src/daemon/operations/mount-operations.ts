@@ -2,7 +2,7 @@ import { ThinError } from '../../errors/thin-error.js';
 import { BASE_NAME, parseDeviceName } from '../../format/device-name.js';
 import type { DeviceName } from '../../format/ids.js';
 import type { Handlers } from '../dispatcher.js';
-import { mountTarget } from '../own-paths.js';
+import { mountTarget } from '../../host/own-paths.js';
 import { deviceStatus, requireDevice, requireLive, requireServing, type Service } from '../service.js';
 
 type MountOperation =

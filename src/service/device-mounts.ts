@@ -4,9 +4,8 @@ import type { DeviceName } from '../format/ids.js';
 import type { DeviceInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import type { ActiveDevices } from './active-devices.js';
-import type { HandedMount } from './handover.js';
 import type { DeviceHost, Mounted, MountRequest } from './device-host.js';
-import { requireOwnFolder } from './own-paths.js';
+import { requireOwnFolder } from '../host/own-paths.js';
 import type { MountedView, ReplayedViews } from './replayed-views.js';
 
 interface MountRecord extends Mounted {
@@ -26,6 +25,12 @@ interface MountRecord extends Mounted {
   pinned: boolean;
   /** Views by the pid of who reads. */
   readonly viewers: Map<number, number>;
+}
+
+/** A mount as one daemon leaves it to the next. */
+export interface HandedMount extends Omit<MountRecord, 'viewers'> {
+  readonly name: string;
+  readonly viewers: readonly (readonly [pid: number, views: number])[];
 }
 
 export interface MountAsk {

@@ -3,8 +3,8 @@ import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'n
 import path from 'node:path';
 import { SocketClient } from '../../src/daemon/client.js';
 import { prepareRoot } from '../../src/daemon/init-root.js';
-import { mountTarget } from '../../src/daemon/own-paths.js';
-import { rootLayout } from '../../src/daemon/root-layout.js';
+import { mountTarget } from '../../src/host/own-paths.js';
+import { rootLayout } from '../../src/config/root-layout.js';
 import { spawnDaemon } from '../../src/daemon/spawn-daemon.js';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import type { DeviceName } from '../../src/format/ids.js';

@@ -5,9 +5,9 @@ import type { DeviceName } from '../format/ids.js';
 import type { DeviceInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import type { ActiveDevices } from './active-devices.js';
-import type { DeviceLocks } from '../service/device-locks.js';
+import type { DeviceLocks } from './device-locks.js';
 import type { DeviceMounts } from './device-mounts.js';
-import type { ProjectionWriter } from '../service/projection-writer.js';
+import type { ProjectionWriter } from './projection-writer.js';
 
 /** Docker's driver tried as often (moby deviceset.go, `deletionWorker`). Milliseconds. */
 const RETRY_INTERVAL = 30_000;

@@ -2,8 +2,8 @@ import { constants } from 'node:fs';
 import { chmod, lstat, open, readdir, realpath, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
-import { requireMountPlace } from '../host/mount-place.js';
-import type { RootLayout } from './root-layout.js';
+import { requireMountPlace } from './mount-place.js';
+import type { RootLayout } from '../config/root-layout.js';
 
 const OTHERS = 0o077;
 

@@ -1,6 +1,6 @@
 import type { DeviceName } from '../format/ids.js';
 import type { DeviceInfo } from '../pool/info.js';
-import type { DevicePlace, DeviceUse } from '../service/device-use.js';
+import type { DevicePlace, DeviceUse } from './device-use.js';
 import type { ActiveDevices } from './active-devices.js';
 import type { DeferredDeletion } from './deferred-deletion.js';
 import type { DeviceHost } from './device-host.js';
