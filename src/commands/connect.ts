@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ThinError } from '../errors/thin-error.js';
 import type { Caller, CheckInput, MetadataCaller } from '../daemon/api.js';
@@ -11,6 +12,7 @@ import type { RootLayout } from '../config/root-layout.js';
 import { requirePool } from '../daemon/pool-folder.js';
 import { note } from './output.js';
 import { rootFlag, type Context } from './context.js';
+import { withSignsOfLife, type WatchedDaemon } from './signs-of-life.js';
 
 /** Another command that has the pool open is done soon; a daemon that starts or stops needs a moment more. */
 const LOCK_PATIENCE_MS = 10_000;
@@ -26,7 +28,7 @@ export async function withDaemon<T>(context: Context, work: (caller: Caller) => 
       `no daemon runs for ${layout.root}; start it with: thinfuse start${rootFlag(context)}`,
     );
   }
-  return work(new SocketClient(layout.socket));
+  return withSignsOfLife(serving(layout), () => work(new SocketClient(layout.socket)));
 }
 
 /** Through the daemon if one runs, else on the pool itself, for operations that need no devices. */
@@ -38,7 +40,7 @@ export async function withPool<T>(context: Context, work: (caller: Caller) => Pr
       const { openOffline } = await import('../daemon/composition.js');
       makeFilesPrivate();
       const offline = await openOffline(context.layout, note);
-      return { caller: offline.caller, end: () => offline.close() };
+      return { caller: offline.caller, end: () => offline.close(), daemon: undefined };
     },
     work,
   );
@@ -61,15 +63,16 @@ export async function withMetadata<T>(
         check: (input: CheckInput) => client.call('pool.check', input),
         text: client.text.bind(client),
         close: () => Promise.resolve(),
+        daemon: serving(layout),
       };
     }
     requireNotBeingReplaced(layout);
     const { openMetadataOffline } = await import('../daemon/offline-metadata.js');
     makeFilesPrivate();
-    return openMetadataOffline(layout, note, verify);
+    return { ...(await openMetadataOffline(layout, note, verify)), daemon: undefined };
   });
   try {
-    return await work(opened);
+    return await watched(opened.daemon, () => work(opened));
   } finally {
     await opened.close();
   }
@@ -85,38 +88,66 @@ export async function withTemporaryDaemon<T>(
   context: Context,
   work: (caller: Caller) => Promise<T>,
 ): Promise<T> {
-  const { caller, end } = await temporaryDaemon(context);
+  const { caller, end, daemon } = await temporaryDaemon(context);
   try {
-    return await work(caller);
+    return await watched(daemon, () => work(caller));
   } finally {
     await end();
   }
 }
 
 /** A daemon of this command's own, on a socket of its own, so that nobody else comes to rely on it. */
-async function temporaryDaemon({ layout }: Context): Promise<{ caller: Caller; end: () => Promise<void> }> {
+async function temporaryDaemon({ layout }: Context): Promise<OpenedPool> {
   const socketName = `thinfuse-${process.pid}.sock`;
   const daemon = await spawnDaemon({
     layout,
     temporary: true,
     args: ['start', '--foreground', '--notify', '--root', layout.root, '--temporary', socketName],
   });
-  return { caller: new SocketClient(`${layout.root}/${socketName}`), end: () => daemon.end() };
+  const socket = `${layout.root}/${socketName}`;
+  return {
+    caller: new SocketClient(socket),
+    end: () => daemon.end(),
+    daemon: { socket, pid: () => Promise.resolve(daemon.pid) },
+  };
+}
+
+/** The daemon that runs for a root. */
+function serving({ socket, pid: file }: RootLayout): WatchedDaemon {
+  return {
+    socket,
+    pid: async () => Number(await readFile(file, 'utf8').catch(() => '')) || undefined,
+  };
+}
+
+function watched<T>(daemon: WatchedDaemon | undefined, work: () => Promise<T>): Promise<T> {
+  return daemon === undefined ? work() : withSignsOfLife(daemon, work);
+}
+
+interface OpenedPool {
+  readonly caller: Caller;
+  readonly end: () => Promise<void>;
+  /** Undefined: this process has the pool itself. */
+  readonly daemon: WatchedDaemon | undefined;
 }
 
 async function patiently<T>(
   { layout }: Context,
-  open: () => Promise<{ caller: Caller; end: () => Promise<void> }>,
+  open: () => Promise<OpenedPool>,
   work: (caller: Caller) => Promise<T>,
 ): Promise<T> {
   const opened = await openWhenFree(async () => {
     if (await answers(layout.socket))
-      return { caller: new SocketClient(layout.socket), end: () => Promise.resolve() };
+      return {
+        caller: new SocketClient(layout.socket),
+        end: () => Promise.resolve(),
+        daemon: serving(layout),
+      };
     requireNotBeingReplaced(layout);
     return open();
   });
   try {
-    return await work(opened.caller);
+    return await watched(opened.daemon, () => work(opened.caller));
   } finally {
     await opened.end();
   }
