@@ -70,7 +70,7 @@ export const LAYERS = {
   service: {
     knows:
       'what is done with devices, once: create, snapshot, mount, view, format, grow, remove; the locks around it; who is active and mounted',
-    imports: ['errors', 'format', 'io', 'pool', 'host'],
+    imports: ['errors', 'config', 'format', 'io', 'pool', 'host'],
   },
   testing: { knows: 'contract suites for implementers, with any test runner', imports: ['store'] },
   daemon: {
@@ -113,7 +113,7 @@ export const PACKAGES = {
   'fuse-native': ['src/fuse/fuse-native-transport.ts'],
   level: ['src/store/level-store.ts'],
   'lru-cache': ['src/legacy/node-reader.ts', 'src/metadata/node-table.ts'],
-  pino: ['src/daemon', 'src/service/deferred-deletion.ts'],
+  pino: ['src/daemon', 'src/service'],
   'prom-client': ['src/daemon/metrics.ts'],
   re2js: ['src/containerd/filters.ts'],
   saxes: ['src/thin-tools/parse-dump.ts'],

@@ -1,4 +1,4 @@
-import type { Service } from './service.js';
+import type { ServedPool } from '../service/pool-service.js';
 
 /** Another way into a serving daemon than its control socket, for a program that speaks a protocol of its own. */
 export interface Adapter {
@@ -12,4 +12,10 @@ export interface Adapter {
   close(): Promise<void>;
 }
 
-export type MakeAdapter = (service: Service) => Adapter;
+/** A daemon's figures, as text of the type that is named. */
+export interface Figures {
+  readonly contentType: string;
+  text(): Promise<string>;
+}
+
+export type MakeAdapter = (served: ServedPool, figures: Figures) => Adapter;

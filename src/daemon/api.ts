@@ -4,6 +4,7 @@ import type { ChunkRegion } from '../metadata/reverse-map.js';
 import type { DeviceKind, FilesystemType, PoolInfo } from '../pool/info.js';
 import type { ReservedSnapshot } from '../pool/pool-tools.js';
 import type { SpaceRequest } from '../pool/thin-pool.js';
+import type { TrimResult } from '../service/device-access.js';
 import type { CreateRequest, DeviceStatus } from '../service/devices.js';
 import type { DeltaOptions } from '../thin-tools/delta-text.js';
 import type { DumpOptions } from '../thin-tools/dump.js';
@@ -141,21 +142,12 @@ export interface MetadataCaller extends Pick<Caller, 'text'> {
   check(input: CheckInput): Promise<CheckReport>;
 }
 
-export type { DeviceStatus };
+export type { DeviceStatus, TrimResult };
 
 /** Of files that are read through a read-only mount. */
 export interface Incompleteness {
   /** What they may lack, and why: the log of their filesystem is not clean and cannot be replayed now. Undefined: nothing. */
   readonly lacks?: string | undefined;
-}
-
-/** Bytes. */
-export interface TrimResult {
-  readonly name: string;
-  /** Of free space that the filesystem told the device about, as fstrim counts it: also what had no space before. */
-  readonly trimmed: number;
-  /** What the device maps less than before. Something else may have written to it meanwhile. */
-  readonly freed: number;
 }
 
 export interface DaemonStatus {

@@ -37,10 +37,7 @@ import { readJournal } from '../store/read-journal.js';
 import type { Caller } from './api.js';
 import { applySettings } from './apply-settings.js';
 import type { DaemonParts } from './daemon.js';
-import { DeviceChanges } from '../service/device-changes.js';
-import { DeviceLocks } from '../service/device-locks.js';
-import { Unused } from '../service/device-use.js';
-import { Devices } from '../service/devices.js';
+import { unservedPool } from '../service/pool-service.js';
 import type { DoctorTools } from './doctor/doctor.js';
 import { Dispatcher } from './dispatcher.js';
 import { dataLink, prepareData, type DataRequest, type PreparedData } from './init-data.js';
@@ -246,23 +243,10 @@ export async function openAlone(layout: RootLayout, onWarning: (text: string) =>
     (from) => files.write(from),
     (error) => onWarning(`the files in ${layout.metadata} are behind the pool: ${String(error)}`),
   );
-  const locks = new DeviceLocks();
-  const changes = new DeviceChanges(locks, projection);
   return {
-    layout,
-    pool,
+    ...unservedPool({ layout, pool, projection, makers: { isAtWork, makerOf } }),
     poolName: poolName(prefix),
     statusLine: dmStatusLine,
-    locks,
-    projection,
-    changes,
-    devices: new Devices({
-      root: layout.root,
-      pool,
-      changes,
-      use: new Unused(),
-      makers: { isAtWork, makerOf },
-    }),
     doctor: doctorTools(layout, pool, hostOf(layout, prefix, new ChildProcessExec())),
     serving: undefined,
   };

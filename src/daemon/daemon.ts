@@ -10,15 +10,7 @@ import type { PoolInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import type { Adapter, MakeAdapter } from './adapter.js';
 import { closeToOthers, openOwnFile, requireOwnFolder } from '../host/own-paths.js';
-import { ActiveDevices } from '../service/active-devices.js';
-import { DeferredDeletion } from '../service/deferred-deletion.js';
-import { DeviceDirectory } from '../service/device-directory.js';
 import type { DeviceHost } from '../service/device-host.js';
-import { DeviceChanges } from '../service/device-changes.js';
-import { DeviceLocks } from '../service/device-locks.js';
-import { Devices } from '../service/devices.js';
-import type { UnfinishedDevices } from '../service/unfinished-devices.js';
-import { DeviceMounts } from '../service/device-mounts.js';
 import { Dispatcher, type CallRecord } from './dispatcher.js';
 import type { DoctorTools } from './doctor/doctor.js';
 import { createHandlers } from './operations/handlers.js';
@@ -29,9 +21,8 @@ import { Metrics } from './metrics.js';
 import { refuseLive } from './live-socket.js';
 import type { ProjectionWriter } from '../service/projection-writer.js';
 import type { RootLayout } from '../config/root-layout.js';
-import { ReplayedViews } from '../service/replayed-views.js';
-import { ServedDevices } from '../service/served-devices.js';
-import type { Service, Serving } from './service.js';
+import { ServedPool } from '../service/pool-service.js';
+import type { Service } from './service.js';
 import type { HandoverState, StandingHandover } from './standing-handover.js';
 import { SocketServer } from './socket-server.js';
 
@@ -90,12 +81,7 @@ export class Daemon {
   readonly #parts: DaemonParts;
   readonly #pool: ThinPool;
   readonly #transport: Transport;
-  readonly #locks = new DeviceLocks();
-  readonly #active: ActiveDevices;
-  readonly #views: ReplayedViews;
-  readonly #mounts: DeviceMounts;
-  readonly #deferred: DeferredDeletion;
-  readonly #unfinished: UnfinishedDevices;
+  readonly #served: ServedPool;
   readonly #dispatcher: Dispatcher;
   readonly #server: SocketServer;
   readonly #adapters: readonly Adapter[];
@@ -112,67 +98,30 @@ export class Daemon {
     this.#ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
-    const space = (): { total: number; free: number } => {
-      const { dataTotal, dataUsed } = pool.info();
-      return { total: dataTotal, free: dataTotal - dataUsed };
-    };
-    const directory = new DeviceDirectory(layout.devices, parts.fileNameOf, space, (name) => {
-      this.#deferred.idle(name);
-      void this.#views.idle(name);
+    this.#served = new ServedPool({
+      ...{ layout, pool, projection, host, log, makers: { isAtWork, makerOf } },
+      fileNameOf: parts.fileNameOf,
+      carriesDiscards: () => this.#transport.kind !== 'fuse-native',
+      onChanged: () => parts.standing?.note(),
     });
-    this.#transport = parts.transport(directory);
-    const onChanged = (): void => parts.standing?.note();
-    this.#active = new ActiveDevices(pool, directory, onChanged);
-    const active = this.#active;
-    this.#views = new ReplayedViews({
-      pool,
-      active,
-      host,
-      onWarning: (text) => log.warn({ event: 'view' }, text),
-      onChanged: () => projection.refresh(),
-    });
-    const views = this.#views;
-    this.#mounts = new DeviceMounts({ pool, active, host, views, folder: layout.mounts, onChanged });
-    this.#deferred = new DeferredDeletion({
-      pool,
-      locks: this.#locks,
-      active: this.#active,
-      mounts: this.#mounts,
-      projection,
-      log,
-    });
-    const metrics = new Metrics({ pool, mounted: () => this.#mounts.count, events: parts.events });
-    const serving: Serving = {
-      active: this.#active,
-      mounts: this.#mounts,
-      host,
-      deferred: this.#deferred,
-      metrics,
-      transport: this.#transport.kind,
-      startedAt: Date.now(),
-      stop: (options) => this.#stopFromInside(options),
-      restart: () => this.#restart(),
-    };
-    const changes = new DeviceChanges(this.#locks, projection);
+    const served = this.#served;
+    this.#transport = parts.transport(served.directory);
+    const metrics = new Metrics({ pool, mounted: () => served.mounts.count, events: parts.events });
+    const { locks, changes, devices } = served;
     const service: Service = {
-      layout,
-      pool,
+      ...{ layout, pool, projection, locks, changes, devices },
       poolName: parts.poolName,
       statusLine: parts.statusLine,
-      locks: this.#locks,
-      projection,
-      changes,
-      devices: new Devices({
-        root: layout.root,
-        pool,
-        changes,
-        use: new ServedDevices(serving),
-        makers: { isAtWork, makerOf },
-      }),
       doctor: parts.doctor(pool),
-      serving,
+      serving: {
+        served,
+        metrics,
+        transport: this.#transport.kind,
+        startedAt: Date.now(),
+        stop: (options) => this.#stopFromInside(options),
+        restart: () => this.#restart(),
+      },
     };
-    this.#unfinished = service.devices.unfinished;
     this.#dispatcher = new Dispatcher(
       createHandlers(service),
       textOperations(() => pool.tools.freeze(), parts.events),
@@ -182,7 +131,7 @@ export class Daemon {
       },
     );
     this.#server = new SocketServer(layout.socket, this.#dispatcher);
-    this.#adapters = (parts.adapters ?? []).map((make) => make(service));
+    this.#adapters = (parts.adapters ?? []).map((make) => make(served, metrics));
   }
 
   /**
@@ -217,16 +166,16 @@ export class Daemon {
       }
       await writePid(layout.pid);
       daemon.#watchTransport();
-      await daemon.#unfinished.start();
-      undo.push(() => daemon.#unfinished.stop());
-      await daemon.#views.sweep(daemon.#mounts.views());
+      await daemon.#served.devices.unfinished.start();
+      undo.push(() => daemon.#served.devices.unfinished.stop());
+      await daemon.#served.views.sweep(daemon.#served.mounts.views());
       daemon.#reaping = setInterval(() => void daemon.#reapViews(), REAP_VIEWS_MS).unref();
       undo.push(() => {
         clearInterval(daemon.#reaping);
         return Promise.resolve();
       });
-      await daemon.#deferred.start();
-      undo.push(() => daemon.#deferred.stop());
+      await daemon.#served.deferred.start();
+      undo.push(() => daemon.#served.deferred.stop());
       log.info(
         { event: 'started', pool: parts.poolName, transport: daemon.#transport.kind },
         `serving ${layout.devices}`,
@@ -304,11 +253,11 @@ export class Daemon {
   /** As the earlier daemon had it: devices are active before the transport asks for them. */
   async #takeOver({ active, mounts }: Handover): Promise<void> {
     for (const name of active)
-      await this.#active.activate(name as DeviceName).catch((error: unknown) => {
+      await this.#served.active.activate(name as DeviceName).catch((error: unknown) => {
         // Removed by the last thing that the earlier daemon did.
         if (!(error instanceof ThinError) || error.code !== 'not-found') throw error;
       });
-    this.#mounts.takeOver(mounts);
+    this.#served.mounts.takeOver(mounts);
   }
 
   #handover(): HandoverState | undefined {
@@ -316,9 +265,9 @@ export class Daemon {
     if (connection === undefined) return undefined;
     return {
       connection,
-      active: [...this.#active.names()],
-      mounts: this.#mounts.handOver(),
-      unfinished: this.#mounts.unfinished(),
+      active: [...this.#served.active.names()],
+      mounts: this.#served.mounts.handOver(),
+      unfinished: this.#served.mounts.unfinished(),
     };
   }
 
@@ -331,16 +280,18 @@ export class Daemon {
   async #unmountAll(force: boolean): Promise<void> {
     const failures: ThinError[] = [];
     const attempt = (name: DeviceName, step: () => Promise<unknown>): Promise<unknown> =>
-      this.#locks.run([name], step).catch((error: unknown) => {
+      this.#served.locks.run([name], step).catch((error: unknown) => {
         this.#parts.log.warn({ event: 'stop', device: name, err: error });
         failures.push(toThinError(error));
       });
-    for (const name of this.#mounts.names().toReversed())
+    for (const name of this.#served.mounts.names().toReversed())
       await attempt(name, () => this.#unmount(name, force));
     if (force)
       for (const step of await this.#parts.host.clearOthers()) this.#parts.log.warn({ event: 'stop' }, step);
-    for (const name of this.#active.names())
-      await attempt(name, () => (force ? this.#active.abandon(name) : this.#active.deactivate(name)));
+    for (const name of this.#served.active.names())
+      await attempt(name, () =>
+        force ? this.#served.active.abandon(name) : this.#served.active.deactivate(name),
+      );
     const [first] = failures;
     if (first === undefined || force) return;
     throw new ThinError(
@@ -352,21 +303,21 @@ export class Daemon {
 
   async #unmount(name: DeviceName, force: boolean): Promise<void> {
     try {
-      await this.#mounts.unmount(name);
+      await this.#served.mounts.unmount(name);
     } catch (error) {
       if (!force) throw error;
       this.#parts.log.warn({ event: 'stop', device: name, err: error }, `unmounting ${name} lazily`);
-      await this.#mounts.unmount(name, { lazily: true });
+      await this.#served.mounts.unmount(name, { lazily: true });
     }
   }
 
   /** Never rejects. */
   async #reapViews(): Promise<void> {
-    for (const name of this.#mounts.abandoned())
-      await this.#locks
+    for (const name of this.#served.mounts.abandoned())
+      await this.#served.locks
         .run([name], async () => {
-          await this.#mounts.reap(name);
-          await this.#deferred.finish(name);
+          await this.#served.mounts.reap(name);
+          await this.#served.deferred.finish(name);
         })
         .catch((error: unknown) => this.#parts.log.debug({ event: 'view', device: name, err: error }));
   }
@@ -380,8 +331,8 @@ export class Daemon {
     await notifyManager?.('STOPPING=1', `closing ${layout.root}`);
     clearInterval(this.#reaping);
     const steps: readonly (() => Promise<unknown>)[] = [
-      () => this.#unfinished.stop(),
-      () => this.#deferred.stop(),
+      () => this.#served.devices.unfinished.stop(),
+      () => this.#served.deferred.stop(),
       () => this.#server.close(),
       ...this.#adapters.map((adapter) => () => adapter.close()),
       () => this.#transport.unmount(),

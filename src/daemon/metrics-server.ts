@@ -10,13 +10,12 @@ export function metricsAdapter(
   onListening: (url: string) => void,
   limits: HttpLimits = HTTP_LIMITS,
 ): MakeAdapter {
-  return (service): Adapter => {
+  return (_served, figures): Adapter => {
     // Whoever sends half a request, or reads slowly, does not hold up the daemon's end.
     const http = Fastify({ ...httpTimeouts(limits), forceCloseConnections: true, logger: false });
-    http.get('/metrics', async (_request, reply) => {
-      const metrics = service.serving?.metrics;
-      return reply.type(metrics?.contentType ?? 'text/plain').send(await metrics?.text());
-    });
+    http.get('/metrics', async (_request, reply) =>
+      reply.type(figures.contentType).send(await figures.text()),
+    );
     return {
       listen: async () => {
         try {

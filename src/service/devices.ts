@@ -77,10 +77,15 @@ export class Devices {
     });
   }
 
-  /** The caller changes both devices already (`DeviceChanges.run`). A mounted origin is frozen for that moment. */
-  async snapshot(request: SnapshotRequest): Promise<DeviceInfo> {
+  /**
+   * The caller changes both devices already (`DeviceChanges.run`). A mounted origin is frozen for that moment; `labelThen` is asked for its label then.
+   */
+  async snapshot(request: SnapshotRequest & { readonly labelThen?: () => string }): Promise<DeviceInfo> {
     const { pool, use } = this.#parts;
-    return use.frozen(request.origin, () => pool.createSnapshot(request));
+    const { labelThen, ...asked } = request;
+    return use.frozen(request.origin, () =>
+      pool.createSnapshot(labelThen === undefined ? asked : { ...asked, label: labelThen() }),
+    );
   }
 
   /** A device without an origin, all of it unmapped. */
@@ -246,7 +251,7 @@ export class Devices {
 }
 
 /** The name of a device that may be the base device. @throws ThinError invalid-argument */
-function existingName(name: string): DeviceName {
+export function existingName(name: string): DeviceName {
   return parseDeviceName(name, { allowBase: true });
 }
 

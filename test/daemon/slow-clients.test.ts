@@ -7,7 +7,7 @@ import { Dispatcher, type Handlers } from '../../src/daemon/dispatcher.js';
 import type { HttpLimits } from '../../src/daemon/http-limits.js';
 import { metricsAdapter } from '../../src/daemon/metrics-server.js';
 import type { TextHandlers } from '../../src/daemon/operations/text-operations.js';
-import type { Service } from '../../src/daemon/service.js';
+import type { ServedPool } from '../../src/service/pool-service.js';
 import { SocketServer } from '../../src/daemon/socket-server.js';
 import { VolumeServer } from '../../src/daemon/volumes/volume-server.js';
 import type { Volumes } from '../../src/daemon/volumes/volumes.js';
@@ -119,7 +119,10 @@ describe('a client that sends half a request', () => {
         },
         limits,
       );
-      const adapter = make({ serving: undefined } as unknown as Service);
+      const adapter = make({} as unknown as ServedPool, {
+        contentType: 'text/plain',
+        text: () => Promise.resolve(''),
+      });
       await adapter.listen();
       const socket = await half({ host: '127.0.0.1', port }, '/metrics');
       if (limits === SHORT) await ended(socket);

@@ -81,7 +81,9 @@ async function gather(service: Service, tools: DoctorTools): Promise<DoctorFacts
     table,
     loops,
     served,
-    views: views.map(({ name }) => serving?.active.pathOf(name)).filter((image) => image !== undefined),
+    views: views
+      .map(({ name }) => serving?.served.active.pathOf(name))
+      .filter((image) => image !== undefined),
     deleted: devices.filter(({ deleted }) => deleted).map(({ name }) => name),
     unfinished: await service.devices.unfinished.left(),
     users: await usersOf(
@@ -105,13 +107,13 @@ function servedDevice(
   { serving }: Service,
   { name, deleted, label }: { name: ServedDevice['name']; deleted: boolean; label: string },
 ): ServedDevice {
-  const mounted = serving?.mounts.of(name);
+  const mounted = serving?.served.mounts.of(name);
   return {
     name,
     deleted,
-    leaving: serving?.active.isLeaving(name) ?? false,
+    leaving: serving?.served.active.isLeaving(name) ?? false,
     labelled: label !== '',
-    path: serving?.active.pathOf(name),
+    path: serving?.served.active.pathOf(name),
     loop: mounted?.loop,
     mountPoint: mounted?.target,
   };
@@ -170,12 +172,12 @@ async function mend(service: Service, tools: DoctorTools, findings: readonly Doc
       const name = parseDeviceName(subject);
       await service.locks
         .run([name], async () => {
-          await serving.mounts.unmount(name);
-          await serving.deferred.finish(name);
+          await serving.served.mounts.unmount(name);
+          await serving.served.deferred.finish(name);
         })
         .catch(() => undefined);
     }
-    if (of('deleted-device').length > 0) await serving.deferred.tryAll();
+    if (of('deleted-device').length > 0) await serving.served.deferred.tryAll();
   }
   for (const folder of of('leftover-folder')) await rmdir(folder).catch(() => undefined);
   for (const file of of('stale-file')) await rm(file, { force: true }).catch(() => undefined);

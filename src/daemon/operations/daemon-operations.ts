@@ -9,7 +9,7 @@ export function daemonOperations(
   const { pool, layout, poolName, statusLine } = service;
   return {
     status: () => {
-      const { transport, startedAt, mounts } = requireServing(service, 'status');
+      const { transport, startedAt, served } = requireServing(service, 'status');
       const info = pool.info();
       const { devices: total, active } = pool.counts();
       return Promise.resolve({
@@ -24,7 +24,7 @@ export function daemonOperations(
         devices: {
           total,
           active,
-          mounted: mounts.count,
+          mounted: served.mounts.count,
         },
       });
     },

@@ -3,7 +3,6 @@ import type { MountMode } from '../../containerd/mount-mode.js';
 import { ThinError, toThinError } from '../../errors/thin-error.js';
 import { InFlight } from '../../fuse/in-flight.js';
 import type { Adapter, MakeAdapter } from '../adapter.js';
-import { requireServing } from '../service.js';
 import { SnapshotIndex } from './snapshot-index.js';
 import { SnapshotMounts } from './snapshot-mounts.js';
 import { SnapshotServer, type SnapshotCall } from './snapshot-server.js';
@@ -23,10 +22,10 @@ const QUIET = new Set(['Stat', 'List', 'Usage', 'Mounts']);
 
 /** The snapshotter of a daemon, for containerd to use the pool through. */
 export function snapshotAdapter(settings: SnapshotterSettings, log: Logger): MakeAdapter {
-  return (service) => {
-    const mounts = new SnapshotMounts(requireServing(service, 'the snapshotter'), settings.mounts);
-    const index = new SnapshotIndex(service.pool);
-    const snapshotters = new Snapshotters(service, index, mounts, ({ name, snapshots }) =>
+  return (served) => {
+    const mounts = new SnapshotMounts(served, settings.mounts);
+    const index = new SnapshotIndex(served.pool);
+    const snapshotters = new Snapshotters(served, index, mounts, ({ name, snapshots }) =>
       log.warn(
         { event: 'snapshotter', name, snapshots },
         `${snapshots} snapshots of before names were kept belong to the snapshotter ${JSON.stringify(name)} from now on, because it asked first`,

@@ -4,16 +4,16 @@ import type { SnapshotRecord } from '../../containerd/snapshot-record.js';
 import { ThinError } from '../../errors/thin-error.js';
 import type { DeviceName } from '../../format/ids.js';
 import type { DeviceInfo } from '../../pool/info.js';
-import type { Serving } from '../service.js';
+import type { ServedPool } from '../../service/pool-service.js';
 
 /** How the files of snapshots are reached. The caller holds the device's lock. */
 export class SnapshotMounts {
-  readonly #serving: Serving;
+  readonly #served: ServedPool;
   readonly #mode: MountMode;
   readonly #loops = new Map<DeviceName, { readonly loop: string; readonly image: string }>();
 
-  constructor(serving: Serving, mode: MountMode) {
-    this.#serving = serving;
+  constructor(served: ServedPool, mode: MountMode) {
+    this.#served = served;
     this.#mode = mode;
   }
 
@@ -22,7 +22,7 @@ export class SnapshotMounts {
    * presented.
    */
   async takeOver(names: readonly DeviceName[]): Promise<void> {
-    const { active, mounts } = this.#serving;
+    const { active, mounts } = this.#served;
     for (const name of names) {
       const image = active.pathOf(name);
       if (image !== undefined && mounts.of(name) === undefined) await this.#adopt(name, image);
@@ -35,32 +35,30 @@ export class SnapshotMounts {
     const mode = mountModeOf(record.labels) ?? this.#mode;
     if (mode === 'loop') return [await this.#attach(device, readOnly)];
     await this.#requireReleased(device.name, this.#loops.has(device.name));
-    const { target } = await this.#serving.mounts.ensure(device, { readOnly, inPlace: readOnly });
+    const { target } = await this.#served.mounts.ensure(device, { readOnly, inPlace: readOnly });
     return [{ type: 'bind', source: target, options: ['rbind', readOnly ? 'ro' : 'rw'] }];
   }
 
   /** Mounts a device for the first time: its filesystem fills it and, `bare`, becomes an empty root, whoever mounts it later. */
   async prepare(device: DeviceInfo, options: { readonly bare: boolean }): Promise<void> {
-    const { mounts, host } = this.#serving;
     if (this.#loops.has(device.name)) return;
-    const { target } = await mounts.mount(device, {});
-    if (options.bare) await host.bare(target);
+    await this.#served.access.ensureMounted(device, { first: options.bare });
   }
 
   /** True: nobody can write to the device any more. False: somebody else has it mounted or open, and it stays as it is. */
   async release(name: DeviceName): Promise<boolean> {
-    return (await this.#detach(name)) && (await this.#serving.mounts.withdraw(name));
+    return (await this.#detach(name)) && (await this.#served.mounts.withdraw(name));
   }
 
   /** Where the daemon has the device mounted for writing, and so can freeze it. */
   isFreezable(name: DeviceName): boolean {
-    return this.#serving.mounts.of(name)?.readOnly === false;
+    return this.#served.mounts.of(name)?.readOnly === false;
   }
 
   /** Of a device that the daemon has mounted; undefined otherwise. */
   async inodes(name: DeviceName): Promise<number | undefined> {
-    const mounted = this.#serving.mounts.of(name);
-    return mounted === undefined ? undefined : this.#serving.host.inodes(mounted.target);
+    const mounted = this.#served.mounts.of(name);
+    return mounted === undefined ? undefined : this.#served.host.inodes(mounted.target);
   }
 
   /** Loop devices that nobody has open go; those in use stay, and their devices stay active. */
@@ -69,7 +67,7 @@ export class SnapshotMounts {
   }
 
   async #attach(device: DeviceInfo, readOnly: boolean): Promise<MountMessage> {
-    const { mounts, active, host } = this.#serving;
+    const { mounts, active, host } = this.#served;
     await this.#requireReleased(device.name, mounts.of(device.name) !== undefined);
     let loop = await this.#attached(device.name);
     if (loop === undefined) {
@@ -98,13 +96,13 @@ export class SnapshotMounts {
 
   /** A second loop device on the image would destroy the filesystem. */
   async #adopt(name: DeviceName, image: string): Promise<void> {
-    const loop = await this.#serving.host.loopOf(image);
+    const loop = await this.#served.host.loopOf(image);
     if (loop !== undefined) this.#loops.set(name, { loop, image });
   }
 
   /** Replays the log of a view's device, which whoever mounts a read-only block device, perhaps in a virtual machine, cannot do. */
   async #settle(device: DeviceInfo): Promise<void> {
-    const { mounts } = this.#serving;
+    const { mounts } = this.#served;
     await mounts.mount(device, { readOnly: true, inPlace: true });
     await mounts.unmount(device.name);
   }
@@ -123,7 +121,7 @@ export class SnapshotMounts {
   async #attached(name: DeviceName): Promise<string | undefined> {
     const held = this.#loops.get(name);
     if (held === undefined) return undefined;
-    const state = await this.#serving.host.loopState(held.loop, held.image);
+    const state = await this.#served.host.loopState(held.loop, held.image);
     if (state === 'attached') return held.loop;
     if (state === 'leaving')
       throw new ThinError(
@@ -138,7 +136,7 @@ export class SnapshotMounts {
   async #detach(name: DeviceName): Promise<boolean> {
     const held = this.#loops.get(name);
     if (held === undefined) return true;
-    const { host } = this.#serving;
+    const { host } = this.#served;
     const state = await host.loopState(held.loop, held.image);
     if (state === 'leaving') return false;
     try {

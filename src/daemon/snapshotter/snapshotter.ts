@@ -12,7 +12,7 @@ import {
 import { wallClock } from '../../containerd/wall-clock.js';
 import { ThinError } from '../../errors/thin-error.js';
 import type { DeviceName } from '../../format/ids.js';
-import { requireDevice, type Service } from '../service.js';
+import type { ServedPool } from '../../service/pool-service.js';
 import type { Snapshot, SnapshotIndex } from './snapshot-index.js';
 import type { SnapshotMounts } from './snapshot-mounts.js';
 
@@ -36,7 +36,7 @@ export interface SnapshotUsage {
  */
 export class Snapshotter {
   readonly #name: string;
-  readonly #service: Service;
+  readonly #served: ServedPool;
   readonly #index: SnapshotIndex;
   readonly #mounts: SnapshotMounts;
   readonly #locks: AsyncLock;
@@ -44,14 +44,14 @@ export class Snapshotter {
   constructor(parts: {
     /** Under which containerd knows this snapshotter; snapshots under other names are not there. */
     name: string;
-    service: Service;
+    served: ServedPool;
     index: SnapshotIndex;
     mounts: SnapshotMounts;
     /** Shared by all that work for one pool. */
     locks: AsyncLock;
   }) {
     this.#name = parts.name;
-    this.#service = parts.service;
+    this.#served = parts.served;
     this.#index = parts.index;
     this.#mounts = parts.mounts;
     this.#locks = parts.locks;
@@ -63,11 +63,11 @@ export class Snapshotter {
     { key, parent, labels }: NewSnapshot,
   ): Promise<readonly MountMessage[]> {
     requireKey(key);
-    const { pool } = this.#service;
+    const { pool } = this.#served;
     const name = await this.#exclusively([key, parent], async () => {
       this.#requireFree(key);
       const origin =
-        parent === '' ? this.#service.devices.requireBase().name : this.#requireParent(parent).device.name;
+        parent === '' ? this.#served.devices.requireBase().name : this.#requireParent(parent).device.name;
       const device = snapshotDeviceName(this.#name, key, (taken) => pool.device(taken) !== undefined);
       const now = wallClock();
       const label = packSnapshotRecord({
@@ -82,7 +82,7 @@ export class Snapshotter {
         inodes: 0,
       });
       await this.#changing([origin, device], () =>
-        pool.createSnapshot({
+        this.#served.devices.snapshot({
           name: device,
           origin,
           kind: kind === 'active' ? 'container' : 'snapshot',
@@ -110,7 +110,7 @@ export class Snapshotter {
    */
   async commit(name: string, key: string, labels: Labels): Promise<void> {
     requireKey(name);
-    const { pool } = this.#service;
+    const { pool } = this.#served;
     await this.#exclusively([name, key], async () => {
       const { record, device } = this.#require(key);
       this.#requireFree(name);
@@ -133,7 +133,7 @@ export class Snapshotter {
             createdAt: now,
             updatedAt: now,
             labels: withoutEmpty(Object.entries(labels)),
-            bytes: requireDevice(this.#service, device.name).exclusive,
+            bytes: this.#served.devices.require(device.name).exclusive,
             inodes,
           });
         };
@@ -168,7 +168,7 @@ export class Snapshotter {
       const labels = updatedLabels(record.labels, given, paths);
       const changed = { ...record, labels, updatedAt: wallClock() };
       await this.#changing([device.name], () =>
-        this.#service.pool.update(device.name, { label: packSnapshotRecord(changed) }),
+        this.#served.pool.update(device.name, { label: packSnapshotRecord(changed) }),
       );
       return changed;
     });
@@ -193,23 +193,19 @@ export class Snapshotter {
   }
 
   async #commitLive(device: DeviceName, copy: DeviceName, label: () => string): Promise<void> {
-    const { pool, serving } = this.#service;
-    const image = serving?.active.pathOf(device);
-    if (image === undefined || serving === undefined || !this.#mounts.isFreezable(device))
+    if (!this.#mounts.isFreezable(device))
       throw new ThinError(
         'busy',
         `device ${device} is in use where it cannot be frozen; unmount it before it is committed`,
         { details: { device } },
       );
-    await serving.host.frozen(image, () =>
-      pool.createSnapshot({
-        name: copy,
-        origin: device,
-        kind: 'image',
-        label: label(),
-        originLabel: RETIRED_LABEL,
-      }),
-    );
+    await this.#served.devices.snapshot({
+      name: copy,
+      origin: device,
+      kind: 'image',
+      labelThen: label,
+      originLabel: RETIRED_LABEL,
+    });
   }
 
   async #present(key: string, { fresh }: { fresh: boolean }): Promise<readonly MountMessage[]> {
@@ -219,17 +215,17 @@ export class Snapshotter {
         'unsupported',
         `snapshot ${shortKey(key)} is committed; only active ones and views have mounts`,
       );
-    return this.#service.locks.run([device.name], async () => {
+    return this.#served.locks.run([device.name], async () => {
       const active = record.kind === 'active';
       if (active && (fresh || device.filesystemSize < device.size))
         await this.#mounts.prepare(device, { bare: fresh });
-      return this.#mounts.present(record, requireDevice(this.#service, device.name));
+      return this.#mounts.present(record, this.#served.devices.require(device.name));
     });
   }
 
   async #discard(key: string, name: DeviceName): Promise<void> {
     if (this.#index.find(this.#name, key)?.device.name !== name) return;
-    const { pool } = this.#service;
+    const { pool } = this.#served;
     await this.#changing([name], async () => {
       if (await this.#mounts.release(name)) await pool.remove(name);
       else await pool.update(name, { label: RETIRED_LABEL });
@@ -238,7 +234,7 @@ export class Snapshotter {
 
   /** A change of devices; the index and the projection follow it whatever happens. */
   async #changing<T>(names: readonly DeviceName[], change: () => Promise<T>): Promise<T> {
-    return this.#service.changes.run(names, async () => {
+    return this.#served.changes.run(names, async () => {
       try {
         return await change();
       } finally {

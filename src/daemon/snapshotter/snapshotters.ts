@@ -1,7 +1,7 @@
 import AsyncLock from 'async-lock';
 import { packSnapshotRecord, unpackSnapshotRecord } from '../../containerd/snapshot-record.js';
 import type { DeviceName } from '../../format/ids.js';
-import type { Service } from '../service.js';
+import type { ServedPool } from '../../service/pool-service.js';
 import type { SnapshotIndex } from './snapshot-index.js';
 import type { SnapshotMounts } from './snapshot-mounts.js';
 import { Snapshotter } from './snapshotter.js';
@@ -22,7 +22,7 @@ export interface Adoption {
  * a daemon that was cut off in the middle is followed by one that gives the rest to the same.
  */
 export class Snapshotters {
-  readonly #service: Service;
+  readonly #served: ServedPool;
   readonly #index: SnapshotIndex;
   readonly #mounts: SnapshotMounts;
   readonly #onAdopted: (adoption: Adoption) => void;
@@ -30,12 +30,12 @@ export class Snapshotters {
   #adopting: Promise<void> | undefined;
 
   constructor(
-    service: Service,
+    served: ServedPool,
     index: SnapshotIndex,
     mounts: SnapshotMounts,
     onAdopted: (adoption: Adoption) => void = () => undefined,
   ) {
-    this.#service = service;
+    this.#served = served;
     this.#index = index;
     this.#mounts = mounts;
     this.#onAdopted = onAdopted;
@@ -47,7 +47,7 @@ export class Snapshotters {
       await (this.#adopting ??= this.#adopt(name).finally(() => (this.#adopting = undefined)));
     return new Snapshotter({
       name,
-      service: this.#service,
+      served: this.#served,
       index: this.#index,
       mounts: this.#mounts,
       locks: this.#locks,
@@ -56,7 +56,7 @@ export class Snapshotters {
 
   /** Removes the devices of snapshots that are gone, as far as nobody uses their files any more. */
   async reap(): Promise<void> {
-    const { pool, locks, projection } = this.#service;
+    const { pool, locks, projection } = this.#served;
     for (const name of this.#index.retired())
       await locks.run([name], async () => {
         try {
@@ -76,7 +76,7 @@ export class Snapshotters {
   async #adopt(asker: string): Promise<void> {
     const name = this.#index.names().find((known) => known !== '') ?? asker;
     const given = await Promise.allSettled(this.#index.unnamed().map((device) => this.#name(device, name)));
-    await this.#service.projection.refresh();
+    await this.#served.projection.refresh();
     const snapshots = given.filter(({ status }) => status === 'fulfilled').length;
     if (snapshots > 0) this.#onAdopted({ name, snapshots });
     const failed = given.find((result) => result.status === 'rejected');
@@ -84,7 +84,7 @@ export class Snapshotters {
   }
 
   async #name(device: DeviceName, name: string): Promise<void> {
-    const { pool, locks } = this.#service;
+    const { pool, locks } = this.#served;
     await locks.run([device], async () => {
       const record = unpackSnapshotRecord(pool.device(device)?.label ?? '', device);
       if (record !== undefined && record.snapshotter === undefined)

@@ -3,7 +3,6 @@ import { ThinError } from '../../errors/thin-error.js';
 import { InFlight } from '../../fuse/in-flight.js';
 import type { Method } from '../../volumes/messages.js';
 import type { Adapter, MakeAdapter } from '../adapter.js';
-import { requireServing } from '../service.js';
 import { VolumeServer, type VolumeCall } from './volume-server.js';
 import { Volumes } from './volumes.js';
 
@@ -28,10 +27,7 @@ const QUIET = new Set<Method>([
 
 /** The volume plugin of a daemon, for Docker and podman to use the pool through. */
 export function volumeAdapter(settings: VolumeSettings, log: Logger): MakeAdapter {
-  return (service) => {
-    const volumes = new Volumes(service, requireServing(service, 'the volume plugin'), settings);
-    return new VolumeAdapter(settings, volumes, log);
-  };
+  return (served) => new VolumeAdapter(settings, new Volumes(served, settings), log);
 }
 
 class VolumeAdapter implements Adapter {

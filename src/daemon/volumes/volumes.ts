@@ -15,7 +15,7 @@ import {
   volumeDeviceName,
   type VolumeRecord,
 } from '../../volumes/volume-record.js';
-import { requireDevice, type Service, type Serving } from '../service.js';
+import type { ServedPool } from '../../service/pool-service.js';
 
 const PATIENCE_MS = 10_000;
 const POLL_MS = 200;
@@ -33,20 +33,14 @@ interface Volume {
  * Who uses a volume is known for as long as the daemon lives: it is the mount that is in use, and no mount outlives the daemon.
  */
 export class Volumes {
-  readonly #service: Service;
-  readonly #serving: Serving;
+  readonly #served: ServedPool;
   readonly #patienceMs: number;
   readonly #locks = new AsyncLock({ maxPending: Number.MAX_SAFE_INTEGER });
   /** By device: the ids that engines mounted with. A device without any is mounted for somebody who has not let go of its files yet. */
   readonly #holders = new Map<DeviceName, Set<string>>();
 
-  constructor(
-    service: Service,
-    serving: Serving,
-    { patienceMs = PATIENCE_MS }: { patienceMs?: number } = {},
-  ) {
-    this.#service = service;
-    this.#serving = serving;
+  constructor(served: ServedPool, { patienceMs = PATIENCE_MS }: { patienceMs?: number } = {}) {
+    this.#served = served;
     this.#patienceMs = patienceMs;
   }
 
@@ -67,7 +61,7 @@ export class Volumes {
         await this.#copy(device, this.#origin(options.from), options, { ...record, state: 'used' });
         return;
       }
-      const base = this.#service.devices.requireBase();
+      const base = this.#served.devices.requireBase();
       const filesystem = options.filesystem ?? base.filesystem;
       const size = options.size ?? base.size;
       // What the base device's snapshot cannot be, is a device of its own.
@@ -83,15 +77,15 @@ export class Volumes {
       const { device } = this.#require(name);
       const holders = this.#holders.get(device.name)?.size ?? 0;
       if (holders > 0) throw busy(name, `${holders} containers have it mounted`);
-      await this.#service.changes.run([device.name], async () => {
+      await this.#served.changes.run([device.name], async () => {
         // The kernel takes a container's mounts down some time after its engine has called it ended.
         const deadline = performance.now() + this.#patienceMs;
-        while (!(await this.#serving.mounts.withdraw(device.name))) {
+        while (!(await this.#served.mounts.withdraw(device.name))) {
           if (performance.now() >= deadline) throw busy(name, 'a process works in it');
           await sleep(POLL_MS);
         }
         this.#holders.delete(device.name);
-        await this.#service.pool.remove(device.name);
+        await this.#served.pool.remove(device.name);
       });
     });
   }
@@ -100,16 +94,12 @@ export class Volumes {
   async mount(name: string, id: string): Promise<string> {
     return this.#exclusively(name, async () => {
       const { record, device } = this.#require(name);
-      const target = await this.#service.changes.run([device.name], async () => {
-        const { mounts, host } = this.#serving;
-        const mounted = await mounts.ensure(requireDevice(this.#service, device.name), {});
-        if (record.state === 'fresh') {
-          await host.bare(mounted.target);
-          await this.#service.pool.update(device.name, {
-            label: packVolumeRecord({ ...record, state: 'used' }),
-          });
-        }
-        return mounted.target;
+      const target = await this.#served.changes.run([device.name], async () => {
+        const { access, devices, pool } = this.#served;
+        const first = record.state === 'fresh';
+        const mounted = await access.ensureMounted(devices.require(device.name), { first });
+        if (first) await pool.update(device.name, { label: packVolumeRecord({ ...record, state: 'used' }) });
+        return mounted;
       });
       const holders = this.#holders.get(device.name) ?? new Set();
       this.#holders.set(device.name, holders.add(id));
@@ -132,7 +122,7 @@ export class Volumes {
   async reap(): Promise<void> {
     for (const [name, ids] of [...this.#holders]) {
       if (ids.size > 0) continue;
-      const record = unpackVolumeRecord(this.#service.pool.device(name)?.label ?? '', name);
+      const record = unpackVolumeRecord(this.#served.pool.device(name)?.label ?? '', name);
       if (record === undefined) {
         this.#holders.delete(name);
         continue;
@@ -146,7 +136,7 @@ export class Volumes {
   /** Where it is mounted; empty: it is not. */
   path(name: string): string {
     const { device } = this.#require(name);
-    return this.#serving.mounts.of(device.name)?.target ?? '';
+    return this.#served.mounts.of(device.name)?.target ?? '';
   }
 
   get(name: string): VolumeMessage {
@@ -156,7 +146,7 @@ export class Volumes {
   /** Ascending by name. */
   async list(): Promise<readonly VolumeMessage[]> {
     const volumes: VolumeMessage[] = [];
-    for await (const device of this.#service.pool.eachDevice()) {
+    for await (const device of this.#served.pool.eachDevice()) {
       const record = unpackVolumeRecord(device.label, device.name);
       if (record !== undefined && isVolume(record, device)) volumes.push(this.#message({ record, device }));
     }
@@ -170,9 +160,9 @@ export class Volumes {
     record: VolumeRecord,
   ): Promise<void> {
     const label = packVolumeRecord(record);
-    await this.#service.changes.run([origin.name, name], async () => {
+    await this.#served.changes.run([origin.name, name], async () => {
       // What the origin's users had flushed is in the clone. An xfs leaves a record in its log all the same, which the clone's mount recovers.
-      await this.#service.devices.snapshot({
+      await this.#served.devices.snapshot({
         name,
         origin: origin.name,
         kind: 'snapshot',
@@ -194,38 +184,23 @@ export class Volumes {
         'invalid-argument',
         `size: a volume of ${formatBinarySize(size)} is too small for ${filesystem}, which needs ${formatBinarySize(least)}`,
       );
-    const { pool } = this.#service;
-    const { active, host } = this.#serving;
-    const label = packVolumeRecord({ ...record, state: 'making' });
-    await this.#service.changes.run([name], async () => {
-      await pool.createThin({ name, kind: 'snapshot', size, filesystem, label });
-      try {
-        const { path: image } = await active.activate(name);
-        const { filesystem: usual, mkfsArgs } = pool.info().options;
-        try {
-          await host.format(image, filesystem, { extraArgs: filesystem === usual ? mkfsArgs : [] });
-        } finally {
-          await active.deactivate(name);
-        }
-        await pool.update(name, {
-          label: packVolumeRecord({ ...record, state: 'fresh' }),
-          ...(quota === undefined ? {} : { quota }),
-        });
-      } catch (error) {
-        await pool.remove(name).catch(() => undefined);
-        throw error;
-      }
+    await this.#served.access.createFormatted({
+      ...{ name, size, filesystem, quota },
+      labels: {
+        making: packVolumeRecord({ ...record, state: 'making' }),
+        made: packVolumeRecord({ ...record, state: 'fresh' }),
+      },
     });
   }
 
   async #release(name: DeviceName): Promise<void> {
-    const gone = await this.#service.locks.run([name], () => this.#serving.mounts.withdraw(name));
+    const gone = await this.#served.locks.run([name], () => this.#served.mounts.withdraw(name));
     if (gone) this.#holders.delete(name);
   }
 
   /** A volume whose making was cut off is in the way of a new one; anything else under its device's name is somebody's. */
   async #clear(volume: string, name: DeviceName): Promise<void> {
-    const device = this.#service.pool.device(name);
+    const device = this.#served.pool.device(name);
     if (device === undefined) return;
     if (unpackVolumeRecord(device.label, name)?.state !== 'making')
       throw new ThinError(
@@ -233,7 +208,7 @@ export class Volumes {
         `there is a device ${name} already, which is no volume; rename it, or choose another name than ${volume}`,
         { details: { device: name } },
       );
-    await this.#service.changes.run([name], () => this.#service.pool.remove(name));
+    await this.#served.changes.run([name], () => this.#served.pool.remove(name));
   }
 
   async #exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
@@ -244,7 +219,7 @@ export class Volumes {
     const { name, size, quota, mapped, exclusive, filesystem, originName, createdAt } = device;
     return {
       Name: record.name,
-      Mountpoint: this.#serving.mounts.of(name)?.target ?? '',
+      Mountpoint: this.#served.mounts.of(name)?.target ?? '',
       CreatedAt: new Date(createdAt).toISOString(),
       Status: {
         device: name,
@@ -260,7 +235,7 @@ export class Volumes {
   }
 
   #find(name: string): Volume | undefined {
-    const device = this.#service.pool.device(volumeDeviceName(name));
+    const device = this.#served.pool.device(volumeDeviceName(name));
     if (device === undefined) return undefined;
     const record = unpackVolumeRecord(device.label, device.name);
     return record !== undefined && isVolume(record, device) ? { record, device } : undefined;
@@ -271,7 +246,7 @@ export class Volumes {
     if (found !== undefined) return found;
     throw new ThinError(
       'not-found',
-      `no volume ${shownName(name)} in the pool of ${this.#service.layout.root}; docker volume ls shows those that are there`,
+      `no volume ${shownName(name)} in the pool of ${this.#served.layout.root}; docker volume ls shows those that are there`,
     );
   }
 
@@ -279,7 +254,7 @@ export class Volumes {
   #origin(from: string): DeviceInfo {
     const volume = this.#find(from);
     if (volume !== undefined) return volume.device;
-    const device = this.#service.pool.device(parseDeviceName(from));
+    const device = this.#served.pool.device(parseDeviceName(from));
     if (device !== undefined && unpackVolumeRecord(device.label, device.name) === undefined) return device;
     throw new ThinError('not-found', `from: there is no volume or device ${shownName(from)} to clone`);
   }

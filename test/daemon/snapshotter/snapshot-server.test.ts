@@ -5,7 +5,7 @@ import { SnapshotIndex } from '../../../src/daemon/snapshotter/snapshot-index.js
 import { SnapshotMounts } from '../../../src/daemon/snapshotter/snapshot-mounts.js';
 import { SnapshotServer } from '../../../src/daemon/snapshotter/snapshot-server.js';
 import { Snapshotters } from '../../../src/daemon/snapshotter/snapshotters.js';
-import type { Serving, Service } from '../../../src/daemon/service.js';
+import type { ServedPool } from '../../../src/service/pool-service.js';
 import { eventually } from '../../support/eventually.js';
 import { FakePool } from '../../support/fake-pool.js';
 import { useScratch } from '../../support/mounts.js';
@@ -41,10 +41,10 @@ describe('the server of snapshots', () => {
   it('keeps no descriptor for clients that break the protocol or say nothing, whether they leave or stay', async () => {
     const socket = scratch.current.at('snapshotter.sock');
     const pool = new FakePool();
-    const mounts = new SnapshotMounts({} as Serving, 'bind');
+    const mounts = new SnapshotMounts({} as unknown as ServedPool, 'bind');
     const server = new SnapshotServer({
       socket,
-      snapshotters: new Snapshotters({ pool } as unknown as Service, new SnapshotIndex(pool), mounts),
+      snapshotters: new Snapshotters({ pool } as unknown as ServedPool, new SnapshotIndex(pool), mounts),
       enter: () => () => undefined,
       onCall: () => undefined,
       keepAlive: { intervalMs: 200, timeoutMs: 1000 },

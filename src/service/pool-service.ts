@@ -1,0 +1,123 @@
+import type { Logger } from 'pino';
+import type { RootLayout } from '../config/root-layout.js';
+import type { DeviceName } from '../format/ids.js';
+import type { ThinPool } from '../pool/thin-pool.js';
+import { ActiveDevices } from './active-devices.js';
+import { DeferredDeletion } from './deferred-deletion.js';
+import { DeviceAccess } from './device-access.js';
+import { DeviceChanges } from './device-changes.js';
+import { DeviceDirectory } from './device-directory.js';
+import type { DeviceHost } from './device-host.js';
+import { DeviceLocks } from './device-locks.js';
+import { DeviceMounts } from './device-mounts.js';
+import { Unused } from './device-use.js';
+import { Devices } from './devices.js';
+import type { ProjectionWriter } from './projection-writer.js';
+import { ReplayedViews } from './replayed-views.js';
+import { ServedDevices } from './served-devices.js';
+import type { Makers } from './unfinished-devices.js';
+
+/** An open pool and what is done with its devices. */
+export interface PoolService {
+  readonly layout: RootLayout;
+  readonly pool: ThinPool;
+  readonly projection: ProjectionWriter;
+  readonly locks: DeviceLocks;
+  readonly changes: DeviceChanges;
+  readonly devices: Devices;
+}
+
+export interface PoolServiceParts {
+  readonly layout: RootLayout;
+  readonly pool: ThinPool;
+  readonly projection: ProjectionWriter;
+  readonly makers: Makers;
+}
+
+/** In a process that serves no devices. */
+export function unservedPool({ layout, pool, projection, makers }: PoolServiceParts): PoolService {
+  const locks = new DeviceLocks();
+  const changes = new DeviceChanges(locks, projection);
+  const devices = new Devices({ root: layout.root, pool, changes, use: new Unused(), makers });
+  return { layout, pool, projection, locks, changes, devices };
+}
+
+export interface ServedPoolParts extends PoolServiceParts {
+  readonly host: DeviceHost;
+  /** The name of a device's image file. */
+  readonly fileNameOf: (name: DeviceName) => string;
+  /** Whether the transport hands on what a filesystem discards. */
+  readonly carriesDiscards: () => boolean;
+  readonly log: Logger;
+  /** Something is active, mounted or about to be that was not, or the other way round. */
+  readonly onChanged: () => void;
+}
+
+/** In a process that serves the devices: they are image files, mounts and views on this host. */
+export class ServedPool implements PoolService {
+  readonly layout: RootLayout;
+  readonly pool: ThinPool;
+  readonly projection: ProjectionWriter;
+  readonly host: DeviceHost;
+  readonly locks = new DeviceLocks();
+  readonly changes: DeviceChanges;
+  /** What the transport shows. */
+  readonly directory: DeviceDirectory;
+  readonly active: ActiveDevices;
+  readonly views: ReplayedViews;
+  readonly mounts: DeviceMounts;
+  readonly deferred: DeferredDeletion;
+  readonly devices: Devices;
+  readonly access: DeviceAccess;
+
+  constructor(parts: ServedPoolParts) {
+    const { layout, pool, projection, host, log, onChanged, makers } = parts;
+    this.layout = layout;
+    this.pool = pool;
+    this.projection = projection;
+    this.host = host;
+    this.changes = new DeviceChanges(this.locks, projection);
+    const space = (): { total: number; free: number } => {
+      const { dataTotal, dataUsed } = pool.info();
+      return { total: dataTotal, free: dataTotal - dataUsed };
+    };
+    this.directory = new DeviceDirectory(layout.devices, parts.fileNameOf, space, (name) => {
+      this.deferred.idle(name);
+      void this.views.idle(name);
+    });
+    this.active = new ActiveDevices(pool, this.directory, onChanged);
+    const { locks, active } = this;
+    this.views = new ReplayedViews({
+      pool,
+      active,
+      host,
+      onWarning: (text) => log.warn({ event: 'view' }, text),
+      onChanged: () => projection.refresh(),
+    });
+    this.mounts = new DeviceMounts({
+      pool,
+      active,
+      host,
+      views: this.views,
+      folder: layout.mounts,
+      onChanged,
+    });
+    this.deferred = new DeferredDeletion({ pool, locks, active, mounts: this.mounts, projection, log });
+    const use = new ServedDevices(this);
+    this.devices = new Devices({ root: layout.root, pool, changes: this.changes, use, makers });
+    const { changes, mounts, deferred, devices } = this;
+    const { carriesDiscards } = parts;
+    this.access = new DeviceAccess({
+      layout,
+      pool,
+      locks,
+      changes,
+      devices,
+      active,
+      mounts,
+      host,
+      deferred,
+      carriesDiscards,
+    });
+  }
+}
