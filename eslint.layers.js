@@ -12,6 +12,7 @@ export const LAYERS = {
     imports: ['errors'],
   },
   format: { knows: 'bytes: pack and unpack side by side; keys; seals', imports: ['errors'] },
+  async: { knows: 'waiting for work that is under way', imports: [] },
   shared: {
     knows:
       'what threads share without a lock: a set of numbers, a ring, epochs; a spin lock for what is short',
@@ -41,7 +42,7 @@ export const LAYERS = {
   },
   fuse: {
     knows: "transports: how the kernel's FUSE reaches an `ImageDirectory`",
-    imports: ['errors', 'config', 'shared', 'io'],
+    imports: ['errors', 'config', 'async', 'shared', 'io'],
   },
   host: {
     knows: 'running host tools: losetup, mount, mkfs, fsfreeze, tar',
@@ -59,25 +60,29 @@ export const LAYERS = {
     knows: "Docker's JSON files, the `info` block, dm-thin's status line, names",
     imports: ['errors', 'config', 'format', 'pool'],
   },
-  containerd: {
-    knows: "containerd's snapshots without I/O: filters, records as device labels, device names, messages",
-    imports: ['errors', 'format'],
-  },
-  volumes: {
-    knows: "container engines' volumes without I/O: their plugin protocol, options, records as device labels",
-    imports: ['errors', 'config', 'format'],
-  },
   service: {
     knows:
       'what is done with devices, once: create, snapshot, mount, view, format, grow, remove; the locks around it; who is active and mounted',
     imports: ['errors', 'config', 'format', 'io', 'pool', 'host'],
+  },
+  adapter: {
+    knows: "other programs' ways into a serving daemon: their calls, their sockets, pauses",
+    imports: ['errors', 'async', 'host', 'service'],
+  },
+  containerd: {
+    knows: "containerd's snapshots: filters, records as device labels, its gRPC service",
+    imports: ['errors', 'format', 'host', 'pool', 'service', 'adapter'],
+  },
+  volumes: {
+    knows: "container engines' volumes: options, records as device labels, their plugin protocol",
+    imports: ['errors', 'config', 'format', 'host', 'pool', 'service', 'adapter'],
   },
   testing: { knows: 'contract suites for implementers, with any test runner', imports: ['store'] },
   daemon: {
     knows: 'composition root, life cycle, control socket',
     imports: [
       ...['errors', 'config', 'format', 'store', 'metadata', 'thin-tools', 'io', 'pool', 'fuse', 'host'],
-      ...['docker', 'containerd', 'volumes', 'service'],
+      ...['docker', 'service', 'adapter', 'containerd', 'volumes'],
     ],
   },
   library: {
@@ -100,20 +105,20 @@ export const LAYERS = {
 
 /** Every package of package.json, and the files or folders that may import it; all others meet an interface of ours in front of it. */
 export const PACKAGES = {
-  '@grpc/grpc-js': ['src/daemon/snapshotter/snapshot-server.ts'],
-  '@grpc/proto-loader': ['src/daemon/snapshotter/snapshot-server.ts'],
+  '@grpc/grpc-js': ['src/containerd/snapshot-server.ts'],
+  '@grpc/proto-loader': ['src/containerd/snapshot-server.ts'],
   '@node-rs/crc32': ['src/format', 'src/legacy', 'src/store'],
-  'async-lock': ['src/daemon/snapshotter', 'src/daemon/volumes', 'src/service/device-locks.ts'],
+  'async-lock': ['src/containerd', 'src/service/device-locks.ts', 'src/volumes'],
   bitfield: ['src/metadata/space-map.ts'],
   'cli-progress': ['src/commands/progress.ts'],
   commander: ['src/cli', 'src/commands', 'src/manual/command-tree.ts'],
   'fast-check': ['src/testing'],
   'fastest-levenshtein': ['src/config/storage-options.ts', 'src/volumes/volume-options.ts'],
-  fastify: ['src/daemon'],
+  fastify: ['src/daemon', 'src/volumes/volume-server.ts'],
   'fuse-native': ['src/fuse/fuse-native-transport.ts'],
   level: ['src/store/level-store.ts'],
   'lru-cache': ['src/legacy/node-reader.ts', 'src/metadata/node-table.ts'],
-  pino: ['src/daemon', 'src/service'],
+  pino: ['src/adapter', 'src/containerd', 'src/daemon', 'src/service', 'src/volumes'],
   'prom-client': ['src/daemon/metrics.ts'],
   re2js: ['src/containerd/filters.ts'],
   saxes: ['src/thin-tools/parse-dump.ts'],

@@ -4,7 +4,7 @@ import { ThinError } from '../errors/thin-error.js';
 import type { Caller, CheckInput, MetadataCaller } from '../daemon/api.js';
 import { SocketClient } from '../daemon/client.js';
 import { isBeingReplaced } from '../daemon/handover.js';
-import { answers } from '../daemon/live-socket.js';
+import { answers } from '../host/private-socket.js';
 import { spawnDaemon } from '../daemon/spawn-daemon.js';
 import { makeFilesPrivate } from '../host/private-files.js';
 import type { FileDepth } from '../store/level-table-check.js';

@@ -59,8 +59,8 @@ import type { RootLayout } from '../config/root-layout.js';
 import { logSpace } from './space-log.js';
 import { StandingHandover } from './standing-handover.js';
 import { keptConnection } from './supervisor.js';
-import { snapshotAdapter, type SnapshotterSettings } from './snapshotter/snapshot-adapter.js';
-import { volumeAdapter, type VolumeSettings } from './volumes/volume-adapter.js';
+import { snapshotAdapter, type SnapshotterSettings } from '../containerd/snapshot-adapter.js';
+import { volumeAdapter, type VolumeSettings } from '../volumes/volume-adapter.js';
 
 export interface DaemonOptions {
   readonly snapshotter?: SnapshotterSettings | undefined;

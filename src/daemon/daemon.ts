@@ -8,7 +8,7 @@ import type { Transport } from '../fuse/transport.js';
 import { isAtWork, makerOf } from '../host/maker.js';
 import type { PoolInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
-import type { Adapter, MakeAdapter } from './adapter.js';
+import type { Adapter, MakeAdapter } from '../adapter/adapter.js';
 import { closeToOthers, openOwnFile, requireOwnFolder } from '../host/own-paths.js';
 import type { DeviceHost } from '../service/device-host.js';
 import { Dispatcher, type CallRecord } from './dispatcher.js';

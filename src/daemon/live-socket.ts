@@ -1,5 +1,5 @@
-import { connect } from 'node:net';
-import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import { ThinError } from '../errors/thin-error.js';
+import { answers } from '../host/private-socket.js';
 import { SocketClient } from './client.js';
 
 /** Enough for a daemon that is alive; one that hangs is refused without its pid. */
@@ -15,28 +15,5 @@ export async function refuseLive(socket: string): Promise<void> {
   const who = pid === undefined ? 'a daemon' : `a daemon (pid ${pid})`;
   throw new ThinError('already-running', `${who} already answers on ${socket}; stop it with: thinfuse stop`, {
     details: pid === undefined ? {} : { pid },
-  });
-}
-
-/** Whether a process accepts connections there. */
-export async function answers(socket: string): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const probe = connect(socket);
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once('error', (error) => {
-      const code = systemErrorCode(error);
-      if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTSOCK') resolve(false);
-      else if (code === 'EACCES' || code === 'EPERM')
-        reject(new ThinError('permission', `the control socket ${socket} belongs to root; run this as root`));
-      else
-        reject(
-          new ThinError('io', `the control socket ${socket} cannot be reached: ${error.message}`, {
-            cause: error,
-          }),
-        );
-    });
   });
 }

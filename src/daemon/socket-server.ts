@@ -1,10 +1,11 @@
-import { chmod, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { isLong, jsonPieces } from './json-pieces.js';
-import { HTTP_LIMITS, httpTimeouts, type HttpLimits } from './http-limits.js';
+import { HTTP_LIMITS, httpTimeouts, type HttpLimits } from '../adapter/http-limits.js';
+import { listenPrivately } from '../host/private-socket.js';
 import { refuseLive } from './live-socket.js';
 import type { Dispatcher } from './dispatcher.js';
 import { isOperationName, isTextOperationName } from './schemas.js';
@@ -62,14 +63,7 @@ export class SocketServer {
   /** Replaces a socket that nobody answers on. Errors: already-running. */
   async listen(): Promise<void> {
     await refuseLive(this.#path);
-    await rm(this.#path, { force: true });
-    const before = process.umask(0o177);
-    try {
-      await this.#http.listen({ path: this.#path });
-    } finally {
-      process.umask(before);
-    }
-    await chmod(this.#path, 0o600);
+    await listenPrivately(this.#path, () => this.#http.listen({ path: this.#path }));
   }
 
   #answer(result: unknown, reply: FastifyReply): unknown {

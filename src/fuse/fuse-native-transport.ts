@@ -14,7 +14,7 @@ import {
   type Attributes,
 } from './image-access.js';
 import type { ImageDirectory, ImageFile } from '../io/image-file.js';
-import { InFlight } from './in-flight.js';
+import { InFlight } from '../async/in-flight.js';
 import { mountFailure } from './mount-failure.js';
 import {
   filesystemLives,

@@ -4,7 +4,7 @@ import { systemErrorCode } from '../errors/thin-error.js';
 import type { ImageFile } from '../io/image-file.js';
 import { sharedInts } from '../shared/dirty-map.js';
 import type { BufferPool } from './buffer-pool.js';
-import { InFlight } from './in-flight.js';
+import { InFlight } from '../async/in-flight.js';
 import type { IoThreadData, IoThreadMessage, NodeNews } from './io-thread-protocol.js';
 import { nodeIdOf } from './kernel-protocol.js';
 import { startThread } from './start-thread.js';

@@ -4,13 +4,14 @@ import { request } from 'node:http';
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Dispatcher, type Handlers } from '../../src/daemon/dispatcher.js';
-import type { HttpLimits } from '../../src/daemon/http-limits.js';
+import type { HttpLimits } from '../../src/adapter/http-limits.js';
 import { metricsAdapter } from '../../src/daemon/metrics-server.js';
 import type { TextHandlers } from '../../src/daemon/operations/text-operations.js';
 import type { ServedPool } from '../../src/service/pool-service.js';
 import { SocketServer } from '../../src/daemon/socket-server.js';
-import { VolumeServer } from '../../src/daemon/volumes/volume-server.js';
-import type { Volumes } from '../../src/daemon/volumes/volumes.js';
+import { VolumeServer } from '../../src/volumes/volume-server.js';
+import type { Volumes } from '../../src/volumes/volumes.js';
+import { silentCalls } from '../support/silent-calls.js';
 import { useScratch } from '../support/mounts.js';
 
 const SHORT: HttpLimits = { requestMs: 200, keepAliveMs: 200 };
@@ -78,8 +79,7 @@ describe('a client that sends half a request', () => {
     new VolumeServer({
       socket: socketPath,
       volumes: { list: () => slowly([]) } as unknown as Volumes,
-      enter: () => () => undefined,
-      onCall: () => undefined,
+      calls: silentCalls(),
       limits,
     });
 

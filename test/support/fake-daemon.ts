@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { pino } from 'pino';
-import type { MakeAdapter } from '../../src/daemon/adapter.js';
+import type { MakeAdapter } from '../../src/adapter/adapter.js';
 import { Daemon, type DaemonParts } from '../../src/daemon/daemon.js';
 import type {
   DeviceHost,
@@ -12,8 +12,8 @@ import type {
 } from '../../src/service/device-host.js';
 import { ProjectionWriter } from '../../src/service/projection-writer.js';
 import { rootLayout } from '../../src/config/root-layout.js';
-import { snapshotAdapter, type SnapshotterSettings } from '../../src/daemon/snapshotter/snapshot-adapter.js';
-import { volumeAdapter, type VolumeSettings } from '../../src/daemon/volumes/volume-adapter.js';
+import { snapshotAdapter, type SnapshotterSettings } from '../../src/containerd/snapshot-adapter.js';
+import { volumeAdapter, type VolumeSettings } from '../../src/volumes/volume-adapter.js';
 import { ChildProcessExec } from '../../src/host/exec.js';
 import { LoopDevices } from '../../src/host/loop-devices.js';
 import { StaleCleaner } from '../../src/host/stale.js';

@@ -6,7 +6,7 @@ import { MountTable } from '../../host/mount-table.js';
 import { isImage, type StaleCleaner, type StaleQuery } from '../../host/stale.js';
 import { parseDeviceName } from '../../format/device-name.js';
 import type { DeviceInfo } from '../../pool/info.js';
-import { answers } from '../live-socket.js';
+import { answers } from '../../host/private-socket.js';
 import type { RootLayout } from '../../config/root-layout.js';
 import type { Service } from '../service.js';
 import { diagnose } from './diagnose.js';

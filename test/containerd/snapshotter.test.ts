@@ -2,15 +2,15 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { RETIRED_LABEL } from '../../../src/containerd/snapshot-record.js';
-import { STATUS } from '../../../src/containerd/status.js';
-import { SocketClient } from '../../../src/daemon/client.js';
-import type { DeviceName } from '../../../src/format/ids.js';
-import type { DeviceInfo } from '../../../src/pool/info.js';
-import { startFakeDaemon, type FakeDaemon } from '../../support/fake-daemon.js';
-import { FakePool } from '../../support/fake-pool.js';
-import { useScratch } from '../../support/mounts.js';
-import { SnapshotClient } from '../../support/snapshot-client.js';
+import { RETIRED_LABEL } from '../../src/containerd/snapshot-record.js';
+import { STATUS } from '../../src/containerd/status.js';
+import { SocketClient } from '../../src/daemon/client.js';
+import type { DeviceName } from '../../src/format/ids.js';
+import type { DeviceInfo } from '../../src/pool/info.js';
+import { startFakeDaemon, type FakeDaemon } from '../support/fake-daemon.js';
+import { FakePool } from '../support/fake-pool.js';
+import { useScratch } from '../support/mounts.js';
+import { SnapshotClient } from '../support/snapshot-client.js';
 
 const { NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, INVALID_ARGUMENT } = STATUS;
 

@@ -3,14 +3,14 @@ import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import fc from 'fast-check';
-import type { DeviceName } from '../../../src/format/ids.js';
-import type { DeviceInfo } from '../../../src/pool/info.js';
-import { METHODS } from '../../../src/volumes/messages.js';
-import { packVolumeRecord } from '../../../src/volumes/volume-record.js';
-import { startFakeDaemon, type FakeDaemon } from '../../support/fake-daemon.js';
-import { FakePool } from '../../support/fake-pool.js';
-import { useScratch } from '../../support/mounts.js';
-import { VolumeClient } from '../../support/volume-client.js';
+import type { DeviceName } from '../../src/format/ids.js';
+import type { DeviceInfo } from '../../src/pool/info.js';
+import { METHODS } from '../../src/volumes/messages.js';
+import { packVolumeRecord } from '../../src/volumes/volume-record.js';
+import { startFakeDaemon, type FakeDaemon } from '../support/fake-daemon.js';
+import { FakePool } from '../support/fake-pool.js';
+import { useScratch } from '../support/mounts.js';
+import { VolumeClient } from '../support/volume-client.js';
 
 const GIB = 2 ** 30;
 
@@ -254,7 +254,7 @@ describe('volume plugin', () => {
   it('takes no calls while the daemon stops, and does again where that was given up', async () => {
     await client.create('db');
     fake.host.busy.add(await client.mount('db', 'one'));
-    const { SocketClient } = await import('../../../src/daemon/client.js');
+    const { SocketClient } = await import('../../src/daemon/client.js');
     await assert.rejects(new SocketClient(fake.socket).call('stop', {}), { code: 'busy' });
     await client.create('later');
     fake.host.busy.clear();

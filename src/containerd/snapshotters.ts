@@ -1,7 +1,7 @@
 import AsyncLock from 'async-lock';
-import { packSnapshotRecord, unpackSnapshotRecord } from '../../containerd/snapshot-record.js';
-import type { DeviceName } from '../../format/ids.js';
-import type { ServedPool } from '../../service/pool-service.js';
+import { packSnapshotRecord, unpackSnapshotRecord } from './snapshot-record.js';
+import type { DeviceName } from '../format/ids.js';
+import type { ServedPool } from '../service/pool-service.js';
 import type { SnapshotIndex } from './snapshot-index.js';
 import type { SnapshotMounts } from './snapshot-mounts.js';
 import { Snapshotter } from './snapshotter.js';

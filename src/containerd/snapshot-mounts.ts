@@ -1,10 +1,10 @@
-import type { MountMessage } from '../../containerd/messages.js';
-import { MOUNT_MODES, mountModeOf, type MountMode } from '../../containerd/mount-mode.js';
-import type { SnapshotRecord } from '../../containerd/snapshot-record.js';
-import { ThinError } from '../../errors/thin-error.js';
-import type { DeviceName } from '../../format/ids.js';
-import type { DeviceInfo } from '../../pool/info.js';
-import type { ServedPool } from '../../service/pool-service.js';
+import type { MountMessage } from './messages.js';
+import { MOUNT_MODES, mountModeOf, type MountMode } from './mount-mode.js';
+import type { SnapshotRecord } from './snapshot-record.js';
+import { ThinError } from '../errors/thin-error.js';
+import type { DeviceName } from '../format/ids.js';
+import type { DeviceInfo } from '../pool/info.js';
+import type { ServedPool } from '../service/pool-service.js';
 
 /** How the files of snapshots are reached. The caller holds the device's lock. */
 export class SnapshotMounts {

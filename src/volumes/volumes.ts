@@ -1,21 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import AsyncLock from 'async-lock';
-import { MIN_FILESYSTEM_SIZE } from '../../config/limits.js';
-import { formatBinarySize } from '../../config/sizes.js';
-import { ThinError } from '../../errors/thin-error.js';
-import { parseDeviceName } from '../../format/device-name.js';
-import type { DeviceName } from '../../format/ids.js';
-import type { DeviceInfo } from '../../pool/info.js';
-import type { VolumeMessage } from '../../volumes/messages.js';
-import { parseVolumeOptions, type VolumeOptions } from '../../volumes/volume-options.js';
+import { MIN_FILESYSTEM_SIZE } from '../config/limits.js';
+import { formatBinarySize } from '../config/sizes.js';
+import { ThinError } from '../errors/thin-error.js';
+import { parseDeviceName } from '../format/device-name.js';
+import type { DeviceName } from '../format/ids.js';
+import type { DeviceInfo } from '../pool/info.js';
+import type { VolumeMessage } from './messages.js';
+import { parseVolumeOptions, type VolumeOptions } from './volume-options.js';
 import {
   packVolumeRecord,
   shownName,
   unpackVolumeRecord,
   volumeDeviceName,
   type VolumeRecord,
-} from '../../volumes/volume-record.js';
-import type { ServedPool } from '../../service/pool-service.js';
+} from './volume-record.js';
+import type { ServedPool } from '../service/pool-service.js';
 
 const PATIENCE_MS = 10_000;
 const POLL_MS = 200;

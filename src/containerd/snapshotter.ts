@@ -1,18 +1,18 @@
 import type AsyncLock from 'async-lock';
-import { snapshotDeviceName } from '../../containerd/device-naming.js';
-import { parseFilters } from '../../containerd/filters.js';
-import { updatedLabels, withoutEmpty, type MountMessage } from '../../containerd/messages.js';
+import { snapshotDeviceName } from './device-naming.js';
+import { parseFilters } from './filters.js';
+import { updatedLabels, withoutEmpty, type MountMessage } from './messages.js';
 import {
   packSnapshotRecord,
   RETIRED_LABEL,
   shortKey,
   type Labels,
   type SnapshotRecord,
-} from '../../containerd/snapshot-record.js';
-import { wallClock } from '../../containerd/wall-clock.js';
-import { ThinError } from '../../errors/thin-error.js';
-import type { DeviceName } from '../../format/ids.js';
-import type { ServedPool } from '../../service/pool-service.js';
+} from './snapshot-record.js';
+import { wallClock } from './wall-clock.js';
+import { ThinError } from '../errors/thin-error.js';
+import type { DeviceName } from '../format/ids.js';
+import type { ServedPool } from '../service/pool-service.js';
 import type { Snapshot, SnapshotIndex } from './snapshot-index.js';
 import type { SnapshotMounts } from './snapshot-mounts.js';
 

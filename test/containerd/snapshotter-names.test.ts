@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
-import { RETIRED_LABEL } from '../../../src/containerd/snapshot-record.js';
-import { STATUS } from '../../../src/containerd/status.js';
-import type { DeviceInfo } from '../../../src/pool/info.js';
-import { startFakeDaemon, type FakeDaemon } from '../../support/fake-daemon.js';
-import { FakePool } from '../../support/fake-pool.js';
-import { useScratch } from '../../support/mounts.js';
-import { SnapshotClient } from '../../support/snapshot-client.js';
+import { RETIRED_LABEL } from '../../src/containerd/snapshot-record.js';
+import { STATUS } from '../../src/containerd/status.js';
+import type { DeviceInfo } from '../../src/pool/info.js';
+import { startFakeDaemon, type FakeDaemon } from '../support/fake-daemon.js';
+import { FakePool } from '../support/fake-pool.js';
+import { useScratch } from '../support/mounts.js';
+import { SnapshotClient } from '../support/snapshot-client.js';
 
 const { NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION } = STATUS;
 

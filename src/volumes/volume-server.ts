@@ -1,7 +1,9 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import Fastify, { type FastifyInstance } from 'fastify';
-import { ThinError, toThinError } from '../../errors/thin-error.js';
+import type { AdapterCalls } from '../adapter/adapter-calls.js';
+import type { PrivateServer } from '../adapter/pool-adapter.js';
+import { ThinError, toThinError } from '../errors/thin-error.js';
 import {
   DEFAULT_PLUGIN_SOCKET,
   METHODS,
@@ -9,9 +11,9 @@ import {
   type Method,
   type Requests,
   type Responses,
-} from '../../volumes/messages.js';
-import { HTTP_LIMITS, httpTimeouts, type HttpLimits } from '../http-limits.js';
-import { answers } from '../live-socket.js';
+} from './messages.js';
+import { HTTP_LIMITS, httpTimeouts, type HttpLimits } from '../adapter/http-limits.js';
+import { listenPrivately } from '../host/private-socket.js';
 import type { Volumes } from './volumes.js';
 
 /** A name and a few options. */
@@ -20,34 +22,17 @@ const CONTENT_TYPE = 'application/vnd.docker.plugins.v1.2+json';
 
 type Handlers = { readonly [K in Method]: (request: Requests[K]) => Promise<Responses[K]> };
 
-/** What is told of a call that is over. */
-export interface VolumeCall {
-  readonly method: Method;
-  readonly request: unknown;
-  readonly milliseconds: number;
-  readonly error: ThinError | undefined;
-}
-
 /** The volume plugin protocol (volumes/messages.ts) on a unix socket of mode 0600. Every failure is a status of 4xx or 500 with its text as `Err`. */
-export class VolumeServer {
+export class VolumeServer implements PrivateServer {
   readonly #http: FastifyInstance;
   readonly #socket: string;
   readonly #volumes: Volumes;
-  /** Counts a call in and returns what counts it out. Errors: closed. */
-  readonly #enter: () => () => void;
-  readonly #onCall: (call: VolumeCall) => void;
+  readonly #calls: AdapterCalls;
 
-  constructor(parts: {
-    socket: string;
-    volumes: Volumes;
-    enter: () => () => void;
-    onCall: (call: VolumeCall) => void;
-    limits?: HttpLimits;
-  }) {
+  constructor(parts: { socket: string; volumes: Volumes; calls: AdapterCalls; limits?: HttpLimits }) {
     this.#socket = parts.socket;
     this.#volumes = parts.volumes;
-    this.#enter = parts.enter;
-    this.#onCall = parts.onCall;
+    this.#calls = parts.calls;
     this.#http = Fastify({
       ...httpTimeouts(parts.limits ?? HTTP_LIMITS),
       bodyLimit: BODY_LIMIT,
@@ -75,32 +60,22 @@ export class VolumeServer {
     );
   }
 
-  /** Replaces a socket that nobody answers on. Errors: already-running, io (the socket cannot be made there). */
+  /** Errors: io (the socket cannot be made there). */
   async listen(): Promise<void> {
-    if (await answers(this.#socket))
-      throw new ThinError(
-        'already-running',
-        `a volume plugin already answers on ${this.#socket}; stop it, or choose another socket`,
-      );
     // Docker's folder of plugins may not be there before Docker is.
     const folder = path.dirname(this.#socket);
     if (folder === path.dirname(DEFAULT_PLUGIN_SOCKET)) {
       const made = await mkdir(folder, { recursive: true });
       if (made !== undefined) await chmod(folder, 0o755);
     }
-    const before = process.umask(0o177);
     try {
-      await rm(this.#socket, { force: true });
-      await this.#http.listen({ path: this.#socket });
-      await chmod(this.#socket, 0o600);
+      await listenPrivately(this.#socket, () => this.#http.listen({ path: this.#socket }));
     } catch (error) {
       throw new ThinError(
         'io',
         `the volume plugin's socket ${this.#socket} cannot be made (${error instanceof Error ? error.message : String(error)}); choose one with a path below 108 bytes in a folder that is there`,
         { cause: error },
       );
-    } finally {
-      process.umask(before);
     }
   }
 
@@ -137,33 +112,23 @@ export class VolumeServer {
 
   #serve<K extends Method>(method: K, handlers: Pick<Handlers, K>): void {
     this.#http.post(`/${method}`, async (request, reply) => {
-      const answer = await this.#counted(method, request.body, handlers[method]);
-      return reply
-        .code(answer.error === undefined ? 200 : statusOf(answer.error))
-        .type(CONTENT_TYPE)
-        .send(encoded(answer.error === undefined ? answer.value : { Err: answer.error.message }));
+      const { status, answer } = await this.#answer(method, request.body, handlers[method]);
+      return reply.code(status).type(CONTENT_TYPE).send(encoded(answer));
     });
   }
 
-  async #counted<K extends Method>(
+  async #answer<K extends Method>(
     method: K,
     body: unknown,
     handler: Handlers[K],
-  ): Promise<{ readonly value?: Responses[K]; readonly error: ThinError | undefined }> {
-    const began = performance.now();
-    let request: unknown;
-    let error: ThinError | undefined;
-    let leave: () => void = () => undefined;
+  ): Promise<{ readonly status: number; readonly answer: object }> {
     try {
-      leave = this.#enter();
-      request = parseBody(body);
-      return { value: await handler(parseRequest(method, request)), error };
-    } catch (thrown) {
-      error = toThinError(thrown);
-      return { error };
-    } finally {
-      leave();
-      this.#onCall({ method, request, milliseconds: performance.now() - began, error });
+      const work = async (request: unknown): Promise<Responses[K]> => handler(parseRequest(method, request));
+      return { status: 200, answer: await this.#calls.run(method, () => parseBody(body), work) };
+    } catch (error) {
+      const { exitCode, message } = toThinError(error);
+      // Docker shows the text of any, and takes 404 for a plugin that does not know the method.
+      return { status: exitCode === 2 ? 400 : 500, answer: { Err: message } };
     }
   }
 }
@@ -178,12 +143,7 @@ function parseBody(body: unknown): unknown {
   }
 }
 
-/** Docker shows the text of any, and takes 404 for a plugin that does not know the method. */
-function statusOf({ exitCode }: ThinError): number {
-  return exitCode === 2 ? 400 : 500;
-}
-
 /** As bytes, to whose type Fastify adds nothing. */
-function encoded(answer: object | undefined): Buffer {
+function encoded(answer: object): Buffer {
   return Buffer.from(JSON.stringify(answer));
 }

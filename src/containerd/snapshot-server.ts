@@ -1,4 +1,4 @@
-import { chmod, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import {
   Server,
@@ -9,15 +9,17 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { load } from '@grpc/proto-loader';
-import { infoMessage, type InfoMessage, type MountMessage } from '../../containerd/messages.js';
-import type { Labels } from '../../containerd/snapshot-record.js';
-import { statusOf } from '../../containerd/status.js';
-import { ThinError, toThinError } from '../../errors/thin-error.js';
-import { answers } from '../live-socket.js';
+import type { AdapterCalls } from '../adapter/adapter-calls.js';
+import type { PrivateServer } from '../adapter/pool-adapter.js';
+import { infoMessage, type InfoMessage, type MountMessage } from './messages.js';
+import type { Labels } from './snapshot-record.js';
+import { statusOf } from './status.js';
+import { ThinError, toThinError } from '../errors/thin-error.js';
+import { listenPrivately } from '../host/private-socket.js';
 import type { Snapshotter } from './snapshotter.js';
 import type { Snapshotters } from './snapshotters.js';
 
-const PROTO = path.join(import.meta.dirname, '../../../proto/snapshots.proto');
+const PROTO = path.join(import.meta.dirname, '../../proto/snapshots.proto');
 const SERVICE = 'containerd.services.snapshots.v1.Snapshots';
 /** Far below gRPC's 4 MiB for one message. */
 const INFOS_PER_MESSAGE = 64;
@@ -69,46 +71,28 @@ type Methods = {
   readonly [K in Method]: (snapshotter: Snapshotter, request: Requests[K]) => Promise<Responses[K]>;
 };
 
-/** What is told of a call that is over. */
-export interface SnapshotCall {
-  readonly method: string;
-  readonly request: unknown;
-  readonly milliseconds: number;
-  readonly error: ThinError | undefined;
-}
-
 /** gRPC on a unix socket of mode 0600: containerd's service of proxy snapshotters (proto/snapshots.proto). */
-export class SnapshotServer {
+export class SnapshotServer implements PrivateServer {
   readonly #socket: string;
   readonly #snapshotters: Snapshotters;
-  /** Counts a call in and returns what counts it out. Errors: closed. */
-  readonly #enter: () => () => void;
-  readonly #onCall: (call: SnapshotCall) => void;
+  readonly #calls: AdapterCalls;
   readonly #keepAlive: KeepAlive;
   #server: Server | undefined;
 
   constructor(parts: {
     socket: string;
     snapshotters: Snapshotters;
-    enter: () => () => void;
-    onCall: (call: SnapshotCall) => void;
+    calls: AdapterCalls;
     keepAlive?: KeepAlive | undefined;
   }) {
     this.#socket = parts.socket;
     this.#snapshotters = parts.snapshotters;
-    this.#enter = parts.enter;
-    this.#onCall = parts.onCall;
+    this.#calls = parts.calls;
     this.#keepAlive = parts.keepAlive ?? KEEP_ALIVE;
   }
 
-  /** Replaces a socket that nobody answers on. Errors: already-running, io (the socket cannot be made there). */
+  /** Errors: io (the socket cannot be made there). */
   async listen(): Promise<void> {
-    if (await answers(this.#socket))
-      throw new ThinError(
-        'already-running',
-        `a snapshotter already answers on ${this.#socket}; stop it, or choose another socket`,
-      );
-    await rm(this.#socket, { force: true });
     const definition = await load(PROTO, { longs: String, enums: String, defaults: true });
     const server = new Server({
       'grpc.keepalive_time_ms': this.#keepAlive.intervalMs,
@@ -116,14 +100,8 @@ export class SnapshotServer {
     });
     // proto-loader gives one definition for every service, message and enumeration in the file.
     server.addService(definition[SERVICE] as ServiceDefinition, this.#implementation());
-    const before = process.umask(0o177);
-    try {
-      await bound(server, this.#socket);
-    } finally {
-      process.umask(before);
-    }
+    await listenPrivately(this.#socket, () => bound(server, this.#socket));
     this.#server = server;
-    await chmod(this.#socket, 0o600);
   }
 
   /** Lets answers under way out, then removes the socket. */
@@ -225,18 +203,11 @@ export class SnapshotServer {
     request: Named,
     work: (snapshotter: Snapshotter) => Promise<T>,
   ): Promise<T> {
-    const began = performance.now();
-    let failure: ThinError | undefined;
-    const leave = this.#enter();
-    try {
-      return await work(await this.#snapshotters.under(request.snapshotter));
-    } catch (error) {
-      failure = toThinError(error);
-      throw failure;
-    } finally {
-      leave();
-      this.#onCall({ method, request, milliseconds: performance.now() - began, error: failure });
-    }
+    return this.#calls.run(
+      method,
+      () => request,
+      async ({ snapshotter }) => work(await this.#snapshotters.under(snapshotter)),
+    );
   }
 }
 

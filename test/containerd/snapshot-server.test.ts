@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
-import { SnapshotIndex } from '../../../src/daemon/snapshotter/snapshot-index.js';
-import { SnapshotMounts } from '../../../src/daemon/snapshotter/snapshot-mounts.js';
-import { SnapshotServer } from '../../../src/daemon/snapshotter/snapshot-server.js';
-import { Snapshotters } from '../../../src/daemon/snapshotter/snapshotters.js';
-import type { ServedPool } from '../../../src/service/pool-service.js';
-import { eventually } from '../../support/eventually.js';
-import { FakePool } from '../../support/fake-pool.js';
-import { useScratch } from '../../support/mounts.js';
-import { SnapshotClient } from '../../support/snapshot-client.js';
+import { SnapshotIndex } from '../../src/containerd/snapshot-index.js';
+import { SnapshotMounts } from '../../src/containerd/snapshot-mounts.js';
+import { SnapshotServer } from '../../src/containerd/snapshot-server.js';
+import { Snapshotters } from '../../src/containerd/snapshotters.js';
+import type { ServedPool } from '../../src/service/pool-service.js';
+import { eventually } from '../support/eventually.js';
+import { FakePool } from '../support/fake-pool.js';
+import { silentCalls } from '../support/silent-calls.js';
+import { useScratch } from '../support/mounts.js';
+import { SnapshotClient } from '../support/snapshot-client.js';
 
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 
@@ -45,8 +46,7 @@ describe('the server of snapshots', () => {
     const server = new SnapshotServer({
       socket,
       snapshotters: new Snapshotters({ pool } as unknown as ServedPool, new SnapshotIndex(pool), mounts),
-      enter: () => () => undefined,
-      onCall: () => undefined,
+      calls: silentCalls(),
       keepAlive: { intervalMs: 200, timeoutMs: 1000 },
     });
     await server.listen();

@@ -1,11 +1,7 @@
-import {
-  RETIRED_LABEL,
-  unpackSnapshotRecord,
-  type SnapshotRecord,
-} from '../../containerd/snapshot-record.js';
-import type { DeviceName } from '../../format/ids.js';
-import type { DeviceInfo } from '../../pool/info.js';
-import type { ThinPool } from '../../pool/thin-pool.js';
+import { RETIRED_LABEL, unpackSnapshotRecord, type SnapshotRecord } from './snapshot-record.js';
+import type { DeviceName } from '../format/ids.js';
+import type { DeviceInfo } from '../pool/info.js';
+import type { ThinPool } from '../pool/thin-pool.js';
 
 export interface Snapshot {
   readonly record: SnapshotRecord;
