@@ -1,6 +1,6 @@
 import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { SocketClient } from '../../src/daemon/client.js';
+import { SocketClient } from '../../src/api/client.js';
 import { pidIn, run } from './host.js';
 import { median } from './statistics.js';
 

@@ -3,8 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { appendFile, open, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SocketClient } from '../../src/daemon/client.js';
-import type { DeviceStatus } from '../../src/daemon/api.js';
+import { SocketClient } from '../../src/api/client.js';
+import type { DeviceStatus } from '../../src/api/operations.js';
 import { mounts, run, tryRun } from '../../test/support/mounts.js';
 import type { TortureOptions } from './options.js';
 

@@ -1,7 +1,7 @@
 import { CommanderError } from 'commander';
 import { complain } from '../commands/output.js';
 import { standardError } from '../commands/standard-stream.js';
-import { packError } from '../daemon/wire.js';
+import { packError } from '../api/wire.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { buildProgram } from './program.js';
 

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { CheckInput, CheckReport } from '../daemon/api.js';
+import type { CheckInput, CheckReport } from '../api/operations.js';
 import { DATA_PATH } from '../daemon/pool-data.js';
 import { ThinError } from '../errors/thin-error.js';
 import { withMetadata } from './connect.js';

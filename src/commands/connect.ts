@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ThinError } from '../errors/thin-error.js';
-import type { Caller, CheckInput, MetadataCaller } from '../daemon/api.js';
-import { SocketClient } from '../daemon/client.js';
+import type { Caller, CheckInput, MetadataCaller } from '../api/operations.js';
+import { SocketClient } from '../api/client.js';
 import { isBeingReplaced } from '../daemon/handover.js';
 import { answers } from '../host/private-socket.js';
 import { spawnDaemon } from '../daemon/spawn-daemon.js';

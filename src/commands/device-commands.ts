@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Operations } from '../daemon/api.js';
+import type { Operations } from '../api/operations.js';
 import { parseSize } from '../config/sizes.js';
 import { toThinError, type ThinError } from '../errors/thin-error.js';
 import type { DeviceKind } from '../pool/info.js';
@@ -7,7 +7,7 @@ import { withPool } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { deviceJson } from './device-json.js';
 import { example } from './example.js';
-import { requireKind } from './kinds.js';
+import { requireKind } from '../api/kinds.js';
 import { note, printJson, printResult, print } from './output.js';
 
 export function registerDeviceCommands(program: Command): void {

@@ -1,4 +1,4 @@
-import type { DeviceStatus } from '../daemon/api.js';
+import type { DeviceStatus } from '../api/operations.js';
 
 /** A device as `--json` shows it: every key always there, in this order. Sizes in bytes, times in milliseconds. */
 export function deviceJson(device: DeviceStatus): Readonly<Record<string, unknown>> {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Caller, Incompleteness } from '../daemon/api.js';
+import type { Caller, Incompleteness } from '../api/operations.js';
 import { ThinError } from '../errors/thin-error.js';
 import { changes, type Change } from '../host/changes.js';
 import { ChildProcessExec } from '../host/exec.js';

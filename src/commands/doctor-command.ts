@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import type { DoctorReport } from '../daemon/doctor/finding.js';
+import type { DoctorReport } from '../api/doctor-report.js';
 import { ThinError } from '../errors/thin-error.js';
 import { withPool } from './connect.js';
 import { contextOf } from './context.js';

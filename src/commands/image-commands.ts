@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Caller, DeviceStatus } from '../daemon/api.js';
+import type { Caller, DeviceStatus } from '../api/operations.js';
 import { ThinError } from '../errors/thin-error.js';
 import { withDevices, withPool } from './connect.js';
 import { contextOf, type Context } from './context.js';
@@ -8,7 +8,7 @@ import { create, QUOTA_HELP, removal, sizeOf, sizesOf, type SizeOptions } from '
 import { example } from './example.js';
 import { importer } from './importer.js';
 import { interruptible } from './interrupt.js';
-import { requireKind } from './kinds.js';
+import { requireKind } from '../api/kinds.js';
 import { listing } from './list-commands.js';
 import { note, printResult } from './output.js';
 import { ownMaker } from './passing-devices.js';

@@ -1,4 +1,4 @@
-import type { Incompleteness } from '../daemon/api.js';
+import type { Incompleteness } from '../api/operations.js';
 import { ThinError } from '../errors/thin-error.js';
 
 /**

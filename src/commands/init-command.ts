@@ -10,7 +10,7 @@ import { MIN_FILESYSTEM_SIZE, parseBlockSize, parseDeviceSize } from '../config/
 import type { PoolOptions } from '../config/pool-options.js';
 import { formatBinarySize } from '../config/sizes.js';
 import { mergePoolOptions } from '../config/storage-options.js';
-import type { DeviceStatus } from '../daemon/api.js';
+import type { DeviceStatus } from '../api/operations.js';
 import { ThinError } from '../errors/thin-error.js';
 import { requireFuseDevice } from '../fuse/mount-point.js';
 import { makeFilesPrivate } from '../host/private-files.js';

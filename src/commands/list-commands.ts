@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { DeviceStatus } from '../daemon/api.js';
+import type { DeviceStatus } from '../api/operations.js';
 import { FIELD_NAMES, fieldJson, fieldTable, parseFields } from '../docker/device-fields.js';
 import { lineage, type LineageNode } from '../docker/lineage.js';
 import { listTable, spaceTable, treeTable } from '../docker/listings.js';

@@ -2,7 +2,7 @@ import path from 'node:path';
 import type { Command } from 'commander';
 import { formatBinarySize } from '../config/sizes.js';
 import { ThinError } from '../errors/thin-error.js';
-import type { Caller, TrimResult } from '../daemon/api.js';
+import type { Caller, TrimResult } from '../api/operations.js';
 import { withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';

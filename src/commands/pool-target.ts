@@ -1,5 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import type { Caller } from '../daemon/api.js';
+import type { Caller } from '../api/operations.js';
 import { ThinError } from '../errors/thin-error.js';
 import { saidBy, type Exec } from '../host/exec.js';
 import type { ImportTarget, NewDevice, TargetImage } from '../legacy/import-devices.js';

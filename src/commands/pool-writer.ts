@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import type { DeviceStatus } from '../daemon/api.js';
+import type { DeviceStatus } from '../api/operations.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { MappingRun } from '../metadata/mapping-runs.js';
 import type { PoolInfo } from '../pool/info.js';

@@ -1,7 +1,7 @@
 import { mkdir, open, readdir, rename, rm, rmdir, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { formatBinarySize } from '../config/sizes.js';
-import type { Caller, DeviceStatus } from '../daemon/api.js';
+import type { Caller, DeviceStatus } from '../api/operations.js';
 import { formatTable } from '../docker/table.js';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { ChildProcessExec } from '../host/exec.js';

@@ -1,5 +1,5 @@
 import { isatty } from 'node:tty';
-import type { Caller, Incompleteness } from '../daemon/api.js';
+import type { Caller, Incompleteness } from '../api/operations.js';
 import { ThinError } from '../errors/thin-error.js';
 import { Archive } from '../host/archive.js';
 import { ChildProcessExec, saidBy } from '../host/exec.js';

@@ -1,5 +1,5 @@
 import { formatBinarySize } from '../config/sizes.js';
-import type { Caller, DeviceStatus } from '../daemon/api.js';
+import type { Caller, DeviceStatus } from '../api/operations.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { parseDeviceName } from '../format/device-name.js';
 import { ChildProcessExec } from '../host/exec.js';

@@ -1,5 +1,5 @@
 import { isatty } from 'node:tty';
-import type { Caller, DeviceStatus } from '../daemon/api.js';
+import type { Caller, DeviceStatus } from '../api/operations.js';
 import { ThinError } from '../errors/thin-error.js';
 import { deltaRanges } from '../thin-tools/delta-ranges.js';
 import { framedChanges, type Change } from '../transfer/changes.js';

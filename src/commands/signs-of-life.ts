@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SocketClient } from '../daemon/client.js';
+import { SocketClient } from '../api/client.js';
 import { note } from './output.js';
 
 /** Milliseconds between two looks at a daemon, and those within which a daemon that runs answers. */

@@ -34,7 +34,7 @@ import { GrowingData } from '../store/grow-data.js';
 import { Journal, removeJournal } from '../store/journal.js';
 import { makePoolStore, openPoolStore } from '../store/pool-store.js';
 import { readJournal } from '../store/read-journal.js';
-import type { Caller } from './api.js';
+import type { Caller } from '../api/operations.js';
 import { applySettings } from './apply-settings.js';
 import type { DaemonParts } from './daemon.js';
 import { unservedPool } from '../service/pool-service.js';

@@ -18,7 +18,7 @@ import { textOperations } from './operations/text-operations.js';
 import type { EventHub } from './event-hub.js';
 import type { Handover } from './handover.js';
 import { Metrics } from './metrics.js';
-import { refuseLive } from './live-socket.js';
+import { refuseLive } from '../api/live-socket.js';
 import type { ProjectionWriter } from '../service/projection-writer.js';
 import type { RootLayout } from '../config/root-layout.js';
 import { ServedPool } from '../service/pool-service.js';

@@ -1,5 +1,5 @@
 import { ThinError } from '../errors/thin-error.js';
-import type { Caller, OperationName, Operations, TextOperationName } from './api.js';
+import type { Caller, OperationName, Operations, TextOperationName } from '../api/operations.js';
 import type { TextHandlers } from './operations/text-operations.js';
 import { parseInput, parseTextInput } from './schemas.js';
 

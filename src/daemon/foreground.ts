@@ -1,6 +1,6 @@
 import { Daemon, type DaemonParts } from './daemon.js';
 import type { StartMessage } from './spawn-daemon.js';
-import { packError } from './wire.js';
+import { packError } from '../api/wire.js';
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 

@@ -3,7 +3,7 @@ import { ThinError } from '../errors/thin-error.js';
 import { CHECK_DEPTHS } from '../metadata/check.js';
 import { DELTA_FORMATS } from '../thin-tools/delta-text.js';
 import { DUMP_FORMATS } from '../thin-tools/dump.js';
-import type { OperationName, Operations, TextOperationName, TextOperations } from './api.js';
+import type { OperationName, Operations, TextOperationName, TextOperations } from '../api/operations.js';
 
 const empty = z.strictObject({});
 const name = z.string();

@@ -6,11 +6,11 @@ import { ThinError, toThinError } from '../errors/thin-error.js';
 import { isLong, jsonPieces } from './json-pieces.js';
 import { HTTP_LIMITS, httpTimeouts, type HttpLimits } from '../adapter/http-limits.js';
 import { listenPrivately } from '../host/private-socket.js';
-import { refuseLive } from './live-socket.js';
+import { refuseLive } from '../api/live-socket.js';
 import type { Dispatcher } from './dispatcher.js';
 import { isOperationName, isTextOperationName } from './schemas.js';
-import { encodeLines } from './text-lines.js';
-import { OPERATIONS_PATH, packError } from './wire.js';
+import { encodeLines } from '../api/text-lines.js';
+import { OPERATIONS_PATH, packError } from '../api/wire.js';
 
 /** The largest input is a device name and a path; anything near this is a mistake. */
 const BODY_LIMIT = 64 * 1024;

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { openOwnFile } from '../host/own-paths.js';
 import type { RootLayout } from '../config/root-layout.js';
-import { unpackError } from './wire.js';
+import { unpackError } from '../api/wire.js';
 
 /** libuv's default of 4 is fewer than the calls that block on a daemon's own FUSE mount and on LevelDB at one time. */
 const THREADPOOL_SIZE = '16';

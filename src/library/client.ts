@@ -10,7 +10,7 @@ export type {
   TextOperationName,
   TextOperations,
   TrimResult,
-} from '../daemon/api.js';
+} from '../api/operations.js';
 export type {
   DeviceInfo,
   DeviceKind,

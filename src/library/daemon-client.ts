@@ -9,9 +9,9 @@ import type {
   TextOperationName,
   TextOperations,
   TrimResult,
-} from '../daemon/api.js';
-import { SocketClient } from '../daemon/client.js';
-import type { DoctorReport } from '../daemon/doctor/finding.js';
+} from '../api/operations.js';
+import { SocketClient } from '../api/client.js';
+import type { DoctorReport } from '../api/doctor-report.js';
 import { rootLayout } from '../config/root-layout.js';
 import type { PoolInfo } from '../pool/info.js';
 import type { ReservedSnapshot } from '../pool/pool-tools.js';

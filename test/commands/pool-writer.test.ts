@@ -5,7 +5,7 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { PoolWriter } from '../../src/commands/pool-writer.js';
 import type { StillDevice } from '../../src/commands/still-device.js';
-import type { DeviceStatus } from '../../src/daemon/api.js';
+import type { DeviceStatus } from '../../src/api/operations.js';
 import type { MappingRun } from '../../src/metadata/mapping-runs.js';
 import type { PoolInfo } from '../../src/pool/info.js';
 import { parseDump } from '../../src/thin-tools/parse-dump.js';

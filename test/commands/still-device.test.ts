@@ -5,7 +5,7 @@ import path from 'node:path';
 import { partialName, partialOf } from '../../src/commands/partial-name.js';
 import { isPassing } from '../../src/commands/passing-devices.js';
 import { withStill } from '../../src/commands/still-device.js';
-import type { Caller, DeviceStatus } from '../../src/daemon/api.js';
+import type { Caller, DeviceStatus } from '../../src/api/operations.js';
 import { ThinError, type ThinErrorCode } from '../../src/errors/thin-error.js';
 
 /** A pool that answers what the helpers ask of it. */

@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { RETIRED_LABEL } from '../../src/containerd/snapshot-record.js';
 import { STATUS } from '../../src/containerd/status.js';
-import { SocketClient } from '../../src/daemon/client.js';
+import { SocketClient } from '../../src/api/client.js';
 import type { DeviceName } from '../../src/format/ids.js';
 import type { DeviceInfo } from '../../src/pool/info.js';
 import { startFakeDaemon, type FakeDaemon } from '../support/fake-daemon.js';

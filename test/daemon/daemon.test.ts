@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { SocketClient } from '../../src/daemon/client.js';
+import { SocketClient } from '../../src/api/client.js';
 import { startFakeDaemon, type FakeDaemon } from '../support/fake-daemon.js';
 import { useScratch } from '../support/mounts.js';
 

@@ -3,7 +3,7 @@ import { readFile, rename, stat, symlink } from 'node:fs/promises';
 import { LogFile } from '../../src/daemon/log-file.js';
 import type { DaemonParts } from '../../src/daemon/daemon.js';
 import { runForeground } from '../../src/daemon/foreground.js';
-import { SocketClient } from '../../src/daemon/client.js';
+import { SocketClient } from '../../src/api/client.js';
 import { eventually } from '../support/eventually.js';
 import { startFakeDaemon } from '../support/fake-daemon.js';
 import { FakePool } from '../support/fake-pool.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
-import { SocketClient } from '../../src/daemon/client.js';
+import { SocketClient } from '../../src/api/client.js';
 import { parseMetricsAddress } from '../../src/daemon/metrics-address.js';
 import { metricsAdapter } from '../../src/daemon/metrics-server.js';
 import { notifyServiceManager } from '../../src/host/service-manager.js';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { stat, writeFile } from 'node:fs/promises';
 import { createServer, request } from 'node:http';
-import { SocketClient } from '../../src/daemon/client.js';
+import { SocketClient } from '../../src/api/client.js';
 import { Daemon } from '../../src/daemon/daemon.js';
-import { packError, unpackError } from '../../src/daemon/wire.js';
+import { packError, unpackError } from '../../src/api/wire.js';
 import { THIN_ERROR_CODES, ThinError } from '../../src/errors/thin-error.js';
 import { startFakeDaemon, type FakeDaemon } from '../support/fake-daemon.js';
 import { useScratch } from '../support/mounts.js';

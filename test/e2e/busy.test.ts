@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DoctorReport } from '../../src/daemon/doctor/finding.js';
+import type { DoctorReport } from '../../src/api/doctor-report.js';
 import { Cli } from '../support/cli.js';
 import { loopsUnder, mounts, requireMounts, run, tryRun, useScratch } from '../support/mounts.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import fc from 'fast-check';
-import { SocketClient } from '../../src/daemon/client.js';
+import { SocketClient } from '../../src/api/client.js';
 import { schemas } from '../../src/daemon/schemas.js';
 import { startFakeDaemon, type FakeDaemon } from '../support/fake-daemon.js';
 import { FUZZ_RUNS, spoilt } from '../support/fuzzing.js';

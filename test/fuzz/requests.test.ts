@@ -9,8 +9,8 @@ import {
   parseTextInput,
   schemas,
 } from '../../src/daemon/schemas.js';
-import { decodeLines } from '../../src/daemon/text-lines.js';
-import { unpackError } from '../../src/daemon/wire.js';
+import { decodeLines } from '../../src/api/text-lines.js';
+import { unpackError } from '../../src/api/wire.js';
 import { THIN_ERROR_CODES } from '../../src/errors/thin-error.js';
 import { BufferPool } from '../../src/fuse/buffer-pool.js';
 import { KernelFilesystem } from '../../src/fuse/kernel-filesystem.js';

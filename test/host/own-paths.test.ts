@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { SocketClient } from '../../src/daemon/client.js';
+import { SocketClient } from '../../src/api/client.js';
 import { prepareRoot } from '../../src/daemon/init-root.js';
 import { mountTarget } from '../../src/host/own-paths.js';
 import { rootLayout } from '../../src/config/root-layout.js';

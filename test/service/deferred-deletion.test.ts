@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SocketClient } from '../../src/daemon/client.js';
+import { SocketClient } from '../../src/api/client.js';
 import { startFakeDaemon, type FakeDaemon } from '../support/fake-daemon.js';
 import { FakePool } from '../support/fake-pool.js';
 import { useScratch } from '../support/mounts.js';

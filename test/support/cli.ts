@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { OperationName, Operations } from '../../src/daemon/api.js';
-import { SocketClient } from '../../src/daemon/client.js';
+import type { OperationName, Operations } from '../../src/api/operations.js';
+import { SocketClient } from '../../src/api/client.js';
 import { tryRun, type Finished, type Scratch } from './mounts.js';
 
 const TOP = path.resolve(import.meta.dirname, '../..');

@@ -254,7 +254,7 @@ describe('volume plugin', () => {
   it('takes no calls while the daemon stops, and does again where that was given up', async () => {
     await client.create('db');
     fake.host.busy.add(await client.mount('db', 'one'));
-    const { SocketClient } = await import('../../src/daemon/client.js');
+    const { SocketClient } = await import('../../src/api/client.js');
     await assert.rejects(new SocketClient(fake.socket).call('stop', {}), { code: 'busy' });
     await client.create('later');
     fake.host.busy.clear();

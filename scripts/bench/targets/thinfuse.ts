@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { SocketClient } from '../../../src/daemon/client.js';
+import { SocketClient } from '../../../src/api/client.js';
 import { attach, detach, pidIn, run } from '../host.js';
 import { IMAGE_SIZE, type OpenTarget, type Target } from './target.js';
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { z } from 'zod';
-import { packError, unpackError } from '../../daemon/wire.js';
+import { packError, unpackError } from '../../api/wire.js';
 import { ThinError } from '../../errors/thin-error.js';
 
 /** libuv's default of 4 leaves too few for reads beside those that wait for requests. */

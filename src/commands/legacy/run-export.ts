@@ -1,5 +1,5 @@
 import { parseDeviceSize } from '../../config/limits.js';
-import type { Incompleteness } from '../../daemon/api.js';
+import type { Incompleteness } from '../../api/operations.js';
 import { Archive } from '../../host/archive.js';
 import { ChildProcessExec } from '../../host/exec.js';
 import { summarizeDevice } from '../../legacy/device-summary.js';

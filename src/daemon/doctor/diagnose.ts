@@ -1,7 +1,7 @@
 import path from 'node:path';
 import type { MountTable } from '../../host/mount-table.js';
 import type { DoctorFacts, ServedDevice } from './facts.js';
-import type { DoctorFinding } from './finding.js';
+import type { DoctorFinding } from '../../api/doctor-report.js';
 
 /** What is wrong, or may puzzle, with a pool's mounts, loop devices, devices and files. Pure. */
 export function diagnose(facts: DoctorFacts): readonly DoctorFinding[] {

@@ -11,7 +11,7 @@ import type { RootLayout } from '../../config/root-layout.js';
 import type { Service } from '../service.js';
 import { diagnose } from './diagnose.js';
 import type { DoctorFacts, ServedDevice } from './facts.js';
-import type { DoctorFinding, DoctorReport } from './finding.js';
+import type { DoctorFinding, DoctorReport } from '../../api/doctor-report.js';
 
 /** What the doctor looks at and works with on this host. */
 export interface DoctorTools {

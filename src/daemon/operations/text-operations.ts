@@ -4,7 +4,7 @@ import type { FrozenMetadata } from '../../pool/pool-tools.js';
 import { deltaText } from '../../thin-tools/delta-text.js';
 import { dump } from '../../thin-tools/dump.js';
 import { rmapLines } from '../../thin-tools/rmap-text.js';
-import type { TextOperationName, TextOperations } from '../api.js';
+import type { TextOperationName, TextOperations } from '../../api/operations.js';
 import type { EventHub } from '../event-hub.js';
 
 export type TextHandlers = {

@@ -8,7 +8,7 @@ import type { TrimResult } from '../service/device-access.js';
 import type { CreateRequest, DeviceStatus } from '../service/devices.js';
 import type { DeltaOptions } from '../thin-tools/delta-text.js';
 import type { DumpOptions } from '../thin-tools/dump.js';
-import type { DoctorReport } from './doctor/finding.js';
+import type { DoctorReport } from './doctor-report.js';
 
 /**
  * Everything that can be asked of a pool, whether over the control socket (`POST /v1/<name>`, JSON both ways) or in the same
@@ -110,7 +110,7 @@ export interface Operations {
 
 export type OperationName = keyof Operations;
 
-/** Operations that answer with text of any length, handed on as it is made (daemon/text-lines.ts). */
+/** Operations that answer with text of any length, handed on as it is made (api/text-lines.ts). */
 export interface TextOperations {
   'metadata.dump': { input: Omit<DumpOptions, 'poolOptions'> & FromSnapshot };
   'metadata.delta': { input: DeltaOptions & FromSnapshot };

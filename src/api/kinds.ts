@@ -1,6 +1,6 @@
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceKind } from '../pool/info.js';
-import type { Caller, DeviceStatus } from '../daemon/api.js';
+import type { Caller, DeviceStatus } from './operations.js';
 
 /** The device, if it is of the kind that the command is about. Errors: not-found, invalid-argument. */
 export async function requireKind(caller: Caller, name: string, kind: DeviceKind): Promise<DeviceStatus> {

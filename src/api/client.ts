@@ -1,6 +1,6 @@
 import { request, type IncomingMessage } from 'node:http';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
-import type { Caller, OperationName, Operations, TextOperationName, TextOperations } from './api.js';
+import type { Caller, OperationName, Operations, TextOperationName, TextOperations } from './operations.js';
 import { decodeLines } from './text-lines.js';
 import { OPERATIONS_PATH, unpackError } from './wire.js';
 
