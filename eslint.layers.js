@@ -12,7 +12,7 @@ export const LAYERS = {
     imports: ['errors'],
   },
   format: { knows: 'bytes: pack and unpack side by side; keys; seals', imports: ['errors'] },
-  async: { knows: 'waiting for work that is under way', imports: [] },
+  async: { knows: 'waiting: for work that is under way, for a state', imports: [] },
   shared: {
     knows:
       'what threads share without a lock: a set of numbers, a ring, epochs; a spin lock for what is short',
@@ -46,7 +46,7 @@ export const LAYERS = {
   },
   host: {
     knows: 'running host tools: losetup, mount, mkfs, fsfreeze, tar',
-    imports: ['errors', 'config', 'format'],
+    imports: ['errors', 'config', 'format', 'async'],
   },
   transfer: {
     knows: 'what leaves a pool and comes into one: files written whole or not at all, the stream of `send`',
@@ -63,7 +63,7 @@ export const LAYERS = {
   service: {
     knows:
       'what is done with devices, once: create, snapshot, mount, view, format, grow, remove; the locks around it; who is active and mounted',
-    imports: ['errors', 'config', 'format', 'io', 'pool', 'host'],
+    imports: ['errors', 'config', 'format', 'async', 'io', 'pool', 'host'],
   },
   adapter: {
     knows: "other programs' ways into a serving daemon: their calls, their sockets, pauses",
@@ -75,7 +75,7 @@ export const LAYERS = {
   },
   volumes: {
     knows: "container engines' volumes: options, records as device labels, their plugin protocol",
-    imports: ['errors', 'config', 'format', 'host', 'pool', 'service', 'adapter'],
+    imports: ['errors', 'config', 'format', 'async', 'host', 'pool', 'service', 'adapter'],
   },
   api: {
     knows: 'every operation that can be asked of a pool, as a typed table; its form on the wire; a client',
@@ -100,8 +100,8 @@ export const LAYERS = {
   commands: {
     knows: 'parse, call, print',
     imports: [
-      ...['errors', 'config', 'format', 'store', 'metadata', 'thin-tools', 'io', 'pool', 'fuse', 'host'],
-      ...['transfer', 'legacy', 'docker', 'containerd', 'volumes', 'api', 'daemon', 'manual'],
+      ...['errors', 'config', 'format', 'async', 'store', 'metadata', 'thin-tools', 'io', 'pool', 'fuse'],
+      ...['host', 'transfer', 'legacy', 'docker', 'containerd', 'volumes', 'api', 'daemon', 'manual'],
     ],
   },
   cli: { knows: 'the program: its commands, its exit', imports: ['errors', 'config', 'api', 'commands'] },

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Option, type Command } from 'commander';
+import { until } from '../async/until.js';
 import { parseDeviceSize } from '../config/limits.js';
 import { LOG_LEVELS, type LogLevel } from '../daemon/log-level.js';
 import { parseMetricsAddress } from '../daemon/metrics-address.js';
@@ -22,8 +22,7 @@ import { note, print, printJson, printResult } from './output.js';
 import { storageOptions, withStorageOptions, type StorageFlags } from './storage-flags.js';
 
 /** Closing may write what is staged and wait for LevelDB's compaction. */
-const STOP_PATIENCE_MS = 60_000;
-const STOP_POLL_MS = 20;
+const STOP_PATIENCE = { limitMs: 60_000, pollMs: 20 };
 
 interface StartOptions extends StorageFlags {
   readonly foreground?: boolean;
@@ -245,18 +244,17 @@ async function superviseHere(layout: RootLayout, args: readonly string[]): Promi
 
 /** The pid of the daemon that serves after the one that is given. @throws ThinError timeout */
 async function followed({ socket, log }: RootLayout, old: number): Promise<number> {
-  const deadline = performance.now() + STOP_PATIENCE_MS;
-  const client = new SocketClient(socket, { timeoutMs: STOP_PATIENCE_MS });
-  for (;;) {
-    const pid = await client.call('status', {}).then(
+  const client = new SocketClient(socket, { timeoutMs: STOP_PATIENCE.limitMs });
+  let pid = old;
+  const isNew = async (): Promise<boolean> => {
+    pid = await client.call('status', {}).then(
       (status) => status.pid,
       () => old,
     );
-    if (pid !== old) return pid;
-    if (performance.now() > deadline)
-      throw new ThinError('timeout', `no daemon followed the one with pid ${old}; ${log} says why`);
-    await sleep(STOP_POLL_MS);
-  }
+    return pid !== old;
+  };
+  if (await until(isNew, STOP_PATIENCE)) return pid;
+  throw new ThinError('timeout', `no daemon followed the one with pid ${old}; ${log} says why`);
 }
 
 /** @throws ThinError invalid-argument */
@@ -275,16 +273,13 @@ function snapshotterSettings(
 
 /** After it answered, the daemon unmounts FUSE, commits and closes the store: done when its pid file and itself are gone. */
 async function ended({ pid: file, root }: RootLayout, pid: number): Promise<void> {
-  const deadline = performance.now() + STOP_PATIENCE_MS;
-  while (existsSync(file) || (await isRunning(pid))) {
-    if (performance.now() > deadline)
-      throw new ThinError(
-        'timeout',
-        `the daemon of ${root} (pid ${pid}) has unmounted everything but is still closing its pool; its log says more: ${root}/thinfuse.log`,
-        { details: { pid } },
-      );
-    await sleep(STOP_POLL_MS);
-  }
+  const isOver = async (): Promise<boolean> => !existsSync(file) && !(await isRunning(pid));
+  if (await until(isOver, STOP_PATIENCE)) return;
+  throw new ThinError(
+    'timeout',
+    `the daemon of ${root} (pid ${pid}) has unmounted everything but is still closing its pool; its log says more: ${root}/thinfuse.log`,
+    { details: { pid } },
+  );
 }
 
 /** A zombie has ended; in a container there may be nobody to reap it. */

@@ -4,6 +4,7 @@ import { availableParallelism, endianness } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { until } from '../async/until.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { BufferPool } from './buffer-pool.js';
 import type { ImageDirectory } from '../io/image-file.js';
@@ -231,9 +232,8 @@ export class KernelTransport implements Transport {
 
   /** Whoever was just answered is about to close its file, and should not hear that the connection is gone. */
   async #letFilesClose(): Promise<void> {
-    const until = performance.now() + CLOSE_PATIENCE_MS;
-    while (this.#filesystem.openFiles > 0 && this.#channel?.connected === true && performance.now() < until)
-      await sleep(CLOSE_POLL_MS);
+    const closed = (): boolean => this.#filesystem.openFiles === 0 || this.#channel?.connected !== true;
+    await until(closed, { limitMs: CLOSE_PATIENCE_MS, pollMs: CLOSE_POLL_MS });
     await this.#channel?.idle();
   }
 

@@ -1,5 +1,5 @@
 import { readdir, readlink } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../async/until.js';
 import { ThinError } from '../errors/thin-error.js';
 
 const PATIENCE_MS = 10_000;
@@ -23,12 +23,10 @@ async function usersOf(file: string): Promise<readonly number[]> {
 
 /** A tool of a daemon that died may still be at work on the file. @throws ThinError busy */
 export async function waitForOthers(file: string): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
-  for (let users = await usersOf(file); users.length > 0; users = await usersOf(file)) {
-    if (performance.now() > deadline)
-      throw new ThinError('busy', `${file} is in use by process ${users.join(', ')}; end that first`, {
-        details: { path: file },
-      });
-    await sleep(POLL_MS);
-  }
+  let users: readonly number[] = [];
+  const unused = async (): Promise<boolean> => (users = await usersOf(file)).length === 0;
+  if (await until(unused, { limitMs: PATIENCE_MS, pollMs: POLL_MS })) return;
+  throw new ThinError('busy', `${file} is in use by process ${users.join(', ')}; end that first`, {
+    details: { path: file },
+  });
 }

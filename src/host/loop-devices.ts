@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../async/until.js';
 import { ThinError } from '../errors/thin-error.js';
 import { saidBy, type Exec } from './exec.js';
 
@@ -196,12 +197,7 @@ export class LoopDevices {
   }
 
   async #settled(done: () => Promise<boolean>): Promise<boolean> {
-    const deadline = performance.now() + this.#limits.settleMs;
-    while (!(await done())) {
-      if (performance.now() > deadline) return false;
-      await sleep(POLL_MS);
-    }
-    return true;
+    return until(done, { limitMs: this.#limits.settleMs, pollMs: POLL_MS });
   }
 }
 

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../async/until.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceName } from '../format/ids.js';
 import type { ThinPool } from '../pool/thin-pool.js';
@@ -6,7 +6,7 @@ import type { DeviceDirectory } from './device-directory.js';
 
 /** The kernel sends RELEASE for a loop device's file some time after losetup has returned. */
 const RELEASE_POLL_MS = 10;
-const RELEASE_POLLS = 200;
+const RELEASE_PATIENCE_MS = 2000;
 
 /** Brings image files into the device directory and takes them out again. The caller holds the device's lock. */
 export class ActiveDevices {
@@ -57,10 +57,9 @@ export class ActiveDevices {
   async deactivate(name: DeviceName, { deferred = false } = {}): Promise<boolean> {
     if (this.#directory.pathOf(name) === undefined) return true;
     // One that is leaving tells by itself when it is idle.
-    const polls = this.#leaving.has(name) ? 0 : RELEASE_POLLS;
-    for (let poll = 0; this.#directory.openCount(name) > 0 && poll < polls; poll++)
-      await sleep(RELEASE_POLL_MS);
-    if (this.#directory.openCount(name) > 0) {
+    const limitMs = this.#leaving.has(name) ? 0 : RELEASE_PATIENCE_MS;
+    const idle = (): boolean => this.#directory.openCount(name) === 0;
+    if (!(await until(idle, { limitMs, pollMs: RELEASE_POLL_MS }))) {
       if (deferred) {
         this.#leaving.add(name);
         return false;

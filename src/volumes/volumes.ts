@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import AsyncLock from 'async-lock';
+import { until } from '../async/until.js';
 import { MIN_FILESYSTEM_SIZE } from '../config/limits.js';
 import { formatBinarySize } from '../config/sizes.js';
 import { ThinError } from '../errors/thin-error.js';
@@ -79,11 +79,9 @@ export class Volumes {
       if (holders > 0) throw busy(name, `${holders} containers have it mounted`);
       await this.#served.changes.run([device.name], async () => {
         // The kernel takes a container's mounts down some time after its engine has called it ended.
-        const deadline = performance.now() + this.#patienceMs;
-        while (!(await this.#served.mounts.withdraw(device.name))) {
-          if (performance.now() >= deadline) throw busy(name, 'a process works in it');
-          await sleep(POLL_MS);
-        }
+        const withdraw = (): Promise<boolean> => this.#served.mounts.withdraw(device.name);
+        if (!(await until(withdraw, { limitMs: this.#patienceMs, pollMs: POLL_MS })))
+          throw busy(name, 'a process works in it');
         this.#holders.delete(device.name);
         await this.#served.pool.remove(device.name);
       });

@@ -1,0 +1,23 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** How long somebody goes on asking, and the pause between two questions. Milliseconds. */
+export interface Patience {
+  readonly limitMs: number;
+  readonly pollMs: number;
+}
+
+/**
+ * Asks at once, and then again and again until `holds` says true or the limit has passed.
+ * @returns the last answer
+ */
+export async function until(
+  holds: () => Promise<boolean> | boolean,
+  { limitMs, pollMs }: Patience,
+): Promise<boolean> {
+  const deadline = performance.now() + limitMs;
+  while (!(await holds())) {
+    if (performance.now() >= deadline) return false;
+    await sleep(pollMs);
+  }
+  return true;
+}
