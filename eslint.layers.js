@@ -52,6 +52,10 @@ export const LAYERS = {
     knows: 'what leaves a pool and comes into one: files written whole or not at all, the stream of `send`',
     imports: ['errors'],
   },
+  remote: {
+    knows: 'images in stores elsewhere: their format, S3 and OCI stores, push, pull, collection',
+    imports: ['errors', 'format', 'shared', 'transfer'],
+  },
   legacy: {
     knows: "pools that the kernel's dm-thin wrote, read-only: their format, devices, Docker's names for them",
     imports: ['errors', 'config', 'format', 'io', 'transfer'],
@@ -109,10 +113,13 @@ export const LAYERS = {
 
 /** Every package of package.json, and the files or folders that may import it; all others meet an interface of ours in front of it. */
 export const PACKAGES = {
+  '@aws-sdk/credential-providers': ['src/remote/s3-credentials.ts'],
+  '@bokuweb/zstd-wasm': ['src/remote/block-codec.ts'],
   '@grpc/grpc-js': ['src/containerd/snapshot-server.ts'],
   '@grpc/proto-loader': ['src/containerd/snapshot-server.ts'],
   '@node-rs/crc32': ['src/format', 'src/legacy', 'src/store'],
   'async-lock': ['src/containerd', 'src/service/device-locks.ts', 'src/volumes'],
+  aws4fetch: ['src/remote/s3-store.ts'],
   bitfield: ['src/metadata/space-map.ts'],
   'cli-progress': ['src/commands/progress.ts'],
   commander: ['src/cli', 'src/commands', 'src/manual/command-tree.ts'],
@@ -125,7 +132,7 @@ export const PACKAGES = {
   pino: ['src/adapter', 'src/containerd', 'src/daemon', 'src/service', 'src/volumes'],
   'prom-client': ['src/daemon/metrics.ts'],
   re2js: ['src/containerd/filters.ts'],
-  saxes: ['src/thin-tools/parse-dump.ts'],
+  saxes: ['src/remote/s3-list.ts', 'src/thin-tools/parse-dump.ts'],
   zod: [
     ...[
       'src/api',
@@ -137,7 +144,7 @@ export const PACKAGES = {
       'src/legacy',
       'src/pool',
     ],
-    ...['src/thin-tools', 'src/transfer', 'src/volumes'],
+    ...['src/remote', 'src/thin-tools', 'src/transfer', 'src/volumes'],
   ],
 };
 

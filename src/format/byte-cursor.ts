@@ -46,6 +46,13 @@ export class ByteWriter {
     return this;
   }
 
+  /** As they are; how many is known where they are read. */
+  raw(value: Uint8Array): this {
+    const at = this.#reserve(value.length);
+    this.#bytes.set(value, at);
+    return this;
+  }
+
   finish(): Uint8Array {
     return this.#bytes.slice(0, this.#length);
   }
@@ -98,6 +105,12 @@ export class ByteReader {
   /** A view into what is read. */
   bytes(): Uint8Array {
     const length = this.u32();
+    const at = this.#advance(length);
+    return this.#bytes.subarray(at, at + length);
+  }
+
+  /** So many bytes, a view into what is read. */
+  raw(length: number): Uint8Array {
     const at = this.#advance(length);
     return this.#bytes.subarray(at, at + length);
   }

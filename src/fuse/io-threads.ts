@@ -7,7 +7,7 @@ import type { BufferPool } from './buffer-pool.js';
 import { InFlight } from '../async/in-flight.js';
 import type { IoThreadData, IoThreadMessage, NodeNews } from './io-thread-protocol.js';
 import { nodeIdOf } from './kernel-protocol.js';
-import { startThread } from './start-thread.js';
+import { startThread } from '../shared/start-thread.js';
 
 type Serve = (request: Buffer) => Buffer | undefined | Promise<Buffer | undefined>;
 
@@ -73,7 +73,7 @@ export class IoThreads {
         flushing: this.#flushing,
         mostFlushing: threads - 1,
       };
-      const worker = startThread('io-thread', data);
+      const worker = startThread(import.meta.url, 'io-thread', data);
       this.#workers.add(worker);
       worker.on('message', (message: IoThreadMessage) => {
         this.#receive(message);

@@ -3,7 +3,7 @@ import { type Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { sharedInts } from '../../src/shared/dirty-map.js';
 import { FreeRing } from '../../src/shared/free-ring.js';
-import { startThread } from '../../src/fuse/start-thread.js';
+import { startThread } from '../../src/shared/start-thread.js';
 
 describe('a ring of free entries', () => {
   it('is a queue with a bound', () => {
@@ -63,5 +63,5 @@ describe('a ring of free entries', () => {
 });
 
 function takeAll(data: object): Worker {
-  return startThread('../../test/support/take-all', data);
+  return startThread(import.meta.url, '../support/take-all', data);
 }
