@@ -328,7 +328,7 @@ async function openPoolIn(
   { reserve = false, journal: journaling = 'none', onMended, ...options }: OpenInOptions,
 ): Promise<ThinPool> {
   const hostDisk = new FolderDisk(layout.pool, exec);
-  if (hostDisk.free() < LEAST_TO_OPEN) await hostDisk.dropReserve();
+  if (hostDisk.free() < LEAST_TO_OPEN) await hostDisk.releaseReserve();
   const store = await openPoolStore(layout.pool, { onNote: onMended });
   let data: FileHandle | undefined;
   try {

@@ -287,10 +287,11 @@ export class Daemon {
     for (const name of this.#served.mounts.names().toReversed())
       await attempt(name, () => this.#unmount(name, force));
     if (force)
-      for (const step of await this.#parts.host.clearOthers()) this.#parts.log.warn({ event: 'stop' }, step);
+      for (const step of await this.#parts.host.withdrawOthers())
+        this.#parts.log.warn({ event: 'stop' }, step);
     for (const name of this.#served.active.names())
       await attempt(name, () =>
-        force ? this.#served.active.abandon(name) : this.#served.active.deactivate(name),
+        force ? this.#served.active.deactivateAnyway(name) : this.#served.active.deactivate(name),
       );
     const [first] = failures;
     if (first === undefined || force) return;

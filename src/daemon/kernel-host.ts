@@ -157,7 +157,7 @@ export class KernelHost implements DeviceHost {
     return [...words, ...done];
   }
 
-  async clearOthers(): Promise<readonly string[]> {
+  async withdrawOthers(): Promise<readonly string[]> {
     const { done, left } = await this.#stale.clear({ ...this.#query, keepDevices: true });
     for (const problem of left) this.#onWarning(problem);
     return done;

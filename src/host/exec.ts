@@ -99,7 +99,7 @@ export class ChildProcessExec implements Exec {
       child.stdin?.on('error', () => undefined);
       child.stdin?.end(options.input);
 
-      const giveUp = (error: ThinError): void => {
+      const fail = (error: ThinError): void => {
         done();
         child.kill('SIGKILL');
         child.unref();
@@ -107,7 +107,7 @@ export class ChildProcessExec implements Exec {
         reject(error);
       };
       const aborted = (): void => {
-        giveUp(
+        fail(
           new ThinError('closed', `${tool} was stopped: the operation was cancelled`, { details: { tool } }),
         );
       };
@@ -115,7 +115,7 @@ export class ChildProcessExec implements Exec {
         options.timeoutMs === undefined
           ? undefined
           : setTimeout(() => {
-              giveUp(timeoutError(tool, args, options.timeoutMs ?? 0));
+              fail(timeoutError(tool, args, options.timeoutMs ?? 0));
             }, options.timeoutMs);
       const done = (): void => {
         clearTimeout(timer);

@@ -214,7 +214,7 @@ export class FilesystemTools {
    * Lets a mounted xfs shut down where a metadata write fails: the device of a daemon that died answers with errors for ever, and a freeze
    * that waits for such a write, as xfs does by default, would never end, nor would whoever writes. A kernel without the setting is left alone.
    */
-  async giveUpOnErrors(loop: string): Promise<void> {
+  async failOnErrors(loop: string): Promise<void> {
     const folder = `/sys/fs/xfs/${path.basename(loop)}/error/metadata`;
     for (const kind of ['EIO', 'default'])
       await writeFile(`${folder}/${kind}/max_retries`, '0').catch(() => undefined);

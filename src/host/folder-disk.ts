@@ -49,10 +49,10 @@ export class FolderDisk {
     // Before the tool would, which leaves it to the umask who may read it.
     await (await open(this.#file, 'a', 0o600)).close();
     const args = ['--length', String(this.#reserve), this.#file];
-    await this.#exec.run('fallocate', args, { timeoutMs: TOOL_MS }).catch(() => this.dropReserve());
+    await this.#exec.run('fallocate', args, { timeoutMs: TOOL_MS }).catch(() => this.releaseReserve());
   }
 
-  async dropReserve(): Promise<void> {
+  async releaseReserve(): Promise<void> {
     await rm(this.#file, { force: true });
   }
 }

@@ -74,7 +74,7 @@ export class LoopDevices {
     } catch (error) {
       if (!saidBy(error, /direct io|sector size|block size|invalid argument/i))
         throw await attachError(file, error);
-      await this.#dropNew(file, before);
+      await this.#detachNew(file, before);
     }
     try {
       return await this.#tryAttach(plain, file);
@@ -186,7 +186,7 @@ export class LoopDevices {
   }
 
   /** An losetup that fails half way may leave its device attached. */
-  async #dropNew(file: string, before: readonly LoopDevice[]): Promise<void> {
+  async #detachNew(file: string, before: readonly LoopDevice[]): Promise<void> {
     const known = new Set(before.map(({ device }) => device));
     for (const { device } of await this.findByBackingFile(file))
       if (!known.has(device)) await this.detach(device);

@@ -94,7 +94,7 @@ export class Mounter {
     if (!(await this.#isHeld(mounted))) return;
     const target = await realpath(mounted.target).catch(() => mounted.target);
     if (options.lazily === true) {
-      await this.#letGo(target, mounted.loop);
+      await this.#unmountLazily(target, mounted.loop);
       return;
     }
     const there = (await MountTable.read()).on(target);
@@ -230,7 +230,7 @@ export class Mounter {
     const warnings: string[] = [];
     if (!directIo) warnings.push(`${loop} works without direct I/O, so ${request.image} is cached twice`);
     if (filesystem !== 'xfs' || !writes(request)) return warnings;
-    await this.#filesystems.giveUpOnErrors(loop);
+    await this.#filesystems.failOnErrors(loop);
     if (request.xfsNospaceMaxRetries === undefined) return warnings;
     try {
       await this.#filesystems.setNospaceRetries(loop, request.xfsNospaceMaxRetries);
@@ -312,7 +312,7 @@ export class Mounter {
     }
   }
 
-  async #letGo(target: string, loop: string): Promise<void> {
+  async #unmountLazily(target: string, loop: string): Promise<void> {
     const mountedThere = async (): Promise<boolean> => {
       const row = (await MountTable.read()).on(target);
       return row !== undefined && new MountTable([row]).ofLoop(loop).length > 0;

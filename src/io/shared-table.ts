@@ -219,7 +219,7 @@ export class SharedTable {
 
   /** Nothing is known any more. Nothing is dirty, and no request is in flight. */
   forget(pages: TablePages): void {
-    for (const word of this.#root) if (word > HOLE) pages.dropDirectory(word);
+    for (const word of this.#root) if (word > HOLE) pages.freeDirectory(word);
     this.#root.fill(UNKNOWN);
     this.#pageCount = 0;
   }

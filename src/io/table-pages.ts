@@ -33,7 +33,7 @@ export class TablePages {
   }
 
   /** The page is nobody's any more, and neither are those that it names: no thread looks at them. */
-  dropDirectory(page: number): void {
+  freeDirectory(page: number): void {
     this.#dropped.push(page);
   }
 

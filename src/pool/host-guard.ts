@@ -8,7 +8,7 @@ export interface HostDisk {
   readonly total: number;
   /** The reserve: bytes kept from everybody else, given up when the disk is short and taken again when it is not. */
   holdReserve(): Promise<void>;
-  dropReserve(): Promise<void>;
+  releaseReserve(): Promise<void>;
 }
 
 export interface HostOptions {
@@ -76,7 +76,7 @@ export class HostGuard {
     this.#tell({ kind: 'host-disk', state: short ? 'short' : 'enough', free });
     const disk = this.#disk!;
     this.#moving = this.#moving
-      .then(() => (short ? disk.dropReserve() : disk.holdReserve()))
+      .then(() => (short ? disk.releaseReserve() : disk.holdReserve()))
       .catch(() => undefined);
     return true;
   }

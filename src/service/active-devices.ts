@@ -70,16 +70,16 @@ export class ActiveDevices {
         { details: { device: name } },
       );
     }
-    await this.#letGo(name);
+    await this.#deactivate(name);
     return true;
   }
 
   /** As `deactivate`, without waiting for those who have it open: their requests fail from now on. */
-  async abandon(name: DeviceName): Promise<void> {
-    if (this.#directory.pathOf(name) !== undefined) await this.#letGo(name);
+  async deactivateAnyway(name: DeviceName): Promise<void> {
+    if (this.#directory.pathOf(name) !== undefined) await this.#deactivate(name);
   }
 
-  async #letGo(name: DeviceName): Promise<void> {
+  async #deactivate(name: DeviceName): Promise<void> {
     this.#leaving.delete(name);
     this.#directory.remove(name);
     this.#onChanged();

@@ -92,5 +92,5 @@ export interface DeviceHost {
    */
   recover(left: LeftUndone): Promise<readonly string[]>;
   /** Clears mounts and loop devices on image files that nobody here knows of; returns what it did, in words. */
-  clearOthers(): Promise<readonly string[]>;
+  withdrawOthers(): Promise<readonly string[]>;
 }

@@ -308,7 +308,7 @@ export class DeviceMounts {
     if (record.madeTarget) await this.#host.removeTarget(record.target);
     await this.#dropView(record, lazily);
     if (record.view !== undefined || !record.activated) return;
-    if (lazily) await this.#active.abandon(name);
+    if (lazily) await this.#active.deactivateAnyway(name);
     else await this.#active.deactivate(name, { deferred });
   }
 

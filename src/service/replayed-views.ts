@@ -83,7 +83,7 @@ export class ReplayedViews {
   /** Behind the unmount. One that somebody still uses goes with its last user. */
   async drop(view: DeviceName, { lazily }: { readonly lazily: boolean }): Promise<void> {
     this.#used.delete(view);
-    if (lazily) await this.#active.abandon(view);
+    if (lazily) await this.#active.deactivateAnyway(view);
     await this.#remove(view);
   }
 

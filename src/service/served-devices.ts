@@ -39,7 +39,7 @@ export class ServedDevices implements DeviceUse {
   async release(name: DeviceName): Promise<void> {
     const { mounts, active } = this.#parts;
     if (mounts.of(name) !== undefined) await mounts.unmount(name, { lazily: true });
-    await active.abandon(name);
+    await active.deactivateAnyway(name);
   }
 
   follow(device: DeviceInfo): Promise<void> {

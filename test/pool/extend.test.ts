@@ -81,7 +81,7 @@ describe('a pool that grows', () => {
         total: 1000 * BLOCK,
         free: () => BLOCK,
         holdReserve: () => Promise.resolve(),
-        dropReserve: () => Promise.resolve(),
+        releaseReserve: () => Promise.resolve(),
       },
       hostFloor: 0,
     };

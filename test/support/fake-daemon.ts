@@ -132,7 +132,7 @@ export class FakeHost implements DeviceHost {
     this.log.push(`rmdir ${target.split('/').at(-1) ?? ''}`);
   }
 
-  async clearOthers(): Promise<readonly string[]> {
+  async withdrawOthers(): Promise<readonly string[]> {
     return [];
   }
 }

@@ -20,7 +20,7 @@ export class FullStore extends MemoryStore {
       this.reserve = 1;
       return Promise.resolve();
     },
-    dropReserve: () => {
+    releaseReserve: () => {
       this.reserve = 0;
       return Promise.resolve();
     },
