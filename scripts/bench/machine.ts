@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import path from 'node:path';
-import { version } from '../../src/commands/version.js';
+import { version } from '../../src/config/version.js';
 import { run } from './host.js';
 import type { Machine } from './run.js';
 

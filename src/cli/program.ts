@@ -26,7 +26,7 @@ import { registerSendCommand } from '../commands/send-command.js';
 import { registerScrubCommand } from '../commands/scrub-command.js';
 import { complain } from '../commands/output.js';
 import { standardOutput } from '../commands/standard-stream.js';
-import { version } from '../commands/version.js';
+import { version } from '../config/version.js';
 
 /** Columns of help that no terminal shows. */
 const DEFAULT_WIDTH = 80;

@@ -17,7 +17,7 @@ import type { HostFinding } from '../host/host-finding.js';
 import { LoopDevices } from '../host/loop-devices.js';
 import { printResult } from './output.js';
 import type { Context } from './context.js';
-import { nodeNeeded } from './version.js';
+import { nodeNeeded } from '../config/version.js';
 
 interface HostReport {
   readonly works: boolean;

@@ -6,7 +6,7 @@ import { withPool } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { example } from './example.js';
 import { print, printJson } from './output.js';
-import { version } from './version.js';
+import { version } from '../config/version.js';
 
 export function registerInfoCommand(program: Command): void {
   program

@@ -8,7 +8,7 @@ import { zshCompletion } from '../manual/zsh-completion.js';
 import { DEFAULT_ROOT } from '../config/defaults.js';
 import { example } from './example.js';
 import { print } from './output.js';
-import { version } from './version.js';
+import { version } from '../config/version.js';
 
 type Shell = 'bash' | 'zsh';
 

@@ -1,77 +1,109 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { DeviceInfo, PoolInfo } from '../pool/info.js';
+import { version } from '../config/version.js';
+import type { PoolFigures } from '../pool/figures.js';
+import type { PoolInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
+import { DEVICE_FIGURES } from './device-metrics.js';
 import type { CallRecord } from './dispatcher.js';
 import type { EventHub } from './event-hub.js';
 
 /** What the figures are taken from when they are asked for. */
 export interface MetricsSource {
-  readonly pool: Pick<ThinPool, 'info' | 'counts' | 'eachDevice'>;
+  readonly pool: Pick<ThinPool, 'info' | 'figures' | 'counts' | 'eachDevice'>;
   readonly mounted: () => number;
   readonly events: Pick<EventHub, 'counts'> | undefined;
 }
 
+/** Looked at once for all figures of a text. */
+interface Now {
+  readonly info: PoolInfo;
+  readonly figures: PoolFigures;
+}
+
 const MODES: readonly PoolInfo['mode'][] = ['rw', 'out_of_data_space', 'ro', 'fail'];
+
+/** Undefined: the figure is left out. */
+type PoolFigure = readonly [name: string, help: string, value: (now: Now) => number | undefined];
+
+const POOL_GAUGES: readonly PoolFigure[] = [
+  ['data_used_bytes', 'Data space in use', ({ info }) => info.dataUsed],
+  ['data_total_bytes', 'Data space in all', ({ info }) => info.dataTotal],
+  ['metadata_used_bytes', 'Metadata space in use', ({ info }) => info.metadataUsed],
+  ['metadata_total_bytes', 'Metadata space in all', ({ info }) => info.metadataTotal],
+  [
+    'data_reserved_bytes',
+    'Data space that has to be free for a new device (min_free_space)',
+    ({ info }) => (info.dataTotal * info.options.minFreeSpace) / 100,
+  ],
+  [
+    'autoextend_threshold_ratio',
+    'Use from which the pool grows by itself; 1: it does not',
+    ({ info }) => info.options.autoextendThreshold / 100,
+  ],
+  ['transaction_id', 'Transaction id of the pool', ({ info }) => info.transactionId],
+  ['needs_check', '1 where the pool is marked needs_check', ({ info }) => Number(info.needsCheck)],
+  ['pending_deletes', 'Removed devices whose space is coming back', ({ info }) => info.pendingDeletes],
+  ['log_bytes', 'Bytes in the log that no commit has taken over', ({ figures }) => figures.logBytes],
+  ['host_free_bytes', "Free space on the disk of the pool's folder", ({ figures }) => figures.host?.free],
+  ['host_total_bytes', "Size of the disk of the pool's folder", ({ figures }) => figures.host?.total],
+  [
+    'host_floor_bytes',
+    "Free space on the disk of the pool's folder below which writes are refused",
+    ({ figures }) => figures.host?.floor,
+  ],
+  [
+    'host_data_free_bytes',
+    'Free space on the filesystem that has the data file',
+    ({ figures }) => figures.dataFree,
+  ],
+];
+
+const POOL_COUNTERS: readonly PoolFigure[] = [
+  [
+    'cache_hits_total',
+    'Reads and writes that waited for no chunk from the store',
+    ({ figures: { traffic, isCached } }) => (isCached ? traffic.hits : undefined),
+  ],
+  [
+    'cache_misses_total',
+    'Reads and writes that waited for a chunk from the store',
+    ({ figures: { traffic, isCached } }) =>
+      isCached ? traffic.reads + traffic.writes - traffic.hits : undefined,
+  ],
+];
 
 /** A daemon's figures in Prometheus' text format. */
 export class Metrics {
   readonly #registry = new Registry();
   readonly #pool: MetricsSource['pool'];
-  /** Looked at once for all figures of a text. */
-  #now: PoolInfo;
+  #now: Now;
   readonly #calls: Counter<'operation' | 'outcome'>;
   readonly #seconds: Histogram<'operation'>;
 
   constructor({ pool, mounted, events }: MetricsSource) {
-    const registers = [this.#registry];
     this.#pool = pool;
-    this.#now = pool.info();
-    const info = (): PoolInfo => this.#now;
-    const gauge = (name: string, help: string, value: () => number): void => {
-      new Gauge({
-        name: `thinfuse_${name}`,
-        help,
-        registers,
-        collect() {
-          this.set(value());
-        },
-      });
-    };
-    gauge('data_used_bytes', 'Data space in use', () => info().dataUsed);
-    gauge('data_total_bytes', 'Data space in all', () => info().dataTotal);
-    gauge('metadata_used_bytes', 'Metadata space in use', () => info().metadataUsed);
-    gauge('metadata_total_bytes', 'Metadata space in all', () => info().metadataTotal);
-    gauge('transaction_id', 'Transaction id of the pool', () => info().transactionId);
-    gauge('needs_check', '1 where the pool is marked needs_check', () => Number(info().needsCheck));
-    gauge('pending_deletes', 'Removed devices whose space is coming back', () => info().pendingDeletes);
-    gauge(
+    this.#now = { info: pool.info(), figures: pool.figures() };
+    for (const [name, help, value] of POOL_GAUGES) this.#gauge(name, help, value);
+    for (const [name, help, value] of POOL_COUNTERS) this.#counter(name, help, value);
+    this.#gauge(
       'deferred_deleted_devices',
       'Devices marked deleted that wait for their last user',
       () => pool.counts().deleted,
     );
-    gauge('active_devices', 'Devices with an image file', () => pool.counts().active);
-    gauge('mounted_devices', 'Devices that are mounted', mounted);
-    gauge('resident_memory_bytes', 'Memory of the daemon', () => process.memoryUsage.rss());
-    new Gauge({
-      name: 'thinfuse_mode',
-      help: '1 for the mode that the pool is in',
-      labelNames: ['mode'],
-      registers,
-      collect() {
-        const { mode } = info();
-        for (const one of MODES) this.set({ mode: one }, Number(one === mode));
-      },
+    this.#gauge('devices', 'Devices', () => pool.counts().devices);
+    this.#gauge('active_devices', 'Devices with an image file', () => pool.counts().active);
+    this.#gauge('mounted_devices', 'Devices that are mounted', mounted);
+    this.#gauge('resident_memory_bytes', 'Memory of the daemon', () => process.memoryUsage.rss());
+    this.#counter('cpu_seconds_total', 'Processor time of the daemon', () => {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1e6;
     });
-    if (events !== undefined)
-      new Gauge({
-        name: 'thinfuse_events',
-        help: 'Events since the start of the daemon',
-        labelNames: ['event', 'level'],
-        registers,
-        collect() {
-          for (const { event, level, count } of events.counts()) this.set({ event, level }, count);
-        },
-      });
+    const startedAt = Math.floor(Date.now() / 1000 - process.uptime());
+    this.#gauge('start_time_seconds', 'Unix time at which the daemon was started', () => startedAt);
+    this.#describeBuild();
+    this.#describeTraffic();
+    if (events !== undefined) this.#describeEvents(events);
+    const registers = [this.#registry];
     this.#calls = new Counter({
       name: 'thinfuse_calls_total',
       help: 'Calls over the control socket by how they ended',
@@ -98,34 +130,114 @@ export class Metrics {
 
   /** In bounded steps, however many devices there are: the registry's own way is one step for each figure of all devices. */
   async text(): Promise<string> {
-    this.#now = this.#pool.info();
-    const figures = DEVICE_FIGURES.map(({ name, help }) => [
-      `# HELP ${name} ${help}\n# TYPE ${name} gauge\n`,
+    this.#now = { info: this.#pool.info(), figures: this.#pool.figures() };
+    const figures = DEVICE_FIGURES.map(({ name, help, type }) => [
+      `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`,
     ]);
     for await (const device of this.#pool.eachDevice())
-      for (const [at, { name, value }] of DEVICE_FIGURES.entries()) {
-        const figure = value(device);
+      for (const [at, { name, values }] of DEVICE_FIGURES.entries())
         // Names and kinds have nothing in them that the format would escape.
-        if (figure !== undefined)
-          figures[at]!.push(`${name}{device="${device.name}",kind="${device.kind}"} ${figure}\n`);
-      }
+        for (const [labels, value] of values(device))
+          figures[at]!.push(`${name}{device="${device.name}",kind="${device.kind}"${labels}} ${value}\n`);
     return `${await this.#registry.metrics()}${figures.map((lines) => `\n${lines.join('')}`).join('')}`;
   }
-}
 
-interface DeviceFigure {
-  readonly name: string;
-  readonly help: string;
-  readonly value: (device: DeviceInfo) => number | undefined;
-}
+  #gauge(name: string, help: string, value: (now: Now) => number | undefined): void {
+    const now = (): Now => this.#now;
+    new Gauge({
+      name: `thinfuse_${name}`,
+      help,
+      // Without a label there would be a 0 in place of what is left out.
+      labelNames: ['none'],
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        const figure = value(now());
+        if (figure !== undefined) this.set(figure);
+      },
+    });
+  }
 
-const DEVICE_FIGURES: readonly DeviceFigure[] = [
-  { name: 'thinfuse_device_size_bytes', help: 'Virtual size', value: ({ size }) => size },
-  { name: 'thinfuse_device_mapped_bytes', help: 'What the device maps', value: ({ mapped }) => mapped },
-  {
-    name: 'thinfuse_device_exclusive_bytes',
-    help: 'What only this device maps',
-    value: ({ exclusive }) => exclusive,
-  },
-  { name: 'thinfuse_device_quota_bytes', help: 'What the device may map', value: ({ quota }) => quota },
-];
+  #counter(name: string, help: string, value: (now: Now) => number | undefined): void {
+    const now = (): Now => this.#now;
+    new Counter({
+      name: `thinfuse_${name}`,
+      help,
+      labelNames: ['none'],
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        const figure = value(now());
+        if (figure !== undefined) this.inc(figure);
+      },
+    });
+  }
+
+  #describeBuild(): void {
+    const build = new Gauge({
+      name: 'thinfuse_build_info',
+      help: '1; what the daemon is',
+      labelNames: ['version', 'node', 'kind', 'uuid'],
+      registers: [this.#registry],
+    });
+    const { kind, uuid } = this.#now.info;
+    build.set({ version: version(), node: process.version, kind, uuid }, 1);
+    const mode = (): string => this.#now.info.mode;
+    new Gauge({
+      name: 'thinfuse_mode',
+      help: '1 for the mode that the pool is in',
+      labelNames: ['mode'],
+      registers: [this.#registry],
+      collect() {
+        for (const one of MODES) this.set({ mode: one }, Number(one === mode()));
+      },
+    });
+  }
+
+  #describeTraffic(): void {
+    const now = (): PoolFigures['traffic'] => this.#now.figures.traffic;
+    const counter = (
+      name: string,
+      help: string,
+      values: (traffic: PoolFigures['traffic']) => Readonly<Record<string, number>>,
+    ): void => {
+      new Counter({
+        name: `thinfuse_io_${name}_total`,
+        help,
+        labelNames: ['op'],
+        registers: [this.#registry],
+        collect() {
+          this.reset();
+          for (const [op, value] of Object.entries(values(now()))) this.inc({ op }, value);
+        },
+      });
+    };
+    counter('requests', 'Requests of all devices', ({ reads, writes, flushes }) => ({
+      read: reads,
+      write: writes,
+      flush: flushes,
+    }));
+    counter('bytes', 'Bytes of the requests of all devices', ({ readBytes, writtenBytes }) => ({
+      read: readBytes,
+      write: writtenBytes,
+    }));
+    counter('seconds', 'How long requests took, summed', ({ readTime, writeTime, flushTime }) => ({
+      read: readTime / 1000,
+      write: writeTime / 1000,
+      flush: flushTime / 1000,
+    }));
+  }
+
+  #describeEvents(events: Pick<EventHub, 'counts'>): void {
+    new Counter({
+      name: 'thinfuse_events_total',
+      help: 'Events since the start of the daemon',
+      labelNames: ['event', 'level'],
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        for (const { event, level, count } of events.counts()) this.inc({ event, level }, count);
+      },
+    });
+  }
+}

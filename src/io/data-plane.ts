@@ -4,6 +4,7 @@ import type { Metadata } from '../metadata/metadata.js';
 import { sharedInts } from '../shared/dirty-map.js';
 import { FreeRing, type FreeRingMemory } from '../shared/free-ring.js';
 import type { RequestEpochs } from '../shared/request-epochs.js';
+import { Traffic } from '../shared/traffic.js';
 import type { Journal } from '../store/journal.js';
 import { isLong, type JournalMemory } from '../store/journal-writer.js';
 import { isHalfDirty } from '../store/cache-access.js';
@@ -22,6 +23,8 @@ export interface PlaneMemory {
   readonly asked: Int32Array;
   /** Where what is answered and not committed is written down, if it is. */
   readonly journal: JournalMemory | undefined;
+  /** Of all devices (`Traffic`). */
+  readonly traffic: Float64Array;
 }
 
 /** Word of `asked`: a thread has asked for free chunks, and the pool thread has not come to it yet. */
@@ -58,6 +61,8 @@ export class DataPlane {
   readonly free: FreeRing;
   readonly memory: PlaneMemory;
   readonly journal: Journal | undefined;
+  /** Requests of all devices since the pool was opened. */
+  readonly traffic = new Traffic();
   /** Of the page tables of all devices. */
   readonly pages: TablePages;
   /** Blocks that a search for data or holes looks at before others get their turn, about. */
@@ -93,6 +98,7 @@ export class DataPlane {
       epochs: parts.epochs.memory,
       asked: sharedInts(4),
       journal: parts.journal?.memory,
+      traffic: this.traffic.memory,
     };
     this.#metadata = parts.metadata;
   }

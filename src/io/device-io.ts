@@ -4,6 +4,7 @@ import { ThinError } from '../errors/thin-error.js';
 import { virtualBlock, type ChunkId, type DeviceId } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { sharedInts } from '../shared/dirty-map.js';
+import { POOL_SLOT, Traffic, type TrafficKind } from '../shared/traffic.js';
 import { BlockPath, type Outcome } from './block-path.js';
 import { wholeBlocks } from './block-ranges.js';
 import type { DataPlane } from './data-plane.js';
@@ -42,6 +43,12 @@ interface DiscardRest {
   readonly needs: 'turn' | 'commit' | 'nodes' | 'pages';
 }
 
+/** A read or write on its way. */
+interface Request {
+  /** It waited for a chunk to be read from the store. */
+  missed: boolean;
+}
+
 /**
  * The data path of one active device on the pool thread, and what its other threads (SharedImage) cannot do by themselves: read mappings from
  * the tree, bring chunks into memory, wait for room, discard, flush. Each step on a chunk is whole.
@@ -54,6 +61,8 @@ export class DeviceIo implements ImageFile {
   readonly #plane: DataPlane;
   readonly #gate: PoolGate;
   readonly #control = sharedInts(3);
+  /** Its requests since it became active. */
+  readonly traffic = new Traffic();
   readonly #mappings: DeviceMappings;
   #path: BlockPath;
   #memory: ImageMemory;
@@ -110,34 +119,46 @@ export class DeviceIo implements ImageFile {
   }
 
   read(offset: number, into: Uint8Array): Promise<void> | undefined {
+    return this.#counted('read', into.length, (request) => this.#read(offset, into, request));
+  }
+
+  #read(offset: number, into: Uint8Array, request: Request): Promise<void> | undefined {
     this.#requireOpen(offset, into.length);
-    if (this.#opened !== undefined) return this.#opened.then(() => this.read(offset, into));
+    if (this.#opened !== undefined) return this.#opened.then(() => this.#read(offset, into, request));
     for (let done = 0; done < into.length;) {
       const from = done;
       const outcome = this.#guard(() => this.#path.read(offset + from, into, from, into.length - from));
       done += this.#path.progress;
       const rest = done;
+      request.missed ||= outcome === 'missing';
       const waiting = this.#help(outcome, offset + rest);
-      if (waiting !== undefined) return waiting.then(() => this.read(offset + rest, into.subarray(rest)));
+      if (waiting !== undefined)
+        return waiting.then(() => this.#read(offset + rest, into.subarray(rest), request));
     }
     return undefined;
   }
 
   write(offset: number, from: Uint8Array): Promise<void> | undefined {
+    return this.#counted('write', from.length, (request) => this.#write(offset, from, request));
+  }
+
+  #write(offset: number, from: Uint8Array, request: Request): Promise<void> | undefined {
     this.#requireOpen(offset, from.length);
     this.#gate.requireWritable();
-    if (this.#opened !== undefined) return this.#opened.then(() => this.write(offset, from));
+    if (this.#opened !== undefined) return this.#opened.then(() => this.#write(offset, from, request));
     const held = this.#gate.admit(this, offset, from.length);
-    if (held !== undefined) return held.then(() => this.write(offset, from));
+    if (held !== undefined) return held.then(() => this.#write(offset, from, request));
     Atomics.store(this.#control, TOUCHED, 1);
     for (let done = 0; done < from.length;) {
       const begin = done;
       const outcome = this.#guard(() => this.#path.write(offset + begin, from, begin, from.length - begin));
       done += this.#path.progress;
       const rest = done;
+      request.missed ||= outcome === 'missing';
       const waiting = this.#help(outcome, offset + rest);
       // What is written stays written; the rest goes on when there is room.
-      if (waiting !== undefined) return waiting.then(() => this.write(offset + rest, from.subarray(rest)));
+      if (waiting !== undefined)
+        return waiting.then(() => this.#write(offset + rest, from.subarray(rest), request));
     }
     this.#gate.noteChange();
     return undefined;
@@ -168,7 +189,26 @@ export class DeviceIo implements ImageFile {
   }
 
   async flush(): Promise<void> {
-    await this.#gate.commit();
+    await this.#counted('flush', 0, () => this.#gate.commit());
+  }
+
+  /** Counts what ends well. */
+  #counted(
+    kind: TrafficKind,
+    bytes: number,
+    work: (request: Request) => Promise<void> | undefined,
+  ): Promise<void> | undefined {
+    const began = performance.now();
+    const request = { missed: false };
+    const end = (): void => {
+      const took = performance.now() - began;
+      for (const traffic of [this.traffic, this.#plane.traffic])
+        traffic.note(POOL_SLOT, kind, bytes, took, !request.missed);
+    };
+    const waiting = work(request);
+    if (waiting !== undefined) return waiting.then(end);
+    end();
+    return undefined;
   }
 
   async seek(offset: number, what: 'data' | 'hole'): Promise<number | undefined> {
@@ -323,6 +363,7 @@ export class DeviceIo implements ImageFile {
       control: this.#control,
       table: this.#table.memory,
       plane: this.#plane.memory,
+      traffic: this.traffic.memory,
     };
   }
 

@@ -1,5 +1,6 @@
 import { FreeRing } from '../shared/free-ring.js';
 import { RequestEpochs } from '../shared/request-epochs.js';
+import { Traffic, type TrafficKind } from '../shared/traffic.js';
 import { CacheAccess } from '../store/cache-access.js';
 import { FileAccess } from '../store/file-access.js';
 import type { DeviceId } from '../format/ids.js';
@@ -29,6 +30,8 @@ export interface ImageMemory {
   readonly control: Int32Array;
   readonly table: TableMemory;
   readonly plane: PlaneMemory;
+  /** Of this device (`Traffic`). */
+  readonly traffic: Float64Array;
 }
 
 /** One active device as a thread other than the pool's sees it: what it cannot do at once and by itself, it leaves to the pool thread. */
@@ -41,6 +44,7 @@ export class SharedImage {
   readonly #free: FreeRing;
   readonly #table: SharedTable;
   readonly #access: FileAccess | CacheAccess;
+  readonly #traffic: readonly Traffic[];
 
   /** @param thread its number among those that serve the pool, from 0 */
   constructor(memory: ImageMemory, thread: number) {
@@ -51,6 +55,7 @@ export class SharedImage {
     this.#memory = memory;
     this.#epochs = new RequestEpochs(epochs);
     this.#free = new FreeRing(free);
+    this.#traffic = [new Traffic(memory.traffic), new Traffic(memory.plane.traffic)];
     this.#table = new SharedTable(memory.table);
     this.#access =
       chunks.kind === 'file' ? new FileAccess(chunks, journal) : new CacheAccess(chunks, journal);
@@ -70,15 +75,20 @@ export class SharedImage {
 
   /** False: the pool thread must do it, all of it. A range inside the device. */
   read(offset: number, into: Uint8Array, at: number, length: number): boolean {
-    return this.#within(SHUT, () => this.#path.read(offset, into, at, length) === 'done');
+    return this.#counted('read', length, () =>
+      this.#within(SHUT, () => this.#path.read(offset, into, at, length) === 'done'),
+    );
   }
 
   /** As `read`; what of it was written already may be written again. */
   write(offset: number, from: Uint8Array, at: number, length: number): boolean {
-    return this.#within(READ_ONLY, () => {
-      if (Atomics.load(this.#memory.control, TOUCHED) === 0) Atomics.store(this.#memory.control, TOUCHED, 1);
-      return this.#path.write(offset, from, at, length) === 'done';
-    });
+    return this.#counted('write', length, () =>
+      this.#within(READ_ONLY, () => {
+        if (Atomics.load(this.#memory.control, TOUCHED) === 0)
+          Atomics.store(this.#memory.control, TOUCHED, 1);
+        return this.#path.write(offset, from, at, length) === 'done';
+      }),
+    );
   }
 
   /** As `read`: true where everything that was answered before is durable. Waits for the disk. */
@@ -89,12 +99,21 @@ export class SharedImage {
     const needsNoCommit = (): boolean =>
       this.#table.dirtyCount === 0 && access.isSettled && areSettled(this.#memory.plane);
     // Outside of the request's epoch, which others would have to wait for.
-    return this.#within(READ_ONLY, needsNoCommit) && access.sync();
+    return this.#counted('flush', 0, () => this.#within(READ_ONLY, needsNoCommit) && access.sync());
   }
 
   /** Stocks run low, and nobody has told the pool thread so far. */
   shouldAsk(): boolean {
     return shouldAsk(this.#memory.plane, this.#free);
+  }
+
+  /** What is left to the pool thread is counted there. */
+  #counted(kind: TrafficKind, bytes: number, work: () => boolean): boolean {
+    const began = performance.now();
+    if (!work()) return false;
+    const took = performance.now() - began;
+    for (const traffic of this.#traffic) traffic.note(this.#thread, kind, bytes, took, true);
+    return true;
   }
 
   #within(barrier: number, work: () => boolean): boolean {

@@ -2,6 +2,7 @@ import { BASE_NAME } from '../format/device-name.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import type { DeviceName } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
+import type { DeviceIo } from '../io/device-io.js';
 import { METADATA_BLOCK_SIZE } from './create-pool.js';
 import type { DeviceInfo, PoolInfo, PoolMode, PoolOptions } from './info.js';
 
@@ -37,7 +38,7 @@ export function describePool(
 export function describeDevice(
   metadata: Metadata,
   record: DeviceRecord,
-  active: { readonly mappedChunks: number } | undefined,
+  active: Pick<DeviceIo, 'mappedChunks' | 'traffic'> | undefined,
 ): DeviceInfo {
   const { blockSize } = metadata.superblock;
   const mapped = active?.mappedChunks ?? record.mapped;
@@ -67,6 +68,7 @@ export function describeDevice(
     label: record.label,
     maker: record.maker,
     active: active !== undefined,
+    traffic: active?.traffic.totals(),
   };
 }
 

@@ -28,7 +28,8 @@ interface Growth {
 export class Extender {
   readonly #state: PoolState;
   readonly #growData: GrowData | undefined;
-  readonly #dataFree: () => number | undefined;
+  /** What the filesystem that the data is on has free, bytes; undefined: it is on none. */
+  readonly dataFree: () => number | undefined;
   /** Chunks that the open pool can address. */
   readonly #capacity: number;
   #last: Promise<unknown> = Promise.resolve();
@@ -38,7 +39,7 @@ export class Extender {
   constructor(state: PoolState, { growData, dataFree }: GrowthOptions) {
     this.#state = state;
     this.#growData = growData;
-    this.#dataFree = dataFree ?? ((): number | undefined => state.host.free);
+    this.dataFree = dataFree ?? ((): number | undefined => state.host.free);
     this.#capacity = chunkCapacity(state.metadata.superblock);
   }
 
@@ -112,7 +113,7 @@ export class Extender {
   }
 
   #requireHostRoom(space: SpaceName, blocks: number): void {
-    const free = this.#dataFree();
+    const free = this.dataFree();
     const bytes = blocks * this.#blockSize(space);
     if (space === 'data' && free !== undefined && free < bytes)
       throw new ThinError('no-space', `the host's disk has ${free} bytes for ${bytes} more; make room there`);

@@ -1,3 +1,4 @@
+import type { PoolFigures } from './figures.js';
 import type { SpaceEvent } from './space-events.js';
 
 /** The disk that a pool's LevelDB folder is on. */
@@ -45,6 +46,12 @@ export class HostGuard {
 
   get isShort(): boolean {
     return this.#short;
+  }
+
+  /** Bytes of the disk now, and those to keep free on it. Undefined: no disk. */
+  get figures(): PoolFigures['host'] {
+    const disk = this.#disk;
+    return disk === undefined ? undefined : { free: disk.free(), total: disk.total, floor: this.#floor };
   }
 
   /** Undefined: no disk. */

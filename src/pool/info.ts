@@ -1,7 +1,8 @@
 import type { FilesystemType, PoolOptions } from '../config/pool-options.js';
+import type { TrafficTotals } from '../shared/traffic.js';
 import type { DeviceId, DeviceName, SnapTime, TransactionId } from '../format/ids.js';
 
-export type { FilesystemType, PoolOptions };
+export type { FilesystemType, PoolOptions, TrafficTotals };
 
 export type DeviceKind = 'base' | 'image' | 'container' | 'snapshot';
 export type PoolKind = 'leveldb' | 'direct';
@@ -49,6 +50,8 @@ export interface DeviceInfo {
   readonly maker: string;
   /** Its image file is being served. */
   readonly active: boolean;
+  /** Its requests since it became active. */
+  readonly traffic?: TrafficTotals | undefined;
 }
 
 /** The pool as it stands. All sizes in bytes. */

@@ -8,6 +8,7 @@ import type { NameWatch } from '../metadata/device-table.js';
 import type { KeyValue } from '../store/key-value.js';
 import { requireDeviceSize } from './create-pool.js';
 import { describeDevice, describePool } from './describe.js';
+import type { PoolFigures } from './figures.js';
 import type { DeviceInfo, PoolInfo, PoolOptions } from './info.js';
 import { COMMIT_INTERVAL, DEVICES_PER_STEP } from './limits.js';
 import { zeroTail } from './open-chunks.js';
@@ -115,6 +116,17 @@ class Pool implements ThinPool {
   counts(): PoolCounts {
     const { visible, deleted } = this.#state.metadata.devices.counts();
     return { devices: visible, active: this.#state.active.size - this.#hiddenActive.size, deleted };
+  }
+
+  figures(): PoolFigures {
+    const { plane, host, extender } = this.#state;
+    return {
+      traffic: plane.traffic.totals(),
+      isCached: plane.chunks.memory.kind === 'cache',
+      logBytes: plane.journal?.length,
+      host: host.figures,
+      dataFree: plane.chunks.memory.kind === 'cache' ? undefined : extender.dataFree(),
+    };
   }
 
   watch(): NameWatch {

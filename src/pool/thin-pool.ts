@@ -11,6 +11,7 @@ import type {
   PoolMode,
   PoolOptions,
 } from './info.js';
+import type { PoolFigures } from './figures.js';
 import type { SpaceEvent } from './space-events.js';
 import type { PoolCheckOptions, PoolTools } from './pool-tools.js';
 
@@ -103,6 +104,7 @@ export interface ThinPool {
   /** The same in bounded steps, between which others have their turns: each device is as it is when it comes. */
   eachDevice(options?: DeviceChoice): AsyncIterable<DeviceInfo>;
   device(name: DeviceName): DeviceInfo | undefined;
+  figures(): PoolFigures;
   /** Of users' devices; costs nothing. */
   counts(): PoolCounts;
   /** Tells which devices came, went or changed from now on. */

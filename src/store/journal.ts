@@ -84,6 +84,11 @@ export class Journal {
     return this.#left;
   }
 
+  /** Bytes written since the last commit began, in whole KiB. */
+  get length(): number {
+    return Atomics.load(this.memory.words, BYTES) * 1024;
+  }
+
   /** All of `left` was done again: the next commit has it. */
   release(): void {
     this.#left = [];

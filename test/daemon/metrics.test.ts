@@ -4,6 +4,11 @@ import { SocketClient } from '../../src/api/client.js';
 import { parseMetricsAddress } from '../../src/daemon/metrics-address.js';
 import { metricsAdapter } from '../../src/daemon/metrics-server.js';
 import { notifyServiceManager } from '../../src/host/service-manager.js';
+import { Metrics } from '../../src/daemon/metrics.js';
+import { BASE_NAME } from '../../src/format/device-name.js';
+import { SharedImage } from '../../src/io/shared-image.js';
+import { MemoryStore } from '../support/memory-store.js';
+import { BLOCK, makeSmallPool } from '../support/small-pool.js';
 import { startFakeDaemon } from '../support/fake-daemon.js';
 import { FakePool } from '../support/fake-pool.js';
 import { useScratch } from '../support/mounts.js';
@@ -47,6 +52,37 @@ describe('metrics', () => {
     await client.call('device.remove', { name: 'debian' });
     assert.doesNotMatch((await client.call('metrics', {})).text, /device="debian"/);
     await fake.daemon.stop('the test is over');
+  });
+
+  it('count requests of every thread as counters, and hits of the cache', async () => {
+    const pool = await makeSmallPool(new MemoryStore());
+    const file = await pool.activate(BASE_NAME);
+    await file.write(0, Buffer.alloc(BLOCK, 1));
+    await file.read(0, Buffer.alloc(4096));
+    await file.flush();
+    const thread = new SharedImage(file.shared!, 3);
+    assert.ok(thread.write(4096, Buffer.alloc(512, 2), 0, 512));
+    assert.ok(thread.read(0, Buffer.alloc(4096), 0, 4096));
+    const metrics = new Metrics({ pool, mounted: () => 0, events: undefined });
+    const text = await metrics.text();
+    for (const line of [
+      '# TYPE thinfuse_io_requests_total counter',
+      'thinfuse_io_requests_total{op="read"} 2',
+      'thinfuse_io_bytes_total{op="write"} 66048',
+      'thinfuse_cache_hits_total 4',
+      'thinfuse_cache_misses_total 0',
+      '# TYPE thinfuse_device_io_requests_total counter',
+      'thinfuse_device_io_requests_total{device="base",kind="base",op="write"} 2',
+      'thinfuse_device_io_requests_total{device="base",kind="base",op="flush"} 1',
+      'thinfuse_device_io_bytes_total{device="base",kind="base",op="read"} 8192',
+      'thinfuse_device_cache_hits_total{device="base",kind="base"} 4',
+    ])
+      assert.ok(text.split('\n').includes(line), `${line}\n${text}`);
+    assert.doesNotMatch(text, /^thinfuse_(host_free|log)_bytes \d/m, 'this store is on no disk');
+    await pool.deactivate(BASE_NAME);
+    assert.doesNotMatch(await metrics.text(), /device_io_requests_total\{device/);
+    assert.match(await metrics.text(), /^thinfuse_io_requests_total\{op="read"\} 2$/m);
+    await pool.close();
   });
 
   it('are served on a port, and nothing else is', async () => {

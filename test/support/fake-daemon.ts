@@ -10,6 +10,7 @@ import type {
   Mounted,
   MountRequest,
 } from '../../src/service/device-host.js';
+import type { EventHub } from '../../src/daemon/event-hub.js';
 import { ProjectionWriter } from '../../src/service/projection-writer.js';
 import { rootLayout } from '../../src/config/root-layout.js';
 import { snapshotAdapter, type SnapshotterSettings } from '../../src/containerd/snapshot-adapter.js';
@@ -158,6 +159,7 @@ export async function startFakeDaemon(
     snapshotter?: SnapshotterSettings;
     volumes?: VolumeSettings;
     adapters?: readonly MakeAdapter[];
+    events?: EventHub;
   } = {},
 ): Promise<FakeDaemon> {
   await mkdir(root, { recursive: true });
@@ -181,6 +183,7 @@ export async function startFakeDaemon(
   };
   const parts: DaemonParts = {
     layout,
+    ...(options.events === undefined ? {} : { events: options.events }),
     openPool: async () => pool,
     poolName: 'docker-8:1-42-pool',
     statusLine: () => '1 2/3 4/5 - rw',

@@ -1,6 +1,8 @@
 import { ThinError } from '../../src/errors/thin-error.js';
 import { BASE_NAME, isHidden } from '../../src/format/device-name.js';
 import { deviceId, snapTime, transactionId, type DeviceName } from '../../src/format/ids.js';
+import type { PoolFigures } from '../../src/pool/figures.js';
+import { Traffic } from '../../src/shared/traffic.js';
 import type { DeviceInfo, PoolInfo, PoolOptions } from '../../src/pool/info.js';
 import type {
   DeviceChange,
@@ -86,6 +88,16 @@ export class FakePool implements ThinPool {
       devices: devices.length,
       active: devices.filter(({ active }) => active).length,
       deleted: devices.filter(({ deleted }) => deleted).length,
+    };
+  }
+
+  figures(): PoolFigures {
+    return {
+      traffic: new Traffic().totals(),
+      isCached: true,
+      logBytes: undefined,
+      host: { free: GIB, total: 10 * GIB, floor: GIB / 2 },
+      dataFree: undefined,
     };
   }
 

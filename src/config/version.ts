@@ -3,7 +3,7 @@ import { z } from 'zod';
 
 const manifest = z.object({ version: z.string(), engines: z.object({ node: z.string() }) });
 
-/** This program's own; package.json lies two folders up from src/commands and from dist/commands. */
+/** This program's own; package.json lies two folders up from src/config and from dist/config. */
 export function version(): string {
   return readManifest().version;
 }

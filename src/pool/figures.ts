@@ -1,0 +1,22 @@
+import type { TrafficTotals } from '../shared/traffic.js';
+
+/** What is going on in an open pool, beside what it is (`PoolInfo`). Costs the same whatever the pool's size. */
+export interface PoolFigures {
+  /** Requests of all devices since the pool was opened. */
+  readonly traffic: TrafficTotals;
+  /** Whether chunks pass through a cache (`leveldb` pools), so that `TrafficTotals.hits` means something. */
+  readonly isCached: boolean;
+  /** Bytes written to the journal since the last commit; undefined where there is none. */
+  readonly logBytes: number | undefined;
+  /** The disk of the pool's folder. Bytes; undefined: it is on none. */
+  readonly host:
+    | {
+        readonly free: number;
+        readonly total: number;
+        /** With less free than this, writes that need room on it are refused. */
+        readonly floor: number;
+      }
+    | undefined;
+  /** What the filesystem with the data has free, bytes; undefined: the data is on a disk of its own, or beside the metadata. */
+  readonly dataFree: number | undefined;
+}
