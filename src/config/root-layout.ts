@@ -17,6 +17,8 @@ export interface RootLayout {
   readonly log: string;
   /** Of what is answered and not committed, where somebody could follow on a daemon that dies. */
   readonly journal: string;
+  /** Which processes are the daemon's tools. */
+  readonly tools: string;
   /** A link whose target says who makes the pool (`format/maker.ts`); gone once it is whole. */
   readonly beingMade: string;
 }
@@ -43,6 +45,7 @@ export function rootLayout(folder: string, options: { socketName?: string | unde
     pid: path.join(root, 'thinfuse.pid'),
     log: path.join(root, 'thinfuse.log'),
     journal: path.join(root, 'journal'),
+    tools: path.join(root, 'tools'),
     beingMade: path.join(root, 'being-made'),
   };
 }

@@ -58,6 +58,7 @@ import { ProjectionWriter } from '../service/projection-writer.js';
 import type { RootLayout } from '../config/root-layout.js';
 import { logSpace } from './space-log.js';
 import { StandingHandover } from './standing-handover.js';
+import { ToolRecord } from './tool-record.js';
 import { keptConnection } from './supervisor.js';
 import { snapshotAdapter, type SnapshotterSettings } from '../containerd/snapshot-adapter.js';
 import { volumeAdapter, type VolumeSettings } from '../volumes/volume-adapter.js';
@@ -114,6 +115,7 @@ export async function daemonParts(
   const exec = ToolServer.start();
   makeFilesPrivate();
   const { loops, stale, query } = hostOf(layout, prefix, exec);
+  const tools = new ToolRecord(layout, (text) => log.warn({ event: 'tools' }, text));
   return {
     layout,
     reopenLog: () => logFile?.reopen(),
@@ -125,6 +127,7 @@ export async function daemonParts(
       openPoolIn(layout, exec, {
         ...pool,
         reserve: true,
+        onOwned: () => tools.begin(exec),
         onMended: (text) => log.warn({ event: 'mended' }, text),
         journal: supervised ? (handover === undefined ? 'begin' : 'go-on') : 'none',
         events: {
@@ -147,9 +150,10 @@ export async function daemonParts(
       query,
       onWarning: (text) => log.warn({ event: 'host' }, text),
       inMount: (task) => exec.perform(task),
-      whileFrozen: standing?.whileFrozen.bind(standing),
+      standing,
     }),
     standing,
+    tools,
     clearStale: async () => {
       const { done, left } = await stale.clear(query);
       if (left.length > 0)
@@ -234,6 +238,7 @@ export async function openAlone(layout: RootLayout, onWarning: (text: string) =>
   requirePool(layout);
   const pool = await openPoolIn(layout, new ChildProcessExec(), {
     onMended: onWarning,
+    onOwned: () => new ToolRecord(layout, onWarning).begin(),
     events: { onModeChanged: (mode, reason) => onWarning(`the pool is ${mode}: ${reason}`) },
   });
   const prefix = await devicePrefix(layout.root);
@@ -316,6 +321,8 @@ interface OpenInOptions extends Omit<OpenPoolOptions, 'journal'> {
   readonly reserve?: boolean;
   /** Of what is answered and not committed: none, a new one, or on with what a daemon that died has left. */
   readonly journal?: Journaling;
+  /** Called when the pool is nobody else's, and nothing of its data was touched. */
+  readonly onOwned: () => Promise<void>;
   /** Told of what was found out of order in the pool's files, and mended. */
   readonly onMended: (text: string) => void;
 }
@@ -325,13 +332,14 @@ type Journaling = 'none' | 'begin' | 'go-on';
 async function openPoolIn(
   layout: RootLayout,
   exec: Exec,
-  { reserve = false, journal: journaling = 'none', onMended, ...options }: OpenInOptions,
+  { reserve = false, journal: journaling = 'none', onOwned, onMended, ...options }: OpenInOptions,
 ): Promise<ThinPool> {
   const hostDisk = new FolderDisk(layout.pool, exec);
   if (hostDisk.free() < LEAST_TO_OPEN) await hostDisk.releaseReserve();
   const store = await openPoolStore(layout.pool, { onNote: onMended });
   let data: FileHandle | undefined;
   try {
+    await onOwned();
     const superblock = readSuperblock(store);
     if (reserve) await hostDisk.holdReserve();
     const journal = await openJournal(layout, superblock.blockSize, journaling);

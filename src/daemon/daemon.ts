@@ -25,6 +25,7 @@ import { ServedPool } from '../service/pool-service.js';
 import type { Service } from './service.js';
 import type { HandoverState, StandingHandover } from './standing-handover.js';
 import { SocketServer } from './socket-server.js';
+import type { ToolRecord } from './tool-record.js';
 
 /** What a daemon runs on; `composition.ts` brings the real ones. */
 export interface DaemonParts {
@@ -40,6 +41,8 @@ export interface DaemonParts {
   readonly doctor: (pool: ThinPool) => DoctorTools;
   readonly transport: (directory: ImageDirectory) => Transport;
   readonly host: DeviceHost;
+  /** What a daemon that died was running; each tool of it is waited for. Errors: busy (`mustBeGone`). */
+  readonly tools?: Pick<ToolRecord, 'settle' | 'end'> | undefined;
   /** Clears what a daemon that died left; says what it did. */
   readonly clearStale: () => Promise<readonly string[]>;
   /** Settings that the command line brings to an open pool. */
@@ -145,8 +148,10 @@ export class Daemon {
     try {
       const pool = await parts.openPool();
       undo.push(() => pool.close());
-      if (parts.handover === undefined)
+      if (parts.handover === undefined) {
+        await parts.tools?.settle({ mustBeGone: true });
         for (const step of await parts.clearStale()) log.warn({ event: 'stale' }, step);
+      }
       await parts.configure(pool);
       const projection = parts.projection(pool);
       await projection.refresh();
@@ -155,8 +160,12 @@ export class Daemon {
       else await daemon.#takeOver(parts.handover);
       await daemon.#transport.mount();
       undo.push(() => daemon.#transport.unmount());
-      if (parts.handover !== undefined)
+      if (parts.handover !== undefined) {
+        // They may wait for their device, which is served again only now.
+        await parts.tools?.settle({ mustBeGone: false });
         for (const step of await parts.host.recover(parts.handover)) log.warn({ event: 'stale' }, step);
+        await daemon.#forgetPassing(parts.handover);
+      }
       parts.standing?.begin(() => daemon.#handover());
       await daemon.#server.listen();
       undo.push(() => daemon.#server.close());
@@ -260,6 +269,22 @@ export class Daemon {
     this.#served.mounts.takeOver(mounts);
   }
 
+  /** What the earlier daemon had begun and nobody goes on with, once the host has let go of it. */
+  async #forgetPassing({ passing = [], attaching = [] }: Handover): Promise<void> {
+    const { layout, log } = this.#parts;
+    const { active } = this.#served;
+    const attached = active.names().filter((name) => attaching.includes(active.pathOf(name) ?? ''));
+    for (const name of [...passing, ...attached])
+      await active.deactivate(name as DeviceName, { deferred: true }).catch((error: unknown) => {
+        log.warn({ event: 'stale', device: name, err: error }, `${name} stays active`);
+      });
+    const mounted = new Set(this.#served.mounts.handOver().map(({ target }) => target));
+    for (const name of await readdir(layout.mounts)) {
+      const folder = path.join(layout.mounts, name);
+      if (!mounted.has(folder)) await rmdir(folder).catch(() => undefined);
+    }
+  }
+
   #handover(): HandoverState | undefined {
     const connection = this.#transport.connectionState?.();
     if (connection === undefined) return undefined;
@@ -268,6 +293,7 @@ export class Daemon {
       active: [...this.#served.active.names()],
       mounts: this.#served.mounts.handOver(),
       unfinished: this.#served.mounts.unfinished(),
+      passing: this.#served.mounts.passing(),
     };
   }
 
@@ -345,6 +371,7 @@ export class Daemon {
         log.error({ event: 'stop', err: error }, 'a step of stopping failed'),
       );
     this.#parts.standing?.end();
+    this.#parts.tools?.end();
     log.info({ event: 'stopped' }, 'stopped');
     this.#resolveEnded();
   }

@@ -51,6 +51,10 @@ const handover = z.object({
   /** Image files whose filesystems were frozen, and those that were about to be mounted: what the next daemon has to end. */
   frozen: z.array(z.string()),
   unfinished: z.array(z.string()),
+  /** Devices that are active for one of those alone. Undefined in what an earlier version left. */
+  passing: z.array(z.string()).optional(),
+  /** Those image files of them that a tool was at, whose devices are active for that alone. */
+  attaching: z.array(z.string()).optional(),
   mounts: z.array(mount),
 });
 

@@ -7,6 +7,7 @@ import type { Held, Mounter } from '../host/mounter.js';
 import type { StaleCleaner, StaleQuery } from '../host/stale.js';
 import type { FilesystemType } from '../pool/info.js';
 import type { DeviceHost, FreshMount, LeftUndone, Mounted, MountRequest } from '../service/device-host.js';
+import type { StandingHandover } from './standing-handover.js';
 
 export interface KernelHostParts {
   readonly mounter: Mounter;
@@ -16,8 +17,8 @@ export interface KernelHostParts {
   readonly onWarning: (text: string) => void;
   /** Carries the task out in another process. */
   readonly inMount: (task: MountTask) => Promise<string>;
-  /** Runs `work`, during which the image's filesystem is frozen, and remembers that for whoever follows. */
-  readonly whileFrozen?: (<T>(image: string, work: () => Promise<T>) => Promise<T>) | undefined;
+  /** Remembers for whoever follows what is done with an image meanwhile. */
+  readonly standing?: Pick<StandingHandover, 'whileFrozen' | 'whileAttaching'> | undefined;
 }
 
 /** The host that the daemon runs on, through its tools. */
@@ -27,7 +28,7 @@ export class KernelHost implements DeviceHost {
   readonly #stale: StaleCleaner;
   readonly #query: StaleQuery;
   readonly #onWarning: (text: string) => void;
-  readonly #whileFrozen: KernelHostParts['whileFrozen'];
+  readonly #standing: KernelHostParts['standing'];
   readonly #inMount: (task: MountTask) => Promise<string>;
 
   constructor(parts: KernelHostParts) {
@@ -36,7 +37,7 @@ export class KernelHost implements DeviceHost {
     this.#stale = parts.stale;
     this.#query = parts.query;
     this.#onWarning = parts.onWarning;
-    this.#whileFrozen = parts.whileFrozen;
+    this.#standing = parts.standing;
     this.#inMount = parts.inMount;
   }
 
@@ -59,7 +60,7 @@ export class KernelHost implements DeviceHost {
   }
 
   async attach(image: string, options: { readonly readOnly: boolean }): Promise<{ readonly loop: string }> {
-    const { device, directIo } = await this.#loops.attach(image, options);
+    const { device, directIo } = await this.#whileAttaching(image, () => this.#loops.attach(image, options));
     if (!directIo) this.#onWarning(`${device} works without direct I/O, so ${image} is cached twice`);
     return { loop: device };
   }
@@ -99,7 +100,7 @@ export class KernelHost implements DeviceHost {
 
   async frozen<T>(image: string, work: () => Promise<T>): Promise<T> {
     const freeze = (): Promise<T> => this.#mounter.frozen(image, work);
-    return this.#whileFrozen === undefined ? freeze() : this.#whileFrozen(image, freeze);
+    return this.#standing === undefined ? freeze() : this.#standing.whileFrozen(image, freeze);
   }
 
   async trim(target: string): Promise<number> {
@@ -111,7 +112,11 @@ export class KernelHost implements DeviceHost {
     filesystem: FilesystemType,
     options: { readonly uuid?: string | undefined; readonly extraArgs: readonly string[] },
   ): Promise<{ readonly uuid: string }> {
-    return this.#mounter.format(image, filesystem, options);
+    return this.#whileAttaching(image, () => this.#mounter.format(image, filesystem, options));
+  }
+
+  #whileAttaching<T>(image: string, work: () => Promise<T>): Promise<T> {
+    return this.#standing === undefined ? work() : this.#standing.whileAttaching(image, work);
   }
 
   async makeTarget(target: string): Promise<boolean> {

@@ -45,6 +45,11 @@ export class LogFile {
     }
   }
 
+  /** For a child process to print into. */
+  get descriptor(): number {
+    return this.#fd;
+  }
+
   /** After a rename of the file: a new one in its place. Where none can be made, lines go on into the old one. */
   reopen(): void {
     let fresh: number;

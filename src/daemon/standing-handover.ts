@@ -2,7 +2,7 @@ import { forgetHandover, leaveHandover, type Handover } from './handover.js';
 import type { RootLayout } from '../config/root-layout.js';
 
 /** What the daemon itself tells of it. */
-export type HandoverState = Omit<Handover, 'version' | 'supervisor' | 'frozen'>;
+export type HandoverState = Omit<Handover, 'version' | 'supervisor' | 'frozen' | 'attaching'>;
 
 /**
  * Keeps the handover of a daemon that serves as it would have to be if the daemon died at this moment: brought up to date before anybody
@@ -12,6 +12,8 @@ export class StandingHandover {
   readonly #layout: Pick<RootLayout, 'root'>;
   readonly #onFailure: (error: unknown) => void;
   readonly #frozen = new Set<string>();
+  /** Image files that a tool is at, beside those that the daemon itself tells of. */
+  readonly #attaching = new Set<string>();
   #state: (() => HandoverState | undefined) | undefined;
 
   constructor(layout: Pick<RootLayout, 'root'>, onFailure: (error: unknown) => void) {
@@ -35,6 +37,8 @@ export class StandingHandover {
         supervisor: process.ppid,
         frozen: [...this.#frozen],
         ...state,
+        unfinished: [...state.unfinished, ...this.#attaching],
+        attaching: [...this.#attaching],
       });
     } catch (error) {
       forgetHandover(this.#layout);
@@ -54,13 +58,22 @@ export class StandingHandover {
     forgetHandover(this.#layout);
   }
 
-  async whileFrozen<T>(image: string, work: () => Promise<T>): Promise<T> {
-    this.#frozen.add(image);
+  whileFrozen<T>(image: string, work: () => Promise<T>): Promise<T> {
+    return this.#noted(this.#frozen, image, work);
+  }
+
+  /** A loop device that is on the image when this process ends is nobody's. */
+  whileAttaching<T>(image: string, work: () => Promise<T>): Promise<T> {
+    return this.#noted(this.#attaching, image, work);
+  }
+
+  async #noted<T>(images: Set<string>, image: string, work: () => Promise<T>): Promise<T> {
+    images.add(image);
     this.note();
     try {
       return await work();
     } finally {
-      this.#frozen.delete(image);
+      images.delete(image);
       this.note();
     }
   }

@@ -5,6 +5,7 @@ import { ThinError } from '../errors/thin-error.js';
 import type { ConnectionState, KeptConnection } from '../fuse/connection.js';
 import { forgetHandover, hasHandover } from './handover.js';
 import type { RootLayout } from '../config/root-layout.js';
+import { LogFile, printsTo } from './log-file.js';
 import { startMessage, type StartMessage } from './spawn-daemon.js';
 
 /** Where a daemon finds the connection: behind its standard streams and its channel to the supervisor. */
@@ -40,7 +41,14 @@ export interface SuperviseRequest {
 export async function supervise({ layout, args, notify, say }: SuperviseRequest): Promise<number> {
   requireResend(release());
   forgetHandover(layout);
-  const connection = new HeldConnection();
+  const log = printsTo(layout.log) ? new LogFile(layout.log) : undefined;
+  const connection = new HeldConnection(log);
+  const tell = (text: string): void => {
+    if (log === undefined) say(text);
+    else log.write(`thinfuse: ${text}\n`);
+  };
+  // Before the daemon hears of it, so that the next one prints into the new log, too.
+  process.on('SIGHUP', () => log?.reopen());
   let current: ChildProcess | undefined;
   for (const signal of SIGNALS) process.on(signal, () => current?.kill(signal));
   for (let first = true, failures = 0; ; first = false) {
@@ -56,13 +64,13 @@ export async function supervise({ layout, args, notify, say }: SuperviseRequest)
     const served = servedSince === undefined ? 0 : performance.now() - servedSince;
     failures = served >= WORTH_FOLLOWING_MS ? 0 : failures + 1;
     if (connection.isOpen && code !== 0 && hasHandover(layout) && failures < MOST_FAILURES) {
-      say(`the daemon ended (${signal ?? `exit code ${code}`}); the next one goes on below its mounts`);
+      tell(`the daemon ended (${signal ?? `exit code ${code}`}); the next one goes on below its mounts`);
       continue;
     }
     connection.close();
     forgetHandover(layout);
     if (code === 0) return 0;
-    say(
+    tell(
       `the daemon ended (${signal ?? `exit code ${code}`}) and left nobody to follow it; its mounts fail from now on`,
     );
     return code ?? 1;
@@ -71,15 +79,22 @@ export async function supervise({ layout, args, notify, say }: SuperviseRequest)
 
 class HeldConnection {
   readonly #fd = openSync('/dev/fuse', 'r+');
+  readonly #log: LogFile | undefined;
   #open = true;
+
+  /** @param log that daemons print into; undefined: where this process does */
+  constructor(log: LogFile | undefined) {
+    this.#log = log;
+  }
 
   get isOpen(): boolean {
     return this.#open;
   }
 
   start(args: readonly string[]): ChildProcess {
+    const output = this.#log?.descriptor ?? 'inherit';
     const daemon = spawn(process.execPath, [...process.execArgv, process.argv[1] ?? '', ...args], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc', this.#fd],
+      stdio: ['ignore', output, output, 'ipc', this.#fd],
     });
     daemon.on('message', (message) => {
       if (message !== RELEASE) return;

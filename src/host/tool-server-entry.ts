@@ -1,11 +1,13 @@
 import { closeSync, constants, openSync } from 'node:fs';
+import type { HostTool } from '../config/host-tools.js';
 import { toThinError } from '../errors/thin-error.js';
 import { ChildProcessExec, type ExecResult } from './exec.js';
 import { performMountTask } from './mount-task.js';
+import { mayBeCut } from './tool-processes.js';
 import type { ToolReply, ToolRequest } from './tool-server.js';
 
 const exec = new ChildProcessExec();
-const running = new Map<number, AbortController>();
+const running = new Map<number, { readonly tool: HostTool; readonly controller: AbortController }>();
 
 /**
  * Filesystems frozen for the daemon by where they are mounted, each with its folder, open; and freezes and thaws under way. Whatever ends the
@@ -27,7 +29,7 @@ function reply(message: ToolReply): void {
 
 async function serve(request: ToolRequest): Promise<void> {
   if ('abort' in request) {
-    running.get(request.abort)?.abort();
+    running.get(request.abort)?.controller.abort();
     return;
   }
   if ('task' in request) {
@@ -37,7 +39,7 @@ async function serve(request: ToolRequest): Promise<void> {
   }
   const { id, tool, args, options } = request;
   const controller = new AbortController();
-  running.set(id, controller);
+  running.set(id, { tool, controller });
   const run = (given: readonly string[]): Promise<ExecResult> =>
     exec.run(tool, given, { ...options, signal: controller.signal });
   await answer(id, () => (tool === 'fsfreeze' ? noted(args, run) : run(args)));
@@ -97,5 +99,13 @@ async function thawAll(): Promise<void> {
 }
 
 process.on('message', (request) => void serve(request as ToolRequest));
-// Tools that are under way outlive the daemon, as they do where it runs them itself.
-process.once('disconnect', () => void thawAll().then(() => process.exit()));
+
+/** Nobody waits for them any more, and what they would still do, the next daemon would not know of. */
+function endTools(): void {
+  for (const { tool, controller } of running.values()) if (mayBeCut(tool)) controller.abort();
+}
+
+process.once('disconnect', () => {
+  endTools();
+  void thawAll().then(() => process.exit());
+});

@@ -6,7 +6,7 @@ import type { ThinPool } from '../pool/thin-pool.js';
 import type { ActiveDevices } from './active-devices.js';
 import type { DeviceHost, Mounted, MountRequest } from './device-host.js';
 import { requireOwnFolder } from '../host/own-paths.js';
-import type { MountedView, ReplayedViews } from './replayed-views.js';
+import type { MountedView, ReplayedViews, ViewAsk } from './replayed-views.js';
 
 interface MountRecord extends Mounted {
   readonly request: MountRequest;
@@ -57,8 +57,8 @@ export class DeviceMounts {
   readonly #isAlive: (pid: number) => boolean;
   readonly #onChanged: () => void;
   readonly #mounted = new Map<DeviceName, MountRecord>();
-  /** Image files that are about to be mounted. */
-  readonly #unfinished = new Set<string>();
+  /** Image files that are about to be mounted, each with the device that is active for that alone. */
+  readonly #unfinished = new Map<string, DeviceName | undefined>();
 
   constructor(parts: {
     pool: ThinPool;
@@ -100,7 +100,12 @@ export class DeviceMounts {
 
   /** Image files that something may be left of if this process ends now. */
   unfinished(): string[] {
-    return [...this.#unfinished];
+    return [...this.#unfinished.keys()];
+  }
+
+  /** Devices of `unfinished` that nobody has asked to be active. */
+  passing(): DeviceName[] {
+    return [...this.#unfinished.values()].filter((name) => name !== undefined);
   }
 
   /** Mounts that an earlier daemon made and left as they are. */
@@ -233,9 +238,9 @@ export class DeviceMounts {
     const isOwn = path.dirname(target) === this.#folder;
     if (isOwn) await requireOwnFolder(target);
     const unfinished = new Set<string>();
-    const onImage = (image: string): void => {
+    const onImage: ViewAsk['onImage'] = (image, fresh) => {
       unfinished.add(image);
-      this.#unfinished.add(image);
+      this.#unfinished.set(image, fresh);
       this.#onChanged();
     };
     try {
@@ -277,14 +282,14 @@ export class DeviceMounts {
   async #mountForWriting(
     device: DeviceInfo,
     asked: Omit<MountRequest, 'image'>,
-    onImage: (image: string) => void,
+    onImage: ViewAsk['onImage'],
   ): Promise<MountedView> {
     const undo: (() => Promise<unknown>)[] = [];
     try {
       const { path: image, fresh } = await this.#active.activate(device.name);
       if (fresh) undo.push(() => this.#active.deactivate(device.name));
       const request = { ...asked, image };
-      onImage(image);
+      onImage(image, fresh ? device.name : undefined);
       const mounted = await this.#host.mount(request);
       undo.push(() => this.#host.unmount({ ...mounted, image }, { lazily: true }));
       if (device.filesystemSize < device.size) await this.#fill(device, mounted);

@@ -21,8 +21,8 @@ export interface MountedView {
 export interface ViewAsk {
   /** Nobody counts on the device's bytes: its own log is replayed. */
   readonly inPlace: boolean;
-  /** Before the image file is mounted: something may be left of it if this process ends. */
-  readonly onImage: (image: string) => void;
+  /** Before the image file is mounted: something may be left of it if this process ends. `fresh`: the device is active for that alone. */
+  readonly onImage: (image: string, fresh: DeviceName | undefined) => void;
 }
 
 /**
@@ -109,7 +109,7 @@ export class ReplayedViews {
     const { path: image, fresh } = await this.#active.activate(name);
     try {
       const request = { ...asked, image, ...(log === undefined ? {} : { log }) };
-      onImage(image);
+      onImage(image, fresh ? name : undefined);
       const mounted = await this.#host.mount(request);
       return { mounted, request, view: undefined, activated: fresh, lacks: undefined };
     } catch (error) {
@@ -130,7 +130,7 @@ export class ReplayedViews {
       await this.#onChanged();
       const { path: image } = await this.#active.activate(view);
       const request = { ...asked, image, log: 'replay' as const };
-      onImage(image);
+      onImage(image, view);
       const mounted = await this.#host.mount(request);
       return { mounted, request, view, activated: true, lacks: undefined };
     } catch (error) {

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { readFile, readlink, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { verifyPages } from '../../scripts/torture/contents.js';
 import { readPlace } from '../../scripts/torture/places.js';
 import { WriterProcess } from '../../scripts/torture/writer-process.js';
 import type { PoolKind } from '../../src/pool/info.js';
-import { Cli } from '../support/cli.js';
+import { Cli, supervisorOf } from '../support/cli.js';
+import { eventually } from '../support/eventually.js';
 import { loopsUnder, mounts, requireMounts, useScratch } from '../support/mounts.js';
 
 const RESTARTS = Number(process.env['THINFUSE_RESTARTS'] ?? 3);
@@ -62,6 +66,20 @@ for (const pool of ['leveldb', 'direct'] as const satisfies readonly PoolKind[])
       await cli.run('mount', 'work');
       await verify();
       assert.equal((await cli.json<{ ok: boolean }>('check')).ok, true);
+    });
+
+    it('goes on in a new log, as its supervisor does, after somebody renamed the old one', async () => {
+      const log = path.join(cli.root, 'thinfuse.log');
+      await rename(log, `${log}.old`);
+      process.kill(await supervisorOf(await cli.daemonPid()), 'SIGHUP');
+      await eventually('there is a new log', () => existsSync(log));
+      await cli.die();
+      await eventually('the supervisor has told of it', async () =>
+        (await readFile(log, 'utf8')).includes('the next one goes on below its mounts'),
+      );
+      const { pid } = await cli.call('status', {});
+      assert.equal(await readlink(`/proc/${pid}/fd/2`), log);
+      await rm(`${log}.old`);
     });
 
     it('is followed when it dies, and whoever writes notices nothing then either', async () => {

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import type { HostTool } from '../../src/config/host-tools.js';
 import { ThinError } from '../../src/errors/thin-error.js';
 import { ChildProcessExec, commandLine, saidBy, type Exec, type ExecOptions } from '../../src/host/exec.js';
 import { ToolServer } from '../../src/host/tool-server.js';
+import { isAlive as isStillAlive } from '../support/held-tool.js';
+import { useScratch } from '../support/mounts.js';
 
 let exec: Exec = new ChildProcessExec();
 const sh = (script: string, options?: ExecOptions): ReturnType<Exec['run']> =>
@@ -116,6 +119,7 @@ describe('ChildProcessExec', () => {
 });
 
 describe('ToolServer', () => {
+  const scratch = useScratch();
   let server: ToolServer;
 
   before(() => {
@@ -134,14 +138,33 @@ describe('ToolServer', () => {
     assert.deepEqual(parents, Array(3).fill(String(server.pid)));
   });
 
-  it('fails what was under way when its process dies, and runs tools from here from then on', async () => {
+  it('fails what was under way when its process dies, and runs tools from another from then on', async () => {
     const dying = ToolServer.start();
+    const marks: string[] = [];
+    dying.onMark(({ sessions }) => marks.push(sessions.join()));
+    const { pid } = dying;
+    assert(pid !== undefined);
     const running = failure(dying.run('sh', ['-c', 'sleep 1']));
-    assert(dying.pid !== undefined);
-    process.kill(dying.pid, 'SIGKILL');
+    process.kill(pid, 'SIGKILL');
     assert.equal((await running).code, 'tool-failed');
     const { stdout } = await dying.run('sh', ['-c', 'echo $PPID']);
-    assert.equal(stdout.trim(), String(process.pid));
+    assert.equal(stdout.trim(), String(dying.pid));
+    assert.notEqual(dying.pid, pid);
+    assert.equal(marks.length, 2);
+    dying.close();
+    assert.equal((await dying.run('sh', ['-c', 'echo $PPID'])).stdout.trim(), String(process.pid));
+  });
+
+  it('leaves nothing at work of what it says has failed', async () => {
+    const dying = ToolServer.start();
+    const shell = scratch.current.at('shell');
+    const running = failure(dying.run('sh', ['-c', `echo $$ > ${shell}; sleep 100; true`]));
+    let text = '';
+    while (text === '') text = await readFile(shell, 'utf8').catch(() => '');
+    process.kill(dying.pid!, 'SIGKILL');
+    assert.equal((await running).code, 'tool-failed');
+    assert(!(await isStillAlive(Number(text))));
+    dying.close();
   });
 
   it('ends when it is let go', async () => {

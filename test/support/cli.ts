@@ -92,10 +92,7 @@ export class Cli {
 
   /** The daemon's parent, which holds the connection for it. */
   async killSupervisor(): Promise<void> {
-    const pid = await this.daemonPid();
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-    const supervisor = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
-    process.kill(supervisor, 'SIGKILL');
+    process.kill(await supervisorOf(await this.daemonPid()), 'SIGKILL');
   }
 
   async #end(): Promise<void> {
@@ -104,6 +101,12 @@ export class Cli {
     await this.try('stop', '--force');
     if (isRunning(pid)) process.kill(pid, 'SIGKILL');
   }
+}
+
+/** A daemon's parent. */
+export async function supervisorOf(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
 }
 
 function isRunning(pid: number): boolean {

@@ -1,0 +1,117 @@
+import { readFileSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** In the environment of every tool that a daemon runs: which daemon's it is. */
+export const TOOLS_OF = 'THINFUSE_TOOLS_OF';
+
+/** How the tools of one daemon are known after it: the sessions they are in, and what stands in their environment. */
+export interface ToolMark {
+  readonly token: string;
+  readonly sessions: readonly number[];
+}
+
+export interface ToolProcess {
+  readonly pid: number;
+  /** As /proc has it: 15 bytes at most. */
+  readonly name: string;
+}
+
+const POLL_MS = 20;
+
+/** Cut off, they leave a filesystem half changed or frozen; each ends by itself. `node` is the process that ran the others, and thaws. */
+const LEFT_TO_END = new Set(['resize2fs', 'tune2fs', 'fsfreeze', 'perl', 'node']);
+
+/** Whether a tool may be killed whose daemon is gone: nobody waits for what it does, and what it has begun is taken back. */
+export function mayBeCut(tool: string): boolean {
+  return !LEFT_TO_END.has(tool);
+}
+
+/** Tools of daemons that are gone. What they had begun lands as long as they live, whoever has looked at the mount table meanwhile. */
+export class EarlierTools {
+  readonly #marks: readonly ToolMark[];
+
+  constructor(marks: readonly ToolMark[]) {
+    this.#marks = marks;
+  }
+
+  /** Those that live. */
+  async find(): Promise<readonly ToolProcess[]> {
+    const found: ToolProcess[] = [];
+    if (this.#marks.length === 0) return found;
+    for (const entry of await readdir('/proc')) {
+      const pid = Number(entry);
+      if (!Number.isInteger(pid) || pid === process.pid) continue;
+      const seen = lookAt(pid);
+      if (seen !== undefined && (await this.#isOurs(pid, seen.session))) found.push({ pid, name: seen.name });
+    }
+    return found;
+  }
+
+  /**
+   * Kills those that may be, and waits until none of `awaited` lives, or `patienceMs` are over.
+   * @param onWait told once of those that are waited for
+   * @returns those that still live
+   */
+  async end({
+    patienceMs,
+    awaited = () => true,
+    onWait,
+  }: {
+    readonly patienceMs: number;
+    readonly awaited?: (tool: ToolProcess) => boolean;
+    readonly onWait?: (tools: readonly ToolProcess[]) => void;
+  }): Promise<readonly ToolProcess[]> {
+    const deadline = performance.now() + patienceMs;
+    for (let told = false; ; told = true) {
+      const living = await this.find();
+      for (const { pid, name } of living) if (mayBeCut(name)) kill(pid);
+      const left = living.filter(awaited);
+      if (left.length === 0 || performance.now() > deadline) return left;
+      if (!told) onWait?.(left);
+      await sleep(POLL_MS);
+    }
+  }
+
+  /** The session comes first: a process that hangs in the kernel may let nobody read its environment. */
+  async #isOurs(pid: number, session: number): Promise<boolean> {
+    const marks = this.#marks.filter(({ sessions }) => sessions.includes(session));
+    if (marks.length === 0) return false;
+    const environment = await readFile(`/proc/${pid}/environ`, 'latin1').catch(() => '');
+    const variables = environment.split('\0');
+    return marks.some(({ token }) => variables.includes(`${TOOLS_OF}=${token}`));
+  }
+}
+
+/** For messages. */
+export function describeTools(tools: readonly ToolProcess[]): string {
+  return tools.map(({ pid, name }) => `${name} (pid ${pid})`).join(', ');
+}
+
+/** Of this process. */
+export function ownSession(): number | undefined {
+  return lookAt(process.pid)?.session;
+}
+
+/** Undefined where there is no such process, or one that has ended and waits to be noticed. */
+function lookAt(pid: number): { name: string; session: number } | undefined {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  } catch {
+    return undefined;
+  }
+  // proc(5): `pid (name) state ppid pgrp session`, where the name may hold anything.
+  const end = text.lastIndexOf(')');
+  const [state, , , session] = text.slice(end + 2).split(' ');
+  if (end < 0 || state === 'Z' || state === 'X') return undefined;
+  return { name: text.slice(text.indexOf('(') + 1, end), session: Number(session) };
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended.
+  }
+}
