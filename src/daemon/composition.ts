@@ -34,6 +34,7 @@ import { GrowingData } from '../store/grow-data.js';
 import { Journal, removeJournal } from '../store/journal.js';
 import { makePoolStore, openPoolStore } from '../store/pool-store.js';
 import { readJournal } from '../store/read-journal.js';
+import type { MakeAdapter } from '../adapter/adapter.js';
 import type { Caller } from '../api/operations.js';
 import { applySettings } from './apply-settings.js';
 import type { DaemonParts } from './daemon.js';
@@ -47,7 +48,6 @@ import { readHandover } from './handover.js';
 import { KernelHost } from './kernel-host.js';
 import type { LogLevel } from './log-level.js';
 import type { MetricsAddress } from './metrics-address.js';
-import { metricsAdapter } from './metrics-server.js';
 import type { Service } from './service.js';
 import { createHandlers } from './operations/handlers.js';
 import { textOperations } from './operations/text-operations.js';
@@ -60,8 +60,8 @@ import { logSpace } from './space-log.js';
 import { StandingHandover } from './standing-handover.js';
 import { ToolRecord } from './tool-record.js';
 import { keptConnection } from './supervisor.js';
-import { snapshotAdapter, type SnapshotterSettings } from '../containerd/snapshot-adapter.js';
-import { volumeAdapter, type VolumeSettings } from '../volumes/volume-adapter.js';
+import type { SnapshotterSettings } from '../containerd/snapshot-adapter.js';
+import type { VolumeSettings } from '../volumes/volume-adapter.js';
 
 export interface DaemonOptions {
   readonly snapshotter?: SnapshotterSettings | undefined;
@@ -165,21 +165,33 @@ export async function daemonParts(
     },
     configure: (pool) => applySettings(pool, settings),
     handover,
-    adapters: [
-      ...(options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)]),
-      ...(options.volumes === undefined ? [] : [volumeAdapter(options.volumes, log)]),
-      ...(options.metrics === undefined
-        ? []
-        : [
-            metricsAdapter(options.metrics, (url) =>
-              log.info({ event: 'metrics', url }, `metrics are served on ${url}`),
-            ),
-          ]),
-    ],
+    adapters: await adaptersOf(options, log),
     log,
     events,
     notifyManager: (state, status) => notifyServiceManager(exec, state, status),
   };
+}
+
+/** Each is loaded only where it serves: their packages take longer to load than most commands to run. */
+async function adaptersOf(
+  { snapshotter, volumes, metrics }: DaemonOptions,
+  log: Logger,
+): Promise<MakeAdapter[]> {
+  const adapters: MakeAdapter[] = [];
+  if (snapshotter !== undefined) {
+    const { snapshotAdapter } = await import('../containerd/snapshot-adapter.js');
+    adapters.push(snapshotAdapter(snapshotter, log));
+  }
+  if (volumes !== undefined) {
+    const { volumeAdapter } = await import('../volumes/volume-adapter.js');
+    adapters.push(volumeAdapter(volumes, log));
+  }
+  if (metrics !== undefined) {
+    const { metricsAdapter } = await import('./metrics-server.js');
+    const told = (url: string): void => log.info({ event: 'metrics', url }, `metrics are served on ${url}`);
+    adapters.push(metricsAdapter(metrics, told));
+  }
+  return adapters;
 }
 
 function hostOf(
