@@ -3,7 +3,7 @@
 # call required; a pool, a mounted device, files in it, and everything gone at the end.
 #
 #   scripts/install-trial.sh [--suite SUITE]    as root; fresh.sh makes the Debian
-#   scripts/install-trial.sh --here TARBALL     in such a Debian already
+#   scripts/install-trial.sh --here TARBALL     in such a Debian already; what another trial installed there goes first
 
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
 
@@ -19,18 +19,15 @@ while [ $# -gt 0 ]; do
   shift
 done
 need_root "$(basename "$0")"
+[ -z "$tarball" ] || [ -n "${THINFUSE_FRESH:-}" ] || die "--here removes packages: run it in a Debian that fresh.sh made"
 
 if [ -z "$tarball" ]; then
   step "Packed"
   need_node
   need_packages
   scratch pack
-  # What is built already, and newer than its sources, is packed as it is: other tests may run it.
-  built=$top/dist/cli/main.js
-  if ! [ -f "$built" ] || [ -n "$(find "$top/src" -newer "$built" -print -quit)" ]; then npm --prefix "$top" run --silent build; fi
-  (cd "$top" && npm pack --silent --ignore-scripts --pack-destination "$scratch" >/dev/null)
-  tarball=$(find "$scratch" -maxdepth 1 -name 'thinfuse-*.tgz')
-  "$top/scripts/fresh.sh" ${suite:+--suite "$suite"} --bring "$tarball" scripts/install-trial.sh --here "$(basename "$tarball")"
+  pack "$scratch"
+  "$top/scripts/fresh.sh" ${suite:+--suite "$suite"} --bring "$packed" scripts/install-trial.sh --here "$(basename "$packed")"
   exit
 fi
 
@@ -47,6 +44,14 @@ thinfuse() { /usr/local/bin/thinfuse "$@"; }
 ok "thinfuse $(thinfuse --version)"
 
 step "What the machine lacks"
+documented=$(sed -n 's/^| Debian, Ubuntu *| `apt-get install \([^`]*\)`.*/\1/p' "$top/README.md")
+# Those that every Debian has stay.
+# shellcheck disable=SC2086 # packages, one a word
+mapfile -t installed < <(
+  dpkg-query --show --showformat '${Package} ${Essential} ${Priority} ${db:Status-Abbrev}\n' $documented 2>/dev/null |
+    awk '$2 == "no" && $3 != "required" && $4 == "ii" { print $1 }'
+)
+if [ ${#installed[@]} -gt 0 ]; then apt-get purge -y -qq "${installed[@]}" >/dev/null; fi
 # getfattr and mkfs.xfs are in no package that every Debian has.
 expect_failure "it says so" 8 thinfuse doctor --host
 advice=$({ thinfuse doctor --host 2>/dev/null || true; } | sed -n 's/^ *MISSING  *mkfs\.xfs .*install it: //p')
@@ -57,7 +62,6 @@ expect_equal "init refuses" "$refused" 8
 expect "and names the package" grep -q 'apt-get install' "$scratch/refused"
 
 step "The packages that the documents call required"
-documented=$(sed -n 's/^| Debian, Ubuntu *| `apt-get install \([^`]*\)`.*/\1/p' "$top/README.md")
 # shellcheck disable=SC2086 # packages, one a word
 install_packages $documented
 need_devices

@@ -237,6 +237,15 @@ need_packages() {
   fi
 }
 
+# pack FOLDER: sets $packed to what npm pack makes of the checkout, in that folder. What is built already, and newer than its sources, is packed
+# as it is, for other tests may run it.
+pack() {
+  local built=$top/dist/cli/main.js
+  if ! [ -f "$built" ] || [ -n "$(find "$top/src" -newer "$built" -print -quit)" ]; then npm --prefix "$top" run --silent build; fi
+  (cd "$top" && npm pack --silent --ignore-scripts --pack-destination "$1" >/dev/null)
+  packed=$(find "$1" -maxdepth 1 -name 'thinfuse-*.tgz')
+}
+
 # /dev/fuse and loop devices, through their modules where they are only not loaded.
 need_devices() {
   [ -c /dev/fuse ] || modprobe fuse 2>/dev/null || true

@@ -11,6 +11,7 @@ import {
   createTree,
 } from '../btree/mapping-tree.js';
 import { ThinError } from '../errors/thin-error.js';
+import { isHidden } from '../format/device-name.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import {
   MAX_DEVICE_ID,
@@ -440,9 +441,13 @@ export class Metadata {
     return record;
   }
 
-  /** Opens the next transaction, as Docker's driver did for each device created or deleted. */
+  /**
+   * Opens the next transaction, as Docker's driver did for each device created or deleted. One of a device that users do not see goes by the
+   * name of the last that they do.
+   */
   #stamp(device: DeviceId, name: string): void {
     const id = transactionId(this.#superblock.transactionId + 1);
-    this.changeSuperblock({ transactionId: id, lastTransaction: { id, device, name } });
+    const last = isHidden(name) ? this.#superblock.lastTransaction : { device, name };
+    this.changeSuperblock({ transactionId: id, lastTransaction: last && { ...last, id } });
   }
 }

@@ -140,7 +140,8 @@ class Pool implements ThinPool {
 
   lastTransaction(): ReturnType<ThinPool['lastTransaction']> {
     const last = this.#state.metadata.superblock.lastTransaction;
-    return last === undefined
+    // Pools of before had the names of hidden devices here.
+    return last === undefined || isHidden(last.name)
       ? undefined
       : { id: last.id, name: last.name as DeviceName, device: last.device };
   }

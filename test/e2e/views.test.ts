@@ -96,6 +96,10 @@ describe('read-only views show all that was durable', function () {
     assert.deepEqual(await loopsUnder(cli.root), []);
     const { devices } = await cli.json<{ devices: number }>('check');
     assert.equal(devices, (await cli.json<unknown[]>('ls')).length);
+    assert.equal((await cli.run('dump')).includes(HIDDEN), false);
+    const docker = path.join(cli.root, 'metadata');
+    for (const name of await readdir(docker))
+      assert.equal((await readFile(path.join(docker, name), 'utf8')).includes(HIDDEN), false, name);
   }
 
   for (const [filesystem, data] of [

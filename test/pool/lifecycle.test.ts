@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { ThinErrorCode } from '../../src/errors/thin-error.js';
-import { BASE_NAME } from '../../src/format/device-name.js';
-import type { DeviceName } from '../../src/format/ids.js';
+import { BASE_NAME, hiddenViewName } from '../../src/format/device-name.js';
+import { deviceId, type DeviceName } from '../../src/format/ids.js';
 import { openPool } from '../../src/pool/pool.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
 import { CrashStore } from '../support/crash-store.js';
@@ -78,6 +78,14 @@ describe('the life of devices in a pool', () => {
       pool.devices().map((device) => device.name),
       [BASE_NAME, A],
     );
+  });
+
+  it('counts the transactions of hidden devices, and tells nobody their names', async () => {
+    await snapshot(pool, A);
+    await snapshot(pool, hiddenViewName(deviceId(2), 1), A);
+    assert.deepEqual(pool.lastTransaction(), { id: 3, name: A, device: 2 });
+    await pool.remove(hiddenViewName(deviceId(2), 1));
+    assert.deepEqual(pool.lastTransaction(), { id: 4, name: A, device: 2 });
   });
 
   it('refuses what cannot be, says why, and changes nothing', async () => {

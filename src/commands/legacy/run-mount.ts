@@ -1,6 +1,7 @@
 import { realpath, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { parseDeviceSize } from '../../config/limits.js';
+import type { Incompleteness } from '../../daemon/api.js';
 import { ThinError } from '../../errors/thin-error.js';
 import { requireMountPlace } from '../../host/mount-place.js';
 import { ImageFolder } from '../../legacy/image-folder.js';
@@ -74,6 +75,7 @@ function helperArguments(
 async function serve(context: Context, request: MountRequest): Promise<void> {
   const { options } = request;
   const notify = options.notify === true;
+  let incompleteness: Incompleteness = {};
   // A helper does not keep the filesystem busy that it happened to be started from.
   if (notify) process.chdir('/');
   try {
@@ -84,8 +86,10 @@ async function serve(context: Context, request: MountRequest): Promise<void> {
       const size = options.size === undefined ? undefined : parseDeviceSize(options.size, '--size');
       const device = await openDevice(source.pool, requireData(source), named, { size, skipDamaged });
       const ready = async (target: string, lacks?: string): Promise<void> => {
+        incompleteness = { lacks };
         if (notify) await tellReady({ pid: process.pid, target, notes: lost, lacks });
         else {
+          // Now, for the exit code comes when it is unmounted.
           if (lacks !== undefined) note(lacks);
           printResult(context, { device: request.device, path: target, pid: process.pid, lacks }, target);
         }
@@ -100,6 +104,7 @@ async function serve(context: Context, request: MountRequest): Promise<void> {
     await tellFailure(error);
     throw error;
   }
+  requireComplete(request.device, incompleteness);
 }
 
 type Ready = (target: string, lacks?: string) => Promise<void>;
