@@ -1,7 +1,7 @@
 import { realpath, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { parseDeviceSize } from '../../config/limits.js';
-import type { Incompleteness } from '../../daemon/api.js';
+import type { Incompleteness } from '../../api/operations.js';
 import { ThinError } from '../../errors/thin-error.js';
 import { requireMountPlace } from '../../host/mount-place.js';
 import { ImageFolder } from '../../legacy/image-folder.js';
