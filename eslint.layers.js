@@ -48,18 +48,6 @@ export const LAYERS = {
     knows: 'running host tools: losetup, mount, mkfs, fsfreeze, tar',
     imports: ['errors', 'config', 'format', 'async'],
   },
-  transfer: {
-    knows: 'what leaves a pool and comes into one: files written whole or not at all, the stream of `send`',
-    imports: ['errors'],
-  },
-  remote: {
-    knows: 'images in stores elsewhere: their format, S3 and OCI stores, push, pull, collection',
-    imports: ['errors', 'format', 'shared', 'transfer'],
-  },
-  legacy: {
-    knows: "pools that the kernel's dm-thin wrote, read-only: their format, devices, Docker's names for them",
-    imports: ['errors', 'config', 'format', 'io', 'transfer'],
-  },
   docker: {
     knows: "Docker's JSON files, the `info` block, dm-thin's status line, names",
     imports: ['errors', 'config', 'format', 'pool'],
@@ -84,6 +72,19 @@ export const LAYERS = {
   api: {
     knows: 'every operation that can be asked of a pool, as a typed table; its form on the wire; a client',
     imports: ['errors', 'metadata', 'thin-tools', 'pool', 'host', 'service'],
+  },
+  transfer: {
+    knows:
+      'what leaves a pool and comes into one, over its operations: send, receive, export, images from trees, diff; files written whole or not at all',
+    imports: ['errors', 'config', 'format', 'metadata', 'thin-tools', 'pool', 'host', 'api'],
+  },
+  legacy: {
+    knows: "pools that the kernel's dm-thin wrote, read-only: their format, devices, Docker's names for them",
+    imports: ['errors', 'config', 'format', 'io', 'transfer'],
+  },
+  remote: {
+    knows: 'images in stores elsewhere: their format, S3 and OCI stores, push, pull, collection',
+    imports: ['errors', 'format', 'shared', 'transfer'],
   },
   testing: { knows: 'contract suites for implementers, with any test runner', imports: ['store'] },
   daemon: {

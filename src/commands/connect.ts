@@ -6,10 +6,12 @@ import { SocketClient } from '../api/client.js';
 import { isBeingReplaced } from '../daemon/handover.js';
 import { answers } from '../host/private-socket.js';
 import { spawnDaemon } from '../daemon/spawn-daemon.js';
+import { ChildProcessExec } from '../host/exec.js';
 import { makeFilesPrivate } from '../host/private-files.js';
 import type { FileDepth } from '../store/level-table-check.js';
 import type { RootLayout } from '../config/root-layout.js';
 import { requirePool } from '../daemon/pool-folder.js';
+import type { PoolAccess } from '../transfer/pool-access.js';
 import { note } from './output.js';
 import { rootFlag, type Context } from './context.js';
 import { withSignsOfLife, type WatchedDaemon } from './signs-of-life.js';
@@ -81,6 +83,12 @@ export async function withMetadata<T>(
 /** Through the daemon if one runs, else through one that lives as long as `work`, for operations that need devices for a moment. */
 export async function withDevices<T>(context: Context, work: (caller: Caller) => Promise<T>): Promise<T> {
   return patiently(context, () => temporaryDaemon(context), work);
+}
+
+/** As `withDevices`, with the bytes of devices. */
+export async function withAccess<T>(context: Context, work: (access: PoolAccess) => Promise<T>): Promise<T> {
+  const { ServedAccess } = await import('../transfer/pool-access.js');
+  return withDevices(context, (caller) => work(new ServedAccess(caller, new ChildProcessExec())));
 }
 
 /** As `withDevices`, where no daemon can run yet. */

@@ -1,10 +1,21 @@
+import { isatty } from 'node:tty';
 import { Option, type Command } from 'commander';
-import { contextOf } from './context.js';
+import type { Incompleteness } from '../api/operations.js';
+import { formatBinarySize } from '../config/sizes.js';
+import { formatTable } from '../docker/table.js';
+import { ThinError } from '../errors/thin-error.js';
+import { ChildProcessExec } from '../host/exec.js';
+import { withAccess } from './connect.js';
+import { contextOf, type Context } from './context.js';
 import { example } from './example.js';
+import { requireComplete } from './incomplete.js';
+import { interruptible } from './interrupt.js';
+import { note, printResult } from './output.js';
+import { withProgress } from './progress.js';
 
-export const EXPORT_FORMATS = ['tar', 'raw', 'qcow2', 'dm-thin'] as const;
+const EXPORT_FORMATS = ['tar', 'raw', 'qcow2', 'dm-thin'] as const;
 
-export interface ExportFlags {
+interface ExportFlags {
   readonly format: (typeof EXPORT_FORMATS)[number];
   readonly output?: string;
 }
@@ -32,7 +43,76 @@ export function registerExportCommand(program: Command): void {
       ),
     )
     .action(async (name: string | undefined, flags: ExportFlags, command: Command) => {
-      const { runExport } = await import('./run-export.js');
-      await runExport(contextOf(command), name, flags);
+      const context = contextOf(command);
+      if (flags.format !== 'dm-thin') await exportDevice(context, name, flags);
+      else if (name === undefined)
+        await exportPool(context, requireOutput(flags.output, 'a folder to be made'));
+      else
+        throw new ThinError(
+          'invalid-argument',
+          `dm-thin takes the whole pool, and not ${name} alone; leave it out, or choose --format raw`,
+        );
     });
+}
+
+async function exportDevice(
+  context: Context,
+  name: string | undefined,
+  { format, output }: ExportFlags,
+): Promise<void> {
+  if (name === undefined)
+    throw new ThinError('invalid-argument', `name the device to write as ${format}; thinfuse ls shows them`);
+  const target =
+    format === 'tar' && output === undefined
+      ? { fd: requirePipe() }
+      : { file: requireOutput(output, 'a file') };
+  const { DeviceExport } = await import('../transfer/export-device.js');
+  const write = async (exporting: InstanceType<typeof DeviceExport>): Promise<Incompleteness> => {
+    if (format === 'tar') return exporting.tar(name, target);
+    const file = requireOutput(output, 'a file');
+    await (format === 'raw' ? exporting.raw(name, file) : exporting.qcow2(name, file));
+    return {};
+  };
+  const { lacks } = await interruptible((signal) =>
+    withAccess(context, (access) =>
+      withProgress(context, format === 'tar' ? 'packing' : 'exporting', (onProgress) =>
+        write(new DeviceExport(access, new ChildProcessExec(), { signal, onProgress, onNote: note })),
+      ),
+    ),
+  );
+  if (output !== undefined) printResult(context, { name, format, output, lacks }, output);
+  requireComplete(name, { lacks });
+}
+
+async function exportPool(context: Context, output: string): Promise<void> {
+  const { PoolExport } = await import('../transfer/export-pool.js');
+  const exporting = await PoolExport.to(output, new ChildProcessExec());
+  const devices = await interruptible((signal) =>
+    withAccess(context, (access) =>
+      withProgress(context, 'exporting', (onProgress) => exporting.write(access, { signal, onProgress })),
+    ),
+  );
+  const table = formatTable(
+    [
+      { title: 'ID', right: true },
+      { title: 'NAME' },
+      { title: 'SIZE', right: true },
+      { title: 'SECTORS', right: true },
+    ],
+    devices.map(({ id, name, size, sectors }) => [`${id}`, name, formatBinarySize(size), `${sectors}`]),
+  );
+  printResult(context, { output: exporting.folder, devices }, table);
+}
+
+function requireOutput(output: string | undefined, what: string): string {
+  if (output !== undefined) return output;
+  throw new ThinError('invalid-argument', `this format needs --output, ${what}`);
+}
+
+function requirePipe(): number {
+  if (!isatty(1)) return 1;
+  throw new ThinError(
+    'invalid-argument',
+    'a tar is not written to a terminal; redirect the output, or name a file with --output',
+  );
 }

@@ -1,18 +1,17 @@
 import type { Command } from 'commander';
-import type { Caller, DeviceStatus } from '../api/operations.js';
-import { ThinError } from '../errors/thin-error.js';
+import type { DeviceStatus } from '../api/operations.js';
 import { withDevices, withPool } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { deviceJson } from './device-json.js';
 import { create, QUOTA_HELP, removal, sizeOf, sizesOf, type SizeOptions } from './device-commands.js';
 import { example } from './example.js';
-import { importer } from './importer.js';
+import { withProgress } from './progress.js';
+import { ChildProcessExec } from '../host/exec.js';
+import { makePlainImage, type ImageRequest } from '../transfer/make-image.js';
 import { interruptible } from './interrupt.js';
 import { requireKind } from '../api/kinds.js';
 import { listing } from './list-commands.js';
 import { note, printResult } from './output.js';
-import { ownMaker } from './passing-devices.js';
-import { rootfsOf } from './rootfs.js';
 
 interface ImageOptions {
   readonly parent?: string;
@@ -40,9 +39,12 @@ export function registerImageCommands(program: Command): void {
     )
     .action(async (name: string, options: ImageOptions, command: Command) => {
       const context = contextOf(command);
-      const { from } = options;
-      if (from === undefined) return createPlain(context, name, options);
-      const device = await interruptible((signal) => createFrom(context, name, options, from, signal));
+      const { from, parent } = options;
+      const request = { name, parent, size: sizeOf(options.size) };
+      const device =
+        from === undefined
+          ? await withPool(context, (caller) => makePlainImage(caller, request))
+          : await createFrom(context, request, from);
       printResult(context, deviceJson(device), device.name);
     });
 
@@ -90,50 +92,15 @@ export function registerImageCommands(program: Command): void {
     });
 }
 
-async function createPlain(context: Context, name: string, options: ImageOptions): Promise<void> {
-  const device = await withPool(context, (caller) => begin(caller, name, options, 'image'));
-  printResult(context, deviceJson(device), device.name);
-}
-
-/** Marked until it is complete, so that nothing starts from half an image; gone again if it does not become one. */
-async function createFrom(
-  context: Context,
-  name: string,
-  options: ImageOptions,
-  from: string,
-  signal: AbortSignal,
-): Promise<DeviceStatus> {
-  const source = await importer(context, from);
-  return withDevices(context, async (caller) => {
-    const maker = await ownMaker();
-    await begin(caller, name, options, 'snapshot', maker);
-    try {
-      const { path } = await caller.call('mount', { name, maker });
-      const rootfs = await rootfsOf(path);
-      if (rootfs === undefined)
-        throw new ThinError('not-found', `device ${name} was mounted without its rootfs on ${path}`);
-      for (const warning of await source.unpackInto(rootfs, signal)) note(warning);
-      signal.throwIfAborted();
-      await caller.call('umount', { name });
-      return await caller.call('device.seal', { name, maker });
-    } catch (error) {
-      await caller.call('device.remove', { name, force: true }).catch((failure: unknown) => {
-        note(
-          `${name} could not be removed again: ${failure instanceof Error ? failure.message : String(failure)}`,
-        );
-      });
-      throw signal.aborted && signal.reason instanceof ThinError ? signal.reason : error;
-    }
+/** Undone if it is cut off. */
+async function createFrom(context: Context, request: ImageRequest, from: string): Promise<DeviceStatus> {
+  const { ImageFiles } = await import('../transfer/make-image.js');
+  return interruptible(async (signal) => {
+    const files = await ImageFiles.at(from, new ChildProcessExec());
+    return withDevices(context, (caller) =>
+      withProgress(context, 'unpacking', (onProgress) =>
+        files.make(caller, request, { signal, onProgress, onNote: note }),
+      ),
+    );
   });
-}
-
-async function begin(
-  caller: Caller,
-  name: string,
-  { parent, size }: ImageOptions,
-  kind: 'image' | 'snapshot',
-  maker?: string,
-): Promise<DeviceStatus> {
-  if (parent !== undefined) await requireKind(caller, parent, 'image');
-  return caller.call('device.create', { name, origin: parent, kind, size: sizeOf(size), maker });
 }

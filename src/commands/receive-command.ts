@@ -1,8 +1,14 @@
 import type { Command } from 'commander';
-import { contextOf } from './context.js';
+import { formatBinarySize } from '../config/sizes.js';
+import { ThinError, toThinError } from '../errors/thin-error.js';
+import { withAccess } from './connect.js';
+import { contextOf, type Context } from './context.js';
 import { example } from './example.js';
+import { interruptible } from './interrupt.js';
+import { note, printResult } from './output.js';
+import { withProgress } from './progress.js';
 
-export interface ReceiveFlags {
+interface ReceiveFlags {
   readonly base?: string;
   readonly keepPartial?: boolean;
 }
@@ -25,7 +31,30 @@ export function registerReceiveCommand(program: Command): void {
       ),
     )
     .action(async (name: string | undefined, flags: ReceiveFlags, command: Command) => {
-      const { runReceive } = await import('./run-receive.js');
-      await runReceive(contextOf(command), name, flags);
+      await receive(contextOf(command), { name, ...flags });
     });
+}
+
+async function receive(
+  context: Context,
+  request: ReceiveFlags & { readonly name: string | undefined },
+): Promise<void> {
+  if (process.stdin.isTTY)
+    throw new ThinError(
+      'invalid-argument',
+      'a stream is not typed; redirect what thinfuse send wrote into this command',
+    );
+  const { IncomingStream } = await import('../transfer/receive.js');
+  await interruptible(async (signal) => {
+    // Whoever waits for bytes hears of it.
+    signal.addEventListener('abort', () => process.stdin.destroy(toThinError(signal.reason)), { once: true });
+    const stream = await IncomingStream.begin(process.stdin as AsyncIterable<Uint8Array>, request);
+    await withAccess(context, async (access) => {
+      const received = await withProgress(context, 'receiving', (onProgress) =>
+        stream.into(access, { signal, onProgress, onNote: note }),
+      );
+      const { name, written } = received;
+      printResult(context, received, `${name}: ${formatBinarySize(written)} received`);
+    });
+  });
 }

@@ -1,8 +1,14 @@
+import { isatty } from 'node:tty';
 import type { Command } from 'commander';
-import { contextOf } from './context.js';
+import { ThinError } from '../errors/thin-error.js';
+import { withAccess } from './connect.js';
+import { contextOf, type Context } from './context.js';
 import { example } from './example.js';
+import { interruptible } from './interrupt.js';
+import { withProgress } from './progress.js';
+import { standardOutput } from './standard-stream.js';
 
-export interface SendFlags {
+interface SendFlags {
   readonly since?: string;
   readonly resume?: string;
 }
@@ -25,7 +31,26 @@ export function registerSendCommand(program: Command): void {
       ),
     )
     .action(async (name: string, flags: SendFlags, command: Command) => {
-      const { runSend } = await import('./run-send.js');
-      await runSend(contextOf(command), name, flags);
+      await send(contextOf(command), name, flags);
     });
+}
+
+async function send(context: Context, name: string, flags: SendFlags): Promise<void> {
+  if (isatty(1))
+    throw new ThinError(
+      'invalid-argument',
+      'a stream is not written to a terminal; redirect the output into thinfuse receive, ssh or a file',
+    );
+  const { Sender } = await import('../transfer/send.js');
+  const { parsePoint } = await import('../transfer/stream-format.js');
+  const { since } = flags;
+  const from = flags.resume === undefined ? undefined : parsePoint(flags.resume);
+  await interruptible((signal) =>
+    withAccess(context, (access) =>
+      withProgress(context, 'sending', async (onProgress) => {
+        const sender = new Sender(access, { name, since, from, signal, onProgress });
+        for await (const bytes of sender.stream()) await standardOutput.stream(bytes);
+      }),
+    ),
+  );
 }

@@ -35,8 +35,8 @@ export interface Progress {
 }
 
 export interface ArchiveOptions {
-  readonly onProgress?: (progress: Progress) => void;
-  readonly signal?: AbortSignal;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface Imported {

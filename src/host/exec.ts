@@ -27,7 +27,7 @@ export interface ExecOptions {
   /** Milliseconds; the tool is killed and the call fails with `timeout`, also when the tool cannot die (it hangs in the kernel). */
   readonly timeoutMs?: number;
   /** Kills the tool; the call fails with `closed`. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Exit codes that are an answer and no failure; [0] unless given. */
   readonly okCodes?: readonly number[];
   /** Each complete line of standard error, as it comes. */

@@ -1,36 +1,9 @@
-import type { FilesystemType } from '../config/pool-options.js';
 import { copyPieces, pieces, type MappedRun } from '../transfer/copy-pieces.js';
 import type { DataReader } from './block-reader.js';
 import { changesBetween, type PlanDevice, type PlanStep } from './import-plan.js';
+import type { ImportTarget, NewDevice } from '../transfer/pool-target.js';
 
-export interface NewDevice {
-  readonly name: string;
-  /** A device made before; undefined: an empty one. */
-  readonly origin: string | undefined;
-  /** Bytes; at least the origin's. */
-  readonly size: number;
-  readonly kind: 'image' | 'container' | 'snapshot';
-  readonly filesystem: FilesystemType;
-}
-
-/** A device of the new pool while it is filled. Ranges lie inside the device; several calls may be on their way at once. */
-export interface TargetImage {
-  write(offset: number, from: Uint8Array): Promise<void>;
-  /** The range reads as zeroes afterwards, and takes no space where the pool can give it back. */
-  zero(offset: number, length: number): Promise<void>;
-  /** What was written is durable, and the device nobody's any more. */
-  close(): Promise<void>;
-}
-
-/** The pool that devices are imported into. Errors of all: as the pool's. */
-export interface ImportTarget {
-  create(device: NewDevice): Promise<void>;
-  open(name: string): Promise<TargetImage>;
-  /** The device is complete. */
-  finish(device: NewDevice): Promise<void>;
-  /** Undoes `create`. */
-  remove(name: string): Promise<void>;
-}
+export type { ImportTarget, NewDevice, TargetImage } from '../transfer/pool-target.js';
 
 export interface ImportSource {
   readonly data: DataReader;

@@ -17,7 +17,7 @@ import { requireData, withSourcePool, type LegacySource } from './source.js';
 import { mountDevice } from './view.js';
 import { note, printResult } from '../output.js';
 import { withProgress } from '../progress.js';
-import { filesOf, withEmptyFolder } from '../rootfs.js';
+import { filesOf, withEmptyFolder } from '../../transfer/rootfs.js';
 
 export async function runLegacyExport(
   context: Context,

@@ -18,7 +18,8 @@ import { withDevices } from '../connect.js';
 import type { Context } from '../context.js';
 import { interruptible } from '../interrupt.js';
 import { splitOperands } from './flags.js';
-import { PoolTarget } from '../pool-target.js';
+import { ServedAccess } from '../../transfer/pool-access.js';
+import { PoolTarget } from '../../transfer/pool-target.js';
 import type { ImportOptions } from './import.js';
 import { requireData, withSourcePool, type LegacySource } from './source.js';
 import { note, printResult } from '../output.js';
@@ -120,7 +121,7 @@ async function run(
       return importDevices(
         importSource(source, chosen, names),
         steps,
-        new PoolTarget(caller, new ChildProcessExec()),
+        new PoolTarget(new ServedAccess(caller, new ChildProcessExec())),
         {
           signal,
           onBytes: (bytes) => {

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { partialName, partialOf } from '../../src/commands/partial-name.js';
-import { isPassing } from '../../src/commands/passing-devices.js';
-import { withStill } from '../../src/commands/still-device.js';
+import { partialName, partialOf } from '../../src/transfer/partial-name.js';
+import { isPassing } from '../../src/transfer/passing-devices.js';
+import { ServedAccess, type PoolAccess } from '../../src/transfer/pool-access.js';
+import { ChildProcessExec } from '../../src/host/exec.js';
+import { withStill } from '../../src/transfer/still-device.js';
 import type { Caller, DeviceStatus } from '../../src/api/operations.js';
 import { ThinError, type ThinErrorCode } from '../../src/errors/thin-error.js';
 
@@ -20,8 +22,8 @@ class FakeCaller {
     this.names = [...names];
   }
 
-  get caller(): Caller {
-    return this as unknown as Caller;
+  get access(): PoolAccess {
+    return new ServedAccess(this as unknown as Caller, new ChildProcessExec());
   }
 
   call(name: string, input: { name: string }): Promise<unknown> {
@@ -51,9 +53,9 @@ class FakeCaller {
 describe('devices that are held still', () => {
   it('are snapshots that go away, whatever happened', async () => {
     const pool = new FakeCaller('web');
-    const name = await withStill(pool.caller, 'web', (still) => Promise.resolve(still.name));
+    const name = await withStill(pool.access, 'web', (still) => Promise.resolve(still.name));
     assert.ok(isPassing(name));
-    const failing = withStill(pool.caller, 'web', () => Promise.reject(new Error('work failed')));
+    const failing = withStill(pool.access, 'web', () => Promise.reject(new Error('work failed')));
     await assert.rejects(failing, /work failed/);
     assert.deepEqual(pool.names, ['web']);
   });
@@ -62,18 +64,18 @@ describe('devices that are held still', () => {
     for (const refusal of ['read-only', 'no-space'] as const) {
       const pool = new FakeCaller('web');
       pool.refusal = refusal;
-      assert.equal(await withStill(pool.caller, 'web', (still) => Promise.resolve(still.name)), 'web');
+      assert.equal(await withStill(pool.access, 'web', (still) => Promise.resolve(still.name)), 'web');
       assert.deepEqual(pool.names, ['web']);
       pool.active.add('web');
       await assert.rejects(
-        withStill(pool.caller, 'web', () => Promise.resolve()),
+        withStill(pool.access, 'web', () => Promise.resolve()),
         { code: 'busy' },
       );
     }
     const pool = new FakeCaller('web');
     pool.refusal = 'not-found';
     await assert.rejects(
-      withStill(pool.caller, 'web', () => Promise.resolve()),
+      withStill(pool.access, 'web', () => Promise.resolve()),
       { code: 'not-found' },
     );
   });
@@ -84,10 +86,10 @@ describe('devices that are held still', () => {
       const pool = new FakeCaller('web');
       pool.image = path.join(folder, 'image');
       await writeFile(pool.image, 'content');
-      await withStill(pool.caller, 'web', () => Promise.resolve());
+      await withStill(pool.access, 'web', () => Promise.resolve());
       assert.ok(!pool.log.some((call) => call.startsWith('activate')));
       const bytes = Buffer.alloc(6, 1);
-      await withStill(pool.caller, 'web', (still) => still.read(4, bytes));
+      await withStill(pool.access, 'web', (still) => still.read(4, bytes));
       assert.deepEqual(bytes, Buffer.from('ent\0\0\0'));
       assert.deepEqual(pool.log.slice(-3), [
         'activate passing',

@@ -1,5 +1,5 @@
-import { framedChanges, type Change } from '../transfer/changes.js';
-import { ContentDigest } from '../transfer/content-digest.js';
+import { framedChanges, type Change } from './changes.js';
+import { ContentDigest } from './content-digest.js';
 import type { StillDevice } from './still-device.js';
 
 /** Of all that a device holds below `size`, which is read for it. Errors: damaged, closed. */
@@ -9,11 +9,11 @@ export async function digestOf(
     size,
     blockSize,
     signal,
-  }: { readonly size: number; readonly blockSize: number; readonly signal: AbortSignal },
+  }: { readonly size: number; readonly blockSize: number; readonly signal: AbortSignal | undefined },
 ): Promise<string> {
   const digest = new ContentDigest();
   for await (const { begin, end } of framedChanges(mapped(still, blockSize), size)) {
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
     const bytes = Buffer.allocUnsafe(end - begin);
     await still.read(begin, bytes);
     digest.add(begin, bytes);

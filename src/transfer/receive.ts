@@ -1,51 +1,80 @@
-import { formatBinarySize } from '../config/sizes.js';
-import type { Caller, DeviceStatus } from '../api/operations.js';
-import { ThinError, toThinError } from '../errors/thin-error.js';
+import { toThinError, ThinError } from '../errors/thin-error.js';
+import type { DeviceStatus } from '../api/operations.js';
 import { parseDeviceName } from '../format/device-name.js';
-import { ChildProcessExec } from '../host/exec.js';
-import { decodeStream, type StreamItem } from '../transfer/stream-decoder.js';
-import { FIRST_SUM, formatPoint, type StreamHeader, type StreamPoint } from '../transfer/stream-format.js';
-import { withDevices } from './connect.js';
-import type { Context } from './context.js';
+import type { Progress } from '../host/archive.js';
 import { digestOf } from './device-digest.js';
-import { interruptible } from './interrupt.js';
-import { PoolTarget } from './pool-target.js';
-import { note, printResult } from './output.js';
 import { partialName, partialOf } from './partial-name.js';
 import { ownMaker, passingName } from './passing-devices.js';
-import { withProgress } from './progress.js';
-import type { ReceiveFlags } from './receive-command.js';
+import type { PoolAccess } from './pool-access.js';
+import { PoolTarget } from './pool-target.js';
 import { withStill } from './still-device.js';
+import { decodeStream, type StreamItem } from './stream-decoder.js';
+import { FIRST_SUM, formatPoint, type StreamHeader, type StreamPoint } from './stream-format.js';
 
-export async function runReceive(
-  context: Context,
-  given: string | undefined,
-  flags: ReceiveFlags,
-): Promise<void> {
-  if (process.stdin.isTTY)
-    throw new ThinError(
-      'invalid-argument',
-      'a stream is not typed; redirect what thinfuse send wrote into this command',
-    );
-  await interruptible(async (signal) => {
-    // Whoever waits for bytes hears of it.
-    signal.addEventListener('abort', () => process.stdin.destroy(toThinError(signal.reason)), { once: true });
-    const items = decodeStream(process.stdin as AsyncIterable<Uint8Array>);
+export interface ReceiveRequest {
+  /** What the device is called here. Default: what it is called there. */
+  readonly name?: string | undefined;
+  /** The device here that is what the stream's base was there. Default: the one of that name. */
+  readonly base?: string | undefined;
+  /** Keeps what came before a cut, to go on from there. Default: false. */
+  readonly keepPartial?: boolean | undefined;
+}
+
+export interface ReceiveOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** Hears how to go on with a part that is kept, and what could not be removed. */
+  readonly onNote?: ((text: string) => void) | undefined;
+}
+
+export interface Received {
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Bytes of data that were written. */
+  readonly written: number;
+  /** What the stream's changes were applied to; null: it has all of the device. */
+  readonly base: string | null;
+}
+
+interface Wanted {
+  readonly name: string;
+  readonly base: string | undefined;
+  readonly header: StreamHeader;
+  readonly keepPartial: boolean;
+}
+
+/** A stream of `Sender` whose header has come, on its way into a pool. */
+export class IncomingStream {
+  readonly #items: AsyncGenerator<StreamItem>;
+  readonly #wanted: Wanted;
+
+  private constructor(items: AsyncGenerator<StreamItem>, wanted: Wanted) {
+    this.#items = items;
+    this.#wanted = wanted;
+  }
+
+  /** Reads the header. Errors: invalid-argument (a name; no stream of thinfuse), wrong-version, closed. */
+  static async begin(input: AsyncIterable<Uint8Array>, request: ReceiveRequest): Promise<IncomingStream> {
+    const items = decodeStream(input);
     const header = headerIn(await items.next());
-    const name = parseDeviceName(given ?? header.name);
-    const base = baseName(header, flags);
+    const name = parseDeviceName(request.name ?? header.name);
+    const base = baseName(header, request.base);
+    const keepPartial = request.keepPartial === true;
     // A name that is too long for a part is refused before there is one.
-    if (flags.keepPartial === true) partialName(name, { offset: header.size, sum: FIRST_SUM });
-    await withDevices(context, async (caller) => {
-      const receiver = new Receiver(context, caller, { name, base, header, signal });
-      const written = await receiver.run(items, flags.keepPartial === true);
-      printResult(
-        context,
-        { name, size: header.size, written, base: base ?? null },
-        `${name}: ${formatBinarySize(written)} received`,
-      );
-    });
-  });
+    if (keepPartial) partialName(name, { offset: header.size, sum: FIRST_SUM });
+    return new IncomingStream(items, { name, base, header, keepPartial });
+  }
+
+  /**
+   * Makes the device: all of it or nothing, or what came before a cut.
+   * Errors: exists; not-found (the base); invalid-argument (the base is another one; the stream is damaged); no-space, closed.
+   */
+  async into(access: PoolAccess, options: ReceiveOptions = {}): Promise<Received> {
+    const { name, base, header } = this.#wanted;
+    const written = await new Receiver(access, this.#wanted, options).run(this.#items);
+    return { name, size: header.size, written, base: base ?? null };
+  }
 }
 
 function headerIn(first: IteratorResult<StreamItem, unknown>): StreamHeader {
@@ -54,27 +83,20 @@ function headerIn(first: IteratorResult<StreamItem, unknown>): StreamHeader {
 }
 
 /** Errors: invalid-argument. */
-function baseName({ base, name }: StreamHeader, flags: ReceiveFlags): string | undefined {
-  if (base !== null) return parseDeviceName(flags.base ?? base.name, { allowBase: true });
-  if (flags.base === undefined) return undefined;
+function baseName({ base, name }: StreamHeader, given: string | undefined): string | undefined {
+  if (base !== null) return parseDeviceName(given ?? base.name, { allowBase: true });
+  if (given === undefined) return undefined;
   throw new ThinError(
     'invalid-argument',
-    `the stream has all of ${name} and changes no ${flags.base}; leave --base out`,
+    `the stream has all of ${name} and changes no ${given}; leave --base out`,
   );
-}
-
-interface Wanted {
-  readonly name: string;
-  readonly base: string | undefined;
-  readonly header: StreamHeader;
-  readonly signal: AbortSignal;
 }
 
 /** Builds the device under a passing name, and gives it its own when it is complete. */
 class Receiver {
-  readonly #context: Context;
-  readonly #caller: Caller;
+  readonly #access: PoolAccess;
   readonly #wanted: Wanted;
+  readonly #options: ReceiveOptions;
   readonly #target: PoolTarget;
   readonly #passing = passingName();
   /** What the device is called. */
@@ -83,24 +105,23 @@ class Receiver {
   #point: StreamPoint | undefined;
   #written = 0;
 
-  constructor(context: Context, caller: Caller, wanted: Wanted) {
-    this.#context = context;
-    this.#caller = caller;
+  constructor(access: PoolAccess, wanted: Wanted, options: ReceiveOptions) {
+    this.#access = access;
     this.#wanted = wanted;
-    this.#target = new PoolTarget(caller, new ChildProcessExec());
+    this.#options = options;
+    this.#target = new PoolTarget(access);
   }
 
   /** Bytes of data that were written. All of it or nothing, or what came before a cut. */
-  async run(items: AsyncGenerator<StreamItem>, keepPartial: boolean): Promise<number> {
-    const { name, header } = this.#wanted;
+  async run(items: AsyncGenerator<StreamItem>): Promise<number> {
+    const { name, header, keepPartial } = this.#wanted;
     const partial = await this.#begin();
     try {
       await this.#apply(items, partial);
       const maker = await ownMaker();
-      await this.#caller.call('device.rename', { name: this.#passing, to: name, maker });
+      await this.#access.call('device.rename', { name: this.#passing, to: name, maker });
       this.#named = name;
-      if (header.kind === 'image') await this.#caller.call('device.seal', { name, maker });
-      else await this.#caller.call('device.finish', { name, maker });
+      await this.#target.finish({ name, kind: header.kind });
       return this.#written;
     } catch (error) {
       await this.#leave(keepPartial || partial !== undefined);
@@ -111,7 +132,7 @@ class Receiver {
   /** Returns how far a part has come that is there from before. */
   async #begin(): Promise<StreamPoint | undefined> {
     const { name, header, base } = this.#wanted;
-    const devices = await this.#caller.call('device.list', {});
+    const devices = await this.#access.call('device.list', {});
     if (devices.some((device) => device.name === name))
       throw new ThinError(
         'exists',
@@ -121,7 +142,7 @@ class Receiver {
     for (const device of devices) {
       const point = partialOf(name, device.name);
       if (point === undefined) continue;
-      await this.#caller.call('device.rename', {
+      await this.#access.call('device.rename', {
         name: device.name,
         to: this.#passing,
         maker: await ownMaker(),
@@ -150,38 +171,38 @@ class Receiver {
 
   /** What the device was made of is what the sender compared with. */
   async #requireSame({ name, size }: DeviceStatus): Promise<void> {
-    const { signal, header } = this.#wanted;
-    const { blockSize } = await this.#caller.call('pool.info', {});
+    const { header } = this.#wanted;
+    const { signal } = this.#options;
+    const { blockSize } = await this.#access.call('pool.info', {});
     // Of the device itself, which nobody changes meanwhile.
-    const digest = await withStill(this.#caller, this.#passing, (still) =>
+    const digest = await withStill(this.#access, this.#passing, (still) =>
       digestOf(still, { size, blockSize, signal }),
     );
     if (digest !== header.base?.digest) throw wrongBase(name);
   }
 
   async #apply(items: AsyncGenerator<StreamItem>, partial: StreamPoint | undefined): Promise<void> {
-    const { signal, header } = this.#wanted;
+    const { header, name } = this.#wanted;
+    const { signal, onProgress } = this.#options;
     const image = await this.#target.open(this.#passing);
     let place = partial;
     try {
-      await withProgress(this.#context, 'receiving', async (onProgress) => {
-        for await (const item of items) {
-          signal.throwIfAborted();
-          if (item.kind === 'end' && place !== undefined) throw otherStream(this.#wanted.name);
-          if (item.kind === 'header' || item.kind === 'end') continue;
-          if (place !== undefined || item.kind === 'resume') {
-            place = passedOver(place, item, this.#wanted.name);
-            continue;
-          }
-          if (item.kind === 'zero') await image.zero(item.offset, item.length);
-          else {
-            await image.write(item.offset, item.bytes);
-            this.#written += item.bytes.length;
-          }
-          this.#point = item.point;
-          onProgress?.({ done: item.point.offset, total: header.size });
+      for await (const item of items) {
+        signal?.throwIfAborted();
+        if (item.kind === 'end' && place !== undefined) throw otherStream(name);
+        if (item.kind === 'header' || item.kind === 'end') continue;
+        if (place !== undefined || item.kind === 'resume') {
+          place = passedOver(place, item, name);
+          continue;
         }
-      });
+        if (item.kind === 'zero') await image.zero(item.offset, item.length);
+        else {
+          await image.write(item.offset, item.bytes);
+          this.#written += item.bytes.length;
+        }
+        this.#point = item.point;
+        onProgress?.({ done: item.point.offset, total: header.size });
+      }
     } finally {
       await image.close().catch((error: unknown) => {
         // Nobody knows how much of it is durable.
@@ -193,22 +214,23 @@ class Receiver {
 
   async #leave(keep: boolean): Promise<void> {
     const { name, header } = this.#wanted;
+    const { onNote } = this.#options;
     const point = this.#point;
     try {
       if (keep && point !== undefined) {
-        await this.#caller.call('device.rename', {
+        await this.#access.call('device.rename', {
           name: this.#named,
           to: partialName(name, point),
           maker: await ownMaker(),
           keep: true,
         });
         const since = header.base === null ? '' : ` --since ${header.base.name}`;
-        note(
+        onNote?.(
           `what came is kept as ${partialName(name, point)}; go on with: thinfuse send ${header.name}${since} --resume ${formatPoint(point)}`,
         );
       } else await this.#target.remove(this.#named);
     } catch (error) {
-      note(
+      onNote?.(
         `${this.#named} is left, is marked so, and goes with the next start or doctor --fix: ${toThinError(error).message}`,
       );
     }

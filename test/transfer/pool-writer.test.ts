@@ -3,8 +3,7 @@ import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import fc from 'fast-check';
-import { PoolWriter } from '../../src/commands/pool-writer.js';
-import type { StillDevice } from '../../src/commands/still-device.js';
+import { PoolWriter } from '../../src/transfer/pool-writer.js';
 import type { DeviceStatus } from '../../src/api/operations.js';
 import type { MappingRun } from '../../src/metadata/mapping-runs.js';
 import type { PoolInfo } from '../../src/pool/info.js';
@@ -92,7 +91,7 @@ async function write(
   return { data: await readFile(data), xml: await readFile(xml, 'utf8'), bytes };
 }
 
-function stillOf({ id, creationTime, mappings }: BuiltDevice): StillDevice {
+function stillOf({ id, creationTime, mappings }: BuiltDevice): Parameters<PoolWriter['device']>[0] {
   const device = {
     id,
     name: `thin-${id}`,
@@ -100,9 +99,7 @@ function stillOf({ id, creationTime, mappings }: BuiltDevice): StillDevice {
     transactionId: id,
   } as unknown as DeviceStatus;
   return {
-    name: device.name,
     device,
-    path: () => Promise.reject(new Error('nobody needs it')),
     runs: () => runsOf(mappings),
     read: (offset, into) => {
       for (let at = 0; at < into.length; at += BLOCK) {

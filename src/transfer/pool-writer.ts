@@ -4,9 +4,9 @@ import { ThinError } from '../errors/thin-error.js';
 import type { MappingRun } from '../metadata/mapping-runs.js';
 import type { PoolInfo } from '../pool/info.js';
 import { DEVICE_END, deviceTag, mappingTag, SUPERBLOCK_END, superblockTag } from '../thin-tools/dump.js';
-import { ChunkSet } from '../transfer/chunk-set.js';
-import { copyPieces, pieces, type MappedRun } from '../transfer/copy-pieces.js';
-import { writeAll } from '../transfer/output-file.js';
+import { ChunkSet } from './chunk-set.js';
+import { copyPieces, pieces, type MappedRun } from './copy-pieces.js';
+import { writeAll } from './output-file.js';
 import type { StillDevice } from './still-device.js';
 
 /** The superblock's place in the XML, written last: only then is it known how far the pool's clock has come. */
@@ -14,11 +14,14 @@ const HEAD_BYTES = 512;
 /** Text written at a time. */
 const TEXT_BYTES = 256 * 1024;
 
+/** What of a device that is held still is written. */
+type Readable = Pick<StillDevice, 'device' | 'runs' | 'read'>;
+
 export interface PoolWriterParts {
   readonly data: FileHandle;
   readonly xml: FileHandle;
   readonly onBytes: (bytes: number) => void;
-  readonly signal: AbortSignal;
+  readonly signal: AbortSignal | undefined;
 }
 
 /** Writes a pool as dm-thin has it: each chunk once, at its place in the data, and the mappings as XML for thin_restore. */
@@ -45,7 +48,7 @@ export class PoolWriter {
    * The next device, ascending by id. `held`: what stands for it, whose mappings count as shared from its snapshot on.
    * Errors: damaged, io, no-space, closed.
    */
-  async device(still: StillDevice, held: DeviceStatus): Promise<void> {
+  async device(still: Readable, held: DeviceStatus): Promise<void> {
     const { id, transactionId, creationTime, name } = still.device;
     const mapped = held.mapped / this.#blockSize;
     this.#text += deviceTag({ id, mapped, transactionId, creationTime, snapTime: held.snapTime });
@@ -77,7 +80,7 @@ export class PoolWriter {
   }
 
   /** Tells every mapping, and hands on those of chunks that are not written yet: their place in the device is where they are read. */
-  async *#fresh(still: StillDevice): AsyncGenerator<MappedRun> {
+  async *#fresh(still: Readable): AsyncGenerator<MappedRun> {
     for await (const run of still.runs()) {
       this.#mappings += run.length;
       this.#text += mappingTag(run);

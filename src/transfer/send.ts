@@ -1,0 +1,141 @@
+import type { DeviceStatus } from '../api/operations.js';
+import { ThinError } from '../errors/thin-error.js';
+import type { Progress } from '../host/archive.js';
+import { deltaRanges } from '../thin-tools/delta-ranges.js';
+import { framedChanges, type Change } from './changes.js';
+import { isZero } from './content-digest.js';
+import { digestOf, mapped } from './device-digest.js';
+import type { PoolAccess } from './pool-access.js';
+import { StillDevice } from './still-device.js';
+import { StreamEncoder } from './stream-encoder.js';
+import type { StreamHeader, StreamPoint } from './stream-format.js';
+
+export interface SendRequest {
+  readonly name: string;
+  /** Only what differs from this device is sent. Default: everything. */
+  readonly since?: string | undefined;
+  /** Where a stream was cut off that goes on with this one. Default: the beginning. */
+  readonly from?: StreamPoint | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/** Makes the stream of a device, or of what changed in it. */
+export class Sender {
+  readonly #access: PoolAccess;
+  readonly #request: SendRequest;
+  readonly #encoder = new StreamEncoder();
+
+  constructor(access: PoolAccess, request: SendRequest) {
+    this.#access = access;
+    this.#request = request;
+  }
+
+  /**
+   * The device is held still while the stream is read; leaving the loop lets it go.
+   * Errors: not-found; invalid-argument (`since` is larger; the stream cannot go on from `from`); busy, damaged, closed.
+   */
+  async *stream(): AsyncGenerator<Uint8Array> {
+    const { name, since } = this.#request;
+    const { blockSize } = await this.#access.call('pool.info', {});
+    const still = await StillDevice.hold(this.#access, name);
+    try {
+      if (since === undefined) {
+        yield* this.#encode(still, headerOf(still.device, null), mapped(still, blockSize));
+        return;
+      }
+      const base = await StillDevice.hold(this.#access, since);
+      try {
+        yield* this.#changes(base, still, blockSize);
+      } finally {
+        await base.release();
+      }
+    } finally {
+      await still.release();
+    }
+  }
+
+  async *#changes(base: StillDevice, still: StillDevice, blockSize: number): AsyncGenerator<Uint8Array> {
+    refuseLarger(base.device, still.device);
+    const { signal } = this.#request;
+    const digest = await digestOf(base, { size: base.device.size, blockSize, signal });
+    const header = headerOf(still.device, { name: base.device.name, digest });
+    yield* this.#encode(still, header, changed(this.#access, base.name, still.name, blockSize));
+  }
+
+  async *#encode(
+    still: StillDevice,
+    header: StreamHeader,
+    changes: AsyncIterable<Change>,
+  ): AsyncGenerator<Uint8Array> {
+    const { from, signal, onProgress } = this.#request;
+    const encoder = this.#encoder;
+    yield* encoder.begin(header);
+    let skipping = from !== undefined;
+    for await (const change of framedChanges(changes, header.size)) {
+      signal?.throwIfAborted();
+      const frame = await this.#frame(still, change, header.base !== null);
+      onProgress?.({ done: change.end, total: header.size });
+      if (frame === undefined) continue;
+      if (!skipping) yield* frame;
+      else if (from !== undefined && encoder.point.offset >= from.offset) {
+        requireSame(encoder.point, from, header);
+        yield* encoder.resume();
+        skipping = false;
+      }
+    }
+    if (skipping && from !== undefined) requireSame(encoder.point, from, header);
+    yield* encoder.end();
+  }
+
+  /** Undefined where nothing is to be said: zeroes of a device that is all zeroes at first. */
+  async #frame(
+    still: StillDevice,
+    { kind, begin, end }: Change,
+    hasBase: boolean,
+  ): Promise<readonly Uint8Array[] | undefined> {
+    if (kind === 'gone') return this.#encoder.zero(begin, end - begin);
+    const bytes = Buffer.allocUnsafe(end - begin);
+    await still.read(begin, bytes);
+    if (!isZero(bytes)) return this.#encoder.data(begin, bytes);
+    return hasBase ? this.#encoder.zero(begin, end - begin) : undefined;
+  }
+}
+
+function headerOf({ name, size, kind, filesystem }: DeviceStatus, base: StreamHeader['base']): StreamHeader {
+  return { name, size, filesystem, kind: kind === 'image' ? 'image' : 'snapshot', base };
+}
+
+function refuseLarger(base: DeviceStatus, device: DeviceStatus): void {
+  if (base.size > device.size)
+    throw new ThinError(
+      'invalid-argument',
+      `${base.name} is larger than ${device.name}, and devices do not shrink; send ${device.name} without --since`,
+      { details: { device: base.name } },
+    );
+}
+
+async function* changed(
+  access: PoolAccess,
+  left: string,
+  right: string,
+  blockSize: number,
+): AsyncGenerator<Change> {
+  const text = access.text('metadata.delta', { left, right, format: 'json', changesOnly: true });
+  for await (const { kind, begin, length } of deltaRanges(text))
+    if (kind !== 'same')
+      yield {
+        kind: kind === 'left_only' ? 'gone' : 'data',
+        begin: begin * blockSize,
+        end: (begin + length) * blockSize,
+      };
+}
+
+function requireSame(here: StreamPoint, from: StreamPoint, { name }: StreamHeader): void {
+  if (here.offset === from.offset && here.sum === from.sum) return;
+  throw new ThinError(
+    'invalid-argument',
+    `${name} or what it is compared with is not what it was when the stream was cut off, so nothing can go on from there; send it from its beginning`,
+    { details: { device: name } },
+  );
+}

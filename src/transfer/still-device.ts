@@ -1,0 +1,108 @@
+import type { DeviceStatus } from '../api/operations.js';
+import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import type { MappingRun } from '../metadata/mapping-runs.js';
+import { dumpedRuns } from '../thin-tools/dump-runs.js';
+import { ownMaker, passingName } from './passing-devices.js';
+import type { DeviceBytes, PoolAccess } from './pool-access.js';
+
+/** A device as it was at one moment, until `release`. */
+export class StillDevice {
+  /** What stands for it in the pool meanwhile. */
+  readonly name: string;
+  /** The device itself, as it was. */
+  readonly device: DeviceStatus;
+  readonly #access: PoolAccess;
+  #bytes: Promise<DeviceBytes> | undefined;
+
+  private constructor(access: PoolAccess, name: string, device: DeviceStatus) {
+    this.#access = access;
+    this.name = name;
+    this.device = device;
+  }
+
+  /**
+   * Holds a device still by a snapshot of its own, so that who uses it goes on. A pool that takes no snapshot any more (it is read-only, or
+   * nearly full) still lets a device be read that nobody uses.
+   * Errors: not-found; busy (in use, in such a pool).
+   */
+  static async hold(access: PoolAccess, name: string): Promise<StillDevice> {
+    const device = await access.call('device.get', { name });
+    return new StillDevice(access, await snapshotOf(access, device), device);
+  }
+
+  /** The path of its image file, which is active from then on. Errors: unsupported (it is reached without one). */
+  async path(): Promise<string> {
+    const { path } = await this.#open();
+    if (path !== undefined) return path;
+    throw new ThinError(
+      'unsupported',
+      'a pool that is open in this process has no image files; use a daemon for that',
+    );
+  }
+
+  runs(): AsyncGenerator<MappingRun> {
+    return dumpedRuns(this.#access.text('metadata.dump', { format: 'xml', device: this.name, plain: true }));
+  }
+
+  /** Fills all of `into`, with zeroes behind the end. Errors: damaged. */
+  async read(offset: number, into: Uint8Array): Promise<void> {
+    const bytes = await this.#open();
+    let done = 0;
+    try {
+      while (done < into.length) {
+        const read = await bytes.read(offset + done, into.subarray(done));
+        if (read === 0) break;
+        done += read;
+      }
+    } catch (error) {
+      throw new ThinError(
+        'damaged',
+        `device ${this.device.name} cannot be read at byte ${offset + done} (${systemErrorCode(error) ?? String(error)}); look at it with: thinfuse check`,
+        { cause: error, details: { device: this.device.name, offset: offset + done } },
+      );
+    }
+    into.fill(0, done);
+  }
+
+  async release(): Promise<void> {
+    await (await this.#bytes)?.close();
+    if (this.name !== this.device.name)
+      await this.#access.call('device.remove', { name: this.name, force: true });
+  }
+
+  #open(): Promise<DeviceBytes> {
+    return (this.#bytes ??= this.#access.open(this.name, { write: false }));
+  }
+}
+
+/** Holds the device while `work` runs. Errors: as `StillDevice.hold`; those of `work`. */
+export async function withStill<T>(
+  access: PoolAccess,
+  name: string,
+  work: (still: StillDevice) => Promise<T>,
+): Promise<T> {
+  const still = await StillDevice.hold(access, name);
+  try {
+    return await work(still);
+  } finally {
+    await still.release();
+  }
+}
+
+async function snapshotOf(access: PoolAccess, { name, active }: DeviceStatus): Promise<string> {
+  const held = passingName();
+  try {
+    const maker = await ownMaker();
+    await access.call('device.create', { name: held, origin: name, kind: 'snapshot', maker });
+    return held;
+  } catch (error) {
+    if (!(error instanceof ThinError) || (error.code !== 'read-only' && error.code !== 'no-space'))
+      throw error;
+    if (!active) return name;
+    throw new ThinError(
+      'busy',
+      `device ${name} is in use, and no snapshot can be taken to read it meanwhile (${error.message}); unmount and deactivate it first`,
+      { cause: error, details: { device: name } },
+    );
+  }
+}
