@@ -63,6 +63,7 @@ export function registerInitCommand(program: Command): void {
       example(
         'thinfuse init',
         'thinfuse init --data /dev/sdb',
+        'thinfuse init --compression zstd',
         'thinfuse init --fs ext4 --base-size 20G --opt dm.min_free_space=5%',
       ),
     )
@@ -135,6 +136,11 @@ async function requestOf(options: InitOptions, poolPath: string): Promise<PoolRe
     throw new ThinError(
       'invalid-argument',
       '--force goes with --data PATH: there is nothing to lose otherwise',
+    );
+  if (data !== undefined && (options.compression ?? 'off') !== 'off')
+    throw new ThinError(
+      'invalid-argument',
+      `--compression ${options.compression}: the chunks of a pool with --data PATH lie in their places, unpacked; leave it out`,
     );
   const { blockSize, dataSize, metadataSize, baseSize, fs } = options;
   if (fs !== undefined && fs !== 'xfs' && fs !== 'ext4')

@@ -1,18 +1,26 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { readStorageOpts } from '../config/daemon-json.js';
+import { COMPRESSIONS, type Compression } from '../config/pool-options.js';
 import { parseStorageOptions, type StorageOptions } from '../config/storage-options.js';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 
 export interface StorageFlags {
+  readonly compression?: Compression;
   readonly opt?: readonly string[];
   readonly config?: string;
 }
 
-/** `--opt` and `--config`, for `init` and `start`. */
+/** `--compression`, `--opt` and `--config`, for `init` and `start`. */
 export function withStorageOptions(command: Command): Command {
   return command
+    .addOption(
+      new Option(
+        '--compression <codec>',
+        'how chunks in LevelDB are packed from now on; those that are there stay as they are',
+      ).choices(COMPRESSIONS),
+    )
     .option('--opt <dm.KEY=VALUE>', "one of Docker's options for devicemapper; may be repeated", collect)
     .option('--config <daemon.json>', 'a file with "storage-opts" as Docker reads it; --opt comes after it');
 }
@@ -24,10 +32,17 @@ export interface GivenOptions {
 }
 
 /** @throws ThinError not-found, permission, invalid-argument, unknown-option */
-export async function storageOptions({ opt = [], config }: StorageFlags): Promise<GivenOptions> {
+export async function storageOptions({ compression, opt = [], config }: StorageFlags): Promise<GivenOptions> {
   const file = config === undefined ? [] : readStorageOpts(await readConfig(config), config);
   const given = [...file, ...opt];
-  return { settings: parseStorageOptions(given), args: given.flatMap((option) => ['--opt', option]) };
+  const { pool, ...settings } = parseStorageOptions(given);
+  return {
+    settings: { ...settings, pool: { ...pool, ...(compression !== undefined && { compression }) } },
+    args: [
+      ...given.flatMap((option) => ['--opt', option]),
+      ...(compression === undefined ? [] : ['--compression', compression]),
+    ],
+  };
 }
 
 async function readConfig(file: string): Promise<string> {

@@ -48,4 +48,5 @@ export const DEFAULT_POOL_OPTIONS: PoolOptions = {
   // What Docker wrote into its LVM profile (`dm.thinp_autoextend_threshold`, `dm.thinp_autoextend_percent`).
   autoextendThreshold: 80,
   autoextendPercent: 20,
+  compression: 'lz4',
 };

@@ -1,3 +1,7 @@
+/** How chunk values of a `leveldb` pool are packed. */
+export const COMPRESSIONS = ['lz4', 'zstd', 'off'] as const;
+export type Compression = (typeof COMPRESSIONS)[number];
+
 export type FilesystemType = 'xfs' | 'ext4';
 
 /** Policy that is stored in the pool and can change from start to start; names follow Docker's `dm.` keys. */
@@ -21,4 +25,6 @@ export interface PoolOptions {
   readonly autoextendThreshold: number;
   /** By how many percent of its size; 1 .. 100. */
   readonly autoextendPercent: number;
+  /** Of what is written from now on; a `direct` pool's chunks are never packed. */
+  readonly compression: Compression;
 }

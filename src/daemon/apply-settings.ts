@@ -22,6 +22,11 @@ export async function applySettings(pool: ThinPool, settings: StorageOptions): P
       'invalid-argument',
       `dm.basesize: the base device has ${info.baseSize} bytes and cannot shrink to ${baseSize}`,
     );
+  if (info.kind === 'direct' && (settings.pool.compression ?? 'off') !== 'off')
+    throw new ThinError(
+      'invalid-argument',
+      `--compression ${settings.pool.compression}: the chunks of a direct pool lie in their places, unpacked; leave it out`,
+    );
   const merged = mergePoolOptions(settings.pool, info.options);
   if (baseSize !== undefined && baseSize > info.baseSize) await pool.grow(BASE_NAME, baseSize);
   if (differs(merged, info.options)) await pool.setOptions(merged);

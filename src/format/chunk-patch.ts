@@ -5,13 +5,14 @@ import { damage } from './damage.js';
  *
  * What of a chunk differs from the value below it, which is its own whole one or that of its base (chunk-base.ts).
  */
-const HEAD = 4;
+/** Bytes before the pages. */
+export const PATCH_HEAD = 4;
 
 /** @param data of the whole chunk */
 export function packChunkPatch(pages: number, data: Uint8Array, pageSize: number): Uint8Array {
-  const body = new Uint8Array(HEAD + countPages(pages) * pageSize);
+  const body = new Uint8Array(PATCH_HEAD + countPages(pages) * pageSize);
   new DataView(body.buffer).setUint32(0, pages >>> 0, true);
-  let at = HEAD;
+  let at = PATCH_HEAD;
   eachPage(pages, (page) => {
     body.set(data.subarray(page * pageSize, (page + 1) * pageSize), at);
     at += pageSize;
@@ -26,7 +27,7 @@ export function packChunkPatch(pages: number, data: Uint8Array, pageSize: number
  */
 export function applyChunkPatch(body: Uint8Array, data: Uint8Array, pageSize: number, path: string): number {
   const pages = pagesIn(body, data.length, pageSize, path);
-  let at = HEAD;
+  let at = PATCH_HEAD;
   eachPage(pages, (page) => {
     data.set(body.subarray(at, at + pageSize), page * pageSize);
     at += pageSize;
@@ -35,12 +36,12 @@ export function applyChunkPatch(body: Uint8Array, data: Uint8Array, pageSize: nu
 }
 
 function pagesIn(body: Uint8Array, chunkSize: number, pageSize: number, path: string): number {
-  if (body.length < HEAD) throw damage(path, `it is cut off at ${body.length} bytes`);
+  if (body.length < PATCH_HEAD) throw damage(path, `it is cut off at ${body.length} bytes`);
   const pages = new DataView(body.buffer, body.byteOffset).getInt32(0, true);
   const known = chunkSize / pageSize;
   if (pages === 0 || (known < 32 && pages >>> known !== 0))
     throw damage(path, `its pages are ${(pages >>> 0).toString(2)}, in a chunk that has ${known}`);
-  const expected = HEAD + countPages(pages) * pageSize;
+  const expected = PATCH_HEAD + countPages(pages) * pageSize;
   if (body.length !== expected)
     throw damage(path, `it has ${body.length} bytes, and its pages make ${expected}`);
   return pages;

@@ -24,8 +24,15 @@ export type SealKind = keyof typeof KINDS;
 
 /** The format that this program writes. Older ones are read, newer ones refused. */
 export const FORMAT_VERSION = 1;
+/** Of chunks and patches whose bytes are packed (`packed-value.ts`). */
+export const PACKED_VERSION = 2;
 /** Of kinds that have a newer one. */
-const NEWER: Partial<Record<SealKind, number>> = { 'data-label': 2 };
+const NEWER: Partial<Record<SealKind, number>> = {
+  superblock: 2,
+  'data-label': 2,
+  chunk: PACKED_VERSION,
+  'chunk-patch': PACKED_VERSION,
+};
 export const SEAL_BYTES = 16;
 
 /**
@@ -64,17 +71,26 @@ export function unseal(kind: SealKind, id: number, bytes: Uint8Array, path: stri
  *
  * The seal comes last here so that the data is aligned and a frame is what a request is copied into.
  */
-export function sealChunk(frame: Uint8Array, chunk: ChunkId): void {
+export function sealChunk(frame: Uint8Array, chunk: ChunkId, version: number = FORMAT_VERSION): void {
   const at = frame.length - SEAL_BYTES;
-  writeSeal(frame, at, 'chunk', chunk);
+  writeSeal(frame, at, 'chunk', chunk, version);
   new DataView(frame.buffer, frame.byteOffset).setUint32(at, chunkChecksum(frame, salt(KINDS.chunk)), true);
 }
 
-/** @throws ThinError damaged or wrong-version, naming `path` */
-export function checkChunk(frame: Uint8Array, chunk: ChunkId, chunkSize: number, path: string): void {
-  if (frame.length !== chunkSize + SEAL_BYTES)
-    throw damage(path, `it has ${frame.length} bytes, not ${chunkSize + SEAL_BYTES}`);
-  checkSeal(frame, chunkSize, (salted) => chunkChecksum(frame, salted), 'chunk', chunk, path);
+/**
+ * What stands before the seal: a view into `value`.
+ * @throws ThinError damaged (cut off, checksum, another kind, another id), wrong-version; both name `path`
+ */
+export function unsealChunk(value: Uint8Array, chunk: ChunkId, path: string): Uint8Array {
+  const at = value.length - SEAL_BYTES;
+  if (at < 0) throw damage(path, `it is cut off at ${value.length} bytes`);
+  checkSeal(value, at, (salted) => chunkChecksum(value, salted), 'chunk', chunk, path);
+  return value.subarray(0, at);
+}
+
+/** Of a seal that holds, which begins at `at`. */
+export function sealVersion(bytes: Uint8Array, at: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint16(at + 6, true);
 }
 
 function chunkChecksum(frame: Uint8Array, salted: number): number {

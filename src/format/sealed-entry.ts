@@ -1,7 +1,7 @@
 import { ThinError } from '../errors/thin-error.js';
 import { chunkId } from './ids.js';
 import { describeKey, isPoolKey, kindOf, unpackKey } from './keys.js';
-import { checkChunk, isSealOf, SEAL_BYTES, sealedAs, unseal } from './seal.js';
+import { isSealOf, SEAL_BYTES, sealedAs, unseal, unsealChunk } from './seal.js';
 
 /** `foreign`: its seal is not of this key, or there is none. `damaged`: it is of this key, and the value not as it was written. */
 export type SealState = 'well' | 'damaged' | 'foreign';
@@ -15,7 +15,7 @@ export function sealState(key: Uint8Array, value: Uint8Array): SealState {
   const at = kind === 'chunk' ? value.length - SEAL_BYTES : 0;
   if (!sealedAs(value, at, kind, id)) return 'foreign';
   try {
-    if (kind === 'chunk') checkChunk(value, chunkId(id), value.length - SEAL_BYTES, describeKey(key));
+    if (kind === 'chunk') unsealChunk(value, chunkId(id), describeKey(key));
     else unseal(kind, id, value, describeKey(key));
     return 'well';
   } catch (error) {

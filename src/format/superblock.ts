@@ -8,10 +8,15 @@ import {
   type SnapTime,
   type TransactionId,
 } from './ids.js';
+import { FORMAT_VERSION, seal } from './seal.js';
 
 const POOL_KINDS = ['leveldb', 'direct'] as const;
 const NEEDS_CHECK = 1;
 const HAS_TOTALS = 2;
+/** 4 is the log's. */
+const HAS_PACKED = 8;
+/** Of the seal: programs that do not know what the flags say refuse the pool. */
+const WITH_PACKED = 2;
 
 /**
  * superblock := uuid:text pool-kind:u8 block-size:u32 chunks:u32 nodes:u32 time:u32 transaction:u64 last-device:u32 flags:u32
@@ -40,6 +45,8 @@ export interface Superblock {
     { readonly id: TransactionId; readonly device: DeviceId; readonly name: string } | undefined;
   /** Undefined: written by a thinfuse that did not count them. */
   readonly totals?: PoolTotals | undefined;
+  /** Values of chunks may be packed (`packed-value.ts`). */
+  readonly hasPacked?: true | undefined;
 }
 
 /** What the rest of the metadata holds in the same commit, so that what is lost of it, or of another time, is found out. */
@@ -62,13 +69,23 @@ export function packSuperblock(superblock: Superblock): Uint8Array {
     .u32(superblock.time)
     .u64(superblock.transactionId)
     .u32(superblock.lastDeviceId)
-    .u32((superblock.needsCheck ? NEEDS_CHECK : 0) | (totals === undefined ? 0 : HAS_TOTALS))
+    .u32(
+      (superblock.needsCheck ? NEEDS_CHECK : 0) |
+        (totals === undefined ? 0 : HAS_TOTALS) |
+        (superblock.hasPacked === true ? HAS_PACKED : 0),
+    )
     .text(superblock.baseUuid)
     .u64(last?.id ?? 0)
     .u32(last?.device ?? 0)
     .text(last?.name ?? '');
   if (totals !== undefined) bytes.u32(totals.devices).u32(totals.chunks).u32(totals.nodes);
   return bytes.finish();
+}
+
+/** As it is stored. */
+export function sealSuperblock(superblock: Superblock): Uint8Array {
+  const version = superblock.hasPacked === true ? WITH_PACKED : FORMAT_VERSION;
+  return seal('superblock', 0, packSuperblock(superblock), version);
 }
 
 /** @throws ThinError damaged, naming `path` */
@@ -97,5 +114,6 @@ export function unpackSuperblock(body: Uint8Array, path: string): Superblock {
     needsCheck: (flags & NEEDS_CHECK) !== 0,
     lastTransaction: last.id === 0 ? undefined : last,
     ...(totals !== undefined && { totals }),
+    ...((flags & HAS_PACKED) !== 0 && { hasPacked: true }),
   };
 }

@@ -1,7 +1,7 @@
 import { packDeviceRecord } from '../format/device-record.js';
 import { deviceKey, rangeOf, superblockKey, type KeyKind } from '../format/keys.js';
 import { seal } from '../format/seal.js';
-import { packSuperblock, type Superblock } from '../format/superblock.js';
+import { sealSuperblock, type Superblock } from '../format/superblock.js';
 import type { KvOperation, KvReader } from '../store/key-value.js';
 import type { Check } from './check.js';
 import { spaceMapPages } from './space-map-pages.js';
@@ -40,7 +40,7 @@ export async function repairOperations(
 }
 
 export function putSuperblock(superblock: Superblock): KvOperation {
-  return { type: 'put', key: superblockKey, value: seal('superblock', 0, packSuperblock(superblock)) };
+  return { type: 'put', key: superblockKey, value: sealSuperblock(superblock) };
 }
 
 /** Later operations of the same batch may put some of the keys back. */

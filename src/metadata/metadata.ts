@@ -28,7 +28,7 @@ import {
 import type { MetadataSnapshot } from '../format/metadata-snapshot.js';
 import { chunkMapKey, nodeMapKey, superblockKey } from '../format/keys.js';
 import { seal } from '../format/seal.js';
-import { packSuperblock, type PoolTotals, type Superblock } from '../format/superblock.js';
+import { sealSuperblock, type PoolTotals, type Superblock } from '../format/superblock.js';
 import type { KvOperation } from '../store/key-value.js';
 import type { BaseTable } from './base-table.js';
 import type { MetadataCommit } from './commit.js';
@@ -356,7 +356,7 @@ export class Metadata {
       operations.push({
         type: 'put',
         key: superblockKey,
-        value: seal('superblock', 0, packSuperblock({ ...this.#superblock, totals: this.#totals })),
+        value: sealSuperblock({ ...this.#superblock, totals: this.#totals }),
       });
     this.#superblockDirty = false;
     return {

@@ -136,7 +136,7 @@ export class Committer {
     const { transactionId } = metadata.superblock;
     try {
       await chunks.sync();
-      const operations = [...chunks.operations, ...changes.operations];
+      const operations = [...(await chunks.operations()), ...changes.operations];
       if (operations.length > 0)
         await this.#batch(operations, { landmark: transactionId !== this.#transaction });
     } catch (error) {

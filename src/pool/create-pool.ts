@@ -4,7 +4,9 @@ import { MAX_CHUNKS, MAX_VIRTUAL_BLOCKS } from '../format/ids.js';
 import { putSuperblock } from '../metadata/auto-repair.js';
 import { newSuperblock, openMetadata } from '../metadata/open-metadata.js';
 import type { KeyValue } from '../store/key-value.js';
+import type { PoolOptions } from './info.js';
 import { packOptions } from './options-record.js';
+import { withPackedFlag } from './packed-flag.js';
 import type { CreatePoolRequest } from './thin-pool.js';
 
 /** dm-thin's metadata block, and the most that a sealed node takes. */
@@ -17,7 +19,9 @@ const MAX_BLOCK_SIZE = 2 ** 30;
  * @throws ThinError invalid-argument, too-large, and what the store throws
  */
 export async function createPool(store: KeyValue, request: CreatePoolRequest): Promise<void> {
-  const { blockSize, dataSize, metadataSize, options } = request;
+  const { blockSize, dataSize, metadataSize, kind = 'leveldb' } = request;
+  const options: PoolOptions =
+    kind === 'direct' ? { ...request.options, compression: 'off' } : request.options;
   if (blockSize < MIN_BLOCK_SIZE || blockSize > MAX_BLOCK_SIZE || blockSize % MIN_BLOCK_SIZE !== 0)
     throw new ThinError(
       'invalid-argument',
@@ -41,7 +45,7 @@ export async function createPool(store: KeyValue, request: CreatePoolRequest): P
       `a metadata size of ${metadataSize} bytes is too small; give at least 256K`,
     );
   requireDeviceSize(options.baseSize, blockSize);
-  const superblock = newSuperblock({ kind: request.kind ?? 'leveldb', blockSize, chunks, nodes });
+  const superblock = withPackedFlag(newSuperblock({ kind, blockSize, chunks, nodes }), options);
   await store.batch([putSuperblock(superblock), packOptions(options, superblock.uuid)], { sync: true });
   const metadata = await openMetadata(store);
   metadata.createThin({

@@ -3,6 +3,7 @@ import type { Superblock } from '../format/superblock.js';
 import { MAX_CHUNKS } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
 import type { RequestEpochs } from '../shared/request-epochs.js';
+import type { Compression } from '../config/pool-options.js';
 import type { ChunkStore, PartialChunks } from '../store/chunk-store.js';
 import { FileChunks, type FileChunksOptions } from '../store/file-chunks.js';
 import type { Journal } from '../store/journal.js';
@@ -56,7 +57,12 @@ export function openChunks(
   store: KeyValue,
   metadata: Metadata,
   options: ChunkOptions,
-  parts: { epochs: RequestEpochs; commit: () => Promise<void>; zeroedFrom: number | undefined },
+  parts: {
+    epochs: RequestEpochs;
+    commit: () => Promise<void>;
+    zeroedFrom: number | undefined;
+    compression: () => Compression;
+  },
 ): ChunkStore {
   const { kind, blockSize: chunkSize } = metadata.superblock;
   const chunks = chunkCapacity(metadata.superblock);

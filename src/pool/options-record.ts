@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { NEVER_EXTEND } from '../config/defaults.js';
+import { COMPRESSIONS } from '../config/pool-options.js';
 import { ThinError } from '../errors/thin-error.js';
 import { optionsKey } from '../format/keys.js';
 import { seal, unseal } from '../format/seal.js';
@@ -21,6 +22,8 @@ const schema = z.object({
   // Pools of before these two have no such fields, and grew never.
   autoextendThreshold: z.number().int().min(50).max(100).default(NEVER_EXTEND),
   autoextendPercent: z.number().int().min(1).max(100).default(20),
+  // Pools of before were never packed, and stay so until somebody asks.
+  compression: z.enum(COMPRESSIONS).default('off'),
 }) satisfies z.ZodType<PoolOptions>;
 
 /** @param pool its uuid */

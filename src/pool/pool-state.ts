@@ -55,7 +55,12 @@ export class PoolState implements PlaneOwner, PoolGate {
     if (metadata.superblock.needsCheck) this.#mode = 'ro';
     const epochs = new RequestEpochs();
     const { zeroedFrom, journal, tablePages, searchStep } = given;
-    const chunks = openChunks(store, metadata, given, { epochs, commit: () => this.commit(), zeroedFrom });
+    const chunks = openChunks(store, metadata, given, {
+      epochs,
+      commit: () => this.commit(),
+      zeroedFrom,
+      compression: () => this.options.compression,
+    });
     this.plane = new DataPlane(this, { chunks, metadata, epochs, journal, tablePages, searchStep });
     this.committer = new Committer(this, given);
     this.pageTables = new PageTables(this);

@@ -15,6 +15,7 @@ import { zeroTail } from './open-chunks.js';
 import type { OpenPoolOptions } from './open-options.js';
 import { openStored, type StoredPool } from './open-stored.js';
 import { packOptions } from './options-record.js';
+import { needsPackedFlag } from './packed-flag.js';
 import { PoolState } from './pool-state.js';
 import { OpenPoolTools, type PoolCheckOptions } from './pool-tools.js';
 import { requireQuota } from './quota.js';
@@ -85,7 +86,18 @@ class Pool implements ThinPool {
       await this.commit();
       for (const record of this.#state.metadata.devices.all()) await this.deactivate(record.name);
     }
-    if (this.#state.mode === 'rw') this.#state.reclaimer.start();
+    if (this.#state.mode !== 'rw') return;
+    // With the first batch, where it was not so before: options that nobody could read are the default.
+    this.#notePacking(this.#state.options);
+    this.#state.reclaimer.start();
+  }
+
+  /** @returns whether a commit has to say so */
+  #notePacking(options: PoolOptions): boolean {
+    const { metadata } = this.#state;
+    const isNew = needsPackedFlag(metadata.superblock, options);
+    if (isNew) metadata.changeSuperblock({ hasPacked: true });
+    return isNew;
   }
 
   info(): PoolInfo {
@@ -259,6 +271,7 @@ class Pool implements ThinPool {
     const changed = this.#optionsWritten.then(async () => {
       this.#state.requireWritable();
       const options = { ...this.#state.options, ...change };
+      if (this.#notePacking(options)) await this.commit();
       await this.#state.store.batch([packOptions(options, this.#state.metadata.superblock.uuid)], {
         sync: true,
       });

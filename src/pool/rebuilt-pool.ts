@@ -9,6 +9,7 @@ import type { TreeBuilder } from '../metadata/tree-builder.js';
 import type { KvOperation, KvReader } from '../store/key-value.js';
 import type { PoolOptions } from './info.js';
 import { packOptions } from './options-record.js';
+import { withPackedFlag } from './packed-flag.js';
 
 /** All that is metadata; chunks are not. */
 const METADATA_KINDS: readonly KeyKind[] = [
@@ -49,6 +50,6 @@ export async function rebuiltOperations(store: KvReader, pool: RebuiltPool): Pro
       value: seal('device', record.id, packDeviceRecord(record)),
     })),
     packOptions(options, superblock.uuid),
-    putSuperblock({ ...superblock, totals }),
+    putSuperblock({ ...withPackedFlag(superblock, options), totals }),
   ];
 }

@@ -8,13 +8,20 @@ import { damage } from '../format/damage.js';
 import { chunkId, deviceId, MAX_CHUNKS, snapTime, transactionId, type ChunkId } from '../format/ids.js';
 import { chunkBaseKey, chunkPatchKey, describeKey, rangeOf, unpackKey } from '../format/keys.js';
 import { FULL_NODE, type NodeLimits } from '../format/node.js';
-import { SEAL_BYTES, unseal } from '../format/seal.js';
+import { unseal } from '../format/seal.js';
 import type { Superblock } from '../format/superblock.js';
 import { mappingRuns } from '../metadata/mapping-runs.js';
 import { StoredNodes } from '../metadata/metadata-view.js';
 import { TreeBuilder } from '../metadata/tree-builder.js';
 import { pageSize } from '../store/pages.js';
-import { applyPatchOf, putWhole, readWhole } from '../store/chunk-values.js';
+import {
+  applyPatchOf,
+  chunkSizeOf,
+  copyWhole,
+  putChanges,
+  readWhole,
+  type ChunkChange,
+} from '../store/chunk-values.js';
 import type { KeyValue, KvOperation, KvReader } from '../store/key-value.js';
 import { METADATA_BLOCK_SIZE } from './create-pool.js';
 import { rebuiltOperations } from './rebuilt-pool.js';
@@ -149,11 +156,13 @@ class Repair {
     };
   }
 
-  /** Of any chunk that is whole by its length. */
+  /** Of any chunk that is well. */
   async #blockSize(): Promise<number> {
-    for await (const [, value] of this.#from.entries(rangeOf('chunk')))
-      if (value.length > SEAL_BYTES && (value.length - SEAL_BYTES) % 65536 === 0)
-        return value.length - SEAL_BYTES;
+    for await (const [key, value] of this.#from.entries(rangeOf('chunk'))) {
+      const id = unpackKey('chunk', key);
+      const size = id === undefined ? undefined : chunkSizeOf(value, chunkId(id));
+      if (size !== undefined) return size;
+    }
     throw new ThinError(
       'damaged',
       'neither the superblock nor a chunk can be read, so that nothing tells the block size; restore a backup',
@@ -163,11 +172,11 @@ class Repair {
   /** Each whole: what is partial here gets all its pages there. @returns those that are well, and now in the new store */
   async #copyChunks(mapped: ReadonlySet<number>, blockSize: number): Promise<ReadonlySet<number>> {
     const healthy = new Set<number>();
-    let batch: KvOperation[] = [];
-    let bytes = 0;
+    const { compression } = this.#salvaged.options ?? DEFAULT_POOL_OPTIONS;
+    let changes: ChunkChange[] = [];
     const write = async (): Promise<void> => {
-      if (batch.length > 0) await this.#to.batch(batch, { sync: true });
-      [batch, bytes] = [[], 0];
+      if (changes.length > 0) await this.#to.batch(await putChanges(changes, compression), { sync: true });
+      changes = [];
     };
     for (const kind of ['chunk', 'chunk-base'] as const)
       for await (const [key, value] of this.#from.entries(rangeOf(kind))) {
@@ -179,15 +188,14 @@ class Repair {
             kind === 'chunk'
               ? readWhole(this.#from, chunk, blockSize, pageSize(blockSize))
               : this.#readPartial(chunk, value, blockSize);
-          batch.push(...putWhole(chunk, data));
+          changes.push(copyWhole(chunk, data));
         } catch (error) {
           if (!(error instanceof ThinError)) throw error;
           this.#lost.push({ path: describeKey(key), problem: error.message });
           continue;
         }
         healthy.add(id);
-        bytes += blockSize;
-        if (bytes >= BATCH_BYTES) await write();
+        if (changes.length * blockSize >= BATCH_BYTES) await write();
       }
     await write();
     return healthy;

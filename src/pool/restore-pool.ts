@@ -220,8 +220,15 @@ class Restorer implements DumpHandler {
           ? undefined
           : { id: transactionId(last.id), device: deviceId(last.device), name: last.name },
     };
+    // The chunks stay as they lie in the store.
+    const mayBePacked = this.#kind === 'leveldb' && (before === undefined || before.hasPacked === true);
     const builder = this.#builder ?? new TreeBuilder(this.#nodes, this.#options.limits);
-    return { superblock, options: this.#poolOptions(), devices: this.#devices, builder };
+    return {
+      superblock: { ...superblock, ...(mayBePacked && { hasPacked: true }) },
+      options: this.#poolOptions(),
+      devices: this.#devices,
+      builder,
+    };
   }
 
   get #kind(): Superblock['kind'] {

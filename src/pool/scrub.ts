@@ -6,10 +6,9 @@ import { damage } from '../format/damage.js';
 import { chunkId } from '../format/ids.js';
 import { chunkKey, describeKey } from '../format/keys.js';
 import type { NodeLimits } from '../format/node.js';
-import { checkChunk } from '../format/seal.js';
 import type { Superblock } from '../format/superblock.js';
 import { runCheck, type Finding } from '../metadata/check.js';
-import { applyPatchOf } from '../store/chunk-values.js';
+import { applyPatchOf, dataOf } from '../store/chunk-values.js';
 import type { FileChunksOptions } from '../store/file-chunks.js';
 import type { KvReader } from '../store/key-value.js';
 import { pageSize } from '../store/pages.js';
@@ -89,8 +88,7 @@ function sealReader(reader: KvReader, blockSize: number): ChunkReader {
     const id = chunkId(chunk);
     try {
       const frame = await reader.get(chunkKey(id));
-      const into = frame === undefined ? new Uint8Array(blockSize) : frame.subarray(0, blockSize);
-      if (frame !== undefined) checkChunk(frame, id, blockSize, describeKey(chunkKey(id)));
+      const into = frame === undefined ? new Uint8Array(blockSize) : dataOf(frame, id, blockSize);
       applyPatchOf(reader, id, into, pageSize(blockSize));
       return undefined;
     } catch (error) {

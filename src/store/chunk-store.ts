@@ -4,7 +4,8 @@ import type { KvOperation } from './key-value.js';
 
 /** What a commit must write of the chunks; exactly one of `settle` and `undo` is called before the next is taken. */
 export interface ChunkCommit {
-  readonly operations: readonly KvOperation[];
+  /** Asked once. */
+  operations(): Promise<readonly KvOperation[]>;
   /** Makes durable what lies outside the batch; the batch is written when it has resolved. @throws ThinError io, no-space */
   sync(): Promise<void>;
   settle(): void;

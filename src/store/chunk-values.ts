@@ -1,11 +1,27 @@
 import { ThinError } from '../errors/thin-error.js';
-import { applyChunkPatch, packChunkPatch } from '../format/chunk-patch.js';
+import { applyChunkPatch, packChunkPatch, PATCH_HEAD } from '../format/chunk-patch.js';
+import { damage } from '../format/damage.js';
 import type { ChunkId } from '../format/ids.js';
 import { chunkKey, chunkPatchKey, describeKey } from '../format/keys.js';
-import { checkChunk, seal, SEAL_BYTES, sealChunk, unseal } from '../format/seal.js';
+import {
+  PACKED_VERSION,
+  seal,
+  SEAL_BYTES,
+  sealChunk,
+  sealVersion,
+  unseal,
+  unsealChunk,
+} from '../format/seal.js';
 import type { KvOperation, KvReader } from './key-value.js';
+import { pack, unpack, type Codec } from './packed-value.js';
 
-/** A chunk's data, patched. @throws ThinError damaged (missing or not as written), io */
+/** How values are to be written. What is there is read whatever it is. */
+export type Compression = Codec | 'off';
+
+/** dm-thin's bound (config/defaults.ts). */
+const MAX_CHUNK_SIZE = 2 ** 30;
+
+/** A chunk's data, patched. @throws ThinError damaged (missing or not as written), wrong-version, io */
 export function readWhole(store: KvReader, chunk: ChunkId, chunkSize: number, pageSize: number): Uint8Array {
   return readWithPatch(store, chunk, chunkSize, pageSize).data;
 }
@@ -17,37 +33,108 @@ export function readWithPatch(
   chunkSize: number,
   pageSize: number,
 ): { data: Uint8Array; patched: number } {
-  const key = chunkKey(chunk);
-  const value = store.getSync(key);
-  if (value === undefined) throw new ThinError('damaged', `${describeKey(key)}: missing`);
-  checkChunk(value, chunk, chunkSize, describeKey(key));
-  const data = value.subarray(0, chunkSize);
+  const value = store.getSync(chunkKey(chunk));
+  if (value === undefined) throw new ThinError('damaged', `${describeKey(chunkKey(chunk))}: missing`);
+  const data = dataOf(value, chunk, chunkSize);
   return { data, patched: applyPatchOf(store, chunk, data, pageSize) };
 }
 
-/** Lays the stored patch of the chunk over `data`. @returns its pages, 0 where it has none. @throws ThinError damaged, io */
+/** The data in a chunk's whole value: a view where it is not packed. @throws ThinError damaged, wrong-version */
+export function dataOf(value: Uint8Array, chunk: ChunkId, chunkSize: number): Uint8Array {
+  const path = describeKey(chunkKey(chunk));
+  const stored = unsealChunk(value, chunk, path);
+  const isPacked = sealVersion(value, stored.length) === PACKED_VERSION;
+  const data = isPacked ? unpack(stored, chunkSize, path) : stored;
+  if (data.length !== chunkSize) throw damage(path, `it holds ${data.length} bytes, not ${chunkSize}`);
+  return data;
+}
+
+/** Undefined: it is damaged. @throws ThinError wrong-version */
+export function chunkSizeOf(value: Uint8Array, chunk: ChunkId): number | undefined {
+  const path = describeKey(chunkKey(chunk));
+  try {
+    const stored = unsealChunk(value, chunk, path);
+    const isPacked = sealVersion(value, stored.length) === PACKED_VERSION;
+    return isPacked ? unpack(stored, MAX_CHUNK_SIZE, path).length : stored.length;
+  } catch (error) {
+    if (error instanceof ThinError && error.code === 'damaged') return undefined;
+    throw error;
+  }
+}
+
+/** Lays the stored patch of the chunk over `data`. @returns its pages, 0 where it has none. @throws ThinError damaged, wrong-version, io */
 export function applyPatchOf(store: KvReader, chunk: ChunkId, data: Uint8Array, pageSize: number): number {
   const key = chunkPatchKey(chunk);
   const value = store.getSync(key);
   if (value === undefined) return 0;
   const path = describeKey(key);
-  return applyChunkPatch(unseal('chunk-patch', chunk, value, path), data, pageSize, path);
+  const stored = unseal('chunk-patch', chunk, value, path);
+  const isPacked = sealVersion(value, 0) === PACKED_VERSION;
+  const body = isPacked ? unpack(stored, PATCH_HEAD + data.length, path) : stored;
+  return applyChunkPatch(body, data, pageSize, path);
 }
 
-/** The whole chunk takes the place of whatever is stored of it. */
-export function putWhole(chunk: ChunkId, data: Uint8Array): readonly KvOperation[] {
-  const value = new Uint8Array(data.length + SEAL_BYTES);
-  value.set(data);
-  sealChunk(value, chunk);
+/** A copy of what is to be written of a chunk. */
+export interface ChunkChange {
+  readonly kind: 'whole' | 'patch';
+  readonly chunk: ChunkId;
+  /** Whole: the data, and room for the seal. Patch: its body. */
+  readonly bytes: Uint8Array;
+}
+
+export function copyWhole(chunk: ChunkId, data: Uint8Array): ChunkChange {
+  const bytes = new Uint8Array(data.length + SEAL_BYTES);
+  bytes.set(data);
+  return { kind: 'whole', chunk, bytes };
+}
+
+export function copyPatch(chunk: ChunkId, pages: number, data: Uint8Array, pageSize: number): ChunkChange {
+  return { kind: 'patch', chunk, bytes: packChunkPatch(pages, data, pageSize) };
+}
+
+/** On their way to other threads at once: of libuv's four threads some stay free for who waits for a disk. */
+const AT_ONCE = 3;
+
+/** The operations of each, in their order. */
+export async function putChanges(
+  changes: readonly ChunkChange[],
+  compression: Compression,
+): Promise<readonly KvOperation[]> {
+  if (compression === 'off') return changes.flatMap((change) => put(change, undefined));
+  const operations: (readonly KvOperation[])[] = [];
+  let next = 0;
+  const packInTurn = async (): Promise<void> => {
+    while (next < changes.length) {
+      const at = next++;
+      const change = changes[at]!;
+      operations[at] = put(change, await pack(contentOf(change), compression));
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, changes.length) }, packInTurn));
+  return operations.flat();
+}
+
+function contentOf({ kind, bytes }: ChunkChange): Uint8Array {
+  return kind === 'whole' ? bytes.subarray(0, -SEAL_BYTES) : bytes;
+}
+
+/** A whole value takes the place of whatever is stored of the chunk. */
+function put({ kind, chunk, bytes }: ChunkChange, packed: Uint8Array | undefined): readonly KvOperation[] {
+  const version = packed === undefined ? undefined : PACKED_VERSION;
+  if (kind === 'patch')
+    return [
+      {
+        type: 'put',
+        key: chunkPatchKey(chunk),
+        value: seal('chunk-patch', chunk, packed ?? bytes, version),
+      },
+    ];
+  const value = packed === undefined ? bytes : copyWhole(chunk, packed).bytes;
+  sealChunk(value, chunk, version);
   return [
     { type: 'put', key: chunkKey(chunk), value },
     { type: 'del', key: chunkPatchKey(chunk) },
   ];
-}
-
-export function putPatch(chunk: ChunkId, pages: number, data: Uint8Array, pageSize: number): KvOperation {
-  const body = packChunkPatch(pages, data, pageSize);
-  return { type: 'put', key: chunkPatchKey(chunk), value: seal('chunk-patch', chunk, body) };
 }
 
 export function deleteChunk(chunk: ChunkId): readonly KvOperation[] {

@@ -146,7 +146,7 @@ export class FileChunks implements ChunkStore {
 
   collect(): ChunkCommit {
     return {
-      operations: [],
+      operations: () => Promise.resolve([]),
       sync: async () => {
         const failure = takeFailure(this.memory);
         if (failure !== undefined) {

@@ -17,9 +17,19 @@ import {
   type CacheMemory,
 } from './cache-access.js';
 import type { ChunkCommit, ChunkStore, PartialChunks } from './chunk-store.js';
-import { applyPatchOf, deleteChunk, putPatch, putWhole, readWhole, readWithPatch } from './chunk-values.js';
+import {
+  applyPatchOf,
+  copyPatch,
+  copyWhole,
+  deleteChunk,
+  putChanges,
+  readWhole,
+  readWithPatch,
+  type ChunkChange,
+  type Compression,
+} from './chunk-values.js';
 import type { Journal } from './journal.js';
-import type { KeyValue, KvOperation } from './key-value.js';
+import type { KeyValue } from './key-value.js';
 import { areFew, pageSize, pagesOf } from './pages.js';
 
 export interface LevelChunksOptions {
@@ -31,6 +41,8 @@ export interface LevelChunksOptions {
   /** Bytes of dirty pages, and what goes with them, at which a commit is begun; at twice that, writers wait for it. */
   readonly stagedBytes: number;
   readonly partial: PartialChunks;
+  /** How values are written from now on; asked for each commit. */
+  readonly compression: () => Compression;
   readonly epochs: RequestEpochs;
   readonly journal?: Journal | undefined;
   /** Whether the open transaction has a mapping to the chunk. */
@@ -72,7 +84,7 @@ export class LevelChunks implements ChunkStore {
   #prepared: {
     readonly chunk: ChunkId;
     readonly frame: number;
-    readonly operations: readonly KvOperation[];
+    readonly change: ChunkChange | undefined;
   }[] = [];
   #hand = 0;
 
@@ -188,7 +200,7 @@ export class LevelChunks implements ChunkStore {
       if (this.#dropped.has(chunk)) this.#clean(frame);
       // Another thread mapped it after the mappings were applied: with this commit and not the next, a crash would leave it to nobody.
       else if (!this.#options.isCounted(chunk)) unmapped.push(frame);
-      else this.#prepared.push({ chunk, frame, operations: this.#takeChanged(frame, chunk) });
+      else this.#prepared.push({ chunk, frame, change: this.#takeChanged(frame, chunk) });
     }
     for (const frame of unmapped) this.#dirty.mark(frame);
   }
@@ -201,9 +213,12 @@ export class LevelChunks implements ChunkStore {
     this.#prepared = [];
     this.#committing = new Set(prepared.map(({ frame }) => frame));
     return {
-      operations: [
+      operations: async () => [
         ...deleted.flatMap((chunk) => deleteChunk(chunk)),
-        ...prepared.flatMap(({ operations }) => operations),
+        ...(await putChanges(
+          prepared.flatMap(({ change }) => change ?? []),
+          this.#options.compression(),
+        )),
       ],
       sync: () => Promise.resolve(),
       settle: () => {
@@ -236,22 +251,22 @@ export class LevelChunks implements ChunkStore {
   }
 
   /** What makes the frame's chunk durable, and the frame is clean; nothing where it was. */
-  #takeChanged(frame: number, chunk: ChunkId): readonly KvOperation[] {
+  #takeChanged(frame: number, chunk: ChunkId): ChunkChange | undefined {
     const { locks, origins } = this.memory;
     lock(locks, frame);
     try {
       const changed = this.#clean(frame);
-      if (changed === 0) return [];
+      if (changed === 0) return undefined;
       // A copy whose mapping this commit does not see has nothing below it in the store.
       const isNew = Atomics.exchange(origins, frame, 0) !== 0;
       const pages = this.#patched[frame]! | changed;
       if (!isNew && areFew(pages, this.#allPages)) {
         this.#patched[frame] = pages;
-        return [putPatch(chunk, pages, this.#dataOf(frame), this.#page)];
+        return copyPatch(chunk, pages, this.#dataOf(frame), this.#page);
       }
       this.#patched[frame] = 0;
       this.#options.partial.makeWhole(chunk);
-      return putWhole(chunk, this.#dataOf(frame));
+      return copyWhole(chunk, this.#dataOf(frame));
     } finally {
       unlock(locks, frame);
     }

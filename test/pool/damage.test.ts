@@ -231,7 +231,7 @@ describe('a pool whose store is damaged', () => {
     const { store } = await prepare();
     const value = seal('superblock', 0, store.contents.get(keyText(superblockKey))!.slice(SEAL_BYTES));
     const view = new DataView(value.buffer);
-    view.setUint16(6, view.getUint16(6, true) + 1, true);
+    view.setUint16(6, view.getUint16(6, true) + 9, true);
     view.setUint32(0, crc32(value.subarray(4), Math.imul(1, 0x9e3779b1) >>> 0), true);
     await store.batch([{ type: 'put', key: superblockKey, value }], { sync: true });
     await assert.rejects(openPool(store), { code: 'wrong-version', message: /superblock.*newer thinfuse/ });

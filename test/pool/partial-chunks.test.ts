@@ -65,7 +65,8 @@ async function close(pool: ThinPool, store: MemoryStore): Promise<void> {
 
 /** The base device's first block holds ones; `snap` shares it. */
 async function prepare(store: MemoryStore): Promise<ThinPool> {
-  const pool = await makeSmallPool(store);
+  // So that what is stored tells what was written.
+  const pool = await makeSmallPool(store, { options: { compression: 'off' } });
   await write(pool, BASE_NAME, 0, 1, BLOCK);
   await pool.createSnapshot({ name: SNAP, origin: BASE_NAME, kind: 'snapshot' });
   return pool;

@@ -15,6 +15,7 @@ import { CrashStore } from '../support/crash-store.js';
 import { makeDirectPool, makeDirectPoolOfBefore, openDirectPool } from '../support/direct-pool.js';
 import { useScratch } from '../support/mounts.js';
 import { textOf } from '../support/random-pool.js';
+import { COMPRESSIONS, type Compression } from '../../src/config/pool-options.js';
 import { BLOCK, makeSmallPool } from '../support/small-pool.js';
 
 async function stepsOf(metadata: FrozenMetadata): Promise<ScrubStep[]> {
@@ -34,9 +35,9 @@ const scrubbed = async (pool: ThinPool): Promise<string[]> =>
   findingsOf(await stepsOf(await pool.tools.freeze()));
 
 /** Twelve chunks. */
-async function prepare(): Promise<CrashStore> {
+async function prepare(compression: Compression = 'lz4'): Promise<CrashStore> {
   const store = new CrashStore();
-  const pool = await makeSmallPool(store);
+  const pool = await makeSmallPool(store, { options: { compression } });
   await (await pool.activate(BASE_NAME)).write(0, new Uint8Array(12 * BLOCK).fill(7));
   await pool.close();
   return new CrashStore(store.contents);
@@ -57,8 +58,8 @@ describe('scrub', () => {
   });
 
   for (const [how, spoil, names] of [
-    ['a flipped bit', (store: CrashStore) => store.flipBit(chunkKey(chunkId(9)), 100_001), ['chunk 9']],
-    ['a torn write', (store: CrashStore) => store.truncate(chunkKey(chunkId(9)), 4096), ['chunk 9']],
+    ['a flipped bit', (store: CrashStore) => store.flipBit(chunkKey(chunkId(9)), 101), ['chunk 9']],
+    ['a torn write', (store: CrashStore) => store.truncate(chunkKey(chunkId(9)), 64), ['chunk 9']],
     [
       'two that changed places',
       (store: CrashStore) => store.swap(chunkKey(chunkId(2)), chunkKey(chunkId(3))),
@@ -66,23 +67,24 @@ describe('scrub', () => {
     ],
     ['one that is gone', (store: CrashStore) => store.drop(chunkKey(chunkId(4))), ['chunk 4']],
   ] as const)
-    it(`finds ${how} among the chunks, and takes the pool out of writing`, async () => {
-      const store = await prepare();
-      spoil(store);
-      const pool = await openPool(store, { commitInterval: 0 });
-      const found = await scrubbed(pool);
-      assert.deepEqual(
-        found.map((line) => line.slice(0, line.indexOf(':'))),
-        names,
-      );
-      assert.deepEqual([pool.info().mode, pool.info().needsCheck], ['ro', true]);
-      await pool.commit();
-      await pool.close();
-      const again = await openPool(new CrashStore(store.contents), { commitInterval: 0 });
-      assert.equal(again.info().mode, 'ro');
-      assert.deepEqual(await scrubbed(again), found);
-      await again.close();
-    });
+    for (const compression of COMPRESSIONS)
+      it(`finds ${how} among the chunks, and takes the pool out of writing: ${compression}`, async () => {
+        const store = await prepare(compression);
+        spoil(store);
+        const pool = await openPool(store, { commitInterval: 0 });
+        const found = await scrubbed(pool);
+        assert.deepEqual(
+          found.map((line) => line.slice(0, line.indexOf(':'))),
+          names,
+        );
+        assert.deepEqual([pool.info().mode, pool.info().needsCheck], ['ro', true]);
+        await pool.commit();
+        await pool.close();
+        const again = await openPool(new CrashStore(store.contents), { commitInterval: 0 });
+        assert.equal(again.info().mode, 'ro');
+        assert.deepEqual(await scrubbed(again), found);
+        await again.close();
+      });
 
   it('reads the data of a direct pool behind its first margin', async () => {
     const [root, data] = [scratch.current.at('margins'), scratch.current.at('margins.data')];

@@ -31,6 +31,7 @@ const OPTIONS: PoolOptions = {
   errorIfNoSpace: true,
   noSpaceTimeout: 60,
   autoextendThreshold: 100,
+  compression: 'off',
   autoextendPercent: 20,
 };
 

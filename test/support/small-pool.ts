@@ -19,6 +19,7 @@ export const TEST_OPTIONS: PoolOptions = {
   errorIfNoSpace: true,
   noSpaceTimeout: 60,
   autoextendThreshold: 100,
+  compression: 'lz4',
   autoextendPercent: 20,
 };
 
