@@ -59,7 +59,7 @@ describe('scrub', () => {
 
   for (const [how, spoil, names] of [
     ['a flipped bit', (store: CrashStore) => store.flipBit(chunkKey(chunkId(9)), 101), ['chunk 9']],
-    ['a torn write', (store: CrashStore) => store.truncate(chunkKey(chunkId(9)), 64), ['chunk 9']],
+    ['a torn write', (store: CrashStore) => store.truncate(chunkKey(chunkId(9)), 20), ['chunk 9']],
     [
       'two that changed places',
       (store: CrashStore) => store.swap(chunkKey(chunkId(2)), chunkKey(chunkId(3))),
