@@ -24,6 +24,7 @@ import { registerMountCommands } from '../commands/mount-commands.js';
 import { registerReceiveCommand } from '../commands/receive-command.js';
 import { registerSendCommand } from '../commands/send-command.js';
 import { registerScrubCommand } from '../commands/scrub-command.js';
+import { registerUiCommand } from '../commands/ui-command.js';
 import { complain } from '../commands/output.js';
 import { standardOutput } from '../commands/standard-stream.js';
 import { version } from '../config/version.js';
@@ -68,6 +69,7 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
   registerDoctorCommand(program);
   registerExtendCommand(program);
   registerEventCommands(program);
+  registerUiCommand(program);
   registerDumpCommands(program);
   registerMappingCommands(program);
   registerMetadataSnapCommands(program);
