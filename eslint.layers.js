@@ -96,7 +96,22 @@ export const LAYERS = {
   },
   library: {
     knows: "the package's public face: a pool in this process, a client of a daemon, contract suites",
-    imports: ['errors', 'config', 'format', 'store', 'io', 'pool', 'service', 'api', 'testing', 'daemon'],
+    imports: [
+      ...[
+        'errors',
+        'config',
+        'format',
+        'store',
+        'io',
+        'pool',
+        'host',
+        'service',
+        'api',
+        'transfer',
+        'testing',
+      ],
+      ...['daemon'],
+    ],
   },
   manual: {
     knows: "the man page and the shells' completions, made from the command line's own help",

@@ -236,10 +236,7 @@ export async function openOffline(
   onWarning: (text: string) => void,
 ): Promise<OfflinePool> {
   const service = await openAlone(layout, onWarning);
-  const dispatcher = new Dispatcher(
-    createHandlers(service),
-    textOperations(() => service.pool.tools.freeze()),
-  );
+  const dispatcher = dispatcherOf(service);
   return {
     caller: dispatcher,
     close: async () => {
@@ -247,6 +244,14 @@ export async function openOffline(
       await service.pool.close();
     },
   };
+}
+
+/** The operations of a pool that this process has open. */
+export function dispatcherOf(service: Service): Dispatcher {
+  return new Dispatcher(
+    createHandlers(service),
+    textOperations(() => service.pool.tools.freeze()),
+  );
 }
 
 /** The pool and what is done with its devices, in a process that serves none. Closing the pool ends it. Errors: as `openOffline`. */

@@ -78,7 +78,7 @@ export const schemas: Schemas = {
 
 const snapshot = z.union([z.number().int().positive(), z.literal('newest')]).optional();
 
-const textSchemas: { readonly [K in TextOperationName]: z.ZodType<TextOperations[K]['input']> } = {
+export const textSchemas: { readonly [K in TextOperationName]: z.ZodType<TextOperations[K]['input']> } = {
   'pool.scrub': empty,
   'metadata.dump': z.strictObject({
     format: z.enum(DUMP_FORMATS),

@@ -11,6 +11,12 @@ export type {
   TextOperations,
   TrimResult,
 } from '../api/operations.js';
+export type { ExportedDevice } from '../transfer/export-pool.js';
+export type { FileChanges } from '../transfer/diff.js';
+export type { ImageRequest } from '../transfer/make-image.js';
+export type { Received, ReceiveRequest } from '../transfer/receive.js';
+export type { SendRequest } from '../transfer/send.js';
+export { parsePoint, formatPoint, type StreamPoint } from '../transfer/stream-format.js';
 export type {
   DeviceInfo,
   DeviceKind,

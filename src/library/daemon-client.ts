@@ -16,6 +16,19 @@ import { rootLayout } from '../config/root-layout.js';
 import type { PoolInfo } from '../pool/info.js';
 import type { ReservedSnapshot } from '../pool/pool-tools.js';
 import type { SpaceRequest } from '../pool/thin-pool.js';
+import { ChildProcessExec } from '../host/exec.js';
+import { changedFiles, type FileChanges } from '../transfer/diff.js';
+import { DeviceExport, type ExportOptions } from '../transfer/export-device.js';
+import { PoolExport, type ExportedDevice } from '../transfer/export-pool.js';
+import { ImageFiles, makePlainImage, type ImageRequest, type MakeOptions } from '../transfer/make-image.js';
+import { ServedAccess } from '../transfer/pool-access.js';
+import {
+  IncomingStream,
+  type Received,
+  type ReceiveOptions,
+  type ReceiveRequest,
+} from '../transfer/receive.js';
+import { Sender, type SendRequest } from '../transfer/send.js';
 
 export interface ConnectOptions {
   /** Milliseconds without a byte of an answer, after which a call fails (`closed`); 0: no limit. Default: 0, for mkfs and unmounting take their time. */
@@ -42,9 +55,12 @@ export async function connect(
  */
 export class DaemonClient {
   readonly #socket: SocketClient;
+  readonly #exec = new ChildProcessExec();
+  readonly #access: ServedAccess;
 
   constructor(socket: SocketClient) {
     this.#socket = socket;
+    this.#access = new ServedAccess(socket, this.#exec);
   }
 
   /** Any operation by its name: `POST /v1/<name>`. */
@@ -108,6 +124,11 @@ export class DaemonClient {
     return this.call('device.seal', { name });
   }
 
+  /** What the process `maker` makes (`create`, `createThin`) is whole. */
+  finish(name: string, maker: string): Promise<DeviceStatus> {
+    return this.call('device.finish', { name, maker });
+  }
+
   rename(name: string, to: string): Promise<DeviceStatus> {
     return this.call('device.rename', { name, to });
   }
@@ -164,6 +185,57 @@ export class DaemonClient {
     }
   }
 
+  /** Makes the base device's filesystem, which `thinfuse init` has done. Errors: exists. */
+  formatBase(): Promise<DeviceStatus> {
+    return this.call('base.format', {});
+  }
+
+  /** Makes an image: as its parent is, or with `from` of a folder, a tar, an OCI image layout or what docker save wrote. Gone again if it fails. */
+  async createImage(
+    { from, ...request }: ImageRequest & { readonly from?: string },
+    options: MakeOptions = {},
+  ): Promise<DeviceStatus> {
+    if (from === undefined) return makePlainImage(this, request);
+    return (await ImageFiles.at(from, this.#exec)).make(this, request, options);
+  }
+
+  /** Which files of a device changed, compared with another one or its origin. */
+  diff(name: string, other?: string): Promise<FileChanges> {
+    return changedFiles(this, this.#exec, name, other);
+  }
+
+  /** A device, or what changed in it since another one, for `receive`. The device is held still while the stream is read, and goes on. */
+  send(name: string, options: Omit<SendRequest, 'name'> = {}): AsyncGenerator<Uint8Array> {
+    return new Sender(this.#access, { name, ...options }).stream();
+  }
+
+  /** Makes a device of such a stream: all of it or nothing, or with `keepPartial` what came before a cut. */
+  async receive(
+    stream: AsyncIterable<Uint8Array>,
+    request: ReceiveRequest = {},
+    options: ReceiveOptions = {},
+  ): Promise<Received> {
+    return (await IncomingStream.begin(stream, request)).into(this.#access, options);
+  }
+
+  /** Writes a device as `format` into a file, which appears whole or not at all. Returns what a tar may lack; undefined: nothing. */
+  async export(
+    name: string,
+    format: 'tar' | 'raw' | 'qcow2',
+    file: string,
+    options: ExportOptions = {},
+  ): Promise<string | undefined> {
+    const exporting = new DeviceExport(this.#access, this.#exec, options);
+    if (format === 'tar') return (await exporting.tar(name, { file })).lacks;
+    await (format === 'raw' ? exporting.raw(name, file) : exporting.qcow2(name, file));
+    return undefined;
+  }
+
+  /** Writes the whole pool for the kernel's dm-thin into a folder that is missing or empty. */
+  async exportPool(folder: string, options: ExportOptions = {}): Promise<readonly ExportedDevice[]> {
+    return (await PoolExport.to(folder, this.#exec)).write(this.#access, options);
+  }
+
   /** The daemon's figures in Prometheus' text format. */
   async metrics(): Promise<string> {
     return (await this.call('metrics', {})).text;
@@ -207,6 +279,16 @@ export class DaemonClient {
 
   reservedMetadata(): Promise<readonly ReservedSnapshot[]> {
     return this.call('metadata.reserved', {});
+  }
+
+  /** dm-thin's message set_transaction_id. Errors: invalid-argument (`from` is not what the pool has). */
+  async setTransactionId(from: number, to: number): Promise<void> {
+    await this.call('pool.setTransactionId', { from, to });
+  }
+
+  /** Reads all data and metadata, and tells how far it is and what is damaged. */
+  scrub(): AsyncIterable<string> {
+    return this.text('pool.scrub', {});
   }
 
   async releaseMetadata(snapshot: number): Promise<void> {

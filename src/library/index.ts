@@ -7,6 +7,10 @@ export {
   type OpenOptions,
   type ThinOptions,
 } from './pool.js';
+export type { ExportedDevice } from '../transfer/export-pool.js';
+export type { Received, ReceiveRequest } from '../transfer/receive.js';
+export type { SendRequest } from '../transfer/send.js';
+export { parsePoint, formatPoint, type StreamPoint } from '../transfer/stream-format.js';
 export { Device, type ByteRange, type SnapshotOptions } from './device.js';
 export type { DeviceStatus } from '../service/devices.js';
 export type {

@@ -1,7 +1,7 @@
 import { DEFAULT_BLOCK_SIZE, DEFAULT_DATA_SIZE, DEFAULT_METADATA_SIZE } from '../config/defaults.js';
 import type { FilesystemType, PoolOptions } from '../config/pool-options.js';
 import { mergePoolOptions } from '../config/storage-options.js';
-import { clearUnfinishedRoot, openAlone } from '../daemon/composition.js';
+import { clearUnfinishedRoot, dispatcherOf, openAlone } from '../daemon/composition.js';
 import { makePool } from '../daemon/make-pool.js';
 import { rootLayout } from '../config/root-layout.js';
 import type { Service } from '../daemon/service.js';
@@ -10,6 +10,12 @@ import type { PoolInfo } from '../pool/info.js';
 import type { PoolCheck, SpaceRequest } from '../pool/thin-pool.js';
 import type { DeviceStatus } from '../service/devices.js';
 import { Device, type SnapshotOptions } from './device.js';
+import { DeviceExport } from '../transfer/export-device.js';
+import { PoolExport, type ExportedDevice } from '../transfer/export-pool.js';
+import { ChildProcessExec } from '../host/exec.js';
+import { IncomingStream, type Received, type ReceiveRequest } from '../transfer/receive.js';
+import { Sender, type SendRequest } from '../transfer/send.js';
+import { LocalAccess } from './local-access.js';
 import { PoolDevices } from './pool-devices.js';
 
 export interface OpenOptions {
@@ -78,11 +84,13 @@ export async function openPool(root: string, options: OpenOptions = {}): Promise
 export class Pool implements AsyncDisposable {
   readonly #service: Service;
   readonly #devices: PoolDevices;
+  readonly #access: LocalAccess;
 
   /** `openPool` and `createPool` make it. */
   constructor(service: Service) {
     this.#service = service;
     this.#devices = new PoolDevices(service.pool, service.devices, service.changes);
+    this.#access = new LocalAccess(dispatcherOf(service), this.#devices);
   }
 
   /** Absolute, without symbolic links. */
@@ -142,6 +150,32 @@ export class Pool implements AsyncDisposable {
   /** Reads the whole committed metadata from the store. What is wrong is in `findings`. */
   async check(): Promise<PoolCheck> {
     return this.#service.pool.check();
+  }
+
+  /**
+   * A device, or what changed in it since another one, as `thinfuse send` writes it. The device is held still while the stream is read.
+   * Errors: not-found, invalid-argument, damaged.
+   */
+  send(name: string, options: Omit<SendRequest, 'name'> = {}): AsyncGenerator<Uint8Array> {
+    return new Sender(this.#access, { name, ...options }).stream();
+  }
+
+  /**
+   * Makes a device of such a stream, whoever wrote it: all of it or nothing, or with `keepPartial` what came before a cut.
+   * Errors: exists, not-found (the base), invalid-argument (another base; a damaged stream), no-space.
+   */
+  async receive(stream: AsyncIterable<Uint8Array>, request: ReceiveRequest = {}): Promise<Received> {
+    return (await IncomingStream.begin(stream, request)).into(this.#access);
+  }
+
+  /** Writes a device into a sparse file, which appears whole or not at all. */
+  async exportRaw(name: string, file: string): Promise<void> {
+    await new DeviceExport(this.#access, new ChildProcessExec()).raw(name, file);
+  }
+
+  /** Writes the whole pool for the kernel's dm-thin into a folder that is missing or empty. Errors: missing-tool (thin_restore), not-empty. */
+  async exportPool(folder: string): Promise<readonly ExportedDevice[]> {
+    return (await PoolExport.to(folder, new ChildProcessExec())).write(this.#access);
   }
 
   /** What was written is durable then. Idempotent. */

@@ -27,6 +27,11 @@ export class ByteSource {
     return this.#length === 0 && !(await this.#more());
   }
 
+  /** Tells the source that nobody reads on. */
+  async close(): Promise<void> {
+    await this.#pieces.return?.();
+  }
+
   async #more(): Promise<boolean> {
     for (;;) {
       const next = await this.#pieces.next();

@@ -57,13 +57,18 @@ export class IncomingStream {
   /** Reads the header. Errors: invalid-argument (a name; no stream of thinfuse), wrong-version, closed. */
   static async begin(input: AsyncIterable<Uint8Array>, request: ReceiveRequest): Promise<IncomingStream> {
     const items = decodeStream(input);
-    const header = headerIn(await items.next());
-    const name = parseDeviceName(request.name ?? header.name);
-    const base = baseName(header, request.base);
-    const keepPartial = request.keepPartial === true;
-    // A name that is too long for a part is refused before there is one.
-    if (keepPartial) partialName(name, { offset: header.size, sum: FIRST_SUM });
-    return new IncomingStream(items, { name, base, header, keepPartial });
+    try {
+      const header = headerIn(await items.next());
+      const name = parseDeviceName(request.name ?? header.name);
+      const base = baseName(header, request.base);
+      const keepPartial = request.keepPartial === true;
+      // A name that is too long for a part is refused before there is one.
+      if (keepPartial) partialName(name, { offset: header.size, sum: FIRST_SUM });
+      return new IncomingStream(items, { name, base, header, keepPartial });
+    } catch (error) {
+      await items.return(undefined);
+      throw error;
+    }
   }
 
   /**
@@ -72,8 +77,12 @@ export class IncomingStream {
    */
   async into(access: PoolAccess, options: ReceiveOptions = {}): Promise<Received> {
     const { name, base, header } = this.#wanted;
-    const written = await new Receiver(access, this.#wanted, options).run(this.#items);
-    return { name, size: header.size, written, base: base ?? null };
+    try {
+      const written = await new Receiver(access, this.#wanted, options).run(this.#items);
+      return { name, size: header.size, written, base: base ?? null };
+    } finally {
+      await this.#items.return(undefined);
+    }
   }
 }
 

@@ -40,17 +40,21 @@ const KINDS = new Set<number>(Object.values(FRAME));
  */
 export async function* decodeStream(source: AsyncIterable<Uint8Array>): AsyncGenerator<StreamItem> {
   const bytes = new ByteSource(source);
-  await readMagic(bytes);
-  const order = new Order();
-  for (let sum = FIRST_SUM; ;) {
-    const at = bytes.offset;
-    const frame = await readFrame(bytes, sum);
-    const item = order.next(frame, at);
-    sum = item.point.sum;
-    yield item;
-    if (item.kind === 'end') break;
+  try {
+    await readMagic(bytes);
+    const order = new Order();
+    for (let sum = FIRST_SUM; ;) {
+      const at = bytes.offset;
+      const frame = await readFrame(bytes, sum);
+      const item = order.next(frame, at);
+      sum = item.point.sum;
+      yield item;
+      if (item.kind === 'end') break;
+    }
+    if (!(await bytes.isAtEnd())) throw changed(bytes.offset, 'it goes on behind its end');
+  } finally {
+    await bytes.close();
   }
-  if (!(await bytes.isAtEnd())) throw changed(bytes.offset, 'it goes on behind its end');
 }
 
 async function readMagic(bytes: ByteSource): Promise<void> {

@@ -103,17 +103,21 @@ describe('end to end: packed and installed', function () {
     };
     const own = scratch.current.at('own-pool');
     assert.equal(
-      await execute('pool.mjs', inProcess!.replace('/tmp/thinfuse-example', own)),
-      'HELLO\nhello\n0 65536\nbase 0\ndisk 65536\nmonday 65536\n',
+      await execute('pool.mjs', inProcess!.replaceAll('/tmp/thinfuse-example', own)),
+      'HELLO\nhello\n0 65536\nbase 0\ndisk 65536\nmonday 65536\ndisk 65536\n',
     );
     await cli.run('rm', 'web');
     await cli.run('image', 'create', 'debian');
     await cli.run('start');
-    const here = (program: string): string => program.replace('connect()', `connect('${cli.root}')`);
+    const here = (program: string): string =>
+      program
+        .replace('connect()', `connect('${cli.root}')`)
+        .replace('/tmp/thinfuse-example.tar', scratch.current.at('web.tar'));
     assert.match(
       await execute('client.mjs', here(throughDaemon!)),
       /^base base \d+ not mounted\n(.*\n)*the files are in .*\/mnt\/web\/rootfs\n$/,
     );
+    assert.match(await run('tar', ['-tf', scratch.current.at('web.tar')]), /^\.\/$/m);
     await cli.run('stop');
     await execute('failing.mjs', here(failing!));
     for (const inside of ['thinfuse/dist/pool/pool.js', 'thinfuse/dist/cli/main.js'])

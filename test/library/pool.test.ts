@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createPool, openPool, type ByteRange, type Device, type Pool } from '../../src/library/index.js';
@@ -113,5 +113,72 @@ describe('library: a pool in this process', () => {
     await pool.close();
     await assert.rejects(disk.write(0, Buffer.from('x')), { code: 'closed' });
     pool = await openPool(path.join(folder, 'root'));
+  });
+
+  it('sends a device, and what changed in it, into another pool, without a daemon', async () => {
+    const disk = await pool.create('disk', { size: 1024 * CHUNK });
+    await disk.write(3 * CHUNK, Buffer.alloc(CHUNK, 1));
+    const monday = await disk.snapshot('monday');
+    await disk.write(5 * CHUNK, Buffer.alloc(CHUNK, 2));
+    await disk.discard(3 * CHUNK, CHUNK);
+    const other = await createPool(path.join(folder, 'other'));
+    try {
+      const whole = await other.receive(pool.send('monday'));
+      assert.deepEqual(whole, { name: 'monday', size: 1024 * CHUNK, written: CHUNK, base: null });
+      const since = await other.receive(pool.send('disk', { since: 'monday' }), { name: 'copy' });
+      assert.deepEqual([since.name, since.written, since.base], ['copy', CHUNK, 'monday']);
+      await assert.rejects(other.receive(pool.send('monday')), { code: 'exists' });
+      const content = async (from: Pool, name: string): Promise<string> =>
+        Buffer.from(await from.device(name).read(3 * CHUNK, 3 * CHUNK)).toString('hex');
+      for (const [here, there] of [
+        ['monday', 'monday'],
+        ['disk', 'copy'],
+      ] as const)
+        assert.equal(await content(other, there), await content(pool, here));
+      // Nothing that was held still is left.
+      assert.deepEqual(
+        [pool, other].map((one) => one.devices().map(({ name }) => String(name))),
+        [
+          ['base', 'disk', 'monday'],
+          ['base', 'monday', 'copy'],
+        ],
+      );
+      assert.deepEqual((await other.check()).findings, []);
+    } finally {
+      await other.close();
+    }
+    assert.deepEqual(await dataRanges(monday), [{ offset: 3 * CHUNK, length: CHUNK }]);
+  });
+
+  it('leaves nothing of a stream that was cut, and lets go of a device whose stream nobody reads on', async () => {
+    const disk = await pool.create('disk', { size: 1024 * CHUNK });
+    await disk.write(0, Buffer.alloc(4 * CHUNK, 1));
+    for await (const bytes of pool.send('disk')) {
+      assert.ok(bytes.length > 0);
+      break;
+    }
+    async function* cut(): AsyncGenerator<Uint8Array> {
+      let left = 2 * CHUNK;
+      for await (const bytes of pool.send('disk')) {
+        yield bytes.subarray(0, left);
+        if ((left -= bytes.length) <= 0) return;
+      }
+    }
+    await assert.rejects(pool.receive(cut(), { name: 'copy' }));
+    assert.deepEqual(
+      pool.devices().map(({ name }) => String(name)),
+      ['base', 'disk'],
+    );
+  });
+
+  it('writes a device as a sparse file', async () => {
+    const disk = await pool.create('disk', { size: 1024 * CHUNK });
+    await disk.write(7 * CHUNK, Buffer.from('here'));
+    const file = path.join(folder, 'disk.img');
+    await pool.exportRaw('disk', file);
+    const { size, blocks } = await stat(file);
+    assert.equal(size, 1024 * CHUNK);
+    assert.ok(blocks * 512 < 4 * CHUNK, `${blocks} blocks`);
+    assert.equal((await readFile(file)).subarray(7 * CHUNK, 7 * CHUNK + 4).toString(), 'here');
   });
 });
