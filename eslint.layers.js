@@ -84,7 +84,7 @@ export const LAYERS = {
   },
   remote: {
     knows: 'images in stores elsewhere: their format, S3 and OCI stores, push, pull, collection',
-    imports: ['errors', 'format', 'shared', 'transfer'],
+    imports: ['errors', 'format', 'shared', 'host', 'transfer', 'api'],
   },
   testing: { knows: 'contract suites for implementers, with any test runner', imports: ['store'] },
   daemon: {
@@ -121,7 +121,18 @@ export const LAYERS = {
     knows: 'parse, call, print',
     imports: [
       ...['errors', 'config', 'format', 'async', 'store', 'metadata', 'thin-tools', 'io', 'pool', 'fuse'],
-      ...['host', 'transfer', 'legacy', 'docker', 'containerd', 'volumes', 'api', 'daemon', 'manual'],
+      ...[
+        'host',
+        'transfer',
+        'remote',
+        'legacy',
+        'docker',
+        'containerd',
+        'volumes',
+        'api',
+        'daemon',
+        'manual',
+      ],
     ],
   },
   cli: { knows: 'the program: its commands, its exit', imports: ['errors', 'config', 'api', 'commands'] },
@@ -137,7 +148,7 @@ export const PACKAGES = {
   '@toondepauw/node-zstd': ['src/store/packed-value.ts'],
   'async-lock': ['src/containerd', 'src/service/device-locks.ts', 'src/volumes'],
   aws4fetch: ['src/remote/s3-store.ts'],
-  bitfield: ['src/metadata/busy-map.ts'],
+  bitfield: ['src/metadata/space-map.ts'],
   'cli-progress': ['src/commands/progress.ts'],
   commander: ['src/cli', 'src/commands', 'src/manual/command-tree.ts'],
   'fast-check': ['src/testing'],

@@ -41,6 +41,8 @@ export interface Operations {
       /** Bytes. */
       size: number;
       filesystem: FilesystemType;
+      /** Whatever a program keeps with it. */
+      label?: string | undefined;
       /** As in `CreateRequest`. */
       maker?: string | undefined;
     };
@@ -53,6 +55,14 @@ export interface Operations {
   /** A kept part becomes `maker`'s; with `keep`, what it makes becomes a kept part. */
   'device.rename': {
     input: { name: string; to: string; maker?: string | undefined; keep?: boolean | undefined };
+    output: DeviceStatus;
+  };
+  /**
+   * A snapshot that `maker` holds becomes what its origin was pushed as: it stays as it is, for as long as the origin is there. `label` says where it was
+   * pushed to.
+   */
+  'device.anchor': {
+    input: { name: string; to: string; label: string; maker: string };
     output: DeviceStatus;
   };
   /** Bytes that it may map; 0: no limit. Errors: invalid-argument (it maps more already). */
@@ -94,11 +104,6 @@ export interface Operations {
   'view.close': { input: { name: string; holder: number }; output: Empty };
   /** The daemon's figures in Prometheus' text format; also `GET /metrics` on the control socket. */
   metrics: { input: Empty; output: { text: string } };
-  /**
-   * Serves the page (`page/`) on `listen` (`[HOST:]PORT`; port 0: any), until the daemon ends; the address that is served already, where there is one
-   * and none is named. Beyond this machine a `token` guards it, which `url` has. Errors: invalid-argument, busy (the port is taken).
-   */
-  'ui.open': { input: { listen?: string | undefined }; output: { url: string } };
   /** Explains what is left over or in the way, and mends with `fix` what can be mended without taking it from anybody. */
   doctor: { input: { fix?: boolean | undefined }; output: DoctorReport };
   /**

@@ -5,7 +5,7 @@ import { Option, type Command } from 'commander';
 import { until } from '../async/until.js';
 import { parseDeviceSize } from '../config/limits.js';
 import { LOG_LEVELS, type LogLevel } from '../daemon/log-level.js';
-import { parseListenAddress } from '../daemon/listen-address.js';
+import { parseMetricsAddress } from '../daemon/metrics-address.js';
 import { requirePool } from '../daemon/pool-folder.js';
 import { rootLayout, type RootLayout } from '../config/root-layout.js';
 import { SocketClient } from '../api/client.js';
@@ -101,8 +101,7 @@ export function registerDaemonCommands(program: Command): void {
       const snapshotter = snapshotterSettings(options, layout);
       const volumes = volumeSettings(options);
       const { logLevel, metricsListen } = options;
-      const metrics =
-        metricsListen === undefined ? undefined : parseListenAddress(metricsListen, '--metrics-listen');
+      const metrics = metricsListen === undefined ? undefined : parseMetricsAddress(metricsListen);
       if (options.supervised === true && options.transport !== 'kernel')
         throw new ThinError('invalid-argument', '--supervised needs --transport kernel');
       const args = [

@@ -1,4 +1,5 @@
 import type { DeviceStatus } from '../api/operations.js';
+import { PUSHED } from '../format/device-record.js';
 
 /** A device as `--json` shows it: every key always there, in this order. Sizes in bytes, times in milliseconds. */
 export function deviceJson(device: DeviceStatus): Readonly<Record<string, unknown>> {
@@ -23,7 +24,7 @@ export function deviceJson(device: DeviceStatus): Readonly<Record<string, unknow
     initialized: device.initialized,
     deleted: device.deleted,
     label: device.label,
-    unfinished: device.maker !== '',
+    unfinished: device.maker !== '' && device.maker !== PUSHED,
     active: device.active,
     path: device.path ?? null,
     loop: device.loop ?? null,

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { ThinError } from '../errors/thin-error.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -8,6 +9,8 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
  */
 export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
+  // Each request that is on its way listens.
+  setMaxListeners(0, controller.signal);
   const abort = (signal: NodeJS.Signals): void =>
     controller.abort(new ThinError('closed', `interrupted by ${signal}; what was begun has been undone`));
   for (const signal of SIGNALS) process.on(signal, abort);

@@ -13,7 +13,7 @@ import { KernelTransport } from '../fuse/kernel-transport.js';
 import type { Transport, TransportKind } from '../fuse/transport.js';
 import { ChildProcessExec, type Exec } from '../host/exec.js';
 import { waitForOthers } from '../host/file-users.js';
-import { FILESYSTEM_LIMITS, FilesystemTools } from '../host/filesystem-tools.js';
+import { FilesystemTools } from '../host/filesystem-tools.js';
 import { FolderDisk, freeAt } from '../host/folder-disk.js';
 import { HolePuncher } from '../host/hole-puncher.js';
 import { LoopDevices } from '../host/loop-devices.js';
@@ -47,7 +47,7 @@ import { clearHalfMade } from './half-made.js';
 import { readHandover } from './handover.js';
 import { KernelHost } from './kernel-host.js';
 import type { LogLevel } from './log-level.js';
-import type { ListenAddress } from './listen-address.js';
+import type { MetricsAddress } from './metrics-address.js';
 import type { Service } from './service.js';
 import { createHandlers } from './operations/handlers.js';
 import { textOperations } from './operations/text-operations.js';
@@ -66,7 +66,7 @@ import type { VolumeSettings } from '../volumes/volume-adapter.js';
 export interface DaemonOptions {
   readonly snapshotter?: SnapshotterSettings | undefined;
   readonly volumes?: VolumeSettings | undefined;
-  readonly metrics?: ListenAddress | undefined;
+  readonly metrics?: MetricsAddress | undefined;
   /** Of the log; events are told from `info` on. Default: info. */
   readonly logLevel?: LogLevel | undefined;
   /** A supervisor has given this process the connection to the kernel. */
@@ -144,11 +144,7 @@ export async function daemonParts(
         onConnectionChanged: () => standing?.note(),
       }),
     host: new KernelHost({
-      mounter: new Mounter(
-        exec,
-        loops,
-        new FilesystemTools(exec, FILESYSTEM_LIMITS, (text) => log.info({ event: 'host' }, text)),
-      ),
+      mounter: new Mounter(exec, loops, new FilesystemTools(exec)),
       loops,
       stale,
       query,

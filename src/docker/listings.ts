@@ -1,4 +1,5 @@
 import { formatBinarySize } from '../config/sizes.js';
+import { PUSHED } from '../format/device-record.js';
 import type { PoolInfo } from '../pool/info.js';
 import { drawBranches } from './branches.js';
 import { lineage } from './lineage.js';
@@ -10,11 +11,12 @@ const NONE = '-';
 const right = (title: string): Column => ({ title, right: true });
 const left = (title: string): Column => ({ title });
 
-/** `deleted` waits for its last user; `active` has its image file. */
-export type DeviceState = 'mounted' | 'active' | 'inactive' | 'deleted' | 'unfinished';
+/** `deleted` waits for its last user; `active` has its image file; `pushed` is kept to compare the next push with. */
+export type DeviceState = 'mounted' | 'active' | 'inactive' | 'deleted' | 'unfinished' | 'pushed';
 
 export function deviceState(device: ListedDevice): DeviceState {
   if (device.deleted) return 'deleted';
+  if (device.maker === PUSHED) return 'pushed';
   if (device.maker !== '') return 'unfinished';
   if (device.mountPoint !== undefined) return 'mounted';
   return device.active ? 'active' : 'inactive';

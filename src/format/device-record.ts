@@ -57,12 +57,15 @@ export interface DeviceRecord {
   readonly label: string;
   /** Bytes that it may map; zero for no limit, and then not stored. */
   readonly quota: number;
-  /** Who makes it (`format/maker.ts`), or `KEPT_PART`; empty for a device that is whole, and then not stored. */
+  /** Who makes it (`format/maker.ts`), or `KEPT_PART` or `PUSHED`; empty for a device that is whole, and then not stored. */
   readonly maker: string;
 }
 
 /** In place of a maker: a part that came before a stream was cut, kept until it is gone on with. */
 export const KEPT_PART = 'kept';
+
+/** In place of a maker: a device as it was pushed to a store, which stays as it is, to be compared with; its label says where. */
+export const PUSHED = 'pushed';
 
 export function packDeviceRecord(record: DeviceRecord): Uint8Array {
   const labelled = record.label !== '';

@@ -50,8 +50,6 @@ class Pool implements ThinPool {
   /** Devices whose last requests are being waited for. */
   readonly #leaving = new Map<DeviceId, Promise<void>>();
   readonly #hiddenActive = new Set<DeviceId>();
-  /** What only devices mapped that are being removed: bytes, and those in use when the last of them was. */
-  #owed = { bytes: 0, usedBytes: 0 };
   /** The last change of options, so that two at once do not undo each other. */
   #optionsWritten: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
@@ -107,7 +105,6 @@ class Pool implements ThinPool {
       mode: this.#state.mode,
       options: this.#state.options,
       atHand: this.#state.plane.free.count,
-      waitedEnough: this.#state.space.waitedEnough,
     });
   }
 
@@ -137,7 +134,6 @@ class Pool implements ThinPool {
     const { plane, host, extender } = this.#state;
     return {
       traffic: plane.traffic.totals(),
-      pendingBytes: this.#pendingBytes,
       isCached: plane.chunks.memory.kind === 'cache',
       logBytes: plane.journal?.length,
       host: host.figures,
@@ -147,6 +143,10 @@ class Pool implements ThinPool {
 
   watch(): NameWatch {
     return this.#state.metadata.devices.watch();
+  }
+
+  has(id: DeviceId): boolean {
+    return this.#state.metadata.devices.has(id);
   }
 
   device(name: DeviceName): DeviceInfo | undefined {
@@ -260,8 +260,6 @@ class Pool implements ThinPool {
     requireOrdinary(record, 'removed');
     this.#requireInactive(record);
     const usedBefore = this.#state.metadata.chunks.used;
-    const owed = this.#pendingBytes + this.#describe(record).exclusive;
-    this.#owed = { bytes: owed, usedBytes: this.info().dataUsed };
     this.#state.metadata.removeDevice(record.id);
     await this.#commitDevices(record);
     this.#state.reclaimer.start(() => {
@@ -343,12 +341,6 @@ class Pool implements ThinPool {
 
   async commit(): Promise<void> {
     await this.#state.committer.commit();
-  }
-
-  get #pendingBytes(): number {
-    if (this.#state.metadata.devices.pendingCount === 0) return 0;
-    const { bytes, usedBytes } = this.#owed;
-    return Math.max(0, bytes - Math.max(0, usedBytes - this.info().dataUsed));
   }
 
   async extend(to: SpaceRequest): Promise<PoolInfo> {

@@ -42,7 +42,7 @@ export interface ThinRequest {
   readonly size: number;
   readonly filesystem: FilesystemType;
   /** See `SnapshotRequest.label`. */
-  readonly label?: string;
+  readonly label?: string | undefined;
   /** See `DeviceInfo.maker`. Default: it is whole. */
   readonly maker?: string | undefined;
 }
@@ -62,7 +62,7 @@ export interface DeviceChange {
   readonly maker?: string;
 }
 
-export type MakerChange = Pick<DeviceChange, 'maker'>;
+export type MakerChange = Pick<DeviceChange, 'maker' | 'label'>;
 
 export interface PoolEvents {
   /** After a commit that changed devices (not only data) is durable. */
@@ -122,6 +122,8 @@ export interface ThinPool {
   /** A device without an origin, all of it unmapped (dm-thin's create_thin). Errors: exists, invalid-argument, too-large, no-space, read-only. */
   createThin(request: ThinRequest): Promise<DeviceInfo>;
   /** Errors: not-found, exists, busy (active). */
+  /** Whether there is a device of this number. */
+  has(id: DeviceId): boolean;
   rename(name: DeviceName, to: DeviceName, change?: MakerChange): Promise<DeviceInfo>;
   /** Works on an active device. Errors: not-found, invalid-argument (would shrink), too-large. */
   grow(name: DeviceName, size: number): Promise<DeviceInfo>;

@@ -1,6 +1,6 @@
 import { ThinError } from '../errors/thin-error.js';
 import { BASE_NAME, parseDeviceName } from '../format/device-name.js';
-import { KEPT_PART } from '../format/device-record.js';
+import { KEPT_PART, PUSHED } from '../format/device-record.js';
 import type { DeviceName } from '../format/ids.js';
 import { pidOf } from '../format/maker.js';
 import type { DeviceInfo, DeviceKind } from '../pool/info.js';
@@ -148,6 +148,21 @@ export class Devices {
     });
   }
 
+  /** What `maker` holds still stays as it is under a name of its own, for as long as its origin is there. */
+  async anchor(
+    given: string,
+    { to: givenTo, label, maker }: { readonly to: string; readonly label: string; readonly maker: string },
+  ): Promise<DeviceStatus> {
+    const name = existingName(given);
+    const to = parseDeviceName(givenTo);
+    const { pool, changes } = this.#parts;
+    return changes.run([name, to], async () => {
+      refuseBase(this.requireLive(name, maker), 'keeps its name');
+      this.#refuseActive(name, 'kept');
+      return this.#status(await pool.rename(name, to, { maker: PUSHED, label }));
+    });
+  }
+
   /** Bytes. A mounted filesystem follows at once, any other at its next mount. */
   async grow(given: string, size: number): Promise<DeviceStatus> {
     const name = existingName(given);
@@ -176,20 +191,29 @@ export class Devices {
   async remove(given: string, { force = false } = {}): Promise<{ deferred: boolean }> {
     const name = existingName(given);
     const { pool, changes, use } = this.#parts;
-    return changes.run([name], async () => {
+    const removed = await changes.run([name], async () => {
       const device = this.require(name);
       refuseBase(device, 'cannot be removed');
-      if (!force && device.maker !== KEPT_PART) requireWhole(device);
+      const isKept = device.maker === KEPT_PART || device.maker === PUSHED;
+      if (!force && !isKept) requireWhole(device);
       if (force) await use.release(name);
       else {
-        refuseLabelled(device, 'removed without --force');
+        if (!isKept) refuseLabelled(device, 'removed without --force');
         if (await use.putOff(device)) return { deferred: true };
       }
       this.#refuseMounted(name, 'removed');
       this.#refuseActive(name, 'removed');
       await pool.remove(name);
-      return { deferred: false };
+      return { deferred: false, id: device.id };
     });
+    const { deferred } = removed;
+    // What was kept to compare it with goes with it.
+    if (
+      'id' in removed &&
+      pool.devices().some(({ maker, origin }) => maker === PUSHED && origin === removed.id)
+    )
+      await this.unfinished.sweep();
+    return { deferred };
   }
 
   /** @throws ThinError not-found */
@@ -291,9 +315,11 @@ function requireWhole({ name, maker }: DeviceInfo): void {
   if (maker === '') return;
   throw new ThinError(
     'busy',
-    maker === KEPT_PART
-      ? `device ${name} is a part of one, kept by receive --keep-partial; go on with receive, or give it up with: thinfuse rm ${name}`
-      : `device ${name} is being made by the process ${String(pidOf(maker.split('@')[0] ?? ''))} and is not whole; it goes if that is gone (thinfuse doctor --fix), or with: thinfuse rm --force ${name}`,
+    maker === PUSHED
+      ? `device ${name} is kept as it was pushed, to compare the next push with; use the device that it is of, or give it up with: thinfuse rm ${name}`
+      : maker === KEPT_PART
+        ? `device ${name} is a part of one, kept by receive --keep-partial; go on with receive, or give it up with: thinfuse rm ${name}`
+        : `device ${name} is being made by the process ${String(pidOf(maker.split('@')[0] ?? ''))} and is not whole; it goes if that is gone (thinfuse doctor --fix), or with: thinfuse rm --force ${name}`,
     { details: { device: name } },
   );
 }

@@ -1,4 +1,4 @@
-import { KEPT_PART } from '../format/device-record.js';
+import { KEPT_PART, PUSHED } from '../format/device-record.js';
 import { passingPid } from '../format/passing-name.js';
 import type { DeviceName } from '../format/ids.js';
 import type { DeviceInfo } from '../pool/info.js';
@@ -89,9 +89,10 @@ export class UnfinishedDevices {
     return `${maker}@${(await makerOf(process.pid)) ?? ''}`;
   }
 
-  async #isLeft({ name, maker }: DeviceInfo): Promise<boolean> {
+  async #isLeft({ name, maker, origin }: DeviceInfo): Promise<boolean> {
     const { isAtWork, makerOf } = this.#parts.makers;
     if (maker === KEPT_PART) return false;
+    if (maker === PUSHED) return origin === undefined || !this.#parts.pool.has(origin);
     if (maker !== '') return !(await isAtWork(maker.split('@').at(-1) ?? ''));
     // As a thinfuse of before left them.
     const pid = passingPid(name);

@@ -1,10 +1,9 @@
 import type { DeviceStatus } from '../api/operations.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { Progress } from '../host/archive.js';
-import { deltaRanges } from '../thin-tools/delta-ranges.js';
 import { framedChanges, type Change } from './changes.js';
 import { isZero } from './content-digest.js';
-import { digestOf, mapped } from './device-digest.js';
+import { changed, digestOf, mapped } from './device-digest.js';
 import type { PoolAccess } from './pool-access.js';
 import { StillDevice } from './still-device.js';
 import { StreamEncoder } from './stream-encoder.js';
@@ -113,22 +112,6 @@ function refuseLarger(base: DeviceStatus, device: DeviceStatus): void {
       `${base.name} is larger than ${device.name}, and devices do not shrink; send ${device.name} without --since`,
       { details: { device: base.name } },
     );
-}
-
-async function* changed(
-  access: PoolAccess,
-  left: string,
-  right: string,
-  blockSize: number,
-): AsyncGenerator<Change> {
-  const text = access.text('metadata.delta', { left, right, format: 'json', changesOnly: true });
-  for await (const { kind, begin, length } of deltaRanges(text))
-    if (kind !== 'same')
-      yield {
-        kind: kind === 'left_only' ? 'gone' : 'data',
-        begin: begin * blockSize,
-        end: (begin + length) * blockSize,
-      };
 }
 
 function requireSame(here: StreamPoint, from: StreamPoint, { name }: StreamHeader): void {

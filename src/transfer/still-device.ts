@@ -13,6 +13,7 @@ export class StillDevice {
   readonly device: DeviceStatus;
   readonly #access: PoolAccess;
   #bytes: Promise<DeviceBytes> | undefined;
+  #isKept = false;
 
   private constructor(access: PoolAccess, name: string, device: DeviceStatus) {
     this.#access = access;
@@ -64,10 +65,25 @@ export class StillDevice {
     into.fill(0, done);
   }
 
+  /** Keeps it as it is under another name, once it was read. False where it is the device itself. Errors: as the operation `device.anchor`. */
+  async keepAs(to: string, label: string): Promise<boolean> {
+    if (this.name === this.device.name) return false;
+    await this.#close();
+    await this.#access.call('device.anchor', { name: this.name, to, label, maker: await ownMaker() });
+    this.#isKept = true;
+    return true;
+  }
+
   async release(): Promise<void> {
-    await (await this.#bytes)?.close();
-    if (this.name !== this.device.name)
+    await this.#close();
+    if (this.name !== this.device.name && !this.#isKept)
       await this.#access.call('device.remove', { name: this.name, force: true });
+  }
+
+  async #close(): Promise<void> {
+    const bytes = await this.#bytes;
+    this.#bytes = undefined;
+    await bytes?.close();
   }
 
   #open(): Promise<DeviceBytes> {

@@ -96,7 +96,6 @@ export class FakePool implements ThinPool {
     return {
       traffic: new Traffic().totals(),
       isCached: true,
-      pendingBytes: 0,
       logBytes: undefined,
       host: { free: GIB, total: 10 * GIB, floor: GIB / 2 },
       dataFree: undefined,
@@ -118,6 +117,10 @@ export class FakePool implements ThinPool {
     return [...this.#devices.values()]
       .filter(({ name }) => isHidden(name) === hidden)
       .map((device) => this.#live(device));
+  }
+
+  has(id: DeviceInfo['id']): boolean {
+    return [...this.#devices.values()].some((device) => device.id === id);
   }
 
   device(name: DeviceName): DeviceInfo | undefined {
@@ -158,7 +161,8 @@ export class FakePool implements ThinPool {
   async createThin(request: ThinRequest): Promise<DeviceInfo> {
     if (this.#devices.has(request.name))
       throw new ThinError('exists', `device ${request.name} exists already; choose another name`);
-    const device = this.#device({ ...request, maker: request.maker ?? '', id: deviceId(++this.#lastId) });
+    const { label = '', maker = '' } = request;
+    const device = this.#device({ ...request, label, maker, id: deviceId(++this.#lastId) });
     this.#devices.set(device.name, device);
     return device;
   }

@@ -9,6 +9,7 @@ type DeviceOperation =
   | 'device.seal'
   | 'device.finish'
   | 'device.rename'
+  | 'device.anchor'
   | 'device.grow'
   | 'device.quota'
   | 'device.remove';
@@ -23,6 +24,7 @@ export function deviceOperations({ devices }: Service): Pick<Handlers, DeviceOpe
     'device.seal': ({ name, maker }) => devices.seal(name, maker),
     'device.finish': ({ name, maker }) => devices.finish(name, maker),
     'device.rename': ({ name, to, ...how }) => devices.rename(name, to, how),
+    'device.anchor': ({ name, ...how }) => devices.anchor(name, how),
     'device.grow': ({ name, size }) => devices.grow(name, size),
     'device.quota': ({ name, quota }) => devices.setQuota(name, quota),
     'device.remove': ({ name, force }) => devices.remove(name, { force: force ?? false }),

@@ -1,0 +1,214 @@
+#!/usr/bin/env bash
+# Devices in a store, for real: Ceph's S3 gateway or Docker's registry in a network namespace, and two pools of different kinds whose commands run in two
+# others, as two hosts. The contract of stores; push of a live device, pull, then what changed; a link that is cut and comes back, for a push and for a pull;
+# wrong credentials; a killed push; tags that go, and a collection beside a push; a volume that comes back on the second host when the first is gone.
+# As root; installs what is missing, and everything goes away at the end.
+#
+#   scripts/remote.sh s3|oci
+
+. "$(dirname "$(readlink -f "$0")")/lib.sh"
+
+case ${1:-} in
+  -h | --help) print_help; exit 0 ;;
+  s3 | oci) kind=$1 ;;
+  *) die "name the store: $0 s3|oci" ;;
+esac
+no_options "${@:2}"
+
+step "What the trial needs"
+need_root
+need_thinfuse
+need_commands cmp mkfs.xfs xfs_repair
+if [ "$kind" = s3 ]; then
+  for tool in ceph-mon ceph-osd radosgw; do command -v $tool >/dev/null || install_packages $tool; done
+else
+  command -v docker-registry >/dev/null || install_packages docker-registry
+fi
+command -v ip >/dev/null || install_packages iproute2
+scratch remote
+id=$$
+store_ns=tf-store-$id
+at_exit stop_store
+at_exit remove_network
+A=$scratch/a B=$scratch/b
+stop_both() {
+  THINFUSE_ROOT=$A stop_own_pool
+  THINFUSE_ROOT=$B stop_own_pool
+}
+at_exit stop_both
+a() { THINFUSE_ROOT=$A nsenter --net=/run/netns/tf-a-$id "$thinfuse_cli" "$@"; }
+b() { THINFUSE_ROOT=$B nsenter --net=/run/netns/tf-b-$id "$thinfuse_cli" "$@"; }
+in_store() { nsenter --net=/run/netns/$store_ns "$@"; }
+remove_network() { for ns in $store_ns tf-a-$id tf-b-$id; do ip netns del $ns 2>/dev/null; done; }
+stop_store() {
+  local file
+  for file in "$scratch"/store/run/*.pid; do [ -f "$file" ] && kill -9 "$(cat "$file")" 2>/dev/null; done
+  [ -z "${registry_pid:-}" ] || kill "$registry_pid" 2>/dev/null
+}
+# link up|down HOST: the store's end of the cable.
+link() { in_store ip link set "to-$2" "$1"; }
+
+step "Three networks: the store, and two hosts"
+for ns in $store_ns tf-a-$id tf-b-$id; do
+  ip netns add $ns
+  nsenter --net=/run/netns/$ns ip link set lo up
+done
+number=1
+for host in a b; do
+  in_store ip link add to-$host type veth peer name eth0 netns tf-$host-$id
+  in_store ip address add 10.77.$number.1/24 dev to-$host
+  in_store ip link set to-$host up
+  nsenter --net=/run/netns/tf-$host-$id ip address add 10.77.$number.2/24 dev eth0
+  nsenter --net=/run/netns/tf-$host-$id ip link set eth0 up
+  nsenter --net=/run/netns/tf-$host-$id ip route add default via 10.77.$number.1
+  number=$((number + 1))
+done
+in_store ip address add 10.77.9.1/32 dev lo
+
+step "The store"
+mkdir -p "$scratch/store/run"
+if [ "$kind" = s3 ]; then
+  in_store "$top/scripts/remote/ceph.sh" "$scratch/store" 10.77.9.1 7480
+  export AWS_ENDPOINT_URL=http://10.77.9.1:7480 AWS_ACCESS_KEY_ID=trialkey AWS_SECRET_ACCESS_KEY=trialsecret
+  place=s3://thinfuse-test/trial
+  say "the contract of stores"
+  (cd "$top" && THINFUSE_TEST_S3=http://trialkey:trialsecret@10.77.9.1:7480 \
+    nsenter --net=/run/netns/tf-a-$id node_modules/.bin/mocha --grep '^S3' test/remote/stores.test.ts)
+else
+  cat >"$scratch/store/config.yml" <<X
+version: 0.1
+log: {level: error, accesslog: {disabled: true}}
+storage: {filesystem: {rootdirectory: $scratch/store/data}, delete: {enabled: true}}
+http: {addr: "10.77.9.1:5055"}
+X
+  in_store docker-registry serve "$scratch/store/config.yml" >"$scratch/store/log" 2>&1 &
+  registry_pid=$!
+  export THINFUSE_OCI_PLAIN_HTTP=10.77.9.1:5055
+  place=oci://10.77.9.1:5055/trial/devices
+  say "the contract of stores"
+  (cd "$top" && THINFUSE_TEST_REGISTRY=required node_modules/.bin/mocha --grep 'OCI' test/remote/stores.test.ts)
+fi
+
+step "Two pools: LevelDB with 64K, a data file with 256K"
+a init --base-size 640M --data-size 4G
+b init --base-size 640M --data "$scratch/b.data" --data-size 4G --block-size 256K
+a start
+b start
+a snapshot db base
+a mount db >/dev/null
+db=$A/mnt/db/rootfs
+head -c 60000000 /dev/urandom >"$db/big"
+echo monday >"$db/page"
+
+# content ROOT NAME: what a device holds.
+content() {
+  local file
+  file=$(THINFUSE_ROOT=$1 thinfuse activate "$2")
+  sha256sum <"$file"
+  THINFUSE_ROOT=$1 thinfuse deactivate "$2"
+}
+# field TEXT NAME: of a JSON object.
+field() { json "it.$2" <<<"$1"; }
+
+step "A live device goes over, and then what changed in it"
+first=$(a push db $place:monday --json)
+b pull $place:monday monday
+echo tuesday >"$db/page"
+head -c 500000 /dev/urandom >"$db/small"
+sync -f "$db"
+second=$(a push db $place:tuesday --json)
+say "$(field "$second" read) bytes read and $(field "$second" sent) sent, after $(field "$first" read) and $(field "$first" sent)"
+expect "much less than all of it" test "$(field "$second" sent)" -lt $(($(field "$first" sent) / 10))
+b pull $place:tuesday tuesday
+b mount tuesday --ro >/dev/null
+expect_equal "it has what was written" "$(cat "$B/mnt/tuesday/rootfs/page")" tuesday
+b umount tuesday
+
+step "The link is cut and comes back: under a push, and under a pull"
+head -c 80000000 /dev/urandom >"$db/more"
+a push db $place:cut >"$scratch/push.out" 2>&1 &
+pushing=$!
+sleep 2
+link down a
+sleep 8
+link up a
+wait $pushing || { cat "$scratch/push.out"; die "the push did not go on"; }
+ok "the push went on"
+a umount db
+a push db $place:whole >/dev/null
+b pull $place:whole whole >"$scratch/pull.out" 2>&1 &
+pulling=$!
+sleep 2
+link down b
+sleep 8
+link up b
+wait $pulling || { cat "$scratch/pull.out"; die "the pull did not go on"; }
+ok "the pull went on"
+expect_equal "what came is what was pushed" "$(content "$B" whole)" "$(content "$A" db)"
+
+step "Credentials that are none"
+if [ "$kind" = s3 ]; then
+  expect_failure 9 "they are refused" env AWS_SECRET_ACCESS_KEY=wrong nsenter --net=/run/netns/tf-b-$id "$thinfuse_cli" remote ls $place
+else
+  say "this registry asks for none"
+fi
+
+step "A push that is killed, and the next"
+a mount db >/dev/null
+head -c 150000000 /dev/urandom >"$db/again"
+sync -f "$db"
+a push db $place:killed >/dev/null 2>&1 &
+pushing=$!
+sleep 6
+pkill -9 -P $pushing 2>/dev/null || true
+kill -9 $pushing 2>/dev/null || true
+wait $pushing 2>/dev/null || true
+a push db $place:killed --json >"$scratch/killed.json"
+say "$(json it.sent <"$scratch/killed.json") bytes sent by the second"
+a remote check --data $place:killed
+
+step "Tags go, and their space, beside a push"
+a remote ls $place
+a remote rm $place:monday $place:tuesday $place:cut
+if [ "$kind" = s3 ]; then
+  head -c 20000000 /dev/urandom >"$db/while"
+  sync -f "$db"
+  a push db $place:beside >/dev/null &
+  pushing=$!
+  b remote gc --grace 0 $place
+  wait $pushing
+  b remote gc --grace 0 $place
+else
+  expect_failure 8 "a registry collects by itself" b remote gc $place
+  kill "$registry_pid"
+  wait "$registry_pid" 2>/dev/null || true
+  docker-registry garbage-collect --delete-untagged "$scratch/store/config.yml" >"$scratch/store/collected" 2>&1
+  in_store docker-registry serve "$scratch/store/config.yml" >>"$scratch/store/log" 2>&1 &
+  registry_pid=$!
+  say "the registry removed $(grep -c 'eligible for deletion' "$scratch/store/collected" || true) blobs and manifests"
+  if command -v skopeo >/dev/null; then
+    nsenter --net=/run/netns/tf-a-$id skopeo copy --src-tls-verify=false --dest-tls-verify=false \
+      docker://10.77.9.1:5055/trial/devices:killed docker://10.77.9.1:5055/trial/copied:killed >/dev/null
+    b remote check --data oci://10.77.9.1:5055/trial/copied:killed
+    ok "skopeo copies an image whole"
+  fi
+fi
+b remote check --data $place
+
+step "A volume comes back on the second host, when the first is gone"
+echo last >"$db/page"
+sync -f "$db"
+a push db $place:last >/dev/null
+kill -9 "$(cat "$A/thinfuse.pid")"
+b pull $place:last db
+b mount db >/dev/null
+expect_equal "it has what was written" "$(cat "$B/mnt/db/rootfs/page")" last
+b umount db
+expect "its filesystem is sound" xfs_repair -n "$(b activate db)"
+b deactivate db
+
+step "Both pools are sound"
+b stop
+b check
+a check
+printf '\nEvery step held.\n'
