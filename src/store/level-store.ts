@@ -3,7 +3,8 @@ import { join, resolve } from 'node:path';
 import { Level } from 'level';
 import { ThinError } from '../errors/thin-error.js';
 import type { KeyValue, KvOperation, KvRange, KvReader, KvSnapshot } from './key-value.js';
-import { checkLevelFiles, damagedFiles } from './level-check.js';
+import { checkLevelFiles } from './level-check.js';
+import { damagedFilesApart } from './level-check-apart.js';
 import { DAMAGED_NEXT, fileError, isLocked, isThere, levelError } from './level-errors.js';
 import { assertWritable, classifyFolder, makeFolder, syncFolder } from './level-folder.js';
 import type { FileDepth } from './level-table-check.js';
@@ -293,7 +294,7 @@ class OpenLevelStore extends LevelReader implements LevelStore {
   }
 
   damagedFiles(): AsyncIterable<ThinError> {
-    return damagedFiles(this.path, 'all');
+    return damagedFilesApart(this.path);
   }
 
   close(): Promise<void> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cp, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { cp, open, readFile, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ThinError } from '../../src/errors/thin-error.js';
 import { chunkId } from '../../src/format/ids.js';
@@ -194,6 +194,23 @@ describe('damage to the files of a level store', () => {
       for await (const { message } of store.damagedFiles()) found.push(message);
       assert.equal(found.length, 1);
       assert.match(found[0]!, /\.ldb is damaged at byte 0 .*: chunk 3 is lost/);
+    });
+  });
+
+  it('tables of an open store are read by another thread than the one that asks', async () => {
+    await withOneTable(() => undefined);
+    await withStore(async (store) => {
+      const { path } = await file(/\.ldb$/);
+      const probe = await open(path);
+      const handles = Object.getPrototypeOf(probe) as { read: unknown };
+      await probe.close();
+      const { read } = handles;
+      handles.read = () => assert.fail('read by the thread that asks');
+      try {
+        for await (const { message } of store.damagedFiles()) assert.fail(message);
+      } finally {
+        handles.read = read;
+      }
     });
   });
 

@@ -1,0 +1,37 @@
+import { on } from 'node:events';
+import { ThinError, type ThinErrorCode } from '../errors/thin-error.js';
+import { startThread } from '../shared/start-thread.js';
+
+interface PackedError {
+  readonly code: ThinErrorCode;
+  readonly message: string;
+  readonly details: ThinError['details'];
+}
+
+/** What the thread says: each place that is damaged, then how it ended. */
+export type FilesCheckMessage =
+  { readonly found: PackedError } | { readonly failure: PackedError } | { readonly end: true };
+
+/**
+ * All that is damaged in the files of a store, found by a thread of its own: every byte is read and summed, which takes as long as there are
+ * tables, and the thread that asks has others to serve. As `damagedFiles` otherwise.
+ */
+export async function* damagedFilesApart(path: string): AsyncGenerator<ThinError> {
+  const thread = startThread(import.meta.url, 'level-check-thread', { path });
+  try {
+    for await (const [message] of on(thread, 'message', { close: ['exit'] }) as AsyncIterable<
+      [FilesCheckMessage]
+    >) {
+      if ('end' in message) return;
+      if ('failure' in message) throw unpacked(message.failure);
+      yield unpacked(message.found);
+    }
+    throw new ThinError('internal', `the thread that checks the files in ${path} ended before it was done`);
+  } finally {
+    await thread.terminate();
+  }
+}
+
+function unpacked({ code, message, details }: PackedError): ThinError {
+  return new ThinError(code, message, { details });
+}
