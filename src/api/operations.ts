@@ -1,7 +1,7 @@
 import type { CheckDepth, Finding } from '../metadata/check.js';
 import type { SnapshotChoice } from '../metadata/metadata-view.js';
 import type { ChunkRegion } from '../metadata/reverse-map.js';
-import type { DeviceKind, FilesystemType, PoolInfo } from '../pool/info.js';
+import type { DeviceKind, FilesystemType, LiveOptions, PoolInfo } from '../pool/info.js';
 import type { ReservedSnapshot } from '../pool/pool-tools.js';
 import type { SpaceRequest } from '../pool/thin-pool.js';
 import type { TrimResult } from '../service/device-access.js';
@@ -26,6 +26,8 @@ export interface Operations {
   'metadata.reserved': { input: Empty; output: readonly ReservedSnapshot[] };
   'pool.setTransactionId': { input: { from: number; to: number }; output: Empty };
   /** Bytes; what is undefined stays. Errors: as `ThinPool.extend`. */
+  /** What changes while the pool serves: at once, and for good. */
+  'pool.set': { input: LiveSettings; output: PoolInfo };
   'pool.extend': { input: SpaceRequest; output: PoolInfo };
   'pool.commit': { input: Empty; output: Empty };
   /** Resolves when no removed device still holds space. */
@@ -160,6 +162,9 @@ export interface Incompleteness {
   readonly lacks?: string | undefined;
 }
 
+/** Of the pool's options; what is undefined stays. */
+export type LiveSettings = { readonly [K in keyof LiveOptions]?: LiveOptions[K] | undefined };
+
 export interface DaemonStatus {
   readonly pid: number;
   /** Unix time, milliseconds. */
@@ -169,6 +174,8 @@ export interface DaemonStatus {
   readonly transport: 'fuse-native' | 'kernel';
   readonly mode: PoolInfo['mode'];
   readonly transactionId: number;
+  /** Those that `pool.set` changes. */
+  readonly settings: LiveOptions;
   /** dm-thin's own status line. */
   readonly dm: string;
   readonly devices: { readonly total: number; readonly active: number; readonly mounted: number };

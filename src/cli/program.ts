@@ -24,6 +24,7 @@ import { registerMountCommands } from '../commands/mount-commands.js';
 import { registerPullCommand } from '../commands/pull-command.js';
 import { registerPushCommand } from '../commands/push-command.js';
 import { registerReceiveCommand } from '../commands/receive-command.js';
+import { registerSettingsCommands } from '../commands/settings-commands.js';
 import { registerSendCommand } from '../commands/send-command.js';
 import { registerRemoteCommands } from '../commands/remote-commands.js';
 import { registerScrubCommand } from '../commands/scrub-command.js';
@@ -73,6 +74,7 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
   registerScrubCommand(program);
   registerDoctorCommand(program);
   registerExtendCommand(program);
+  registerSettingsCommands(program);
   registerEventCommands(program);
   registerDumpCommands(program);
   registerMappingCommands(program);

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { readFile } from 'node:fs/promises';
 import { Option, type Command } from 'commander';
 import { until } from '../async/until.js';
+import { liveSettings } from '../config/live-settings.js';
 import { parseDeviceSize } from '../config/limits.js';
 import { LOG_LEVELS, type LogLevel } from '../daemon/log-level.js';
 import { parseMetricsAddress } from '../daemon/metrics-address.js';
@@ -218,6 +219,7 @@ export function registerDaemonCommands(program: Command): void {
             `mode: ${status.mode}`,
             `transaction: ${status.transactionId}`,
             `devices: ${status.devices.total} (${status.devices.active} active, ${status.devices.mounted} mounted)`,
+            ...Object.entries(liveSettings(status.settings)).map(([key, value]) => `${key}: ${value}`),
           ].join('\n'),
         );
     });

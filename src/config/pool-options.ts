@@ -28,3 +28,9 @@ export interface PoolOptions {
   /** Of what is written from now on; a `direct` pool's chunks are never packed. */
   readonly compression: Compression;
 }
+
+/** What changes while the pool serves. */
+export type LiveOptions = Pick<
+  PoolOptions,
+  'autoextendThreshold' | 'autoextendPercent' | 'minFreeSpace' | 'errorIfNoSpace' | 'noSpaceTimeout'
+>;

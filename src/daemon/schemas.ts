@@ -30,6 +30,13 @@ export const schemas: Schemas = {
   'metadata.release': z.strictObject({ snapshot: z.number().int().positive() }),
   'metadata.reserved': empty,
   'pool.setTransactionId': z.strictObject({ from: count, to: count }),
+  'pool.set': z.strictObject({
+    autoextendThreshold: z.number().int().min(50).max(100).optional(),
+    autoextendPercent: z.number().int().min(1).max(100).optional(),
+    minFreeSpace: z.number().int().min(0).max(99).optional(),
+    errorIfNoSpace: z.boolean().optional(),
+    noSpaceTimeout: count.optional(),
+  }),
   'pool.extend': z.strictObject({ data: bytes.optional(), metadata: bytes.optional() }),
   'pool.commit': empty,
   'pool.settle': empty,

@@ -1,8 +1,8 @@
-import type { FilesystemType, PoolOptions } from '../config/pool-options.js';
+import type { FilesystemType, LiveOptions, PoolOptions } from '../config/pool-options.js';
 import type { TrafficTotals } from '../shared/traffic.js';
 import type { DeviceId, DeviceName, SnapTime, TransactionId } from '../format/ids.js';
 
-export type { FilesystemType, PoolOptions, TrafficTotals };
+export type { FilesystemType, LiveOptions, PoolOptions, TrafficTotals };
 
 export type DeviceKind = 'base' | 'image' | 'container' | 'snapshot';
 export type PoolKind = 'leveldb' | 'direct';

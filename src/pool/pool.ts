@@ -280,6 +280,8 @@ class Pool implements ThinPool {
         sync: true,
       });
       this.#state.options = options;
+      // What the new ones allow or want begins now, not with the next commit.
+      if (this.#state.mode !== 'ro') this.#state.space.check();
     });
     this.#optionsWritten = changed.catch(() => undefined);
     return changed;

@@ -20,6 +20,13 @@ export function daemonOperations(
         transport,
         mode: info.mode,
         transactionId: info.transactionId,
+        settings: {
+          autoextendThreshold: info.options.autoextendThreshold,
+          autoextendPercent: info.options.autoextendPercent,
+          minFreeSpace: info.options.minFreeSpace,
+          errorIfNoSpace: info.options.errorIfNoSpace,
+          noSpaceTimeout: info.options.noSpaceTimeout,
+        },
         dm: statusLine(info),
         devices: {
           total,

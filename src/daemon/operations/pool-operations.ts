@@ -2,7 +2,7 @@ import { ThinError } from '../../errors/thin-error.js';
 import type { Handlers } from '../dispatcher.js';
 import type { Service } from '../service.js';
 
-type PoolOperation = 'pool.info' | 'pool.check' | 'pool.extend' | 'pool.commit' | 'pool.settle';
+type PoolOperation = 'pool.info' | 'pool.set' | 'pool.check' | 'pool.extend' | 'pool.commit' | 'pool.settle';
 
 export function poolOperations({ pool }: Service): Pick<Handlers, PoolOperation> {
   return {
@@ -24,6 +24,11 @@ export function poolOperations({ pool }: Service): Pick<Handlers, PoolOperation>
         metadataFree,
         repaired: 0,
       };
+    },
+    'pool.set': async (change) => {
+      const given = Object.entries(change).filter(([, value]) => value !== undefined);
+      await pool.setOptions(Object.fromEntries(given));
+      return pool.info();
     },
     'pool.extend': (to) => pool.extend(to),
     'pool.commit': async () => {

@@ -1,0 +1,48 @@
+import type { Command } from 'commander';
+import { liveSettings, parseLiveSettings, requireLiveKey } from '../config/live-settings.js';
+import type { PoolOptions } from '../config/pool-options.js';
+import { withPool } from './connect.js';
+import { contextOf, type Context } from './context.js';
+import { example } from './example.js';
+import { printResult } from './output.js';
+
+export function registerSettingsCommands(program: Command): void {
+  program
+    .command('get')
+    .summary("show the pool's settings")
+    .description('Prints settings that can be changed while the pool is in use (thinfuse set); all, or one.')
+    .argument('[key]', 'with or without dm. before it')
+    .addHelpText('after', example('thinfuse get', 'thinfuse get min_free_space'))
+    .action(async (given: string | undefined, _options: unknown, command: Command) => {
+      const context = contextOf(command);
+      const key = given === undefined ? undefined : requireLiveKey(given);
+      const { options } = await withPool(context, (caller) => caller.call('pool.info', {}));
+      const all = liveSettings(options);
+      if (key === undefined) printSettings(context, options);
+      else printResult(context, { [key]: all[key] }, all[key]!);
+    });
+
+  program
+    .command('set')
+    .summary("change the pool's settings")
+    .description(
+      'Changes settings while the pool is in use: at once, below what is mounted, and for good. thinp_autoextend_threshold and thinp_autoextend_percent: from which use on the pool grows by itself, and by how much. min_free_space: what has to be free for a new device. queue_if_no_space, no_space_timeout: whether writers wait when the pool is full, and for how many seconds.',
+    )
+    .argument('<setting...>', 'KEY=VALUE, as init --opt takes it; with or without dm. before it')
+    .addHelpText(
+      'after',
+      example('thinfuse set min_free_space=5%', 'thinfuse set queue_if_no_space=true no_space_timeout=30'),
+    )
+    .action(async (settings: readonly string[], _options: unknown, command: Command) => {
+      const context = contextOf(command);
+      const change = parseLiveSettings(settings);
+      const { options } = await withPool(context, (caller) => caller.call('pool.set', change));
+      printSettings(context, options);
+    });
+}
+
+function printSettings(context: Context, options: PoolOptions): void {
+  const all = liveSettings(options);
+  const lines = Object.entries(all).map(([key, value]) => `${key}=${value}`);
+  printResult(context, all, lines.join('\n'));
+}

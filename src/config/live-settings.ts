@@ -1,0 +1,40 @@
+import { ThinError } from '../errors/thin-error.js';
+import type { LiveOptions } from './pool-options.js';
+import { parseStorageOptions } from './storage-options.js';
+
+/** What may change while the pool serves, by its `dm.` key without that; as `parseStorageOptions` reads it. */
+const SHOWN: Readonly<Record<string, (options: LiveOptions) => string>> = {
+  thinp_autoextend_threshold: ({ autoextendThreshold }) => `${autoextendThreshold}%`,
+  thinp_autoextend_percent: ({ autoextendPercent }) => `${autoextendPercent}%`,
+  min_free_space: ({ minFreeSpace }) => `${minFreeSpace}%`,
+  queue_if_no_space: ({ errorIfNoSpace }) => `${!errorIfNoSpace}`,
+  no_space_timeout: ({ noSpaceTimeout }) => `${noSpaceTimeout}`,
+};
+
+const KEYS = Object.keys(SHOWN);
+
+/** Every setting, as it would be given. */
+export function liveSettings(options: LiveOptions): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(SHOWN).map(([key, shown]) => [key, shown(options)]));
+}
+
+/**
+ * A change of settings, from `KEY=VALUE` with or without `dm.` before it.
+ * @throws ThinError unknown-option; invalid-argument (a value that cannot be, an option that is fixed while the pool serves)
+ */
+export function parseLiveSettings(texts: readonly string[]): Partial<LiveOptions> {
+  const full = texts.map((text) => (/^dm\./i.test(text) ? text : `dm.${text}`));
+  const { pool } = parseStorageOptions(full);
+  for (const text of full) requireLiveKey(text.slice(0, text.indexOf('=')).trim().toLowerCase());
+  return pool;
+}
+
+/** The key without `dm.`. @throws ThinError invalid-argument */
+export function requireLiveKey(given: string): string {
+  const key = given.replace(/^dm\./i, '');
+  if (Object.hasOwn(SHOWN, key)) return key;
+  throw new ThinError(
+    'invalid-argument',
+    `${given} is no setting that changes while the pool serves; those are ${KEYS.join(', ')}`,
+  );
+}

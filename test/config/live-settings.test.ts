@@ -1,0 +1,25 @@
+import assert from 'node:assert/strict';
+import { DEFAULT_POOL_OPTIONS } from '../../src/config/defaults.js';
+import { liveSettings, parseLiveSettings, requireLiveKey } from '../../src/config/live-settings.js';
+
+describe('live settings', () => {
+  it('are shown as they are given', () => {
+    const shown = liveSettings(DEFAULT_POOL_OPTIONS);
+    const given = Object.entries(shown).map(([key, value]) => `${key}=${value}`);
+    assert.deepEqual({ ...DEFAULT_POOL_OPTIONS, ...parseLiveSettings(given) }, DEFAULT_POOL_OPTIONS);
+    assert.deepEqual(parseLiveSettings(['DM.Min_Free_Space=5%', 'queue_if_no_space=true']), {
+      minFreeSpace: 5,
+      errorIfNoSpace: false,
+    });
+  });
+
+  it('are no others, and nothing that cannot be', () => {
+    assert.throws(() => parseLiveSettings(['fs=ext4']), { code: 'invalid-argument' });
+    assert.throws(() => parseLiveSettings(['basesize=20G']), { code: 'invalid-argument' });
+    assert.throws(() => parseLiveSettings(['min_fre_space=5%']), /did you mean dm.min_free_space/);
+    assert.throws(() => parseLiveSettings(['min_free_space=100%']), { code: 'invalid-argument' });
+    assert.throws(() => parseLiveSettings(['min_free_space']), { code: 'invalid-argument' });
+    assert.throws(() => requireLiveKey('fs'), { code: 'invalid-argument' });
+    assert.equal(requireLiveKey('dm.min_free_space'), 'min_free_space');
+  });
+});
