@@ -60,7 +60,10 @@ export function registerDaemonCommands(program: Command): void {
         '--supervised',
         'let a small process keep the mounts while the daemon is replaced (restart); kernel transport, Linux 6.9',
       )
-      .option('--cache-size <size>', 'leveldb pools: memory for chunks, shared by all devices (256M)')
+      .option(
+        '--cache-size <size>',
+        'leveldb pools: memory for chunks, shared by all devices (256M, or a sixteenth of the memory)',
+      )
       .option(
         '--snapshotter [socket]',
         "serve containerd's proxy snapshotters; default: snapshotter.sock in the root",

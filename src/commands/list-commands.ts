@@ -101,6 +101,7 @@ function spaceJson(devices: readonly DeviceStatus[], info: PoolInfo): Readonly<R
     pool: {
       total: info.dataTotal,
       used: info.dataUsed,
+      stored: info.dataStored ?? null,
       free: info.dataTotal - info.dataUsed,
       metadataTotal: info.metadataTotal,
       metadataUsed: info.metadataUsed,

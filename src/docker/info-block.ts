@@ -54,6 +54,8 @@ export function infoFields(info: PoolInfo, around: InfoSurroundings): Readonly<R
     'Deferred Deletion Enabled': String(options.deferredDeletion),
     'Deferred Deleted Device Count': String(around.deletedDevices),
     'Library Version': around.version,
+    // Ours, behind Docker's.
+    ...(info.dataStored === undefined ? {} : { 'Data Space Stored': formatSize(info.dataStored) }),
   };
 }
 

@@ -73,10 +73,10 @@ export function treeTable(devices: readonly ListedDevice[]): string {
   );
 }
 
-/** What each device is large, what it maps, and what would come back with its removal; the pool's own line, if given, ends it. */
+/** What each device is large, what it maps, and what would come back with its removal; the pool's own line, if given, ends it, with what is stored. */
 export function spaceTable(
   devices: readonly ListedDevice[],
-  pool?: Pick<PoolInfo, 'dataTotal' | 'dataUsed'>,
+  pool?: Pick<PoolInfo, 'dataTotal' | 'dataUsed' | 'dataStored'>,
 ): string {
   const total =
     pool === undefined
@@ -91,6 +91,9 @@ export function spaceTable(
             percent(pool.dataUsed, pool.dataTotal),
             NONE,
           ],
+          ...(pool.dataStored === undefined
+            ? []
+            : [['stored', NONE, formatBinarySize(pool.dataStored), NONE, NONE, NONE, NONE]]),
         ];
   return formatTable(
     [

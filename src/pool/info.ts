@@ -65,6 +65,11 @@ export interface PoolInfo {
   readonly time: SnapTime;
   readonly dataUsed: number;
   readonly dataTotal: number;
+  /**
+   * `leveldb` pools: what LevelDB's tables take on the disk for chunks, packed and with what was overwritten and not given back so far. Only where
+   * it was asked for (`ThinPool.stored`), and not where the store cannot tell.
+   */
+  readonly dataStored?: number | undefined;
   readonly metadataUsed: number;
   readonly metadataTotal: number;
   /** dm-thin counts metadata in blocks of 4096 bytes; one tree node is one such block. */

@@ -1,5 +1,18 @@
-/** What is read and written most; more helps reads of cold chunks. */
-export const CHUNK_CACHE = 256 * 2 ** 20;
+import { totalmem } from 'node:os';
+
+/** Bytes: what is read and written most; more helps reads of cold chunks. */
+const MOST_CACHED = 256 * 2 ** 20;
+const LEAST_CACHED = 16 * 2 ** 20;
+
+/**
+ * Bytes of chunks in memory where nobody says how many: a sixteenth of what the machine has, or the daemon's control group where that is less.
+ * @param limit of the control group; 0, or more than the machine has: none
+ */
+export function defaultChunkCache(total = totalmem(), limit = process.constrainedMemory()): number {
+  const memory = limit > 0 ? Math.min(total, limit) : total;
+  return Math.min(MOST_CACHED, Math.max(LEAST_CACHED, Math.floor(memory / 16)));
+}
+
 /** Synced batches of 4 MiB lose little speed, longer ones hold up an fsync behind them. */
 export const STAGED_BYTES = 8 * 2 ** 20;
 export const COMMIT_INTERVAL = 1000;

@@ -9,7 +9,7 @@ import { FileChunks, type FileChunksOptions } from '../store/file-chunks.js';
 import type { Journal } from '../store/journal.js';
 import type { KeyValue } from '../store/key-value.js';
 import { LevelChunks } from '../store/level-chunks.js';
-import { CHUNK_CACHE, STAGED_BYTES } from './limits.js';
+import { defaultChunkCache, STAGED_BYTES } from './limits.js';
 
 export interface ChunkOptions {
   /** Where the data of a `direct` pool is: closed with the pool. */
@@ -94,7 +94,7 @@ export function openChunks(
     chunks,
     partial,
     isCounted: (chunk) => metadata.chunks.count(chunk) > 0,
-    cacheBytes: options.chunkCache ?? CHUNK_CACHE,
+    cacheBytes: options.chunkCache ?? defaultChunkCache(),
     stagedBytes: options.stagedBytes ?? STAGED_BYTES,
   });
 }

@@ -2,6 +2,7 @@ import { ThinError } from '../errors/thin-error.js';
 import { isHidden } from '../format/device-name.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import type { DeviceId, DeviceName } from '../format/ids.js';
+import { rangeOf } from '../format/keys.js';
 import { DeviceIo } from '../io/device-io.js';
 import type { ImageFile } from '../io/image-file.js';
 import type { NameWatch } from '../metadata/device-table.js';
@@ -358,6 +359,13 @@ class Pool implements ThinPool {
     await this.#state.space.settled();
     this.#state.usage.markAll();
     await this.#state.usage.settle();
+  }
+
+  async stored(): Promise<number | undefined> {
+    const { store, metadata } = this.#state;
+    if (metadata.superblock.kind === 'direct' || store.sizeOf === undefined) return undefined;
+    const whole = await store.sizeOf(rangeOf('chunk'));
+    return whole + (await store.sizeOf(rangeOf('chunk-patch')));
   }
 
   check(options: PoolCheckOptions = {}): Promise<PoolCheck> {

@@ -145,6 +145,8 @@ export interface ThinPool {
    * no-space (the data device is no larger), and those of growing the data file.
    */
   extend(to: SpaceRequest): Promise<PoolInfo>;
+  /** As `PoolInfo.dataStored`; undefined for a `direct` pool. Costs some looks at indexes, whatever the pool holds. Errors: io. */
+  stored(): Promise<number | undefined>;
   /** Resolves when no removed device holds space and `exclusive` figures are current. */
   settle(): Promise<void>;
   /** Reads the whole committed metadata from the store, trusting nothing in memory. Runs beside normal work. */

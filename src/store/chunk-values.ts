@@ -92,7 +92,7 @@ export function copyPatch(chunk: ChunkId, pages: number, data: Uint8Array, pageS
   return { kind: 'patch', chunk, bytes: packChunkPatch(pages, data, pageSize) };
 }
 
-/** On their way to other threads at once: of libuv's four threads some stay free for who waits for a disk. */
+/** On their way to other threads at once: of libuv's threads most stay free for who waits for a disk. */
 const AT_ONCE = 3;
 
 /** The operations of each, in their order. */

@@ -50,6 +50,8 @@ export interface KeyValue extends KvReader {
   recover?(): Promise<void>;
   /** Gives the disk back what overwritten and deleted values of the range still take; not every store has it. */
   compact?(range: KvRange): Promise<void>;
+  /** Bytes on the disk for the values of the range: about, and with what was overwritten and not given back so far. Errors: io. */
+  sizeOf?(range: KvRange): Promise<number>;
   /** Reads every byte of the files behind it, whatever is written meanwhile: `damaged` for each place that is not as it was written. Errors: io. */
   damagedFiles?(): AsyncIterable<ThinError>;
   close(): Promise<void>;

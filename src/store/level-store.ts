@@ -44,7 +44,10 @@ const LEVEL_TUNING: LevelTuning = {
 };
 
 /** `level` is classic-level here, and its types leave out what a browser's does not have. */
-type Db = Level<Uint8Array, Uint8Array> & { compactRange(start: Uint8Array, end: Uint8Array): Promise<void> };
+type Db = Level<Uint8Array, Uint8Array> & {
+  compactRange(start: Uint8Array, end: Uint8Array): Promise<void>;
+  approximateSize(start: Uint8Array, end: Uint8Array): Promise<number>;
+};
 type DbSnapshot = ReturnType<Db['snapshot']>;
 
 /** What LevelDB can do beyond `KeyValue`. */
@@ -53,6 +56,8 @@ export interface LevelStore extends KeyValue {
   readonly path: string;
   /** Rewrites the tables of a range now, so that overwritten and deleted values give their space back to the disk. */
   compact(range: KvRange): Promise<void>;
+  /** Of its tables: what its log alone holds, up to a write buffer, does not count. */
+  sizeOf(range: KvRange): Promise<number>;
   damagedFiles(): AsyncIterable<ThinError>;
 }
 
@@ -290,6 +295,14 @@ class OpenLevelStore extends LevelReader implements LevelStore {
       await this.db.compactRange(range.gte, range.lt);
     } catch (error) {
       throw levelError(this.path, 'compact', error);
+    }
+  }
+
+  async sizeOf(range: KvRange): Promise<number> {
+    try {
+      return await this.db.approximateSize(range.gte, range.lt);
+    } catch (error) {
+      throw levelError(this.path, 'measure', error);
     }
   }
 

@@ -123,6 +123,10 @@ export class MarkedStore implements KeyValue {
     await this.#inner.compact?.(range);
   }
 
+  async sizeOf(range: KvRange): Promise<number> {
+    return (await this.#inner.sizeOf?.(range)) ?? 0;
+  }
+
   damagedFiles(): AsyncIterable<ThinError> {
     return this.#inner.damagedFiles?.() ?? none();
   }

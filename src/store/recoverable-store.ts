@@ -71,6 +71,10 @@ export class RecoverableStore implements KeyValue {
     return this.#store.compact(range);
   }
 
+  sizeOf(range: KvRange): Promise<number> {
+    return this.#store.sizeOf(range);
+  }
+
   damagedFiles(): AsyncIterable<ThinError> {
     return this.#store.damagedFiles();
   }

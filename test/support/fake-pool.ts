@@ -102,6 +102,10 @@ export class FakePool implements ThinPool {
     };
   }
 
+  stored(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
   async *eachDevice(choice: DeviceChoice = {}): AsyncGenerator<DeviceInfo> {
     yield* await Promise.resolve(this.devices(choice));
   }

@@ -6,7 +6,7 @@ type PoolOperation = 'pool.info' | 'pool.set' | 'pool.check' | 'pool.extend' | '
 
 export function poolOperations({ pool }: Service): Pick<Handlers, PoolOperation> {
   return {
-    'pool.info': () => Promise.resolve(pool.info()),
+    'pool.info': async () => ({ ...pool.info(), dataStored: await pool.stored() }),
     'pool.check': async ({ depth, clearNeedsCheck, autoRepair }) => {
       if (autoRepair === true)
         throw new ThinError(
