@@ -86,6 +86,11 @@ export class DaemonClient {
     return this.call('pool.check', input);
   }
 
+  /** Changes settings while the pool serves, at once and for good; what is left out stays. */
+  set(settings: Operations['pool.set']['input']): Promise<PoolInfo> {
+    return this.call('pool.set', settings);
+  }
+
   extend(to: SpaceRequest): Promise<PoolInfo> {
     return this.call('pool.extend', to);
   }
@@ -122,6 +127,11 @@ export class DaemonClient {
   /** A device that is not mounted becomes an image for good. */
   seal(name: string): Promise<DeviceStatus> {
     return this.call('device.seal', { name });
+  }
+
+  /** A snapshot that `maker` makes becomes what its origin was pushed as. */
+  anchor(request: Operations['device.anchor']['input']): Promise<DeviceStatus> {
+    return this.call('device.anchor', request);
   }
 
   /** What the process `maker` makes (`create`, `createThin`) is whole. */
