@@ -92,6 +92,24 @@ export function copyPatch(chunk: ChunkId, pages: number, data: Uint8Array, pageS
   return { kind: 'patch', chunk, bytes: packChunkPatch(pages, data, pageSize) };
 }
 
+/** Values in a row that were not worth it, before the next are not tried. */
+const MISSES = 8;
+/** Then one of so many is. */
+const TRY_ONE_OF = 16;
+
+/** Whether a value is to be tried: data that cannot be packed comes in long runs, and costs the most to find out. */
+export class PackingTrend {
+  #missed = 0;
+
+  get isDue(): boolean {
+    return this.#missed < MISSES || this.#missed % TRY_ONE_OF === 0;
+  }
+
+  note(isPacked: boolean): void {
+    this.#missed = isPacked ? 0 : this.#missed + 1;
+  }
+}
+
 /** On their way to other threads at once: of libuv's threads most stay free for who waits for a disk. */
 const AT_ONCE = 3;
 
@@ -99,6 +117,7 @@ const AT_ONCE = 3;
 export async function putChanges(
   changes: readonly ChunkChange[],
   compression: Compression,
+  trend = new PackingTrend(),
 ): Promise<readonly KvOperation[]> {
   if (compression === 'off') return changes.flatMap((change) => put(change, undefined));
   const operations: (readonly KvOperation[])[] = [];
@@ -107,7 +126,9 @@ export async function putChanges(
     while (next < changes.length) {
       const at = next++;
       const change = changes[at]!;
-      operations[at] = put(change, await pack(contentOf(change), compression));
+      const packed = trend.isDue ? await pack(contentOf(change), compression) : undefined;
+      trend.note(packed !== undefined);
+      operations[at] = put(change, packed);
     }
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, changes.length) }, packInTurn));

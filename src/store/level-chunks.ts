@@ -22,6 +22,7 @@ import {
   copyPatch,
   copyWhole,
   deleteChunk,
+  PackingTrend,
   putChanges,
   readWhole,
   readWithPatch,
@@ -74,6 +75,7 @@ export class LevelChunks implements ChunkStore {
   /** On their way to the store, which does not have them yet. */
   #committing = new Set<number>();
   readonly #page: number;
+  readonly #trend = new PackingTrend();
   readonly #allPages: number;
   /** Pages of a frame in which its chunk differs from the whole value below it, as far as commits have seen. */
   readonly #patched: Int32Array;
@@ -218,6 +220,7 @@ export class LevelChunks implements ChunkStore {
         ...(await putChanges(
           prepared.flatMap(({ change }) => change ?? []),
           this.#options.compression(),
+          this.#trend,
         )),
       ],
       sync: () => Promise.resolve(),

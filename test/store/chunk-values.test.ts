@@ -8,6 +8,7 @@ import { PACKED_VERSION, SEAL_BYTES, sealChunk, sealVersion } from '../../src/fo
 import {
   copyPatch,
   copyWhole,
+  PackingTrend,
   dataOf,
   putChanges,
   readWhole,
@@ -67,6 +68,23 @@ describe('values of chunks', () => {
     assert.equal(await size(mixed(1), 'off'), SIZE + SEAL_BYTES);
   });
 
+  it('are tried seldom in a run of data that cannot be packed, and again as soon as one can', async () => {
+    const trend = new PackingTrend();
+    const random = Array.from({ length: 64 }, (_, i) =>
+      copyWhole(chunkId(i), new Uint8Array(randomBytes(SIZE))),
+    );
+    await putChanges(random, 'lz4', trend);
+    const store = new MemoryStore();
+    const good = Array.from({ length: 64 }, (_, i) => copyWhole(chunkId(i), mixed(i)));
+    await store.batch(await putChanges(good, 'lz4', trend), { sync: true });
+    const isPacked = (i: number): boolean => store.getSync(chunkKey(chunkId(i)))!.length < SIZE;
+    const first = good.findIndex((_, i) => isPacked(i));
+    assert.ok(first >= 0 && first <= 20, `chunk ${first}`);
+    assert.ok(good.slice(first + 4).every((_, i) => isPacked(first + 4 + i)));
+    for (let i = 0; i < good.length; i++)
+      assert.ok(Buffer.from(readWhole(store, chunkId(i), SIZE, PAGE)).equals(mixedAs(good[i]!.bytes)));
+  });
+
   it('keep the order of many, whatever each takes to pack', async () => {
     const changes = Array.from({ length: 40 }, (_, i) =>
       i % 2 === 0 ? copyWhole(chunkId(i), mixed(i)) : copyPatch(chunkId(i), 1 + (i % 7), mixed(i), PAGE),
@@ -119,6 +137,10 @@ describe('values of chunks', () => {
     }
   });
 });
+
+function mixedAs(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.subarray(0, SIZE));
+}
 
 /** The whole value's data with those pages of `changed`. */
 function mixedWith(value: Uint8Array, changed: Uint8Array, pages: number): Buffer {
