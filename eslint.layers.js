@@ -79,7 +79,8 @@ export const LAYERS = {
     imports: ['errors', 'config', 'format', 'metadata', 'thin-tools', 'pool', 'host', 'api'],
   },
   legacy: {
-    knows: "pools that the kernel's dm-thin wrote, read-only: their format, devices, Docker's names for them",
+    knows:
+      "pools that the kernel's dm-thin wrote, read-only, and LVM's disks: their formats, devices, Docker's names",
     imports: ['errors', 'config', 'format', 'io', 'transfer'],
   },
   remote: {

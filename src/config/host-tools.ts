@@ -63,6 +63,7 @@ const TOOLS = {
   dmesg: utilLinux('advised', 'what the kernel says of a failure'),
   dmsetup: tool('advised', 'old pools that the kernel has open', 'dmsetup', 'device-mapper'),
   e2fsck: tool('optional', 'ext4 devices that grow', 'e2fsprogs'),
+  filefrag: extra('optional', 'files that lost data of an old pool is in', 'e2fsprogs'),
   fuser: tool('advised', 'who uses what is busy', 'psmisc'),
   fusermount: tool('optional', 'start --transport fuse-native', 'fuse'),
   grep: tool('advised', 'who uses what is busy', 'grep'),

@@ -4,6 +4,8 @@ import { SECTOR } from './disk-block.js';
 export interface SizeClues {
   /** What the user says. */
   readonly asked: number | undefined;
+  /** What LVM's text says: the size that its table has. */
+  readonly exact?: number | undefined;
   /** What Docker recorded. */
   readonly recorded: number | undefined;
   /** What the filesystem on it spans. */
@@ -15,11 +17,11 @@ export interface SizeClues {
 
 /**
  * Bytes of a thin device. dm-thin's metadata does not hold it (a device has the size of the table that it was activated with), so it
- * is what was asked for or recorded, and at least what its filesystem spans; without either, it ends with the last mapped block.
+ * is what was asked for, what LVM gives it, or what Docker recorded, and at least what its filesystem spans; without either, it ends with the last mapped block.
  * Errors: invalid-argument (less than is mapped, no whole sectors; nothing tells the size).
  */
 export function deviceSize(name: string, clues: SizeClues): number {
-  const { asked, recorded, filesystem, lastBlock, blockSize } = clues;
+  const { asked, exact, recorded, filesystem, lastBlock, blockSize } = clues;
   // The device may end inside its last block.
   const least = lastBlock === undefined ? 0 : lastBlock * blockSize + SECTOR;
   if (asked !== undefined) {
@@ -31,6 +33,7 @@ export function deviceSize(name: string, clues: SizeClues): number {
       );
     return asked;
   }
+  if (exact !== undefined) return exact;
   const end = lastBlock === undefined ? 0 : (lastBlock + 1) * blockSize;
   const size = Math.max(recorded ?? end, filesystem ?? 0, least);
   if (size === 0)

@@ -72,10 +72,16 @@ async function readDeviceFiles(
   report: Report,
 ): Promise<Map<string, z.infer<typeof deviceFile>>> {
   const found = new Map<string, z.infer<typeof deviceFile>>();
+  const claimed = new Map<number, string>();
   for (const name of await namesIn(folder)) {
     if (OTHER_FILES.has(name) || !HASH.test(name)) continue;
     const device = await readJson(path.join(folder, name), deviceFile, report);
-    if (device !== undefined) found.set(name, device);
+    if (device === undefined) continue;
+    const other = claimed.get(device.device_id);
+    if (other !== undefined)
+      report(`${other} and ${name} in ${folder} both claim device ${device.device_id}`);
+    claimed.set(device.device_id, name);
+    found.set(name, device);
   }
   return found;
 }

@@ -1,4 +1,6 @@
 import type { FilesystemType } from '../config/pool-options.js';
+import type { ImageFile } from '../io/image-file.js';
+import type { OriginImage } from './device-image.js';
 import { resemblance, type DeviceSummary } from './device-summary.js';
 import type { LegacyDevice } from './legacy-pool.js';
 import type { LegacyTree } from './legacy-tree.js';
@@ -16,6 +18,10 @@ export interface PlanDevice {
   readonly filesystem: FilesystemType | undefined;
   /** The device that others say it is a snapshot of, such as Docker. */
   readonly hint: number | undefined;
+  /** Reads it as a device, where its data alone is not what it shows. */
+  readonly image?: Pick<ImageFile, 'read'>;
+  /** What it shows where it maps nothing, and its name: only devices over one and the same are made of one another. */
+  readonly below?: { readonly name: string; readonly image: OriginImage } | undefined;
 }
 
 /** How a device comes to be in the new pool: empty or as a snapshot, and then what is to be written. */
@@ -81,7 +87,8 @@ function planStep(planned: PlanDevice, earlier: readonly PlanDevice[], dataBlock
   return best;
 }
 
-function candidates(planned: PlanDevice, earlier: readonly PlanDevice[]): readonly PlanDevice[] {
+function candidates(planned: PlanDevice, before: readonly PlanDevice[]): readonly PlanDevice[] {
+  const earlier = before.filter(({ below }) => below?.name === planned.below?.name);
   const alike = earlier
     .map((origin) => ({ origin, score: resemblance(planned.summary, origin.summary) }))
     .filter(({ score }) => score > 0)

@@ -2,11 +2,13 @@ import { toThinError, ThinError } from '../errors/thin-error.js';
 import { MAX_DEVICE_ID } from '../format/ids.js';
 import type { BlockReader } from './block-reader.js';
 import { DETAILS_BYTES, unpackDetails, type DeviceDetails } from './device-details.js';
+import { findTrees, type FoundTrees } from './find-trees.js';
 import { legacyDamage, pathOf, problemOf } from './legacy-damage.js';
 import { LegacyTree, type LostRange } from './legacy-tree.js';
 import { MAPPING_BYTES } from './mapping-value.js';
 import { NodeReader } from './node-reader.js';
-import { SUPERBLOCK_BLOCK, unpackSuperblock, type LegacySuperblock } from './superblock.js';
+import { override, readSuperblock, replaceSuperblock, type PoolOverrides } from './superblock-overrides.js';
+import { unpackSuperblock, type LegacySuperblock } from './superblock.js';
 
 const ROOT_BYTES = 8;
 
@@ -30,14 +32,22 @@ export interface LegacyDevice {
 export class LegacyPool {
   readonly superblock: LegacySuperblock;
   readonly nodes: NodeReader;
+  /** Its superblock knows where the space maps of these trees are: not so where something stands for it, or in a metadata snapshot. */
+  readonly hasSpaceMaps: boolean;
   readonly devices: readonly LegacyDevice[];
   /** What was met while the devices were listed. */
   readonly damage: readonly Damage[];
 
-  private constructor(superblock: LegacySuperblock, nodes: NodeReader) {
+  private constructor(
+    superblock: LegacySuperblock,
+    nodes: NodeReader,
+    hasSpaceMaps: boolean,
+    known: readonly Damage[] = [],
+  ) {
     this.superblock = superblock;
     this.nodes = nodes;
-    const damage: Damage[] = [];
+    this.hasSpaceMaps = hasSpaceMaps;
+    const damage: Damage[] = [...known];
     this.devices = listDevices(superblock, nodes, damage);
     this.damage = damage;
   }
@@ -45,11 +55,18 @@ export class LegacyPool {
   /**
    * Damage below the superblock does not keep a pool from being opened. `snapshot`: the metadata snapshot that was reserved in a running
    * pool, and not what is changing meanwhile.
-   * Errors: invalid-argument (no thin pool; no snapshot there), damaged (the superblock), wrong-version, unsupported.
+   * Errors: invalid-argument (no thin pool; no snapshot there), damaged (the superblock, and `overrides` do not stand for it),
+   * wrong-version, unsupported.
    */
   static open(
     blocks: BlockReader,
-    options: { readonly snapshot?: boolean; readonly cachedNodes?: number } = {},
+    options: {
+      readonly snapshot?: boolean;
+      readonly cachedNodes?: number;
+      readonly overrides?: PoolOverrides | undefined;
+      /** Where the superblock is lost, looks for the newest trees that fit each other. */
+      readonly search?: boolean;
+    } = {},
   ): LegacyPool {
     if (blocks.blocks === 0)
       throw new ThinError(
@@ -57,13 +74,24 @@ export class LegacyPool {
         `${blocks.path} is too short for the metadata of a thin pool; check which of the two is --metadata and which --data`,
         { details: { path: blocks.path } },
       );
-    let superblock = unpackSuperblock(
-      SUPERBLOCK_BLOCK,
-      blocks.read(SUPERBLOCK_BLOCK),
-      `superblock of ${blocks.path}`,
-    );
-    if (options.snapshot === true) superblock = heldSuperblock(superblock, blocks);
-    return new LegacyPool(superblock, new NodeReader(blocks, options.cachedNodes));
+    const nodes = new NodeReader(blocks, options.cachedNodes);
+    const { overrides = {} } = options;
+    let running: LegacySuperblock;
+    try {
+      running = readSuperblock(blocks);
+    } catch (error) {
+      if (!(error instanceof ThinError) || error.code !== 'damaged' || options.snapshot === true) throw error;
+      const found = options.search === true ? findTrees(nodes) : undefined;
+      const replaced = replaceSuperblock(blocks, { ...overrides, ...rootsOf(overrides, found) }, error);
+      return new LegacyPool(
+        { ...replaced, transactionId: found?.transactionId ?? 0n, time: found?.time ?? 0 },
+        nodes,
+        false,
+        [{ path: pathOf(error), problem: `${problemOf(error)}; ${standIn(replaced, found)}` }],
+      );
+    }
+    if (options.snapshot === true) return new LegacyPool(heldSuperblock(running, blocks), nodes, false);
+    return new LegacyPool(override(running, overrides), nodes, true, tooShort(running, blocks));
   }
 
   get dataBlocks(): number {
@@ -73,6 +101,32 @@ export class LegacyPool {
   device(id: number): LegacyDevice | undefined {
     return this.devices.find((device) => device.id === id);
   }
+}
+
+function rootsOf(
+  { mappingRoot, detailsRoot }: PoolOverrides,
+  found: FoundTrees | undefined,
+): Pick<PoolOverrides, 'mappingRoot' | 'detailsRoot'> {
+  return {
+    mappingRoot: mappingRoot ?? found?.mappingRoot,
+    detailsRoot: detailsRoot ?? found?.detailsRoot,
+  };
+}
+
+function standIn({ mappingRoot, detailsRoot }: LegacySuperblock, found: FoundTrees | undefined): string {
+  const rivals =
+    found === undefined || found.rivals === 0 ? '' : `, and ${found.rivals} other pairs are as new`;
+  return `the trees at --mapping-root ${mappingRoot} and --details-root ${detailsRoot} are read in its place${rivals}`;
+}
+
+function tooShort(superblock: LegacySuperblock, blocks: BlockReader): readonly Damage[] {
+  if (blocks.blocks >= superblock.metadataBlocks) return [];
+  return [
+    {
+      path: blocks.path,
+      problem: `it has ${blocks.blocks} blocks, and its superblock says ${superblock.metadataBlocks}; what lies behind is lost`,
+    },
+  ];
 }
 
 /** The space maps of a metadata snapshot are zeroed (`__reserve_metadata_snap`), so the running pool's sizes stand for them. */

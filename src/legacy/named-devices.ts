@@ -1,4 +1,3 @@
-import { ThinError } from '../errors/thin-error.js';
 import type { DockerDevice } from './docker-graph.js';
 import type { LegacyDevice } from './legacy-pool.js';
 
@@ -7,30 +6,58 @@ const MIN_PREFIX = 4;
 
 export type DeviceRole = DockerDevice['role'] | 'thin';
 
+/** What LVM knows of a thin device that it made. */
+export interface ThinVolume {
+  readonly deviceId: number;
+  readonly name: string;
+  readonly group: string;
+  /** Bytes. */
+  readonly size: number;
+  /** The volume that it was made as a snapshot of. */
+  readonly origin: string | undefined;
+  /** The volume whose data it shows where it maps nothing. */
+  readonly externalOrigin: string | undefined;
+}
+
 /** A thin device and what people call it. */
 export interface NamedDevice {
   readonly device: LegacyDevice;
   readonly docker: DockerDevice | undefined;
+  /** Undefined where LVM's text is not at hand, or has no such device: it gave the pool away, to Docker. */
+  readonly volume: ThinVolume | undefined;
   /** 'thin' where Docker knows nothing of it. */
   readonly role: DeviceRole;
-  /** The first of its names, or a short form of its hash, or `thin-ID`. */
+  /** The first of its names in Docker, or a short form of its hash; its name in LVM; `thin-ID`. */
   readonly label: string;
 }
 
 export function nameDevices(
   devices: readonly LegacyDevice[],
   docker: readonly DockerDevice[],
+  volumes: readonly ThinVolume[] = [],
 ): readonly NamedDevice[] {
-  const byId = new Map(docker.filter(({ id }) => id !== undefined).map((known) => [known.id, known]));
+  const volumeOf = new Map(volumes.map((volume) => [volume.deviceId, volume]));
   return devices.map((device) => {
-    const known = byId.get(device.id);
+    const known = claimOf(device, docker);
+    const volume = volumeOf.get(device.id);
     return {
       device,
       docker: known,
+      volume,
       role: known?.role ?? 'thin',
-      label: known === undefined ? `thin-${device.id}` : labelOf(known),
+      label: known === undefined ? (volume?.name ?? `thin-${device.id}`) : labelOf(known),
     };
   });
+}
+
+/** Where two of Docker's files claim one device, the one that was written with it; neither where that does not tell. */
+function claimOf({ id, details }: LegacyDevice, docker: readonly DockerDevice[]): DockerDevice | undefined {
+  const claims = docker.filter((known) => known.id === id);
+  if (claims.length <= 1) return claims[0];
+  const [its, ...others] = claims.filter(
+    ({ transactionId }) => transactionId !== undefined && BigInt(transactionId) === details?.transactionId,
+  );
+  return others.length > 0 ? undefined : its;
 }
 
 /** Docker's records for which the pool has no device: its files and its pool have drifted apart. */
@@ -42,33 +69,19 @@ export function missingDevices(
   return docker.filter(({ id }) => id === undefined || !ids.has(id));
 }
 
-/**
- * By device id, image reference, container name or id, hash, or the beginning of either of the latter.
- * Errors: not-found; invalid-argument (it could be several).
- */
-export function findDevice(all: readonly NamedDevice[], wanted: string): NamedDevice {
+/** By device id, image reference, container name or id, LVM's name, hash, or the beginning of Docker's ids and names. Several where it could be. */
+export function devicesCalled(all: readonly NamedDevice[], wanted: string): readonly NamedDevice[] {
   const matches = [byNumber, byName, byPrefix].map((by) => all.filter((one) => by(one, wanted)));
-  const [found, ...others] = matches.find((some) => some.length > 0) ?? [];
-  if (found === undefined)
-    throw new ThinError(
-      'not-found',
-      `the old pool has no device ${wanted}; thinfuse legacy ls shows those that are there`,
-      { details: { device: wanted } },
-    );
-  if (others.length > 0)
-    throw new ThinError(
-      'invalid-argument',
-      `${wanted} could be device ${[found, ...others].map(({ device }) => String(device.id)).join(' or ')}; give its number`,
-      { details: { device: wanted } },
-    );
-  return found;
+  return matches.find((some) => some.length > 0) ?? [];
 }
 
 function byNumber({ device }: NamedDevice, wanted: string): boolean {
   return String(device.id) === wanted;
 }
 
-function byName({ docker, label }: NamedDevice, wanted: string): boolean {
+function byName({ docker, label, volume }: NamedDevice, wanted: string): boolean {
+  if (volume !== undefined && (volume.name === wanted || `${volume.group}/${volume.name}` === wanted))
+    return true;
   return label === wanted || docker?.hash === wanted || (docker?.names.includes(wanted) ?? false);
 }
 
@@ -83,23 +96,25 @@ function labelOf({ names, hash }: DockerDevice): string {
 }
 
 /**
- * A name for each device in a new pool: what people call it, with what device names cannot hold replaced, and with its number
+ * A name for each device in a new pool: what people call it, with what device names cannot hold replaced, and with a number
  * behind it where two would be the same or the pool has one of that name.
  */
-export function importNames(
-  devices: readonly NamedDevice[],
+export function importNames<
+  T extends { readonly label: string; readonly role: DeviceRole | 'plain'; readonly number: number },
+>(
+  devices: readonly T[],
   options: { readonly prefix?: string | undefined; readonly taken: ReadonlySet<string> },
-): ReadonlyMap<number, string> {
+): ReadonlyMap<T, string> {
   const used = new Set(options.taken);
-  const names = new Map<number, string>();
-  for (const { device, label, role } of devices) {
-    const plain = `${options.prefix ?? ''}${role === 'base' ? 'docker-base' : label}`.replace(
+  const names = new Map<T, string>();
+  for (const one of devices) {
+    const plain = `${options.prefix ?? ''}${one.role === 'base' ? 'docker-base' : one.label}`.replace(
       /[^A-Za-z0-9_.:+@-]/g,
       '_',
     );
-    const name = used.has(plain) ? `${plain}-${device.id}` : plain;
+    const name = used.has(plain) ? `${plain}-${one.number}` : plain;
     used.add(name);
-    names.set(device.id, name);
+    names.set(one, name);
   }
   return names;
 }

@@ -1,25 +1,38 @@
+import { ThinError } from '../errors/thin-error.js';
+import type { ImageFile } from '../io/image-file.js';
 import type { DataReader } from './block-reader.js';
-import { DeviceImage, lostDevice } from './device-image.js';
+import { DeviceImage, lostDevice, type OriginImage } from './device-image.js';
 import { deviceSize } from './device-size.js';
 import { PROBE_BYTES, probeFilesystem, type ProbedFilesystem } from './filesystem-probe.js';
 import type { LegacyPool } from './legacy-pool.js';
 import type { LegacyTree } from './legacy-tree.js';
+import { LostData } from './lost-data.js';
 import type { NamedDevice } from './named-devices.js';
 
-/** A device with all that is needed to read it. */
+/** A device or an ordinary volume with all that is needed to read it. */
 export interface OpenedDevice {
-  readonly named: NamedDevice;
-  readonly tree: LegacyTree;
+  readonly label: string;
+  /** A thin device's id; undefined of an ordinary volume. */
+  readonly number: number | undefined;
   /** Bytes. */
   readonly size: number;
   readonly filesystem: ProbedFilesystem | undefined;
-  readonly image: DeviceImage;
+  readonly image: ImageFile;
+  /** What was read as zeroes because it cannot be read; grows while the device is. Empty for ever unless damage is skipped. */
+  readonly lost: LostData;
+}
+
+/** A thin device. */
+export interface OpenedThinDevice extends OpenedDevice {
+  readonly tree: LegacyTree;
 }
 
 export interface OpenDeviceOptions {
   /** Bytes; what the user says. */
   readonly size?: number | undefined;
   readonly skipDamaged: boolean;
+  /** What the device shows where it maps nothing. */
+  readonly origin?: OriginImage | undefined;
 }
 
 /** Errors: damaged (the way to its first and last block, without `skipDamaged`), invalid-argument (the size). */
@@ -27,68 +40,49 @@ export async function openDevice(
   pool: LegacyPool,
   data: DataReader,
   named: NamedDevice,
-  options: OpenDeviceOptions,
-): Promise<OpenedDevice> {
-  const { device, label } = named;
+  { size: asked, skipDamaged, origin }: OpenDeviceOptions,
+): Promise<OpenedThinDevice> {
+  const { device, label, volume } = named;
   const { tree } = device;
   if (tree === undefined) throw lostDevice(label);
-  const filesystem = await probe(pool, data, named, options.skipDamaged);
   const { blockSize } = pool.superblock;
+  const imageOf = (size: number, lost: LostData | undefined): DeviceImage =>
+    new DeviceImage({
+      name: label,
+      tree,
+      data,
+      blockSize,
+      dataBlocks: pool.dataBlocks,
+      size,
+      mappedBytes: Number(device.details?.mappedBlocks ?? 0n) * blockSize,
+      origin,
+      lost,
+    });
+  const filesystem = await probe(imageOf(PROBE_BYTES, new LostData()));
   const size = deviceSize(label, {
-    asked: options.size,
+    asked,
+    exact: volume?.size,
     recorded: named.docker?.size,
     filesystem: filesystem?.size,
-    lastBlock: options.skipDamaged ? lastSoundBlock(tree) : tree.lastKey(),
+    lastBlock: skipDamaged ? lastSoundBlock(tree) : tree.lastKey(),
     blockSize,
   });
-  return {
-    named,
-    tree,
-    size,
-    filesystem,
-    image: imageOf(pool, data, named, tree, size, options.skipDamaged),
-  };
+  const lost = new LostData();
+  const image = imageOf(size, skipDamaged ? lost : undefined);
+  return { label, number: device.id, tree, size, filesystem, image, lost };
 }
 
-/** What is at the device's start, whatever its size. Undefined where it cannot be read, too. */
-async function probe(
-  pool: LegacyPool,
-  data: DataReader,
-  named: NamedDevice,
-  skipDamaged = true,
-): Promise<ProbedFilesystem | undefined> {
-  const { tree } = named.device;
-  if (tree === undefined) return undefined;
+/** What is at a device's start. Undefined where it cannot be read, too. */
+export async function probe(image: ImageFile): Promise<ProbedFilesystem | undefined> {
+  if (image.size < PROBE_BYTES) return undefined;
   const start = Buffer.alloc(PROBE_BYTES);
-  const image = imageOf(pool, data, named, tree, PROBE_BYTES, true);
   try {
     await image.read(0, start);
   } catch (error) {
-    if (!skipDamaged) throw error;
+    if (!(error instanceof ThinError) || error.code !== 'damaged') throw error;
     return undefined;
   }
   return probeFilesystem(start);
-}
-
-function imageOf(
-  pool: LegacyPool,
-  data: DataReader,
-  { device, label }: NamedDevice,
-  tree: LegacyTree,
-  size: number,
-  skipDamaged: boolean,
-): DeviceImage {
-  const { blockSize } = pool.superblock;
-  return new DeviceImage({
-    name: label,
-    tree,
-    data,
-    blockSize,
-    dataBlocks: pool.dataBlocks,
-    size,
-    mappedBytes: Number(device.details?.mappedBlocks ?? 0n) * blockSize,
-    skipDamaged,
-  });
 }
 
 /** Where the last leaf is lost, the last one that is not. */

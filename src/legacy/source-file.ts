@@ -1,14 +1,15 @@
 import { closeSync, constants, fstatSync, openSync, read, readFileSync, readSync, type Stats } from 'node:fs';
 import { promisify } from 'node:util';
 import { ThinError, systemErrorCode } from '../errors/thin-error.js';
-import type { BlockReader, DataReader } from './block-reader.js';
-import { METADATA_BLOCK, SECTOR } from './disk-block.js';
+import type { Gap } from './block-reader.js';
+import { SECTOR } from './disk-block.js';
+import { gapBehind, type DiskReader } from './disk-reader.js';
 import { legacyDamage } from './legacy-damage.js';
 
 const readFd = promisify(read);
 
 /** A file or block device of an old pool, opened for reading only and closed by `close`. */
-export class SourceFile implements BlockReader, DataReader {
+export class SourceFile implements DiskReader {
   readonly path: string;
   readonly size: number;
   readonly #fd: number;
@@ -25,38 +26,30 @@ export class SourceFile implements BlockReader, DataReader {
     }
   }
 
-  get blocks(): number {
-    return Math.floor(this.size / METADATA_BLOCK);
-  }
-
-  /** A metadata block. */
-  read(block: number): Buffer;
-  /** A range of data. */
-  read(offset: number, into: Uint8Array): Promise<void>;
-  read(at: number, into?: Uint8Array): Buffer | Promise<void> {
-    return into === undefined ? this.#readBlock(at) : this.#readRange(at, into);
+  gaps(begin: number, end: number): readonly Gap[] {
+    return gapBehind(this.size, begin, end, this.path);
   }
 
   close(): void {
     closeSync(this.#fd);
   }
 
-  #readBlock(block: number): Buffer {
-    const bytes = Buffer.allocUnsafe(METADATA_BLOCK);
+  readSync(offset: number, length: number): Buffer {
+    const bytes = Buffer.allocUnsafe(length);
     let done = 0;
     try {
-      while (done < METADATA_BLOCK) {
-        const got = readSync(this.#fd, bytes, done, METADATA_BLOCK - done, block * METADATA_BLOCK + done);
-        if (got === 0) throw legacyDamage(`block ${block}`, `${this.path} ends before it`);
+      while (done < length) {
+        const got = readSync(this.#fd, bytes, done, length - done, offset + done);
+        if (got === 0) throw legacyDamage(`byte ${offset + done}`, `${this.path} ends before it`);
         done += got;
       }
     } catch (error) {
-      throw unreadable(error, `block ${block}`, this.path);
+      throw unreadable(error, `byte ${offset + done}`, this.path);
     }
     return bytes;
   }
 
-  async #readRange(offset: number, into: Uint8Array): Promise<void> {
+  async read(offset: number, into: Uint8Array): Promise<void> {
     let done = 0;
     try {
       while (done < into.length) {

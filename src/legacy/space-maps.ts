@@ -2,6 +2,7 @@ import { toThinError } from '../errors/thin-error.js';
 import { legacyDamage, pathOf, problemOf } from './legacy-damage.js';
 import type { Damage, LegacyPool } from './legacy-pool.js';
 import { LegacyTree } from './legacy-tree.js';
+import { ReferenceCounter, type Counts } from './reference-counts.js';
 import { BITMAP_ENTRIES, unpackBitmap } from './space-map-bitmap.js';
 import {
   INDEX_ENTRIES,
@@ -16,31 +17,51 @@ const COUNT_BYTES = 4;
 
 type Index = ReadonlyMap<number, IndexEntry>;
 
-/** Reads both space maps whole and says what is wrong with them. They are of no use to a reader, but tell how sound the pool is. */
+/** Mismatches that are listed one by one. */
+const LISTED = 8;
+
+/**
+ * Reads both space maps whole, and counts what refers to each block of metadata and data. They are of no use to a reader, but tell how sound
+ * the pool is.
+ */
 export function checkSpaceMaps(pool: LegacyPool): readonly Damage[] {
   const { dataSpaceMap, metadataSpaceMap } = pool.superblock;
-  return [
-    ...checkMap(pool, dataSpaceMap, { where: 'data space map', readIndex: dataIndex, exact: true }),
-    // Its root is written before the last of its own blocks are taken, so the two may differ in sound metadata.
-    ...checkMap(pool, metadataSpaceMap, {
-      where: 'metadata space map',
-      readIndex: metadataIndex,
-      exact: false,
-    }),
-  ];
+  const data = readMap(pool, dataSpaceMap, 'data space map', dataIndex);
+  const metadata = readMap(pool, metadataSpaceMap, 'metadata space map', metadataIndex);
+  const damage = [...data.damage, ...metadata.damage];
+  // Of the metadata's, the root is written before the last of its own blocks are taken, so the two may differ in sound metadata.
+  if (data.damage.length === 0 && data.used !== dataSpaceMap.allocated)
+    damage.push({
+      path: 'data space map',
+      problem: `its bitmaps have ${data.used} blocks in use, and its root ${dataSpaceMap.allocated}`,
+    });
+  if (damage.length > 0 || pool.damage.length > 0) return damage;
+  const counter = new ReferenceCounter(pool, [
+    metadataSpaceMap.bitmapRoot,
+    ...[...metadata.index.values()].map(({ bitmap }) => bitmap),
+  ]);
+  const blocks = counter.metadata();
+  if (blocks === undefined) return damage;
+  damage.push(...compare(pool, metadata, blocks, 0, metadataSpaceMap.blocks));
+  for (const window of counter.data())
+    if (window !== undefined) damage.push(...compare(pool, data, window.counts, window.first, window.end));
+  return damage;
 }
 
-function checkMap(
+interface ReadMap {
+  readonly where: string;
+  readonly root: SpaceMapRoot;
+  readonly index: Index;
+  readonly used: number;
+  readonly damage: readonly Damage[];
+}
+
+function readMap(
   pool: LegacyPool,
   root: SpaceMapRoot,
-  options: {
-    readonly where: string;
-    readonly readIndex: (pool: LegacyPool, root: SpaceMapRoot, damage: Damage[]) => Index;
-    /** Its root counts what its bitmaps have. */
-    readonly exact: boolean;
-  },
-): readonly Damage[] {
-  const { where, readIndex, exact } = options;
+  where: string,
+  readIndex: (pool: LegacyPool, root: SpaceMapRoot, damage: Damage[]) => Index,
+): ReadMap {
   const damage: Damage[] = [];
   let used = 0;
   const index = attempt(damage, () => readIndex(pool, root, damage)) ?? new Map<number, IndexEntry>();
@@ -48,16 +69,50 @@ function checkMap(
     const count = Math.min(BITMAP_ENTRIES, root.blocks - number * BITMAP_ENTRIES);
     used += attempt(damage, () => usedIn(pool, bitmap, count, `${where} / bitmap ${number}`)) ?? 0;
   }
-  if (exact && damage.length === 0 && used !== root.allocated)
-    damage.push({
-      path: where,
-      problem: `its bitmaps have ${used} blocks in use, and its root ${root.allocated}`,
-    });
-  const counts = new LegacyTree(pool.nodes, root.refCountRoot, {
+  if (damage.length === 0 && index.size < Math.ceil(root.blocks / BITMAP_ENTRIES))
+    damage.push({ path: where, problem: `it has ${index.size} bitmaps for ${root.blocks} blocks` });
+  for (const _ of countsOf(pool, root, where).leaves({
+    onLost: ({ path, problem }) => damage.push({ path, problem }),
+  }))
+    continue;
+  return { where, root, index, used, damage };
+}
+
+function countsOf(pool: LegacyPool, root: SpaceMapRoot, where: string): LegacyTree {
+  return new LegacyTree(pool.nodes, root.refCountRoot, {
     valueSize: COUNT_BYTES,
     where: `${where} / reference counts`,
   });
-  for (const _ of counts.leaves({ onLost: ({ path, problem }) => damage.push({ path, problem }) })) continue;
+}
+
+/** Blocks [first, end) whose count is not how often they are referred to. */
+function compare(
+  pool: LegacyPool,
+  { where, root, index }: ReadMap,
+  expected: Counts,
+  first: number,
+  end: number,
+): readonly Damage[] {
+  const damage: Damage[] = [];
+  let wrong = 0;
+  const large = countsOf(pool, root, where);
+  for (let number = Math.floor(first / BITMAP_ENTRIES); number * BITMAP_ENTRIES < end; number++) {
+    const { bitmap } = index.get(number)!;
+    const begin = number * BITMAP_ENTRIES;
+    const path = `${where} / bitmap ${number}`;
+    const counts = unpackBitmap(bitmap, readBlock(pool, bitmap, path), root.blocks - begin, path);
+    for (let at = Math.max(begin, first); at < Math.min(end, begin + counts.length); at++) {
+      const small = counts[at - begin]!;
+      const recorded = small === 'many' ? large.lookup(at)?.readUInt32LE(0) : small;
+      if (recorded === expected.of(at)) continue;
+      if (wrong++ < LISTED)
+        damage.push({
+          path: `${where} / block ${at}`,
+          problem: `its count is ${recorded ?? 'missing'}, and ${expected.of(at)} refer to it`,
+        });
+    }
+  }
+  if (wrong > LISTED) damage.push({ path: where, problem: `${wrong - LISTED} more of its counts are wrong` });
   return damage;
 }
 

@@ -38,6 +38,11 @@ export interface LegacySuperblock {
   readonly incompatFlags: number;
 }
 
+/** Whether a block calls itself one, whatever its checksum says. */
+export function isThinSuperblock(bytes: Buffer): boolean {
+  return bytes.length >= METADATA_BLOCK && bytes.readBigUInt64LE(32) === MAGIC;
+}
+
 /**
  * superblock := csum:u32 flags:u32 blocknr:u64 uuid:16 magic:u64 version:u32 time:u32 trans-id:u64 held-root:u64
  *               data-space-map-root:128 metadata-space-map-root:128 data-mapping-root:u64 device-details-root:u64
@@ -47,7 +52,7 @@ export interface LegacySuperblock {
  * @throws ThinError damaged; invalid-argument (no thin pool at all), wrong-version, unsupported
  */
 export function unpackSuperblock(block: number, bytes: Buffer, path: string): LegacySuperblock {
-  if (bytes.length < METADATA_BLOCK || bytes.readBigUInt64LE(32) !== MAGIC)
+  if (!isThinSuperblock(bytes))
     throw new ThinError(
       'invalid-argument',
       `${path} is no superblock of a thin pool; give the metadata device or file (loop-lvm: devicemapper/metadata, LVM: the volume POOL_tmeta)`,

@@ -1,31 +1,62 @@
-import { summarizeDevice, type DeviceSummary } from './device-summary.js';
-import type { Damage, LegacyDevice, LegacyPool } from './legacy-pool.js';
+import { toThinError } from '../errors/thin-error.js';
+import { deviceDamage } from './device-damage.js';
+import { problemOf } from './legacy-damage.js';
+import { LegacyPool, type Damage, type LegacyDevice } from './legacy-pool.js';
 import { describeLost } from './lost-ranges.js';
 import { checkSpaceMaps } from './space-maps.js';
 
+/** All that is wrong in a pool's metadata. */
+export interface PoolSurvey {
+  /** Of the pool and of no device alone. */
+  readonly damage: readonly Damage[];
+  /** By device id; those without any, too. */
+  readonly devices: ReadonlyMap<number, { readonly damage: readonly Damage[] }>;
+}
+
 /** Walks everything in the metadata, as thin_check does, and collects what is wrong. */
+export function surveyPool(pool: LegacyPool): PoolSurvey {
+  return {
+    damage: [...pool.damage, ...snapshotDamage(pool), ...(pool.hasSpaceMaps ? checkSpaceMaps(pool) : [])],
+    devices: new Map(pool.devices.map((device) => [device.id, { damage: damageOf(device, pool) }])),
+  };
+}
+
 export function surveyDamage(pool: LegacyPool): readonly Damage[] {
+  const { damage, devices } = surveyPool(pool);
+  return [...damage, ...[...devices.values()].flatMap((one) => one.damage)];
+}
+
+function damageOf(device: LegacyDevice, pool: LegacyPool): readonly Damage[] {
+  const { blockSize } = pool.superblock;
+  const { lost, doubts } = deviceDamage(device, pool);
   return [
-    ...pool.damage,
-    ...pool.devices.flatMap((device) => deviceDamage(device, pool)),
-    ...checkSpaceMaps(pool),
+    ...lost.map((range) => ({
+      path: range.path,
+      problem: `${range.problem}; ${describeLost(range, blockSize)} is lost with it`,
+    })),
+    ...doubts,
   ];
 }
 
-function deviceDamage(device: LegacyDevice, pool: LegacyPool): readonly Damage[] {
-  const summary = summarizeDevice(device, pool.dataBlocks);
-  const blockSize = pool.superblock.blockSize;
-  const damage: Damage[] = summary.lost.map((lost) => ({
-    path: lost.path,
-    problem: `${lost.problem}; ${describeLost(lost, blockSize)} is lost with it`,
-  }));
-  const path = `device ${device.id}`;
-  if (device.details === undefined) damage.push({ path, problem: 'its record is lost' });
-  else if (summary.lost.length === 0 && device.details.mappedBlocks !== BigInt(summary.mapped))
-    damage.push({ path, problem: mismatch(device.details.mappedBlocks, summary) });
-  return damage;
-}
-
-function mismatch(recorded: bigint, { mapped }: DeviceSummary): string {
-  return `${mapped} blocks are mapped, and its record says ${recorded}`;
+/** A metadata snapshot has to be as sound as the rest; and where the rest is not, it may have what is lost. */
+function snapshotDamage(pool: LegacyPool): readonly Damage[] {
+  const { heldRoot } = pool.superblock;
+  if (!pool.hasSpaceMaps || heldRoot === 0) return [];
+  const where = `metadata snapshot at block ${heldRoot}`;
+  try {
+    const held = LegacyPool.open(pool.nodes.blocks, { snapshot: true });
+    const damage = [...held.damage, ...held.devices.flatMap((device) => damageOf(device, held))];
+    if (pool.damage.length > 0 && held.devices.length > 0)
+      return [
+        {
+          path: where,
+          problem: `it still has devices ${held.devices.map(({ id }) => id).join(', ')}: see them with --metadata-snap`,
+        },
+      ];
+    return damage.map(({ path, problem }) => ({ path: `${where} / ${path}`, problem }));
+  } catch (thrown) {
+    const error = toThinError(thrown);
+    if (error.code !== 'damaged' && error.code !== 'invalid-argument') throw error;
+    return [{ path: where, problem: problemOf(error) }];
+  }
 }

@@ -1,6 +1,7 @@
 import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import { isZero } from './content-digest.js';
 import { copyPieces, pieces, type CopyWork, type MappedRun } from './copy-pieces.js';
 
 /**
@@ -30,6 +31,9 @@ export async function writeOutput<T>(
   }
 }
 
+/** Bytes; what a hole is worth. */
+const SPARSE_UNIT = 65536;
+
 export interface RawExport {
   readonly runs: Iterable<MappedRun> | AsyncIterable<MappedRun>;
   readonly read: CopyWork['read'];
@@ -42,16 +46,32 @@ export interface RawExport {
 export async function exportRaw(
   { runs, read, blockSize, size }: RawExport,
   output: string,
-  options: Pick<CopyWork, 'onBytes' | 'signal'> = {},
+  options: Pick<CopyWork, 'onBytes' | 'signal'> & {
+    /** What is all zeroes becomes a hole, too: for what has no holes of its own. */
+    readonly sparse?: boolean;
+  } = {},
 ): Promise<void> {
+  const { sparse = false, ...work } = options;
   await writeOutput(output, async (_part, handle) => {
     await handle.truncate(size);
     await copyPieces(pieces(runs, blockSize, size), {
-      ...options,
+      ...work,
       read,
-      write: (offset, from) => writeAll(handle, offset, from),
+      write: (offset, from) => (sparse ? writeSparse(handle, offset, from) : writeAll(handle, offset, from)),
     });
   });
+}
+
+/** Writes runs of units that are not all zeroes. */
+async function writeSparse(handle: FileHandle, offset: number, from: Uint8Array): Promise<void> {
+  let begin = 0;
+  for (let at = 0; at <= from.length; at += SPARSE_UNIT) {
+    const unit = from.subarray(at, at + SPARSE_UNIT);
+    if (unit.length > 0 && !isZero(unit)) continue;
+    if (at > begin) await writeAll(handle, offset + begin, from.subarray(begin, at));
+    begin = at + SPARSE_UNIT;
+  }
+  if (begin < from.length) await writeAll(handle, offset + begin, from.subarray(begin));
 }
 
 /** All of `from`, however many writes it takes. */

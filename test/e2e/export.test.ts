@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { DiskBlocks } from '../../src/legacy/disk-reader.js';
 import { LegacyPool } from '../../src/legacy/legacy-pool.js';
 import { nameDevices } from '../../src/legacy/named-devices.js';
 import { openDevice } from '../../src/legacy/opened-device.js';
@@ -66,7 +67,7 @@ describe('end to end: the way out', function () {
 
   it('keeps what devices share shared, and takes no more space than the pool', async () => {
     const metadata = new SourceFile(path.join(at('kernel'), 'metadata'), 'metadata');
-    const { dataSpaceMap } = LegacyPool.open(metadata).superblock;
+    const { dataSpaceMap } = LegacyPool.open(new DiskBlocks(metadata)).superblock;
     metadata.close();
     const { dataUsed } = await cli.call('pool.info', {});
     // What was written since then has made copies.
@@ -119,7 +120,7 @@ describe('end to end: the way out', function () {
     const exported = list.find((one) => one.name === name)!;
     const files = ['metadata', 'data'].map((file) => new SourceFile(path.join(folder, file), file));
     try {
-      const pool = LegacyPool.open(files[0]!);
+      const pool = LegacyPool.open(new DiskBlocks(files[0]!));
       const named = nameDevices(pool.devices, []).find(({ device }) => device.id === exported.id)!;
       const { image } = await openDevice(pool, files[1]!, named, { size: exported.size, skipDamaged: false });
       const bytes = Buffer.alloc(exported.size);

@@ -5,6 +5,7 @@ import { DeviceImage } from '../../src/legacy/device-image.js';
 import { summarizeDevice } from '../../src/legacy/device-summary.js';
 import { METADATA_BLOCK, sealBlock } from '../../src/legacy/disk-block.js';
 import { LegacyPool } from '../../src/legacy/legacy-pool.js';
+import { LostData } from '../../src/legacy/lost-data.js';
 import { mappedRuns } from '../../src/legacy/mappings.js';
 import { surveyDamage } from '../../src/legacy/survey.js';
 import { treeChanges } from '../../src/legacy/tree-changes.js';
@@ -102,6 +103,7 @@ describe('legacy: damaged pools', function () {
     const data = {
       path: 'data',
       size: DATA_BLOCKS * BLOCK,
+      gaps: () => [],
       read: (offset: number, into: Uint8Array) => {
         into.fill(1 + ((offset / BLOCK) % 200));
         return Promise.resolve();
@@ -123,7 +125,7 @@ describe('legacy: damaged pools', function () {
       code: 'damaged',
       message: /device 2 \/ node block/,
     });
-    const loose = new DeviceImage({ ...parts, skipDamaged: true });
+    const loose = new DeviceImage({ ...parts, lost: new LostData() });
     await loose.read(251 * BLOCK, into);
     assert.ok(into.subarray(0, BLOCK).every((byte) => byte === 1 + (3251 % 200)));
     assert.ok(into.subarray(BLOCK).every((byte) => byte === 0));

@@ -3,8 +3,14 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { deviceSize } from '../../src/legacy/device-size.js';
 import { readDockerGraph } from '../../src/legacy/docker-graph.js';
-import type { LegacyDevice } from '../../src/legacy/legacy-pool.js';
-import { findDevice, importNames, missingDevices, nameDevices } from '../../src/legacy/named-devices.js';
+import type { LegacyDevice, LegacyPool } from '../../src/legacy/legacy-pool.js';
+import {
+  importNames,
+  missingDevices,
+  nameDevices,
+  type NamedDevice,
+} from '../../src/legacy/named-devices.js';
+import { devicesOf, findDevice, type OldSource } from '../../src/legacy/old-source.js';
 import { findDockerPaths } from '../../src/legacy/pool-paths.js';
 import { useScratch } from '../support/mounts.js';
 import { writeDockerFiles, type OldLayer } from '../support/old-pool.js';
@@ -24,6 +30,13 @@ const nginx: OldLayer = {
   parent: debian,
 };
 const web = { id: hex('c'), name: 'web1', mountId: hex('d'), deviceId: 5, initDeviceId: 4, image: nginx };
+
+/** Only names are looked at. */
+function sourceOf(devices: readonly NamedDevice[]): OldSource {
+  const pool = { devices: devices.map(({ device }) => device) } as unknown as LegacyPool;
+  const only = { path: 'old', pool, data: undefined, docker: [], devices, knowsOrigins: true };
+  return { path: 'old', pools: [only], volumes: [], broken: [] };
+}
 
 describe('legacy: what Docker called its devices', () => {
   const scratch = useScratch();
@@ -61,7 +74,7 @@ describe('legacy: what Docker called its devices', () => {
 
   it('finds a device by number, name, reference, id or the beginning of one', async () => {
     const named = nameDevices(devices, await read());
-    const id = (wanted: string): number => findDevice(named, wanted).device.id;
+    const id = (wanted: string): number => findDevice(sourceOf(named), wanted).number;
     assert.deepEqual(
       [
         '5',
@@ -86,7 +99,7 @@ describe('legacy: what Docker called its devices', () => {
 
   it('gives every device a name that a pool takes', async () => {
     const named = nameDevices(devices, await read());
-    const names = importNames(named, { prefix: 'old-', taken: new Set(['old-web1']) });
+    const names = importNames(devicesOf(sourceOf(named)), { prefix: 'old-', taken: new Set(['old-web1']) });
     assert.deepEqual(
       [...names.values()],
       [
@@ -98,7 +111,7 @@ describe('legacy: what Docker called its devices', () => {
         'old-thin-6',
       ],
     );
-    const awkward = named.map((one) => ({ ...one, label: 'reg.example/a b' }));
+    const awkward = devicesOf(sourceOf(named)).map((one) => ({ ...one, label: 'reg.example/a b' }));
     assert.deepEqual(new Set(importNames(awkward, { taken: new Set() }).values()).size, awkward.length);
   });
 

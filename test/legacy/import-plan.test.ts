@@ -68,6 +68,7 @@ class FakeTarget implements ImportTarget {
 const numbered: DataReader = {
   path: 'data',
   size: 2 ** 40,
+  gaps: () => [],
   read: async (offset, into) => {
     for (let at = 0; at < into.length; at += BLOCK)
       new DataView(into.buffer, into.byteOffset + at).setUint32(0, (offset + at) / BLOCK + 1);
@@ -86,13 +87,18 @@ function planned(pool: LegacyPool): PlanDevice[] {
 
 async function importAll(pool: LegacyPool, target: FakeTarget): Promise<void> {
   await importDevices(
-    {
-      data: numbered,
-      blockSize: BLOCK,
-      dataBlocks: pool.dataBlocks,
-      describe: ({ device }) => ({ name: `d${device.id}`, kind: 'snapshot', filesystem: 'xfs' }),
-    },
-    planImport(planned(pool), pool.dataBlocks),
+    [
+      {
+        source: {
+          data: numbered,
+          blockSize: BLOCK,
+          dataBlocks: pool.dataBlocks,
+          describe: ({ device }) => ({ name: `d${device.id}`, kind: 'snapshot', filesystem: 'xfs' }),
+        },
+        steps: planImport(planned(pool), pool.dataBlocks),
+      },
+    ],
+    [],
     target,
     { signal: NEVER },
   );
@@ -169,13 +175,18 @@ describe('legacy: importing a whole pool', function () {
     const target = new FakeTarget();
     await assert.rejects(
       importDevices(
-        {
-          data: numbered,
-          blockSize: BLOCK,
-          dataBlocks,
-          describe: () => ({ name: 'd', kind: 'snapshot', filesystem: 'xfs' }),
-        },
-        planImport(planned(pool), dataBlocks),
+        [
+          {
+            source: {
+              data: numbered,
+              blockSize: BLOCK,
+              dataBlocks,
+              describe: () => ({ name: 'd', kind: 'snapshot', filesystem: 'xfs' }),
+            },
+            steps: planImport(planned(pool), dataBlocks),
+          },
+        ],
+        [],
         target,
         { signal: AbortSignal.abort(new Error('stop')) },
       ),

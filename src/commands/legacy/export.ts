@@ -18,12 +18,13 @@ export function registerLegacyExport(legacy: Command): void {
       .description(
         'Writes one device as a raw image with holes, or the files in it as a tar (those in its rootfs, where Docker made it).',
       )
-      .usage('[options] (PATH | --metadata META --data DATA) DEVICE --output FILE')
-      .argument('<operands...>', 'PATH, unless given by options, and DEVICE: its number, name or id'),
+      .usage('[options] (PATH... | --metadata META --data DATA) DEVICE --output FILE')
+      .argument('<operands...>', 'PATHs, unless given by options, and DEVICE: its number, name or id'),
   )
     .addOption(new Option('--format <format>', 'what to write').choices(['raw', 'tar']).default('raw'))
     .requiredOption('-o, --output <file>', 'the file to write; replaced where it is there')
-    .option('--skip-damaged', 'leave holes where the metadata is damaged, and say where')
+    .option('--external-origin <file>', 'what the device shows where it maps nothing')
+    .option('--skip-damaged', 'zeroes where it is damaged or cannot be read, and say where (exit code 1)')
     .option('--size <size>', 'size of the device, where neither Docker nor its filesystem tells it')
     .addHelpText(
       'after',

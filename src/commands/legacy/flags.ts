@@ -1,44 +1,73 @@
 import type { Command } from 'commander';
+import { parseSize } from '../../config/sizes.js';
 import { ThinError } from '../../errors/thin-error.js';
+import type { PoolOverrides } from '../../legacy/superblock-overrides.js';
 
 export interface SourceFlags {
   readonly metadata?: string;
   readonly data?: string;
   readonly metadataSnap?: boolean;
+  readonly blockSize?: string;
+  readonly dataBlocks?: string;
+  readonly mappingRoot?: string;
+  readonly detailsRoot?: string;
+  readonly search?: boolean;
+  readonly externalOrigin?: string;
 }
 
-/** Where the old pool is: PATH among the operands, or options. */
+/** Where the old pool is: PATHs among the operands, or options. */
 export function withSource(command: Command): Command {
   return command
     .option('--metadata <path>', "the pool's metadata: a file or a block device")
     .option('--data <path>', "the pool's data: a file or a block device")
-    .option('--metadata-snap', 'what the reserved metadata snapshot of a running pool shows');
+    .option('--metadata-snap', 'what the reserved metadata snapshot of a running pool shows')
+    .option('--block-size <size>', "bytes of a data block, in place of the superblock's word")
+    .option('--data-blocks <count>', "blocks of the data, in place of the superblock's word")
+    .option('--mapping-root <block>', 'metadata block of the root of the mappings of all devices')
+    .option('--details-root <block>', 'metadata block of the root of the records of devices')
+    .option('--search', 'where the superblock is lost: the newest trees that fit each other');
+}
+
+/** Errors: invalid-argument. */
+export function overridesOf(flags: SourceFlags): PoolOverrides {
+  return {
+    blockSize: flags.blockSize === undefined ? undefined : parseSize(flags.blockSize),
+    dataBlocks: countOf(flags.dataBlocks, '--data-blocks'),
+    mappingRoot: countOf(flags.mappingRoot, '--mapping-root'),
+    detailsRoot: countOf(flags.detailsRoot, '--details-root'),
+  };
+}
+
+function countOf(text: string | undefined, what: string): number | undefined {
+  if (text === undefined) return undefined;
+  const count = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(count))
+    throw new ThinError('invalid-argument', `${what} ${text} is no number of a block; give digits`);
+  return count;
 }
 
 /**
- * Tells PATH, which comes first and may be missing where --metadata is given, from `names.length` operands behind it.
+ * Tells PATHs, which come first and may be missing where --metadata is given, from `names.length` operands behind them.
  * Errors: invalid-argument.
  */
 export function splitOperands<N extends readonly string[]>(
   operands: readonly string[],
   flags: SourceFlags,
   names: N,
-): { readonly path: string | undefined; readonly rest: { readonly [K in keyof N]: string } } {
-  const wanted = names.length;
-  const hasPath = operands.length === wanted + 1;
-  if (!hasPath && operands.length !== wanted)
+): { readonly paths: readonly string[]; readonly rest: { readonly [K in keyof N]: string } } {
+  const count = operands.length - names.length;
+  if (count < 0)
     throw new ThinError(
       'invalid-argument',
-      `${operands.length} operands where ${['PATH (or --metadata and --data)', ...names].join(', ')} ${wanted === 0 ? 'is' : 'are'} expected`,
+      `${operands.length} operands where ${['PATH (or --metadata and --data)', ...names].join(', ')} are expected`,
     );
-  if (!hasPath && flags.metadata === undefined)
+  if (count === 0 && flags.metadata === undefined)
     throw new ThinError(
       'invalid-argument',
-      'name the old pool: a /var/lib/docker/devicemapper before everything else, or --metadata and --data',
+      'name the old pool before everything else: a /var/lib/docker/devicemapper, or disks of LVM; or --metadata and --data',
     );
-  const rest = hasPath ? operands.slice(1) : operands;
   return {
-    path: hasPath ? operands[0] : undefined,
-    rest: rest as unknown as { readonly [K in keyof N]: string },
+    paths: operands.slice(0, count),
+    rest: operands.slice(count) as unknown as { readonly [K in keyof N]: string },
   };
 }

@@ -19,14 +19,15 @@ export function registerLegacyImport(legacy: Command): void {
       .description(
         'Copies one device, or all of them with what they share still shared, into the pool of the root. All of it or nothing.',
       )
-      .usage('[options] (PATH | --metadata META --data DATA) (DEVICE | --all)')
-      .argument('[operands...]', 'PATH, unless given by options, and DEVICE'),
+      .usage('[options] (PATH... | --metadata META --data DATA) (DEVICE | --all)')
+      .argument('[operands...]', 'PATHs, unless given by options, and DEVICE'),
   )
     .option('--all', 'every device of the old pool')
     .option('--name <name>', 'what the device is called here; what it was called there otherwise')
     .option('--prefix <text>', 'put in front of the names from there')
     .option('--size <size>', 'size of the device, where neither Docker nor its filesystem tells it')
-    .option('--skip-damaged', 'leave holes where the metadata is damaged, and say where')
+    .option('--external-origin <file>', 'what the device shows where it maps nothing')
+    .option('--skip-damaged', 'zeroes where it is damaged or cannot be read, and say where (exit code 1)')
     .addHelpText(
       'after',
       example(

@@ -11,8 +11,8 @@ export function registerLegacyInfo(legacy: Command): void {
       .description(
         'Shows the superblock of an old pool and reads all of its metadata. Fails (7) if something is damaged.',
       )
-      .usage('[options] (PATH | --metadata META [--data DATA])')
-      .argument('[path...]', 'a /var/lib/docker/devicemapper'),
+      .usage('[options] (PATH... | --metadata META [--data DATA])')
+      .argument('[path...]', 'a /var/lib/docker/devicemapper, or disks of LVM'),
   )
     .addHelpText('after', example('thinfuse legacy info /var/lib/docker/devicemapper'))
     .action(async (operands: string[], flags: SourceFlags, command: Command) => {

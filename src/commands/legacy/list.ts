@@ -11,8 +11,8 @@ export function registerLegacyList(legacy: Command): void {
       .description(
         'Lists the thin devices of an old pool by number, with the names that Docker gave to their images and containers.',
       )
-      .usage('[options] (PATH | --metadata META [--data DATA])')
-      .argument('[path...]', 'a /var/lib/docker/devicemapper'),
+      .usage('[options] (PATH... | --metadata META [--data DATA])')
+      .argument('[path...]', 'a /var/lib/docker/devicemapper, or disks of LVM'),
   )
     .addHelpText(
       'after',

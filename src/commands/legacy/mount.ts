@@ -21,15 +21,16 @@ export function registerLegacyMount(legacy: Command): void {
       .description(
         'Mounts a device of an old pool read-only, its log left as it is. `umount TARGET` ends it and leaves nothing behind.',
       )
-      .usage('[options] (PATH | --metadata META --data DATA) DEVICE TARGET')
+      .usage('[options] (PATH... | --metadata META --data DATA) DEVICE TARGET')
       .argument(
         '<operands...>',
-        'PATH, unless given by options, DEVICE and TARGET, which is made if it is not there',
+        'PATHs, unless given by options, DEVICE and TARGET, which is made if it is not there',
       ),
   )
     .option('--image', 'show the device as an image file in TARGET, and mount no filesystem')
     .option('--foreground', 'stay until it is unmounted; a signal unmounts it')
-    .option('--skip-damaged', 'let what cannot be known read as zeroes, and say where')
+    .option('--external-origin <file>', 'what the device shows where it maps nothing')
+    .option('--skip-damaged', 'let what cannot be known or read be zeroes, and say where')
     .option('--size <size>', 'size of the device, where neither Docker nor its filesystem tells it')
     .addOption(
       new Option('--transport <kind>', 'how the kernel reaches the image file')

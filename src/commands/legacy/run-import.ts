@@ -1,4 +1,3 @@
-import { parseDeviceSize } from '../../config/limits.js';
 import { formatBinarySize } from '../../config/sizes.js';
 import { formatTable } from '../../docker/table.js';
 import { toThinError, ThinError } from '../../errors/thin-error.js';
@@ -7,110 +6,127 @@ import { ChildProcessExec } from '../../host/exec.js';
 import { summarizeDevice } from '../../legacy/device-summary.js';
 import {
   importDevices,
+  type ImportBatch,
   type ImportedDevice,
-  type ImportSource,
   type NewDevice,
+  type VolumeCopy,
 } from '../../legacy/import-devices.js';
-import { planImport, type PlanDevice, type PlanStep } from '../../legacy/import-plan.js';
-import { findDevice, importNames, type DeviceRole, type NamedDevice } from '../../legacy/named-devices.js';
-import { openDevice } from '../../legacy/opened-device.js';
+import { planImport } from '../../legacy/import-plan.js';
+import { importNames } from '../../legacy/named-devices.js';
+import {
+  devicesOf,
+  findDevice,
+  type OldDevice,
+  type OldPool,
+  type OldSource,
+  type ThinOldDevice,
+} from '../../legacy/old-source.js';
 import { withDevices } from '../connect.js';
 import type { Context } from '../context.js';
 import { interruptible } from '../interrupt.js';
-import { splitOperands } from './flags.js';
+import { note, printResult } from '../output.js';
 import { ServedAccess } from '../../transfer/pool-access.js';
 import { PoolTarget } from '../../transfer/pool-target.js';
-import type { ImportOptions } from './import.js';
-import { requireData, withSourcePool, type LegacySource } from './source.js';
-import { note, printResult } from '../output.js';
 import { withProgress } from '../progress.js';
-import { requireWhole } from './run-export.js';
+import { splitOperands } from './flags.js';
+import type { ImportOptions } from './import.js';
+import { reportLost } from './lost.js';
+import { openOldDevice, type OpenedOldDevice } from './open.js';
+import { requireData, withSourcePool } from './source.js';
 
 export async function runLegacyImport(
   context: Context,
   operands: readonly string[],
   options: ImportOptions,
 ): Promise<void> {
-  const { path, wanted } = operandsOf(operands, options);
-  await withSourcePool(path, options, async (source) => {
-    const chosen = wanted === undefined ? source.devices : [findDevice(source.devices, wanted)];
-    const planned = await collect(source, chosen, options);
-    const steps = planImport(planned, source.pool.dataBlocks);
-    const imported = await interruptible((signal) => run(context, source, chosen, steps, options, signal));
+  const { paths, wanted } = operandsOf(operands, options);
+  await withSourcePool(paths, options, async (source) => {
+    const chosen = wanted === undefined ? devicesOf(source) : [findDevice(source, wanted)];
+    const opened = await openAll(source, chosen, options);
+    const imported = await interruptible((signal) => run(context, source, opened, options, signal));
+    const reports = [];
+    for (const { device } of opened) reports.push(await reportLost(device));
     printResult(context, imported.map(importedJson), table(imported));
+    for (const report of reports) report.requireNone();
   });
 }
 
-const KINDS: Readonly<Record<DeviceRole, NewDevice['kind']>> = {
+interface Opened {
+  readonly one: OldDevice;
+  readonly device: OpenedOldDevice;
+}
+
+const KINDS: Readonly<Record<OldDevice['role'], NewDevice['kind']>> = {
   base: 'image',
   layer: 'image',
   init: 'image',
   container: 'container',
   thin: 'snapshot',
+  plain: 'snapshot',
 };
 
 /** Errors: invalid-argument. */
 function operandsOf(
   operands: readonly string[],
   options: ImportOptions,
-): { path: string | undefined; wanted: string | undefined } {
+): { paths: readonly string[]; wanted: string | undefined } {
   if (options.all !== true) {
-    const { path, rest } = splitOperands(operands, options, ['DEVICE'] as const);
-    return { path, wanted: rest[0] };
+    const { paths, rest } = splitOperands(operands, options, ['DEVICE'] as const);
+    return { paths, wanted: rest[0] };
   }
-  if (options.name !== undefined || options.size !== undefined)
+  if (options.name !== undefined || options.size !== undefined || options.externalOrigin !== undefined)
     throw new ThinError(
       'invalid-argument',
-      '--name and --size are for one device; with --all, names are those of the old pool behind --prefix',
+      '--name, --size and --external-origin are for one device; with --all, names are those of the old pool behind --prefix',
     );
-  return { path: splitOperands(operands, options, []).path, wanted: undefined };
+  return { paths: splitOperands(operands, options, []).paths, wanted: undefined };
 }
 
 /** Walks every device before anything is made. Errors: damaged, unless it is to be skipped. */
-async function collect(
-  source: LegacySource,
-  chosen: readonly NamedDevice[],
+async function openAll(
+  source: OldSource,
+  chosen: readonly OldDevice[],
   options: ImportOptions,
-): Promise<readonly PlanDevice[]> {
-  const { pool } = source;
-  const skipDamaged = options.skipDamaged === true;
-  const size = options.size === undefined ? undefined : parseDeviceSize(options.size, '--size');
-  const byHash = new Map(source.devices.map(({ docker, device }) => [docker?.hash, device.id]));
-  const planned: PlanDevice[] = [];
-  for (const named of chosen) {
-    requireWhole(source, named, skipDamaged);
+): Promise<readonly Opened[]> {
+  const opened: Opened[] = [];
+  for (const one of chosen) {
     try {
-      const opened = await openDevice(pool, requireData(source), named, { size, skipDamaged });
-      planned.push({
-        device: { ...named.device, tree: opened.tree },
-        summary: summarizeDevice(named.device, pool.dataBlocks),
-        size: opened.size,
-        filesystem: opened.filesystem?.type,
-        hint: named.docker?.parent === undefined ? undefined : byHash.get(named.docker.parent),
-      });
+      opened.push({ one, device: await openOldDevice(source, one, options) });
     } catch (error) {
       const { code, message } = toThinError(error);
-      const empty = code === 'invalid-argument' && chosen.length > 1;
-      if (!empty && !(skipDamaged && code === 'damaged' && chosen.length > 1)) throw error;
-      note(`device ${named.label} is left out: ${message}`);
+      const unreadable = code === 'invalid-argument' || code === 'unsupported';
+      const leftOut = unreadable || (options.skipDamaged === true && code === 'damaged');
+      if (chosen.length === 1 || !leftOut) throw error;
+      note(`device ${one.label} is left out: ${message}`);
     }
   }
-  return planned;
+  return opened;
 }
 
 async function run(
   context: Context,
-  source: LegacySource,
-  chosen: readonly NamedDevice[],
-  steps: readonly PlanStep[],
+  source: OldSource,
+  opened: readonly Opened[],
   options: ImportOptions,
   signal: AbortSignal,
 ): Promise<readonly ImportedDevice[]> {
-  const { blockSize } = source.pool.superblock;
-  const total = steps.reduce((sum, { blocks }) => sum + blocks * blockSize, 0);
   return withDevices(context, async (caller) => {
     const taken = new Set((await caller.call('device.list', {})).map(({ name }) => String(name)));
-    const names = namesFor(chosen, options, taken);
+    const names = namesFor(
+      opened.map(({ one }) => one),
+      options,
+      taken,
+    );
+    const batches = source.pools.map((pool) => batchOf(pool, opened, names));
+    const volumes = opened.flatMap(({ one, device }) =>
+      one.kind === 'plain' ? [volumeCopy(one, device, names)] : [],
+    );
+    const total =
+      batches.reduce(
+        (sum, { source: { blockSize }, steps }) =>
+          steps.reduce((bytes, { blocks }) => bytes + blocks * blockSize, sum),
+        0,
+      ) + volumes.reduce((sum, { size }) => sum + size, 0);
     const info = await caller.call('pool.info', {});
     if (total > info.dataTotal - info.dataUsed)
       note(
@@ -119,8 +135,8 @@ async function run(
     return withProgress(context, 'importing', (onProgress) => {
       let done = 0;
       return importDevices(
-        importSource(source, chosen, names),
-        steps,
+        batches,
+        volumes,
         new PoolTarget(new ServedAccess(caller, new ChildProcessExec())),
         {
           signal,
@@ -134,32 +150,70 @@ async function run(
   });
 }
 
+type Names = ReadonlyMap<OldDevice, string>;
+
 function namesFor(
-  chosen: readonly NamedDevice[],
+  chosen: readonly OldDevice[],
   { name, prefix }: ImportOptions,
   taken: ReadonlySet<string>,
-): ReadonlyMap<number, string> {
+): Names {
   const [only] = chosen;
-  if (name !== undefined && only !== undefined) return new Map([[only.device.id, parseDeviceName(name)]]);
+  if (name !== undefined && only !== undefined) return new Map([[only, parseDeviceName(name)]]);
   return importNames(chosen, { prefix, taken });
 }
 
-function importSource(
-  source: LegacySource,
-  chosen: readonly NamedDevice[],
-  names: ReadonlyMap<number, string>,
-): ImportSource {
-  const roles = new Map(chosen.map(({ device, role }) => [device.id, role]));
+function batchOf(pool: OldPool, opened: readonly Opened[], names: Names): ImportBatch {
+  const { pool: metadata, devices } = pool;
+  const byHash = new Map(devices.map(({ docker, device }) => [docker?.hash, device.id]));
+  const byVolume = new Map(devices.map(({ volume, device }) => [volume?.name, device.id]));
+  const thin = new Map<number, ThinOldDevice>();
+  const planned = opened.flatMap(({ one, device }) => {
+    const tree = one.kind === 'thin' ? one.named.device.tree : undefined;
+    if (one.kind === 'plain' || one.pool !== pool || tree === undefined) return [];
+    const { docker, volume } = one.named;
+    thin.set(one.number, one);
+    return [
+      {
+        device: { ...one.named.device, tree },
+        summary: summarizeDevice(one.named.device, metadata.dataBlocks),
+        size: device.size,
+        filesystem: device.filesystem?.type,
+        hint: docker === undefined ? of(byVolume, volume?.origin) : of(byHash, docker.parent),
+        image: device.image,
+        below: device.origin,
+      },
+    ];
+  });
   return {
-    data: requireData(source),
-    blockSize: source.pool.superblock.blockSize,
-    dataBlocks: source.pool.dataBlocks,
-    describe: ({ device, filesystem }) => ({
-      name: names.get(device.id) ?? `thin-${device.id}`,
-      kind: KINDS[roles.get(device.id) ?? 'thin'],
-      // A device has one of the two in its record; with neither in it, it is activated and not mounted.
-      filesystem: filesystem ?? 'xfs',
-    }),
+    source: {
+      data: requireData(pool),
+      blockSize: metadata.superblock.blockSize,
+      dataBlocks: metadata.dataBlocks,
+      describe: ({ device, filesystem }) => {
+        const one = thin.get(device.id);
+        return {
+          name: (one && names.get(one)) ?? `thin-${device.id}`,
+          kind: KINDS[one?.role ?? 'thin'],
+          // A device has one of the two in its record; with neither in it, it is activated and not mounted.
+          filesystem: filesystem ?? 'xfs',
+        };
+      },
+    },
+    steps: planImport(planned, metadata.dataBlocks),
+  };
+}
+
+function of(ids: ReadonlyMap<string | undefined, number>, key: string | undefined): number | undefined {
+  return key === undefined ? undefined : ids.get(key);
+}
+
+function volumeCopy(one: OldDevice, device: OpenedOldDevice, names: Names): VolumeCopy {
+  return {
+    name: names.get(one) ?? one.label,
+    kind: KINDS[one.role],
+    filesystem: device.filesystem?.type ?? 'xfs',
+    size: device.size,
+    image: device.image,
   };
 }
 
@@ -179,7 +233,7 @@ function table(imported: readonly ImportedDevice[]): string {
       { title: 'WRITTEN', right: true },
     ],
     imported.map(({ id, name, kind, origin, size, written }) => [
-      String(id),
+      id === undefined ? '-' : String(id),
       name,
       kind,
       origin ?? '-',

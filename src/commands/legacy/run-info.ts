@@ -3,10 +3,11 @@ import { ThinError } from '../../errors/thin-error.js';
 import { METADATA_BLOCK } from '../../legacy/disk-block.js';
 import type { Damage } from '../../legacy/legacy-pool.js';
 import { missingDevices } from '../../legacy/named-devices.js';
+import type { OldPool, PlainVolume } from '../../legacy/old-source.js';
 import { surveyDamage } from '../../legacy/survey.js';
 import type { Context } from '../context.js';
 import { splitOperands, type SourceFlags } from './flags.js';
-import { withSourcePool, type LegacySource } from './source.js';
+import { withSourcePool } from './source.js';
 import { print, printJson } from '../output.js';
 import { exact } from './run-list.js';
 
@@ -15,11 +16,31 @@ export async function runLegacyInfo(
   operands: readonly string[],
   flags: SourceFlags,
 ): Promise<void> {
-  const { path } = splitOperands(operands, flags, []);
-  await withSourcePool(path, flags, (source) => {
-    const damage = [...surveyDamage(source.pool), ...dataDamage(source)];
-    if (context.json) printJson(infoJson(source, damage));
-    else print(infoText(source, damage));
+  const { paths } = splitOperands(operands, flags, []);
+  await withSourcePool(paths, flags, (source) => {
+    const found = source.pools.map((pool) => ({
+      pool,
+      damage: [...surveyDamage(pool.pool), ...dataDamage(pool)],
+    }));
+    const missing = source.volumes.flatMap(({ name, disk, problem }) =>
+      disk === undefined && problem?.code === 'damaged' ? [{ path: name, problem: problem.message }] : [],
+    );
+    const broken = source.broken.map(({ path, error }) => ({ path, problem: error.message }));
+    if (context.json) {
+      const all = found.map(({ pool, damage }) => infoJson(pool, damage));
+      printJson(
+        all.length === 1 && source.volumes.length === 0 && broken.length === 0
+          ? all[0]
+          : { path: source.path, pools: all, volumes: source.volumes.map(volumeJson), broken },
+      );
+    } else
+      print(
+        [
+          ...found.map(({ pool, damage }) => infoText(pool, damage)),
+          ...(source.volumes.length === 0 ? [] : [volumesText(source.volumes)]),
+        ].join('\n\n'),
+      );
+    const damage = [...found.flatMap((one) => one.damage), ...missing, ...broken];
     if (damage.length > 0)
       throw new ThinError(
         'damaged',
@@ -29,19 +50,32 @@ export async function runLegacyInfo(
   });
 }
 
-/** Data that ends too early is damage, too, though the metadata is sound. */
-function dataDamage({ pool, data }: LegacySource): readonly Damage[] {
-  const expected = pool.dataBlocks * pool.superblock.blockSize;
-  if (data === undefined || data.size >= expected) return [];
+function volumesText(volumes: readonly PlainVolume[]): string {
   return [
-    {
-      path: data.path,
-      problem: `it has ${data.size} bytes, and the pool ${expected} of data`,
-    },
-  ];
+    'ordinary volumes:',
+    ...volumes.map(({ group, name, disk, problem }) =>
+      disk === undefined ? `  ${problem?.message}` : `  ${group}/${name}: ${formatBinarySize(disk.size)}`,
+    ),
+  ].join('\n');
 }
 
-function infoJson(source: LegacySource, damage: readonly Damage[]): Readonly<Record<string, unknown>> {
+function volumeJson({ group, name, disk, problem }: PlainVolume): Readonly<Record<string, unknown>> {
+  return { group, name, size: disk?.size, problem: problem?.message };
+}
+
+/** Data that ends too early or has a part missing is damage, too, though the metadata is sound. */
+function dataDamage({ pool, data }: OldPool): readonly Damage[] {
+  const expected = pool.dataBlocks * pool.superblock.blockSize;
+  if (data === undefined) return [];
+  if (data.size < expected)
+    return [{ path: data.path, problem: `it has ${data.size} bytes, and the pool ${expected} of data` }];
+  return data.gaps(0, expected).map(({ begin, end, problem }) => ({
+    path: data.path,
+    problem: `bytes ${begin} to ${end - 1} cannot be read: ${problem}`,
+  }));
+}
+
+function infoJson(source: OldPool, damage: readonly Damage[]): Readonly<Record<string, unknown>> {
   const { superblock } = source.pool;
   const { blockSize, dataSpaceMap, metadataSpaceMap } = superblock;
   return {
@@ -65,7 +99,7 @@ function infoJson(source: LegacySource, damage: readonly Damage[]): Readonly<Rec
   };
 }
 
-function infoText(source: LegacySource, damage: readonly Damage[]): string {
+function infoText(source: OldPool, damage: readonly Damage[]): string {
   const { superblock } = source.pool;
   const { blockSize, dataSpaceMap, metadataSpaceMap } = superblock;
   const space = (used: number, total: number, unit: number): string =>

@@ -1,29 +1,37 @@
 import { formatBinarySize } from '../../config/sizes.js';
 import { formatTable } from '../../docker/table.js';
 import { ThinError } from '../../errors/thin-error.js';
-import { pathOf, problemOf } from '../../legacy/legacy-damage.js';
+import { problemOf, pathOf } from '../../legacy/legacy-damage.js';
 import type { Damage } from '../../legacy/legacy-pool.js';
-import type { NamedDevice } from '../../legacy/named-devices.js';
-import { openDevice } from '../../legacy/opened-device.js';
+import { lostDataLines, missingData } from '../../legacy/missing-data.js';
+import { devicesOf, type OldDevice, type ThinOldDevice } from '../../legacy/old-source.js';
+import { openDevice, probe } from '../../legacy/opened-device.js';
+import { PlainImage } from '../../legacy/plain-image.js';
+import { surveyPool, type PoolSurvey } from '../../legacy/survey.js';
 import type { Context } from '../context.js';
-import { splitOperands, type SourceFlags } from './flags.js';
-import { withSourcePool, type LegacySource } from './source.js';
 import { note, printResult } from '../output.js';
+import { splitOperands, type SourceFlags } from './flags.js';
+import { withSourcePool } from './source.js';
 
 export async function runLegacyList(
   context: Context,
   operands: readonly string[],
   flags: SourceFlags,
 ): Promise<void> {
-  const { path } = splitOperands(operands, flags, []);
-  await withSourcePool(path, flags, async (source) => {
+  const { paths } = splitOperands(operands, flags, []);
+  await withSourcePool(paths, flags, async (source) => {
+    const surveys = new Map(source.pools.map(({ pool }) => [pool, surveyPool(pool)]));
     const rows: Row[] = [];
-    for (const named of source.devices) rows.push(await describe(source, named));
+    for (const one of devicesOf(source))
+      rows.push(
+        one.kind === 'thin' ? await describe(one, surveys.get(one.pool.pool)!) : await describeVolume(one),
+      );
     for (const { path: where, problem } of [
-      ...source.pool.damage,
-      ...rows.flatMap(({ damage }) => damage ?? []),
+      ...[...surveys.values()].flatMap(({ damage }) => damage),
+      ...rows.flatMap(({ damage }) => damage),
     ])
       note(`${where} is damaged: ${problem}`);
+    for (const { one, problem } of rows) if (problem !== undefined) note(`${one.label}: ${problem}`);
     printResult(context, rows.map(rowJson), table(rows));
   });
 }
@@ -32,39 +40,82 @@ const NONE = '-';
 
 /** Sizes in bytes; undefined is what is not known. */
 interface Row {
-  readonly named: NamedDevice;
+  readonly one: OldDevice;
   readonly size: number | undefined;
   readonly filesystem: string | undefined;
   readonly mapped: number | undefined;
   readonly highest: number | undefined;
-  readonly damage: Damage | undefined;
+  readonly damage: readonly Damage[];
+  readonly state: 'sound' | 'damaged' | 'unsupported';
+  /** Why it cannot be read at all. */
+  readonly problem: string | undefined;
 }
 
-/** Looks at the ends of the device only; damage between them is for `info`. */
-async function describe({ pool, data }: LegacySource, named: NamedDevice): Promise<Row> {
-  const { blockSize } = pool.superblock;
+/** What `info` finds in a device, and whether its data is there. */
+async function describe(one: ThinOldDevice, survey: PoolSurvey): Promise<Row> {
+  const { named, pool: old } = one;
+  const { pool, data } = old;
   const { details, tree } = named.device;
-  const mapped = details === undefined ? undefined : Number(details.mappedBlocks) * blockSize;
+  const known = named.volume?.size ?? named.docker?.size;
+  const damage = [...(survey.devices.get(one.number)?.damage ?? [])];
+  const mapped = details === undefined ? undefined : Number(details.mappedBlocks) * pool.superblock.blockSize;
+  let row = {
+    size: known,
+    filesystem: undefined as string | undefined,
+    highest: undefined as number | undefined,
+  };
   try {
     const last = tree?.lastKey();
-    const highest = tree === undefined ? undefined : last === undefined ? 0 : (last + 1) * blockSize;
-    const opened =
-      data === undefined || tree === undefined || (highest === 0 && named.docker?.size === undefined)
-        ? undefined
-        : await openDevice(pool, data, named, { skipDamaged: false });
-    return {
-      named,
-      size: opened?.size ?? named.docker?.size,
-      filesystem: opened?.filesystem?.type,
-      mapped,
-      highest,
-      damage: undefined,
+    row = {
+      ...row,
+      highest:
+        tree === undefined ? undefined : last === undefined ? 0 : (last + 1) * pool.superblock.blockSize,
     };
+    if (data !== undefined && tree !== undefined && (row.highest !== 0 || known !== undefined)) {
+      const opened = await openDevice(pool, data, named, { skipDamaged: false });
+      row = { ...row, size: opened.size, filesystem: opened.filesystem?.type };
+      const missing = missingData(pool, data, opened);
+      damage.push(...lostDataLines(one.label, missing).map((problem) => ({ path: data.path, problem })));
+    }
   } catch (error) {
     if (!(error instanceof ThinError) || error.code !== 'damaged') throw error;
-    const damage = { path: pathOf(error), problem: problemOf(error) };
-    return { named, size: named.docker?.size, filesystem: undefined, mapped, highest: undefined, damage };
+    if (damage.length === 0) damage.push({ path: pathOf(error), problem: problemOf(error) });
   }
+  return {
+    one,
+    ...row,
+    mapped,
+    damage,
+    state: damage.length === 0 && tree !== undefined ? 'sound' : 'damaged',
+    problem: undefined,
+  };
+}
+
+async function describeVolume(one: Extract<OldDevice, { kind: 'plain' }>): Promise<Row> {
+  const { disk, problem } = one.volume;
+  const nothing = { one, mapped: undefined, highest: undefined };
+  if (disk === undefined)
+    return {
+      ...nothing,
+      size: undefined,
+      filesystem: undefined,
+      damage: [],
+      state: problem?.code === 'unsupported' ? 'unsupported' : 'damaged',
+      problem: problem?.message,
+    };
+  const damage = disk.gaps(0, disk.size).map(({ begin, end, problem: why }) => ({
+    path: `volume ${one.label}`,
+    problem: `bytes ${begin} to ${end - 1} cannot be read: ${why}`,
+  }));
+  const filesystem = await probe(new PlainImage(disk));
+  return {
+    ...nothing,
+    size: disk.size,
+    filesystem: filesystem?.type,
+    damage,
+    state: damage.length === 0 ? 'sound' : 'damaged',
+    problem: undefined,
+  };
 }
 
 function table(rows: readonly Row[]): string {
@@ -82,12 +133,12 @@ function table(rows: readonly Row[]): string {
       { title: 'SNAPPED', right: true },
       { title: 'STATE' },
     ],
-    rows.map(({ named, size, filesystem, mapped, highest, damage }) => {
-      const { details } = named.device;
+    rows.map(({ one, size, filesystem, mapped, highest, state }) => {
+      const details = one.kind === 'thin' ? one.named.device.details : undefined;
       return [
-        String(named.device.id),
-        named.label,
-        named.role,
+        one.kind === 'thin' ? String(one.number) : NONE,
+        one.label,
+        one.role,
         filesystem ?? NONE,
         bytes(size),
         bytes(mapped),
@@ -95,9 +146,7 @@ function table(rows: readonly Row[]): string {
         details === undefined ? NONE : String(details.transactionId),
         details === undefined ? NONE : String(details.creationTime),
         details === undefined ? NONE : String(details.snapTime),
-        damage === undefined && details !== undefined && named.device.tree !== undefined
-          ? 'sound'
-          : 'damaged',
+        state,
       ];
     }),
   );
@@ -108,29 +157,32 @@ function bytes(size: number | undefined): string {
 }
 
 function rowJson({
-  named,
+  one,
   size,
   filesystem,
   mapped,
   highest,
-  damage,
+  state,
+  problem,
 }: Row): Readonly<Record<string, unknown>> {
-  const { device, docker, role, label } = named;
+  const common = { name: one.label, kind: one.role, filesystem, size, damaged: state === 'damaged', state };
+  if (one.kind === 'plain') return { ...common, group: one.volume.group, problem };
+  const { device, docker, volume } = one.named;
   return {
     id: device.id,
-    name: label,
-    kind: role,
+    ...common,
     names: docker?.names ?? [],
     hash: docker?.hash,
     parent: docker?.parent,
-    filesystem,
-    size,
+    group: volume?.group,
+    pool: one.pool.path,
+    origin: volume?.origin,
+    externalOrigin: volume?.externalOrigin,
     mapped,
     highestMapped: highest,
     transactionId: exact(device.details?.transactionId),
     creationTime: device.details?.creationTime,
     snapTime: device.details?.snapTime,
-    damaged: damage !== undefined || device.details === undefined || device.tree === undefined,
   };
 }
 

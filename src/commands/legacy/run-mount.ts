@@ -1,30 +1,29 @@
 import { realpath, rmdir } from 'node:fs/promises';
 import path from 'node:path';
-import { parseDeviceSize } from '../../config/limits.js';
 import type { Incompleteness } from '../../api/operations.js';
 import { ThinError } from '../../errors/thin-error.js';
 import { requireMountPlace } from '../../host/mount-place.js';
 import { ImageFolder } from '../../legacy/image-folder.js';
-import { findDevice } from '../../legacy/named-devices.js';
-import { openDevice, type OpenedDevice } from '../../legacy/opened-device.js';
+import { findDevice } from '../../legacy/old-source.js';
+import type { OpenedDevice } from '../../legacy/opened-device.js';
 import type { Context } from '../context.js';
 import { requireComplete } from '../incomplete.js';
 import { interruptible } from '../interrupt.js';
 import { splitOperands } from './flags.js';
 import { spawnHelper, tellFailure, tellReady } from './helper.js';
 import type { MountOptions } from './mount.js';
-import { requireData, withSourcePool } from './source.js';
-import { makeFolder, mountDevice, serveImages } from './view.js';
+import { openOldDevice } from './open.js';
+import { withSourcePool } from './source.js';
+import { imageName, makeFolder, mountDevice, serveImages } from './view.js';
 import { note, printResult } from '../output.js';
-import { requireWhole } from './run-export.js';
 
 export async function runLegacyMount(
   context: Context,
   operands: readonly string[],
   options: MountOptions,
 ): Promise<void> {
-  const { path: source, rest } = splitOperands(operands, options, ['DEVICE', 'TARGET'] as const);
-  const request = { source, device: rest[0], target: path.resolve(rest[1]), options };
+  const { paths, rest } = splitOperands(operands, options, ['DEVICE', 'TARGET'] as const);
+  const request = { paths, device: rest[0], target: path.resolve(rest[1]), options };
   await requireMountPlace(await realpath(request.target).catch(() => request.target));
   if (options.foreground === true) return serve(context, request);
   const { pid, target, notes, lacks } = await spawnHelper(helperArguments(context, request));
@@ -34,7 +33,7 @@ export async function runLegacyMount(
 }
 
 interface MountRequest {
-  readonly source: string | undefined;
+  readonly paths: readonly string[];
   readonly device: string;
   readonly target: string;
   readonly options: MountOptions;
@@ -43,7 +42,7 @@ interface MountRequest {
 /** The same command, for a process that has another working folder. */
 function helperArguments(
   { layout }: Context,
-  { source, device, target, options }: MountRequest,
+  { paths, device, target, options }: MountRequest,
 ): readonly string[] {
   const option = (name: string, value: string | undefined): readonly string[] =>
     value === undefined ? [] : [name, value];
@@ -64,11 +63,17 @@ function helperArguments(
     ],
     ...option('--metadata', absolute(options.metadata)),
     ...option('--data', absolute(options.data)),
+    ...option('--external-origin', absolute(options.externalOrigin)),
+    ...option('--block-size', options.blockSize),
+    ...option('--data-blocks', options.dataBlocks),
+    ...option('--mapping-root', options.mappingRoot),
+    ...option('--details-root', options.detailsRoot),
     ...option('--size', options.size),
+    ...flag('--search', options.search),
     ...flag('--metadata-snap', options.metadataSnap),
     ...flag('--image', options.image),
     ...flag('--skip-damaged', options.skipDamaged),
-    ...['--', ...(source === undefined ? [] : [path.resolve(source)]), device, target],
+    ...['--', ...paths.map((one) => path.resolve(one)), device, target],
   ];
 }
 
@@ -79,15 +84,11 @@ async function serve(context: Context, request: MountRequest): Promise<void> {
   // A helper does not keep the filesystem busy that it happened to be started from.
   if (notify) process.chdir('/');
   try {
-    await withSourcePool(request.source, options, async (source) => {
-      const skipDamaged = options.skipDamaged === true;
-      const named = findDevice(source.devices, request.device);
-      const lost = requireWhole(source, named, skipDamaged);
-      const size = options.size === undefined ? undefined : parseDeviceSize(options.size, '--size');
-      const device = await openDevice(source.pool, requireData(source), named, { size, skipDamaged });
+    await withSourcePool(request.paths, options, async (source) => {
+      const device = await openOldDevice(source, findDevice(source, request.device), options);
       const ready = async (target: string, lacks?: string): Promise<void> => {
         incompleteness = { lacks };
-        if (notify) await tellReady({ pid: process.pid, target, notes: lost, lacks });
+        if (notify) await tellReady({ pid: process.pid, target, notes: device.lostLines, lacks });
         else {
           // Now, for the exit code comes when it is unmounted.
           if (lacks !== undefined) note(lacks);
@@ -136,9 +137,8 @@ async function serveImage(
   ready: Ready,
   signal: AbortSignal,
 ): Promise<void> {
-  const { named } = device;
   const made = await makeFolder(target);
-  const name = `device-${named.device.id}`;
+  const name = imageName(device);
   const served = await serveImages(
     target,
     new ImageFolder(new Map([[name, device.image]])),

@@ -63,19 +63,19 @@ export async function mountDevice(
   target: string,
   kind: TransportKind,
 ): Promise<MountedDevice> {
-  const { filesystem, named } = device;
+  const { filesystem, label } = device;
   if (filesystem === undefined)
     throw new ThinError(
       'unsupported',
-      `device ${named.label} holds neither xfs nor ext4, as far as its first block tells; look at it with: thinfuse legacy mount --image`,
-      { details: { device: named.device.id } },
+      `device ${label} holds neither xfs nor ext4, as far as its first block tells; look at it with: thinfuse legacy mount --image`,
+      { details: { device: label } },
     );
   await sweep();
   const exec = new ChildProcessExec();
   const loops = new LoopDevices(exec);
   const mounter = new Mounter(exec, loops, new FilesystemTools(exec));
   const folder = await mkdtemp(path.join(tmpdir(), `thinfuse-legacy-${process.pid}-`));
-  const name = `device-${named.device.id}`;
+  const name = imageName(device);
   const undo: (() => Promise<unknown>)[] = [() => rmdir(folder)];
   try {
     const overlay = await OverlayImage.over(device.image);
@@ -115,8 +115,13 @@ export async function mountDevice(
   }
 }
 
-function lacking({ named }: OpenedDevice, why: unknown): string {
-  return `the filesystem of device ${named.label} was not unmounted in order, and its log cannot be replayed (${toThinError(why).message}): the last changes may be missing or half done`;
+/** Of the image file that shows a device. */
+export function imageName({ label, number }: OpenedDevice): string {
+  return number === undefined ? label : `device-${number}`;
+}
+
+function lacking({ label }: OpenedDevice, why: unknown): string {
+  return `the filesystem of device ${label} was not unmounted in order, and its log cannot be replayed (${toThinError(why).message}): the last changes may be missing or half done`;
 }
 
 /** True where it was not there. Errors: not-found (the folder above), invalid-argument (no folder). */

@@ -1,0 +1,139 @@
+import { parseDeviceSize } from '../../config/limits.js';
+import { ThinError } from '../../errors/thin-error.js';
+import type { ImageFile } from '../../io/image-file.js';
+import { legacyDamage } from '../../legacy/legacy-damage.js';
+import { LostData } from '../../legacy/lost-data.js';
+import { findDevice, type OldDevice, type OldSource, type PlainVolume } from '../../legacy/old-source.js';
+import { openDevice, probe, type OpenedDevice } from '../../legacy/opened-device.js';
+import { PlainImage } from '../../legacy/plain-image.js';
+import { SourceFile } from '../../legacy/source-file.js';
+import { note } from '../output.js';
+import { requireData } from './source.js';
+import { requireWhole, requireWholeData } from './whole.js';
+
+interface OpenFlags {
+  readonly size?: string;
+  readonly skipDamaged?: boolean;
+  readonly externalOrigin?: string;
+}
+
+/** Origins of origins; LVM allows one. */
+const MAX_ORIGINS = 8;
+
+/** A device that is whole, or whose damage was said and is skipped. */
+export interface OpenedOldDevice extends OpenedDevice {
+  /** What of it the metadata and the size of the data show to be lost, in words. */
+  readonly lostLines: readonly string[];
+  /** Some of its data is known not to be there. */
+  readonly lacksData: boolean;
+  /** What it shows where it maps nothing, and its name. */
+  readonly origin: NamedOrigin | undefined;
+}
+
+interface NamedOrigin {
+  readonly name: string;
+  readonly image: ImageFile;
+}
+
+/**
+ * Opens a device to read what it holds. `opened` collects what is to be closed.
+ * Errors: damaged, unless it is to be skipped; invalid-argument, unsupported; as `SourceFile`.
+ */
+export async function openOldDevice(
+  source: OldSource,
+  one: OldDevice,
+  flags: OpenFlags,
+  depth = 0,
+): Promise<OpenedOldDevice> {
+  const skipDamaged = flags.skipDamaged === true;
+  const size = flags.size === undefined ? undefined : parseDeviceSize(flags.size, '--size');
+  if (one.kind === 'plain') {
+    if (size !== undefined || flags.externalOrigin !== undefined)
+      throw new ThinError(
+        'invalid-argument',
+        `${one.label} is an ordinary volume: LVM says its size, and it has no external origin`,
+      );
+    return openPlain(one.volume, skipDamaged);
+  }
+  const { pool, named } = one;
+  const lostMappings = requireWhole(pool, named, skipDamaged);
+  const origin = await openOrigin(source, one, flags, depth);
+  const device = await openDevice(pool.pool, requireData(pool), named, {
+    size,
+    skipDamaged,
+    origin: origin?.image,
+  });
+  const lostData = requireWholeData(pool, device, skipDamaged);
+  if (depth === 0 && origin === undefined && !pool.knowsOrigins) await tellOfHoles(device);
+  return {
+    ...device,
+    origin,
+    lostLines: [...lostMappings, ...lostData],
+    lacksData: lostData.length > 0,
+  };
+}
+
+async function openPlain(volume: PlainVolume, skipDamaged: boolean): Promise<OpenedOldDevice> {
+  const { disk, problem, name } = volume;
+  if (disk === undefined) throw problem ?? new ThinError('internal', `volume ${name} is not there`);
+  const gaps = disk.gaps(0, disk.size);
+  const lostLines = gaps.map(
+    ({ begin, end, problem: why }) => `volume ${name}: bytes ${begin} to ${end - 1} are not there: ${why}`,
+  );
+  if (gaps.length > 0 && !skipDamaged)
+    throw legacyDamage(
+      `volume ${name}`,
+      `${lostLines[0]}${gaps.length > 1 ? `; and ${gaps.length - 1} ranges more` : ''}; --skip-damaged takes it with zeroes in their place`,
+    );
+  for (const line of lostLines) note(line);
+  const lost = new LostData();
+  const image = new PlainImage(disk, skipDamaged ? lost : undefined);
+  const filesystem = await probe(new PlainImage(disk, new LostData()));
+  return {
+    label: name,
+    number: undefined,
+    size: disk.size,
+    filesystem,
+    image,
+    lost,
+    lostLines,
+    origin: undefined,
+    lacksData: gaps.length > 0,
+  };
+}
+
+/** What the user gives, or the volume that LVM's text names. */
+async function openOrigin(
+  source: OldSource,
+  { named, label }: Extract<OldDevice, { kind: 'thin' }>,
+  flags: OpenFlags,
+  depth: number,
+): Promise<NamedOrigin | undefined> {
+  const { volume } = named;
+  // Open until the process ends, as everything of a command is.
+  if (flags.externalOrigin !== undefined)
+    return {
+      name: flags.externalOrigin,
+      image: new PlainImage(new SourceFile(flags.externalOrigin, '--external-origin')),
+    };
+  if (volume?.externalOrigin === undefined) return undefined;
+  if (depth >= MAX_ORIGINS) throw legacyDamage(`volume ${label}`, 'its external origins lead back to itself');
+  const name = `${volume.group}/${volume.externalOrigin}`;
+  const { skipDamaged } = flags;
+  const below = await openOldDevice(
+    source,
+    findDevice(source, name),
+    skipDamaged === undefined ? {} : { skipDamaged },
+    depth + 1,
+  );
+  return { name, image: below.image };
+}
+
+/** Only LVM's text, or the table that a device was activated with, says whether there is an external origin. */
+async function tellOfHoles({ image, label, size }: OpenedDevice): Promise<void> {
+  const hole = await image.seek(0, 'hole');
+  if (hole !== undefined && hole < size)
+    note(
+      `device ${label} maps nothing in places, from byte ${hole} on, which is zeroes unless it has an external origin: nothing here says so; if it has one, give its content with --external-origin`,
+    );
+}

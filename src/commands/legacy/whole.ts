@@ -1,0 +1,46 @@
+import { ThinError } from '../../errors/thin-error.js';
+import { deviceDamage } from '../../legacy/device-damage.js';
+import { lostDataLines, missingData } from '../../legacy/missing-data.js';
+import { damagedDevice, lostLines } from '../../legacy/lost-ranges.js';
+import type { NamedDevice } from '../../legacy/named-devices.js';
+import type { OldPool } from '../../legacy/old-source.js';
+import type { OpenedThinDevice } from '../../legacy/opened-device.js';
+import { note } from '../output.js';
+import { requireData } from './source.js';
+
+/** Returns what of its mappings is lost or does not agree, which is said. Errors: damaged, unless it is to be skipped. */
+export function requireWhole({ pool }: OldPool, named: NamedDevice, skipDamaged: boolean): readonly string[] {
+  const { blockSize } = pool.superblock;
+  const { lost, doubts } = deviceDamage(named.device, pool);
+  if (!skipDamaged) {
+    if (lost.length > 0) throw damagedDevice(named.label, lost, blockSize);
+    const [doubt] = doubts;
+    if (doubt !== undefined)
+      throw new ThinError(
+        'damaged',
+        `device ${named.label} is not as its record says: ${doubt.path}: ${doubt.problem}; --skip-damaged takes it as its mappings are`,
+        { details: { device: named.label } },
+      );
+  }
+  const lines = [...lostLines(lost, blockSize), ...doubts.map(({ path, problem }) => `${path}: ${problem}`)];
+  for (const line of lines) note(line);
+  return lines;
+}
+
+/** Returns what of its data is not there at all, which is said. Errors: damaged, unless it is to be skipped. */
+export function requireWholeData(
+  pool: OldPool,
+  device: OpenedThinDevice,
+  skipDamaged: boolean,
+): readonly string[] {
+  const missing = missingData(pool.pool, requireData(pool), device);
+  const lines = lostDataLines(device.label, missing);
+  if (missing.length > 0 && !skipDamaged)
+    throw new ThinError(
+      'damaged',
+      `device ${device.label} is not whole: ${lines.slice(0, 5).join('; ')}${lines.length > 5 ? `; and ${lines.length - 5} ranges more` : ''}; --skip-damaged takes it with zeroes in their place`,
+      { details: { device: device.label, ranges: missing.length } },
+    );
+  for (const line of lines) note(line);
+  return lines;
+}

@@ -1,0 +1,61 @@
+import type { BlockReader, DataReader, Gap } from './block-reader.js';
+import { METADATA_BLOCK } from './disk-block.js';
+
+/** A disk, a partition or a volume; only ever read. */
+export interface DiskReader extends DataReader {
+  /** A fresh buffer. Errors: damaged (past the end, or unreadable). */
+  readSync(offset: number, length: number): Buffer;
+}
+
+/** The part of [begin, end) behind `size`, where `path` is over. */
+export function gapBehind(size: number, begin: number, end: number, path: string): readonly Gap[] {
+  return end <= size ? [] : [{ begin: Math.max(begin, size), end, problem: `${path} ends before it` }];
+}
+
+/** A part of a disk, as a disk of its own. `size` is cut where the disk ends. */
+export class DiskPart implements DiskReader {
+  readonly path: string;
+  readonly size: number;
+  readonly #disk: DiskReader;
+  readonly #begin: number;
+
+  constructor(disk: DiskReader, begin: number, size: number, path: string) {
+    this.#disk = disk;
+    this.#begin = begin;
+    this.size = Math.max(0, Math.min(size, disk.size - begin));
+    this.path = path;
+  }
+
+  gaps(begin: number, end: number): readonly Gap[] {
+    return gapBehind(this.size, begin, end, this.path);
+  }
+
+  readSync(offset: number, length: number): Buffer {
+    return this.#disk.readSync(this.#begin + offset, length);
+  }
+
+  read(offset: number, into: Uint8Array): Promise<void> {
+    return this.#disk.read(this.#begin + offset, into);
+  }
+}
+
+/** The metadata blocks that lie on a disk. */
+export class DiskBlocks implements BlockReader {
+  readonly #disk: DiskReader;
+
+  constructor(disk: DiskReader) {
+    this.#disk = disk;
+  }
+
+  get path(): string {
+    return this.#disk.path;
+  }
+
+  get blocks(): number {
+    return Math.floor(this.#disk.size / METADATA_BLOCK);
+  }
+
+  read(block: number): Buffer {
+    return this.#disk.readSync(block * METADATA_BLOCK, METADATA_BLOCK);
+  }
+}
