@@ -148,7 +148,7 @@ expect_equal "what came is what was pushed" "$(content "$B" whole)" "$(content "
 
 step "Credentials that are none"
 if [ "$kind" = s3 ]; then
-  expect_failure 9 "they are refused" env AWS_SECRET_ACCESS_KEY=wrong nsenter --net=/run/netns/tf-b-$id "$thinfuse_cli" remote ls $place
+  expect_failure "they are refused" 9 env AWS_SECRET_ACCESS_KEY=wrong nsenter --net=/run/netns/tf-b-$id "$thinfuse_cli" remote ls $place
 else
   say "this registry asks for none"
 fi
@@ -179,7 +179,7 @@ if [ "$kind" = s3 ]; then
   wait $pushing
   b remote gc --grace 0 $place
 else
-  expect_failure 8 "a registry collects by itself" b remote gc $place
+  expect_failure "a registry collects by itself" 8 b remote gc $place
   kill "$registry_pid"
   wait "$registry_pid" 2>/dev/null || true
   docker-registry garbage-collect --delete-untagged "$scratch/store/config.yml" >"$scratch/store/collected" 2>&1
