@@ -20,7 +20,7 @@ export const LAYERS = {
   },
   store: {
     knows:
-      'LevelDB behind `KeyValue`, and the mark of its last commit; chunk stores of both kinds of pool; the journal',
+      'LevelDB behind `KeyValue`, and the mark of its last commit; chunk stores of both kinds of pool; the log',
     imports: ['errors', 'format', 'shared'],
   },
   btree: { knows: "the copy-on-write tree over nodes; no value's meaning", imports: ['errors', 'format'] },

@@ -183,11 +183,14 @@ async function accept(context: Context): Promise<void> {
         'the data is as it was written last: blocks that the missing commits gave to other devices now show the content of those',
       );
   }
+  if (report.log !== undefined && !context.json)
+    note(`${report.log}; the next start takes what can be read of it`);
+  const isWhole = older === undefined && report.log === undefined;
   const state = `as of transaction ${report.transactionId}`;
   printResult(
     context,
     { older, ...report },
-    older === undefined
+    isWhole
       ? `the pool has every commit that was acknowledged, ${state}`
       : `the pool is taken as it is, ${state}; look at what it holds with: thinfuse check${rootFlag(context)}`,
   );

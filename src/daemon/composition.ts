@@ -1,4 +1,5 @@
-import { symlink, type FileHandle } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { rm, symlink, type FileHandle } from 'node:fs/promises';
 import { destination, multistream, pino, type DestinationStream, type Logger } from 'pino';
 import type { StorageOptions } from '../config/storage-options.js';
 import { dmStatusLine } from '../docker/dm-status.js';
@@ -30,10 +31,10 @@ import { openPool } from '../pool/pool.js';
 import type { CreatePoolRequest, ThinPool } from '../pool/thin-pool.js';
 import { readSuperblock } from '../metadata/open-metadata.js';
 import type { FileRange } from '../store/file-chunks.js';
+import type { KeyValue } from '../store/key-value.js';
 import { GrowingData } from '../store/grow-data.js';
-import { Journal, removeJournal } from '../store/journal.js';
+import { PoolLog, readLogState } from '../store/pool-log.js';
 import { makePoolStore, openPoolStore } from '../store/pool-store.js';
-import { readJournal } from '../store/read-journal.js';
 import type { MakeAdapter } from '../adapter/adapter.js';
 import type { Caller } from '../api/operations.js';
 import { applySettings } from './apply-settings.js';
@@ -129,7 +130,7 @@ export async function daemonParts(
         reserve: true,
         onOwned: () => tools.begin(exec),
         onMended: (text) => log.warn({ event: 'mended' }, text),
-        journal: supervised ? (handover === undefined ? 'begin' : 'go-on') : 'none',
+        follows: handover !== undefined,
         events: {
           onModeChanged: (mode, reason) =>
             log.warn({ event: 'mode', mode }, `the pool is now ${mode}: ${reason}`),
@@ -334,44 +335,43 @@ function transportOf(
 /** Bytes: LevelDB writes its log out as tables when it is opened. */
 const LEAST_TO_OPEN = 128 * 2 ** 20;
 
-interface OpenInOptions extends Omit<OpenPoolOptions, 'journal'> {
+interface OpenInOptions extends Omit<OpenPoolOptions, 'log'> {
   readonly reserve?: boolean;
-  /** Of what is answered and not committed: none, a new one, or on with what a daemon that died has left. */
-  readonly journal?: Journaling;
+  /** This process goes on below the mounts of one that died. */
+  readonly follows?: boolean;
   /** Called when the pool is nobody else's, and nothing of its data was touched. */
   readonly onOwned: () => Promise<void>;
   /** Told of what was found out of order in the pool's files, and mended. */
   readonly onMended: (text: string) => void;
 }
 
-type Journaling = 'none' | 'begin' | 'go-on';
-
 async function openPoolIn(
   layout: RootLayout,
   exec: Exec,
-  { reserve = false, journal: journaling = 'none', onOwned, onMended, ...options }: OpenInOptions,
+  { reserve = false, follows = false, onOwned, onMended, ...options }: OpenInOptions,
 ): Promise<ThinPool> {
   const hostDisk = new FolderDisk(layout.pool, exec);
   if (hostDisk.free() < LEAST_TO_OPEN) await hostDisk.releaseReserve();
   const store = await openPoolStore(layout.pool, { onNote: onMended });
   let data: FileHandle | undefined;
+  let log: PoolLog | undefined;
   try {
     await onOwned();
     const superblock = readSuperblock(store);
     if (reserve) await hostDisk.holdReserve();
-    const journal = await openJournal(layout, superblock.blockSize, journaling);
-    if (superblock.kind === 'leveldb') return await openPool(store, { ...options, hostDisk, journal });
+    log = await openLog(layout, store, { follows, free: hostDisk.free(), onNote: onMended });
+    if (superblock.kind === 'leveldb') return await openWhole(layout, store, { ...options, hostDisk, log });
     const { path, ...file } = await openDataOf(layout, superblock);
     data = file.handle;
     for (const text of file.mended) onMended(text);
-    if (journaling === 'go-on') await waitForOthers(path);
+    if (follows) await waitForOthers(path);
     const puncher = new HolePuncher(exec);
     const growing = new GrowingData(path, file);
     const punch = (ranges: readonly FileRange[]): Promise<void> => puncher.punch(path, ranges);
-    return await openPool(store, {
+    return await openWhole(layout, store, {
       ...options,
       hostDisk,
-      journal,
+      log,
       growData: (chunks) => growing.grow(chunks),
       dataFree: () => (file.isBlockDevice ? undefined : freeAt(path)),
       data: {
@@ -383,20 +383,42 @@ async function openPoolIn(
     });
   } catch (error) {
     await data?.close();
+    await log?.close(undefined);
     await store.close();
     throw error;
   }
 }
 
-async function openJournal(
-  { journal }: RootLayout,
-  blockSize: number,
-  journaling: Journaling,
-): Promise<Journal | undefined> {
-  if (journaling === 'go-on') return Journal.begin(journal, blockSize, await readJournal(journal));
-  if (journaling === 'begin') return Journal.begin(journal, blockSize);
-  await removeJournal(journal);
-  return undefined;
+/** Bytes. A `leveldb` pool's has data, a `direct` one's says where data is. */
+const LOG_BYTES = { leveldb: 64 * 2 ** 20, direct: 16 * 2 ** 20 };
+/** On a disk that has little room, in which more is made in multiples of it. */
+const LEAST_LOG = 4 * 2 ** 20;
+
+async function openWhole(layout: RootLayout, store: KeyValue, options: OpenPoolOptions): Promise<ThinPool> {
+  const pool = await openPool(store, options);
+  // Of before the log, and of no use any more.
+  await rm(layout.journal, { recursive: true, force: true });
+  return pool;
+}
+
+async function openLog(
+  { pool, journal }: RootLayout,
+  store: KeyValue,
+  {
+    follows,
+    free,
+    onNote,
+  }: { readonly follows: boolean; readonly free: number; readonly onNote: (text: string) => void },
+): Promise<PoolLog> {
+  const { uuid, kind } = readSuperblock(store);
+  return PoolLog.open(pool, store, {
+    onNote,
+    // A daemon of before the log left its journal where it died.
+    follows: follows && (readLogState(store) !== undefined || existsSync(journal)),
+    uuid,
+    isDirect: kind === 'direct',
+    ring: Math.max(LEAST_LOG, Math.min(LOG_BYTES[kind], Math.floor(free / 8 / LEAST_LOG) * LEAST_LOG)),
+  });
 }
 
 function projectionOf(layout: RootLayout, pool: ThinPool, log: Logger): ProjectionWriter {

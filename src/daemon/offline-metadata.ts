@@ -13,8 +13,9 @@ import { openedFile } from '../store/data-file.js';
 import { readLabel } from '../store/data-labels.js';
 import { openToRepair } from '../store/level-repair.js';
 import type { FileDepth } from '../store/level-table-check.js';
-import type { KeyValue } from '../store/key-value.js';
+import type { KeyValue, KvReader } from '../store/key-value.js';
 import { missingCommits, type OlderStore } from '../store/marked-store.js';
+import { acceptLog, checkLog, countsOnLog, readLogState } from '../store/pool-log.js';
 import { makePoolStore, openPoolStore } from '../store/pool-store.js';
 import type { CheckInput, CheckReport, MetadataCaller } from '../api/operations.js';
 import { clearHalfMade } from './half-made.js';
@@ -46,7 +47,11 @@ export async function openMetadataOffline(
   const store = await openPoolStore(layout.pool, { onNote, verify });
   const texts = textOperations(() => frozenStore(layout, store));
   return {
-    check: async (input) => checkStore(store, input, await dataFindings(layout, store, onNote)),
+    check: async (input) =>
+      checkStore(store, input, [
+        ...(await logFindings(layout, store)),
+        ...(await dataFindings(layout, store, onNote)),
+      ]),
     text: (name, input) => texts[name](parseTextInput(name, input)),
     close: () => store.close(),
   };
@@ -88,6 +93,25 @@ function superblockOf(store: KeyValue): Superblock | undefined {
     return readSuperblock(store);
   } catch {
     return undefined;
+  }
+}
+
+async function logFindings(layout: RootLayout, store: KeyValue): Promise<readonly Finding[]> {
+  const error = await logProblem(layout, store);
+  if (error === undefined) return [];
+  return [{ path: 'log', problem: error.message, fatal: true, repairable: false }];
+}
+
+/** Undefined: the log has what the store counts on. Of a superblock that cannot be read, its own finding tells. */
+async function logProblem({ pool }: RootLayout, store: KeyValue): Promise<ThinError | undefined> {
+  const superblock = superblockOf(store);
+  if (superblock === undefined) return undefined;
+  try {
+    await checkLog(pool, store, { uuid: superblock.uuid, isDirect: superblock.kind === 'direct' });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof ThinError)) throw error;
+    return error;
   }
 }
 
@@ -202,6 +226,12 @@ export async function repairOffline(layout: RootLayout, into: string): Promise<O
         if (data !== undefined) await symlink(data.path, dataLink(target.pool));
         await fresh.finish();
         const lost = named(report.lost, await projectedNames(layout.metadata));
+        if (leavesLog(from))
+          lost.unshift({
+            path: 'log',
+            problem:
+              'what was synced or answered since the last commit is in the log of the damaged pool, and does not come along',
+          });
         if (from.older !== undefined)
           lost.unshift({ path: 'pool', problem: `it lacks ${missingCommits(from.older)}` });
         return { ...report, lost, data: data?.path, older: from.older };
@@ -231,6 +261,8 @@ function named(
 export interface AcceptReport {
   /** Undefined: the pool has every commit that was acknowledged. */
   readonly older: OlderStore | undefined;
+  /** What is wrong with the pool's log: the next start takes what can be read of it. */
+  readonly log: string | undefined;
   readonly transactionId: number;
   /** The data was not taken back with the metadata. */
   readonly direct: boolean;
@@ -246,9 +278,19 @@ export async function acceptOlder(layout: RootLayout): Promise<AcceptReport> {
   const store = await openPoolStore(layout.pool, { acceptOlder: true });
   try {
     const { transactionId, kind } = readSuperblock(store);
-    await store.batch([], { sync: true, landmark: true });
-    return { older: store.older, transactionId, direct: kind === 'direct' };
+    const lacksLog = await logProblem(layout, store);
+    const state = lacksLog === undefined ? undefined : readLogState(store);
+    await store.batch(state === undefined ? [] : [acceptLog(state)], { sync: true, landmark: true });
+    return { older: store.older, log: lacksLog?.message, transactionId, direct: kind === 'direct' };
   } finally {
     await store.close();
+  }
+}
+
+function leavesLog(from: KvReader): boolean {
+  try {
+    return countsOnLog(from);
+  } catch {
+    return true;
   }
 }

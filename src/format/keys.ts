@@ -4,6 +4,7 @@ import type { ChunkId, DeviceId, NodeId } from './ids.js';
  * key := 's'                superblock
  *      | 'o'                options
  *      | 'k'                number of the last commit
+ *      | 'l'                state of the log
  *      | 'n' node:u32       tree node
  *      | 'm' page:u32       page of the chunk space map
  *      | 'p' page:u32       page of the node space map
@@ -20,6 +21,7 @@ const TAGS = {
   superblock: 's',
   options: 'o',
   commit: 'k',
+  'log-state': 'l',
   node: 'n',
   'chunk-map-page': 'm',
   'node-map-page': 'p',
@@ -32,14 +34,27 @@ const TAGS = {
 } as const;
 export type KeyKind = keyof typeof TAGS;
 /** Of which there is one. */
-type SingleKeyKind = 'superblock' | 'options' | 'commit';
+type SingleKeyKind = 'superblock' | 'options' | 'commit' | 'log-state';
 export type NumberedKeyKind = Exclude<KeyKind, SingleKeyKind>;
+
+const SINGLE_NAMES: Record<SingleKeyKind, string> = {
+  superblock: 'superblock',
+  options: 'options',
+  commit: 'commit number',
+  'log-state': 'log state',
+};
+
+/** Whether there is one of the kind. */
+export function isSingle(kind: KeyKind): kind is SingleKeyKind {
+  return kind in SINGLE_NAMES;
+}
 
 const KIND_OF_TAG = new Map(Object.entries(TAGS).map(([kind, tag]) => [tag.charCodeAt(0), kind as KeyKind]));
 
 export const superblockKey: Uint8Array = Uint8Array.of(TAGS.superblock.charCodeAt(0));
 export const optionsKey: Uint8Array = Uint8Array.of(TAGS.options.charCodeAt(0));
 export const commitKey: Uint8Array = Uint8Array.of(TAGS.commit.charCodeAt(0));
+export const logKey: Uint8Array = Uint8Array.of(TAGS['log-state'].charCodeAt(0));
 
 function numberedKey(kind: NumberedKeyKind, id: number): Uint8Array {
   const key = new Uint8Array(5);
@@ -74,7 +89,7 @@ export function kindOf(key: Uint8Array): KeyKind | undefined {
 export function isPoolKey(key: Uint8Array): boolean {
   const kind = kindOf(key);
   if (kind === undefined) return false;
-  return key.length === (kind === 'superblock' || kind === 'options' || kind === 'commit' ? 1 : 5);
+  return key.length === (isSingle(kind) ? 1 : 5);
 }
 
 /** All keys of one kind. */
@@ -86,8 +101,8 @@ export function rangeOf(kind: KeyKind): { gte: Uint8Array; lt: Uint8Array } {
 /** How messages name a key: `chunk 17`, `superblock`; bytes in hex where it is none of ours. */
 export function describeKey(key: Uint8Array): string {
   const kind = kindOf(key);
-  if (kind === 'superblock' || kind === 'options' || kind === 'commit') {
-    if (key.length === 1) return kind === 'commit' ? 'commit number' : kind;
+  if (kind !== undefined && isSingle(kind)) {
+    if (key.length === 1) return SINGLE_NAMES[kind];
   } else if (kind !== undefined) {
     const id = unpackKey(kind, key);
     if (id !== undefined) return `${kind.replaceAll('-', ' ')} ${id}`;

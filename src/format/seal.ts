@@ -18,7 +18,9 @@ const KINDS = {
   'chunk-base': 11,
   'chunk-patch': 12,
   commit: 13,
-  journal: 14,
+  // 14 was the state of a journal, before there was the log.
+  'log-state': 15,
+  'log-head': 16,
 } as const;
 export type SealKind = keyof typeof KINDS;
 

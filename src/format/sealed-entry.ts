@@ -1,6 +1,6 @@
 import { ThinError } from '../errors/thin-error.js';
 import { chunkId } from './ids.js';
-import { describeKey, isPoolKey, kindOf, unpackKey } from './keys.js';
+import { describeKey, isPoolKey, isSingle, kindOf, unpackKey } from './keys.js';
 import { isSealOf, SEAL_BYTES, sealedAs, unseal, unsealChunk } from './seal.js';
 
 /** `foreign`: its seal is not of this key, or there is none. `damaged`: it is of this key, and the value not as it was written. */
@@ -10,8 +10,7 @@ export type SealState = 'well' | 'damaged' | 'foreign';
 export function sealState(key: Uint8Array, value: Uint8Array): SealState {
   const kind = kindOf(key);
   if (kind === undefined || !isPoolKey(key) || value.length < SEAL_BYTES) return 'foreign';
-  const isOnly = kind === 'superblock' || kind === 'options' || kind === 'commit';
-  const id = isOnly ? 0 : (unpackKey(kind, key) ?? 0);
+  const id = isSingle(kind) ? 0 : (unpackKey(kind, key) ?? 0);
   const at = kind === 'chunk' ? value.length - SEAL_BYTES : 0;
   if (!sealedAs(value, at, kind, id)) return 'foreign';
   try {

@@ -13,10 +13,10 @@ import { FORMAT_VERSION, seal } from './seal.js';
 const POOL_KINDS = ['leveldb', 'direct'] as const;
 const NEEDS_CHECK = 1;
 const HAS_TOTALS = 2;
-/** 4 is the log's. */
+const HAS_LOG = 4;
 const HAS_PACKED = 8;
 /** Of the seal: programs that do not know what the flags say refuse the pool. */
-const WITH_PACKED = 2;
+const WITH_MORE = 2;
 
 /**
  * superblock := uuid:text pool-kind:u8 block-size:u32 chunks:u32 nodes:u32 time:u32 transaction:u64 last-device:u32 flags:u32
@@ -47,6 +47,8 @@ export interface Superblock {
   readonly totals?: PoolTotals | undefined;
   /** Values of chunks may be packed (`packed-value.ts`). */
   readonly hasPacked?: true | undefined;
+  /** What was answered may be in the pool's log alone (`log-state.ts`). */
+  readonly hasLog?: true | undefined;
 }
 
 /** What the rest of the metadata holds in the same commit, so that what is lost of it, or of another time, is found out. */
@@ -72,7 +74,8 @@ export function packSuperblock(superblock: Superblock): Uint8Array {
     .u32(
       (superblock.needsCheck ? NEEDS_CHECK : 0) |
         (totals === undefined ? 0 : HAS_TOTALS) |
-        (superblock.hasPacked === true ? HAS_PACKED : 0),
+        (superblock.hasPacked === true ? HAS_PACKED : 0) |
+        (superblock.hasLog === true ? HAS_LOG : 0),
     )
     .text(superblock.baseUuid)
     .u64(last?.id ?? 0)
@@ -84,8 +87,8 @@ export function packSuperblock(superblock: Superblock): Uint8Array {
 
 /** As it is stored. */
 export function sealSuperblock(superblock: Superblock): Uint8Array {
-  const version = superblock.hasPacked === true ? WITH_PACKED : FORMAT_VERSION;
-  return seal('superblock', 0, packSuperblock(superblock), version);
+  const hasMore = superblock.hasPacked === true || superblock.hasLog === true;
+  return seal('superblock', 0, packSuperblock(superblock), hasMore ? WITH_MORE : FORMAT_VERSION);
 }
 
 /** @throws ThinError damaged, naming `path` */
@@ -115,5 +118,6 @@ export function unpackSuperblock(body: Uint8Array, path: string): Superblock {
     lastTransaction: last.id === 0 ? undefined : last,
     ...(totals !== undefined && { totals }),
     ...((flags & HAS_PACKED) !== 0 && { hasPacked: true }),
+    ...((flags & HAS_LOG) !== 0 && { hasLog: true }),
   };
 }

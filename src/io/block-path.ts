@@ -2,20 +2,23 @@ import { chunkId, type ChunkId, type DeviceId } from '../format/ids.js';
 import type { FreeRing } from '../shared/free-ring.js';
 import { nap } from '../shared/request-epochs.js';
 import type { Access, ChunkAccess } from '../store/chunk-access.js';
-import type { JournalWriter } from '../store/journal-writer.js';
+import { linesFor, type LogWriter } from '../store/log-writer.js';
 import { isZero } from './block-ranges.js';
 import { chunkOf, HOLE, SHARED, successor, UNKNOWN, type SharedTable } from './shared-table.js';
 
 /**
  * How far a request came. Whatever is not `done` needs the pool thread first, and goes on at `progress`:
  * `unknown`: the block's mapping was not read from the tree yet; `no-page`: it is a hole, and the table has no word to map it with;
- * `no-chunk`: no free chunk was at hand; else as `Access`.
+ * `no-chunk`: no free chunk was at hand; `no-log`: the log has no room for it before a commit; else as `Access`.
  */
-export type Outcome = Access | 'unknown' | 'no-page' | 'no-chunk';
+export type Outcome = Access | 'unknown' | 'no-page' | 'no-chunk' | 'no-log';
 
 /** An entry of the ring of free chunks with this bit is known to hold zeroes. */
 export const ZEROED = 1 << 30;
 const SPINS = 200;
+/** Bytes for which the log must have room at once; the kernel sends no more. And where it has but a line for each chunk. */
+const LOGGED_PIECE = 2 ** 20;
+const PIECE = 16 * 2 ** 20;
 
 /**
  * The data path of one device on one thread: provision, break sharing, overwrite (dm-thin.c, `process_bio`). Threads meet only in the
@@ -31,17 +34,17 @@ export class BlockPath {
   readonly #free: FreeRing;
   readonly #chunkSize: number;
   readonly #device: DeviceId;
-  readonly #journal: JournalWriter | undefined;
+  readonly #log: LogWriter | undefined;
 
   constructor(parts: {
     device: DeviceId;
     table: SharedTable;
     access: ChunkAccess;
     free: FreeRing;
-    journal: JournalWriter | undefined;
+    log: LogWriter | undefined;
   }) {
     this.#device = parts.device;
-    this.#journal = parts.journal;
+    this.#log = parts.log;
     this.#table = parts.table;
     this.#access = parts.access;
     this.#free = parts.free;
@@ -74,6 +77,25 @@ export class BlockPath {
   /** Writes `length` bytes of `from`, from `at` on, at `offset` of the device. @throws ThinError io, no-space */
   write(offset: number, from: Uint8Array, at: number, length: number): Outcome {
     this.progress = 0;
+    if (this.#log === undefined) return this.#writeUntil(offset, from, at, length);
+    const { isVolatile } = this.#access;
+    const piece = isVolatile ? LOGGED_PIECE : Math.max(PIECE, this.#chunkSize);
+    while (this.progress < length) {
+      const bytes = Math.min(piece, length - this.progress);
+      const lines = linesFor(isVolatile ? bytes : 0, Math.ceil(bytes / this.#chunkSize) + 1);
+      if (!this.#log.reserve(lines)) return 'no-log';
+      try {
+        const outcome = this.#writeUntil(offset, from, at, this.progress + bytes);
+        if (outcome !== 'done') return outcome;
+      } finally {
+        this.#log.release(lines);
+      }
+    }
+    return 'done';
+  }
+
+  /** From `progress` on. */
+  #writeUntil(offset: number, from: Uint8Array, at: number, length: number): Outcome {
     let spins = 0;
     while (this.progress < length) {
       const block = Math.floor((offset + this.progress) / this.#chunkSize);
@@ -125,9 +147,9 @@ export class BlockPath {
           ? this.#access.provision(chunk, within, from, at, bytes, (entry & ZEROED) !== 0)
           : this.#access.copy(chunkOf(word), chunk, within, from, at, bytes);
       if (outcome !== 'done') return outcome;
-      if (this.#journal !== undefined) {
+      if (this.#log !== undefined) {
         const origin = word === HOLE || bytes === this.#chunkSize ? undefined : chunkOf(word);
-        this.#noteMapping(this.#journal, block, chunk, origin, { within, from, at, length: bytes });
+        this.#noteMapping(this.#log, block, chunk, origin, { within, from, at, length: bytes });
       }
       this.#table.publish(block, chunk);
       published = true;
@@ -144,16 +166,16 @@ export class BlockPath {
 
   /** Before anybody can look the mapping up, and write to its chunk. */
   #noteMapping(
-    journal: JournalWriter,
+    log: LogWriter,
     block: number,
     chunk: ChunkId,
     origin: ChunkId | undefined,
     data: { within: number; from: Uint8Array; at: number; length: number },
   ): void {
     const part = this.#access.partOf(chunk);
-    if (this.#access.isVolatile) journal.mapWith(this.#device, block, chunk, origin, data);
-    else if (part === undefined) journal.map(this.#device, block, chunk, 1);
-    else journal.mapPartial(this.#device, block, chunk, part.base, part.pages);
+    if (this.#access.isVolatile) log.mapWith(this.#device, block, chunk, origin, data);
+    else if (part === undefined) log.map(this.#device, block, chunk, 1);
+    else log.mapPartial(this.#device, block, chunk, part.base, part.pages);
   }
 
   /**
@@ -176,7 +198,7 @@ export class BlockPath {
     let written = false;
     try {
       this.#access.provision(chunkId(chunk), 0, from, at, bytes, true);
-      this.#journal?.map(this.#device, block, chunk, run);
+      this.#log?.map(this.#device, block, chunk, run);
       written = true;
     } finally {
       for (let i = 0; i < run; i++) {

@@ -5,8 +5,8 @@ import { sharedInts } from '../shared/dirty-map.js';
 import { FreeRing, type FreeRingMemory } from '../shared/free-ring.js';
 import type { RequestEpochs } from '../shared/request-epochs.js';
 import { Traffic } from '../shared/traffic.js';
-import type { Journal } from '../store/journal.js';
-import { isLong, type JournalMemory } from '../store/journal-writer.js';
+import type { LogMemory, SharedLog } from '../store/log-memory.js';
+import { isLong, type PoolLog } from '../store/pool-log.js';
 import { isHalfDirty } from '../store/cache-access.js';
 import type { ChunkMemory } from '../store/chunk-access.js';
 import type { ChunkStore } from '../store/chunk-store.js';
@@ -22,9 +22,9 @@ export interface PlaneMemory {
   /** See ASKED_FOR_CHUNKS and what follows. */
   readonly asked: Int32Array;
   /** Where what is answered and not committed is written down, if it is. */
-  readonly journal: JournalMemory | undefined;
   /** Of all devices (`Traffic`). */
   readonly traffic: Float64Array;
+  readonly log: LogMemory | undefined;
 }
 
 /** Word of `asked`: a thread has asked for free chunks, and the pool thread has not come to it yet. */
@@ -60,9 +60,9 @@ export class DataPlane {
   readonly epochs: RequestEpochs;
   readonly free: FreeRing;
   readonly memory: PlaneMemory;
-  readonly journal: Journal | undefined;
   /** Requests of all devices since the pool was opened. */
   readonly traffic = new Traffic();
+  readonly log: PoolLog | undefined;
   /** Of the page tables of all devices. */
   readonly pages: TablePages;
   /** Blocks that a search for data or holes looks at before others get their turn, about. */
@@ -79,7 +79,7 @@ export class DataPlane {
       readonly chunks: ChunkStore;
       readonly metadata: Metadata;
       readonly epochs: RequestEpochs;
-      readonly journal: Journal | undefined;
+      readonly log: PoolLog | undefined;
       /** Pages of 4 KiB that all page tables may have. */
       readonly tablePages: number | undefined;
       readonly searchStep: number | undefined;
@@ -88,7 +88,7 @@ export class DataPlane {
     this.#owner = owner;
     this.chunks = parts.chunks;
     this.epochs = parts.epochs;
-    this.journal = parts.journal;
+    this.log = parts.log;
     this.free = FreeRing.create(RING);
     this.pages = new TablePages(parts.tablePages ?? mostTablePages());
     this.searchStep = parts.searchStep ?? SEARCH_STEP;
@@ -97,8 +97,8 @@ export class DataPlane {
       free: this.free.memory,
       epochs: parts.epochs.memory,
       asked: sharedInts(4),
-      journal: parts.journal?.memory,
       traffic: this.traffic.memory,
+      log: parts.log?.memory,
     };
     this.#metadata = parts.metadata;
   }
@@ -157,7 +157,7 @@ export class DataPlane {
 
   /** So much was written that a commit should begin. */
   get wantsCommit(): boolean {
-    return this.chunks.wantsCommit || (this.journal !== undefined && isLong(this.journal.memory));
+    return this.chunks.wantsCommit || this.log?.isLong === true;
   }
 
   /** What a thread asked for that saw stocks run low. */
@@ -182,13 +182,25 @@ export class DataPlane {
   }
 
   /**
-   * Brings chunks back into the space map when nobody can see their data any more: those that a durable commit has freed, and what was
-   * given up.
+   * What was given up so far: whoever takes it recycles it or keeps it. The log may have the mapping, and its end behind that: so the commit
+   * after which such a chunk is used again has begun later than both.
    */
-  recycle(freed: readonly ChunkId[]): void {
+  takeGivenUp(): readonly ChunkId[] {
     const givenUp = this.#givenUp;
-    if (freed.length === 0 && givenUp.length === 0) return;
     this.#givenUp = [];
+    return givenUp;
+  }
+
+  keepGivenUp(chunks: readonly ChunkId[]): void {
+    this.#givenUp.push(...chunks);
+  }
+
+  /**
+   * Brings chunks back into the space map when nobody can see their data any more: those that a durable commit has freed, and what was
+   * given up before it began.
+   */
+  recycle(freed: readonly ChunkId[], givenUp: readonly ChunkId[]): void {
+    if (freed.length === 0 && givenUp.length === 0) return;
     const done = this.epochs
       .quiet()
       .then(() => this.chunks.recycle([...freed, ...givenUp]))
@@ -213,11 +225,10 @@ function mostTablePages(): number {
 }
 
 /** Whether a thread should ask the pool thread to look after the plane; once each time that it is needed. */
-export function shouldAsk(memory: PlaneMemory, free: FreeRing): boolean {
-  const { asked, chunks, journal } = memory;
+export function shouldAsk(memory: PlaneMemory, free: FreeRing, log: SharedLog | undefined): boolean {
+  const { asked, chunks } = memory;
   if (free.count < Atomics.load(asked, LOW_MARK) && claim(asked, ASKED_FOR_CHUNKS)) return true;
-  const isDue =
-    (chunks.kind === 'cache' && isHalfDirty(chunks)) || (journal !== undefined && isLong(journal));
+  const isDue = (chunks.kind === 'cache' && isHalfDirty(chunks)) || (log !== undefined && isLong(log));
   return isDue && claim(asked, ASKED_FOR_COMMIT);
 }
 

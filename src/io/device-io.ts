@@ -5,6 +5,7 @@ import { virtualBlock, type ChunkId, type DeviceId } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { sharedInts } from '../shared/dirty-map.js';
 import { POOL_SLOT, Traffic, type TrafficKind } from '../shared/traffic.js';
+import { linesFor } from '../store/log-writer.js';
 import { BlockPath, type Outcome } from './block-path.js';
 import { wholeBlocks } from './block-ranges.js';
 import type { DataPlane } from './data-plane.js';
@@ -20,6 +21,8 @@ export interface PoolGate {
   /** Something changed in memory: a commit may be due. */
   noteChange(): void;
   commit(): Promise<void>;
+  /** Resolves when everything that was answered before is durable. */
+  flush(): Promise<void>;
   /** Resolves when a chunk may be had; rejects with `no-space` at once, or when the pool's timeout is over. */
   waitForSpace(device: string): Promise<void>;
   /** Before a write: undefined where it may go on, else resolves when it may. @throws ThinError no-space */
@@ -189,7 +192,7 @@ export class DeviceIo implements ImageFile {
   }
 
   async flush(): Promise<void> {
-    await this.#counted('flush', 0, () => this.#gate.commit());
+    await this.#counted('flush', 0, () => this.#gate.flush());
   }
 
   /** Counts what ends well. */
@@ -345,13 +348,13 @@ export class DeviceIo implements ImageFile {
   }
 
   #newPath(): BlockPath {
-    const { chunks, free, journal } = this.#plane;
+    const { chunks, free, log } = this.#plane;
     return new BlockPath({
       device: this.device,
       table: this.#table,
       access: chunks.access,
       free,
-      journal: journal?.writer,
+      log: log?.writer,
     });
   }
 
@@ -384,6 +387,8 @@ export class DeviceIo implements ImageFile {
         return this.#plane.chunks.makeRoom();
       case 'no-chunk':
         return this.#plane.refill() ? undefined : this.#gate.waitForSpace(this.#name);
+      case 'no-log':
+        return this.#gate.commit();
     }
   }
 
@@ -398,6 +403,18 @@ export class DeviceIo implements ImageFile {
 
   /** Unmaps blocks of [first, end), as far as it comes; undefined: all of them. */
   #discardSome(first: number, end: number): DiscardRest | undefined {
+    const { log } = this.#plane;
+    if (log === undefined) return this.#discardStep(first, end);
+    const lines = linesFor(0, Math.max(0, Math.min(DISCARD_STEP, end - first)));
+    if (!log.writer.reserve(lines)) return { block: first, needs: 'commit' };
+    try {
+      return this.#discardStep(first, end);
+    } finally {
+      log.writer.release(lines);
+    }
+  }
+
+  #discardStep(first: number, end: number): DiscardRest | undefined {
     let block = first;
     for (let left = DISCARD_STEP; left > 0; left--) {
       const { found, at } = this.#guard(() => this.#mappings.search(block, end, true));
@@ -442,7 +459,7 @@ export class DeviceIo implements ImageFile {
       this.#table.unlock(block);
       return;
     }
-    this.#plane.journal?.writer.unmap(this.device, block);
+    this.#plane.log?.writer.unmap(this.device, block);
     this.#table.publish(block, undefined);
     // No commit has seen it yet: the tree has nothing to give back.
     if (this.#metadata.chunks.count(chunkOf(word)) === 0) this.#plane.giveUp(chunkOf(word));

@@ -4,7 +4,8 @@ import { Traffic, type TrafficKind } from '../shared/traffic.js';
 import { CacheAccess } from '../store/cache-access.js';
 import { FileAccess } from '../store/file-access.js';
 import type { DeviceId } from '../format/ids.js';
-import { JournalWriter, type JournalMemory } from '../store/journal-writer.js';
+import { SharedLog, type LogMemory } from '../store/log-memory.js';
+import { LogWriter } from '../store/log-writer.js';
 import { BlockPath } from './block-path.js';
 import { areSettled, shouldAsk, type PlaneMemory } from './data-plane.js';
 import { SharedTable, type TableMemory } from './shared-table.js';
@@ -45,11 +46,15 @@ export class SharedImage {
   readonly #table: SharedTable;
   readonly #access: FileAccess | CacheAccess;
   readonly #traffic: readonly Traffic[];
+  readonly #log: LogWriter | undefined;
+  readonly #sharedLog: SharedLog | undefined;
 
   /** @param thread its number among those that serve the pool, from 0 */
   constructor(memory: ImageMemory, thread: number) {
-    const { chunks, free, epochs, journal: written } = memory.plane;
-    const journal = written === undefined ? undefined : journalOf(written, thread);
+    const { chunks, free, epochs, log: shared } = memory.plane;
+    const log = shared === undefined ? undefined : writerOf(shared);
+    this.#log = log;
+    this.#sharedLog = shared === undefined ? undefined : new SharedLog(shared);
     this.size = memory.size;
     this.#thread = thread;
     this.#memory = memory;
@@ -57,14 +62,13 @@ export class SharedImage {
     this.#free = new FreeRing(free);
     this.#traffic = [new Traffic(memory.traffic), new Traffic(memory.plane.traffic)];
     this.#table = new SharedTable(memory.table);
-    this.#access =
-      chunks.kind === 'file' ? new FileAccess(chunks, journal) : new CacheAccess(chunks, journal);
+    this.#access = chunks.kind === 'file' ? new FileAccess(chunks, log) : new CacheAccess(chunks, log);
     this.#path = new BlockPath({
       device: memory.device,
       table: this.#table,
       access: this.#access,
       free: this.#free,
-      journal,
+      log,
     });
   }
 
@@ -94,6 +98,11 @@ export class SharedImage {
   /** As `read`: true where everything that was answered before is durable. Waits for the disk. */
   flush(): boolean {
     const access = this.#access;
+    const log = this.#log;
+    if (log?.isOn === true) {
+      if (!this.#within(READ_ONLY, () => true)) return false;
+      return access instanceof FileAccess ? flushData(access, log) : log.sync();
+    }
     if (!(access instanceof FileAccess)) return false;
     // In this order: what a commit takes from the device is unsettled before it is gone from there.
     const needsNoCommit = (): boolean =>
@@ -104,7 +113,7 @@ export class SharedImage {
 
   /** Stocks run low, and nobody has told the pool thread so far. */
   shouldAsk(): boolean {
-    return shouldAsk(this.#memory.plane, this.#free);
+    return shouldAsk(this.#memory.plane, this.#free, this.#sharedLog);
   }
 
   /** What is left to the pool thread is counted there. */
@@ -131,12 +140,22 @@ export class SharedImage {
   }
 }
 
-/** One a thread, however many devices it serves: the positions in its files are its own. */
-const journals = new Map<string, JournalWriter>();
+/** First the data, then the log that says of it where it belongs. */
+function flushData(access: FileAccess, log: LogWriter): boolean {
+  const position = log.head;
+  if (!access.sync()) return false;
+  if (!log.needsSyncedData(position)) return log.isOn;
+  if (!log.syncedData(position) || !log.sync()) return false;
+  log.noteDataSynced(position);
+  return true;
+}
 
-function journalOf(memory: JournalMemory, thread: number): JournalWriter {
-  const key = `${memory.folder} ${memory.incarnation} ${thread}`;
-  let journal = journals.get(key);
-  if (journal === undefined) journals.set(key, (journal = new JournalWriter(memory, thread)));
-  return journal;
+/** One a thread, however many devices it serves: what it packs records in is large. */
+const writers = new Map<Int32Array, LogWriter>();
+
+function writerOf(memory: LogMemory): LogWriter {
+  const key = memory.words;
+  let writer = writers.get(key);
+  if (writer === undefined) writers.set(key, (writer = new LogWriter(memory)));
+  return writer;
 }

@@ -117,6 +117,11 @@ export class Metadata {
     this.#superblock = { ...this.#superblock, needsCheck: true };
   }
 
+  /** From the next commit on, programs that do not know the log refuse the pool. */
+  noteLog(): void {
+    if (this.#superblock.hasLog !== true) this.changeSuperblock({ hasLog: true });
+  }
+
   /** An empty device, dm-thin's create_thin. @throws ThinError no-space */
   createThin(device: NewDevice): DeviceRecord {
     this.#requireNodes();

@@ -23,7 +23,7 @@ export interface CommitOptions extends MetadataOptions {
 
 /**
  * Makes what is in memory durable, one batch at a time. The steps of a commit, in order: **apply** the mappings that active devices
- * changed, **prepare** the values of chunks, which says what is partial, **collect** nodes, pages, records and chunks, **sync** the data that lies elsewhere, **write** the rest as one synced batch,
+ * changed, **prepare** the values of chunks, which says what is partial, **collect** nodes, pages, records and chunks, **sync** the data that lies elsewhere and the log, **write** the rest as one synced batch,
  * **settle** memory and **recycle** what the batch freed (or **undo**, when the batch failed: what is in memory can still be read, the error goes to whoever waits,
  * and no commit is made any more until the pool is opened again; but a batch that found no room on the disk is tried again by the next commit).
  */
@@ -49,7 +49,7 @@ export class Committer {
   /** A commit would write something. Data that was overwritten in place and not synced does not count. */
   get isDirty(): boolean {
     const { metadata, plane, pendingMappings } = this.#state;
-    return metadata.isDirty || plane.chunks.isDirty || pendingMappings > 0;
+    return metadata.isDirty || plane.chunks.isDirty || pendingMappings > 0 || plane.log?.isUsed === true;
   }
 
   /**
@@ -65,6 +65,32 @@ export class Committer {
         return this.#running ?? this.#start();
       });
     return this.#next;
+  }
+
+  /** Resolves when everything that was answered before the call is durable: in the log, or where there is none, in the store. */
+  async flush(): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const { log } = this.#state.plane;
+    if (log?.isOn !== true) return this.commit();
+    try {
+      if (await this.#sync()) return;
+    } catch (error) {
+      throw this.#fail(error);
+    }
+    return this.commit();
+  }
+
+  /** First the data that lies elsewhere, then the log that says where it belongs. False: the log does not have all that was answered. */
+  async #sync(): Promise<boolean> {
+    const { log, chunks } = this.#state.plane;
+    const position = log?.position ?? 0;
+    await chunks.sync();
+    if (log?.isOn !== true) return false;
+    if (chunks.memory.kind === 'cache') return log.sync();
+    if (!log.writer.needsSyncedData(position)) return true;
+    if (!log.writer.syncedData(position) || !(await log.sync())) return false;
+    log.writer.noteDataSynced(position);
+    return true;
   }
 
   /** Runs `work` while the device has no request in flight and no change that was not applied. */
@@ -123,9 +149,10 @@ export class Committer {
     if (this.#failure !== undefined) throw this.#failure;
     const { store, metadata, plane, active, space } = this.#state;
     if (store.needsRecovery === true) await this.#recover();
-    const generation = plane.journal?.advance();
-    // Whoever has seen the generation before has published what it wrote down.
-    if (generation !== undefined) await plane.epochs.quiet();
+    const position = plane.log?.position;
+    const givenUp = plane.takeGivenUp();
+    // Whoever wrote something down before has published it then.
+    if (position !== undefined) await plane.epochs.quiet();
     plane.isSettled = false;
     for (const io of active.values()) await this.applyInTurns(io);
     // From here to what is collected nobody has a turn: a later overwrite would be in the batch without an earlier mapping.
@@ -135,13 +162,19 @@ export class Committer {
     const chunks = plane.chunks.collect(changes.freedChunks);
     const { transactionId } = metadata.superblock;
     try {
-      await chunks.sync();
-      const operations = [...(await chunks.operations()), ...changes.operations];
+      // The log first: what the store has then is what the log has up to some place, and some of what follows.
+      await this.#sync();
+      const operations = [
+        ...(await chunks.operations()),
+        ...changes.operations,
+        ...(position === undefined ? [] : (plane.log?.operations(position) ?? [])),
+      ];
       if (operations.length > 0)
         await this.#batch(operations, { landmark: transactionId !== this.#transaction });
     } catch (error) {
       chunks.undo();
       changes.undo();
+      plane.keepGivenUp(givenUp);
       if (store.needsRecovery === true) throw error;
       throw this.#fail(error);
     }
@@ -149,8 +182,8 @@ export class Committer {
     chunks.settle();
     changes.settle();
     plane.isSettled = !metadata.isDirty;
-    if (generation !== undefined) plane.journal?.retire(generation);
-    plane.recycle(changes.freedChunks);
+    if (position !== undefined) plane.log?.committed(position);
+    plane.recycle(changes.freedChunks, givenUp);
     if (this.#verify) await this.#verifyCommitted();
     space.check();
   }

@@ -1,6 +1,6 @@
 import { ThinError } from '../errors/thin-error.js';
 import type { ChunkId } from '../format/ids.js';
-import type { ChunkStore } from '../store/chunk-store.js';
+import { linesFor } from '../store/log-writer.js';
 import type { PoolState } from './pool-state.js';
 import { nextTurn } from './usage-counter.js';
 
@@ -12,12 +12,11 @@ const CHUNKS_PER_STEP = 64;
  * device's discards and removals leave such chunks behind.)
  */
 export async function consolidate(state: PoolState, isStopped: () => boolean): Promise<void> {
-  const { metadata, plane } = state;
+  const { metadata } = state;
   let changed = 0;
   for (const { chunk, base } of metadata.bases.all()) {
     if (isStopped()) return;
-    if (base === undefined || metadata.chunks.count(base) !== 1 || !(await makeWhole(plane.chunks, chunk)))
-      continue;
+    if (base === undefined || metadata.chunks.count(base) !== 1 || !(await makeWhole(state, chunk))) continue;
     if (++changed % CHUNKS_PER_STEP !== 0) continue;
     await state.commit();
     await nextTurn();
@@ -25,7 +24,10 @@ export async function consolidate(state: PoolState, isStopped: () => boolean): P
   if (changed % CHUNKS_PER_STEP !== 0) await state.commit();
 }
 
-async function makeWhole(chunks: ChunkStore, chunk: ChunkId): Promise<boolean> {
+async function makeWhole(state: PoolState, chunk: ChunkId): Promise<boolean> {
+  const { chunks, log } = state.plane;
+  const lines = linesFor(0, 1);
+  while (log?.writer.reserve(lines) === false) await state.commit();
   try {
     await chunks.consolidate(chunk);
     return true;
@@ -33,5 +35,7 @@ async function makeWhole(chunks: ChunkStore, chunk: ChunkId): Promise<boolean> {
     // Whoever reads it is told.
     if (error instanceof ThinError && error.code === 'damaged') return false;
     throw error;
+  } finally {
+    log?.writer.release(lines);
   }
 }

@@ -6,7 +6,7 @@ export interface PoolFigures {
   readonly traffic: TrafficTotals;
   /** Whether chunks pass through a cache (`leveldb` pools), so that `TrafficTotals.hits` means something. */
   readonly isCached: boolean;
-  /** Bytes written to the journal since the last commit; undefined where there is none. */
+  /** Bytes in the pool's log that no commit has taken over; undefined where there is none. */
   readonly logBytes: number | undefined;
   /** The disk of the pool's folder. Bytes; undefined: it is on none. */
   readonly host:

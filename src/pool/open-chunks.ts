@@ -6,8 +6,8 @@ import type { RequestEpochs } from '../shared/request-epochs.js';
 import type { Compression } from '../config/pool-options.js';
 import type { ChunkStore, PartialChunks } from '../store/chunk-store.js';
 import { FileChunks, type FileChunksOptions } from '../store/file-chunks.js';
-import type { Journal } from '../store/journal.js';
 import type { KeyValue } from '../store/key-value.js';
+import type { PoolLog } from '../store/pool-log.js';
 import { LevelChunks } from '../store/level-chunks.js';
 import { defaultChunkCache, STAGED_BYTES } from './limits.js';
 
@@ -18,8 +18,8 @@ export interface ChunkOptions {
   readonly chunkCache?: number;
   /** `leveldb` pools: staged bytes at which a commit is begun; at twice that, writers wait for it. */
   readonly stagedBytes?: number;
-  /** Where what is answered and not committed is written down, for a process that follows on this one's sudden death. */
-  readonly journal?: Journal | undefined;
+  /** Where what is answered and not committed is written down. Without, an fsync is a commit. Closed with the pool. */
+  readonly log?: PoolLog | undefined;
 }
 
 /**
@@ -28,10 +28,10 @@ export interface ChunkOptions {
  */
 export async function zeroTail(
   { superblock, chunks }: Metadata,
-  { data, journal }: ChunkOptions,
+  { data, log }: ChunkOptions,
 ): Promise<number | undefined> {
   // A map that may be damaged, or is behind what was answered, does not say where the last chunk is.
-  if (data?.punch === undefined || superblock.needsCheck || (journal?.left.length ?? 0) > 0) return undefined;
+  if (data?.punch === undefined || superblock.needsCheck || (log?.left.length ?? 0) > 0) return undefined;
   const { blockSize } = superblock;
   const { start = 0 } = data;
   const end = chunks.end;
@@ -84,12 +84,12 @@ export function openChunks(
       chunks,
       partial,
       zeroedFrom: parts.zeroedFrom,
-      journal: options.journal,
+      log: options.log,
     });
   }
   return new LevelChunks(store, {
     ...parts,
-    journal: options.journal,
+    log: options.log,
     chunkSize,
     chunks,
     partial,

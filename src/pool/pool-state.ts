@@ -54,14 +54,14 @@ export class PoolState implements PlaneOwner, PoolGate {
     this.#events = given.events ?? {};
     if (metadata.superblock.needsCheck) this.#mode = 'ro';
     const epochs = new RequestEpochs();
-    const { zeroedFrom, journal, tablePages, searchStep } = given;
+    const { zeroedFrom, log, tablePages, searchStep } = given;
     const chunks = openChunks(store, metadata, given, {
       epochs,
       commit: () => this.commit(),
       zeroedFrom,
       compression: () => this.options.compression,
     });
-    this.plane = new DataPlane(this, { chunks, metadata, epochs, journal, tablePages, searchStep });
+    this.plane = new DataPlane(this, { chunks, metadata, epochs, log, tablePages, searchStep });
     this.committer = new Committer(this, given);
     this.pageTables = new PageTables(this);
     this.host = new HostGuard(given.hostDisk, (event) => this.tell(event), given.hostFloor);
@@ -78,6 +78,10 @@ export class PoolState implements PlaneOwner, PoolGate {
 
   commit(): Promise<void> {
     return this.committer.commit();
+  }
+
+  flush(): Promise<void> {
+    return this.committer.flush();
   }
 
   /** @throws ThinError read-only, closed */
@@ -111,10 +115,22 @@ export class PoolState implements PlaneOwner, PoolGate {
     if (!this.metadata.superblock.needsCheck || this.isClosing) return;
     this.metadata.changeSuperblock({ needsCheck: false });
     await this.commit();
+    // What the log has is older than anything that would be written from now on.
+    if ((this.plane.log?.left.length ?? 0) > 0) return;
+    await this.beginLog();
     this.#mode = 'rw';
     this.space.noteUse();
     this.reclaimer.start();
     this.#events.onModeChanged?.('rw', 'a check found the metadata sound');
+  }
+
+  /** From now on what is answered is in the log before. */
+  async beginLog(): Promise<void> {
+    const { log } = this.plane;
+    if (log === undefined || log.isBegun) return;
+    this.metadata.noteLog();
+    await this.commit();
+    await log.begin(this.store);
   }
 
   /** Runs `work` at a moment when no request is in flight on any active device; those that come meanwhile wait. */

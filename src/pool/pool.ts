@@ -78,18 +78,18 @@ class Pool implements ThinPool {
 
   /** Before anybody uses it: does again what a process answered that died, and goes on with what is being removed. */
   async begin(): Promise<void> {
-    const { journal } = this.#state.plane;
-    if (journal !== undefined && journal.left.length > 0) {
-      this.#state.requireWritable();
+    const { log } = this.#state.plane;
+    // With the first batch, where it was not so before: options that nobody could read are the default.
+    if (this.#state.mode === 'rw') this.#notePacking(this.#state.options);
+    if (log !== undefined && log.left.length > 0 && this.#state.mode === 'rw') {
       const open = (id: DeviceId): DeviceIo => this.#open(this.#state.metadata.devices.get(id));
-      await replay({ metadata: this.#state.metadata, plane: this.#state.plane, open });
-      journal.release();
+      if (!(await this.#replayed(open))) return;
+      log.release();
       await this.commit();
       for (const record of this.#state.metadata.devices.all()) await this.deactivate(record.name);
     }
     if (this.#state.mode !== 'rw') return;
-    // With the first batch, where it was not so before: options that nobody could read are the default.
-    this.#notePacking(this.#state.options);
+    await this.#state.beginLog();
     this.#state.reclaimer.start();
   }
 
@@ -99,6 +99,18 @@ class Pool implements ThinPool {
     const isNew = needsPackedFlag(metadata.superblock, options);
     if (isNew) metadata.changeSuperblock({ hasPacked: true });
     return isNew;
+  }
+
+  /** False: something of it is damaged, and the pool is there to be read. */
+  async #replayed(open: (id: DeviceId) => DeviceIo): Promise<boolean> {
+    try {
+      await replay({ metadata: this.#state.metadata, plane: this.#state.plane, open });
+      return true;
+    } catch (error) {
+      if (!(error instanceof ThinError) || error.code !== 'damaged') throw error;
+      this.#state.foundDamage(error);
+      return false;
+    }
   }
 
   info(): PoolInfo {
@@ -136,7 +148,7 @@ class Pool implements ThinPool {
     return {
       traffic: plane.traffic.totals(),
       isCached: plane.chunks.memory.kind === 'cache',
-      logBytes: plane.journal?.length,
+      logBytes: plane.log?.used,
       host: host.figures,
       dataFree: plane.chunks.memory.kind === 'cache' ? undefined : extender.dataFree(),
     };
@@ -382,14 +394,18 @@ class Pool implements ThinPool {
     await this.#state.reclaimer.stop();
     await this.#state.usage.stop();
     await Promise.all([...this.#state.active.values()].map((io) => io.close()));
+    let isStored = false;
     try {
-      if (this.#state.mode !== 'ro') await this.#state.committer.commit();
+      if (this.#state.mode !== 'ro') {
+        await this.#state.committer.commit();
+        isStored = true;
+      }
     } finally {
       this.#state.active.clear();
       await this.#state.committer.idle();
       await this.#state.plane.recycled();
       await this.#state.plane.chunks.close();
-      await this.#state.plane.journal?.close();
+      await this.#state.plane.log?.close(isStored ? this.#state.store : undefined);
       await this.#state.compactor.idle();
       await this.#state.store.close();
     }

@@ -21,6 +21,8 @@ const METADATA_KINDS: readonly KeyKind[] = [
   'device',
   'pending-delete',
   'metadata-snapshot',
+  // What a log has is of the metadata that goes.
+  'log-state',
 ];
 
 /** Metadata that was built anew, with the trees that `builder` has kept. */

@@ -5,7 +5,7 @@ import type { DeviceIo } from '../io/device-io.js';
 import type { Metadata } from '../metadata/metadata.js';
 import type { Access } from '../store/chunk-access.js';
 import { FileAccess } from '../store/file-access.js';
-import { foldJournal, type ChunkContents, type FoldedJournal } from './journal-fold.js';
+import { foldLog, type ChunkContents, type FoldedLog } from './log-fold.js';
 
 export interface ReplayParts {
   readonly metadata: Metadata;
@@ -17,10 +17,10 @@ export interface ReplayParts {
 /**
  * Does again what an earlier process answered and did not commit. Whatever of it the store has already stays as it is, so that this may be
  * cut off and begun anew. The caller commits before anybody else uses the pool.
- * @throws ThinError damaged (the journal and the store do not fit together), io, no-space
+ * @throws ThinError damaged (the log and the store do not fit together), io, no-space
  */
 export async function replay({ metadata, plane, open }: ReplayParts): Promise<void> {
-  const folded = foldJournal(plane.journal?.left ?? []);
+  const folded = foldLog(plane.log?.left ?? []);
   // First of all: a commit that it takes to make room must not free what is to be written to.
   await restoreStored({ metadata, plane }, folded);
   // A chunk that had got all of its pages may have become a base since, which only whole ones are.
@@ -66,10 +66,10 @@ async function bringContents(
   await layOver(plane, chunk, rest);
 }
 
-/** Chunks that the store had before, or has since a commit that the journal does not know of. */
+/** Chunks that the store had before, or has since a commit that the log does not know of. */
 async function restoreStored(
   { metadata, plane }: Pick<ReplayParts, 'metadata' | 'plane'>,
-  { chunks }: FoldedJournal,
+  { chunks }: FoldedLog,
 ): Promise<void> {
   const { access } = plane.chunks;
   for (const [number, { data, pages }] of chunks) {

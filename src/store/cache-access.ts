@@ -4,7 +4,7 @@ import { DirtyMap, sharedInts, type DirtyMapMemory } from '../shared/dirty-map.j
 import { FreeRing, type FreeRingMemory } from '../shared/free-ring.js';
 import { lock, unlock } from '../shared/spin-lock.js';
 import type { Access, ChunkAccess } from './chunk-access.js';
-import type { JournalWriter } from './journal-writer.js';
+import type { LogWriter } from './log-writer.js';
 import { pageSize, pagesOf } from './pages.js';
 
 export interface CacheMemory {
@@ -74,15 +74,15 @@ export class CacheAccess implements ChunkAccess {
   readonly contiguous = false;
   readonly isVolatile = true;
   readonly #memory: CacheMemory;
-  readonly #journal: JournalWriter | undefined;
+  readonly #log: LogWriter | undefined;
   readonly #frames: Buffer;
   readonly #dirty: DirtyMap;
   readonly #free: FreeRing;
   readonly #page: number;
 
-  constructor(memory: CacheMemory, journal?: JournalWriter) {
+  constructor(memory: CacheMemory, log?: LogWriter) {
     this.#memory = memory;
-    this.#journal = journal;
+    this.#log = log;
     this.chunkSize = memory.chunkSize;
     this.#frames = Buffer.from(memory.frames.buffer, memory.frames.byteOffset, memory.frames.byteLength);
     this.#dirty = new DirtyMap(memory.dirty);
@@ -114,7 +114,7 @@ export class CacheAccess implements ChunkAccess {
     } finally {
       unlock(locks, frame);
     }
-    this.#journal?.data(chunk, within, from, at, length);
+    this.#log?.data(chunk, within, from, at, length);
     return 'done';
   }
 

@@ -6,8 +6,6 @@ import type { KvOperation } from './key-value.js';
 export interface ChunkCommit {
   /** Asked once. */
   operations(): Promise<readonly KvOperation[]>;
-  /** Makes durable what lies outside the batch; the batch is written when it has resolved. @throws ThinError io, no-space */
-  sync(): Promise<void>;
   settle(): void;
   undo(): void;
 }
@@ -61,6 +59,8 @@ export interface ChunkStore {
   consolidate(chunk: ChunkId): Promise<void>;
   /** The first step of a commit, before the metadata is collected: says which partial chunks are whole now. `collect` follows at once. */
   prepare(): void;
+  /** Makes durable what lies outside the store and was written before; a batch that maps it is written after that. @throws ThinError io, no-space */
+  sync(): Promise<void>;
   /** @param freed chunks that nothing refers to from this commit on */
   collect(freed: readonly ChunkId[]): ChunkCommit;
   close(): Promise<void>;

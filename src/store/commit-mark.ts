@@ -23,7 +23,11 @@ export type ReadMark = CommitNumber | 'missing' | 'damaged';
 
 /** @throws ThinError wrong-version, io */
 export async function readMark(folder: string): Promise<ReadMark> {
-  const file = path.join(folder, MARK_FILE);
+  return readSlots(path.join(folder, MARK_FILE), () => true);
+}
+
+/** @param counts whether a slot says something @throws ThinError wrong-version, io */
+export async function readSlots(file: string, counts: (slot: CommitNumber) => boolean): Promise<ReadMark> {
   let bytes: Buffer;
   try {
     bytes = await readFile(file);
@@ -35,7 +39,7 @@ export async function readMark(folder: string): Promise<ReadMark> {
   for (const at of [0, MARK_SLOT_STEP])
     try {
       const slot = unpackCommitNumber(bytes.subarray(at, at + MARK_SLOT_BYTES), file);
-      if (latest === undefined || slot.number > latest.number) latest = slot;
+      if (counts(slot) && (latest === undefined || slot.number > latest.number)) latest = slot;
     } catch (error) {
       if (!(error instanceof ThinError) || error.code !== 'damaged') throw error;
     }

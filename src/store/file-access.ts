@@ -7,7 +7,7 @@ import { chunkBaseKey, describeKey } from '../format/keys.js';
 import { DirtyMap, sharedInts } from '../shared/dirty-map.js';
 import { lock, unlock } from '../shared/spin-lock.js';
 import type { Access, ChunkAccess } from './chunk-access.js';
-import type { JournalWriter } from './journal-writer.js';
+import type { LogWriter } from './log-writer.js';
 import { areFew, pagesOf, pageSize } from './pages.js';
 import { DAMAGED, lockOf, partialMemory, WHOLE, type PartialMemory } from './partial-memory.js';
 
@@ -49,7 +49,7 @@ export class FileAccess implements ChunkAccess {
   readonly chunkSize: number;
   readonly contiguous = true;
   readonly isVolatile = false;
-  readonly #journal: JournalWriter | undefined;
+  readonly #log: LogWriter | undefined;
   readonly #memory: FileMemory;
   readonly #partial: PartialMemory;
   readonly #dirty: DirtyMap;
@@ -57,8 +57,8 @@ export class FileAccess implements ChunkAccess {
   readonly #allPages: number;
   readonly #scratch: Buffer;
 
-  constructor(memory: FileMemory, journal?: JournalWriter) {
-    this.#journal = journal;
+  constructor(memory: FileMemory, log?: LogWriter) {
+    this.#log = log;
     this.#memory = memory;
     this.#partial = memory.partial;
     this.#dirty = new DirtyMap(memory.partial.dirty);
@@ -158,7 +158,7 @@ export class FileAccess implements ChunkAccess {
     lock(locks, lockOf(chunk));
     try {
       this.#copyPages(base, chunk, this.#allPages & ~Atomics.load(pages, chunk));
-      this.#journal?.pages(chunk, this.#allPages);
+      this.#log?.pages(chunk, this.#allPages);
       Atomics.store(pages, chunk, this.#allPages);
     } finally {
       unlock(locks, lockOf(chunk));
@@ -171,7 +171,7 @@ export class FileAccess implements ChunkAccess {
     return Atomics.load(this.#partial.changed, 0) === 0;
   }
 
-  /** Makes what was written before durable. False where it failed, which the next commit then meets. */
+  /** Makes what was written before durable, though not where it belongs. False where it failed, which the next commit then meets. */
   sync(): boolean {
     const { fd, failed } = this.#memory;
     if (Atomics.load(failed, 0) !== 0) return false;
@@ -260,7 +260,7 @@ export class FileAccess implements ChunkAccess {
       this.#writePages(base ?? chunk, chunk, within, from, at, length, missing);
       if (missing === 0) return;
       // Before others find them there, and write to them without a word.
-      this.#journal?.pages(chunk, touched);
+      this.#log?.pages(chunk, touched);
       Atomics.or(pages, chunk, touched);
     } finally {
       unlock(locks, lockOf(chunk));

@@ -4,7 +4,7 @@ import { DirtyMap } from '../shared/dirty-map.js';
 import type { ChunkCommit, ChunkStore, PartialChunks } from './chunk-store.js';
 import { dataError, FileAccess, fileMemory, takeFailure, type FileMemory } from './file-access.js';
 import { pageSize, pagesOf } from './pages.js';
-import type { Journal } from './journal.js';
+import type { PoolLog } from './pool-log.js';
 import { DAMAGED, WHOLE } from './partial-memory.js';
 
 /** Bytes of the data file. */
@@ -32,7 +32,7 @@ export interface FileChunksOptions {
   readonly punch?: PunchHoles | undefined;
   /** This chunk and all above hold zeroes; none where undefined. */
   readonly zeroedFrom?: number | undefined;
-  readonly journal?: Journal | undefined;
+  readonly log?: PoolLog | undefined;
   /** Milliseconds for which freed chunks are gathered before they are punched out together. */
   readonly punchDelay?: number;
 }
@@ -53,6 +53,7 @@ export class FileChunks implements ChunkStore {
   readonly #delay: number;
   readonly #zeroed = new Set<ChunkId>();
   #punch: PunchHoles | undefined;
+  #synced: Promise<void> = Promise.resolve();
   #untouchedFrom: number;
   #gathered: ChunkId[] = [];
   #punching: Promise<void> | undefined;
@@ -61,7 +62,7 @@ export class FileChunks implements ChunkStore {
     this.chunkSize = options.chunkSize;
     const { chunkSize, chunks, start = 0 } = options;
     this.memory = fileMemory(options.handle.fd, { chunkSize, chunks, start });
-    this.access = new FileAccess(this.memory, options.journal?.writer);
+    this.access = new FileAccess(this.memory, options.log?.writer);
     this.#partial = options.partial;
     this.#dirty = new DirtyMap(this.memory.partial.dirty);
     this.#allPages = pagesOf(0, options.chunkSize, pageSize(options.chunkSize));
@@ -145,25 +146,29 @@ export class FileChunks implements ChunkStore {
   }
 
   collect(): ChunkCommit {
-    return {
-      operations: () => Promise.resolve([]),
-      sync: async () => {
-        const failure = takeFailure(this.memory);
-        if (failure !== undefined) {
-          Atomics.store(this.memory.written, 0, 1);
-          throw failure;
-        }
-        if (Atomics.exchange(this.memory.written, 0, 0) === 0) return;
-        try {
-          await this.#handle.datasync();
-        } catch (error) {
-          Atomics.store(this.memory.written, 0, 1);
-          throw dataError(error);
-        }
-      },
-      settle: () => undefined,
-      undo: () => undefined,
-    };
+    return { operations: () => Promise.resolve([]), settle: () => undefined, undo: () => undefined };
+  }
+
+  /** One after the other: who finds nothing written since must not go on before what was is durable. */
+  sync(): Promise<void> {
+    const synced = this.#synced.then(() => this.#sync());
+    this.#synced = synced.catch(() => undefined);
+    return synced;
+  }
+
+  async #sync(): Promise<void> {
+    const failure = takeFailure(this.memory);
+    if (failure !== undefined) {
+      Atomics.store(this.memory.written, 0, 1);
+      throw failure;
+    }
+    if (Atomics.exchange(this.memory.written, 0, 0) === 0) return;
+    try {
+      await this.#handle.datasync();
+    } catch (error) {
+      Atomics.store(this.memory.written, 0, 1);
+      throw dataError(error);
+    }
   }
 
   async close(): Promise<void> {

@@ -29,8 +29,8 @@ import {
   type ChunkChange,
   type Compression,
 } from './chunk-values.js';
-import type { Journal } from './journal.js';
 import type { KeyValue } from './key-value.js';
+import type { PoolLog } from './pool-log.js';
 import { areFew, pageSize, pagesOf } from './pages.js';
 
 export interface LevelChunksOptions {
@@ -45,7 +45,7 @@ export interface LevelChunksOptions {
   /** How values are written from now on; asked for each commit. */
   readonly compression: () => Compression;
   readonly epochs: RequestEpochs;
-  readonly journal?: Journal | undefined;
+  readonly log?: PoolLog | undefined;
   /** Whether the open transaction has a mapping to the chunk. */
   readonly isCounted: (chunk: ChunkId) => boolean;
   /** Makes dirty frames clean. */
@@ -104,7 +104,7 @@ export class LevelChunks implements ChunkStore {
     this.#options = options;
     this.chunkSize = chunkSize;
     this.memory = cacheMemory({ chunkSize, chunks, frames: this.#frames, mostDirty });
-    this.access = new CacheAccess(this.memory, options.journal?.writer);
+    this.access = new CacheAccess(this.memory, options.log?.writer);
     this.#dirty = new DirtyMap(this.memory.dirty);
     this.#free = new FreeRing(this.memory.free);
     for (let frame = 0; frame < this.#frames; frame++) this.#free.put(frame);
@@ -223,7 +223,6 @@ export class LevelChunks implements ChunkStore {
           this.#trend,
         )),
       ],
-      sync: () => Promise.resolve(),
       settle: () => {
         this.#committing = new Set();
       },
@@ -233,6 +232,10 @@ export class LevelChunks implements ChunkStore {
         this.#forgotten.push(...deleted);
       },
     };
+  }
+
+  sync(): Promise<void> {
+    return Promise.resolve();
   }
 
   close(): Promise<void> {

@@ -13,10 +13,10 @@ export type LevelFolder = 'absent' | 'empty' | 'unfinished' | 'store' | 'headles
 const LEVEL_FILE = /^(?:CURRENT|LOCK|LOG|LOG\.old|MANIFEST-\d+|\d+\.(?:log|ldb|sst|dbtmp))$/;
 /** Of a file system's root, and of LevelDB's own repair. */
 const IGNORED = new Set(['lost+found', 'lost']);
-/** What a pool keeps beside its store: the link to its data, space in reserve, its commit mark (`CommitMark`). */
-const BESIDE = /^(?:data|reserve|commit-mark(?:\.new)?)$/;
+/** What a pool keeps beside its store: the link to its data, space in reserve, its commit mark (`CommitMark`), its log and the log's mark. */
+const BESIDE = /^(?:data|reserve|commit-mark(?:\.new)?|pool-log(?:\.new)?|log-mark)$/;
 /** Only where a store was. */
-const TELLS_OF_STORE = /^(?:\d+\.(?:log|ldb|sst)|commit-mark)$/;
+const TELLS_OF_STORE = /^(?:\d+\.(?:log|ldb|sst)|commit-mark|pool-log)$/;
 
 /** @throws ThinError not-empty (a file, or in the way otherwise), permission, io */
 export async function classifyFolder(path: string): Promise<LevelFolder> {

@@ -28,7 +28,8 @@ const KINDS: Record<SealKind, number> = {
   'chunk-base': 11,
   'chunk-patch': 12,
   commit: 13,
-  journal: 14,
+  'log-state': 15,
+  'log-head': 16,
 };
 const kind = fc.constantFrom(...(Object.keys(KINDS) as SealKind[]));
 const id = fc.oneof(fc.nat(), fc.maxSafeNat(), fc.constant(2 ** 32));

@@ -9,7 +9,7 @@ const SECTOR = 512;
 const STRETCH = 64 * 1024;
 
 /**
- * The data of a `direct` pool on a machine that can lose its power: what was written since the last fdatasync may be there afterwards or
+ * A file that is written in place (the data of a `direct` pool, a log) on a machine that can lose its power: what was written since the last fdatasync may be there afterwards or
  * not, sector by sector. The file itself is what the page cache would show.
  */
 export class CrashFile {
@@ -79,6 +79,11 @@ export class CrashFile {
           now.copy(found, at, at, at + SECTOR);
     }
     return found;
+  }
+
+  /** What the page cache shows: what a process that dies leaves. */
+  current(): Buffer {
+    return Buffer.from(this.#read());
   }
 
   async remove(): Promise<void> {

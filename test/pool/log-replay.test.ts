@@ -1,14 +1,12 @@
-import assert from 'node:assert/strict';
-import { cpSync } from 'node:fs';
-import path from 'node:path';
 import fc from 'fast-check';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import type { DeviceName } from '../../src/format/ids.js';
 import type { OpenPoolOptions } from '../../src/pool/open-options.js';
 import { openPool } from '../../src/pool/pool.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
-import { Journal } from '../../src/store/journal.js';
-import { readJournal } from '../../src/store/read-journal.js';
+import { readSuperblock } from '../../src/metadata/open-metadata.js';
+import { PoolLog } from '../../src/store/pool-log.js';
+import { CrashLog, type LogContents } from '../support/crash-log.js';
 import { CrashStore } from '../support/crash-store.js';
 import { useScratch } from '../support/mounts.js';
 import { PoolModel } from '../support/pool-model.js';
@@ -66,24 +64,28 @@ describe('a pool whose process dies', () => {
   /** One pool through the lives of several processes. */
   class Lives {
     #data: ScratchData | undefined;
-    #folder: string;
+    readonly #folder: string;
+    #count = 0;
     #store = new CrashStore();
-    #journal: Journal | undefined;
+    #log: CrashLog | undefined;
     readonly #ended: (() => Promise<void>)[] = [];
     pool!: ThinPool;
 
     constructor(data: ScratchData | undefined, folder: string) {
       this.#data = data;
-      this.#folder = path.join(folder, 'journal');
+      this.#folder = folder;
     }
 
     async begin(): Promise<void> {
-      this.#journal = await Journal.begin(this.#folder, BLOCK);
-      this.pool = await makeSmallPool(this.#store, {
+      const made = await makeSmallPool(this.#store, {
         kind: this.#data === undefined ? 'leveldb' : 'direct',
         blocks: POOL_BLOCKS,
         open: await this.#options(),
       });
+      await made.close();
+      if (this.#data !== undefined) this.#ended.pop();
+      this.#store = new CrashStore(this.#store.contents);
+      this.pool = await this.#open(undefined);
     }
 
     async die({ committing }: { committing: boolean }): Promise<void> {
@@ -93,39 +95,51 @@ describe('a pool whose process dies', () => {
       }
       // At one moment: what the old pool still does is seen by nobody.
       const store = new CrashStore(this.#store.contents);
-      const folder = `${this.#folder}+`;
-      cpSync(this.#folder, folder, { recursive: true });
+      const left = this.#log!.left();
       const data = this.#data?.fork();
       this.#later();
       this.#data = data;
       this.#store = store;
-      this.#folder = folder;
-      this.#journal = await Journal.begin(folder, BLOCK, await readJournal(folder));
-      this.pool = await openPool(this.#store, await this.#options());
+      this.pool = await this.#open(left);
     }
 
     async end(): Promise<void> {
       await this.pool.close();
-      this.#ended.pop();
-      await assert.rejects(readJournal(this.#folder), { code: 'damaged' });
+      if (this.#data !== undefined) this.#ended.pop();
     }
 
     async clean(): Promise<void> {
       for (const step of this.#ended) await step().catch(() => undefined);
+      await this.#log?.remove();
       await this.#data?.remove();
     }
 
     /** What a dead process would have let go of stays until the end: the old pool may still be at work here, and descriptors come back. */
     #later(): void {
-      const [data, journal] = [this.#data, this.#journal];
+      const [data, log] = [this.#data, this.#log];
       this.#ended.push(async () => {
-        journal?.writer.close();
+        await log?.remove();
         await data?.remove();
       });
     }
 
+    async #open(left: LogContents | undefined): Promise<ThinPool> {
+      const at = `${this.#folder}/${this.#count++}`;
+      const machine = { isStopped: () => false, stop: () => undefined };
+      this.#log = new CrashLog(at, 'here', machine, left);
+      const log = await PoolLog.open('memory', this.#store, {
+        uuid: readSuperblock(this.#store).uuid,
+        isDirect: this.#data !== undefined,
+        ring: 2 ** 20,
+        follows: left !== undefined,
+        onNote: () => undefined,
+        files: this.#log,
+      });
+      return openPool(this.#store, { ...(await this.#options()), log });
+    }
+
     async #options(): Promise<OpenPoolOptions> {
-      const small = { commitInterval: 0, stagedBytes: BLOCK, chunkCache: 0, journal: this.#journal };
+      const small = { commitInterval: 0, stagedBytes: BLOCK, chunkCache: 0 };
       if (this.#data === undefined) return small;
       const data = await this.#data.open();
       this.#ended.push(() => data.handle.close());

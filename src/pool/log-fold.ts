@@ -1,4 +1,4 @@
-import { JournalKind, type StoredRecord } from '../format/journal-record.js';
+import { LogKind, type LoggedAction } from '../format/log-record.js';
 
 /** What a chunk begins with, before `data` is laid over it. */
 export type ChunkStart =
@@ -16,7 +16,7 @@ export interface ChunkContents {
 }
 
 /** What records amount to: the last mapping of each block, and what chunks hold. */
-export interface FoldedJournal {
+export interface FoldedLog {
   readonly mappings: ReadonlyMap<number, ReadonlyMap<number, number | undefined>>;
   readonly chunks: ReadonlyMap<number, ChunkContents>;
 }
@@ -34,7 +34,7 @@ interface Building {
  *
  * @param records in the order in which things were done
  */
-export function foldJournal(records: Iterable<StoredRecord>): FoldedJournal {
+export function foldLog(records: Iterable<LoggedAction>): FoldedLog {
   const mappings = new Map<number, Map<number, number | undefined>>();
   const chunks = new Map<number, Building>();
   const map = (device: number, block: number, chunk: number | undefined): void => {
@@ -51,34 +51,36 @@ export function foldJournal(records: Iterable<StoredRecord>): FoldedJournal {
   for (const record of records) {
     const { kind, device, block, chunk, origin, pages, within, payload } = record;
     switch (kind) {
-      case JournalKind.MAP:
+      case LogKind.MAP:
         for (let i = 0; i < record.run; i++) {
           map(device, block + i, chunk + i);
           begin(chunk + i, { kind: 'stored' });
         }
         break;
-      case JournalKind.MAP_PARTIAL:
+      case LogKind.MAP_PARTIAL:
         map(device, block, chunk);
         begin(chunk, { kind: 'partial', base: origin }, pages);
         break;
-      case JournalKind.PROVISION:
-      case JournalKind.COPY:
+      case LogKind.PROVISION:
+      case LogKind.COPY:
         map(device, block, chunk);
-        begin(chunk, kind === JournalKind.COPY ? { kind: 'copy', origin } : { kind: 'zeroes' }).data.push({
+        begin(chunk, kind === LogKind.COPY ? { kind: 'copy', origin } : { kind: 'zeroes' }).data.push({
           within,
           bytes: payload,
         });
         break;
-      case JournalKind.UNMAP:
+      case LogKind.UNMAP:
         map(device, block, undefined);
         break;
-      case JournalKind.DATA:
+      case LogKind.DATA:
         known(chunk).data.push({ within, bytes: payload });
         break;
-      case JournalKind.PAGES:
+      case LogKind.PAGES:
         known(chunk).pages |= pages;
         break;
-      case JournalKind.END:
+      case LogKind.END:
+      case LogKind.SKIP:
+      case LogKind.SYNCED:
         break;
     }
   }

@@ -1,0 +1,78 @@
+import { ByteReader, ByteWriter } from './byte-cursor.js';
+import { seal, SEAL_BYTES, unseal } from './seal.js';
+
+/** Bytes of the log's file before its ring. */
+export const LOG_HEAD_BYTES = 4096;
+
+const CLOSED = 1;
+const WITHOUT = 2;
+const ACCEPTED = 4;
+
+/**
+ * What the store says of the pool's log, in each batch: the log counts from `position` on.
+ *
+ * state := sealed( id:text epoch:u32 position:u64 flags:u32 place:text )
+ * flags := bit 0 closed, bit 1 without, bit 2 accepted
+ */
+export interface LogState {
+  /** Random, of the log's file. */
+  readonly id: string;
+  /** One more with each process that opens the pool: the checksums of its records begin at it. */
+  readonly epoch: number;
+  /** Bytes written since the epoch began; what stands before is in the store. */
+  readonly position: number;
+  /** Nothing counts. */
+  readonly closed: boolean;
+  /** The log could not be written: the store has what was synced, and what was answered besides may be lost. */
+  readonly without: boolean;
+  /** Somebody has taken the pool without what its log lacks: what can be read of it counts. */
+  readonly accepted: boolean;
+  /** The running kernel and the file on it: only there has the file what was written and not synced. */
+  readonly place: string;
+}
+
+export function packLogState(state: LogState): Uint8Array {
+  const flags = (state.closed ? CLOSED : 0) | (state.without ? WITHOUT : 0) | (state.accepted ? ACCEPTED : 0);
+  const bytes = new ByteWriter().text(state.id).u32(state.epoch).u64(state.position);
+  return seal('log-state', 0, bytes.u32(flags).text(state.place).finish());
+}
+
+/** @throws ThinError damaged, wrong-version, naming `path` */
+export function unpackLogState(bytes: Uint8Array, path: string): LogState {
+  const from = new ByteReader(unseal('log-state', 0, bytes, path), path);
+  const { flags, ...fields } = {
+    id: from.text(),
+    epoch: from.u32(),
+    position: from.u64(),
+    flags: from.u32(),
+    place: from.text(),
+  };
+  from.finish();
+  return {
+    ...fields,
+    closed: (flags & CLOSED) !== 0,
+    without: (flags & WITHOUT) !== 0,
+    accepted: (flags & ACCEPTED) !== 0,
+  };
+}
+
+/** head := sealed( pool:text id:text ring:u64 zeroes )     4096 bytes with its seal, written once */
+export interface LogHead {
+  /** The uuid of the pool that the log is of. */
+  readonly pool: string;
+  readonly id: string;
+  /** Bytes of the ring behind the head. */
+  readonly ring: number;
+}
+
+export function packLogHead({ pool, id, ring }: LogHead): Uint8Array {
+  const body = new Uint8Array(LOG_HEAD_BYTES - SEAL_BYTES);
+  body.set(new ByteWriter().text(pool).text(id).u64(ring).finish());
+  return seal('log-head', 0, body);
+}
+
+/** @throws ThinError damaged, wrong-version, naming `path` */
+export function unpackLogHead(bytes: Uint8Array, path: string): LogHead {
+  const from = new ByteReader(unseal('log-head', 0, bytes, path), path);
+  return { pool: from.text(), id: from.text(), ring: from.u64() };
+}

@@ -1,0 +1,360 @@
+import { writeSync } from 'node:fs';
+import path from 'node:path';
+import { ThinError } from '../errors/thin-error.js';
+import { describeKey, logKey } from '../format/keys.js';
+import { LOG_LINE, LogKind, NO_FIELDS, packLine, type LoggedAction } from '../format/log-record.js';
+import { LOG_HEAD_BYTES, packLogState, unpackLogState, type LogState } from '../format/log-state.js';
+import type { KeyValue, KvOperation, KvReader } from './key-value.js';
+import { LOG_FILE, logFiles, type LogFiles, type LogHandle, type OpenLogFile } from './log-file.js';
+import { logMemory, logName, SharedLog, type LogMemory } from './log-memory.js';
+import { LogWriter } from './log-writer.js';
+import { readLog, type ReadLog } from './read-log.js';
+
+/** How full the log is when the store should take over what it has. */
+const LONG = 0.25;
+
+export interface LogRequest {
+  /** Of the pool. */
+  readonly uuid: string;
+  readonly isDirect: boolean;
+  /** Bytes of a log that is made; a multiple of 4096. */
+  readonly ring: number;
+  /** A process follows below mounts that go on: it needs everything that was answered. */
+  readonly follows?: boolean;
+  readonly onNote: (text: string) => void;
+  readonly files?: LogFiles;
+}
+
+type Step = 'left' | 'closed' | 'open';
+
+/**
+ * The log of a pool, as the pool thread looks after it: what is answered stands here before, an fsync waits for this file alone, and a commit takes over what
+ * stands here into the store. See docs/on-disk-format.md, "The log".
+ */
+export class PoolLog {
+  readonly memory: LogMemory;
+  /** The pool thread's. */
+  readonly writer: LogWriter;
+  readonly #shared: SharedLog;
+  readonly #file: OpenLogFile | undefined;
+  readonly #id: string;
+  readonly #epoch: number;
+  readonly #place: string;
+  #left: readonly LoggedAction[];
+  /** What the store says of it: nothing new so far, that nothing counts, or from where it counts. */
+  #step: Step = 'left';
+  #tail = 0;
+  #syncing: Promise<void> | undefined;
+  #markTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  private constructor(
+    file: OpenLogFile | undefined,
+    state: { id: string; epoch: number },
+    left: readonly LoggedAction[],
+  ) {
+    this.#file = file;
+    this.#id = state.id;
+    this.#epoch = state.epoch;
+    this.#place = file?.place ?? '';
+    this.#left = left;
+    this.memory = logMemory({
+      id: state.id,
+      epoch: state.epoch,
+      fd: file?.handle.fd ?? -1,
+      markFd: file?.mark?.fd ?? -1,
+      ring: file?.head.ring ?? 0,
+      start: LOG_HEAD_BYTES,
+    });
+    this.#shared = new SharedLog(this.memory);
+    this.writer = new LogWriter(this.memory);
+  }
+
+  /**
+   * The log of the pool whose store is open in a folder: makes one where the pool has none so far, or does without where there is no room.
+   * @throws ThinError damaged (it lacks what was synced, or what was answered and somebody needs), wrong-version, io
+   */
+  static async open(folder: string, store: KvReader, request: LogRequest): Promise<PoolLog> {
+    const state = readLogState(store);
+    const { file, left } = await openLeft(folder, state, request);
+    const epoch = (state?.epoch ?? 0) + 1;
+    try {
+      const usable = file ?? (await madeFile(folder, request));
+      return new PoolLog(usable, { id: usable?.head.id ?? '', epoch }, left);
+    } catch (error) {
+      await file?.handle.close();
+      await file?.mark?.close();
+      throw error;
+    }
+  }
+
+  /** What is to be done again before anything else, and made durable in the store. */
+  get left(): readonly LoggedAction[] {
+    return this.#left;
+  }
+
+  /** All of `left` was done again: the next commit has it. */
+  release(): void {
+    this.#left = [];
+  }
+
+  /** From now on what is answered is written down. The store has everything that was left. */
+  async begin(store: KeyValue): Promise<void> {
+    this.#step = 'closed';
+    if (this.#file === undefined) {
+      this.#shared.phase = 'broken';
+      await store.batch([this.#stateAt(0)], { sync: true });
+      return;
+    }
+    // In this order: the first record may stand where an older epoch has what still counts, and must be there before the store says so.
+    if (readLogState(store)?.closed !== true) await store.batch([this.#stateAt(0)], { sync: true });
+    try {
+      const end = Buffer.alloc(LOG_LINE);
+      packLine(end, { ...NO_FIELDS, kind: LogKind.END }, { position: 0, synced: 0 }, this.#shared.salt);
+      writeSync(this.#file.handle.fd, end, 0, LOG_LINE, LOG_HEAD_BYTES);
+      await this.#file.handle.datasync();
+      this.#shared.phase = 'on';
+    } catch (error) {
+      this.#shared.fail(error);
+    }
+    this.#step = 'open';
+    await store.batch([this.#stateAt(0)], { sync: true });
+    this.#markTimer = setInterval(() => void this.#syncMark(), 1000).unref();
+  }
+
+  get isBegun(): boolean {
+    return this.#step === 'open' || this.#shared.phase === 'broken';
+  }
+
+  /** What is synced here is durable. */
+  get isOn(): boolean {
+    return this.#shared.isOn;
+  }
+
+  /** Something stands here that the store does not have. */
+  get isUsed(): boolean {
+    return this.used > 0;
+  }
+
+  /** Bytes that stand here and that the store does not have. */
+  get used(): number {
+    return this.#shared.isOn ? this.#shared.head - this.#tail : 0;
+  }
+
+  /** The store should take over what is here. */
+  get isLong(): boolean {
+    return isLong(this.#shared);
+  }
+
+  /** A commit begins. What stands before the position that is returned is in it, once the requests in flight have ended. */
+  get position(): number {
+    return this.#shared.head;
+  }
+
+  /** What the commit's batch says of the log; nothing while there is something left. */
+  operations(position: number): readonly KvOperation[] {
+    if (this.#left.length > 0 || this.#step === 'left') return [];
+    return [this.#stateAt(position)];
+  }
+
+  /** That batch is durable. */
+  committed(position: number): void {
+    if (this.#step !== 'open' || position <= this.#tail) return;
+    this.#shared.free(position - this.#tail);
+    this.#tail = position;
+  }
+
+  /** Resolves when everything that was written down before the call is on the disk. False: it is not, and only a commit can make it durable. */
+  async sync(): Promise<boolean> {
+    const head = this.#shared.head;
+    while (this.#shared.isOn && this.#shared.synced < head) {
+      this.#syncing ??= this.#sync().finally(() => (this.#syncing = undefined));
+      await this.#syncing;
+    }
+    return this.#shared.isOn;
+  }
+
+  async #sync(): Promise<void> {
+    const head = this.#shared.head;
+    try {
+      await this.#file!.handle.datasync();
+      this.#shared.noteSynced(head);
+    } catch (error) {
+      this.#shared.fail(error);
+    }
+  }
+
+  /** Everything that was answered is in the store. */
+  async close(store: KeyValue | undefined): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearInterval(this.#markTimer);
+    if (store !== undefined && this.#step === 'open' && this.#left.length === 0) {
+      this.#step = 'closed';
+      // Where it fails, what it has is done again by the next process, and was done.
+      await store.batch([this.#stateAt(this.#shared.head)], { sync: true }).catch(() => undefined);
+    }
+    this.#shared.phase = 'off';
+    await this.#syncing;
+    await this.#file?.mark?.close();
+    await this.#file?.handle.close();
+  }
+
+  #stateAt(position: number): KvOperation {
+    const state: LogState = {
+      id: this.#id,
+      epoch: this.#epoch,
+      position,
+      closed: this.#step !== 'open',
+      without: this.#shared.phase === 'broken',
+      accepted: false,
+      place: this.#place,
+    };
+    return { type: 'put', key: logKey, value: packLogState(state) };
+  }
+
+  async #syncMark(): Promise<void> {
+    if (this.#shared.takeFreshMark()) await this.#file?.mark?.datasync().catch(() => undefined);
+  }
+}
+
+/** The store should take over what is in it. */
+export function isLong(log: SharedLog): boolean {
+  return log.isOn && log.fullness >= LONG;
+}
+
+/** Undefined: a pool that has had no log so far. @throws ThinError damaged, wrong-version */
+export function readLogState(store: KvReader): LogState | undefined {
+  const bytes = store.getSync(logKey);
+  return bytes === undefined ? undefined : unpackLogState(bytes, describeKey(logKey));
+}
+
+/** Whether something may stand in the log that the store does not have. @throws ThinError damaged, wrong-version */
+export function countsOnLog(store: KvReader): boolean {
+  const state = readLogState(store);
+  return state !== undefined && !state.closed && !state.without;
+}
+
+/** Whether the log in a folder has what the store says it has. @throws ThinError damaged, io */
+export async function checkLog(
+  folder: string,
+  store: KvReader,
+  request: Pick<LogRequest, 'uuid' | 'isDirect'>,
+): Promise<void> {
+  const { file } = await openLeft(folder, readLogState(store), { ...request, onNote: () => undefined });
+  await file?.handle.close();
+  await file?.mark?.close();
+}
+
+/** The operation by which a pool is taken without what its log lacks. */
+export function acceptLog(state: LogState): KvOperation {
+  return { type: 'put', key: logKey, value: packLogState({ ...state, accepted: true }) };
+}
+
+interface Left {
+  /** Undefined: there is none that could go on. */
+  readonly file: OpenLogFile | undefined;
+  readonly left: readonly LoggedAction[];
+}
+
+async function openLeft(
+  folder: string,
+  state: LogState | undefined,
+  { uuid, isDirect, follows = false, onNote, files = logFiles }: Omit<LogRequest, 'ring'>,
+): Promise<Left> {
+  const name = path.join(folder, LOG_FILE);
+  const counts = state !== undefined && !state.closed && !state.without;
+  if (follows && (state === undefined || state.without))
+    throw new ThinError(
+      'damaged',
+      `${name} does not have all that the last daemon has answered (its disk was full, or it failed); what was synced is in the pool, whose mounts have failed: start it again`,
+    );
+  let file: OpenLogFile | undefined;
+  try {
+    file = await files.open(folder);
+  } catch (error) {
+    if (!(error instanceof ThinError) || error.code !== 'damaged') throw error;
+    if (counts && !state.accepted) throw unusable(error, folder);
+    if (state !== undefined) onNote(`${error.message}; nothing of it was needed, and it is made anew`);
+    return { file: undefined, left: [] };
+  }
+  try {
+    if (
+      file !== undefined &&
+      (file.head.pool !== uuid || (state !== undefined && file.head.id !== state.id))
+    ) {
+      const foreign = file.head.pool === uuid ? 'is an older one than the pool has' : "is another pool's";
+      await closeFile(file);
+      file = undefined;
+      if (counts && !state.accepted) throw unusable(new ThinError('damaged', `${name} ${foreign}`), folder);
+      if (state !== undefined) onNote(`${name} ${foreign}; nothing of it was needed, and it is made anew`);
+    }
+    if (state === undefined || !counts) return { file, left: [] };
+    if (file === undefined) {
+      if (state.accepted) return { file, left: [] };
+      throw unusable(new ThinError('damaged', `${name} is missing`), folder);
+    }
+    const { records, problem } = await readFrom(folder, file, state, { isDirect, files });
+    if (problem !== undefined && !state.accepted) throw unusable(problem, folder);
+    return { file, left: records };
+  } catch (error) {
+    if (file !== undefined) await closeFile(file);
+    throw error;
+  }
+}
+
+async function readFrom(
+  folder: string,
+  file: OpenLogFile,
+  state: LogState,
+  { isDirect, files }: { readonly isDirect: boolean; readonly files: LogFiles },
+): Promise<ReadLog> {
+  const ring = Buffer.allocUnsafeSlow(file.head.ring);
+  await readAll(file.handle, ring, LOG_HEAD_BYTES);
+  const name = logName(state);
+  const mark = await files.readMark(folder, ({ store }) => store === name);
+  return readLog(ring, {
+    id: state.id,
+    epoch: state.epoch,
+    position: state.position,
+    isWhole: file.place === state.place,
+    marked: typeof mark === 'object' ? mark.number : undefined,
+    isDirect,
+    path: path.join(folder, LOG_FILE),
+  });
+}
+
+async function madeFile(
+  folder: string,
+  { uuid, ring, onNote, files = logFiles }: LogRequest,
+): Promise<OpenLogFile | undefined> {
+  try {
+    await files.make(folder, uuid, ring);
+    return await files.open(folder);
+  } catch (error) {
+    if (!(error instanceof ThinError)) throw error;
+    onNote(`the pool does without its log for now, and each fsync waits for the store: ${error.message}`);
+    return undefined;
+  }
+}
+
+async function closeFile({ handle, mark }: OpenLogFile): Promise<void> {
+  await handle.close();
+  await mark?.close();
+}
+
+async function readAll(handle: LogHandle, into: Buffer, from: number): Promise<void> {
+  for (let at = 0; at < into.length;) {
+    const { bytesRead } = await handle.read(into, at, into.length - at, from + at);
+    if (bytesRead === 0) throw new ThinError('damaged', `${LOG_FILE} ends at byte ${from + at}`);
+    at += bytesRead;
+  }
+}
+
+function unusable({ message }: ThinError, folder: string): ThinError {
+  return new ThinError(
+    'damaged',
+    `${message.replace(/; run .*$/, '')}: the pool lacks what was synced or answered since its last commit; put the file back, or go on without: \`thinfuse repair --accept-older\` takes what can be read of it`,
+    { details: { path: folder } },
+  );
+}

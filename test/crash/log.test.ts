@@ -1,0 +1,270 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { createPool } from '../../src/pool/create-pool.js';
+import type { PoolKind } from '../../src/pool/info.js';
+import type { OpenPoolOptions } from '../../src/pool/open-options.js';
+import { openPool } from '../../src/pool/pool.js';
+import type { ThinPool } from '../../src/pool/thin-pool.js';
+import { readSuperblock } from '../../src/metadata/open-metadata.js';
+import { PoolLog } from '../../src/store/pool-log.js';
+import { CrashFile } from '../support/crash-file.js';
+import { CrashLog, type LogContents } from '../support/crash-log.js';
+import { CrashStore } from '../support/crash-store.js';
+import { useScratch } from '../support/mounts.js';
+import {
+  describeDifference,
+  INITIAL_STATE,
+  isSameState,
+  readState,
+  SectorWorkload,
+  type PoolState,
+} from '../support/sector-workload.js';
+import { BLOCK, TEST_OPTIONS } from '../support/small-pool.js';
+
+const BLOCKS = 144;
+const STEPS = 40;
+const STEPS_AFTER = 8;
+/** Bytes: so small that the work goes round several times, and has to wait for room. */
+const RING = { leveldb: 3 * 2 ** 20, direct: 8192 + 64 * 1024 };
+const OPEN: OpenPoolOptions = {
+  commitInterval: 0,
+  limits: { leaf: 4, internal: 4 },
+  cachedNodes: 4,
+  reclaimStep: 2,
+};
+
+/** Where a run ends, counted from 0; undefined: nowhere. */
+interface Stop {
+  readonly at: 'batch' | 'log' | 'data';
+  readonly n: number;
+}
+
+/** A machine with a pool, through its starts. */
+interface Machine {
+  readonly kind: PoolKind;
+  readonly store: CrashStore;
+  readonly log: CrashLog;
+  readonly data: CrashFile | undefined;
+}
+
+describe('a pool with a log', () => {
+  const scratch = useScratch();
+  let machines = 0;
+
+  function machineOf(
+    kind: PoolKind,
+    store: CrashStore,
+    place: string,
+    left?: { log: LogContents | undefined; data: Buffer },
+  ): Machine {
+    const number = machines++;
+    const machine = {
+      isStopped: () => store.frozen,
+      stop: () => {
+        store.freeze();
+      },
+    };
+    const log = new CrashLog(scratch.current.at(`machine-${number}`), place, machine, left?.log);
+    const content = left?.data ?? Buffer.alloc(BLOCKS * BLOCK);
+    const data =
+      kind === 'direct' ? new CrashFile(scratch.current.at(`data-${number}`), content, machine) : undefined;
+    return { kind, store, log, data };
+  }
+
+  async function open({ kind, store, log, data }: Machine): Promise<ThinPool> {
+    const { uuid } = readSuperblock(store);
+    const opened = await PoolLog.open('memory', store, {
+      uuid,
+      isDirect: kind === 'direct',
+      ring: RING[kind],
+      onNote: () => undefined,
+      files: log,
+    });
+    return openPool(store, {
+      ...OPEN,
+      ...(kind === 'leveldb' && { stagedBytes: 4 * BLOCK, chunkCache: 0 }),
+      log: opened,
+      ...(data !== undefined && { data: { handle: data.handle, punch: data.punch, punchDelay: 0 } }),
+    });
+  }
+
+  async function makeMachine(kind: PoolKind): Promise<Machine> {
+    const store = new CrashStore();
+    await createPool(store, {
+      path: 'memory',
+      kind,
+      blockSize: BLOCK,
+      dataSize: BLOCKS * BLOCK,
+      metadataSize: 64 * 2 ** 20,
+      options: TEST_OPTIONS,
+    });
+    return machineOf(kind, store, 'first');
+  }
+
+  interface Run {
+    readonly machine: Machine;
+    readonly pool: ThinPool;
+    readonly work: SectorWorkload;
+    readonly failure: unknown;
+  }
+
+  async function run(kind: PoolKind, seed: number, steps: number, stop?: Stop): Promise<Run> {
+    const machine = await makeMachine(kind);
+    const pool = await open(machine);
+    const work = new SectorWorkload(pool, INITIAL_STATE, seed, 'a');
+    if (stop?.at === 'batch') machine.store.freezeAt(machine.store.batchCount + stop.n);
+    if (stop?.at === 'log') machine.log.file.stopAt(machine.log.file.syncCount + stop.n);
+    if (stop?.at === 'data') machine.data!.stopAt(machine.data!.syncCount + stop.n);
+    try {
+      await work.run(steps);
+      return { machine, pool, work, failure: undefined };
+    } catch (failure) {
+      return { machine, pool, work, failure };
+    }
+  }
+
+  async function leave({ machine, pool }: { machine: Machine; pool: ThinPool }): Promise<void> {
+    machine.store.freeze();
+    await pool.close().catch(() => undefined);
+    await machine.log.remove();
+    await machine.data?.remove();
+  }
+
+  /** @returns whether the run came as far as its stop */
+  async function stopAndRecover(kind: PoolKind, seed: number, steps: number, stop: Stop): Promise<boolean> {
+    const stopped = await run(kind, seed, steps, stop);
+    const when = `${kind}, seed ${seed}, ${steps} steps, stopped at ${JSON.stringify(stop)}`;
+    const reached = stopped.machine.store.frozen;
+    if (!reached) assert.ifError(stopped.failure);
+    const left = {
+      log: stopped.machine.log.crash(seed),
+      data: stopped.machine.data?.crash(seed) ?? Buffer.alloc(0),
+    };
+    const store = stopped.machine.store.crash();
+    await leave(stopped);
+    const machine = machineOf(kind, store, 'second', left);
+    const pool = await open(machine);
+    await assertClean(pool, `${when}, as found`);
+    const found = await readState(pool);
+    assertBetween(found, stopped.work, kind, when);
+    const work = new SectorWorkload(pool, found, seed + 1, 'b');
+    await work.run(STEPS_AFTER);
+    await pool.settle();
+    await assertClean(pool, `${when}, after more work`);
+    const after = await readState(pool);
+    assert.ok(isSameState(after, work.state), `${when}: ${describeDifference(after, work.state)}`);
+    await leave({ machine, pool });
+    return reached;
+  }
+
+  for (const kind of ['leveldb', 'direct'] as const) {
+    it(`keeps what was synced at every batch and every sync (${kind})`, async function () {
+      this.timeout(300_000);
+      const seed = 11;
+      const whole = await run(kind, seed, STEPS);
+      assert.ifError(whole.failure);
+      const counts = {
+        batch: whole.machine.store.batchCount,
+        log: whole.machine.log.file.syncCount,
+        data: whole.machine.data?.syncCount ?? 0,
+      };
+      await assertClean(whole.pool, 'undisturbed');
+      await leave(whole);
+      assert.ok(counts.batch > 12 && counts.log > 8, JSON.stringify(counts));
+      for (const at of ['batch', 'log', 'data'] as const) {
+        let n = 0;
+        while (n < counts[at] && (await stopAndRecover(kind, seed, STEPS, { at, n }))) n++;
+        assert.ok(at === 'data' || n > 5, `${n} stops at each ${at}`);
+      }
+    });
+
+    it(`does so whatever the work (${kind})`, async function () {
+      this.timeout(300_000);
+      const at = fc.constantFrom<Stop['at'][]>(
+        'batch',
+        'log',
+        ...(kind === 'direct' ? (['data'] as const) : []),
+      );
+      await fc.assert(
+        fc.asyncProperty(
+          fc.nat(2 ** 30),
+          fc.integer({ min: 1, max: STEPS }),
+          fc.record({ at, n: fc.nat(40) }),
+          async (seed, steps, stop) => {
+            await stopAndRecover(kind, seed, steps, stop);
+          },
+        ),
+        { numRuns: Number(process.env['THINFUSE_POWER_CUTS'] ?? 15) },
+      );
+    });
+
+    it(`has everything that was answered when its process dies (${kind})`, async function () {
+      this.timeout(300_000);
+      await fc.assert(
+        fc.asyncProperty(fc.nat(2 ** 30), fc.integer({ min: 1, max: STEPS }), async (seed, steps) => {
+          const first = await run(kind, seed, steps);
+          assert.ifError(first.failure);
+          const left = {
+            log: first.machine.log.left(),
+            data: first.machine.data?.current() ?? Buffer.alloc(0),
+          };
+          const store = new CrashStore(first.machine.store.contents);
+          await leave(first);
+          const machine = machineOf(kind, store, 'first', left);
+          const pool = await open(machine);
+          await assertClean(pool, 'as found');
+          const found = await readState(pool);
+          assert.ok(isSameState(found, first.work.state), describeDifference(found, first.work.state));
+          await leave({ machine, pool });
+        }),
+        { numRuns: Number(process.env['THINFUSE_POWER_CUTS'] ?? 15) },
+      );
+    });
+  }
+});
+
+async function assertClean(pool: ThinPool, when: string): Promise<void> {
+  assert.deepEqual((await pool.check()).findings, [], when);
+}
+
+/**
+ * What is found is one moment since the last promise, or between two: a write that nobody synced may be there in part. Of a `direct` pool, whose data
+ * no log has, each sector is as at such a moment.
+ */
+function assertBetween(found: PoolState, work: SectorWorkload, kind: PoolKind, when: string): void {
+  const moments = work.history.slice(work.durable);
+  if (kind === 'leveldb') {
+    assert.ok(
+      moments.some((moment, i) => isSameState(found, moment) || isWithin(found, moment, moments[i + 1])),
+      `${when}: ${moments.map((moment) => describeDifference(found, moment)).join('; ')}`,
+    );
+    return;
+  }
+  const names = (state: PoolState): string => [...state.keys()].sort().join(' ');
+  assert.ok(
+    moments.some((moment) => names(moment) === names(found)),
+    `${when}: devices ${names(found)}`,
+  );
+  for (const [name, sectors] of found) {
+    const versions = moments.map((moment) => moment.get(name)).filter((version) => version !== undefined);
+    assert.ok(
+      versions.some(({ length }) => length === sectors.length),
+      `${when}: ${name} has ${sectors.length} sectors`,
+    );
+    const lost = sectors.findIndex((byte, i) => !versions.some((version) => (version[i] ?? 0) === byte));
+    assert.ok(
+      lost < 0,
+      `${when}: ${name}, sector ${lost} is ${sectors[lost]}, and was ${versions.map((version) => version[lost]).join(', ')}`,
+    );
+  }
+}
+
+/** Each sector is as before or as after a step that changes no devices. */
+function isWithin(found: PoolState, before: PoolState, after: PoolState | undefined): boolean {
+  if (after === undefined || before.size !== found.size || after.size !== found.size) return false;
+  return [...found].every(([name, sectors]) => {
+    const [old, young] = [before.get(name), after.get(name)];
+    if (old?.length !== sectors.length || young?.length !== sectors.length) return false;
+    return sectors.every((byte, i) => byte === old[i] || byte === young[i]);
+  });
+}
