@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { ThinError } from '../../src/errors/thin-error.js';
+import { openPool, type Pool } from '../../src/library/index.js';
+import { putSuperblock } from '../../src/metadata/auto-repair.js';
+import { readSuperblock } from '../../src/metadata/open-metadata.js';
+import { openPoolStore } from '../../src/store/pool-store.js';
+import { Cli } from '../support/cli.js';
+import { loopsUnder, requireMounts, run, useScratch } from '../support/mounts.js';
+
+const INCOMPLETE = 10;
+const CHUNK = 65536;
+const PAGE = Buffer.alloc(4096, 7);
+
+/** Runs until the pool has no space for it. */
+async function untilFull(work: () => Promise<void>): Promise<void> {
+  const full = await work().then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  assert(full instanceof ThinError && full.code === 'no-space', String(full));
+}
+
+describe('a view of a device whose log cannot be replayed', function () {
+  this.timeout(240_000);
+  requireMounts(['mkfs.ext4']);
+  const scratch = useScratch();
+  const content = randomBytes(100_000);
+  let cli: Cli;
+  let disk: string;
+
+  /** On a disk of its own, with a file that was durable when the daemon died. */
+  before(async () => {
+    const file = scratch.current.at('disk');
+    await writeFile(file, '');
+    await truncate(file, 1024 * 2 ** 20);
+    await run('mkfs.ext4', ['-q', file]);
+    disk = await scratch.current.mount(await scratch.current.attach(file), 'ext4');
+    cli = new Cli(scratch.current, path.relative(scratch.current.root, path.join(disk, 'root')));
+    const sizes = ['--base-size', '256M', '--data-size', '192M', '--metadata-size', '2M'];
+    const data = ['--data', path.join(disk, 'data'), '--opt', 'dm.min_free_space=0%'];
+    await cli.run('init', '--fs', 'ext4', ...sizes, ...data);
+    await cli.run('start');
+    await cli.run('snapshot', 'web', 'base');
+    const target = (await cli.run('mount', 'web')).trim();
+    for (const place of [path.join(target, 'durable'), target]) {
+      const opened = await open(place, place === target ? 'r' : 'w');
+      if (place !== target) await opened.writeFile(content);
+      await opened.sync();
+      await opened.close();
+    }
+    await cli.kill();
+  });
+
+  async function inPool(work: (pool: Pool) => Promise<void>): Promise<void> {
+    const pool = await openPool(cli.root);
+    try {
+      await work(pool);
+    } finally {
+      await pool.close();
+    }
+  }
+
+  async function leavesNothing(): Promise<void> {
+    assert.deepEqual(await loopsUnder(cli.root), []);
+    assert.equal((await cli.run('dump')).includes('~view'), false);
+  }
+
+  /** It is shown, and says what it lacks. */
+  async function saysSo(why: RegExp): Promise<void> {
+    const target = scratch.current.at('target');
+    await mkdir(target, { recursive: true });
+    const mounted = await cli.try('--json', 'mount', '--ro', 'web', target);
+    assert.equal(mounted.code, INCOMPLETE, mounted.stderr);
+    const { lacks } = JSON.parse(mounted.stdout) as { lacks: string };
+    assert.match(lacks, /shown without what its filesystem's log holds/);
+    assert.match(lacks, why);
+    assert.equal((await readdir(target)).includes('lost+found'), true);
+    await cli.run('umount', 'web');
+    const tar = await cli.try('export', 'web', '--output', scratch.current.at('part.tar'));
+    assert.equal(tar.code, INCOMPLETE, tar.stderr);
+    await leavesNothing();
+  }
+
+  async function isWhole(): Promise<void> {
+    const target = scratch.current.at('target');
+    await cli.run('mount', '--ro', 'web', target);
+    assert(content.equals(await readFile(path.join(target, 'durable'))));
+    await cli.run('umount', 'web');
+    await leavesNothing();
+  }
+
+  it('says so in a pool that needs a check', async () => {
+    const store = await openPoolStore(path.join(cli.root, 'devicemapper'));
+    const needsCheck = putSuperblock({ ...readSuperblock(store), needsCheck: true });
+    await store.batch([needsCheck], { sync: true });
+    await store.close();
+    await cli.run('start');
+    await saysSo(/read-only/);
+    await cli.run('stop');
+    await cli.run('check', '--clear-needs-check-flag');
+  });
+
+  it('says so in a pool whose data is full, where the replay itself finds no room', async () => {
+    await inPool(async (pool) => {
+      const filler = await pool.create('filler', { size: 2 ** 30 });
+      await untilFull(async () => {
+        for (let block = 0; ; block++) await filler.write(block * CHUNK, PAGE);
+      });
+    });
+    await cli.run('start');
+    await saysSo(/No space|superblock/);
+    await cli.run('rm', 'filler');
+    await cli.call('pool.settle', {});
+    await isWhole();
+    await cli.run('stop');
+  });
+
+  it('says so in a pool whose metadata is full', async () => {
+    const made: string[] = ['filler'];
+    await inPool(async (pool) => {
+      let device = await pool.create('filler', { size: 2 ** 30 });
+      for (let block = 0; block < 2000; block++) await device.write(block * CHUNK, PAGE);
+      await untilFull(async () => {
+        for (;;) {
+          device = await device.snapshot(`filler-${made.length}`);
+          made.push(device.name);
+          for (let block = 0; block < 2000; block += 150) await device.write(block * CHUNK, PAGE);
+          await device.flush();
+        }
+      });
+    });
+    await cli.run('start');
+    await saysSo(/./);
+    await cli.run('rm', ...made);
+    await cli.call('pool.settle', {});
+    await isWhole();
+    await cli.run('stop');
+  });
+
+  it('says so where the disk under the pool is full', async () => {
+    await cli.run('start');
+    const filler = path.join(disk, 'filler');
+    await run('sh', ['-c', 'cat /dev/zero >"$1" || true', 'sh', filler]);
+    await saysSo(/./);
+    await rm(filler);
+    await isWhole();
+    await cli.run('stop');
+    assert.equal((await cli.json<{ ok: boolean }>('check')).ok, true);
+  });
+});
