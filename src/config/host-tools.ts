@@ -39,7 +39,7 @@ const thinTool = (need: ToolNeed, purpose: string): HostToolFacts =>
   tool(need, purpose, 'thin-provisioning-tools', 'device-mapper-persistent-data', 'thin-provisioning-tools');
 
 const TOOLS = {
-  blkid: tool('required', 'telling filesystems apart', 'util-linux'),
+  blkid: tool('required', 'telling filesystems apart', 'util-linux', 'util-linux', 'blkid'),
   cp: coreutils('required', 'images from a folder'),
   du: coreutils('required', 'progress of images and exports'),
   fallocate: utilLinux('required', 'the reserve of disk space, and holes'),

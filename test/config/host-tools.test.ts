@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import ts from 'typescript';
 import { RENEWALS } from '../../scripts/tables/tables.js';
-import { HOST_TOOLS, isHostTool, packagesOf } from '../../src/config/host-tools.js';
+import { HOST_TOOLS, isHostTool, packagesOf, toolsOfNeed } from '../../src/config/host-tools.js';
 import { distributionOf, installCommand, missingTool } from '../../src/config/missing-tool.js';
 
 const TOP = path.resolve(import.meta.dirname, '../..');
@@ -136,6 +136,22 @@ describe('the table of host tools', () => {
       for (const text of [debian, fedora, alpine, purpose]) assert.match(text, /^\S(?:[^\t\n|]*\S)?$/, name);
       assert.notEqual(debian, '-', name);
     }
+  });
+
+  it('has in scripts/test.sh what tests ask for by name, so that they run on a bare machine', () => {
+    const installed = [...read('scripts/test.sh').matchAll(/^ *need_commands (.*)$/gm)]
+      .flatMap(([, names = '']) => names.split(' '))
+      .filter(isHostTool);
+    const packages = packagesOf([...installed, ...toolsOfNeed('required')], 'debian');
+    const missing = filesBelow('test', '.ts').flatMap((file) =>
+      [...read(file).matchAll(/requireMounts\(\[([^\]]*)\]/g)]
+        .flatMap(([, list = '']) => [...list.matchAll(/'([^']+)'/g)].map(([, name = '']) => name))
+        .filter(isHostTool)
+        // npm comes with Node.js.
+        .filter((name) => name !== 'npm' && !packages.includes(HOST_TOOLS[name].debian))
+        .map((name) => `${file}: ${name}`),
+    );
+    assert.deepEqual(missing, []);
   });
 });
 
