@@ -81,7 +81,7 @@ log: {level: error, accesslog: {disabled: true}}
 storage: {filesystem: {rootdirectory: $scratch/store/data}, delete: {enabled: true}}
 http: {addr: "10.77.9.1:5055"}
 X
-  in_store docker-registry serve "$scratch/store/config.yml" >"$scratch/store/log" 2>&1 &
+  nsenter --net=/run/netns/$store_ns docker-registry serve "$scratch/store/config.yml" >"$scratch/store/log" 2>&1 &
   registry_pid=$!
   export THINFUSE_OCI_PLAIN_HTTP=10.77.9.1:5055
   place=oci://10.77.9.1:5055/trial/devices
@@ -183,7 +183,7 @@ else
   kill "$registry_pid"
   wait "$registry_pid" 2>/dev/null || true
   docker-registry garbage-collect --delete-untagged "$scratch/store/config.yml" >"$scratch/store/collected" 2>&1
-  in_store docker-registry serve "$scratch/store/config.yml" >>"$scratch/store/log" 2>&1 &
+  nsenter --net=/run/netns/$store_ns docker-registry serve "$scratch/store/config.yml" >>"$scratch/store/log" 2>&1 &
   registry_pid=$!
   say "the registry removed $(grep -c 'eligible for deletion' "$scratch/store/collected" || true) blobs and manifests"
   if command -v skopeo >/dev/null; then
