@@ -1,5 +1,6 @@
 import { isatty } from 'node:tty';
 import { Command, Option } from 'commander';
+import { registerCloneCommand } from '../commands/clone-command.js';
 import { registerCheckCommand } from '../commands/check-command.js';
 import { DEFAULT_ROOT } from '../config/defaults.js';
 import { registerDaemonCommands } from '../commands/daemon-commands.js';
@@ -60,6 +61,7 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
   registerDaemonCommands(program);
   registerImageCommands(program);
   registerDeviceCommands(program);
+  registerCloneCommand(program);
   registerMountCommands(program);
   registerInfoCommand(program);
   registerListCommands(program);
