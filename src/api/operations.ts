@@ -106,6 +106,11 @@ export interface Operations {
   'view.close': { input: { name: string; holder: number }; output: Empty };
   /** The daemon's figures in Prometheus' text format; also `GET /metrics` on the control socket. */
   metrics: { input: Empty; output: { text: string } };
+  /**
+   * Serves the page (`page/`) on `listen` (`[HOST:]PORT`; port 0: any), until the daemon ends; the address that is served already, where there is one
+   * and none is named. Beyond this machine a `token` guards it, which `url` has. Errors: invalid-argument, busy (the port is taken).
+   */
+  'ui.open': { input: { listen?: string | undefined }; output: { url: string } };
   /** Explains what is left over or in the way, and mends with `fix` what can be mended without taking it from anybody. */
   doctor: { input: { fix?: boolean | undefined }; output: DoctorReport };
   /**

@@ -29,6 +29,7 @@ import { registerSettingsCommands } from '../commands/settings-commands.js';
 import { registerSendCommand } from '../commands/send-command.js';
 import { registerRemoteCommands } from '../commands/remote-commands.js';
 import { registerScrubCommand } from '../commands/scrub-command.js';
+import { registerUiCommand } from '../commands/ui-command.js';
 import { complain } from '../commands/output.js';
 import { standardOutput } from '../commands/standard-stream.js';
 import { version } from '../config/version.js';
@@ -78,6 +79,7 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
   registerExtendCommand(program);
   registerSettingsCommands(program);
   registerEventCommands(program);
+  registerUiCommand(program);
   registerDumpCommands(program);
   registerMappingCommands(program);
   registerMetadataSnapCommands(program);

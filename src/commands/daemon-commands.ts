@@ -6,7 +6,7 @@ import { until } from '../async/until.js';
 import { liveSettings } from '../config/live-settings.js';
 import { parseDeviceSize } from '../config/limits.js';
 import { LOG_LEVELS, type LogLevel } from '../daemon/log-level.js';
-import { parseMetricsAddress } from '../daemon/metrics-address.js';
+import { parseListenAddress } from '../daemon/listen-address.js';
 import { requirePool } from '../daemon/pool-folder.js';
 import { rootLayout, type RootLayout } from '../config/root-layout.js';
 import { SocketClient } from '../api/client.js';
@@ -105,7 +105,7 @@ export function registerDaemonCommands(program: Command): void {
       const snapshotter = snapshotterSettings(options, layout);
       const volumes = volumeSettings(options);
       const { logLevel, metricsListen } = options;
-      const metrics = metricsListen === undefined ? undefined : parseMetricsAddress(metricsListen);
+      const metrics = metricsListen === undefined ? undefined : parseListenAddress(metricsListen, '--metrics-listen');
       if (options.supervised === true && options.transport !== 'kernel')
         throw new ThinError('invalid-argument', '--supervised needs --transport kernel');
       const args = [

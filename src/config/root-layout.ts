@@ -19,6 +19,8 @@ export interface RootLayout {
   readonly journal: string;
   /** Which processes are the daemon's tools. */
   readonly tools: string;
+  /** Space and traffic of the last 24 hours. */
+  readonly history: string;
   /** A link whose target says who makes the pool (`format/maker.ts`); gone once it is whole. */
   readonly beingMade: string;
 }
@@ -46,6 +48,7 @@ export function rootLayout(folder: string, options: { socketName?: string | unde
     log: path.join(root, 'thinfuse.log'),
     journal: path.join(root, 'journal'),
     tools: path.join(root, 'tools'),
+    history: path.join(root, 'history.json'),
     beingMade: path.join(root, 'being-made'),
   };
 }

@@ -48,7 +48,7 @@ import { clearHalfMade } from './half-made.js';
 import { readHandover } from './handover.js';
 import { KernelHost } from './kernel-host.js';
 import type { LogLevel } from './log-level.js';
-import type { MetricsAddress } from './metrics-address.js';
+import type { ListenAddress } from './listen-address.js';
 import type { Service } from './service.js';
 import { createHandlers } from './operations/handlers.js';
 import { textOperations } from './operations/text-operations.js';
@@ -67,7 +67,7 @@ import type { VolumeSettings } from '../volumes/volume-adapter.js';
 export interface DaemonOptions {
   readonly snapshotter?: SnapshotterSettings | undefined;
   readonly volumes?: VolumeSettings | undefined;
-  readonly metrics?: MetricsAddress | undefined;
+  readonly metrics?: ListenAddress | undefined;
   /** Of the log; events are told from `info` on. Default: info. */
   readonly logLevel?: LogLevel | undefined;
   /** A supervisor has given this process the connection to the kernel. */

@@ -23,6 +23,8 @@ import type { ProjectionWriter } from '../service/projection-writer.js';
 import type { RootLayout } from '../config/root-layout.js';
 import { ServedPool } from '../service/pool-service.js';
 import type { Service } from './service.js';
+import { UiServer } from './ui-server.js';
+import { UsageHistory } from './usage-history.js';
 import type { HandoverState, StandingHandover } from './standing-handover.js';
 import { SocketServer } from './socket-server.js';
 import type { ToolRecord } from './tool-record.js';
@@ -87,6 +89,8 @@ export class Daemon {
   readonly #served: ServedPool;
   readonly #dispatcher: Dispatcher;
   readonly #server: SocketServer;
+  readonly #history: UsageHistory;
+  readonly #ui: UiServer;
   readonly #adapters: readonly Adapter[];
   readonly #ended: Promise<void>;
   #reaping: NodeJS.Timeout | undefined;
@@ -111,6 +115,13 @@ export class Daemon {
     this.#transport = parts.transport(served.directory);
     const metrics = new Metrics({ pool, mounted: () => served.mounts.count, events: parts.events });
     const { locks, changes, devices } = served;
+    this.#history = new UsageHistory(pool, layout.history);
+    this.#ui = new UiServer({
+      served,
+      poolName: parts.poolName,
+      history: this.#history,
+      events: parts.events,
+    });
     const service: Service = {
       ...{ layout, pool, projection, locks, changes, devices },
       poolName: parts.poolName,
@@ -119,6 +130,7 @@ export class Daemon {
       serving: {
         served,
         metrics,
+        ui: this.#ui,
         transport: this.#transport.kind,
         startedAt: Date.now(),
         stop: (options) => this.#stopFromInside(options),
@@ -174,6 +186,8 @@ export class Daemon {
         undo.push(() => adapter.close());
       }
       await writePid(layout.pid);
+      await daemon.#history.start();
+      undo.push(() => daemon.#history.stop());
       daemon.#watchTransport();
       await daemon.#served.devices.unfinished.start();
       undo.push(() => daemon.#served.devices.unfinished.stop());
@@ -360,6 +374,8 @@ export class Daemon {
     const steps: readonly (() => Promise<unknown>)[] = [
       () => this.#served.devices.unfinished.stop(),
       () => this.#served.deferred.stop(),
+      () => this.#history.stop(),
+      () => this.#ui.close(),
       () => this.#server.close(),
       ...this.#adapters.map((adapter) => () => adapter.close()),
       () => this.#transport.unmount(),

@@ -42,6 +42,11 @@ export class EventHub {
     for (const follower of this.#followers) follower(event);
   }
 
+  /** The last that are kept, at most `count`, ascending. */
+  last(count: number): readonly DaemonEvent[] {
+    return this.#kept.slice(-count);
+  }
+
   /** How many there were since the start, by kind and level. */
   counts(): readonly { readonly event: string; readonly level: string; readonly count: number }[] {
     return [...this.#counts.values()];

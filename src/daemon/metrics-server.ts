@@ -2,11 +2,11 @@ import Fastify from 'fastify';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import type { Adapter, MakeAdapter } from '../adapter/adapter.js';
 import { HTTP_LIMITS, httpTimeouts, type HttpLimits } from '../adapter/http-limits.js';
-import type { MetricsAddress } from './metrics-address.js';
+import type { ListenAddress } from './listen-address.js';
 
 /** Serves `GET /metrics`, and nothing else, on a TCP port, for a Prometheus that cannot reach the control socket. */
 export function metricsAdapter(
-  { host, port }: MetricsAddress,
+  { host, port }: ListenAddress,
   onListening: (url: string) => void,
   limits: HttpLimits = HTTP_LIMITS,
 ): MakeAdapter {

@@ -43,6 +43,7 @@ const POOL_GAUGES: readonly PoolFigure[] = [
   ['transaction_id', 'Transaction id of the pool', ({ info }) => info.transactionId],
   ['needs_check', '1 where the pool is marked needs_check', ({ info }) => Number(info.needsCheck)],
   ['pending_deletes', 'Removed devices whose space is coming back', ({ info }) => info.pendingDeletes],
+  ['pending_bytes', 'Space of removed devices that is coming back', ({ figures }) => figures.pendingBytes],
   ['log_bytes', 'Bytes in the log that no commit has taken over', ({ figures }) => figures.logBytes],
   ['host_free_bytes', "Free space on the disk of the pool's folder", ({ figures }) => figures.host?.free],
   ['host_total_bytes', "Size of the disk of the pool's folder", ({ figures }) => figures.host?.total],

@@ -79,6 +79,7 @@ export const schemas: Schemas = {
   'view.open': viewed.extend({ maker: maker.optional() }),
   'view.close': viewed,
   metrics: empty,
+  'ui.open': z.strictObject({ listen: z.string().optional() }),
   doctor: z.strictObject({ fix: z.boolean().optional() }),
   restart: empty,
   stop: z.strictObject({ force: z.boolean().optional() }),

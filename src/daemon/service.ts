@@ -4,11 +4,13 @@ import { ThinError } from '../errors/thin-error.js';
 import type { PoolService, ServedPool } from '../service/pool-service.js';
 import type { DoctorTools } from './doctor/doctor.js';
 import type { Metrics } from './metrics.js';
+import type { UiServer } from './ui-server.js';
 
 /** What only a daemon has: devices that are served, figures, and an end. */
 export interface Serving {
   readonly served: ServedPool;
   readonly metrics: Metrics;
+  readonly ui: UiServer;
   readonly transport: TransportKind;
   /** Unix time, milliseconds. */
   readonly startedAt: number;

@@ -6,6 +6,8 @@ export interface PoolFigures {
   readonly traffic: TrafficTotals;
   /** Whether chunks pass through a cache (`leveldb` pools), so that `TrafficTotals.hits` means something. */
   readonly isCached: boolean;
+  /** Of what is being removed: bytes that are still to come back, about; after a restart, what is known of them. */
+  readonly pendingBytes: number;
   /** Bytes in the pool's log that no commit has taken over; undefined where there is none. */
   readonly logBytes: number | undefined;
   /** The disk of the pool's folder. Bytes; undefined: it is on none. */

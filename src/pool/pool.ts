@@ -51,6 +51,8 @@ class Pool implements ThinPool {
   /** Devices whose last requests are being waited for. */
   readonly #leaving = new Map<DeviceId, Promise<void>>();
   readonly #hiddenActive = new Set<DeviceId>();
+  /** What only devices mapped that are being removed: bytes, and those in use when the last of them was. */
+  #owed = { bytes: 0, usedBytes: 0 };
   /** The last change of options, so that two at once do not undo each other. */
   #optionsWritten: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
@@ -147,6 +149,7 @@ class Pool implements ThinPool {
     const { plane, host, extender } = this.#state;
     return {
       traffic: plane.traffic.totals(),
+      pendingBytes: this.#pendingBytes,
       isCached: plane.chunks.memory.kind === 'cache',
       logBytes: plane.log?.used,
       host: host.figures,
@@ -273,6 +276,8 @@ class Pool implements ThinPool {
     requireOrdinary(record, 'removed');
     this.#requireInactive(record);
     const usedBefore = this.#state.metadata.chunks.used;
+    const owed = this.#pendingBytes + this.#describe(record).exclusive;
+    this.#owed = { bytes: owed, usedBytes: this.info().dataUsed };
     this.#state.metadata.removeDevice(record.id);
     await this.#commitDevices(record);
     this.#state.reclaimer.start(() => {
@@ -356,6 +361,12 @@ class Pool implements ThinPool {
 
   async commit(): Promise<void> {
     await this.#state.committer.commit();
+  }
+
+  get #pendingBytes(): number {
+    if (this.#state.metadata.devices.pendingCount === 0) return 0;
+    const { bytes, usedBytes } = this.#owed;
+    return Math.max(0, bytes - Math.max(0, usedBytes - this.info().dataUsed));
   }
 
   async extend(to: SpaceRequest): Promise<PoolInfo> {

@@ -6,7 +6,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import { EventHub } from '../../src/daemon/event-hub.js';
-import { parseMetricsAddress } from '../../src/daemon/metrics-address.js';
+import { parseListenAddress } from '../../src/daemon/listen-address.js';
 import { metricsAdapter } from '../../src/daemon/metrics-server.js';
 import { eventually } from '../support/eventually.js';
 import { startFakeDaemon } from '../support/fake-daemon.js';
@@ -67,7 +67,7 @@ describe('Prometheus', () => {
 
   it('takes a daemon’s figures, evaluates the alerts, and answers all that the dashboard asks', async () => {
     let url = '';
-    const adapter = metricsAdapter(parseMetricsAddress('127.0.0.1:0'), (at) => (url = at));
+    const adapter = metricsAdapter(parseListenAddress('127.0.0.1:0', '--metrics-listen'), (at) => (url = at));
     const fake = await startFakeDaemon(scratch.current.at('root'), {
       adapters: [adapter],
       events: new EventHub(),

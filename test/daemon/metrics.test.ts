@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { SocketClient } from '../../src/api/client.js';
-import { parseMetricsAddress } from '../../src/daemon/metrics-address.js';
+import { parseListenAddress } from '../../src/daemon/listen-address.js';
 import { metricsAdapter } from '../../src/daemon/metrics-server.js';
 import { notifyServiceManager } from '../../src/host/service-manager.js';
 import { Metrics } from '../../src/daemon/metrics.js';
@@ -87,7 +87,7 @@ describe('metrics', () => {
 
   it('are served on a port, and nothing else is', async () => {
     let url = '';
-    const adapter = metricsAdapter(parseMetricsAddress('127.0.0.1:0'), (at) => {
+    const adapter = metricsAdapter(parseListenAddress('127.0.0.1:0', '--metrics-listen'), (at) => {
       url = at;
     });
     const fake = await startFakeDaemon(scratch.current.at('port'), { adapters: [adapter] });
@@ -98,10 +98,10 @@ describe('metrics', () => {
   });
 
   it('have an address that can be understood', () => {
-    assert.deepEqual(parseMetricsAddress('9180'), { host: '127.0.0.1', port: 9180 });
-    assert.deepEqual(parseMetricsAddress('[::1]:80'), { host: '::1', port: 80 });
+    assert.deepEqual(parseListenAddress('9180', '--metrics-listen'), { host: '127.0.0.1', port: 9180 });
+    assert.deepEqual(parseListenAddress('[::1]:80', '--metrics-listen'), { host: '::1', port: 80 });
     for (const text of ['', 'host', 'host:', '70000', ':x'])
-      assert.throws(() => parseMetricsAddress(text), { code: 'invalid-argument' });
+      assert.throws(() => parseListenAddress(text, '--metrics-listen'), { code: 'invalid-argument' });
   });
 });
 

@@ -96,6 +96,7 @@ export class FakePool implements ThinPool {
     return {
       traffic: new Traffic().totals(),
       isCached: true,
+      pendingBytes: 0,
       logBytes: undefined,
       host: { free: GIB, total: 10 * GIB, floor: GIB / 2 },
       dataFree: undefined,

@@ -5,7 +5,7 @@ import { requireServing, type Service } from '../service.js';
 /** The daemon itself. */
 export function daemonOperations(
   service: Service,
-): Pick<Handlers, 'status' | 'stop' | 'restart' | 'doctor' | 'metrics'> {
+): Pick<Handlers, 'status' | 'stop' | 'restart' | 'doctor' | 'metrics' | 'ui.open'> {
   const { pool, layout, poolName, statusLine } = service;
   return {
     status: () => {
@@ -36,6 +36,7 @@ export function daemonOperations(
       });
     },
     metrics: async () => ({ text: await requireServing(service, 'metrics').metrics.text() }),
+    'ui.open': async ({ listen }) => ({ url: await requireServing(service, 'ui').ui.open(listen) }),
     doctor: ({ fix }) => examine(service, service.doctor, { fix: fix ?? false }),
     stop: async ({ force }) => {
       await requireServing(service, 'stop').stop({ force: force ?? false });
