@@ -246,6 +246,11 @@ export class DaemonClient {
     return (await PoolExport.to(folder, this.#exec)).write(this.#access, options);
   }
 
+  /** Serves the page of the pool on `[HOST:]PORT` until the daemon ends. Returns its address. Errors: invalid-argument, busy. */
+  async openUi(listen?: string): Promise<string> {
+    return (await this.call('ui.open', { listen })).url;
+  }
+
   /** The daemon's figures in Prometheus' text format. */
   async metrics(): Promise<string> {
     return (await this.call('metrics', {})).text;
