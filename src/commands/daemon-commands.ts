@@ -105,7 +105,8 @@ export function registerDaemonCommands(program: Command): void {
       const snapshotter = snapshotterSettings(options, layout);
       const volumes = volumeSettings(options);
       const { logLevel, metricsListen } = options;
-      const metrics = metricsListen === undefined ? undefined : parseListenAddress(metricsListen, '--metrics-listen');
+      const metrics =
+        metricsListen === undefined ? undefined : parseListenAddress(metricsListen, '--metrics-listen');
       if (options.supervised === true && options.transport !== 'kernel')
         throw new ThinError('invalid-argument', '--supervised needs --transport kernel');
       const args = [
