@@ -149,7 +149,7 @@ export const PACKAGES = {
   '@toondepauw/node-zstd': ['src/store/packed-value.ts'],
   'async-lock': ['src/containerd', 'src/service/device-locks.ts', 'src/volumes'],
   aws4fetch: ['src/remote/s3-store.ts'],
-  bitfield: ['src/metadata/space-map.ts'],
+  bitfield: ['src/metadata/busy-map.ts'],
   'cli-progress': ['src/commands/progress.ts'],
   commander: ['src/cli', 'src/commands', 'src/manual/command-tree.ts'],
   'fast-check': ['src/testing'],

@@ -14,7 +14,7 @@ import { KernelTransport } from '../fuse/kernel-transport.js';
 import type { Transport, TransportKind } from '../fuse/transport.js';
 import { ChildProcessExec, type Exec } from '../host/exec.js';
 import { waitForOthers } from '../host/file-users.js';
-import { FilesystemTools } from '../host/filesystem-tools.js';
+import { FILESYSTEM_LIMITS, FilesystemTools } from '../host/filesystem-tools.js';
 import { FolderDisk, freeAt } from '../host/folder-disk.js';
 import { HolePuncher } from '../host/hole-puncher.js';
 import { LoopDevices } from '../host/loop-devices.js';
@@ -145,7 +145,11 @@ export async function daemonParts(
         onConnectionChanged: () => standing?.note(),
       }),
     host: new KernelHost({
-      mounter: new Mounter(exec, loops, new FilesystemTools(exec)),
+      mounter: new Mounter(
+        exec,
+        loops,
+        new FilesystemTools(exec, FILESYSTEM_LIMITS, (text) => log.info({ event: 'host' }, text)),
+      ),
       loops,
       stale,
       query,

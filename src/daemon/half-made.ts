@@ -5,7 +5,7 @@ import type { Exec } from '../host/exec.js';
 import { LoopDevices } from '../host/loop-devices.js';
 import { StaleCleaner } from '../host/stale.js';
 import { readSuperblock } from '../metadata/open-metadata.js';
-import { openLevelStore } from '../store/level-store.js';
+import { openPoolStore } from '../store/pool-store.js';
 import { dataLink, endUnfinished } from './init-data.js';
 import { clearRoot, deadMaker } from './init-root.js';
 import type { RootLayout } from '../config/root-layout.js';
@@ -14,7 +14,7 @@ import type { RootLayout } from '../config/root-layout.js';
  * Takes away what an `init` or a `repair` left that was killed, so that the root is as before it: nothing is in a pool that was never whole.
  * One that lacks only the end of its making gets that. Data that carries the label of another pool stays as it is. Returns whether
  * something was taken away.
- * Errors: busy (its maker is at work), locked (its daemon still ends).
+ * Errors: busy (its maker is at work), locked (its daemon still ends), damaged (its store lacks acknowledged commits).
  */
 export async function clearHalfMade(layout: RootLayout, exec: Exec): Promise<boolean> {
   const maker = await deadMaker(layout);
@@ -34,14 +34,19 @@ export async function clearHalfMade(layout: RootLayout, exec: Exec): Promise<boo
 /** Undefined where it has come to none. The daemon that made its filesystem may still be about to end. @throws ThinError locked */
 async function uuidOf(layout: RootLayout): Promise<string | undefined> {
   try {
-    const store = await openLevelStore(layout.pool);
+    const store = await openPoolStore(layout.pool);
     try {
       return readSuperblock(store).uuid;
     } finally {
       await store.close();
     }
   } catch (error) {
-    if (error instanceof ThinError && error.code === 'locked') throw error;
+    if (error instanceof ThinError && (error.code === 'locked' || isOlder(error))) throw error;
     return undefined;
   }
+}
+
+/** The store lacks commits that were acknowledged, so that somebody has used the pool: it is not taken away. */
+function isOlder({ details }: ThinError): boolean {
+  return 'acknowledged' in details;
 }

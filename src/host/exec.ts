@@ -5,6 +5,7 @@ import path from 'node:path';
 import { isHostTool, type HostTool } from '../config/host-tools.js';
 import { missingTool } from '../config/missing-tool.js';
 import { ThinError, systemErrorCode } from '../errors/thin-error.js';
+import { ProgressWatch } from './progress-watch.js';
 import { umaskOfUser } from './private-files.js';
 
 /** Enough for any listing that is parsed; what a tool prints beyond it is dropped. */
@@ -26,6 +27,11 @@ export interface ExecOptions {
   readonly stdout?: number;
   /** Milliseconds; the tool is killed and the call fails with `timeout`, also when the tool cannot die (it hangs in the kernel). */
   readonly timeoutMs?: number;
+  /**
+   * Milliseconds in which the tool neither computes, reads nor writes; it is killed then, and the call fails with `timeout`. For work that takes as
+   * long as it takes.
+   */
+  readonly stallMs?: number;
   /** Kills the tool; the call fails with `closed`. */
   readonly signal?: AbortSignal | undefined;
   /** Exit codes that are an answer and no failure; [0] unless given. */
@@ -117,7 +123,14 @@ export class ChildProcessExec implements Exec {
           : setTimeout(() => {
               fail(timeoutError(tool, args, options.timeoutMs ?? 0));
             }, options.timeoutMs);
+      const watch =
+        options.stallMs === undefined || child.pid === undefined
+          ? undefined
+          : new ProgressWatch(child.pid, options.stallMs, () => {
+              fail(stallError(tool, args, options.stallMs ?? 0));
+            });
       const done = (): void => {
+        watch?.stop();
         clearTimeout(timer);
         options.signal?.removeEventListener('abort', aborted);
       };
@@ -204,6 +217,14 @@ function spawnError(tool: HostTool, cwd: string | undefined, error: Error): Thin
     cause: error,
     details: { tool },
   });
+}
+
+function stallError(tool: string, args: readonly string[], stallMs: number): ThinError {
+  return new ThinError(
+    'timeout',
+    `${commandLine(tool, args)} has done nothing for ${stallMs / 1000} s and was killed; the device below it may not answer (dmesg says more)`,
+    { details: { tool, stallMs } },
+  );
 }
 
 function timeoutError(tool: string, args: readonly string[], timeoutMs: number): ThinError {

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { missingTool } from '../config/missing-tool.js';
+import { formatBinarySize } from '../config/sizes.js';
 import { ThinError } from '../errors/thin-error.js';
 import { saidBy, type Exec } from './exec.js';
 import { formatCommands, growCommand, toolsOf, type Command, type Filesystem } from './filesystems.js';
@@ -19,9 +20,9 @@ export type DeviceContent =
   | { readonly kind: 'nothing' };
 
 export interface FilesystemLimits {
-  /** Milliseconds for mkfs and each step of growing; a large device's inode tables are written by mkfs.ext4. */
-  readonly formatMs: number;
-  /** Allocation groups that an xfs grows by within that time. */
+  /** Milliseconds that mkfs, fstrim and what grows a filesystem may do nothing. What they do may take hours with a large device. */
+  readonly stallMs: number;
+  /** Allocation groups that an xfs grows by in a step. */
   readonly groupsPerStep: number;
   /** Milliseconds until a freeze is given up: it waits for everything that is dirty to be written. */
   readonly freezeMs: number;
@@ -29,7 +30,7 @@ export interface FilesystemLimits {
 }
 
 export const FILESYSTEM_LIMITS: FilesystemLimits = {
-  formatMs: 600_000,
+  stallMs: 600_000,
   groupsPerStep: 1024,
   freezeMs: 60_000,
   thawMs: 30_000,
@@ -39,10 +40,17 @@ export const FILESYSTEM_LIMITS: FilesystemLimits = {
 export class FilesystemTools {
   readonly #exec: Exec;
   readonly #limits: FilesystemLimits;
+  readonly #onProgress: (text: string) => void;
 
-  constructor(exec: Exec, limits: FilesystemLimits = FILESYSTEM_LIMITS) {
+  /** @param onProgress told of steps of what may take long */
+  constructor(
+    exec: Exec,
+    limits: FilesystemLimits = FILESYSTEM_LIMITS,
+    onProgress: (text: string) => void = () => undefined,
+  ) {
     this.#exec = exec;
     this.#limits = limits;
+    this.#onProgress = onProgress;
   }
 
   /** Errors: missing-tool, for the first of the filesystem's tools that is not installed. */
@@ -88,7 +96,8 @@ export class FilesystemTools {
 
   /**
    * A mounted filesystem fills its device. xfs keeps the size of its allocation groups, so that one of 10 GiB gets 26,000 more on its way to 64 TiB,
-   * each with headers to be written: it goes in steps, of which each has the time limit. What one has reached stays when the next fails.
+   * each with headers to be written: it goes in steps, and what one has reached stays when the next fails. No step has a time limit while the
+   * tool makes progress.
    * @param size bytes of the device; undefined: in one step
    */
   async grow(
@@ -97,6 +106,10 @@ export class FilesystemTools {
     size?: number,
   ): Promise<void> {
     if (filesystem === 'xfs' && size !== undefined) await this.#growXfs(mounted.target, size);
+    if (filesystem === 'ext4' && size !== undefined)
+      this.#onProgress(
+        `the ext4 on ${mounted.target} grows to ${formatBinarySize(size)}; resize2fs takes as long as it works`,
+      );
     await this.#run(growCommand(filesystem, mounted));
   }
 
@@ -106,15 +119,19 @@ export class FilesystemTools {
     const geometry = parseXfsGeometry(stdout);
     if (geometry === undefined) return;
     const step = this.#limits.groupsPerStep * geometry.groupBlocks;
-    for (let blocks = geometry.blocks + step; blocks * geometry.blockSize < size; blocks += step)
+    for (let blocks = geometry.blocks + step; blocks * geometry.blockSize < size; blocks += step) {
       await this.#run({ tool: 'xfs_growfs', args: ['-D', String(blocks), target] });
+      this.#onProgress(
+        `the xfs on ${target} has grown to ${formatBinarySize(blocks * geometry.blockSize)} of ${formatBinarySize(size)}`,
+      );
+    }
   }
 
   /** resize2fs wants a full check first; 1 is its answer for small things put right. */
   async growUnmountedExt4(device: string): Promise<void> {
     await this.#exec.run('e2fsck', ['-f', '-p', device], {
       okCodes: [0, 1],
-      timeoutMs: this.#limits.formatMs,
+      stallMs: this.#limits.stallMs,
     });
     await this.#run({ tool: 'resize2fs', args: [device] });
   }
@@ -197,7 +214,7 @@ export class FilesystemTools {
     await this.frozen([target], () => Promise.resolve());
     try {
       const { stdout } = await this.#exec.run('fstrim', ['--verbose', target], {
-        timeoutMs: this.#limits.formatMs,
+        stallMs: this.#limits.stallMs,
       });
       return parseFstrim(stdout);
     } catch (error) {
@@ -250,7 +267,7 @@ export class FilesystemTools {
   }
 
   #run({ tool, args }: Command): ReturnType<Exec['run']> {
-    return this.#exec.run(tool, args, { timeoutMs: this.#limits.formatMs });
+    return this.#exec.run(tool, args, { stallMs: this.#limits.stallMs });
   }
 }
 

@@ -7,7 +7,7 @@ import { EarlierTools, ownSession, TOOLS_OF, type ToolMark } from './tool-proces
 import { ChildProcessExec, requireKnown, type Exec, type ExecOptions, type ExecResult } from './exec.js';
 
 /** What of `ExecOptions` can be told to another process. */
-export type SentOptions = Pick<ExecOptions, 'cwd' | 'env' | 'input' | 'timeoutMs' | 'okCodes'>;
+export type SentOptions = Pick<ExecOptions, 'cwd' | 'env' | 'input' | 'timeoutMs' | 'stallMs' | 'okCodes'>;
 
 export type ToolRequest =
   | {
@@ -122,11 +122,11 @@ export class ToolServer implements Exec {
 
   run(tool: HostTool, args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
     requireKnown(tool);
-    const { cwd, env, input, timeoutMs, okCodes, signal, ...local } = options;
+    const { cwd, env, input, timeoutMs, stallMs, okCodes, signal, ...local } = options;
     if (Object.keys(local).length > 0 || this.#live() === undefined)
       return this.#here.run(tool, args, options);
     if (signal?.aborted === true) return this.#here.run(tool, args, options);
-    const sent = Object.entries({ cwd, env, input, timeoutMs, okCodes }).filter(
+    const sent = Object.entries({ cwd, env, input, timeoutMs, stallMs, okCodes }).filter(
       ([, value]) => value !== undefined,
     );
     const id = ++this.#lastId;

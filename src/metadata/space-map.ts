@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import BitField from 'bitfield';
 import { ENTRIES_PER_PAGE, packSpaceMapPage, unpackSpaceMapPage } from '../format/space-map-page.js';
+import { BusyMap } from './busy-map.js';
 
 /** A count that does not fit into the byte an entry has; the real one is in the overflow map. */
 const OVERFLOW = 255;
@@ -14,8 +14,8 @@ const OVERFLOW = 255;
  */
 export class SpaceMap {
   #limit: number;
-  /** Bit set: not to be handed out. */
-  readonly #busy: BitField;
+  /** Not to be handed out. */
+  readonly #busy = new BusyMap();
   readonly #counts = new Map<number, Uint8Array>();
   readonly #overflow = new Map<number, number>();
   readonly #dirty = new Set<number>();
@@ -31,7 +31,6 @@ export class SpaceMap {
   /** @param limit entries in all; the bit map grows with use, not with the limit */
   constructor(limit: number) {
     this.#limit = limit;
-    this.#busy = new BitField(0, { grow: Infinity });
   }
 
   get limit(): number {
@@ -60,11 +59,7 @@ export class SpaceMap {
 
   /** One past the last entry that is not free. */
   get end(): number {
-    const bytes = this.#busy.buffer;
-    let at = bytes.length;
-    while (at > 0 && bytes[at - 1] === 0) at--;
-    for (let entry = at * 8; entry > 0; entry--) if (this.#busy.get(entry - 1)) return entry;
-    return 0;
+    return this.#busy.end;
   }
 
   extend(limit: number): void {
@@ -75,7 +70,7 @@ export class SpaceMap {
   /** The next free entry, marked taken; undefined when none is left. Searches onward from the last one, as dm-thin does. */
   take(): number | undefined {
     if (this.available <= 0) return undefined;
-    const entry = this.#findFree(this.#cursor, this.#limit) ?? this.#findFree(0, this.#cursor);
+    const entry = this.#busy.nextFree(this.#cursor, this.#limit) ?? this.#busy.nextFree(0, this.#cursor);
     assert(entry !== undefined, 'a space map with free entries has one to give');
     this.#busy.set(entry);
     this.#taken++;
@@ -94,7 +89,7 @@ export class SpaceMap {
   /** Gives back an entry that was taken and never counted. */
   putBack(entry: number): void {
     assert(this.#busy.get(entry) && this.count(entry) === 0, `entry ${entry} is not taken`);
-    this.#busy.set(entry, false);
+    this.#busy.clear(entry);
     this.#taken--;
   }
 
@@ -163,7 +158,7 @@ export class SpaceMap {
 
   /** After that commit is durable: these may be handed out again. */
   release(freed: readonly number[]): void {
-    for (const entry of freed) this.#busy.set(entry, false);
+    for (const entry of freed) this.#busy.clear(entry);
     this.#unreleased -= freed.length;
   }
 
@@ -213,18 +208,5 @@ export class SpaceMap {
     else if (counts[entry % ENTRIES_PER_PAGE] === OVERFLOW) this.#overflow.delete(entry);
     counts[entry % ENTRIES_PER_PAGE] = Math.min(count, OVERFLOW);
     this.#dirty.add(page);
-  }
-
-  #findFree(from: number, to: number): number | undefined {
-    const bytes = this.#busy.buffer;
-    let entry = from;
-    while (entry < to) {
-      // Most of a well-used map is solid: skip it a byte at a time.
-      if ((entry & 7) === 0) while (bytes[entry >> 3] === 0xff && entry < to) entry += 8;
-      if (entry >= to) return undefined;
-      if (!this.#busy.get(entry)) return entry;
-      entry++;
-    }
-    return undefined;
   }
 }

@@ -9,7 +9,12 @@ import type { DeviceInfo, PoolInfo, PoolMode, PoolOptions } from './info.js';
 /** @param atHand chunks that are taken, but only for the next writes: they are not used */
 export function describePool(
   { superblock, chunks, nodes, devices, snapshots }: Metadata,
-  { mode, options, atHand }: { mode: PoolMode; options: PoolOptions; atHand: number },
+  {
+    mode,
+    options,
+    atHand,
+    waitedEnough,
+  }: { mode: PoolMode; options: PoolOptions; atHand: number; waitedEnough: boolean },
 ): PoolInfo {
   return {
     kind: superblock.kind,
@@ -29,6 +34,7 @@ export function describePool(
     baseFilesystem: devices.find(BASE_NAME)?.filesystem ?? options.filesystem,
     baseSize: devices.find(BASE_NAME)?.size ?? options.baseSize,
     heldRoot: snapshots.all().at(-1)?.id,
+    waitedEnough,
     pendingDeletes: devices.pendingCount,
     options,
   };

@@ -81,6 +81,8 @@ export interface PoolInfo {
   readonly baseSize: number;
   /** The number of the newest metadata snapshot that is reserved. */
   readonly heldRoot?: number | undefined;
+  /** Writers that find no chunk are told so at once, though the pool's options have them wait: the time for that has passed. */
+  readonly waitedEnough?: boolean | undefined;
   /** Devices that are deleted for their users, but whose space is still being given back. */
   readonly pendingDeletes: number;
   readonly options: PoolOptions;

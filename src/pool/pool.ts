@@ -120,6 +120,7 @@ class Pool implements ThinPool {
       mode: this.#state.mode,
       options: this.#state.options,
       atHand: this.#state.plane.free.count,
+      waitedEnough: this.#state.space.waitedEnough,
     });
   }
 

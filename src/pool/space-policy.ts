@@ -111,6 +111,12 @@ export class SpacePolicy {
     );
   }
 
+  /** Writers would wait for room by the pool's options, and do not, because they have waited their time (dm-thin.c, `do_no_space_timeout`). */
+  get waitedEnough(): boolean {
+    const { errorIfNoSpace } = this.#state.options;
+    return !errorIfNoSpace && this.#fullSince !== undefined && !this.#mayWait(this.#fullSince);
+  }
+
   /** Chunks have become free, or the space larger, which may be what a full pool lacked. */
   noteRoom(): void {
     if (this.#state.mode !== 'out_of_data_space' || this.#state.host.isShort || !this.#state.plane.refill())

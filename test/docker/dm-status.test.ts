@@ -17,6 +17,10 @@ describe('docker: dm-thin’s status line', () => {
       '1 0/524288 0/1638400 - ro discard_passdown queue_if_no_space needs_check 1024',
     );
     assert.match(
+      dmStatusLine(poolInfo({ mode: 'out_of_data_space', waitedEnough: true, options })),
+      / - out_of_data_space discard_passdown error_if_no_space /,
+    );
+    assert.match(
       dmStatusLine(poolInfo({ mode: 'out_of_data_space' })),
       / - out_of_data_space discard_passdown /,
     );

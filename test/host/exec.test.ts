@@ -80,6 +80,15 @@ function execCompliance(): void {
     assert.match(error.message, /sleep 600/);
   });
 
+  it('ends a tool that does nothing for so long, and no other', async () => {
+    const error = await failure(sh('sleep 100', { stallMs: 500 }));
+    assert.equal(error.code, 'timeout');
+    assert.match(error.message, /has done nothing for 0\.5 s and was killed/);
+    // Longer than it may stand still, and at work throughout.
+    await sh('i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done', { stallMs: 2_000 });
+    await sh('for i in 1 2 3 4 5 6; do sleep 0.4; echo > /dev/null; done', { stallMs: 2_000 });
+  });
+
   it('ends a tool when it is cancelled, before and while it runs', async () => {
     const stop = new AbortController();
     const running = failure(exec.run('sh', ['-c', 'exec sleep 600'], { signal: stop.signal }));

@@ -58,8 +58,11 @@ describe('a pool that runs full', () => {
     const pool = await makeSmallPool(new MemoryStore(), { blocks: 2, options });
     const base = await pool.activate(BASE_NAME);
     await base.write(0, bytes(1, 2 * BLOCK));
+    assert.equal(pool.info().waitedEnough, false);
     await assert.rejects(async () => base.write(2 * BLOCK, bytes(2)), isFull);
+    assert.equal(pool.info().waitedEnough, true);
     await pool.setOptions({ noSpaceTimeout: 30 });
+    assert.equal(pool.info().waitedEnough, false);
     const waiting = base.write(2 * BLOCK, bytes(3));
     await sleep(20);
     await base.discard(0, BLOCK);
@@ -69,6 +72,7 @@ describe('a pool that runs full', () => {
     await base.read(0, into);
     assert.deepEqual([into[0], into[BLOCK], into[2 * BLOCK]], [0, 1, 3]);
     assert.equal(pool.info().mode, 'rw');
+    assert.equal(pool.info().waitedEnough, false);
     await done(pool);
   });
 
