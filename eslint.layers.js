@@ -1,6 +1,7 @@
 /**
- * Folders below src/ from the bottom up: what each knows, and which of those before it its files may import. A pair that is not here is not
- * meant. docs/architecture.md has this as a table (`npm run tables` writes it).
+ * Folders below src/ from the bottom up: what each knows, and which of those before it its files may import.
+ * A pair that is not here is not meant. docs/architecture.md has this as a table (`npm run tables` writes
+ * it).
  */
 export const LAYERS = {
   errors: {
@@ -139,7 +140,10 @@ export const LAYERS = {
   cli: { knows: 'the program: its commands, its exit', imports: ['errors', 'config', 'api', 'commands'] },
 };
 
-/** Every package of package.json, and the files or folders that may import it; all others meet an interface of ours in front of it. */
+/**
+ * Every package of package.json, and the files or folders that may import it; all others meet an interface of
+ * ours in front of it.
+ */
 export const PACKAGES = {
   '@aws-sdk/credential-providers': ['src/remote/s3-credentials.ts'],
   '@bokuweb/zstd-wasm': ['src/remote/block-codec.ts'],
@@ -186,12 +190,18 @@ const NEVER_IMPORTED = [
   'fuse-shared-library-linux',
 ];
 
-/** Paths with rules of their own: each layer, and each folder or file below one that may import what the rest of its layer may not. */
+/**
+ * Paths with rules of their own: each layer, and each folder or file below one that may import what the rest
+ * of its layer may not.
+ */
 const PLACES = [
   ...new Set([...Object.keys(LAYERS).map((layer) => `src/${layer}`), ...Object.values(PACKAGES).flat()]),
 ].sort((a, b) => a.length - b.length);
 
-/** For eslint.config.js: `no-restricted-imports` of every file below src/. The last one that fits a file holds. */
+/**
+ * For eslint.config.js: `no-restricted-imports` of every file below src/. The last one that fits a file
+ * holds.
+ */
 export const IMPORT_RULES = PLACES.flatMap((place) =>
   (place.endsWith('.ts') ? [place] : [`${place}/*.ts`, `${place}/*/*.ts`]).map((files) => ({
     name: `thinfuse/imports/${files}`,

@@ -1,7 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import Mocha from 'mocha';
 
-/** Mocha's spec reporter, which also leaves its counts, as JSON, in the file that THINFUSE_TEST_COUNTS names. */
+/**
+ * Mocha's spec reporter, which also leaves its counts, as JSON, in the file that THINFUSE_TEST_COUNTS names.
+ */
 export default class CountingReporter extends Mocha.reporters.Spec {
   epilogue() {
     super.epilogue();

@@ -1,9 +1,10 @@
-// Cuts images of filesystems into an old pool, as dm-thin would have left it: the data file, its blocks in scattered order, and the XML
-// that thin_restore makes the metadata of. For the tests and for legacy.sh.
+// Cuts images of filesystems into an old pool, as dm-thin would have left it: the data file, its blocks in
+// scattered order, and the XML that thin_restore makes the metadata of. For the tests and for legacy.sh.
 //
 //   node scripts/cut-pool.js < POOL.json        { data, xml, blockSize, dataBlocks, time, transaction, devices: [...] }
 //
-// A device is { id, image, origin, creationTime, snapTime, transaction }; where it has the bytes of its origin, it shares the block.
+// A device is { id, image, origin, creationTime, snapTime, transaction }; where it has the bytes of its
+// origin, it shares the block.
 
 import { Buffer } from 'node:buffer';
 import {
@@ -18,7 +19,9 @@ import {
 } from 'node:fs';
 
 const SECTOR = 512;
-/** A prime: coprime to any number of blocks that is not a multiple of it, so that all places are taken once. */
+/**
+ * A prime: coprime to any number of blocks that is not a multiple of it, so that all places are taken once.
+ */
 const STRIDE = 7919;
 
 const pool = JSON.parse(readFileSync(0, 'utf8'));

@@ -45,7 +45,8 @@ export async function startServer(
   args: readonly string[],
   pidFile: string,
 ): Promise<number> {
-  // A signal to the suite's group must not reach it: it would unmount below a loop device, whose file then has no path to find it by.
+  // A signal to the suite's group must not reach it: it would unmount below a loop device, whose file then
+  // has no path to find it by.
   const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
   let said = '';
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
@@ -77,7 +78,10 @@ export async function endProcess(pid: number): Promise<void> {
   await waitFor(`process ${pid} ends`, () => !existsSync(`/proc/${pid}`));
 }
 
-/** A loop device with direct I/O. Rejects where the file's filesystem has none: the figures would be the page cache's. */
+/**
+ * A loop device with direct I/O. Rejects where the file's filesystem has none: the figures would be the page
+ * cache's.
+ */
 export async function attach(file: string): Promise<string> {
   const device = (await run('losetup', ['--find', '--show', '--direct-io=on', file])).trim();
   if (readFileSync(`/sys/block/${path.basename(device)}/loop/dio`, 'utf8').trim() !== '1') {

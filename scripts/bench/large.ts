@@ -27,8 +27,8 @@ interface Figures {
 }
 
 /**
- * main.ts's sibling for what no machine has the disk for: `restore` maps as much as is asked for in a pool whose data is a sparse file, and
- * then what a device's life takes is measured. large.ts FOLDER GIB...
+ * main.ts's sibling for what no machine has the disk for: `restore` maps as much as is asked for in a pool
+ * whose data is a sparse file, and then what a device's life takes is measured. large.ts FOLDER GIB...
  */
 async function main([folder = '', ...sizes]: readonly string[]): Promise<void> {
   const rows: Figures[] = [];

@@ -114,7 +114,9 @@ export function rounded(value: number): string {
   return value.toLocaleString('en-US', { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
 }
 
-/** Columns are padded, so that it reads as a table in a terminal, too; the first stands left, figures right. */
+/**
+ * Columns are padded, so that it reads as a table in a terminal, too; the first stands left, figures right.
+ */
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((title, column) =>
     Math.max(3, ...[head, ...rows].map((row) => (row[column] ?? '').length), title.length),

@@ -25,15 +25,17 @@ import {
 } from './subject.js';
 
 /**
- * `none`: nothing was changed. `refused`: the pool does not open, `damaged`. `found`: it opens, and its check or scrub finds it. `harmless`: all is as it was acknowledged.
- * `silent`: something is not, and nobody said so.
+ * `none`: nothing was changed. `refused`: the pool does not open, `damaged`. `found`: it opens, and its check
+ * or scrub finds it. `harmless`: all is as it was acknowledged. `silent`: something is not, and nobody said
+ * so.
  */
 export type Finding = 'none' | 'refused' | 'found' | 'harmless' | 'silent';
 
 /**
- * `mixed`: as `earlier`, in a direct pool, whose data stays where it is and is newer; some blocks hold what they held at another time.
- * `all`: everything that was acknowledged. `rest`: all that is there is as it was, and it says what is lost. `earlier`: the same, as of an earlier commit. `nothing`: it
- * says that there is nothing to be rebuilt. `wrong`: something is served as sound that never was.
+ * `mixed`: as `earlier`, in a direct pool, whose data stays where it is and is newer; some blocks hold what
+ * they held at another time. `all`: everything that was acknowledged. `rest`: all that is there is as it was,
+ * and it says what is lost. `earlier`: the same, as of an earlier commit. `nothing`: it says that there is
+ * nothing to be rebuilt. `wrong`: something is served as sound that never was.
  */
 export type Repaired = 'all' | 'rest' | 'earlier' | 'mixed' | 'nothing' | 'wrong';
 

@@ -42,7 +42,8 @@ export type Contents = Readonly<Record<string, readonly number[]>>;
 export type History = readonly Contents[];
 
 /**
- * Makes a pool in `root` as a daemon leaves it that was killed: tables, and a log that is not empty, all of it synced.
+ * Makes a pool in `root` as a daemon leaves it that was killed: tables, and a log that is not empty, all of
+ * it synced.
  * @param scratch where it is made
  */
 export async function makeSubject(

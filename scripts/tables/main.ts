@@ -1,4 +1,7 @@
-/** Writes what documents and scripts have of the table of host tools (src/config/host-tools.ts): npm run tables. */
+/**
+ * Writes what documents and scripts have of the table of host tools (src/config/host-tools.ts): npm run
+ * tables.
+ */
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { RENEWALS } from './tables.js';

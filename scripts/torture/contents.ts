@@ -13,7 +13,10 @@ export interface Verified {
   readonly bytes: number;
 }
 
-/** @throws Error that names the first page which is lost, torn, foreign or not from the time that it should be from */
+/**
+ * @throws Error that names the first page which is lost, torn, foreign or not from the time that it should be
+ * from
+ */
 export function verifyPages(bytes: Uint8Array, writer: number, { least, most }: Allowed): Verified {
   const sequences = new Uint32Array(PAGES);
   let promised = 0;

@@ -1,8 +1,8 @@
 import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 
 /**
- * What became of each page, as sequence numbers of its last write: `begun` ≥ `acknowledged` ≥ `synced`. After a crash the page must hold a
- * number from `synced` to `begun`.
+ * What became of each page, as sequence numbers of its last write: `begun` ≥ `acknowledged` ≥ `synced`. After
+ * a crash the page must hold a number from `synced` to `begun`.
  */
 export interface Progress {
   readonly begun: Uint32Array;
@@ -13,7 +13,10 @@ export interface Progress {
 const FIELDS = ['begun', 'acknowledged', 'synced'] as const satisfies readonly (keyof Progress)[];
 const ENTRY = FIELDS.length;
 
-/** A writer's progress in a file outside the pool: `ENTRY` u32 a page. The writer writes it, anybody reads it meanwhile. */
+/**
+ * A writer's progress in a file outside the pool: `ENTRY` u32 a page. The writer writes it, anybody reads it
+ * meanwhile.
+ */
 export class Journal {
   readonly progress: Progress;
   readonly #file: number;

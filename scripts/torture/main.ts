@@ -42,5 +42,6 @@ try {
   console.error(`error: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 1;
 }
-// A writer that hangs on a mount must not keep this process; what was printed, and a pipe has not taken yet, may.
+// A writer that hangs on a mount must not keep this process; what was printed, and a pipe has not taken yet,
+// may.
 process.stdout.write('', () => process.exit());

@@ -12,11 +12,16 @@ const PAGES_OF_FILE = 64;
 export const PAGES = FILES * PAGES_OF_FILE;
 /** Pages that one write takes at most. */
 export const MOST_PAGES = 16;
-/** A device has a filesystem, which nobody mounts here; it is empty, and its structures lie before this byte. */
+/**
+ * A device has a filesystem, which nobody mounts here; it is empty, and its structures lie before this byte.
+ */
 const RAW_START = 40 * 2 ** 20;
 const LITTER_BYTES = 768 * 1024;
 
-/** Where a writer's pages lie. The writer is the only one that changes them, and works synchronously: it can be made to hang. */
+/**
+ * Where a writer's pages lie. The writer is the only one that changes them, and works synchronously: it can
+ * be made to hang.
+ */
 export interface Place {
   /** Pages that a run from `page` on may have. */
   room(page: number): number;
@@ -136,7 +141,8 @@ class FilesPlace implements Place {
   #handle(file: number): number {
     let handle = this.#open.get(file);
     if (handle === undefined) {
-      // Not `w`: what is there stays. The name is durable with the first fsync of the file, xfs having one log.
+      // Not `w`: what is there stays. The name is durable with the first fsync of the file, xfs having one
+      // log.
       handle = openSync(pathOf(this.#folder, file), 'a+');
       closeSync(handle);
       handle = openSync(pathOf(this.#folder, file), 'r+');

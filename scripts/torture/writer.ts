@@ -1,6 +1,7 @@
 /**
- * A process that writes stamped pages until writing fails or it is told to stop, and notes in its journal what it began, what was
- * acknowledged and what was synced: `writer.ts JOURNAL WRITER SEED`. Its parent speaks with it over IPC.
+ * A process that writes stamped pages until writing fails or it is told to stop, and notes in its journal
+ * what it began, what was acknowledged and what was synced: `writer.ts JOURNAL WRITER SEED`. Its parent
+ * speaks with it over IPC.
  */
 import { systemErrorCode, toThinError } from '../../src/errors/thin-error.js';
 import { seededNumbers } from '../../test/support/sector-workload.js';

@@ -12,7 +12,10 @@ export interface AdapterCallsParts {
   readonly log: Logger;
 }
 
-/** The calls of an adapter's clients: each is counted, logged when it is over, and turned away while the adapter pauses. */
+/**
+ * The calls of an adapter's clients: each is counted, logged when it is over, and turned away while the
+ * adapter pauses.
+ */
 export class AdapterCalls {
   readonly #parts: AdapterCallsParts;
   readonly #underWay = new InFlight();

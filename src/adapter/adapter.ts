@@ -1,6 +1,8 @@
 import type { ServedPool } from '../service/pool-service.js';
 
-/** Another way into a serving daemon than its control socket, for a program that speaks a protocol of its own. */
+/**
+ * Another way into a serving daemon than its control socket, for a program that speaks a protocol of its own.
+ */
 export interface Adapter {
   /** Errors: already-running (somebody answers there), and what keeps a socket from being made. */
   listen(): Promise<void>;

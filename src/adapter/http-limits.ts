@@ -1,6 +1,9 @@
 /** How long a client of a server's may keep a connection that brings nothing. */
 export interface HttpLimits {
-  /** Milliseconds for a whole request to arrive, from its first byte. What is done about it, and its answer, may take for ever. */
+  /**
+   * Milliseconds for a whole request to arrive, from its first byte. What is done about it, and its answer,
+   * may take for ever.
+   */
   readonly requestMs: number;
   /** Milliseconds between an answer and the next request. */
   readonly keepAliveMs: number;

@@ -30,7 +30,10 @@ export interface PoolAdapterParts {
   };
 }
 
-/** A socket on which another program uses the pool through a protocol of its own, and what it leaves behind for later. */
+/**
+ * A socket on which another program uses the pool through a protocol of its own, and what it leaves behind
+ * for later.
+ */
 export abstract class PoolAdapter implements Adapter {
   readonly #parts: PoolAdapterParts;
   #timer: NodeJS.Timeout | undefined;

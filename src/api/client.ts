@@ -4,7 +4,10 @@ import type { Caller, OperationName, Operations, TextOperationName, TextOperatio
 import { decodeLines } from './text-lines.js';
 import { OPERATIONS_PATH, unpackError } from './wire.js';
 
-/** Calls a daemon over its control socket. No deadline unless given: mkfs and unmounting take the time they take. */
+/**
+ * Calls a daemon over its control socket. No deadline unless given: mkfs and unmounting take the time they
+ * take.
+ */
 export class SocketClient implements Caller {
   readonly #socket: string;
   readonly #timeoutMs: number;
@@ -15,8 +18,8 @@ export class SocketClient implements Caller {
   }
 
   /**
-   * @throws ThinError as the daemon threw it; `not-running` where nobody listens; `closed` where the daemon went away before
-   * it answered.
+   * @throws ThinError as the daemon threw it; `not-running` where nobody listens; `closed` where the daemon
+   *   went away before it answered.
    */
   async call<K extends OperationName>(
     name: K,

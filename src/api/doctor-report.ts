@@ -1,6 +1,6 @@
 /**
- * What `doctor` can say. A `note` explains what is as it should be but may puzzle; a `problem` is to be mended, by `--fix` where it is
- * `mendable`, else as its message says.
+ * What `doctor` can say. A `note` explains what is as it should be but may puzzle; a `problem` is to be
+ * mended, by `--fix` where it is `mendable`, else as its message says.
  */
 export interface DoctorFinding {
   readonly severity: 'note' | 'problem';

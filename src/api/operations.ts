@@ -11,10 +11,12 @@ import type { DumpOptions } from '../thin-tools/dump.js';
 import type { DoctorReport } from './doctor-report.js';
 
 /**
- * Everything that can be asked of a pool, whether over the control socket (`POST /v1/<name>`, JSON both ways) or in the same
- * process. Inputs are checked against `schemas` (daemon/schemas.ts) on the serving side. Failures are ThinErrors on both sides.
+ * Everything that can be asked of a pool, whether over the control socket (`POST /v1/<name>`, JSON both ways)
+ * or in the same process. Inputs are checked against `schemas` (daemon/schemas.ts) on the serving side.
+ * Failures are ThinErrors on both sides.
  *
- * `needs: 'pool'` operations work on an open pool alone; `needs: 'devices'` ones need the FUSE directory, so only a daemon serves them.
+ * `needs: 'pool'` operations work on an open pool alone; `needs: 'devices'` ones need the FUSE directory, so
+ * only a daemon serves them.
  */
 export interface Operations {
   status: { input: Empty; output: DaemonStatus };
@@ -50,7 +52,10 @@ export interface Operations {
     };
     output: DeviceStatus;
   };
-  /** An image whose content was just unpacked becomes one for good, and is whole. Errors: busy (still mounted). */
+  /**
+   * An image whose content was just unpacked becomes one for good, and is whole. Errors: busy (still
+   * mounted).
+   */
   'device.seal': { input: { name: string; maker?: string | undefined }; output: DeviceStatus };
   /** What `maker` makes is whole. */
   'device.finish': { input: { name: string; maker: string }; output: DeviceStatus };
@@ -60,8 +65,8 @@ export interface Operations {
     output: DeviceStatus;
   };
   /**
-   * A snapshot that `maker` holds becomes what its origin was pushed as: it stays as it is, for as long as the origin is there. `label` says where it was
-   * pushed to.
+   * A snapshot that `maker` holds becomes what its origin was pushed as: it stays as it is, for as long as
+   * the origin is there. `label` says where it was pushed to.
    */
   'device.anchor': {
     input: { name: string; to: string; label: string; maker: string };
@@ -71,14 +76,17 @@ export interface Operations {
   'device.quota': { input: { name: string; quota: number }; output: DeviceStatus };
   'device.grow': { input: { name: string; size: number }; output: DeviceStatus };
   /**
-   * `force` unmounts and deactivates first. Without it, a device in use is marked deleted and goes with its last user (`deferred`),
-   * or is `busy` where the pool's option `deferredDeletion` is off.
+   * `force` unmounts and deactivates first. Without it, a device in use is marked deleted and goes with its
+   * last user (`deferred`), or is `busy` where the pool's option `deferredDeletion` is off.
    */
   'device.remove': { input: { name: string; force?: boolean | undefined }; output: { deferred: boolean } };
   'base.format': { input: Empty; output: DeviceStatus };
   /** `maker`, here and with `mount`: who makes the device, which nobody else uses until it is whole. */
   activate: { input: { name: string; maker?: string | undefined }; output: { path: string } };
-  /** A device in use goes with its last user (`deferred`), or is `busy` where the pool's option `deferredRemoval` is off. */
+  /**
+   * A device in use goes with its last user (`deferred`), or is `busy` where the pool's option
+   * `deferredRemoval` is off.
+   */
   deactivate: { input: { name: string }; output: { deferred: boolean } };
   mount: {
     input: {
@@ -91,13 +99,14 @@ export interface Operations {
   };
   umount: { input: { name: string }; output: Empty };
   /**
-   * Gives back the space of what was deleted in a mounted filesystem (fstrim(8)). Errors: not-found (not mounted), read-only (mounted so),
-   * unsupported (the transport or the filesystem carries no discards).
+   * Gives back the space of what was deleted in a mounted filesystem (fstrim(8)). Errors: not-found (not
+   * mounted), read-only (mounted so), unsupported (the transport or the filesystem carries no discards).
    */
   trim: { input: { name: string }; output: TrimResult };
   /**
-   * The device's files for reading, for as long as the process `holder` (a pid) lives or until `view.close`: the mount that is there
-   * already, else a read-only one of its own. A device that is viewed is not unmounted or removed.
+   * The device's files for reading, for as long as the process `holder` (a pid) lives or until `view.close`:
+   * the mount that is there already, else a read-only one of its own. A device that is viewed is not
+   * unmounted or removed.
    */
   'view.open': {
     input: { name: string; holder: number; maker?: string | undefined };
@@ -107,20 +116,24 @@ export interface Operations {
   /** The daemon's figures in Prometheus' text format; also `GET /metrics` on the control socket. */
   metrics: { input: Empty; output: { text: string } };
   /**
-   * Serves the page (`page/`) on `listen` (`[HOST:]PORT`; port 0: any), until the daemon ends; the address that is served already, where there is one
-   * and none is named. Beyond this machine a `token` guards it, which `url` has. Errors: invalid-argument, busy (the port is taken).
+   * Serves the page (`page/`) on `listen` (`[HOST:]PORT`; port 0: any), until the daemon ends; the address
+   * that is served already, where there is one and none is named. Beyond this machine a `token` guards it,
+   * which `url` has. Errors: invalid-argument, busy (the port is taken).
    */
   'ui.open': { input: { listen?: string | undefined }; output: { url: string } };
-  /** Explains what is left over or in the way, and mends with `fix` what can be mended without taking it from anybody. */
+  /**
+   * Explains what is left over or in the way, and mends with `fix` what can be mended without taking it from
+   * anybody.
+   */
   doctor: { input: { fix?: boolean | undefined }; output: DoctorReport };
   /**
-   * Unmounts everything, answers, then stops the daemon. Errors: busy (a filesystem is in use; the daemon goes on), which
-   * `force` turns into a lazy unmount after a sync.
+   * Unmounts everything, answers, then stops the daemon. Errors: busy (a filesystem is in use; the daemon
+   * goes on), which `force` turns into a lazy unmount after a sync.
    */
   stop: { input: { force?: boolean | undefined }; output: Empty };
   /**
-   * Answers, then the daemon ends and its supervisor starts another one, under mounts that stay: whoever uses them sees a pause. Errors:
-   * unsupported (no supervisor, another transport, a kernel before 6.9).
+   * Answers, then the daemon ends and its supervisor starts another one, under mounts that stay: whoever uses
+   * them sees a pause. Errors: unsupported (no supervisor, another transport, a kernel before 6.9).
    */
   restart: { input: Empty; output: Empty };
 }
@@ -131,7 +144,10 @@ export type OperationName = keyof Operations;
 export interface TextOperations {
   'metadata.dump': { input: Omit<DumpOptions, 'poolOptions'> & FromSnapshot };
   'metadata.delta': { input: DeltaOptions & FromSnapshot };
-  /** The daemon's events, one JSON object a line (`DaemonEvent`): those of before that are kept with `past`, those to come with `follow`. */
+  /**
+   * The daemon's events, one JSON object a line (`DaemonEvent`): those of before that are kept with `past`,
+   * those to come with `follow`.
+   */
   events: { input: { past?: boolean | undefined; follow?: boolean | undefined } };
   'metadata.rmap': {
     input: FromSnapshot & { regions: readonly ChunkRegion[]; json?: boolean | undefined };
@@ -163,7 +179,10 @@ export type { DeviceStatus, TrimResult };
 
 /** Of files that are read through a read-only mount. */
 export interface Incompleteness {
-  /** What they may lack, and why: the log of their filesystem is not clean and cannot be replayed now. Undefined: nothing. */
+  /**
+   * What they may lack, and why: the log of their filesystem is not clean and cannot be replayed now.
+   * Undefined: nothing.
+   */
   readonly lacks?: string | undefined;
 }
 
@@ -191,7 +210,10 @@ export interface CheckInput {
   readonly depth?: CheckDepth | undefined;
   /** Where nothing is wrong. */
   readonly clearNeedsCheck?: boolean | undefined;
-  /** Mends what `CheckFinding.repairable` says of everything that was found; only where no daemon has the pool: `busy`. */
+  /**
+   * Mends what `CheckFinding.repairable` says of everything that was found; only where no daemon has the
+   * pool: `busy`.
+   */
   readonly autoRepair?: boolean | undefined;
 }
 

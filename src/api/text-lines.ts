@@ -2,7 +2,8 @@ import { ThinError } from '../errors/thin-error.js';
 import { packError, unpackError } from './wire.js';
 
 /**
- * Text of any length over the control socket, one JSON value a line, so that a failure half way is told and an end that is none is noticed:
+ * Text of any length over the control socket, one JSON value a line, so that a failure half way is told and
+ * an end that is none is noticed:
  *
  *   {"text":"..."} × n   then   {"end":true}   or   {"error":{...}}
  */

@@ -1,4 +1,7 @@
-/** What the page (`page/`) is told, in JSON. Sizes in bytes, times in Unix milliseconds. Types only: a browser's program has no Node.js. */
+/**
+ * What the page (`page/`) is told, in JSON. Sizes in bytes, times in Unix milliseconds. Types only: a
+ * browser's program has no Node.js.
+ */
 export interface UiState {
   readonly root: string;
   readonly version: string;

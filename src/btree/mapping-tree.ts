@@ -31,7 +31,8 @@ export function lookup(source: NodeSource, root: NodeId, key: number): TreeValue
 }
 
 /**
- * Sets the key. A change takes at most two new nodes a level and one more; whoever cannot have it fail half way keeps so many free.
+ * Sets the key. A change takes at most two new nodes a level and one more; whoever cannot have it fail half
+ * way keeps so many free.
  * @throws ThinError damaged, no-space (then the tree may be half changed: give the transaction up)
  */
 export function insert(source: NodeSource, root: NodeId, key: number, a: number, b: number): TreeChange {
@@ -70,7 +71,8 @@ export function insert(source: NodeSource, root: NodeId, key: number, a: number,
 }
 
 /**
- * Removes the key; a key that is not there changes nothing, not even sharing. Takes at most two new nodes a level, for shared ones.
+ * Removes the key; a key that is not there changes nothing, not even sharing. Takes at most two new nodes a
+ * level, for shared ones.
  * @throws ThinError damaged, no-space (then the tree may be half changed: give the transaction up)
  */
 export function remove(source: NodeSource, root: NodeId, key: number): TreeChange {
@@ -129,8 +131,9 @@ export function lastKey(source: NodeSource, root: NodeId): number | undefined {
 }
 
 /**
- * Ascending leaves that no other tree refers to, from the first that has a key ≥ `from`. What lies under a shared node is passed
- * over without being read, so the cost follows what the tree does not share. The tree must not change while it is being read.
+ * Ascending leaves that no other tree refers to, from the first that has a key ≥ `from`. What lies under a
+ * shared node is passed over without being read, so the cost follows what the tree does not share. The tree
+ * must not change while it is being read.
  */
 export function* unsharedLeaves(source: NodeSource, root: NodeId, from: number): Generator<TreeNode> {
   if (!source.isShared(root)) yield* unsharedLeavesBelow(source, source.read(root), from);
@@ -183,7 +186,10 @@ function valueAt(node: TreeNode, index: number): TreeValue {
   return { a: node.a[index]!, b: node.b[index]! };
 }
 
-/** A full node takes no entry more; a full leaf that has the key needs none (dm-btree.c, `has_space_for_insert`). */
+/**
+ * A full node takes no entry more; a full leaf that has the key needs none (dm-btree.c,
+ * `has_space_for_insert`).
+ */
 function mustSplit(node: TreeNode, key: number): boolean {
   if (node.count < node.capacity) return false;
   return !node.isLeaf || node.keys[Math.max(node.floor(key), 0)] !== key;

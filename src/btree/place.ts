@@ -6,9 +6,9 @@ import type { TreeNode } from '../format/node.js';
 export const KEYS = 2 ** 32;
 
 /**
- * What holds a tree together, beside each node's own checksum: levels fall by one on every path, a node's keys lie in the range [from, to)
- * that its parent gives it, and none but a root is empty. Damage can therefore not send a search in a circle.
- * `level` is undefined for a root.
+ * What holds a tree together, beside each node's own checksum: levels fall by one on every path, a node's
+ * keys lie in the range [from, to) that its parent gives it, and none but a root is empty. Damage can
+ * therefore not send a search in a circle. `level` is undefined for a root.
  * @throws ThinError damaged
  */
 export function requirePlace(node: TreeNode, level: number | undefined, from: number, to: number): void {

@@ -6,16 +6,22 @@ import { keyProblem, KEYS, levelProblem, misplaced } from './place.js';
 
 /** What a walk tells on its way. */
 export interface TreeVisitor {
-  /** Before a node is loaded, once for each reference to it. False: pass over it and what is below it. Default: true. */
+  /**
+   * Before a node is loaded, once for each reference to it. False: pass over it and what is below it.
+   * Default: true.
+   */
   enter?(id: NodeId): boolean;
   /** After all that is below the node. */
   leave?(node: TreeNode): void;
   /**
-   * A node that cannot be read or does not belong where it hangs (`requirePlace`). The walk goes on beside it: with it go the keys
-   * from `from` up to and without `to`.
+   * A node that cannot be read or does not belong where it hangs (`requirePlace`). The walk goes on beside
+   * it: with it go the keys from `from` up to and without `to`.
    */
   damaged(id: NodeId, error: ThinError, from: number, to: number): void;
-  /** A node whose keys are outside of [from, to). True: the walk visits it all the same. Default: it is `damaged`. */
+  /**
+   * A node whose keys are outside of [from, to). True: the walk visits it all the same. Default: it is
+   * `damaged`.
+   */
   stray?(node: TreeNode, from: number, to: number): boolean;
 }
 
@@ -27,8 +33,8 @@ interface Step {
 }
 
 /**
- * The nodes of a tree, each before what is below it and in ascending order of keys, loaded one by one as they are asked for; the tree must
- * not change meanwhile. What `visitor.damaged` throws ends the walk.
+ * The nodes of a tree, each before what is below it and in ascending order of keys, loaded one by one as they
+ * are asked for; the tree must not change meanwhile. What `visitor.damaged` throws ends the walk.
  * @param end one past the largest key that the tree may have
  * @throws whatever the source throws but `damaged` and `wrong-version`
  */

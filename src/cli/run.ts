@@ -43,7 +43,10 @@ function usageError({ message }: CommanderError): ThinError {
   return new ThinError('invalid-argument', message.replace(/^error: /, ''));
 }
 
-/** Known before the arguments are understood, because their errors too are told in the form that was asked for. */
+/**
+ * Known before the arguments are understood, because their errors too are told in the form that was asked
+ * for.
+ */
 function wantsJson(argv: readonly string[]): boolean {
   const end = argv.indexOf('--');
   return argv.slice(2, end === -1 ? undefined : end).includes('--json');

@@ -49,8 +49,8 @@ export async function withPool<T>(context: Context, work: (caller: Caller) => Pr
 }
 
 /**
- * As `withPool`, for what a pool has to offer that is too damaged to be opened. `verify`: how much of LevelDB's own files is read before it opens them,
- * where no daemon has.
+ * As `withPool`, for what a pool has to offer that is too damaged to be opened. `verify`: how much of
+ * LevelDB's own files is read before it opens them, where no daemon has.
  */
 export async function withMetadata<T>(
   context: Context,
@@ -80,7 +80,10 @@ export async function withMetadata<T>(
   }
 }
 
-/** Through the daemon if one runs, else through one that lives as long as `work`, for operations that need devices for a moment. */
+/**
+ * Through the daemon if one runs, else through one that lives as long as `work`, for operations that need
+ * devices for a moment.
+ */
 export async function withDevices<T>(context: Context, work: (caller: Caller) => Promise<T>): Promise<T> {
   return patiently(context, () => temporaryDaemon(context), work);
 }

@@ -277,7 +277,10 @@ function snapshotterSettings(
   return { socket, mounts: snapshotMounts };
 }
 
-/** After it answered, the daemon unmounts FUSE, commits and closes the store: done when its pid file and itself are gone. */
+/**
+ * After it answered, the daemon unmounts FUSE, commits and closes the store: done when its pid file and
+ * itself are gone.
+ */
 async function ended({ pid: file, root }: RootLayout, pid: number): Promise<void> {
   const isOver = async (): Promise<boolean> => !existsSync(file) && !(await isRunning(pid));
   if (await until(isOver, STOP_PATIENCE)) return;

@@ -1,7 +1,10 @@
 import type { DeviceStatus } from '../api/operations.js';
 import { PUSHED } from '../format/device-record.js';
 
-/** A device as `--json` shows it: every key always there, in this order. Sizes in bytes, times in milliseconds. */
+/**
+ * A device as `--json` shows it: every key always there, in this order. Sizes in bytes, times in
+ * milliseconds.
+ */
 export function deviceJson(device: DeviceStatus): Readonly<Record<string, unknown>> {
   return {
     name: device.name,

@@ -1,6 +1,9 @@
 import type { Finding } from '../metadata/check.js';
 
-/** Findings for people, one a line; what is said of many neighbours, such as the chunks of a device that is lost, is said once. */
+/**
+ * Findings for people, one a line; what is said of many neighbours, such as the chunks of a device that is
+ * lost, is said once.
+ */
 export function findingLines(findings: readonly Pick<Finding, 'path' | 'problem'>[]): readonly string[] {
   const lines: string[] = [];
   for (let at = 0; at < findings.length;) {

@@ -32,7 +32,10 @@ const TITLES: Readonly<Record<HostFinding['area'], string>> = {
   space: 'Space',
 };
 
-/** Says what of the things that thinfuse needs this host has. @throws ThinError unsupported: something required is missing. */
+/**
+ * Says what of the things that thinfuse needs this host has. @throws ThinError unsupported: something
+ * required is missing.
+ */
 export async function examineHost(context: Context): Promise<void> {
   const findings = await lookAtHost(context.layout.root);
   const missing = findings.filter(({ need, state }) => need === 'required' && state === 'missing');

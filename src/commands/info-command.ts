@@ -26,7 +26,10 @@ export function registerInfoCommand(program: Command): void {
     });
 }
 
-/** The LevelDB folder stands for both of Docker's loop files, and what its disk has left bounds what is available. */
+/**
+ * The LevelDB folder stands for both of Docker's loop files, and what its disk has left bounds what is
+ * available.
+ */
 async function surroundings({ layout }: Context, deletedDevices: number): Promise<InfoSurroundings> {
   const { bavail, bsize } = await statfs(layout.pool);
   return {

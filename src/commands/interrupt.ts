@@ -4,8 +4,8 @@ import { ThinError } from '../errors/thin-error.js';
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
- * Runs work that leaves something half made if it is cut off: the first signal aborts it, so that it can clean up behind itself.
- * Rejects with `closed` then.
+ * Runs work that leaves something half made if it is cut off: the first signal aborts it, so that it can
+ * clean up behind itself. Rejects with `closed` then.
  */
 export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();

@@ -7,7 +7,10 @@ import { example } from './example.js';
 import { printResult } from './output.js';
 import { parseCount } from './snapshot-option.js';
 
-/** What dm-thin's pool target takes as messages (dm-thin.rst): reserve_, release_metadata_snap, set_transaction_id. */
+/**
+ * What dm-thin's pool target takes as messages (dm-thin.rst): reserve_, release_metadata_snap,
+ * set_transaction_id.
+ */
 export function registerMetadataSnapCommands(program: Command): void {
   program
     .command('reserve')

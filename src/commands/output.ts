@@ -16,7 +16,9 @@ export async function printPieces(pieces: AsyncIterable<string>): Promise<void> 
   for await (const piece of pieces) standardOutput.write(piece);
 }
 
-/** Beside the result: hints and warnings. Where they cannot be told, what was asked for is done all the same. */
+/**
+ * Beside the result: hints and warnings. Where they cannot be told, what was asked for is done all the same.
+ */
 export function note(text: string): void {
   complain(`thinfuse: ${text}\n`);
 }

@@ -4,7 +4,9 @@ import { formatBinarySize } from '../config/sizes.js';
 import type { Progress } from '../host/archive.js';
 import type { Context } from './context.js';
 
-/** A bar on the terminal's standard error; nothing where there is no terminal, or where a script reads along. */
+/**
+ * A bar on the terminal's standard error; nothing where there is no terminal, or where a script reads along.
+ */
 export async function withProgress<T>(
   { json }: Context,
   label: string,

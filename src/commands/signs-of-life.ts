@@ -14,8 +14,8 @@ export interface WatchedDaemon {
 }
 
 /**
- * While `work` needs a daemon, says on standard error that it gives no sign of life, and when it does again. Work that takes long is no such
- * case: the daemon answers others meanwhile. Neither ends nor delays `work`.
+ * While `work` needs a daemon, says on standard error that it gives no sign of life, and when it does again.
+ * Work that takes long is no such case: the daemon answers others meanwhile. Neither ends nor delays `work`.
  */
 export async function withSignsOfLife<T>(daemon: WatchedDaemon, work: () => Promise<T>): Promise<T> {
   const watch = new Watch(daemon);

@@ -6,9 +6,10 @@ const FULL_MS = 5;
 const NEVER = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
 
 /**
- * Standard output or error, written with write(2), at once and in order. Nobody calls `process.stdout.write`: it keeps in memory what a pipe does
- * not take at once, and that is lost when the process exits; it makes the pipe non-blocking for all who share it, such as a tar that is our
- * child; and it takes a file for written of which a full disk took a part.
+ * Standard output or error, written with write(2), at once and in order. Nobody calls `process.stdout.write`:
+ * it keeps in memory what a pipe does not take at once, and that is lost when the process exits; it makes the
+ * pipe non-blocking for all who share it, such as a tar that is our child; and it takes a file for written of
+ * which a full disk took a part.
  */
 class StandardStream {
   readonly #fd: number;
@@ -35,7 +36,10 @@ class StandardStream {
     }
   }
 
-  /** As `write`, for what goes on for long: signals are heard while a pipe is full. All of standard output, or nothing, goes this way. */
+  /**
+   * As `write`, for what goes on for long: signals are heard while a pipe is full. All of standard output, or
+   * nothing, goes this way.
+   */
   async stream(bytes: Uint8Array): Promise<void> {
     const kind = fstatSync(this.#fd);
     if (!kind.isFIFO() && !kind.isSocket()) {

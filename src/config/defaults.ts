@@ -8,8 +8,8 @@ const GIB = 1024 * MIB;
 export const DEFAULT_ROOT = '/var/lib/thinfuse';
 
 /**
- * Docker's `dm.blocksize` and the smallest that dm-thin has: a first write to a shared chunk copies that much, and images full of small
- * files share more of what is smaller.
+ * Docker's `dm.blocksize` and the smallest that dm-thin has: a first write to a shared chunk copies that
+ * much, and images full of small files share more of what is smaller.
  */
 export const DEFAULT_BLOCK_SIZE = 64 * KIB;
 /** dm-thin's own bounds (thin-provisioning.rst): a multiple of the smallest, up to the largest. */
@@ -18,7 +18,9 @@ export const MAX_BLOCK_SIZE = 1 * GIB;
 
 /** Docker's `dm.loopdatasize`. A promise, not a reservation: the host's disk fills as chunks are written. */
 export const DEFAULT_DATA_SIZE = 100 * GIB;
-/** Docker's `dm.loopmetadatasize`: far more than 100G of data in 64K chunks can need, and as little reserved. */
+/**
+ * Docker's `dm.loopmetadatasize`: far more than 100G of data in 64K chunks can need, and as little reserved.
+ */
 export const DEFAULT_METADATA_SIZE = 2 * GIB;
 
 /** A size that somebody gave is a limit, and stays one unless they ask for more. */
@@ -34,12 +36,15 @@ export const DEFAULT_POOL_OPTIONS: PoolOptions = {
   mountOptions: '',
   // Docker's since 1.10. Larger costs nothing until it is written, but a device never shrinks.
   baseSize: 10 * GIB,
-  // Docker's. A device that is refused is met at once; a pool that runs full is met by every filesystem on it.
+  // Docker's. A device that is refused is met at once; a pool that runs full is met by every filesystem on
+  // it.
   minFreeSpace: 10,
-  // Docker's since 17.07: a device that is busy is not the operator's to hunt down; it goes with its last user.
+  // Docker's since 17.07: a device that is busy is not the operator's to hunt down; it goes with its last
+  // user.
   deferredRemoval: true,
   deferredDeletion: true,
-  // The kernel's own default retries for ever, which is how a full pool used to hang its users; Docker left it at that.
+  // The kernel's own default retries for ever, which is how a full pool used to hang its users; Docker left
+  // it at that.
   xfsNospaceMaxRetries: 0,
   // dm-thin queues (`queue_if_no_space`); nothing here may hang.
   errorIfNoSpace: true,

@@ -3,8 +3,9 @@ export const DISTRIBUTIONS = ['debian', 'fedora', 'alpine'] as const;
 export type Distribution = (typeof DISTRIBUTIONS)[number];
 
 /**
- * `required`: thinfuse runs it for what everybody does with a pool. `optional`: thinfuse runs it for one command or setting.
- * `advised`: only messages and documents name it. `scripts`: only the scripts and tests of a checkout run it.
+ * `required`: thinfuse runs it for what everybody does with a pool. `optional`: thinfuse runs it for one
+ * command or setting. `advised`: only messages and documents name it. `scripts`: only the scripts and tests
+ * of a checkout run it.
  */
 export type ToolNeed = 'required' | 'optional' | 'advised' | 'scripts';
 
@@ -142,7 +143,10 @@ const TOOLS = {
 /** A program of the host, or a library that one of ours loads, by its name. */
 export type HostTool = keyof typeof TOOLS;
 
-/** Every tool that thinfuse and its scripts start, or tell people to. `npm run tables` writes what documents and scripts have of it. */
+/**
+ * Every tool that thinfuse and its scripts start, or tell people to. `npm run tables` writes what documents
+ * and scripts have of it.
+ */
 export const HOST_TOOLS: Readonly<Record<HostTool, HostToolFacts>> = TOOLS;
 
 export function isHostTool(name: string): name is HostTool {

@@ -2,7 +2,9 @@ import { ThinError } from '../errors/thin-error.js';
 import type { LiveOptions } from './pool-options.js';
 import { parseStorageOptions } from './storage-options.js';
 
-/** What may change while the pool serves, by its `dm.` key without that; as `parseStorageOptions` reads it. */
+/**
+ * What may change while the pool serves, by its `dm.` key without that; as `parseStorageOptions` reads it.
+ */
 const SHOWN: Readonly<Record<string, (options: LiveOptions) => string>> = {
   thinp_autoextend_threshold: ({ autoextendThreshold }) => `${autoextendThreshold}%`,
   thinp_autoextend_percent: ({ autoextendPercent }) => `${autoextendPercent}%`,
@@ -20,7 +22,8 @@ export function liveSettings(options: LiveOptions): Readonly<Record<string, stri
 
 /**
  * A change of settings, from `KEY=VALUE` with or without `dm.` before it.
- * @throws ThinError unknown-option; invalid-argument (a value that cannot be, an option that is fixed while the pool serves)
+ * @throws ThinError unknown-option; invalid-argument (a value that cannot be, an option that is fixed while
+ *   the pool serves)
  */
 export function parseLiveSettings(texts: readonly string[]): Partial<LiveOptions> {
   const full = texts.map((text) => (/^dm\./i.test(text) ? text : `dm.${text}`));

@@ -20,7 +20,10 @@ export function distributionOf(osRelease: string): Distribution {
   return FAMILIES.find(([, pattern]) => ids.some((line) => pattern.test(line)))?.[0] ?? 'debian';
 }
 
-/** The command that installs these tools on this host; undefined where its distribution has no package of them. */
+/**
+ * The command that installs these tools on this host; undefined where its distribution has no package of
+ * them.
+ */
 export function installCommand(
   tools: readonly HostTool[],
   distribution: Distribution = hostDistribution(),
@@ -29,7 +32,10 @@ export function installCommand(
   return packages.length === 0 ? undefined : `${INSTALL[distribution]} ${packages.join(' ')}`;
 }
 
-/** For a tool that could not be started because it is not there; `tool` as it was called, perhaps a name that is none of ours. */
+/**
+ * For a tool that could not be started because it is not there; `tool` as it was called, perhaps a name that
+ * is none of ours.
+ */
 export function missingTool(tool: string, cause?: unknown): ThinError {
   const install = isHostTool(tool) ? installCommand([tool]) : undefined;
   const remedy = install === undefined ? 'install it and see that it is in PATH' : `install it: ${install}`;

@@ -21,7 +21,10 @@ export interface PoolOptions {
   readonly errorIfNoSpace: boolean;
   /** Seconds; only with `errorIfNoSpace: false`; 0 = for ever. */
   readonly noSpaceTimeout: number;
-  /** Percent in use of data or of metadata from which that space grows by itself; 50 .. 100, 100 = never (lvmthin(7)). */
+  /**
+   * Percent in use of data or of metadata from which that space grows by itself; 50 .. 100, 100 = never
+   * (lvmthin(7)).
+   */
   readonly autoextendThreshold: number;
   /** By how many percent of its size; 1 .. 100. */
   readonly autoextendPercent: number;

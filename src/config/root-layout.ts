@@ -2,7 +2,10 @@ import { realpathSync } from 'node:fs';
 import path from 'node:path';
 import { ThinError } from '../errors/thin-error.js';
 
-/** Where everything of one pool lies; absolute paths, symbolic links resolved, as the kernel's mount table shows them. */
+/**
+ * Where everything of one pool lies; absolute paths, symbolic links resolved, as the kernel's mount table
+ * shows them.
+ */
 export interface RootLayout {
   readonly root: string;
   /** The LevelDB folder. */

@@ -6,8 +6,9 @@ const DECIMAL_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
 const BINARY_UNITS = ['B', 'K', 'M', 'G', 'T', 'P', 'E'] as const;
 
 /**
- * A size as Docker's and LVM's users write it, in bytes: `10G`, `64k`, `1.5T`, `20GiB`, `10GB`, `512`. All prefixes are binary and
- * case does not count, also in `10GB`; a fraction of a byte is dropped (go-units size.go, `RAMInBytes`).
+ * A size as Docker's and LVM's users write it, in bytes: `10G`, `64k`, `1.5T`, `20GiB`, `10GB`, `512`. All
+ * prefixes are binary and case does not count, also in `10GB`; a fraction of a byte is dropped (go-units
+ * size.go, `RAMInBytes`).
  *
  * @param what names the thing that has the size in the error, such as `--size` or `dm.basesize`
  * @throws ThinError invalid-argument
@@ -28,7 +29,10 @@ export function parseSize(text: string, what = 'size'): number {
   return bytes;
 }
 
-/** As `docker info` prints sizes: base 1000, four digits, `10.74GB` (go-units size.go, `HumanSize`; Go's `%.4g`). */
+/**
+ * As `docker info` prints sizes: base 1000, four digits, `10.74GB` (go-units size.go, `HumanSize`; Go's
+ * `%.4g`).
+ */
 export function formatSize(bytes: number): string {
   let size = bytes;
   let unit = 0;
@@ -39,7 +43,10 @@ export function formatSize(bytes: number): string {
   return `${fourDigits(size)}${DECIMAL_UNITS[unit]!}`;
 }
 
-/** As lsblk and `df -h` print sizes: base 1024, at most one decimal, `10G`, `1.5T`, `512B` (util-linux strutils.c, `size_to_human_string`). */
+/**
+ * As lsblk and `df -h` print sizes: base 1024, at most one decimal, `10G`, `1.5T`, `512B` (util-linux
+ * strutils.c, `size_to_human_string`).
+ */
 export function formatBinarySize(bytes: number): string {
   let exponent = 0;
   while (exponent < BINARY_UNITS.length - 1 && bytes >= 1024 ** (exponent + 1)) exponent += 1;
@@ -51,7 +58,10 @@ export function formatBinarySize(bytes: number): string {
   return `${shown}${BINARY_UNITS[exponent]!}`;
 }
 
-/** The four leading digits; where the fifth is an exact half, to the even side as Go does, and not up as `toPrecision` does. */
+/**
+ * The four leading digits; where the fifth is an exact half, to the even side as Go does, and not up as
+ * `toPrecision` does.
+ */
 function fourDigits(size: number): number {
   const decimals = size >= 100 ? 1 : size >= 10 ? 2 : 3;
   const rounded = Number(size.toPrecision(4));

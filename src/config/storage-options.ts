@@ -17,7 +17,9 @@ export interface StorageOptions {
   readonly warnings: readonly string[];
 }
 
-/** Reads one option into what was gathered from those before it; repeated ones replace or add as Docker's did. */
+/**
+ * Reads one option into what was gathered from those before it; repeated ones replace or add as Docker's did.
+ */
 type Reader = (value: string, key: string, before: StorageOptions) => Partial<StorageOptions>;
 
 /** With these, no device could be mounted for writing, the first mount of all included. */
@@ -108,9 +110,9 @@ const FALSE = new Set(['0', 'f', 'F', 'FALSE', 'false', 'False']);
 export const STORAGE_OPTION_KEYS: readonly string[] = Object.keys(READERS);
 
 /**
- * Docker's options for the devicemapper driver, one `dm.KEY=VALUE` each (moby deviceset.go, `NewDeviceSet`): the case of a key does not
- * count, later ones win, `dm.mkfsarg` and `dm.mountopt` add up. Those that only meant something to the kernel's driver are checked
- * and answered with a warning.
+ * Docker's options for the devicemapper driver, one `dm.KEY=VALUE` each (moby deviceset.go, `NewDeviceSet`):
+ * the case of a key does not count, later ones win, `dm.mkfsarg` and `dm.mountopt` add up. Those that only
+ * meant something to the kernel's driver are checked and answered with a warning.
  *
  * @throws ThinError unknown-option (Docker's words and the nearest key); invalid-argument, naming the key
  */
@@ -126,7 +128,10 @@ export function parseStorageOptions(options: readonly string[]): StorageOptions 
   return result;
 }
 
-/** The settings that result where `options` meet what the pool has; to be asked before either is stored. @throws ThinError invalid-argument */
+/**
+ * The settings that result where `options` meet what the pool has; to be asked before either is stored.
+ * @throws ThinError invalid-argument
+ */
 export function mergePoolOptions(change: Partial<PoolOptions>, stored = DEFAULT_POOL_OPTIONS): PoolOptions {
   const merged = { ...stored, ...change };
   if (merged.deferredDeletion && !merged.deferredRemoval)

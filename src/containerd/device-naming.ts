@@ -5,9 +5,10 @@ import type { DeviceName } from '../format/ids.js';
 const DIGEST_LENGTH = 24;
 
 /**
- * The device of a snapshot that is made under this key by who knows the snapshotter under this name. Both are opaque and may be anything,
- * a path included, so only their digest gets into names. Where a device of an earlier snapshot under the same key is still there (it was
- * committed under another key, or waits for its last user), the next free number is added.
+ * The device of a snapshot that is made under this key by who knows the snapshotter under this name. Both are
+ * opaque and may be anything, a path included, so only their digest gets into names. Where a device of an
+ * earlier snapshot under the same key is still there (it was committed under another key, or waits for its
+ * last user), the next free number is added.
  */
 export function snapshotDeviceName(
   snapshotter: string,

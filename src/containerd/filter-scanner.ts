@@ -28,7 +28,8 @@ const ESCAPED: Readonly<Record<string, string>> = {
 };
 
 /**
- * As containerd's filters/scanner.go: behind an operator comes a value, which may hold dots; elsewhere letters, digits and _ make a field.
+ * As containerd's filters/scanner.go: behind an operator comes a value, which may hold dots; elsewhere
+ * letters, digits and _ make a field.
  * @throws ThinError invalid-argument
  */
 export function scanFilter(text: string): readonly FilterToken[] {

@@ -122,7 +122,9 @@ class Parser {
   }
 }
 
-/** As containerd's adaptSnapshot (snapshots/storage/bolt.go); an unknown field is one that no snapshot has. */
+/**
+ * As containerd's adaptSnapshot (snapshots/storage/bolt.go); an unknown field is one that no snapshot has.
+ */
 function fieldOf([first, ...rest]: readonly string[]): Field {
   const label = rest.join('.');
   switch (first) {

@@ -1,7 +1,10 @@
 import { ThinError } from '../errors/thin-error.js';
 import type { Labels, SnapshotKind, SnapshotRecord } from './snapshot-record.js';
 
-/** Messages of proto/snapshots.proto as proto-loader gives and takes them: 64-bit numbers as text, names in camel case, defaults filled in. */
+/**
+ * Messages of proto/snapshots.proto as proto-loader gives and takes them: 64-bit numbers as text, names in
+ * camel case, defaults filled in.
+ */
 export interface InfoMessage {
   readonly name: string;
   readonly parent: string;
@@ -50,8 +53,9 @@ function timestamp(nanoseconds: bigint): TimestampMessage {
 }
 
 /**
- * The labels after an Update (containerd's storage.UpdateInfo): those that `paths` names come from `given`, without paths all of them;
- * one with an empty value goes. Errors: invalid-argument for a field that cannot change.
+ * The labels after an Update (containerd's storage.UpdateInfo): those that `paths` names come from `given`,
+ * without paths all of them; one with an empty value goes. Errors: invalid-argument for a field that cannot
+ * change.
  */
 export function updatedLabels(has: Labels, given: Labels, paths: readonly string[]): Labels {
   let labels = new Map<string, string>(Object.entries(paths.length === 0 ? given : has));

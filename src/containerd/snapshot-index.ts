@@ -17,9 +17,9 @@ interface Entry {
 type Snapshots = Map<string, Entry>;
 
 /**
- * Snapshots by the snapshotter's name and their key. The labels of the pool's devices are the truth and this only saves reading them all: what it
- * says of one device is compared with that device's label, and where they differ (the device was renamed or removed by somebody else) all
- * are read anew.
+ * Snapshots by the snapshotter's name and their key. The labels of the pool's devices are the truth and this
+ * only saves reading them all: what it says of one device is compared with that device's label, and where
+ * they differ (the device was renamed or removed by somebody else) all are read anew.
  */
 export class SnapshotIndex {
   readonly #pool: Pick<ThinPool, 'devices' | 'device'>;

@@ -18,8 +18,8 @@ export class SnapshotMounts {
   }
 
   /**
-   * Goes on with the loop devices of a daemon that died: they are still attached to what is still active. Called before anything is
-   * presented.
+   * Goes on with the loop devices of a daemon that died: they are still attached to what is still active.
+   * Called before anything is presented.
    */
   async takeOver(names: readonly DeviceName[]): Promise<void> {
     const { active, mounts } = this.#served;
@@ -29,7 +29,10 @@ export class SnapshotMounts {
     }
   }
 
-  /** Mounts or attaches the device where it is not, and says what containerd is to mount. Errors: busy, and as `DeviceHost.mount`. */
+  /**
+   * Mounts or attaches the device where it is not, and says what containerd is to mount. Errors: busy, and as
+   * `DeviceHost.mount`.
+   */
   async present(record: SnapshotRecord, device: DeviceInfo): Promise<readonly MountMessage[]> {
     const readOnly = record.kind !== 'active';
     const mode = mountModeOf(record.labels) ?? this.#mode;
@@ -39,13 +42,19 @@ export class SnapshotMounts {
     return [{ type: 'bind', source: target, options: ['rbind', readOnly ? 'ro' : 'rw'] }];
   }
 
-  /** Mounts a device for the first time: its filesystem fills it and, `bare`, becomes an empty root, whoever mounts it later. */
+  /**
+   * Mounts a device for the first time: its filesystem fills it and, `bare`, becomes an empty root, whoever
+   * mounts it later.
+   */
   async prepare(device: DeviceInfo, options: { readonly bare: boolean }): Promise<void> {
     if (this.#loops.has(device.name)) return;
     await this.#served.access.ensureMounted(device, { first: options.bare });
   }
 
-  /** True: nobody can write to the device any more. False: somebody else has it mounted or open, and it stays as it is. */
+  /**
+   * True: nobody can write to the device any more. False: somebody else has it mounted or open, and it stays
+   * as it is.
+   */
   async release(name: DeviceName): Promise<boolean> {
     return (await this.#detach(name)) && (await this.#served.mounts.withdraw(name));
   }
@@ -100,7 +109,10 @@ export class SnapshotMounts {
     if (loop !== undefined) this.#loops.set(name, { loop, image });
   }
 
-  /** Replays the log of a view's device, which whoever mounts a read-only block device, perhaps in a virtual machine, cannot do. */
+  /**
+   * Replays the log of a view's device, which whoever mounts a read-only block device, perhaps in a virtual
+   * machine, cannot do.
+   */
   async #settle(device: DeviceInfo): Promise<void> {
     const { mounts } = this.#served;
     await mounts.mount(device, { readOnly: true, inPlace: true });
@@ -117,7 +129,10 @@ export class SnapshotMounts {
     );
   }
 
-  /** Errors: busy: it was let go of while in use, and a second one on the same image would destroy the filesystem. */
+  /**
+   * Errors: busy: it was let go of while in use, and a second one on the same image would destroy the
+   * filesystem.
+   */
   async #attached(name: DeviceName): Promise<string | undefined> {
     const held = this.#loops.get(name);
     if (held === undefined) return undefined;

@@ -1,14 +1,23 @@
 import { z } from 'zod';
 import { ThinError } from '../errors/thin-error.js';
 
-/** containerd's kinds (snapshots/snapshotter.go): what can be written, what can only be read, and what others start from. */
+/**
+ * containerd's kinds (snapshots/snapshotter.go): what can be written, what can only be read, and what others
+ * start from.
+ */
 export const SNAPSHOT_KINDS = ['view', 'active', 'committed'] as const;
 export type SnapshotKind = (typeof SNAPSHOT_KINDS)[number];
 export type Labels = Readonly<Record<string, string>>;
 
-/** What containerd knows of a snapshot. It is the label of the device that holds the snapshot's files, so neither is ever without the other. */
+/**
+ * What containerd knows of a snapshot. It is the label of the device that holds the snapshot's files, so
+ * neither is ever without the other.
+ */
 export interface SnapshotRecord {
-  /** The name under which its containerd knows the snapshotter. Undefined: recorded before names were, and nobody's until somebody asks. */
+  /**
+   * The name under which its containerd knows the snapshotter. Undefined: recorded before names were, and
+   * nobody's until somebody asks.
+   */
   readonly snapshotter?: string | undefined;
   /** Opaque: containerd puts namespaces and sequence numbers into it. Two names may have the same. */
   readonly key: string;
@@ -19,17 +28,24 @@ export interface SnapshotRecord {
   readonly createdAt: bigint;
   readonly updatedAt: bigint;
   readonly labels: Labels;
-  /** Of a committed one, when it was committed: bytes that only it held, and inodes of the whole filesystem. */
+  /**
+   * Of a committed one, when it was committed: bytes that only it held, and inodes of the whole filesystem.
+   */
   readonly bytes: number;
   readonly inodes: number;
 }
 
-/** A device whose snapshot is gone for containerd, while somebody still uses its files: it goes with its last user. */
+/**
+ * A device whose snapshot is gone for containerd, while somebody still uses its files: it goes with its last
+ * user.
+ */
 export const RETIRED_LABEL = 'containerd:retired';
 
 const START = 'containerd:{';
 const PREFIX_LENGTH = START.length - 1;
-/** The label is written whenever its device is; containerd itself allows 4096 bytes a label, and uses a dozen. */
+/**
+ * The label is written whenever its device is; containerd itself allows 4096 bytes a label, and uses a dozen.
+ */
 const MAX_LABEL_BYTES = 256 * 1024;
 
 const nanoseconds = z

@@ -31,9 +31,9 @@ export interface KeepAlive {
 }
 
 /**
- * Node's HTTP/2 says goodbye to a client that breaks the protocol (a PING of a wrong size) and then neither reads on nor closes, so that only
- * a ping without an answer tells that the connection is of no use any more. Clients of gRPC answer pings by themselves; the timeout leaves room for
- * one on a machine that is very busy.
+ * Node's HTTP/2 says goodbye to a client that breaks the protocol (a PING of a wrong size) and then neither
+ * reads on nor closes, so that only a ping without an answer tells that the connection is of no use any more.
+ * Clients of gRPC answer pings by themselves; the timeout leaves room for one on a machine that is very busy.
  */
 const KEEP_ALIVE: KeepAlive = { intervalMs: 5_000, timeoutMs: 20_000 };
 

@@ -30,9 +30,10 @@ export interface SnapshotUsage {
 }
 
 /**
- * containerd's snapshots (snapshots/snapshotter.go, `Snapshotter`) under one name, each a thin device with the snapshot's record as its label: a
- * change of a snapshot is one commit of the pool. Work under one key runs in order. Errors, beside the pool's and the host's: not-found, exists,
- * invalid-argument (the parent is not committed), busy (it has children), unsupported (not for this kind of snapshot).
+ * containerd's snapshots (snapshots/snapshotter.go, `Snapshotter`) under one name, each a thin device with
+ * the snapshot's record as its label: a change of a snapshot is one commit of the pool. Work under one key
+ * runs in order. Errors, beside the pool's and the host's: not-found, exists, invalid-argument (the parent is
+ * not committed), busy (it has children), unsupported (not for this kind of snapshot).
  */
 export class Snapshotter {
   readonly #name: string;
@@ -105,8 +106,9 @@ export class Snapshotter {
   }
 
   /**
-   * O(1): the active snapshot `key` becomes the committed one `name`, in place. Where somebody still has its files mounted, it is frozen
-   * for the moment of a snapshot, and that becomes the committed one: what is written afterwards is not in it.
+   * O(1): the active snapshot `key` becomes the committed one `name`, in place. Where somebody still has its
+   * files mounted, it is frozen for the moment of a snapshot, and that becomes the committed one: what is
+   * written afterwards is not in it.
    */
   async commit(name: string, key: string, labels: Labels): Promise<void> {
     requireKey(name);

@@ -13,13 +13,14 @@ export interface Adoption {
 }
 
 /**
- * One pool for several names. Each request carries the name under which its sender knows the snapshotter, and two names have nothing in common but
- * the pool: containerd removes whatever a snapshotter lists and it does not know, so two containerds, or two plugins of one, would
- * take each other's snapshots away.
+ * One pool for several names. Each request carries the name under which its sender knows the snapshotter, and
+ * two names have nothing in common but the pool: containerd removes whatever a snapshotter lists and it does
+ * not know, so two containerds, or two plugins of one, would take each other's snapshots away.
  *
- * Records that were written before names were kept belong to the name that asks first. While there are such records, no request under a name is
- * answered before they are given away, so all that is under a name then is under the name that took them; which is how
- * a daemon that was cut off in the middle is followed by one that gives the rest to the same.
+ * Records that were written before names were kept belong to the name that asks first. While there are such
+ * records, no request under a name is answered before they are given away, so all that is under a name then
+ * is under the name that took them; which is how a daemon that was cut off in the middle is followed by one
+ * that gives the rest to the same.
  */
 export class Snapshotters {
   readonly #served: ServedPool;
@@ -41,7 +42,10 @@ export class Snapshotters {
     this.#onAdopted = onAdopted;
   }
 
-  /** An empty name is one like any other, but that it takes over nothing. Errors: those of changing a device's label. */
+  /**
+   * An empty name is one like any other, but that it takes over nothing. Errors: those of changing a device's
+   * label.
+   */
   async under(name: string): Promise<Snapshotter> {
     if (name !== '' && this.#index.unnamed().length > 0)
       await (this.#adopting ??= this.#adopt(name).finally(() => (this.#adopting = undefined)));

@@ -24,7 +24,10 @@ const OF_CODE: Partial<Record<ThinErrorCode, Status>> = {
   closed: STATUS.UNAVAILABLE,
 };
 
-/** containerd turns the four that it tells apart (errdefs/grpc.go) back into its own errors; anything else is shown as it is. */
+/**
+ * containerd turns the four that it tells apart (errdefs/grpc.go) back into its own errors; anything else is
+ * shown as it is.
+ */
 export function statusOf(code: ThinErrorCode): Status {
   return OF_CODE[code] ?? STATUS.INTERNAL;
 }

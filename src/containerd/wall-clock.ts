@@ -1,8 +1,8 @@
 const NANOS_PER_MS = 1_000_000n;
 
 /**
- * Unix time in nanoseconds, about a microsecond fine. The monotonic clock gives what is below a millisecond; where the host's clock was
- * moved since the process began, the host's clock is right.
+ * Unix time in nanoseconds, about a microsecond fine. The monotonic clock gives what is below a millisecond;
+ * where the host's clock was moved since the process began, the host's clock is right.
  */
 export function wallClock(
   read: () => { readonly wholeMs: number; readonly fineMs: number } = readClocks,

@@ -5,9 +5,9 @@ import { BASE_NAME } from '../format/device-name.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 
 /**
- * What `start` may change of a pool that is there. The base device may grow, as in Docker's driver: devices made from it
- * afterwards have the new size, and their filesystem fills it at the first mount.
- * Errors, with nothing changed: invalid-argument (immutable, or the base would shrink).
+ * What `start` may change of a pool that is there. The base device may grow, as in Docker's driver: devices
+ * made from it afterwards have the new size, and their filesystem fills it at the first mount. Errors, with
+ * nothing changed: invalid-argument (immutable, or the base would shrink).
  */
 export async function applySettings(pool: ThinPool, settings: StorageOptions): Promise<void> {
   const info = pool.info();

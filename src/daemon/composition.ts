@@ -225,7 +225,10 @@ function doctorTools(
   };
 }
 
-/** A pool that this process opened for itself, with the same operations as a daemon has, except those that need devices. */
+/**
+ * A pool that this process opened for itself, with the same operations as a daemon has, except those that
+ * need devices.
+ */
 export interface OfflinePool {
   readonly caller: Caller;
   close(): Promise<void>;
@@ -255,7 +258,10 @@ export function dispatcherOf(service: Service): Dispatcher {
   );
 }
 
-/** The pool and what is done with its devices, in a process that serves none. Closing the pool ends it. Errors: as `openOffline`. */
+/**
+ * The pool and what is done with its devices, in a process that serves none. Closing the pool ends it.
+ * Errors: as `openOffline`.
+ */
 export async function openAlone(layout: RootLayout, onWarning: (text: string) => void): Promise<Service> {
   requirePool(layout);
   const pool = await openPoolIn(layout, new ChildProcessExec(), {
@@ -280,7 +286,8 @@ export async function openAlone(layout: RootLayout, onWarning: (text: string) =>
 }
 
 /**
- * Makes an empty pool in the root's folder, which is there and empty; `data` makes it a `direct` one. Errors: as `createPool` and the store.
+ * Makes an empty pool in the root's folder, which is there and empty; `data` makes it a `direct` one. Errors:
+ * as `createPool` and the store.
  */
 export async function createPoolIn(
   layout: RootLayout,

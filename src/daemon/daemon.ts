@@ -150,8 +150,8 @@ export class Daemon {
   }
 
   /**
-   * Serving when it resolves; nothing left behind when it rejects.
-   * Errors: already-running, locked (another process has the pool), no-pool, damaged, missing-device (no /dev/fuse), and others of the parts.
+   * Serving when it resolves; nothing left behind when it rejects. Errors: already-running, locked (another
+   * process has the pool), no-pool, damaged, missing-device (no /dev/fuse), and others of the parts.
    */
   static async start(parts: DaemonParts): Promise<Daemon> {
     const { layout, log } = parts;
@@ -216,7 +216,10 @@ export class Daemon {
     return this.#ended;
   }
 
-  /** Stops in order, lazily unmounting what is in use; for signals, where there is nobody to say no to. Idempotent. */
+  /**
+   * Stops in order, lazily unmounting what is in use; for signals, where there is nobody to say no to.
+   * Idempotent.
+   */
   async stop(reason: string): Promise<void> {
     if (this.#finishing === undefined) {
       this.#parts.log.info({ event: 'stopping', reason }, `stopping: ${reason}`);

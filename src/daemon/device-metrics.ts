@@ -4,7 +4,10 @@ export interface DeviceFigure {
   readonly name: string;
   readonly help: string;
   readonly type: 'gauge' | 'counter';
-  /** Labels besides the device's name and kind, as they are written, and the value; none where the device has no such figure. */
+  /**
+   * Labels besides the device's name and kind, as they are written, and the value; none where the device has
+   * no such figure.
+   */
   readonly values: (device: DeviceInfo) => readonly (readonly [labels: string, value: number])[];
 }
 

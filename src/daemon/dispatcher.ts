@@ -16,8 +16,8 @@ export interface CallRecord {
 }
 
 /**
- * The one door to the handlers, for the socket and for calls in the same process: checks inputs, counts what is under way, and
- * turns new work away (`closed`) once `close` was called.
+ * The one door to the handlers, for the socket and for calls in the same process: checks inputs, counts what
+ * is under way, and turns new work away (`closed`) once `close` was called.
  */
 export class Dispatcher implements Caller {
   readonly #handlers: Handlers;
@@ -54,7 +54,10 @@ export class Dispatcher implements Caller {
     }
   }
 
-  /** A reader may take its time, so this is not waited for: a text that is not read to its end when `close` is called breaks off. */
+  /**
+   * A reader may take its time, so this is not waited for: a text that is not read to its end when `close` is
+   * called breaks off.
+   */
   async *text(name: TextOperationName, input: unknown): AsyncGenerator<string> {
     const began = performance.now();
     let error: unknown;
@@ -72,7 +75,10 @@ export class Dispatcher implements Caller {
     }
   }
 
-  /** Takes no more calls and resolves when no more than `besides` are under way: those that wait for this themselves. */
+  /**
+   * Takes no more calls and resolves when no more than `besides` are under way: those that wait for this
+   * themselves.
+   */
   async close(besides = 0): Promise<void> {
     this.#closed = true;
     if (this.#underWay <= besides) return;

@@ -24,7 +24,10 @@ const line = z.looseObject({
   msg: z.string().default(''),
 });
 
-/** Keeps the last events and hands new ones to those who follow. A stream to a logger: what is logged is what is told. */
+/**
+ * Keeps the last events and hands new ones to those who follow. A stream to a logger: what is logged is what
+ * is told.
+ */
 export class EventHub {
   readonly #kept: DaemonEvent[] = [];
   readonly #followers = new Set<(event: DaemonEvent) => void>();

@@ -5,10 +5,10 @@ import { packError } from '../api/wire.js';
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
 /**
- * Runs a daemon in this process until it is stopped by a signal, by the operation `stop`, or by the end of its FUSE mount. SIGHUP has
- * the log opened again, and never ends the pool: a terminal that closes sends it too.
- * `notify`: the process that started this one waits on an IPC channel for how it went. `temporary`: the end of that channel is
- * the end of the daemon, so that it cannot outlive a command that was killed.
+ * Runs a daemon in this process until it is stopped by a signal, by the operation `stop`, or by the end of
+ * its FUSE mount. SIGHUP has the log opened again, and never ends the pool: a terminal that closes sends it
+ * too. `notify`: the process that started this one waits on an IPC channel for how it went. `temporary`: the
+ * end of that channel is the end of the daemon, so that it cannot outlive a command that was killed.
  */
 export async function runForeground(
   parts: DaemonParts,

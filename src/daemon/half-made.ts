@@ -11,10 +11,10 @@ import { clearRoot, deadMaker } from './init-root.js';
 import type { RootLayout } from '../config/root-layout.js';
 
 /**
- * Takes away what an `init` or a `repair` left that was killed, so that the root is as before it: nothing is in a pool that was never whole.
- * One that lacks only the end of its making gets that. Data that carries the label of another pool stays as it is. Returns whether
- * something was taken away.
- * Errors: busy (its maker is at work), locked (its daemon still ends), damaged (its store lacks acknowledged commits).
+ * Takes away what an `init` or a `repair` left that was killed, so that the root is as before it: nothing is
+ * in a pool that was never whole. One that lacks only the end of its making gets that. Data that carries the
+ * label of another pool stays as it is. Returns whether something was taken away. Errors: busy (its maker is
+ * at work), locked (its daemon still ends), damaged (its store lacks acknowledged commits).
  */
 export async function clearHalfMade(layout: RootLayout, exec: Exec): Promise<boolean> {
   const maker = await deadMaker(layout);
@@ -31,7 +31,10 @@ export async function clearHalfMade(layout: RootLayout, exec: Exec): Promise<boo
   return true;
 }
 
-/** Undefined where it has come to none. The daemon that made its filesystem may still be about to end. @throws ThinError locked */
+/**
+ * Undefined where it has come to none. The daemon that made its filesystem may still be about to end. @throws
+ * ThinError locked
+ */
 async function uuidOf(layout: RootLayout): Promise<string | undefined> {
   try {
     const store = await openPoolStore(layout.pool);
@@ -46,7 +49,9 @@ async function uuidOf(layout: RootLayout): Promise<string | undefined> {
   }
 }
 
-/** The store lacks commits that were acknowledged, so that somebody has used the pool: it is not taken away. */
+/**
+ * The store lacks commits that were acknowledged, so that somebody has used the pool: it is not taken away.
+ */
 function isOlder({ details }: ThinError): boolean {
   return 'acknowledged' in details;
 }

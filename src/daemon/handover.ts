@@ -48,7 +48,10 @@ const handover = z.object({
       .readonly(),
   }),
   active: z.array(z.string()),
-  /** Image files whose filesystems were frozen, and those that were about to be mounted: what the next daemon has to end. */
+  /**
+   * Image files whose filesystems were frozen, and those that were about to be mounted: what the next daemon
+   * has to end.
+   */
   frozen: z.array(z.string()),
   unfinished: z.array(z.string()),
   /** Devices that are active for one of those alone. Undefined in what an earlier version left. */
@@ -72,7 +75,9 @@ export function leaveHandover(layout: Pick<RootLayout, 'root'>, state: Handover)
   renameSync(`${file}.tmp`, file);
 }
 
-/** What the last daemon has left. Undefined where it left nothing, or nothing that this version understands. */
+/**
+ * What the last daemon has left. Undefined where it left nothing, or nothing that this version understands.
+ */
 export function readHandover(layout: Pick<RootLayout, 'root'>): Handover | undefined {
   try {
     return handover.safeParse(JSON.parse(readFileSync(fileIn(layout), 'utf8'))).data;
@@ -90,7 +95,10 @@ export function forgetHandover(layout: Pick<RootLayout, 'root'>): void {
   rmSync(fileIn(layout), { force: true });
 }
 
-/** A daemon is gone, and its supervisor, which lives, is about to start the next one: the pool is nobody else's meanwhile. */
+/**
+ * A daemon is gone, and its supervisor, which lives, is about to start the next one: the pool is nobody
+ * else's meanwhile.
+ */
 export function isBeingReplaced(layout: Pick<RootLayout, 'root'>): boolean {
   const pid = readHandover(layout)?.supervisor;
   if (pid === undefined) return false;

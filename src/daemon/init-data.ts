@@ -16,7 +16,10 @@ export interface DataRequest {
   readonly path: string;
   /** Bytes of a chunk. */
   readonly blockSize: number;
-  /** Bytes that the pool may use; what the file or device has, where undefined. A file is made or enlarged to hold them. */
+  /**
+   * Bytes that the pool may use; what the file or device has, where undefined. A file is made or enlarged to
+   * hold them.
+   */
   readonly dataSize: number | undefined;
   /** For a file that is made. */
   readonly defaultSize: number;
@@ -39,9 +42,10 @@ export interface PreparedData {
 }
 
 /**
- * Looks at what a `direct` pool is to be made on, and makes the file where there is none. Nothing else is changed before `label`.
- * Errors: busy (mounted, in use otherwise, or another pool is being made on it), invalid-argument (too small, a folder), exists (a foreign
- * signature, or the label of a pool that is whole, without `force`), not-found (the folder above), permission, no-space, missing-tool.
+ * Looks at what a `direct` pool is to be made on, and makes the file where there is none. Nothing else is
+ * changed before `label`. Errors: busy (mounted, in use otherwise, or another pool is being made on it),
+ * invalid-argument (too small, a folder), exists (a foreign signature, or the label of a pool that is whole,
+ * without `force`), not-found (the folder above), permission, no-space, missing-tool.
  */
 export async function prepareData(request: DataRequest, exec: Exec): Promise<PreparedData> {
   const made = await makeFile(request);
@@ -110,7 +114,8 @@ async function finishLabels(file: DataFile): Promise<void> {
 }
 
 /**
- * Takes the labels of the pool `uuid` from its data if it was never whole. `whole`: it is, for its making ends with its label's.
+ * Takes the labels of the pool `uuid` from its data if it was never whole. `whole`: it is, for its making
+ * ends with its label's.
  * @throws ThinError as `openDataFile`
  */
 export async function endUnfinished(place: string, uuid: string): Promise<'whole' | 'cleared' | 'foreign'> {
@@ -197,7 +202,10 @@ async function isAllocated({ handle, size }: DataFile): Promise<boolean> {
   return size > 0 && (await handle.stat()).blocks * SECTOR >= size;
 }
 
-/** Where the root says which file or device holds its data: a link in the pool's folder, after Docker's `devicemapper/data`. */
+/**
+ * Where the root says which file or device holds its data: a link in the pool's folder, after Docker's
+ * `devicemapper/data`.
+ */
 export function dataLink(poolFolder: string): string {
   return path.join(poolFolder, 'data');
 }

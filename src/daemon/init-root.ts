@@ -11,20 +11,26 @@ const IGNORED = new Set(['lost+found']);
 
 type UndoRoot = () => Promise<void>;
 
-/** A root that this process makes. It is marked so until `finish`, and what a process that died has left of one is `clearRoot`'s. */
+/**
+ * A root that this process makes. It is marked so until `finish`, and what a process that died has left of
+ * one is `clearRoot`'s.
+ */
 export interface FreshRoot {
   /** In the words of `format/maker.ts`. */
   readonly maker: string;
   /** The pool in it is whole. */
   readonly finish: () => Promise<void>;
-  /** Takes back what `prepareRoot` made, and all that came into it since; a folder that was there before stays, as empty as it was. */
+  /**
+   * Takes back what `prepareRoot` made, and all that came into it since; a folder that was there before
+   * stays, as empty as it was.
+   */
   readonly undo: () => Promise<void>;
 }
 
 /**
- * Makes the root's folders (0700) where nothing is yet.
- * Errors, with nothing changed: exists (a pool), not-empty (something else), invalid-argument (no folder), permission, read-only, no-space,
- * busy (somebody makes it).
+ * Makes the root's folders (0700) where nothing is yet. Errors, with nothing changed: exists (a pool),
+ * not-empty (something else), invalid-argument (no folder), permission, read-only, no-space, busy (somebody
+ * makes it).
  */
 export async function prepareRoot(
   layout: RootLayout,
@@ -72,7 +78,10 @@ export async function deadMaker(layout: RootLayout): Promise<string | undefined>
   );
 }
 
-/** Empties the root of what `prepareRoot` and who called it left of a pool that was never whole; its mark goes last. */
+/**
+ * Empties the root of what `prepareRoot` and who called it left of a pool that was never whole; its mark goes
+ * last.
+ */
 export async function clearRoot(layout: RootLayout): Promise<void> {
   await emptyFolder(await realpath(layout.pool).catch(() => layout.pool));
   const mark = path.basename(layout.beingMade);

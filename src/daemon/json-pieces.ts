@@ -12,7 +12,10 @@ export function isLong(value: unknown): boolean {
   return isPlain(value) && Object.values(value).some((field) => !isPlain(field) && isLong(field));
 }
 
-/** The text of `JSON.stringify`, made in bounded steps between which others have their turns. For values without a `toJSON`. */
+/**
+ * The text of `JSON.stringify`, made in bounded steps between which others have their turns. For values
+ * without a `toJSON`.
+ */
 export async function* jsonPieces(value: unknown): AsyncGenerator<string> {
   for (const piece of piecesOf(value)) {
     yield piece;

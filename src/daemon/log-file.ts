@@ -18,8 +18,8 @@ const MOST_BYTES = 16 * 1024 ** 2;
 const HOW = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
 
 /**
- * The log in the root, found by its path, so that whoever rotates logs may rename it. Nobody has to: it is bounded. A line that cannot be
- * written is lost, because a full disk must not cost the pool.
+ * The log in the root, found by its path, so that whoever rotates logs may rename it. Nobody has to: it is
+ * bounded. A line that cannot be written is lost, because a full disk must not cost the pool.
  */
 export class LogFile {
   readonly #path: string;
@@ -50,7 +50,9 @@ export class LogFile {
     return this.#fd;
   }
 
-  /** After a rename of the file: a new one in its place. Where none can be made, lines go on into the old one. */
+  /**
+   * After a rename of the file: a new one in its place. Where none can be made, lines go on into the old one.
+   */
   reopen(): void {
     let fresh: number;
     try {
@@ -83,7 +85,10 @@ export class LogFile {
   }
 }
 
-/** Whether standard output is this log, or was before somebody rotated it, as of a daemon that follows another. */
+/**
+ * Whether standard output is this log, or was before somebody rotated it, as of a daemon that follows
+ * another.
+ */
 export function printsTo(file: string): boolean {
   try {
     const log = path.join(realpathSync(path.dirname(file)), path.basename(file));

@@ -13,8 +13,9 @@ export interface MakePoolRequest {
 }
 
 /**
- * Makes a pool, lets `complete` do what it lacks to be whole, and takes everything back where any of it fails. Until then the root, and
- * the disk, are marked as being made by this process. Errors: as `prepareRoot`, `prepareData`, `createPool` and `complete`.
+ * Makes a pool, lets `complete` do what it lacks to be whole, and takes everything back where any of it
+ * fails. Until then the root, and the disk, are marked as being made by this process. Errors: as
+ * `prepareRoot`, `prepareData`, `createPool` and `complete`.
  */
 export async function makePool<T>(
   layout: RootLayout,

@@ -4,7 +4,10 @@ import type { Adapter, MakeAdapter } from '../adapter/adapter.js';
 import { HTTP_LIMITS, httpTimeouts, type HttpLimits } from '../adapter/http-limits.js';
 import type { ListenAddress } from './listen-address.js';
 
-/** Serves `GET /metrics`, and nothing else, on a TCP port, for a Prometheus that cannot reach the control socket. */
+/**
+ * Serves `GET /metrics`, and nothing else, on a TCP port, for a Prometheus that cannot reach the control
+ * socket.
+ */
 export function metricsAdapter(
   { host, port }: ListenAddress,
   onListening: (url: string) => void,

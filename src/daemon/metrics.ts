@@ -129,7 +129,10 @@ export class Metrics {
     return this.#registry.contentType;
   }
 
-  /** In bounded steps, however many devices there are: the registry's own way is one step for each figure of all devices. */
+  /**
+   * In bounded steps, however many devices there are: the registry's own way is one step for each figure of
+   * all devices.
+   */
   async text(): Promise<string> {
     this.#now = { info: this.#pool.info(), figures: this.#pool.figures() };
     const figures = DEVICE_FIGURES.map(({ name, help, type }) => [

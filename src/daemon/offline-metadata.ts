@@ -102,7 +102,10 @@ async function logFindings(layout: RootLayout, store: KeyValue): Promise<readonl
   return [{ path: 'log', problem: error.message, fatal: true, repairable: false }];
 }
 
-/** Undefined: the log has what the store counts on. Of a superblock that cannot be read, its own finding tells. */
+/**
+ * Undefined: the log has what the store counts on. Of a superblock that cannot be read, its own finding
+ * tells.
+ */
 async function logProblem({ pool }: RootLayout, store: KeyValue): Promise<ThinError | undefined> {
   const superblock = superblockOf(store);
   if (superblock === undefined) return undefined;
@@ -202,8 +205,8 @@ export interface OfflineRepair extends RepairReport {
 }
 
 /**
- * Makes the root `into`, which is empty or missing. The data of a `direct` pool stays where it is: then both roots name it.
- * Errors: already-running, no-pool, locked, exists, not-empty, and as `repairPool`.
+ * Makes the root `into`, which is empty or missing. The data of a `direct` pool stays where it is: then both
+ * roots name it. Errors: already-running, no-pool, locked, exists, not-empty, and as `repairPool`.
  */
 export async function repairOffline(layout: RootLayout, into: string): Promise<OfflineRepair> {
   const target = rootLayout(into);

@@ -7,7 +7,10 @@ import { openOwnFile } from '../host/own-paths.js';
 import type { RootLayout } from '../config/root-layout.js';
 import { unpackError } from '../api/wire.js';
 
-/** libuv's default of 4 is fewer than the calls that block on a daemon's own FUSE mount and on LevelDB at one time. */
+/**
+ * libuv's default of 4 is fewer than the calls that block on a daemon's own FUSE mount and on LevelDB at one
+ * time.
+ */
 const THREADPOOL_SIZE = '16';
 
 const SHOWN_LOG_LINES = 8;
@@ -35,8 +38,8 @@ export interface SpawnedDaemon {
 }
 
 /**
- * Starts a daemon in a process and a session of its own and waits until it serves. What it prints goes to the root's log.
- * Errors: whatever kept it from starting, as it threw it.
+ * Starts a daemon in a process and a session of its own and waits until it serves. What it prints goes to the
+ * root's log. Errors: whatever kept it from starting, as it threw it.
  */
 export async function spawnDaemon({ layout, args, temporary }: SpawnRequest): Promise<SpawnedDaemon> {
   const log = await openLog(layout.log);

@@ -5,8 +5,8 @@ import type { RootLayout } from '../config/root-layout.js';
 export type HandoverState = Omit<Handover, 'version' | 'supervisor' | 'frozen' | 'attaching'>;
 
 /**
- * Keeps the handover of a daemon that serves as it would have to be if the daemon died at this moment: brought up to date before anybody
- * hears of a change.
+ * Keeps the handover of a daemon that serves as it would have to be if the daemon died at this moment:
+ * brought up to date before anybody hears of a change.
  */
 export class StandingHandover {
   readonly #layout: Pick<RootLayout, 'root'>;
@@ -21,7 +21,9 @@ export class StandingHandover {
     this.#onFailure = onFailure;
   }
 
-  /** From now on; `state` tells what there is at any moment, or undefined where nobody could go on with it. */
+  /**
+   * From now on; `state` tells what there is at any moment, or undefined where nobody could go on with it.
+   */
   begin(state: () => HandoverState | undefined): void {
     this.#state = state;
     this.note();

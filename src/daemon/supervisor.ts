@@ -10,7 +10,10 @@ import { startMessage, type StartMessage } from './spawn-daemon.js';
 
 /** Where a daemon finds the connection: behind its standard streams and its channel to the supervisor. */
 const KEPT_DESCRIPTOR = 4;
-/** A daemon that did not serve for so long, in milliseconds, has failed; after so many in a row that failed, nobody follows. */
+/**
+ * A daemon that did not serve for so long, in milliseconds, has failed; after so many in a row that failed,
+ * nobody follows.
+ */
 const WORTH_FOLLOWING_MS = 1000;
 const MOST_FAILURES = 3;
 /** The first Linux with FUSE_NOTIFY_RESEND. */
@@ -32,9 +35,9 @@ export interface SuperviseRequest {
 }
 
 /**
- * Holds the connection to the kernel while daemons come and go: one that is replaced, or dies, is followed by the next, which goes on with its
- * handover. Where there is none, or daemons fail one after the other, the connection is closed, so that whoever uses the mounts gets an
- * error at once and waits for nobody.
+ * Holds the connection to the kernel while daemons come and go: one that is replaced, or dies, is followed by
+ * the next, which goes on with its handover. Where there is none, or daemons fail one after the other, the
+ * connection is closed, so that whoever uses the mounts gets an error at once and waits for nobody.
  * @returns the exit code of the last daemon
  * @throws ThinError unsupported (Linux before 6.9), missing-device
  */

@@ -13,8 +13,9 @@ const PUNCHER_PATIENCE_MS = 10_000;
 const PATIENCE_MS = 60_000;
 
 /**
- * `<root>/tools` says which processes are tools of the daemon that has the pool, so that whoever has it next ends them before it trusts the
- * mount table or the data file: a mount(8) or losetup(8) whose daemon was killed goes on by itself. The caller holds the pool's lock.
+ * `<root>/tools` says which processes are tools of the daemon that has the pool, so that whoever has it next
+ * ends them before it trusts the mount table or the data file: a mount(8) or losetup(8) whose daemon was
+ * killed goes on by itself. The caller holds the pool's lock.
  */
 export class ToolRecord {
   readonly #file: string;
@@ -28,7 +29,8 @@ export class ToolRecord {
   }
 
   /**
-   * Takes the pool over: kills tools of daemons that are gone, and waits for those that write to the pool's data.
+   * Takes the pool over: kills tools of daemons that are gone, and waits for those that write to the pool's
+   * data.
    * @param server of this process's tools, where it has any that could outlive it
    * @throws ThinError busy
    */
@@ -79,7 +81,9 @@ export class ToolRecord {
     }
   }
 
-  /** Whole or not at all; with those of before, until they are gone: this process may be killed before that. */
+  /**
+   * Whole or not at all; with those of before, until they are gone: this process may be killed before that.
+   */
   #write(): void {
     try {
       const all = [...(this.#own === undefined ? [] : [this.#own]), ...this.#earlier];

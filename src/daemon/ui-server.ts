@@ -45,7 +45,9 @@ interface Listening {
   readonly url: string;
 }
 
-/** The page that shows the pool, and what it asks for: GET only, so that nobody changes anything through it. */
+/**
+ * The page that shows the pool, and what it asks for: GET only, so that nobody changes anything through it.
+ */
 export class UiServer {
   readonly #source: UiSource;
   #listening: Listening | undefined;
@@ -132,8 +134,9 @@ export class UiServer {
 }
 
 /**
- * On this machine's own address: whoever calls it by that, so that no page from elsewhere comes in under a name of its own (DNS rebinding).
- * Beyond it: whoever has the token; a browser keeps it as a cookie. Answers others.
+ * On this machine's own address: whoever calls it by that, so that no page from elsewhere comes in under a
+ * name of its own (DNS rebinding). Beyond it: whoever has the token; a browser keeps it as a cookie. Answers
+ * others.
  */
 function mayLook(request: FastifyRequest, reply: FastifyReply, token: string | undefined): boolean {
   if (token === undefined) {

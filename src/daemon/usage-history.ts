@@ -21,7 +21,10 @@ const kept = z.array(
   }),
 );
 
-/** A pool's space and traffic of the last 24 hours, a sample a minute: 1440 of them at most, also over a restart of the daemon. */
+/**
+ * A pool's space and traffic of the last 24 hours, a sample a minute: 1440 of them at most, also over a
+ * restart of the daemon.
+ */
 export class UsageHistory {
   readonly #pool: Pick<ThinPool, 'info' | 'figures'>;
   readonly #file: string;

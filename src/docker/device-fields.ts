@@ -40,7 +40,10 @@ const exclusive = (device: Device): number => device.exclusive;
 const shared = (device: Device): number => device.shared;
 const highest = (device: Device): number => device.highestMapped;
 
-/** The fields of thin_ls 0.9.0, HIGHEST_BLOCK of later ones (the last mapped block; `-` where none is), and the name. */
+/**
+ * The fields of thin_ls 0.9.0, HIGHEST_BLOCK of later ones (the last mapped block; `-` where none is), and
+ * the name.
+ */
 const FIELDS: Readonly<Record<string, Field>> = {
   DEV: ({ id }) => String(id),
   NAME: ({ name }) => name,
@@ -102,7 +105,10 @@ export function fieldJson(
   );
 }
 
-/** A larger unit where the number would be above 8192, rounded at each step, and none behind a zero (thin_ls, `format_disk_unit`). */
+/**
+ * A larger unit where the number would be above 8192, rounded at each step, and none behind a zero (thin_ls,
+ * `format_disk_unit`).
+ */
 function prettySize(bytes: number): string {
   if (bytes === 0) return '0';
   let amount = bytes;

@@ -1,11 +1,15 @@
 import type { PoolInfo } from '../pool/info.js';
 
-/** dm-thin warns of metadata when this many blocks are left, or a quarter where that is less (dm-thin.c, calc_metadata_threshold). */
+/**
+ * dm-thin warns of metadata when this many blocks are left, or a quarter where that is less (dm-thin.c,
+ * calc_metadata_threshold).
+ */
 const METADATA_LOW_WATER = 1024;
 
 /**
- * The status of a thin-pool target as `dmsetup status` shows it behind `START LENGTH thin-pool` (dm-thin.c, `pool_status`):
- * transaction id, metadata and data blocks used/total, held root, mode, discard passdown, policy when full, needs_check, low-water mark.
+ * The status of a thin-pool target as `dmsetup status` shows it behind `START LENGTH thin-pool` (dm-thin.c,
+ * `pool_status`): transaction id, metadata and data blocks used/total, held root, mode, discard passdown,
+ * policy when full, needs_check, low-water mark.
  */
 export function dmStatusLine(info: PoolInfo): string {
   if (info.mode === 'fail') return 'Fail';

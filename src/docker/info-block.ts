@@ -10,7 +10,10 @@ export interface InfoSurroundings {
   /** A file or folder of the host that stands for a device: a `leveldb` pool's folder is both. */
   readonly dataLoopFile?: string | undefined;
   readonly metadataLoopFile?: string | undefined;
-  /** Bytes that the host's filesystem still has for data and for metadata: no more than that is available, whatever the pool may take. */
+  /**
+   * Bytes that the host's filesystem still has for data and for metadata: no more than that is available,
+   * whatever the pool may take.
+   */
   readonly dataHostFree?: number | undefined;
   readonly metadataHostFree?: number | undefined;
   /** Devices marked deleted that wait for their last user. */
@@ -19,8 +22,8 @@ export interface InfoSurroundings {
 }
 
 /**
- * The devicemapper block of `docker info`, field for field in the order of Docker 24 (moby driver.go, `Status`), keys in print order;
- * also the JSON form.
+ * The devicemapper block of `docker info`, field for field in the order of Docker 24 (moby driver.go,
+ * `Status`), keys in print order; also the JSON form.
  */
 export function infoFields(info: PoolInfo, around: InfoSurroundings): Readonly<Record<string, string>> {
   const files = {
@@ -59,7 +62,9 @@ export function infoFields(info: PoolInfo, around: InfoSurroundings): Readonly<R
   };
 }
 
-/** As `docker info` indents it since 18.09: the driver by one space, its fields by two. No newline at the end. */
+/**
+ * As `docker info` indents it since 18.09: the driver by one space, its fields by two. No newline at the end.
+ */
 export function infoBlock(info: PoolInfo, around: InfoSurroundings): string {
   return Object.entries(infoFields(info, around))
     .map(([key, value], index) => `${index === 0 ? ' ' : '  '}${key}: ${value}`)

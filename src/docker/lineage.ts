@@ -14,7 +14,10 @@ interface Growing extends LineageNode {
   readonly children: Growing[];
 }
 
-/** The devices as trees by origin, ascending by device id. Where a removed origin came from is not known, so it is a root. */
+/**
+ * The devices as trees by origin, ascending by device id. Where a removed origin came from is not known, so
+ * it is a root.
+ */
 export function lineage(devices: readonly ListedDevice[]): readonly LineageNode[] {
   const sorted = [...devices].sort((a, b) => a.id - b.id);
   const nodes = new Map<DeviceId, Growing>();

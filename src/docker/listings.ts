@@ -11,7 +11,10 @@ const NONE = '-';
 const right = (title: string): Column => ({ title, right: true });
 const left = (title: string): Column => ({ title });
 
-/** `deleted` waits for its last user; `active` has its image file; `pushed` is kept to compare the next push with. */
+/**
+ * `deleted` waits for its last user; `active` has its image file; `pushed` is kept to compare the next push
+ * with.
+ */
 export type DeviceState = 'mounted' | 'active' | 'inactive' | 'deleted' | 'unfinished' | 'pushed';
 
 export function deviceState(device: ListedDevice): DeviceState {
@@ -73,7 +76,10 @@ export function treeTable(devices: readonly ListedDevice[]): string {
   );
 }
 
-/** What each device is large, what it maps, and what would come back with its removal; the pool's own line, if given, ends it, with what is stored. */
+/**
+ * What each device is large, what it maps, and what would come back with its removal; the pool's own line, if
+ * given, ends it, with what is stored.
+ */
 export function spaceTable(
   devices: readonly ListedDevice[],
   pool?: Pick<PoolInfo, 'dataTotal' | 'dataUsed' | 'dataStored'>,

@@ -20,7 +20,10 @@ export interface BlockNode {
   readonly number: string | undefined;
   readonly size: number;
   readonly readOnly: boolean;
-  /** `leveldb`, `file` or `disk` below the pool; `dm` for the pool and its devices, as lsblk had it for Docker's. */
+  /**
+   * `leveldb`, `file` or `disk` below the pool; `dm` for the pool and its devices, as lsblk had it for
+   * Docker's.
+   */
   readonly type: string;
   readonly mountPoint: string | undefined;
   readonly children: readonly BlockNode[];
@@ -37,8 +40,8 @@ export interface LsblkInput {
 }
 
 /**
- * The pool under its data and under its metadata, as lsblk showed Docker's. The thin devices hang on the first of the two;
- * lsblk would repeat them all.
+ * The pool under its data and under its metadata, as lsblk showed Docker's. The thin devices hang on the
+ * first of the two; lsblk would repeat them all.
  */
 export function blockTree({ prefix, info, devices, dataPath, facts }: LsblkInput): readonly BlockNode[] {
   const thin = devices.map((device): BlockNode => {

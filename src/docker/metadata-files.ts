@@ -17,9 +17,9 @@ const DEVICESET_FILE = 'deviceset-metadata';
 const TRANSACTION_FILE = 'transaction-metadata';
 
 /**
- * The files of Docker's `metadata/` folder and their content, byte for byte as its driver wrote them (moby deviceset.go,
- * `saveMetadata`, `saveDeviceSetMetaData`, `saveTransactionMetaData`): compact JSON, keys in this order, no newline.
- * Nothing needs an escape: names hold no character that Go's encoder would escape.
+ * The files of Docker's `metadata/` folder and their content, byte for byte as its driver wrote them (moby
+ * deviceset.go, `saveMetadata`, `saveDeviceSetMetaData`, `saveTransactionMetaData`): compact JSON, keys in
+ * this order, no newline. Nothing needs an escape: names hold no character that Go's encoder would escape.
  */
 export async function metadataFiles(source: ProjectionSource): Promise<ReadonlyMap<string, string>> {
   const files = new Map<string, string>();

@@ -2,7 +2,10 @@ import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { DEVICE_FILE_START } from './projection.js';
 
-/** Names of devices by number, as the files of Docker's `metadata/` folder have them: what is left where a record is lost. */
+/**
+ * Names of devices by number, as the files of Docker's `metadata/` folder have them: what is left where a
+ * record is lost.
+ */
 export async function projectedNames(folder: string): Promise<ReadonlyMap<number, string>> {
   const names = new Map<number, string>();
   for (const name of await readdir(folder).catch(() => [])) {

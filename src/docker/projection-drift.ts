@@ -6,7 +6,10 @@ import { DEVICE_FILE_START } from './projection.js';
 /** Far above any of these files. */
 const MAX_FILE = 64 * 1024;
 
-/** Files of Docker's `metadata/` folder that are missing, not as the pool is, or a device's that is gone; absolute, in order. */
+/**
+ * Files of Docker's `metadata/` folder that are missing, not as the pool is, or a device's that is gone;
+ * absolute, in order.
+ */
 export async function projectionDrift(folder: string, source: ProjectionSource): Promise<readonly string[]> {
   const wanted = await metadataFiles(source);
   const there = await readdir(folder).catch(() => []);

@@ -16,11 +16,12 @@ const MAX_FILE = 64 * 1024;
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
 /**
- * Keeps Docker's `metadata/` folder (0700, files 0600) as the pool is. The first write from a pool, and any after the folder was replaced,
- * compares every file and repairs it; each one after it looks only at devices that changed since. Files of devices that are gone go; other
- * people's files stay.
+ * Keeps Docker's `metadata/` folder (0700, files 0600) as the pool is. The first write from a pool, and any
+ * after the folder was replaced, compares every file and repairs it; each one after it looks only at devices
+ * that changed since. Files of devices that are gone go; other people's files stay.
  *
- * No link is followed: everything happens below the folder as it was opened. One write at a time, the caller sees to that.
+ * No link is followed: everything happens below the folder as it was opened. One write at a time, the caller
+ * sees to that.
  */
 export class MetadataProjection {
   readonly #folder: string;
@@ -37,8 +38,8 @@ export class MetadataProjection {
   }
 
   /**
-   * Errors, each leaving whole files only, so that calling again later is enough: no-space (the host's disk is full),
-   * read-only, permission, invalid-argument (the folder is a link or a file), io.
+   * Errors, each leaving whole files only, so that calling again later is enough: no-space (the host's disk
+   * is full), read-only, permission, invalid-argument (the folder is a link or a file), io.
    */
   async write(source: ProjectionSource): Promise<void> {
     try {
@@ -184,7 +185,10 @@ export class MetadataProjection {
   }
 }
 
-/** A regular file's text and permissions; undefined for anything else, which is then replaced where its name is needed. */
+/**
+ * A regular file's text and permissions; undefined for anything else, which is then replaced where its name
+ * is needed.
+ */
 async function readOwn(path: string): Promise<{ content: string; mode: number } | undefined> {
   // Opening a device can do things, and a named pipe would block without O_NONBLOCK.
   if (!(await lstat(path)).isFile()) return undefined;
@@ -198,8 +202,9 @@ async function readOwn(path: string): Promise<{ content: string; mode: number } 
 }
 
 /**
- * Whole or not at all for whoever reads it. Docker's writeMetaFile syncs each one, milliseconds in every operation; here a power failure may
- * leave files behind the pool or empty, and the next start writes them again before anybody is served.
+ * Whole or not at all for whoever reads it. Docker's writeMetaFile syncs each one, milliseconds in every
+ * operation; here a power failure may leave files behind the pool or empty, and the next start writes them
+ * again before anybody is served.
  */
 async function replaceFile(at: string, name: string, content: string): Promise<void> {
   const temporary = `${at}/.tmp${randomInt(2 ** 47)}`;

@@ -6,8 +6,9 @@ export interface Column {
 }
 
 /**
- * Rows under their titles, each cell as wide as the widest of its column; the last column is as long as it is. No line ends in a space,
- * no newline at the end. Cells are never empty (`-` instead), so that `awk` counts columns.
+ * Rows under their titles, each cell as wide as the widest of its column; the last column is as long as it
+ * is. No line ends in a space, no newline at the end. Cells are never empty (`-` instead), so that `awk`
+ * counts columns.
  */
 export function formatTable(
   columns: readonly Column[],

@@ -1,8 +1,8 @@
 /**
  * The closed list of failures. One row a code: the errno that FUSE answers with and the exit code of the CLI.
- * Exit codes: 1 the operation failed, 2 bad input, 3 not found, 4 exists, 5 busy, 6 no space, 7 damaged,
- * 8 the environment lacks something, 9 no permission or read-only, 10 done, but what was shown is not all there is,
- * 141 (as a shell says it of SIGPIPE) nobody reads any more.
+ * Exit codes: 1 the operation failed, 2 bad input, 3 not found, 4 exists, 5 busy, 6 no space, 7 damaged, 8
+ * the environment lacks something, 9 no permission or read-only, 10 done, but what was shown is not all there
+ * is, 141 (as a shell says it of SIGPIPE) nobody reads any more.
  */
 const TABLE = {
   'invalid-argument': { errno: 22, exit: 2 }, // EINVAL
@@ -44,8 +44,8 @@ export function isThinErrorCode(value: unknown): value is ThinErrorCode {
 }
 
 /**
- * A failure that a user can meet. The message names the things involved (device, pool, path) and says what to do next.
- * `details` carries the same things for machines: numbers and strings only.
+ * A failure that a user can meet. The message names the things involved (device, pool, path) and says what to
+ * do next. `details` carries the same things for machines: numbers and strings only.
  */
 export class ThinError extends Error {
   override readonly name = 'ThinError';
@@ -72,7 +72,10 @@ export class ThinError extends Error {
   }
 }
 
-/** Anything thrown, as a ThinError; what is not one already is a bug and becomes `internal`, with its cause kept. */
+/**
+ * Anything thrown, as a ThinError; what is not one already is a bug and becomes `internal`, with its cause
+ * kept.
+ */
 export function toThinError(error: unknown): ThinError {
   if (error instanceof ThinError) return error;
   const message = error instanceof Error ? error.message : String(error);

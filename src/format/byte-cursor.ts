@@ -70,7 +70,10 @@ export class ByteWriter {
   }
 }
 
-/** Reads what `ByteWriter` wrote. Every read past the end, and bytes left over at `finish`, are `damaged`, naming `path`. */
+/**
+ * Reads what `ByteWriter` wrote. Every read past the end, and bytes left over at `finish`, are `damaged`,
+ * naming `path`.
+ */
 export class ByteReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;

@@ -4,12 +4,15 @@ import { chunkId, MAX_CHUNKS, type ChunkId } from './ids.js';
 /**
  * chunk-base := base:u32 pages:u32
  *
- * The chunk under this key is partial: it has some of its pages, and the rest is the base's. The base counts it as a reference, and is never partial
- * itself.
+ * The chunk under this key is partial: it has some of its pages, and the rest is the base's. The base counts
+ * it as a reference, and is never partial itself.
  */
 export interface ChunkBase {
   readonly base: ChunkId;
-  /** `direct` pools: bit i, least significant first: the chunk has page i itself. 0 in `leveldb` pools, where its patch tells. A 32-bit integer. */
+  /**
+   * `direct` pools: bit i, least significant first: the chunk has page i itself. 0 in `leveldb` pools, where
+   * its patch tells. A 32-bit integer.
+   */
   readonly pages: number;
 }
 

@@ -4,11 +4,14 @@ import { FORMAT_VERSION, seal, SEAL_BYTES, unseal } from './seal.js';
 /** Bytes of a label. */
 export const LABEL_BYTES = 4096;
 /**
- * Bytes at either end of the data that hold no chunk. What tells a filesystem, an array or a partition table by its magic number
- * (libblkid, `superblocks/`) looks at the ends of a disk, and finds there nothing of a device's content.
+ * Bytes at either end of the data that hold no chunk. What tells a filesystem, an array or a partition table
+ * by its magic number (libblkid, `superblocks/`) looks at the ends of a disk, and finds there nothing of a
+ * device's content.
  */
 export const MARGIN = 2 ** 20;
-/** Where the first label stands: behind `FIRST_WORDS`, so that no checksum passes for somebody's magic number. */
+/**
+ * Where the first label stands: behind `FIRST_WORDS`, so that no checksum passes for somebody's magic number.
+ */
 export const FIRST_LABEL_AT = 4096;
 const FIRST_WORDS = 'thinfuse pool data\n';
 
@@ -19,8 +22,9 @@ const MARGIN_VERSION = 2;
 /**
  * label := sealed( uuid:text block-size:u32 chunks:u32 flags:u32 start:u32 last:u64 maker:text zeroes )      4096 bytes with its seal
  *
- * Stands in the last whole 4096 bytes of a `direct` pool's data, so that the pool knows its data again and refuses any other, and once
- * more at its start. Either one is enough. Pools of before have the one at the end (format 1, without `start` and what follows).
+ * Stands in the last whole 4096 bytes of a `direct` pool's data, so that the pool knows its data again and
+ * refuses any other, and once more at its start. Either one is enough. Pools of before have the one at the
+ * end (format 1, without `start` and what follows).
  */
 export interface DataLabel {
   /** The pool's. */

@@ -5,8 +5,8 @@ import type { DeviceId, DeviceName } from './ids.js';
 export const BASE_NAME = 'base' as DeviceName;
 
 /**
- * Names a metadata/ file and an mnt/ folder, and ends an image file's name behind `docker-MAJ:MIN-INO-` (about 40 bytes),
- * so it stays well under NAME_MAX (255).
+ * Names a metadata/ file and an mnt/ folder, and ends an image file's name behind `docker-MAJ:MIN-INO-`
+ * (about 40 bytes), so it stays well under NAME_MAX (255).
  */
 export const MAX_NAME_LENGTH = 128;
 
@@ -17,7 +17,10 @@ const RESERVED = new Set(['base', 'deviceset-metadata', 'transaction-metadata', 
 /** Names of devices that the daemon makes for itself; no user's name begins so. */
 const HIDDEN = /^~view-\d+-\d+$/;
 
-/** Of the snapshot of device `of` in which a log was replayed; `number` tells it from others of the same device. */
+/**
+ * Of the snapshot of device `of` in which a log was replayed; `number` tells it from others of the same
+ * device.
+ */
 export function hiddenViewName(of: DeviceId, number: number): DeviceName {
   return `~view-${of}-${number}` as DeviceName;
 }

@@ -24,8 +24,8 @@ const UNFINISHED = 16;
  *           snap-time:u32 created-at:u64 filesystem:u8 filesystem-size:u64 flags:u32 family:u32 exclusive:u64 label:text?
  *           quota:u64? maker:text?
  *
- * dm-thin's device details (dm-thin-metadata.c, `struct disk_device_details`) and, beside them, what Docker's driver kept
- * in JSON files, so that the two cannot drift apart.
+ * dm-thin's device details (dm-thin-metadata.c, `struct disk_device_details`) and, beside them, what Docker's
+ * driver kept in JSON files, so that the two cannot drift apart.
  */
 export interface DeviceRecord {
   readonly id: DeviceId;
@@ -57,14 +57,20 @@ export interface DeviceRecord {
   readonly label: string;
   /** Bytes that it may map; zero for no limit, and then not stored. */
   readonly quota: number;
-  /** Who makes it (`format/maker.ts`), or `KEPT_PART` or `PUSHED`; empty for a device that is whole, and then not stored. */
+  /**
+   * Who makes it (`format/maker.ts`), or `KEPT_PART` or `PUSHED`; empty for a device that is whole, and then
+   * not stored.
+   */
   readonly maker: string;
 }
 
 /** In place of a maker: a part that came before a stream was cut, kept until it is gone on with. */
 export const KEPT_PART = 'kept';
 
-/** In place of a maker: a device as it was pushed to a store, which stays as it is, to be compared with; its label says where. */
+/**
+ * In place of a maker: a device as it was pushed to a store, which stays as it is, to be compared with; its
+ * label says where.
+ */
 export const PUSHED = 'pushed';
 
 export function packDeviceRecord(record: DeviceRecord): Uint8Array {

@@ -5,11 +5,13 @@ import { crc32 } from '@node-rs/crc32';
  * record := magic:u32 length:u32 position:u64 synced:u64 kind:u32 device:u32 block:u32 chunk:u32 run:u32 origin:u32 pages:u32 within:u32
  *           bytes:u32 checksum:u32 payload[bytes] zeroes(0..63)
  *
- * Little-endian; `length` covers all of it and is a multiple of 64. The checksum is the CRC-32 of the header before it, begun at that of the
- * payload, which is begun at the salt of the epoch. A record follows the one before it without a gap, and none crosses the end of the ring.
+ * Little-endian; `length` covers all of it and is a multiple of 64. The checksum is the CRC-32 of the header
+ * before it, begun at that of the payload, which is begun at the salt of the epoch. A record follows the one
+ * before it without a gap, and none crosses the end of the ring.
  *
- * Behind the last record stands one of kind END at its position. A record takes its place, with another END behind it, and its header, which one
- * sector has, is written last. So a process that dies leaves records and an END. A machine that stops may leave any of the sectors that were not synced.
+ * Behind the last record stands one of kind END at its position. A record takes its place, with another END
+ * behind it, and its header, which one sector has, is written last. So a process that dies leaves records and
+ * an END. A machine that stops may leave any of the sectors that were not synced.
  */
 const MAGIC = 0x334a4654;
 /** Bytes of a record without payload, and of what all lengths and positions are multiples of. */
@@ -36,7 +38,10 @@ export const LogKind = {
   PAGES: 7,
   /** Nothing up to the end of the ring. */
   SKIP: 8,
-  /** What was written to the data of a `direct` pool before the position `device + 2^32 × block` is on its disk. */
+  /**
+   * What was written to the data of a `direct` pool before the position `device + 2^32 × block` is on its
+   * disk.
+   */
   SYNCED: 9,
 } as const;
 export type LogKind = (typeof LogKind)[keyof typeof LogKind];

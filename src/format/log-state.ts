@@ -23,7 +23,9 @@ export interface LogState {
   readonly position: number;
   /** Nothing counts. */
   readonly closed: boolean;
-  /** The log could not be written: the store has what was synced, and what was answered besides may be lost. */
+  /**
+   * The log could not be written: the store has what was synced, and what was answered besides may be lost.
+   */
   readonly without: boolean;
   /** Somebody has taken the pool without what its log lacks: what can be read of it counts. */
   readonly accepted: boolean;

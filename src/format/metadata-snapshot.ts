@@ -7,8 +7,8 @@ import { packSuperblock, unpackSuperblock, type Superblock } from './superblock.
  * metadata-snapshot := created-at:u64 superblock:bytes n:u32 { device:u32 record:bytes } × n
  * bytes             := length:u32 byte × length
  *
- * What dm-thin's held root points at (dm-thin-metadata.c, `__reserve_metadata_snap`): the superblock and the devices of one moment. Each
- * record's root has one reference more for it.
+ * What dm-thin's held root points at (dm-thin-metadata.c, `__reserve_metadata_snap`): the superblock and the
+ * devices of one moment. Each record's root has one reference more for it.
  */
 export interface MetadataSnapshot {
   /** 1 .. MAX_METADATA_SNAPSHOT. */
@@ -20,7 +20,10 @@ export interface MetadataSnapshot {
   readonly devices: readonly DeviceRecord[];
 }
 
-/** Released ones are given back under keys behind those of devices, which are u32 (metadata/snapshot-table.ts). */
+/**
+ * Released ones are given back under keys behind those of devices, which are u32
+ * (metadata/snapshot-table.ts).
+ */
 export const MAX_METADATA_SNAPSHOT = 2 ** 24;
 
 export function packMetadataSnapshot(snapshot: MetadataSnapshot): Uint8Array {

@@ -12,8 +12,9 @@ const MIN_CAPACITY = 4;
 const MAX_LEVEL = 32;
 
 /**
- * The most entries a node takes; at least 4. Full nodes are split on the way down to a change, also where nothing is added in the end:
- * halves of 1 and 2 would be full again after one split below them, and a tree could grow higher without growing.
+ * The most entries a node takes; at least 4. Full nodes are split on the way down to a change, also where
+ * nothing is added in the end: halves of 1 and 2 would be full again after one split below them, and a tree
+ * could grow higher without growing.
  */
 export interface NodeLimits {
   readonly leaf: number;
@@ -27,8 +28,9 @@ export const FULL_NODE: NodeLimits = {
 };
 
 /**
- * A node in memory. Keys are u32 and ascend strictly. A leaf (level 0) has a value of two u32 lanes for each key, `a` and `b`,
- * which the tree does not interpret; an internal node has a child in `a`, whose keys are all at least the entry's key.
+ * A node in memory. Keys are u32 and ascend strictly. A leaf (level 0) has a value of two u32 lanes for each
+ * key, `a` and `b`, which the tree does not interpret; an internal node has a child in `a`, whose keys are
+ * all at least the entry's key.
  */
 export class TreeNode {
   readonly id: NodeId;
@@ -114,7 +116,8 @@ export class TreeNode {
  * keys   := key:u32 × count
  * values := (level 0) a:u32 × count b:u32 × count | child:u32 × count
  *
- * Little-endian; the body of a sealed value. As dm-thin's btree node (dm-btree-internal.h), but no longer than its entries need.
+ * Little-endian; the body of a sealed value. As dm-thin's btree node (dm-btree-internal.h), but no longer
+ * than its entries need.
  */
 export function packNode(node: TreeNode): Uint8Array {
   const entry = node.isLeaf ? LEAF_ENTRY_BYTES : CHILD_ENTRY_BYTES;
@@ -129,7 +132,8 @@ export function packNode(node: TreeNode): Uint8Array {
 }
 
 /**
- * Takes only what a tree writes: an internal node has a child at least, and the bytes without a meaning are zero.
+ * Takes only what a tree writes: an internal node has a child at least, and the bytes without a meaning are
+ * zero.
  * @throws ThinError damaged, naming `path`
  */
 export function unpackNode(id: NodeId, body: Uint8Array, limits: NodeLimits, path: string): TreeNode {

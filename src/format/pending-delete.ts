@@ -4,8 +4,8 @@ import { nodeId, type DeviceId, type NodeId } from './ids.js';
 /**
  * pending-delete := name:text n:u32 { node:u32 } × n
  *
- * A removed device whose tree is being given back. The nodes are a stack: each owes one reference, which the walk drops;
- * at first it holds the root alone.
+ * A removed device whose tree is being given back. The nodes are a stack: each owes one reference, which the
+ * walk drops; at first it holds the root alone.
  */
 export interface PendingDelete {
   readonly id: DeviceId;

@@ -3,7 +3,10 @@ import { ThinError } from '../errors/thin-error.js';
 import { damage } from './damage.js';
 import type { ChunkId } from './ids.js';
 
-/** What a sealed value is. The number is stored, and salts the checksum, so that one kind never passes for another. */
+/**
+ * What a sealed value is. The number is stored, and salts the checksum, so that one kind never passes for
+ * another.
+ */
 const KINDS = {
   superblock: 1,
   options: 2,
@@ -40,8 +43,9 @@ export const SEAL_BYTES = 16;
 /**
  * sealed := checksum:u32 kind:u16 version:u16 id:u64 body
  *
- * checksum = CRC-32 (zlib) of everything behind it, begun at the kind's salt. The id is the value's own (node number, page
- * number, device number; 0 where there is one of a kind), so a value under the wrong key is found out.
+ * checksum = CRC-32 (zlib) of everything behind it, begun at the kind's salt. The id is the value's own (node
+ * number, page number, device number; 0 where there is one of a kind), so a value under the wrong key is
+ * found out.
  */
 export function seal(
   kind: SealKind,

@@ -3,7 +3,10 @@ import { chunkId } from './ids.js';
 import { describeKey, isPoolKey, isSingle, kindOf, unpackKey } from './keys.js';
 import { isSealOf, SEAL_BYTES, sealedAs, unseal, unsealChunk } from './seal.js';
 
-/** `foreign`: its seal is not of this key, or there is none. `damaged`: it is of this key, and the value not as it was written. */
+/**
+ * `foreign`: its seal is not of this key, or there is none. `damaged`: it is of this key, and the value not
+ * as it was written.
+ */
 export type SealState = 'well' | 'damaged' | 'foreign';
 
 /** What the seal of a stored value says of its key. */
@@ -23,7 +26,10 @@ export function sealState(key: Uint8Array, value: Uint8Array): SealState {
   }
 }
 
-/** Whether this is a chunk whose seal is not that of any other chunk either, so that it says nothing against the key. */
+/**
+ * Whether this is a chunk whose seal is not that of any other chunk either, so that it says nothing against
+ * the key.
+ */
 export function hasLostSeal(key: Uint8Array, value: Uint8Array): boolean {
   if (kindOf(key) !== 'chunk' || value.length < SEAL_BYTES) return false;
   return !isSealOf(value, value.length - SEAL_BYTES, 'chunk');

@@ -24,7 +24,8 @@ const WITH_MORE = 2;
  * last-transaction := id:u64 device:u32 name:text      id 0: there has been none
  * totals           := devices:u32 chunks:u32 nodes:u32   only where flags say so
  *
- * As dm-thin's superblock (dm-thin-metadata.c, `struct thin_disk_superblock`), less the roots that are keys of their own here.
+ * As dm-thin's superblock (dm-thin-metadata.c, `struct thin_disk_superblock`), less the roots that are keys
+ * of their own here.
  */
 export interface Superblock {
   readonly uuid: string;
@@ -51,7 +52,10 @@ export interface Superblock {
   readonly hasLog?: true | undefined;
 }
 
-/** What the rest of the metadata holds in the same commit, so that what is lost of it, or of another time, is found out. */
+/**
+ * What the rest of the metadata holds in the same commit, so that what is lost of it, or of another time, is
+ * found out.
+ */
 export interface PoolTotals {
   /** Device records. */
   readonly devices: number;

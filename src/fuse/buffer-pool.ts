@@ -1,6 +1,6 @@
 /**
- * Large buffers that are used again and again: allocating a mebibyte for each request costs more than serving it. `most` bounds what
- * requests in flight can hold at once.
+ * Large buffers that are used again and again: allocating a mebibyte for each request costs more than serving
+ * it. `most` bounds what requests in flight can hold at once.
  */
 export class BufferPool {
   readonly #size: number;

@@ -17,7 +17,9 @@ export interface ConnectionState {
 /** An open /dev/fuse that another process keeps open too, so that the mount outlives this one. */
 export interface KeptConnection {
   readonly fd: number;
-  /** The filesystem is mounted, and an earlier process left it like this; undefined: it is not mounted yet. */
+  /**
+   * The filesystem is mounted, and an earlier process left it like this; undefined: it is not mounted yet.
+   */
   readonly state: ConnectionState | undefined;
   /** Resolves when the other process has closed it. */
   release(): Promise<void>;

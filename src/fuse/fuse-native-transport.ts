@@ -31,7 +31,8 @@ const MOUNT_OPTIONS = [
   // Without it libfuse 2 cuts every write into 4 KiB.
   'big_writes',
   'max_read=131072',
-  // Every open bypasses the page cache: a loop device with direct I/O and a plain reader of the file see the same bytes at once.
+  // Every open bypasses the page cache: a loop device with direct I/O and a plain reader of the file see the
+  // same bytes at once.
   'direct_io',
   // Sizes and names change under the mount (grow, activate, deactivate), so nothing is remembered.
   'attr_timeout=0',
@@ -58,8 +59,9 @@ export interface FuseNativeOptions {
 type State = 'new' | 'mounted' | 'ended';
 
 /**
- * libfuse 2 through the npm package `fuse-native`. Requests arrive one by one on the main thread, up to 128 KiB each; there is no
- * fallocate, so no discard, and no flags of a single write, so that RWF_DSYNC is not seen (O_DSYNC is). An instance mounts once.
+ * libfuse 2 through the npm package `fuse-native`. Requests arrive one by one on the main thread, up to 128
+ * KiB each; there is no fallocate, so no discard, and no flags of a single write, so that RWF_DSYNC is not
+ * seen (O_DSYNC is). An instance mounts once.
  */
 export class FuseNativeTransport implements Transport {
   readonly kind = 'fuse-native';
@@ -136,7 +138,10 @@ export class FuseNativeTransport implements Transport {
     this.#resolveEnded();
   }
 
-  /** The kernel drops the last RELEASE of a filesystem that is no longer mounted, so what is open when it goes is released here. */
+  /**
+   * The kernel drops the last RELEASE of a filesystem that is no longer mounted, so what is open when it goes
+   * is released here.
+   */
   #releaseRest(): void {
     if (this.#open.size === 0) return;
     setTimeout(() => {
@@ -275,7 +280,10 @@ export class FuseNativeTransport implements Transport {
     reply(0, value);
   }
 
-  /** Answers with a count, exactly once: a second answer would release the next request of that libfuse thread unserved. */
+  /**
+   * Answers with a count, exactly once: a second answer would release the next request of that libfuse thread
+   * unserved.
+   */
   #do(reply: (code: number) => void, work: () => Promise<number> | number): void {
     let result: Promise<number> | number;
     try {
@@ -332,7 +340,10 @@ export async function requireFuseNative(): Promise<void> {
   await loadFuse();
 }
 
-/** Loaded at the first mount: the package has no build for every machine, and the kernel transport must do without it. */
+/**
+ * Loaded at the first mount: the package has no build for every machine, and the kernel transport must do
+ * without it.
+ */
 async function loadFuse(): Promise<FuseConstructor> {
   if (loaded !== undefined) return loaded;
   let Fuse: FuseConstructor;
@@ -345,8 +356,8 @@ async function loadFuse(): Promise<FuseConstructor> {
       { cause: error },
     );
   }
-  // Its own unmount is `fusermount -uz` in a shell: always lazy, and on whatever is mounted there by now. `leaveMountPoint` does
-  // that work before close(), which is left to let go of the event loop.
+  // Its own unmount is `fusermount -uz` in a shell: always lazy, and on whatever is mounted there by now.
+  // `leaveMountPoint` does that work before close(), which is left to let go of the event loop.
   Fuse.unmount = (_mountPoint, done) => {
     done(null);
   };

@@ -1,4 +1,7 @@
-/** What thinfuse uses of fuse-native 2.2.6, which ships no types. Result codes are 0, a byte count, or a negated errno. */
+/**
+ * What thinfuse uses of fuse-native 2.2.6, which ships no types. Result codes are 0, a byte count, or a
+ * negated errno.
+ */
 declare module 'fuse-native' {
   type Reply = (code: number) => void;
 

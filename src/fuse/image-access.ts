@@ -1,7 +1,9 @@
 import { ThinError } from '../errors/thin-error.js';
 import type { ImageFile } from '../io/image-file.js';
 
-/** What both transports show of a file or of the folder. Times in Unix milliseconds, `blocks` of 512 bytes. */
+/**
+ * What both transports show of a file or of the folder. Times in Unix milliseconds, `blocks` of 512 bytes.
+ */
 export interface Attributes {
   readonly mode: number;
   readonly nlink: number;
@@ -50,7 +52,10 @@ export function readableLength(file: ImageFile, offset: number, length: number):
   return Math.max(0, Math.min(length, file.size - offset));
 }
 
-/** @throws ThinError read-only | too-large: a device has a fixed size, so a range past its end is refused whole. */
+/**
+ * @throws ThinError read-only | too-large: a device has a fixed size, so a range past its end is refused
+ * whole.
+ */
 export function requireWritable(name: string, file: ImageFile, offset: number, length: number): void {
   if (file.readOnly)
     throw new ThinError('read-only', `${name} is active read-only; activate it without --ro to write`);
@@ -82,7 +87,10 @@ export interface SpaceBlocks {
   readonly free: number;
 }
 
-/** statfs(2) in the smallest power-of-two block, from 4 KiB, whose count fits 32 bits (libfuse bindings carry no more). */
+/**
+ * statfs(2) in the smallest power-of-two block, from 4 KiB, whose count fits 32 bits (libfuse bindings carry
+ * no more).
+ */
 export function spaceBlocks(space: { readonly total: number; readonly free: number }): SpaceBlocks {
   let blockSize = 4096;
   while (space.total / blockSize >= 2 ** 32) blockSize *= 2;

@@ -19,12 +19,15 @@ import {
 
 /** Bytes of a reply to a WRITE. */
 const WRITE_REPLY = OUT_HEADER_SIZE + 8;
-/** While mount(8) runs, the descriptor belongs to no filesystem yet and reads fail with EPERM. Milliseconds. */
+/**
+ * While mount(8) runs, the descriptor belongs to no filesystem yet and reads fail with EPERM. Milliseconds.
+ */
 const BEFORE_MOUNT = 2;
 
 /**
- * Entry of an I/O thread: blocks in read(2) of /dev/fuse, answers READ and WRITE of active devices by itself, and hands everything else to
- * the pool thread. Never turns its event loop, so that news of devices are looked for when a request needs them.
+ * Entry of an I/O thread: blocks in read(2) of /dev/fuse, answers READ and WRITE of active devices by itself,
+ * and hands everything else to the pool thread. Never turns its event loop, so that news of devices are
+ * looked for when a request needs them.
  */
 class IoThread {
   readonly #data: IoThreadData;

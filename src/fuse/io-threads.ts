@@ -29,9 +29,13 @@ export interface IoThreadsOptions {
   readonly onFault: (error: unknown) => void;
 }
 
-/** The threads that read /dev/fuse, and the pool thread's part of their work: it answers what they hand over. */
+/**
+ * The threads that read /dev/fuse, and the pool thread's part of their work: it answers what they hand over.
+ */
 export class IoThreads {
-  /** Resolves when no thread is left: the connection has ended, or `stop` was called and each has been woken. */
+  /**
+   * Resolves when no thread is left: the connection has ended, or `stop` was called and each has been woken.
+   */
   readonly drained: Promise<void>;
   readonly #options: IoThreadsOptions;
   readonly #stopping = sharedInts(1);
@@ -92,8 +96,8 @@ export class IoThreads {
   }
 
   /**
-   * From now on nothing is answered: what comes, and what is under way, is the next process's to answer. What was answered before is done
-   * by now.
+   * From now on nothing is answered: what comes, and what is under way, is the next process's to answer. What
+   * was answered before is done by now.
    */
   mute(): void {
     Atomics.store(this.#muted, 0, 1);

@@ -64,7 +64,9 @@ const EOPNOTSUPP = 95;
 const O_ACCMODE = 3;
 const NAME_MAX = 255;
 const PAGE_SIZE = 4096;
-/** Requests that the kernel sends ahead without waiting (async direct I/O): enough for a loop device's queue. */
+/**
+ * Requests that the kernel sends ahead without waiting (async direct I/O): enough for a loop device's queue.
+ */
 const MAX_BACKGROUND = 128;
 const CONGESTION_THRESHOLD = 96;
 /** FUSE_UNKNOWN_INO: listed, but not looked up yet. */
@@ -90,8 +92,8 @@ export interface KernelFilesystemOptions {
 }
 
 /**
- * The image files as the kernel's protocol sees them: one request in, at most one reply out. Knows nothing of descriptors or threads, so
- * requests may come from anywhere, in any number and order.
+ * The image files as the kernel's protocol sees them: one request in, at most one reply out. Knows nothing of
+ * descriptors or threads, so requests may come from anywhere, in any number and order.
  */
 export class KernelFilesystem {
   readonly #directory: ImageDirectory;
@@ -123,8 +125,8 @@ export class KernelFilesystem {
   }
 
   /**
-   * What the next process needs to answer for what the kernel knows; undefined where the kernel has no way to ask it again for what this
-   * one leaves unanswered.
+   * What the next process needs to answer for what the kernel knows; undefined where the kernel has no way to
+   * ask it again for what this one leaves unanswered.
    */
   connectionState(): ConnectionState | undefined {
     if (!this.#canResend) return undefined;
@@ -159,14 +161,17 @@ export class KernelFilesystem {
   }
 
   /**
-   * The reply, now or later; undefined where the protocol wants none. `request` is one whole message and is left alone by the caller
-   * until then. Never throws or rejects: failures are replies.
+   * The reply, now or later; undefined where the protocol wants none. `request` is one whole message and is
+   * left alone by the caller until then. Never throws or rejects: failures are replies.
    */
   serve(request: Buffer): Reply | Promise<Reply> {
     return this.#answer(request, (header) => this.#dispatch(header, request));
   }
 
-  /** As `serve`, for a WRITE that another thread has carried out and could not make durable. `request` goes as far as the data. */
+  /**
+   * As `serve`, for a WRITE that another thread has carried out and could not make durable. `request` goes as
+   * far as the data.
+   */
   serveWritten(request: Buffer): Reply | Promise<Reply> {
     return this.#answer(request, async ({ unique }) => {
       const { handle, size } = readRange(request);
@@ -335,8 +340,8 @@ export class KernelFilesystem {
     if ((mode & FallocateMode.KEEP_SIZE) === 0) requireWritable(name, file, offset, length);
     const inside = readableLength(file, offset, length);
     if (inside === 0) return packEmpty(unique);
-    // Also for a punched hole, although a discard asks for less: a loop device sends write-zeroes as the same PUNCH_HOLE, and
-    // then filesystems rely on zeroes in the partial chunks at its ends too.
+    // Also for a punched hole, although a discard asks for less: a loop device sends write-zeroes as the same
+    // PUNCH_HOLE, and then filesystems rely on zeroes in the partial chunks at its ends too.
     const zeroed = file.writeZeroes(offset, inside);
     const done = durable ? flushedAfter(zeroed, file) : zeroed;
     return done === undefined ? packEmpty(unique) : done.then(() => packEmpty(unique));
@@ -364,7 +369,10 @@ export class KernelFilesystem {
     return packAttributes(unique, nodeId, fileAttributes(this.#inode(nodeId).file));
   }
 
-  /** Owner, mode and times are accepted and forgotten: tools that copy attributes should not fail on a device file. */
+  /**
+   * Owner, mode and times are accepted and forgotten: tools that copy attributes should not fail on a device
+   * file.
+   */
   #setattr(header: InHeader, request: Buffer): Buffer {
     const { valid, size } = readSetattr(request);
     if (header.nodeId !== ROOT_NODE && (valid & FATTR_SIZE) !== 0) {
@@ -378,7 +386,8 @@ export class KernelFilesystem {
     const { name, file } = this.#inode(nodeId);
     const flags = readOpenFlags(request);
     if ((flags & O_ACCMODE) !== 0) requireWritable(name, file, 0, 0);
-    // Past the page cache, so that a loop device with direct I/O and a plain reader of the file see the same bytes at once.
+    // Past the page cache, so that a loop device with direct I/O and a plain reader of the file see the same
+    // bytes at once.
     const handle = this.#handleOf(unique) ?? this.#open.open(name, file, flags);
     if (this.#canResend) this.#opened.set(handle, unique);
     this.#options.onChanged?.();

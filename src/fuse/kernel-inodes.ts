@@ -12,8 +12,9 @@ interface CountedInode extends Inode {
 }
 
 /**
- * The node ids that the kernel knows. An id stands for one image under one name: when another image takes the name, it gets an id
- * of its own, and what is open on the old one stays there. The kernel says when it has forgotten one (FORGET).
+ * The node ids that the kernel knows. An id stands for one image under one name: when another image takes the
+ * name, it gets an id of its own, and what is open on the old one stays there. The kernel says when it has
+ * forgotten one (FORGET).
  */
 export class KernelInodes {
   readonly #directory: ImageDirectory;
@@ -52,7 +53,10 @@ export class KernelInodes {
     return [...this.#byId.values()].map(({ id, name }) => ({ id, name }));
   }
 
-  /** What the kernel knows from an earlier process. How often it looked the node up then is not known any more, so it is never forgotten. */
+  /**
+   * What the kernel knows from an earlier process. How often it looked the node up then is not known any
+   * more, so it is never forgotten.
+   */
   adopt(id: number, name: string, file: ImageFile): Inode {
     const inode = { id, name, file, lookups: Infinity };
     this.#last = Math.max(this.#last, id);

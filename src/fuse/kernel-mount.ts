@@ -10,8 +10,8 @@ export interface KernelMountOptions {
 }
 
 /**
- * mount(8) with the open /dev/fuse as its descriptor 3; the mount belongs to the open file, not to the child. The caller answers
- * requests meanwhile.
+ * mount(8) with the open /dev/fuse as its descriptor 3; the mount belongs to the open file, not to the child.
+ * The caller answers requests meanwhile.
  * @throws ThinError missing-tool | permission | io
  */
 export async function mountWith({ fd, target, maxRead }: KernelMountOptions): Promise<void> {
@@ -46,8 +46,9 @@ export async function mountWith({ fd, target, maxRead }: KernelMountOptions): Pr
 }
 
 /**
- * For a process that exits with its mount up: libuv joins its threads at exit, and those that wait in read(2) of /dev/fuse would keep the
- * process, and whoever uses the mount, for ever. A forced unmount ends the connection without asking anything of this process.
+ * For a process that exits with its mount up: libuv joins its threads at exit, and those that wait in read(2)
+ * of /dev/fuse would keep the process, and whoever uses the mount, for ever. A forced unmount ends the
+ * connection without asking anything of this process.
  */
 export function abandonMount(target: string): void {
   spawnSync('umount', ['-i', '-c', '-f', '-l', target], { stdio: 'ignore' });

@@ -1,6 +1,7 @@
 /**
- * The FUSE wire protocol as include/uapi/linux/fuse.h has it, as far as image files need it: one function a struct, offsets
- * from the start of the message. Integers are little-endian here; the transport refuses to start on other machines.
+ * The FUSE wire protocol as include/uapi/linux/fuse.h has it, as far as image files need it: one function a
+ * struct, offsets from the start of the message. Integers are little-endian here; the transport refuses to
+ * start on other machines.
  */
 import { constants } from 'node:fs';
 import type { Attributes } from './image-access.js';
@@ -162,8 +163,9 @@ export function readRange(message: Buffer): { handle: number; offset: number; si
 }
 
 /**
- * Whether a WRITE is to be durable before its answer: struct fuse_write_in carries the flags of open(2), and the kernel adds what pwritev2(2)
- * or io_uring asked for (RWF_DSYNC, RWF_SYNC). O_SYNC has the bit of O_DSYNC in it.
+ * Whether a WRITE is to be durable before its answer: struct fuse_write_in carries the flags of open(2), and
+ * the kernel adds what pwritev2(2) or io_uring asked for (RWF_DSYNC, RWF_SYNC). O_SYNC has the bit of O_DSYNC
+ * in it.
  */
 export function isDurableWrite(message: Buffer): boolean {
   return (message.readUInt32LE(72) & constants.O_DSYNC) !== 0;
@@ -339,7 +341,10 @@ const DT_DIR = 4;
 const DT_REG = 8;
 const DIRENT_SIZE = 24;
 
-/** struct fuse_dirent, as many from the one numbered `from` as fit into `size` bytes; each one's `off` is the next one's number. */
+/**
+ * struct fuse_dirent, as many from the one numbered `from` as fit into `size` bytes; each one's `off` is the
+ * next one's number.
+ */
 export function packDirectory(
   unique: bigint,
   entries: readonly DirectoryEntry[],

@@ -54,8 +54,9 @@ const COPY_PATIENCE_MS = 1000;
 type State = 'new' | 'mounted' | 'ended';
 
 /**
- * The FUSE protocol spoken on /dev/fuse, without libfuse: requests of 1 MiB, several in flight, fallocate and lseek. Needs root.
- * An instance mounts once. I/O threads answer reads and writes of devices that other threads may serve (`ImageFile.shared`).
+ * The FUSE protocol spoken on /dev/fuse, without libfuse: requests of 1 MiB, several in flight, fallocate and
+ * lseek. Needs root. An instance mounts once. I/O threads answer reads and writes of devices that other
+ * threads may serve (`ImageFile.shared`).
  */
 export class KernelTransport implements Transport {
   readonly kind = 'kernel';
@@ -212,8 +213,9 @@ export class KernelTransport implements Transport {
   }
 
   /**
-   * Files are open: the connection would live on, and with it readers that nobody can wake. So the folder is kept at hand
-   * while it is unmounted, and looking for names in it wakes them one by one; then closing the descriptor ends the connection.
+   * Files are open: the connection would live on, and with it readers that nobody can wake. So the folder is
+   * kept at hand while it is unmounted, and looking for names in it wakes them one by one; then closing the
+   * descriptor ends the connection.
    */
   async #leaveOpenFiles(): Promise<void> {
     const folder = await open(this.#target, 'r').catch(() => undefined);
@@ -230,7 +232,9 @@ export class KernelTransport implements Transport {
     }
   }
 
-  /** Whoever was just answered is about to close its file, and should not hear that the connection is gone. */
+  /**
+   * Whoever was just answered is about to close its file, and should not hear that the connection is gone.
+   */
   async #letFilesClose(): Promise<void> {
     const closed = (): boolean => this.#filesystem.openFiles === 0 || this.#channel?.connected !== true;
     await until(closed, { limitMs: CLOSE_PATIENCE_MS, pollMs: CLOSE_POLL_MS });
@@ -241,7 +245,8 @@ export class KernelTransport implements Transport {
     const channel = this.#channel;
     while (channel !== undefined && channel.readers > 0 && channel.connected) {
       const asked = lstat(`/proc/self/fd/${folder.fd}/wake-up`).catch(() => undefined);
-      // Another request may wake the last reader first; then nobody answers this one, until the descriptor is closed.
+      // Another request may wake the last reader first; then nobody answers this one, until the descriptor is
+      // closed.
       await Promise.race([asked, channel.drained]);
     }
   }

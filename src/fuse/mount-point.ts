@@ -49,8 +49,8 @@ export async function mountedOn(mountPoint: string): Promise<MountEntry | undefi
 }
 
 /**
- * The path that mountinfo will show. A folder that is a mount already is not looked at itself: behind it may be
- * a server that never answers.
+ * The path that mountinfo will show. A folder that is a mount already is not looked at itself: behind it may
+ * be a server that never answers.
  * @throws ThinError not-found, with the folder to create.
  */
 export async function resolveMountPoint(folder: string): Promise<string> {
@@ -81,8 +81,8 @@ export async function requireFreeMountPoint(mountPoint: string): Promise<void> {
 }
 
 /**
- * Whether the filesystem with this device number still lives: mounted, or unmounted lazily with files open. True by mistake where the
- * kernel has given the number to another one by now.
+ * Whether the filesystem with this device number still lives: mounted, or unmounted lazily with files open.
+ * True by mistake where the kernel has given the number to another one by now.
  */
 export async function filesystemLives(device: string): Promise<boolean> {
   return access(`/sys/class/bdi/${device}`).then(
@@ -113,8 +113,8 @@ export function fuseDeviceError(error: unknown, device = FUSE_DEVICE): ThinError
 }
 
 /**
- * Unmounts `mountPoint` if `device` is what is mounted there; lazily when files are open in it. In a child process, so that the
- * serving process can answer what the unmount asks of it.
+ * Unmounts `mountPoint` if `device` is what is mounted there; lazily when files are open in it. In a child
+ * process, so that the serving process can answer what the unmount asks of it.
  * @throws ThinError missing-tool | tool-failed
  */
 export async function leaveMountPoint(mountPoint: string, device: string): Promise<void> {
@@ -137,8 +137,9 @@ export async function unmountPlainly(mountPoint: string, device: string): Promis
 const CONNECTIONS = '/sys/fs/fuse/connections';
 
 /**
- * Ends the FUSE connection of the filesystem with this device number, wherever it is still mounted: who reads requests from it is told, and
- * every call on it fails. False where it is gone already, or the kernel's control files cannot be had.
+ * Ends the FUSE connection of the filesystem with this device number, wherever it is still mounted: who reads
+ * requests from it is told, and every call on it fails. False where it is gone already, or the kernel's
+ * control files cannot be had.
  */
 export async function abortConnection(device: string): Promise<boolean> {
   const file = path.join(CONNECTIONS, device.split(':')[1] ?? '', 'abort');

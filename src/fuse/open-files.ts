@@ -10,8 +10,9 @@ export interface OpenFile {
 }
 
 /**
- * The handles that a transport has given out. A handle keeps to the file it was opened on, also when another one comes to have its
- * name. Numbers fit an i32 and are never 0, which FUSE libraries take for "none"; they are not used again while open.
+ * The handles that a transport has given out. A handle keeps to the file it was opened on, also when another
+ * one comes to have its name. Numbers fit an i32 and are never 0, which FUSE libraries take for "none"; they
+ * are not used again while open.
  */
 export class OpenFiles {
   readonly #directory: ImageDirectory;

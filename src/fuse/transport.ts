@@ -7,16 +7,20 @@ export type TransportKind = 'fuse-native' | 'kernel';
 /**
  * A way for the kernel's FUSE to reach an `ImageDirectory`: mounts a folder and serves its files.
  *
- * Contract, kept by the compliance suite (test/fuse/transport-compliance.ts): files appear and go as the directory says, without a
- * remount; requests of 128 KiB at least; parallel requests; errors arrive as the ThinError's errno; no request is left without
- * an answer; unmount waits for requests in flight and leaves no mount behind, also when files are open (lazily then).
+ * Contract, kept by the compliance suite (test/fuse/transport-compliance.ts): files appear and go as the
+ * directory says, without a remount; requests of 128 KiB at least; parallel requests; errors arrive as the
+ * ThinError's errno; no request is left without an answer; unmount waits for requests in flight and leaves no
+ * mount behind, also when files are open (lazily then).
  */
 export interface Transport {
   readonly kind: TransportKind;
   readonly mountPoint: string;
   /** Whether FALLOCATE reaches `discard` and `writeZeroes`. */
   readonly supportsDiscard: boolean;
-  /** Errors: `missing-device` (no /dev/fuse), `missing-tool`, `permission`, `busy` (something is mounted there), `io`. */
+  /**
+   * Errors: `missing-device` (no /dev/fuse), `missing-tool`, `permission`, `busy` (something is mounted
+   * there), `io`.
+   */
   mount(): Promise<void>;
   /** Idempotent. */
   unmount(): Promise<void>;
@@ -28,7 +32,10 @@ export interface Transport {
   readonly ended: Promise<void>;
 }
 
-/** The fastest that can run here: the kernel's protocol is spoken in the machine's byte order, and this program knows one. */
+/**
+ * The fastest that can run here: the kernel's protocol is spoken in the machine's byte order, and this
+ * program knows one.
+ */
 export function defaultTransport(): TransportKind {
   return endianness() === 'LE' ? 'kernel' : 'fuse-native';
 }

@@ -8,7 +8,9 @@ import { inspectSource, type ImageSource } from './image-source.js';
 import { leadsThroughLinks, requireSoundLayers } from './layer-names.js';
 import { imageOfTar, LAYOUT_TAG, readLayeredImage, writeLayout, type LayeredImage } from './layered-image.js';
 
-/** Everything that makes a root filesystem, both ways; GNU tar stores attributes as they are, binary ones too. */
+/**
+ * Everything that makes a root filesystem, both ways; GNU tar stores attributes as they are, binary ones too.
+ */
 const KEEP_ALL = [
   '--numeric-owner',
   '--acls',
@@ -63,9 +65,11 @@ export class Archive {
   }
 
   /**
-   * Unpacks a folder, a tar or an image (its layers in order, with their whiteouts) into `root`, an existing empty folder. Owners, modes,
-   * times, hard links, devices, sparse files and extended attributes are kept. Nothing is written outside `root`, whatever the source holds.
-   * After a failure `root` holds a part. Returns what it was and the tools' warnings. Errors: as `inspectSource` and `readLayeredImage`; missing-tool, no-space, tool-failed, closed.
+   * Unpacks a folder, a tar or an image (its layers in order, with their whiteouts) into `root`, an existing
+   * empty folder. Owners, modes, times, hard links, devices, sparse files and extended attributes are kept.
+   * Nothing is written outside `root`, whatever the source holds. After a failure `root` holds a part.
+   * Returns what it was and the tools' warnings. Errors: as `inspectSource` and `readLayeredImage`;
+   * missing-tool, no-space, tool-failed, closed.
    */
   async import(source: string, root: string, options: ArchiveOptions = {}): Promise<Imported> {
     const found = await inspectSource(this.#exec, source);
@@ -78,9 +82,10 @@ export class Archive {
   }
 
   /**
-   * Writes the content of `root` as a tar (POSIX format; times in nanoseconds, attributes, sparse files) to a file, which appears
-   * whole or not at all, or to an open descriptor. Sockets are left out. Returns tar's warnings, such as a file that changed meanwhile.
-   * A file of that name is replaced. Errors: not-found, missing-tool, no-space, tool-failed, closed.
+   * Writes the content of `root` as a tar (POSIX format; times in nanoseconds, attributes, sparse files) to a
+   * file, which appears whole or not at all, or to an open descriptor. Sockets are left out. Returns tar's
+   * warnings, such as a file that changed meanwhile. A file of that name is replaced. Errors: not-found,
+   * missing-tool, no-space, tool-failed, closed.
    */
   async export(
     root: string,
@@ -185,8 +190,8 @@ export class Archive {
   }
 
   /**
-   * By umoci, and not by one tar after the other: a layer may hold a member behind a link that a lower layer made, which tar
-   * follows wherever it leads on the host, and umoci within the root.
+   * By umoci, and not by one tar after the other: a layer may hold a member behind a link that a lower layer
+   * made, which tar follows wherever it leads on the host, and umoci within the root.
    */
   async #unpackImage(folder: string, root: string, options: ArchiveOptions): Promise<{ stderr: string }> {
     return this.#unpackLayers(await readLayeredImage(folder), root, options);

@@ -1,11 +1,14 @@
 import type { Exec } from './exec.js';
 
-/** Extended attributes by path from the tree's root, paths as byte strings (one character a byte); only paths that have some. */
+/**
+ * Extended attributes by path from the tree's root, paths as byte strings (one character a byte); only paths
+ * that have some.
+ */
 export type AttributeTable = ReadonlyMap<string, string>;
 
 /**
- * Reads the extended attributes of a whole tree in one go, ACLs and file capabilities included, with getfattr.
- * Errors: missing-tool, tool-failed.
+ * Reads the extended attributes of a whole tree in one go, ACLs and file capabilities included, with
+ * getfattr. Errors: missing-tool, tool-failed.
  */
 export async function readAttributes(exec: Exec, root: string): Promise<AttributeTable> {
   const parser = new AttributeParser();

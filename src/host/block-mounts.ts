@@ -4,8 +4,8 @@ import type { DeviceContent, FilesystemTools } from './filesystem-tools.js';
 import { canSkipLog, mountOptions, type Filesystem } from './filesystems.js';
 
 /**
- * What a read-only mount does about a log that is not clean. `clean`: it fails. `replay`: the kernel replays it, so the device is
- * written. Undefined: it is left alone, and the files are as they are without it.
+ * What a read-only mount does about a log that is not clean. `clean`: it fails. `replay`: the kernel replays
+ * it, so the device is written. Undefined: it is left alone, and the files are as they are without it.
  */
 export type LogHandling = 'clean' | 'replay' | undefined;
 
@@ -41,8 +41,9 @@ export class BlockMounts {
   }
 
   /**
-   * Errors: tool-failed (mount(8) said no, be it for a log that is not clean), missing-device (the kernel has no such filesystem), damaged
-   * (there is nothing on the device), unsupported (what is there is no filesystem), timeout.
+   * Errors: tool-failed (mount(8) said no, be it for a log that is not clean), missing-device (the kernel has
+   * no such filesystem), damaged (there is nothing on the device), unsupported (what is there is no
+   * filesystem), timeout.
    */
   async mount(device: string, target: string, request: BlockMountRequest): Promise<MountedBlock> {
     const { filesystem } = request;

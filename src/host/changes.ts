@@ -8,12 +8,16 @@ export type ChangeKind = 'A' | 'C' | 'D';
 
 export interface Change {
   readonly kind: ChangeKind;
-  /** From the root, with a leading slash; a name that is no UTF-8 has U+FFFD in place of what cannot be shown. */
+  /**
+   * From the root, with a leading slash; a name that is no UTF-8 has U+FFFD in place of what cannot be shown.
+   */
   readonly path: string;
   readonly rawPath: Uint8Array;
 }
 
-/** Names and paths are byte strings here, one character a byte, so that none is lost and they sort as bytes. */
+/**
+ * Names and paths are byte strings here, one character a byte, so that none is lost and they sort as bytes.
+ */
 type Bytes = string;
 
 interface Entry {
@@ -29,10 +33,11 @@ interface Pair {
 }
 
 /**
- * What differs between two mounted trees, as Docker's graph drivers told it (moby pkg/archive, ChangesDirs): a path that only `after` has is
- * added, and so is all below it; one that only `before` has is deleted, and stands for all below it; one that both have is changed if its
- * mode, owner, device number or extended attributes differ, or, unless it is a folder, its size or modification time; and a folder
- * is also changed if something in it is. Contents are not read. Nothing is told of the root itself, or of other filesystems
+ * What differs between two mounted trees, as Docker's graph drivers told it (moby pkg/archive, ChangesDirs):
+ * a path that only `after` has is added, and so is all below it; one that only `before` has is deleted, and
+ * stands for all below it; one that both have is changed if its mode, owner, device number or extended
+ * attributes differ, or, unless it is a folder, its size or modification time; and a folder is also changed
+ * if something in it is. Contents are not read. Nothing is told of the root itself, or of other filesystems
  * mounted inside. In tree order: a folder before what is in it, names as bytes.
  *
  * Reads both trees with blocking calls, one folder of each at a time: never in the process that serves them.
@@ -147,7 +152,10 @@ class Tree {
     return stats.dev === this.#device;
   }
 
-  /** All extended attributes of a path in one string, empty for none. The whole tree is read when the first is asked for. */
+  /**
+   * All extended attributes of a path in one string, empty for none. The whole tree is read when the first is
+   * asked for.
+   */
   async attributes(path: Bytes): Promise<string> {
     this.#attributes ??= readAttributes(this.#exec, this.#root);
     return (await this.#attributes).get(path) ?? '';

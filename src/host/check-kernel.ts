@@ -82,7 +82,10 @@ async function filesystemState(
   return lists.some((list) => list?.includes(`/${name}.ko`) === true) ? 'ok' : 'missing';
 }
 
-/** The control file; as root (`attach`), also whether a file of `folder` can be attached, with direct I/O, by doing it for a moment. */
+/**
+ * The control file; as root (`attach`), also whether a file of `folder` can be attached, with direct I/O, by
+ * doing it for a moment.
+ */
 export async function checkLoops(
   loops: LoopDevices,
   { attach, folder }: { readonly attach: boolean; readonly folder: string },

@@ -6,7 +6,10 @@ import { toolFolders, type Exec } from './exec.js';
 import type { HostFinding } from './host-finding.js';
 
 const VERSION_MS = 10_000;
-/** How a tool tells its version, where that is not `--version`; without arguments some only say how they are used, and their version with it. */
+/**
+ * How a tool tells its version, where that is not `--version`; without arguments some only say how they are
+ * used, and their version with it.
+ */
 const ASKED: Partial<Readonly<Record<HostTool, readonly string[]>>> = {
   e2fsck: ['-V'],
   'mkfs.ext4': ['-V'],

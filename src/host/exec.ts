@@ -25,11 +25,14 @@ export interface ExecOptions {
   /** A descriptor that becomes the tool's standard input or output, instead of `input` and of capturing. */
   readonly stdin?: number;
   readonly stdout?: number;
-  /** Milliseconds; the tool is killed and the call fails with `timeout`, also when the tool cannot die (it hangs in the kernel). */
+  /**
+   * Milliseconds; the tool is killed and the call fails with `timeout`, also when the tool cannot die (it
+   * hangs in the kernel).
+   */
   readonly timeoutMs?: number;
   /**
-   * Milliseconds in which the tool neither computes, reads nor writes; it is killed then, and the call fails with `timeout`. For work that takes as
-   * long as it takes.
+   * Milliseconds in which the tool neither computes, reads nor writes; it is killed then, and the call fails
+   * with `timeout`. For work that takes as long as it takes.
    */
   readonly stallMs?: number;
   /** Kills the tool; the call fails with `closed`. */
@@ -51,9 +54,9 @@ export interface ExecResult {
 /** Runs host tools without blocking this process, which may itself serve the files that they touch. */
 export interface Exec {
   /**
-   * A tool that is not in the table of `host-tools.ts` is a programmer's error.
-   * Errors: `missing-tool` (naming its package), `not-found` (no such `cwd`), `tool-failed` (the command line, how it ended and what it said last;
-   * `details`: tool, exit or signal, stderr), `timeout`, `closed` (aborted).
+   * A tool that is not in the table of `host-tools.ts` is a programmer's error. Errors: `missing-tool`
+   * (naming its package), `not-found` (no such `cwd`), `tool-failed` (the command line, how it ended and what
+   * it said last; `details`: tool, exit or signal, stderr), `timeout`, `closed` (aborted).
    */
   run(tool: HostTool, args: readonly string[], options?: ExecOptions): Promise<ExecResult>;
 }
@@ -67,7 +70,10 @@ export class ChildProcessExec implements Exec {
     this.#env = { ...env, LC_ALL: 'C', PATH: this.#folders.join(':') };
   }
 
-  /** A tool makes files with its user's umask. A shell gives it that one, because this process's own is not only for the moment of a fork. */
+  /**
+   * A tool makes files with its user's umask. A shell gives it that one, because this process's own is not
+   * only for the moment of a fork.
+   */
   #commandOf(tool: HostTool, args: readonly string[]): [string, readonly string[]] {
     const umask = umaskOfUser();
     // A tool that is not there is not found by spawn, which says so.

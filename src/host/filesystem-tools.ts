@@ -20,7 +20,10 @@ export type DeviceContent =
   | { readonly kind: 'nothing' };
 
 export interface FilesystemLimits {
-  /** Milliseconds that mkfs, fstrim and what grows a filesystem may do nothing. What they do may take hours with a large device. */
+  /**
+   * Milliseconds that mkfs, fstrim and what grows a filesystem may do nothing. What they do may take hours
+   * with a large device.
+   */
   readonly stallMs: number;
   /** Allocation groups that an xfs grows by in a step. */
   readonly groupsPerStep: number;
@@ -64,8 +67,8 @@ export class FilesystemTools {
   }
 
   /**
-   * Makes a filesystem on `device` (a block device or a file), over whatever is there. Returns what blkid then finds.
-   * Errors: missing-tool, tool-failed, timeout; damaged (mkfs said yes, but there is none).
+   * Makes a filesystem on `device` (a block device or a file), over whatever is there. Returns what blkid
+   * then finds. Errors: missing-tool, tool-failed, timeout; damaged (mkfs said yes, but there is none).
    */
   async format(
     filesystem: Filesystem,
@@ -84,7 +87,10 @@ export class FilesystemTools {
     );
   }
 
-  /** Reads the device itself, not blkid's cache. Undefined where no filesystem is known. Errors: missing-tool, tool-failed, timeout. */
+  /**
+   * Reads the device itself, not blkid's cache. Undefined where no filesystem is known. Errors: missing-tool,
+   * tool-failed, timeout.
+   */
   async detect(device: string): Promise<DetectedFilesystem | undefined> {
     return parseBlkid(await this.#probe(device));
   }
@@ -95,9 +101,9 @@ export class FilesystemTools {
   }
 
   /**
-   * A mounted filesystem fills its device. xfs keeps the size of its allocation groups, so that one of 10 GiB gets 26,000 more on its way to 64 TiB,
-   * each with headers to be written: it goes in steps, and what one has reached stays when the next fails. No step has a time limit while the
-   * tool makes progress.
+   * A mounted filesystem fills its device. xfs keeps the size of its allocation groups, so that one of 10 GiB
+   * gets 26,000 more on its way to 64 TiB, each with headers to be written: it goes in steps, and what one
+   * has reached stays when the next fails. No step has a time limit while the tool makes progress.
    * @param size bytes of the device; undefined: in one step
    */
   async grow(
@@ -142,8 +148,8 @@ export class FilesystemTools {
   }
 
   /**
-   * Everything is written and nothing changes until `thaw`. Errors: busy (frozen already, by somebody else), timeout: what was begun is
-   * then undone as soon as it ends.
+   * Everything is written and nothing changes until `thaw`. Errors: busy (frozen already, by somebody else),
+   * timeout: what was begun is then undone as soon as it ends.
    */
   async freeze(target: string): Promise<void> {
     // Not killed at the limit: a freeze that ends later must be met by a thaw.
@@ -187,8 +193,8 @@ export class FilesystemTools {
   }
 
   /**
-   * Runs `work` while the filesystems on `targets` (one target each) are frozen, and thaws them whatever happens. A failed thaw is
-   * thrown unless `work` failed already.
+   * Runs `work` while the filesystems on `targets` (one target each) are frozen, and thaws them whatever
+   * happens. A failed thaw is thrown unless `work` failed already.
    */
   async frozen<T>(targets: readonly string[], work: () => Promise<T>): Promise<T> {
     const [target, ...rest] = targets;
@@ -206,11 +212,12 @@ export class FilesystemTools {
   }
 
   /**
-   * Discards all free space of the mounted filesystem, that of files removed just now included. Returns the bytes that fstrim tells of.
-   * Errors: unsupported (the device below takes no discards), busy, timeout.
+   * Discards all free space of the mounted filesystem, that of files removed just now included. Returns the
+   * bytes that fstrim tells of. Errors: unsupported (the device below takes no discards), busy, timeout.
    */
   async trim(target: string): Promise<number> {
-    // xfs frees removed files in the background, and trims nothing that its log still has: a freeze waits for both.
+    // xfs frees removed files in the background, and trims nothing that its log still has: a freeze waits for
+    // both.
     await this.frozen([target], () => Promise.resolve());
     try {
       const { stdout } = await this.#exec.run('fstrim', ['--verbose', target], {
@@ -228,8 +235,9 @@ export class FilesystemTools {
   }
 
   /**
-   * Lets a mounted xfs shut down where a metadata write fails: the device of a daemon that died answers with errors for ever, and a freeze
-   * that waits for such a write, as xfs does by default, would never end, nor would whoever writes. A kernel without the setting is left alone.
+   * Lets a mounted xfs shut down where a metadata write fails: the device of a daemon that died answers with
+   * errors for ever, and a freeze that waits for such a write, as xfs does by default, would never end, nor
+   * would whoever writes. A kernel without the setting is left alone.
    */
   async failOnErrors(loop: string): Promise<void> {
     const folder = `/sys/fs/xfs/${path.basename(loop)}/error/metadata`;
@@ -238,8 +246,9 @@ export class FilesystemTools {
   }
 
   /**
-   * How often a mounted xfs tries a metadata write again that found no space; 0 = it shuts down at once, -1 = it waits for ever, which is
-   * xfs's own default (`dm.xfs_nospace_max_retries`). Errors: unsupported (no such setting in this kernel).
+   * How often a mounted xfs tries a metadata write again that found no space; 0 = it shuts down at once, -1 =
+   * it waits for ever, which is xfs's own default (`dm.xfs_nospace_max_retries`). Errors: unsupported (no
+   * such setting in this kernel).
    */
   async setNospaceRetries(loop: string, retries: number): Promise<void> {
     const file = `/sys/fs/xfs/${path.basename(loop)}/error/metadata/ENOSPC/max_retries`;
@@ -276,7 +285,10 @@ export function parseFstrim(text: string): number {
   return Number(/\((\d+) bytes\) trimmed\s*$/.exec(text)?.[1] ?? 0);
 }
 
-/** What `xfs_growfs -n` prints, as xfs_info does; undefined: something else. Sizes in blocks, those of blocks in bytes. */
+/**
+ * What `xfs_growfs -n` prints, as xfs_info does; undefined: something else. Sizes in blocks, those of blocks
+ * in bytes.
+ */
 function parseXfsGeometry(
   text: string,
 ): { readonly blockSize: number; readonly blocks: number; readonly groupBlocks: number } | undefined {

@@ -9,8 +9,8 @@ export interface Command {
 }
 
 /**
- * How to make a filesystem, first command first, with the arguments that Docker's driver gave (deviceset.go, createFilesystem).
- * `uuid`: the filesystem's own, chosen by mkfs unless given. `extraArgs`: `dm.mkfsarg`.
+ * How to make a filesystem, first command first, with the arguments that Docker's driver gave (deviceset.go,
+ * createFilesystem). `uuid`: the filesystem's own, chosen by mkfs unless given. `extraArgs`: `dm.mkfsarg`.
  */
 export function formatCommands(
   filesystem: Filesystem,
@@ -66,9 +66,9 @@ export function canSkipLog(type: string): boolean {
 }
 
 /**
- * What follows `mount -o`. xfs always has `nouuid`, because snapshots share their origin's UUID. `skipLog`: a read-only mount that leaves
- * the log as it is, where the type has a way to. `extra`: `dm.mountopt`, comma-separated; `foreign` keeps only those of them that any
- * filesystem takes.
+ * What follows `mount -o`. xfs always has `nouuid`, because snapshots share their origin's UUID. `skipLog`: a
+ * read-only mount that leaves the log as it is, where the type has a way to. `extra`: `dm.mountopt`,
+ * comma-separated; `foreign` keeps only those of them that any filesystem takes.
  */
 export function mountOptions(
   type: string,

@@ -20,8 +20,9 @@ export interface HolderLimits {
 const HOLDER_LIMITS: HolderLimits = { holders: 3, files: 256 };
 
 /**
- * Processes that keep a mount busy: by working folder, root folder or an open file. Reads links of /proc only, which touches no
- * mount. Best effort: processes come and go, and a memory-mapped file or a loop device on a file in it is not seen.
+ * Processes that keep a mount busy: by working folder, root folder or an open file. Reads links of /proc
+ * only, which touches no mount. Best effort: processes come and go, and a memory-mapped file or a loop device
+ * on a file in it is not seen.
  */
 export async function processesIn(
   target: string,
@@ -38,7 +39,10 @@ export async function processesIn(
   return found;
 }
 
-/** Processes whose mount namespace, another than ours, has the filesystem of a loop device mounted; one a namespace. */
+/**
+ * Processes whose mount namespace, another than ours, has the filesystem of a loop device mounted; one a
+ * namespace.
+ */
 export async function namespacesWith(
   loop: string,
   limits: HolderLimits = HOLDER_LIMITS,

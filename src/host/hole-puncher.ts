@@ -6,7 +6,10 @@ interface Range {
   readonly length: number;
 }
 
-/** fallocate(2) with FALLOC_FL_PUNCH_HOLE, through xfs_io (xfsprogs), which takes any number of ranges at once and any filesystem. */
+/**
+ * fallocate(2) with FALLOC_FL_PUNCH_HOLE, through xfs_io (xfsprogs), which takes any number of ranges at once
+ * and any filesystem.
+ */
 export class HolePuncher {
   readonly #exec: Exec;
 

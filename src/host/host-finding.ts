@@ -1,6 +1,6 @@
 /**
- * What `doctor --host` found of one thing. `unknown`: it cannot be told from here, because this process is not root or the host hides it.
- * thinfuse works where nothing `required` is `missing`.
+ * What `doctor --host` found of one thing. `unknown`: it cannot be told from here, because this process is
+ * not root or the host hides it. thinfuse works where nothing `required` is `missing`.
  */
 export interface HostFinding {
   readonly area: 'tool' | 'node' | 'device' | 'kernel' | 'space';

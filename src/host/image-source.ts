@@ -13,7 +13,9 @@ export type ImageSource =
   /** A tar of an OCI image layout, or what `docker save` writes. */
   | { readonly kind: 'image-archive'; readonly path: string; readonly decompress: readonly string[] };
 
-/** First bytes of compressed files and tar's option for each; tar finds out by itself only where it may seek. */
+/**
+ * First bytes of compressed files and tar's option for each; tar finds out by itself only where it may seek.
+ */
 const COMPRESSIONS: readonly { readonly magic: string; readonly option: string }[] = [
   { magic: '1f8b', option: '--gzip' },
   { magic: '425a68', option: '--bzip2' },
@@ -28,7 +30,10 @@ const IMAGE_MEMBER =
   /^(\.\/)?(blobs(\/.*)?|oci-layout|index\.json|manifest\.json|repositories|[0-9a-f]{64}(\.json|\.tar|\/.*)?)?$/;
 const IMAGE_INDEX = /^(\.\/)?(index|manifest)\.json$/;
 
-/** Finds out what an image can be made of. Errors: not-found, invalid-argument (neither a folder nor a file), permission, tool-failed (no tar). */
+/**
+ * Finds out what an image can be made of. Errors: not-found, invalid-argument (neither a folder nor a file),
+ * permission, tool-failed (no tar).
+ */
 export async function inspectSource(exec: Exec, source: string): Promise<ImageSource> {
   const absolute = path.resolve(source);
   const found = await statSource(absolute);

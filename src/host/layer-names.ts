@@ -7,9 +7,9 @@ const WHITEOUT = '.wh.';
 const MOST_HOLES = 64 * 2 ** 20;
 
 /**
- * Looks at the members of all layers before a tool unpacks any.
- * Errors: damaged (a name that leads out of the root, or removes what holds it), unsupported (sparse members, which would be unpacked as
- * zeroes), no-space (a member does not fit).
+ * Looks at the members of all layers before a tool unpacks any. Errors: damaged (a name that leads out of the
+ * root, or removes what holds it), unsupported (sparse members, which would be unpacked as zeroes), no-space
+ * (a member does not fit).
  * @param free bytes where they are to be unpacked
  */
 export async function requireSoundLayers({ layers }: LayeredImage, free: number): Promise<void> {
@@ -52,8 +52,9 @@ function tooLarge({ name, size }: TarMember, free: number): ThinError {
 }
 
 /**
- * Whether members of a tar lie below a symbolic link of it, as `var/run/x` behind `var/run -> /run`. GNU tar unpacks no such member.
- * Errors: no-space (a member does not fit into the `free` bytes, which are only told so when they are full).
+ * Whether members of a tar lie below a symbolic link of it, as `var/run/x` behind `var/run -> /run`. GNU tar
+ * unpacks no such member. Errors: no-space (a member does not fit into the `free` bytes, which are only told
+ * so when they are full).
  */
 export async function leadsThroughLinks(file: string, gzipped: boolean, free: number): Promise<boolean> {
   const links = new Set<string>();

@@ -54,9 +54,10 @@ const dockerManifestSchema = z.array(
 const configSchema = z.object({ rootfs: z.object({ diff_ids: z.array(digestSchema) }) });
 
 /**
- * Reads an image from a folder that holds an OCI image layout (image-layout.md of the image specification) or the content of a
- * `docker save` archive. Nothing outside the folder is read, whatever links it holds.
- * Errors: damaged (not such a folder, or a part is missing), invalid-argument (several images, or none for this machine), unsupported.
+ * Reads an image from a folder that holds an OCI image layout (image-layout.md of the image specification) or
+ * the content of a `docker save` archive. Nothing outside the folder is read, whatever links it holds.
+ * Errors: damaged (not such a folder, or a part is missing), invalid-argument (several images, or none for
+ * this machine), unsupported.
  */
 export async function readLayeredImage(folder: string): Promise<LayeredImage> {
   const root = await realpath(folder);
@@ -74,8 +75,8 @@ export async function readLayeredImage(folder: string): Promise<LayeredImage> {
 }
 
 /**
- * Makes an OCI image layout of one image in an empty folder, with links in place of blobs; its tag is LAYOUT_TAG. Media types are OCI's
- * own, since umoci reads no others.
+ * Makes an OCI image layout of one image in an empty folder, with links in place of blobs; its tag is
+ * LAYOUT_TAG. Media types are OCI's own, since umoci reads no others.
  */
 export async function writeLayout(folder: string, image: LayeredImage): Promise<void> {
   const blobs = path.join(folder, 'blobs', 'sha256');
@@ -193,7 +194,8 @@ async function readDockerArchive(
   const layers: Layer[] = [];
   for (const [i, name] of image.Layers.entries()) {
     const file = await inside(root, name);
-    // The configuration names layers by their uncompressed content, so only a compressed one has to be read for its digest.
+    // The configuration names layers by their uncompressed content, so only a compressed one has to be read
+    // for its digest.
     const gzipped = (await compressionOf(file)).length > 0;
     const digest = gzipped ? await digestOf(file) : (diffIds[i] ?? '');
     layers.push(await asLayer({ digest, size: (await stat(file)).size, file }));
@@ -225,7 +227,10 @@ function blobPath(digest: string): string {
   return path.join('blobs', 'sha256', digest.slice('sha256:'.length));
 }
 
-/** The real path of a part of the image. Errors: damaged, where it is missing or a link leads out of the image's folder. */
+/**
+ * The real path of a part of the image. Errors: damaged, where it is missing or a link leads out of the
+ * image's folder.
+ */
 async function inside(root: string, name: string): Promise<string> {
   const file = await realpath(path.join(root, name)).catch(() => undefined);
   if (file === undefined) throw missingPart(root, name);

@@ -9,8 +9,8 @@ import { saidBy, type Exec } from './exec.js';
 const CONTROL = '/dev/loop-control';
 const REMEDY = 'load the driver with: modprobe loop; in a container, run it with --privileged -v /dev:/dev';
 /**
- * A filesystem keeps the sector size it was made with, and a loop device with direct I/O takes its backing file's: asked for by
- * name, a device made on one host mounts on any other.
+ * A filesystem keeps the sector size it was made with, and a loop device with direct I/O takes its backing
+ * file's: asked for by name, a device made on one host mounts on any other.
  */
 const SECTOR_SIZE = 512;
 const POLL_MS = 20;
@@ -18,7 +18,9 @@ const POLL_MS = 20;
 export interface LoopDevice {
   /** /dev/loopN. */
   readonly device: string;
-  /** As the kernel shows it: a file on a mount that was lazily unmounted has its path from that mount's root. */
+  /**
+   * As the kernel shows it: a file on a mount that was lazily unmounted has its path from that mount's root.
+   */
   readonly backingFile: string;
   /** The backing file was unlinked. */
   readonly deleted: boolean;
@@ -45,7 +47,10 @@ export interface LoopLimits {
 
 export const LOOP_LIMITS: LoopLimits = { attachTries: 20, settleMs: 5_000, toolMs: 60_000 };
 
-/** Loop devices through losetup(8) to change them and /sys to look at them, which never touches a backing file. */
+/**
+ * Loop devices through losetup(8) to change them and /sys to look at them, which never touches a backing
+ * file.
+ */
 export class LoopDevices {
   readonly #exec: Exec;
   readonly #limits: LoopLimits;
@@ -58,8 +63,8 @@ export class LoopDevices {
   }
 
   /**
-   * Errors: missing-device (no loop driver, or none free), permission, not-found (no such file), missing-tool, tool-failed, timeout.
-   * `directIo` defaults to true.
+   * Errors: missing-device (no loop driver, or none free), permission, not-found (no such file),
+   * missing-tool, tool-failed, timeout. `directIo` defaults to true.
    */
   async attach(
     file: string,
@@ -84,8 +89,8 @@ export class LoopDevices {
   }
 
   /**
-   * Resolves when the device is free again; a device that is free already is fine.
-   * Errors: busy (something still uses it: a mount in another namespace, a process; it goes with its last user), as `attach`.
+   * Resolves when the device is free again; a device that is free already is fine. Errors: busy (something
+   * still uses it: a mount in another namespace, a process; it goes with its last user), as `attach`.
    */
   async detach(device: string): Promise<void> {
     const was = await this.get(device);
@@ -103,14 +108,17 @@ export class LoopDevices {
     );
   }
 
-  /** For a device that is in use: it goes with its last user, and does not wait for `detach`. Errors: as `attach`. */
+  /**
+   * For a device that is in use: it goes with its last user, and does not wait for `detach`. Errors: as
+   * `attach`.
+   */
   async detachWithLastUser(device: string): Promise<void> {
     await this.#losetup(['--detach', device]);
   }
 
   /**
-   * The device takes its file's present size. `expected` (bytes): waits until the kernel has seen that the file grew so far, since a
-   * FUSE file's size is cached. Errors: timeout (it never did), tool-failed.
+   * The device takes its file's present size. `expected` (bytes): waits until the kernel has seen that the
+   * file grew so far, since a FUSE file's size is cached. Errors: timeout (it never did), tool-failed.
    */
   async setCapacity(device: string, expected?: number): Promise<void> {
     const loop = await this.get(device);

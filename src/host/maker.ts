@@ -18,7 +18,8 @@ export async function isAtWork(maker: string): Promise<boolean> {
 async function startOf(pid: number): Promise<string | undefined> {
   try {
     const text = await readFile(`/proc/${pid}/stat`, 'latin1');
-    // Fields count from behind the name, which may hold anything: the state is the third, the start time the 22nd (proc(5)).
+    // Fields count from behind the name, which may hold anything: the state is the third, the start time the
+    // 22nd (proc(5)).
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
     return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
   } catch (error) {

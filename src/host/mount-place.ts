@@ -23,8 +23,10 @@ const PSEUDO = new Set([
 ]);
 
 /**
- * Refuses a place that a filesystem would be mounted on and do harm. `target` is absolute, without symbolic links; it need not be there.
- * @throws ThinError invalid-argument (the top folder; in the kernel's own filesystems, such as /proc; in /dev)
+ * Refuses a place that a filesystem would be mounted on and do harm. `target` is absolute, without symbolic
+ * links; it need not be there.
+ * @throws ThinError invalid-argument (the top folder; in the kernel's own filesystems, such as /proc; in
+ *   /dev)
  */
 export async function requireMountPlace(target: string): Promise<void> {
   const why = unsuitable(target, await MountTable.read());

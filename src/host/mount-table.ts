@@ -19,11 +19,15 @@ export interface MountRow {
   readonly superOptions: string;
 }
 
-/** In the kernel's order: a later row for the same target hides an earlier one. Rows that are none are skipped. */
+/**
+ * In the kernel's order: a later row for the same target hides an earlier one. Rows that are none are
+ * skipped.
+ */
 export function parseMountTable(text: string): readonly MountRow[] {
   const rows: MountRow[] = [];
   for (const line of text.split('\n')) {
-    // Optional fields end with a lone dash; a dash inside a path is never a field of its own, since white space is escaped.
+    // Optional fields end with a lone dash; a dash inside a path is never a field of its own, since white
+    // space is escaped.
     const fields = line.split(' ');
     const dash = fields.indexOf('-', 6);
     const [id, parentId, device, root, target, options] = fields;
@@ -44,12 +48,17 @@ export function parseMountTable(text: string): readonly MountRow[] {
   return rows;
 }
 
-/** Bytes that mountinfo escapes are ASCII (white space, backslash, #), so a character stands for a byte here. */
+/**
+ * Bytes that mountinfo escapes are ASCII (white space, backslash, #), so a character stands for a byte here.
+ */
 function unescapeOctal(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 
-/** What is mounted when it was asked for. Reads one file of /proc: no mount is touched, so dead ones cannot hang it. */
+/**
+ * What is mounted when it was asked for. Reads one file of /proc: no mount is touched, so dead ones cannot
+ * hang it.
+ */
 export class MountTable {
   readonly rows: readonly MountRow[];
 

@@ -3,11 +3,15 @@ import path from 'node:path';
 import { systemErrorCode } from '../errors/thin-error.js';
 
 /**
- * Something done to the files of a mounted device. Never by the process that serves the device: a thread of it that waits for its own answer
- * cannot be killed, the process then does not end, and what it serves waits for ever.
+ * Something done to the files of a mounted device. Never by the process that serves the device: a thread of
+ * it that waits for its own answer cannot be killed, the process then does not end, and what it serves waits
+ * for ever.
  */
 export type MountTask =
-  /** `rootfs/` (0755) and `id` (0600, `name`, kept where one is). Answers `no-folder` where `rootfs` is something else. */
+  /**
+   * `rootfs/` (0755) and `id` (0600, `name`, kept where one is). Answers `no-folder` where `rootfs` is
+   * something else.
+   */
   | { readonly kind: 'furnish'; readonly target: string; readonly name: string }
   /** A fresh filesystem becomes an empty root: 0755, without lost+found. */
   | { readonly kind: 'bare'; readonly target: string }

@@ -30,7 +30,9 @@ export interface MountedImage extends MountedBlock {
 /** Where an image is mounted, as `mount` told it. */
 export type Attached = Pick<MountedImage, 'loop' | 'target'>;
 
-/** The same with its image: by the time that it is let go of, its loop device's number may be somebody else's. */
+/**
+ * The same with its image: by the time that it is let go of, its loop device's number may be somebody else's.
+ */
 export type Held = Pick<MountedImage, 'loop' | 'target' | 'image'>;
 
 export interface MounterLimits {
@@ -63,8 +65,9 @@ export class Mounter {
   }
 
   /**
-   * Undone on failure. Errors: busy (the image is on another loop device, where two mounts would destroy each other; something is
-   * mounted on the target), not-found, missing-device, missing-tool, permission, and those of `BlockMounts.mount`.
+   * Undone on failure. Errors: busy (the image is on another loop device, where two mounts would destroy each
+   * other; something is mounted on the target), not-found, missing-device, missing-tool, permission, and
+   * those of `BlockMounts.mount`.
    */
   async mount(request: ImageMountRequest): Promise<MountedImage> {
     const target = await resolveTarget(request.target);
@@ -86,9 +89,10 @@ export class Mounter {
   }
 
   /**
-   * Unmounts, then detaches; what is done already is fine. Errors: busy, naming who works in it (nothing has changed then), or
-   * naming who else has the filesystem mounted (it is gone from `target`, but the loop device stays until they let go, see
-   * `details.stage`). `lazily`: writes out what can be written, then lets go in any case.
+   * Unmounts, then detaches; what is done already is fine. Errors: busy, naming who works in it (nothing has
+   * changed then), or naming who else has the filesystem mounted (it is gone from `target`, but the loop
+   * device stays until they let go, see `details.stage`). `lazily`: writes out what can be written, then lets
+   * go in any case.
    */
   async unmount(mounted: Held, options: { readonly lazily?: boolean } = {}): Promise<void> {
     if (!(await this.#isHeld(mounted))) return;
@@ -104,9 +108,9 @@ export class Mounter {
   }
 
   /**
-   * Unmounts, and detaches where that was the filesystem's last mount in any namespace: true then, and nothing can write to the image
-   * any more. False where somebody else still has it: it is mounted on its target as before.
-   * Errors: as `unmount`, but for busy mounts.
+   * Unmounts, and detaches where that was the filesystem's last mount in any namespace: true then, and
+   * nothing can write to the image any more. False where somebody else still has it: it is mounted on its
+   * target as before. Errors: as `unmount`, but for busy mounts.
    */
   async withdraw(mounted: Attached, request: ImageMountRequest): Promise<boolean> {
     const row = (await MountTable.read()).on(mounted.target);
@@ -124,7 +128,10 @@ export class Mounter {
     return true;
   }
 
-  /** Brings a mount back that somebody else undid, while its loop device is still attached. Errors: busy (it is not), as `mount`. */
+  /**
+   * Brings a mount back that somebody else undid, while its loop device is still attached. Errors: busy (it
+   * is not), as `mount`.
+   */
   async restore(mounted: Attached, request: ImageMountRequest): Promise<void> {
     const there = (await MountTable.read()).on(mounted.target);
     if (there !== undefined && new MountTable([there]).ofLoop(mounted.loop).length > 0) return;
@@ -138,8 +145,9 @@ export class Mounter {
   }
 
   /**
-   * The loop device takes its file's size (at least `expected` bytes, where given), the filesystem its device's.
-   * Errors: busy (an ext4 in use, where the process lacks CAP_SYS_RESOURCE and so cannot grow it mounted), as the tools'.
+   * The loop device takes its file's size (at least `expected` bytes, where given), the filesystem its
+   * device's. Errors: busy (an ext4 in use, where the process lacks CAP_SYS_RESOURCE and so cannot grow it
+   * mounted), as the tools'.
    */
   async grow(
     mounted: { readonly loop: string; readonly target: string },
@@ -155,7 +163,10 @@ export class Mounter {
     }
   }
 
-  /** Makes a filesystem in an image file, through a loop device. Errors: busy (it is on a loop device), as `FilesystemTools.format`. */
+  /**
+   * Makes a filesystem in an image file, through a loop device. Errors: busy (it is on a loop device), as
+   * `FilesystemTools.format`.
+   */
   async format(
     image: string,
     filesystem: Filesystem,
@@ -172,8 +183,8 @@ export class Mounter {
   }
 
   /**
-   * Runs `work` while every filesystem that is mounted for writing from `image`, by whomever, is frozen; thaws whatever happens.
-   * A filesystem that only other mount namespaces have mounted is not seen.
+   * Runs `work` while every filesystem that is mounted for writing from `image`, by whomever, is frozen;
+   * thaws whatever happens. A filesystem that only other mount namespaces have mounted is not seen.
    */
   async frozen<T>(image: string, work: () => Promise<T>): Promise<T> {
     return this.#filesystems.frozen(await this.#writableMountsOf(image), work);

@@ -8,8 +8,9 @@ import type { RootLayout } from '../config/root-layout.js';
 const OTHERS = 0o077;
 
 /**
- * Takes back what others may see of the root, of the pool's folder and of the files in both, which hold every device's data: a disk's top
- * folder, a backup that was put back and what a program of before made may be open to all. What a link leads to stays as it is.
+ * Takes back what others may see of the root, of the pool's folder and of the files in both, which hold every
+ * device's data: a disk's top folder, a backup that was put back and what a program of before made may be
+ * open to all. What a link leads to stays as it is.
  */
 export async function closeToOthers({ root, pool }: RootLayout): Promise<void> {
   for (const folder of [root, pool]) {
@@ -28,8 +29,8 @@ async function closePlace(place: string): Promise<void> {
 }
 
 /**
- * What is the daemon's own is a folder, not a link that leads somewhere on the host, where it would mount and remove things.
- * What is not there is fine. Errors: invalid-argument.
+ * What is the daemon's own is a folder, not a link that leads somewhere on the host, where it would mount and
+ * remove things. What is not there is fine. Errors: invalid-argument.
  */
 export async function requireOwnFolder(folder: string): Promise<void> {
   const found = await lstat(folder).catch(() => undefined);
@@ -37,7 +38,10 @@ export async function requireOwnFolder(folder: string): Promise<void> {
   throw notFollowed(folder);
 }
 
-/** Opens a file of the daemon's own, made 0600 where it is not there. Errors: invalid-argument (a symbolic link), and open(2)'s. */
+/**
+ * Opens a file of the daemon's own, made 0600 where it is not there. Errors: invalid-argument (a symbolic
+ * link), and open(2)'s.
+ */
 export async function openOwnFile(file: string, mode: 'append' | 'replace'): Promise<FileHandle> {
   const how = mode === 'append' ? constants.O_APPEND : constants.O_TRUNC;
   try {
@@ -48,8 +52,9 @@ export async function openOwnFile(file: string, mode: 'append' | 'replace'): Pro
 }
 
 /**
- * Where a device may be mounted: as a full path without symbolic links, or as it was given where it is not there yet.
- * Errors: invalid-argument (relative; over the root or one of its folders, which the daemon needs to see), as `requireMountPlace`.
+ * Where a device may be mounted: as a full path without symbolic links, or as it was given where it is not
+ * there yet. Errors: invalid-argument (relative; over the root or one of its folders, which the daemon needs
+ * to see), as `requireMountPlace`.
  */
 export async function mountTarget(layout: RootLayout, target: string): Promise<string> {
   if (!path.isAbsolute(target))

@@ -25,7 +25,10 @@ export async function answers(socket: string): Promise<boolean> {
   });
 }
 
-/** Runs `listen`, which makes the unix socket, so that it has mode 0600 from the first moment. What is there already is replaced. */
+/**
+ * Runs `listen`, which makes the unix socket, so that it has mode 0600 from the first moment. What is there
+ * already is replaced.
+ */
 export async function listenPrivately(socket: string, listen: () => Promise<unknown>): Promise<void> {
   await rm(socket, { force: true });
   const before = process.umask(0o177);

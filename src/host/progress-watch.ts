@@ -3,7 +3,10 @@ import { readFile } from 'node:fs/promises';
 /** Looks at a process within the time that it may stand still. */
 const LOOKS = 10;
 
-/** Tells where a process does nothing for a while: neither its processor time nor what it has read and written changes (proc(5)). */
+/**
+ * Tells where a process does nothing for a while: neither its processor time nor what it has read and written
+ * changes (proc(5)).
+ */
 export class ProgressWatch {
   readonly #pid: number;
   readonly #stallMs: number;

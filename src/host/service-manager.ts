@@ -3,9 +3,10 @@ import type { Exec } from './exec.js';
 const TOOL_MS = 5000;
 
 /**
- * Tells the service manager that started this process how it stands (sd_notify(3)), where one did. Through systemd-notify(1), since Node has no
- * datagram sockets in the file system: the unit needs `NotifyAccess=all`. Who is the main process is not said, for that is the supervisor where
- * there is one. Never rejects: a service that is not heard is still one.
+ * Tells the service manager that started this process how it stands (sd_notify(3)), where one did. Through
+ * systemd-notify(1), since Node has no datagram sockets in the file system: the unit needs
+ * `NotifyAccess=all`. Who is the main process is not said, for that is the supervisor where there is one.
+ * Never rejects: a service that is not heard is still one.
  */
 export async function notifyServiceManager(
   exec: Exec,

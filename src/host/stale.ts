@@ -13,8 +13,9 @@ export interface StaleQuery {
   /** The folder that image files appear in, `<root>/dev`, as the mount table shows it. */
   readonly devices: string;
   /**
-   * What image files' names begin with (`docker-MAJ:MIN-INO-`). Where the folder's mount was lazily unmounted, the kernel shows a
-   * backing file as `/NAME` only, and the name, which holds the root's inode, is what tells whose it was.
+   * What image files' names begin with (`docker-MAJ:MIN-INO-`). Where the folder's mount was lazily
+   * unmounted, the kernel shows a backing file as `/NAME` only, and the name, which holds the root's inode,
+   * is what tells whose it was.
    */
   readonly imagePrefix?: string | undefined;
   /** Only filesystems and loop devices; the FUSE mount itself stays (a living daemon asks). */
@@ -34,8 +35,9 @@ const TOOL_MS = 30_000;
 const NOT_MOUNTED = /not mounted|no mount point/i;
 
 /**
- * The steps that clear what an earlier daemon left: what is mounted from loop devices on image files (wherever it is mounted, and
- * what is mounted inside), newest first, then those loop devices, then the FUSE mount. Pure.
+ * The steps that clear what an earlier daemon left: what is mounted from loop devices on image files
+ * (wherever it is mounted, and what is mounted inside), newest first, then those loop devices, then the FUSE
+ * mount. Pure.
  */
 export function planStale(
   table: MountTable,
@@ -59,7 +61,10 @@ export function planStale(
   ];
 }
 
-/** Clears what an earlier daemon left. The caller holds the pool's lock, so no daemon lives that the mounts could belong to. */
+/**
+ * Clears what an earlier daemon left. The caller holds the pool's lock, so no daemon lives that the mounts
+ * could belong to.
+ */
 export class StaleCleaner {
   readonly #exec: Exec;
   readonly #loops: LoopDevices;
@@ -97,7 +102,10 @@ export class StaleCleaner {
     }
   }
 
-  /** One in use was told to go with its last user, and until then nothing can be read from it: it is in nobody's way. */
+  /**
+   * One in use was told to go with its last user, and until then nothing can be read from it: it is in
+   * nobody's way.
+   */
   async #detach(loop: string, backingFile: string): Promise<string> {
     try {
       await this.#loops.detach(loop);

@@ -17,7 +17,10 @@ export interface TarMember {
   readonly stored: number;
 }
 
-/** The members of a tar that is plain or gzipped, in order, until something in it is no header. Contents are passed over. */
+/**
+ * The members of a tar that is plain or gzipped, in order, until something in it is no header. Contents are
+ * passed over.
+ */
 export async function* tarMembers(file: string, gzipped: boolean): AsyncGenerator<TarMember> {
   const source = createReadStream(file, { highWaterMark: 2 ** 20 });
   const stream = new PassThrough({ highWaterMark: 2 ** 20 });

@@ -5,7 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** In the environment of every tool that a daemon runs: which daemon's it is. */
 export const TOOLS_OF = 'THINFUSE_TOOLS_OF';
 
-/** How the tools of one daemon are known after it: the sessions they are in, and what stands in their environment. */
+/**
+ * How the tools of one daemon are known after it: the sessions they are in, and what stands in their
+ * environment.
+ */
 export interface ToolMark {
   readonly token: string;
   readonly sessions: readonly number[];
@@ -19,15 +22,24 @@ export interface ToolProcess {
 
 const POLL_MS = 20;
 
-/** Cut off, they leave a filesystem half changed or frozen; each ends by itself. `node` is the process that ran the others, and thaws. */
+/**
+ * Cut off, they leave a filesystem half changed or frozen; each ends by itself. `node` is the process that
+ * ran the others, and thaws.
+ */
 const LEFT_TO_END = new Set(['resize2fs', 'tune2fs', 'fsfreeze', 'perl', 'node']);
 
-/** Whether a tool may be killed whose daemon is gone: nobody waits for what it does, and what it has begun is taken back. */
+/**
+ * Whether a tool may be killed whose daemon is gone: nobody waits for what it does, and what it has begun is
+ * taken back.
+ */
 export function mayBeCut(tool: string): boolean {
   return !LEFT_TO_END.has(tool);
 }
 
-/** Tools of daemons that are gone. What they had begun lands as long as they live, whoever has looked at the mount table meanwhile. */
+/**
+ * Tools of daemons that are gone. What they had begun lands as long as they live, whoever has looked at the
+ * mount table meanwhile.
+ */
 export class EarlierTools {
   readonly #marks: readonly ToolMark[];
 

@@ -10,15 +10,17 @@ const exec = new ChildProcessExec();
 const running = new Map<number, { readonly tool: HostTool; readonly controller: AbortController }>();
 
 /**
- * Filesystems frozen for the daemon by where they are mounted, each with its folder, open; and freezes and thaws under way. Whatever ends the
- * daemon, nobody else would thaw them, and by then the next one may have unmounted them lazily, so that no path leads there.
+ * Filesystems frozen for the daemon by where they are mounted, each with its folder, open; and freezes and
+ * thaws under way. Whatever ends the daemon, nobody else would thaw them, and by then the next one may have
+ * unmounted them lazily, so that no path leads there.
  */
 const frozen = new Map<string, number>();
 const changing = new Set<Promise<unknown>>();
 
 /**
- * FITHAW (linux/fs.h) on standard input: a filesystem that was shut down because its device is gone lets nobody open anything, so fsfreeze(8),
- * which takes a path, cannot thaw it. Perl is on every Debian, and knows ioctl.
+ * FITHAW (linux/fs.h) on standard input: a filesystem that was shut down because its device is gone lets
+ * nobody open anything, so fsfreeze(8), which takes a path, cannot thaw it. Perl is on every Debian, and
+ * knows ioctl.
  */
 const THAW = 'ioctl(STDIN, 0xC0045878, 0) or die $!';
 

@@ -39,10 +39,11 @@ interface Pending {
 const ORPHANS_MS = 60_000;
 
 /**
- * Runs tools from a small process of its own. A fork copies the page tables of the process that asks for it and stops all of its threads
- * meanwhile: tens of milliseconds for a daemon with its caches, next to one for this. Where the small process has died, the next call starts
- * another. Where a call needs this process's descriptors, or the server was let go, the tool is run from here. Where this process is gone, the
- * small one ends the tools that may be cut.
+ * Runs tools from a small process of its own. A fork copies the page tables of the process that asks for it
+ * and stops all of its threads meanwhile: tens of milliseconds for a daemon with its caches, next to one for
+ * this. Where the small process has died, the next call starts another. Where a call needs this process's
+ * descriptors, or the server was let go, the tool is run from here. Where this process is gone, the small one
+ * ends the tools that may be cut.
  */
 export class ToolServer implements Exec {
   readonly #here: Exec;
@@ -85,7 +86,8 @@ export class ToolServer implements Exec {
   }
 
   #fork(): ChildProcess {
-    // A session of its own: what a terminal sends to its foreground process is not for an unmount that is under way.
+    // A session of its own: what a terminal sends to its foreground process is not for an unmount that is
+    // under way.
     const server = fork(this.#entry, {
       env: { ...process.env, [TOOLS_OF]: this.#token },
       detached: true,
@@ -103,7 +105,10 @@ export class ToolServer implements Exec {
     return server;
   }
 
-  /** What it was asked to do may be done or not, so it is not done again; but nothing more of it happens once the caller hears. */
+  /**
+   * What it was asked to do may be done or not, so it is not done again; but nothing more of it happens once
+   * the caller hears.
+   */
   async #ended(server: ChildProcess): Promise<void> {
     const asked = [...this.#pending].flatMap(([id, pending]) => (pending.server === server ? [id] : []));
     const sessions = server.pid === undefined ? [] : [server.pid];

@@ -8,21 +8,26 @@ import { chunkOf, HOLE, SHARED, successor, UNKNOWN, type SharedTable } from './s
 
 /**
  * How far a request came. Whatever is not `done` needs the pool thread first, and goes on at `progress`:
- * `unknown`: the block's mapping was not read from the tree yet; `no-page`: it is a hole, and the table has no word to map it with;
- * `no-chunk`: no free chunk was at hand; `no-log`: the log has no room for it before a commit; else as `Access`.
+ * `unknown`: the block's mapping was not read from the tree yet; `no-page`: it is a hole, and the table has
+ * no word to map it with; `no-chunk`: no free chunk was at hand; `no-log`: the log has no room for it before
+ * a commit; else as `Access`.
  */
 export type Outcome = Access | 'unknown' | 'no-page' | 'no-chunk' | 'no-log';
 
 /** An entry of the ring of free chunks with this bit is known to hold zeroes. */
 export const ZEROED = 1 << 30;
 const SPINS = 200;
-/** Bytes for which the log must have room at once; the kernel sends no more. And where it has but a line for each chunk. */
+/**
+ * Bytes for which the log must have room at once; the kernel sends no more. And where it has but a line for
+ * each chunk.
+ */
 const LOGGED_PIECE = 2 ** 20;
 const PIECE = 16 * 2 ** 20;
 
 /**
- * The data path of one device on one thread: provision, break sharing, overwrite (dm-thin.c, `process_bio`). Threads meet only in the
- * words of the table. The caller has entered the pool's RequestEpochs, so that no chunk it sees is handed out again meanwhile.
+ * The data path of one device on one thread: provision, break sharing, overwrite (dm-thin.c, `process_bio`).
+ * Threads meet only in the words of the table. The caller has entered the pool's RequestEpochs, so that no
+ * chunk it sees is handed out again meanwhile.
  */
 export class BlockPath {
   /** Bytes done when the last `read` or `write` returned. */
@@ -65,7 +70,8 @@ export class BlockPath {
       if (word === HOLE) into.fill(0, at + this.progress, at + this.progress + bytes);
       else {
         const outcome = this.#access.read(chunkOf(word), within, into, at + this.progress, bytes);
-        // A mapping that changed meanwhile may have left its chunk to another device, which writes to it in place.
+        // A mapping that changed meanwhile may have left its chunk to another device, which writes to it in
+        // place.
         if (!this.#stillMapped(block, word, run)) continue;
         if (outcome !== 'done') return this.#stop(outcome, word);
       }
@@ -74,7 +80,9 @@ export class BlockPath {
     return 'done';
   }
 
-  /** Writes `length` bytes of `from`, from `at` on, at `offset` of the device. @throws ThinError io, no-space */
+  /**
+   * Writes `length` bytes of `from`, from `at` on, at `offset` of the device. @throws ThinError io, no-space
+   */
   write(offset: number, from: Uint8Array, at: number, length: number): Outcome {
     this.progress = 0;
     if (this.#log === undefined) return this.#writeUntil(offset, from, at, length);
@@ -179,8 +187,8 @@ export class BlockPath {
   }
 
   /**
-   * As many whole blocks as are holes and find chunks side by side, with one write. The first is locked and has its chunk; where this throws,
-   * it still is.
+   * As many whole blocks as are holes and find chunks side by side, with one write. The first is locked and
+   * has its chunk; where this throws, it still is.
    */
   #provisionRun(block: number, entry: number, from: Uint8Array, at: number, length: number): void {
     const most = Math.floor(length / this.#chunkSize);
@@ -213,8 +221,8 @@ export class BlockPath {
   }
 
   /**
-   * Blocks from this one on, within `length` bytes of which the first block has `first`, whose chunks lie side by side, so that one access
-   * serves them all; for a write, as long as they are the device's own.
+   * Blocks from this one on, within `length` bytes of which the first block has `first`, whose chunks lie
+   * side by side, so that one access serves them all; for a write, as long as they are the device's own.
    */
   #run(block: number, word: number, first: number, length: number, shared: boolean): number {
     let run = 1;

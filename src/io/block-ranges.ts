@@ -1,6 +1,6 @@
 /**
- * The blocks that lie wholly in the range, [first, end) (dm-thin.c, `get_bio_block_range`). A block that the end of the device
- * cuts short is whole when the range reaches that end.
+ * The blocks that lie wholly in the range, [first, end) (dm-thin.c, `get_bio_block_range`). A block that the
+ * end of the device cuts short is whole when the range reaches that end.
  */
 export function wholeBlocks(
   offset: number,

@@ -35,7 +35,10 @@ const ASKED_FOR_COMMIT = 1;
 const LOW_MARK = 2;
 /** Word of `asked`: mappings or pages were changed, and no durable commit has them so far. */
 const UNSETTLED = 3;
-/** Chunks handed out ahead: 256 MiB of 64 KiB chunks, some tenths of a second of the fastest writing. A power of two. */
+/**
+ * Chunks handed out ahead: 256 MiB of 64 KiB chunks, some tenths of a second of the fastest writing. A power
+ * of two.
+ */
 const RING = 4096;
 
 /** What the data plane asks of its pool. */
@@ -52,8 +55,9 @@ export interface PlaneOwner {
 }
 
 /**
- * What all active devices of a pool share beneath their tables: the data of chunks, free chunks at hand for threads that cannot ask the
- * space map, and the way of a chunk that nobody maps any more back into it. Pool thread only.
+ * What all active devices of a pool share beneath their tables: the data of chunks, free chunks at hand for
+ * threads that cannot ask the space map, and the way of a chunk that nobody maps any more back into it. Pool
+ * thread only.
  */
 export class DataPlane {
   readonly chunks: ChunkStore;
@@ -119,7 +123,10 @@ export class DataPlane {
     return Math.min(RING, Math.max(16, this.#metadata.chunks.limit >> 4));
   }
 
-  /** Whether the nodes are there for so many changes of mappings, beside those that are pending or may come without asking. */
+  /**
+   * Whether the nodes are there for so many changes of mappings, beside those that are pending or may come
+   * without asking.
+   */
   mayMap(changes: number): boolean {
     return this.#metadata.hasNodesFor(this.#owner.pendingMappings + this.free.count + changes);
   }
@@ -182,8 +189,8 @@ export class DataPlane {
   }
 
   /**
-   * What was given up so far: whoever takes it recycles it or keeps it. The log may have the mapping, and its end behind that: so the commit
-   * after which such a chunk is used again has begun later than both.
+   * What was given up so far: whoever takes it recycles it or keeps it. The log may have the mapping, and its
+   * end behind that: so the commit after which such a chunk is used again has begun later than both.
    */
   takeGivenUp(): readonly ChunkId[] {
     const givenUp = this.#givenUp;
@@ -196,8 +203,8 @@ export class DataPlane {
   }
 
   /**
-   * Brings chunks back into the space map when nobody can see their data any more: those that a durable commit has freed, and what was
-   * given up before it began.
+   * Brings chunks back into the space map when nobody can see their data any more: those that a durable
+   * commit has freed, and what was given up before it began.
    */
   recycle(freed: readonly ChunkId[], givenUp: readonly ChunkId[]): void {
     if (freed.length === 0 && givenUp.length === 0) return;
@@ -219,7 +226,10 @@ export class DataPlane {
   }
 }
 
-/** A sixteenth of the machine's memory, and what 8 TiB of mapped blocks take at most; no less than two devices need. */
+/**
+ * A sixteenth of the machine's memory, and what 8 TiB of mapped blocks take at most; no less than two devices
+ * need.
+ */
 function mostTablePages(): number {
   return Math.floor(Math.min(512 * 2 ** 20, Math.max(16 * 2 ** 20, totalmem() / 16)) / PAGE_BYTES);
 }

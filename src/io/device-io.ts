@@ -23,7 +23,9 @@ export interface PoolGate {
   commit(): Promise<void>;
   /** Resolves when everything that was answered before is durable. */
   flush(): Promise<void>;
-  /** Resolves when a chunk may be had; rejects with `no-space` at once, or when the pool's timeout is over. */
+  /**
+   * Resolves when a chunk may be had; rejects with `no-space` at once, or when the pool's timeout is over.
+   */
   waitForSpace(device: string): Promise<void>;
   /** Before a write: undefined where it may go on, else resolves when it may. @throws ThinError no-space */
   admit(io: DeviceIo, offset: number, length: number): Promise<void> | undefined;
@@ -37,7 +39,10 @@ export interface PoolGate {
 
 /** Blocks that a discard unmaps before others get their turn. */
 const DISCARD_STEP = 1024;
-/** Changed mappings from which a discard waits for a commit: what a commit applies at once, holds in memory and writes stays small. */
+/**
+ * Changed mappings from which a discard waits for a commit: what a commit applies at once, holds in memory
+ * and writes stays small.
+ */
 const MOST_PENDING = 16 * 1024;
 
 /** Where a discard that is not done goes on, and what it waits for before. */
@@ -53,8 +58,9 @@ interface Request {
 }
 
 /**
- * The data path of one active device on the pool thread, and what its other threads (SharedImage) cannot do by themselves: read mappings from
- * the tree, bring chunks into memory, wait for room, discard, flush. Each step on a chunk is whole.
+ * The data path of one active device on the pool thread, and what its other threads (SharedImage) cannot do
+ * by themselves: read mappings from the tree, bring chunks into memory, wait for room, discard, flush. Each
+ * step on a chunk is whole.
  */
 export class DeviceIo implements ImageFile {
   readonly device: DeviceId;
@@ -240,7 +246,10 @@ export class DeviceIo implements ImageFile {
     return holes;
   }
 
-  /** A mapping that a process which is gone has made: the chunk was taken from the space map, and has its data. */
+  /**
+   * A mapping that a process which is gone has made: the chunk was taken from the space map, and has its
+   * data.
+   */
   async restore(block: number, chunk: ChunkId | undefined): Promise<void> {
     while (!this.#mappings.loadWord(block)) await this.#gate.waitForPages();
     if (chunk === undefined) this.#unmap(block);
@@ -251,7 +260,8 @@ export class DeviceIo implements ImageFile {
   }
 
   /**
-   * Hands mappings that changed to the metadata: at most `most`, of blocks from `from` on. Each call is whole, and others may come between two.
+   * Hands mappings that changed to the metadata: at most `most`, of blocks from `from` on. Each call is
+   * whole, and others may come between two.
    * @returns the block to go on at; undefined: nothing that had changed before is left behind `from`
    */
   applyMappings(from = 0, most = Infinity): number | undefined {
@@ -282,8 +292,8 @@ export class DeviceIo implements ImageFile {
   }
 
   /**
-   * Runs `work`, which waits for nothing but the same of other devices, at a moment when no request on the device is in flight on any thread;
-   * requests that come meanwhile wait (dm's suspend).
+   * Runs `work`, which waits for nothing but the same of other devices, at a moment when no request on the
+   * device is in flight on any thread; requests that come meanwhile wait (dm's suspend).
    */
   async quiesced<T>(work: () => T | Promise<T>): Promise<T> {
     while (this.#opened !== undefined) await this.#opened;
@@ -306,7 +316,8 @@ export class DeviceIo implements ImageFile {
   }
 
   /**
-   * Mappings are read from the tree anew, where they may be shared since. Quiesced or closed, and what changed of them was applied before.
+   * Mappings are read from the tree anew, where they may be shared since. Quiesced or closed, and what
+   * changed of them was applied before.
    */
   forgetMappings(): void {
     assert(this.#table.dirtyCount === 0, 'mappings are applied before they are forgotten');

@@ -3,7 +3,10 @@ import type { Metadata } from '../metadata/metadata.js';
 import { HOLE, mappedWord, SharedTable, UNKNOWN } from './shared-table.js';
 import { PAGE_WORDS, type TablePages } from './table-pages.js';
 
-/** Blocks that one step of a search looks at: some tenths of a millisecond, and the nodes of a leveldb store for so many. */
+/**
+ * Blocks that one step of a search looks at: some tenths of a millisecond, and the nodes of a leveldb store
+ * for so many.
+ */
 export const SEARCH_STEP = 8192;
 /** What asking the tree costs, in blocks looked at. */
 const DESCENT = 64;
@@ -14,7 +17,10 @@ export interface SearchStep {
   readonly at: number;
 }
 
-/** The mappings of one active device on the pool thread: the table where something is known there, else the tree. */
+/**
+ * The mappings of one active device on the pool thread: the table where something is known there, else the
+ * tree.
+ */
 export class DeviceMappings {
   readonly #device: DeviceId;
   readonly #metadata: Metadata;
@@ -41,7 +47,10 @@ export class DeviceMappings {
     return this.#table;
   }
 
-  /** Has the table know the block, and what else is easily known with it. False where there is no page for that. @throws ThinError damaged */
+  /**
+   * Has the table know the block, and what else is easily known with it. False where there is no page for
+   * that. @throws ThinError damaged
+   */
   load(block: number): boolean {
     if (this.#table.load(block) !== UNKNOWN) return true;
     const from = block - (block % PAGE_WORDS);
@@ -67,8 +76,9 @@ export class DeviceMappings {
   }
 
   /**
-   * Looks for the first block in [from, to) that is mapped, or is not. What is not mapped costs nothing, and what is, is looked at a bounded number
-   * of blocks at a time. The table learns nothing by it. @throws ThinError damaged
+   * Looks for the first block in [from, to) that is mapped, or is not. What is not mapped costs nothing, and
+   * what is, is looked at a bounded number of blocks at a time. The table learns nothing by it. @throws
+   * ThinError damaged
    */
   search(from: number, to: number, mapped: boolean): SearchStep {
     let at = from;

@@ -1,12 +1,13 @@
 import type { ImageMemory } from './shared-image.js';
 
 /**
- * What a transport serves for one active device: a fixed-size file of blocks. Implemented by `DeviceIo` (io/device-io.ts).
+ * What a transport serves for one active device: a fixed-size file of blocks. Implemented by `DeviceIo`
+ * (io/device-io.ts).
  *
- * Ranges lie inside [0, size); a transport clips reads and refuses writes past the end (EFBIG) before it calls.
- * Requests may overlap in time; two that touch one chunk are carried out one after the other. A method that can finish
- * without waiting returns undefined instead of a promise, so that a transport may answer at once.
- * Errors are ThinErrors; a transport answers with `errno`.
+ * Ranges lie inside [0, size); a transport clips reads and refuses writes past the end (EFBIG) before it
+ * calls. Requests may overlap in time; two that touch one chunk are carried out one after the other. A method
+ * that can finish without waiting returns undefined instead of a promise, so that a transport may answer at
+ * once. Errors are ThinErrors; a transport answers with `errno`.
  */
 export interface ImageFile {
   /** Where other threads may serve it too: how, as of now. */
@@ -22,7 +23,10 @@ export interface ImageFile {
   read(offset: number, into: Uint8Array): Promise<void> | undefined;
   /** `from` is read before the returned promise settles; the caller leaves it alone until then. */
   write(offset: number, from: Uint8Array): Promise<void> | undefined;
-  /** Whole chunks inside the range lose their mapping and read as zeroes; partial chunks at its ends are kept as they are. */
+  /**
+   * Whole chunks inside the range lose their mapping and read as zeroes; partial chunks at its ends are kept
+   * as they are.
+   */
   discard(offset: number, length: number): Promise<void> | undefined;
   /** The range reads as zeroes afterwards; whole chunks are unmapped. */
   writeZeroes(offset: number, length: number): Promise<void> | undefined;

@@ -21,8 +21,9 @@ export const READ_ONLY = 1;
 export const SHUT = 2;
 
 /**
- * What another thread of the process needs to serve an active device; can be sent to it. It holds as long as the word VERSION of `control` is
- * its version: a snapshot or a change of size replaces the table. `control` itself is never replaced.
+ * What another thread of the process needs to serve an active device; can be sent to it. It holds as long as
+ * the word VERSION of `control` is its version: a snapshot or a change of size replaces the table. `control`
+ * itself is never replaced.
  */
 export interface ImageMemory {
   readonly device: DeviceId;
@@ -35,7 +36,10 @@ export interface ImageMemory {
   readonly traffic: Float64Array;
 }
 
-/** One active device as a thread other than the pool's sees it: what it cannot do at once and by itself, it leaves to the pool thread. */
+/**
+ * One active device as a thread other than the pool's sees it: what it cannot do at once and by itself, it
+ * leaves to the pool thread.
+ */
 export class SharedImage {
   readonly size: number;
   readonly #thread: number;

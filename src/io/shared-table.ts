@@ -8,8 +8,9 @@ import { PAGE_WORDS, type TablePages } from './table-pages.js';
  *       | [LOCK] HOLE             unmapped
  *       | [LOCK] [SHARED] chunk + 2
  *
- * A word under LOCK keeps its old value until the new one is published: readers go on with it. The words of 1024 blocks are a page; where all of
- * them are unknown, or holes, there is none, and their directory has that in the page's place. It is so with directories, too, and the root's words.
+ * A word under LOCK keeps its old value until the new one is published: readers go on with it. The words of
+ * 1024 blocks are a page; where all of them are unknown, or holes, there is none, and their directory has
+ * that in the page's place. It is so with directories, too, and the root's words.
  */
 export const UNKNOWN = 0;
 export const HOLE = 1;
@@ -25,7 +26,10 @@ const DIRECTORY_BLOCKS = 2 ** DIRECTORY_BITS;
 
 /** What another thread needs to use the table of a device. */
 export interface TableMemory {
-  /** A word for each directory: UNKNOWN, HOLE, or the number of its page, whose words are the same for the pages of blocks. */
+  /**
+   * A word for each directory: UNKNOWN, HOLE, or the number of its page, whose words are the same for the
+   * pages of blocks.
+   */
   readonly root: Int32Array;
   readonly pages: Int32Array;
   readonly dirty: DirtyMapMemory;
@@ -44,8 +48,9 @@ const NEWLY_MAPPED = 1;
 const SPINS = 200;
 
 /**
- * An active device's mappings unfolded, one 32-bit word a virtual block, in shared memory: any thread looks them up, and changes one that
- * it has locked. Costs memory where blocks are mapped and somebody has looked, whatever the size of the device.
+ * An active device's mappings unfolded, one 32-bit word a virtual block, in shared memory: any thread looks
+ * them up, and changes one that it has locked. Costs memory where blocks are mapped and somebody has looked,
+ * whatever the size of the device.
  */
 export class SharedTable {
   readonly memory: TableMemory;
@@ -172,7 +177,8 @@ export class SharedTable {
   }
 
   /**
-   * The tree maps nothing in [from, to): whole pages and directories in there of which nothing was known are holes.
+   * The tree maps nothing in [from, to): whole pages and directories in there of which nothing was known are
+   * holes.
    * @returns false where there is no page to be had
    */
   fillHoles(from: number, to: number, pages: TablePages): boolean {
@@ -191,7 +197,9 @@ export class SharedTable {
     return true;
   }
 
-  /** Gives a known hole that has no page one, so that it can be mapped. False where there is none to be had. */
+  /**
+   * Gives a known hole that has no page one, so that it can be mapped. False where there is none to be had.
+   */
   makePage(block: number, pages: TablePages): boolean {
     const directory = this.#directoryOf(block, pages);
     if (directory === undefined) return false;
@@ -208,7 +216,10 @@ export class SharedTable {
     return this.#pageCount;
   }
 
-  /** A table of more blocks that takes over what this one knows, its pages and `newlyMapped`; nothing is dirty. No request is in flight. */
+  /**
+   * A table of more blocks that takes over what this one knows, its pages and `newlyMapped`; nothing is
+   * dirty. No request is in flight.
+   */
   grown(blocks: number): SharedTable {
     const larger = SharedTable.create(blocks, this.#pages);
     larger.#root.set(this.#root);

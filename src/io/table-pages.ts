@@ -7,8 +7,9 @@ export const PAGE_BYTES = 4 * PAGE_WORDS;
 const FIRST_PAGE = 2;
 
 /**
- * The memory of all page tables of a pool: pages of 4 KiB in one shared buffer, so that its bound is the pool's and a page that a device lets go
- * of is another's at once. Threads look at `memory` alone; the rest is the pool thread's.
+ * The memory of all page tables of a pool: pages of 4 KiB in one shared buffer, so that its bound is the
+ * pool's and a page that a device lets go of is another's at once. Threads look at `memory` alone; the rest
+ * is the pool thread's.
  */
 export class TablePages {
   /** What is not touched of it costs no memory. */
@@ -16,7 +17,10 @@ export class TablePages {
   readonly #end: number;
   #next = FIRST_PAGE;
   readonly #free: number[] = [];
-  /** Directories whose pages are free too, and are found when they are needed: a large table is let go of at once. */
+  /**
+   * Directories whose pages are free too, and are found when they are needed: a large table is let go of at
+   * once.
+   */
   readonly #dropped: number[] = [];
 
   /** @param pages that there can be at once */

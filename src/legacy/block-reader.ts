@@ -20,7 +20,10 @@ export interface DataReader {
   readonly path: string;
   /** Bytes. */
   readonly size: number;
-  /** What is known to be missing of [begin, end) without a look at it: ascending, inside it. What cannot be read turns out when it is. */
+  /**
+   * What is known to be missing of [begin, end) without a look at it: ascending, inside it. What cannot be
+   * read turns out when it is.
+   */
   gaps(begin: number, end: number): readonly Gap[];
   /** Fills all of `into`. Errors: damaged (past the end, or unreadable). */
   read(offset: number, into: Uint8Array): Promise<void>;

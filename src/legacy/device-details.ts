@@ -4,7 +4,10 @@ export const DETAILS_BYTES = 24;
 export interface DeviceDetails {
   readonly mappedBlocks: bigint;
   readonly transactionId: bigint;
-  /** The pool's clock when the device was made; a snapshot moves the clock on, so no two snapshots have the same. */
+  /**
+   * The pool's clock when the device was made; a snapshot moves the clock on, so no two snapshots have the
+   * same.
+   */
   readonly creationTime: number;
   /** The clock at its latest snapshot, or when it was made as one: mappings older than this may be shared. */
   readonly snapTime: number;

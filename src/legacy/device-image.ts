@@ -17,7 +17,9 @@ export interface DeviceImageParts {
   /** Bytes. */
   readonly size: number;
   readonly mappedBytes: number;
-  /** What the device shows where it maps nothing; nothing, and so zeroes, behind its end. Zeroes unless given. */
+  /**
+   * What the device shows where it maps nothing; nothing, and so zeroes, behind its end. Zeroes unless given.
+   */
   readonly origin?: OriginImage | undefined;
   /** What cannot be known or read reads as zeroes, and not as an error; what cannot be read is kept there. */
   readonly lost?: LostData | undefined;

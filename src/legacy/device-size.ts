@@ -16,9 +16,10 @@ export interface SizeClues {
 }
 
 /**
- * Bytes of a thin device. dm-thin's metadata does not hold it (a device has the size of the table that it was activated with), so it
- * is what was asked for, what LVM gives it, or what Docker recorded, and at least what its filesystem spans; without either, it ends with the last mapped block.
- * Errors: invalid-argument (less than is mapped, no whole sectors; nothing tells the size).
+ * Bytes of a thin device. dm-thin's metadata does not hold it (a device has the size of the table that it was
+ * activated with), so it is what was asked for, what LVM gives it, or what Docker recorded, and at least what
+ * its filesystem spans; without either, it ends with the last mapped block. Errors: invalid-argument (less
+ * than is mapped, no whole sectors; nothing tells the size).
  */
 export function deviceSize(name: string, clues: SizeClues): number {
   const { asked, exact, recorded, filesystem, lastBlock, blockSize } = clues;

@@ -46,8 +46,8 @@ export function summarizeDevice({ tree, id }: LegacyDevice, dataBlocks: number):
 }
 
 /**
- * How many of two devices' data blocks are the same, roughly, from 0 to 256: a MinHash with one permutation. Compares many devices
- * without holding their mappings in memory.
+ * How many of two devices' data blocks are the same, roughly, from 0 to 256: a MinHash with one permutation.
+ * Compares many devices without holding their mappings in memory.
  */
 export function resemblance(a: DeviceSummary, b: DeviceSummary): number {
   let equal = 0;

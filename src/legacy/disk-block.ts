@@ -5,14 +5,20 @@ import { legacyDamage } from './legacy-damage.js';
 export const METADATA_BLOCK = 4096;
 export const SECTOR = 512;
 
-/** What is xored into the checksum, so that no block passes for one of another kind (SUPERBLOCK_CSUM_XOR and its like). */
+/**
+ * What is xored into the checksum, so that no block passes for one of another kind (SUPERBLOCK_CSUM_XOR and
+ * its like).
+ */
 const SALTS = { superblock: 160774, node: 121107, bitmap: 240779, index: 160478 } as const;
 export type BlockKind = keyof typeof SALTS;
 
 const CHECKSUM_AT = 0;
 const BLOCK_NUMBER_AT = 8;
 
-/** crc32c of all but the first four bytes, begun at all ones and not inverted at the end (dm-bm.c, `dm_bm_checksum`). */
+/**
+ * crc32c of all but the first four bytes, begun at all ones and not inverted at the end (dm-bm.c,
+ * `dm_bm_checksum`).
+ */
 function blockChecksum(kind: BlockKind, bytes: Uint8Array): number {
   return (crc32c(bytes.subarray(4)) ^ 0xffffffff ^ SALTS[kind]) >>> 0;
 }
@@ -36,7 +42,10 @@ export function sealBlock(kind: BlockKind, block: number, bytes: Buffer): Buffer
   return bytes;
 }
 
-/** A u64 that is a block number or a count, so that a number holds it. @throws ThinError damaged, naming `path` and `what` */
+/**
+ * A u64 that is a block number or a count, so that a number holds it. @throws ThinError damaged, naming
+ * `path` and `what`
+ */
 export function readCount(bytes: Buffer, at: number, path: string, what: string): number {
   const value = bytes.readBigUInt64LE(at);
   if (value > BigInt(Number.MAX_SAFE_INTEGER))

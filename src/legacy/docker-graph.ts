@@ -33,7 +33,10 @@ const repositoriesFile = z.object({ Repositories: z.record(z.string(), z.record(
 const imageFile = z.object({ rootfs: z.object({ diff_ids: z.array(z.string()) }) });
 const containerFile = z.object({ Name: z.string() });
 
-/** Names by the device they stand for. What cannot be read is left out, and said to `onProblem`: names are a help, not the data. */
+/**
+ * Names by the device they stand for. What cannot be read is left out, and said to `onProblem`: names are a
+ * help, not the data.
+ */
 export async function readDockerGraph(
   folders: { readonly graph: string; readonly docker: string },
   onProblem: (text: string) => void,

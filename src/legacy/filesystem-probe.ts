@@ -20,7 +20,10 @@ const EXT_64BIT = 0x80;
 /** 64 KiB: larger blocks than either has. */
 const MAX_BLOCK_SIZE = 65536;
 
-/** xfs (xfs_format.h, `struct xfs_dsb`) and ext2 to ext4 (ext4.h, `struct ext4_super_block`); undefined for anything else. */
+/**
+ * xfs (xfs_format.h, `struct xfs_dsb`) and ext2 to ext4 (ext4.h, `struct ext4_super_block`); undefined for
+ * anything else.
+ */
 export function probeFilesystem(bytes: Buffer): ProbedFilesystem | undefined {
   if (bytes.length < PROBE_BYTES) return undefined;
   const found = bytes.readUInt32BE(0) === XFS_MAGIC ? probeXfs(bytes) : probeExt(bytes);

@@ -24,8 +24,8 @@ interface DetailsTree {
 }
 
 /**
- * Looks through all blocks for the newest tree of devices' mappings and the tree of records that has the same devices with as many mapped
- * blocks: what a superblock would lead to. Undefined where no two trees fit.
+ * Looks through all blocks for the newest tree of devices' mappings and the tree of records that has the same
+ * devices with as many mapped blocks: what a superblock would lead to. Undefined where no two trees fit.
  */
 export function findTrees(nodes: NodeReader): FoundTrees | undefined {
   const records: DetailsTree[] = [];

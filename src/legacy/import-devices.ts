@@ -40,7 +40,9 @@ export interface VolumeCopy extends Omit<NewDevice, 'origin'> {
   readonly image: ImageFile;
 }
 
-/** Carries out plans. All of it or nothing: what was made is removed again when a device cannot be completed. */
+/**
+ * Carries out plans. All of it or nothing: what was made is removed again when a device cannot be completed.
+ */
 export async function importDevices(
   batches: readonly ImportBatch[],
   volumes: readonly VolumeCopy[],

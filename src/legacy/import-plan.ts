@@ -6,7 +6,10 @@ import type { LegacyDevice } from './legacy-pool.js';
 import type { LegacyTree } from './legacy-tree.js';
 import { treeChanges } from './tree-changes.js';
 
-/** Devices whose trees are compared block by block with a new one's; where there are more, a sketch has chosen them. */
+/**
+ * Devices whose trees are compared block by block with a new one's; where there are more, a sketch has chosen
+ * them.
+ */
 export const CANDIDATES = 16;
 
 export interface PlanDevice {
@@ -20,7 +23,10 @@ export interface PlanDevice {
   readonly hint: number | undefined;
   /** Reads it as a device, where its data alone is not what it shows. */
   readonly image?: Pick<ImageFile, 'read'>;
-  /** What it shows where it maps nothing, and its name: only devices over one and the same are made of one another. */
+  /**
+   * What it shows where it maps nothing, and its name: only devices over one and the same are made of one
+   * another.
+   */
   readonly below?: { readonly name: string; readonly image: OriginImage } | undefined;
 }
 
@@ -32,22 +38,28 @@ export interface PlanStep {
   readonly blocks: number;
 }
 
-/** Devices that were written last come last; of two that are as old, the one that was made first comes first. */
+/**
+ * Devices that were written last come last; of two that are as old, the one that was made first comes first.
+ */
 const BY_LAST_WRITE: DeviceOrder = (a, b) =>
   a.summary.lastWritten - b.summary.lastWritten || createdAt(a) - createdAt(b) || a.device.id - b.device.id;
 
-/** The same, but a device is no older than itself, whatever it discarded of what it wrote: an origin that others start from comes first. */
+/**
+ * The same, but a device is no older than itself, whatever it discarded of what it wrote: an origin that
+ * others start from comes first.
+ */
 const BY_LAST_CHANGE: DeviceOrder = (a, b) =>
   lastChange(a) - lastChange(b) || createdAt(b) - createdAt(a) || a.device.id - b.device.id;
 
 /**
  * In which order devices are made, and of what, so that what they share stays shared.
  *
- * dm-thin does not record what a device is a snapshot of. But blocks are shared through snapshots only, so a device that shares much
- * with one made before is made as its snapshot. The order is that of the last write: a snapshot that nobody wrote to comes before the
- * origin that went on changing, and an image before its containers; so what is written anew is what nobody else has. Where devices
- * discarded what they wrote last, the order of the last change may be better: the plan that writes less is taken. What devices
- * share through an origin that is gone or that discarded it, when each of them changed other parts, may be written twice.
+ * dm-thin does not record what a device is a snapshot of. But blocks are shared through snapshots only, so a
+ * device that shares much with one made before is made as its snapshot. The order is that of the last write:
+ * a snapshot that nobody wrote to comes before the origin that went on changing, and an image before its
+ * containers; so what is written anew is what nobody else has. Where devices discarded what they wrote last,
+ * the order of the last change may be better: the plan that writes less is taken. What devices share through
+ * an origin that is gone or that discarded it, when each of them changed other parts, may be written twice.
  */
 export function planImport(devices: readonly PlanDevice[], dataBlocks: number): readonly PlanStep[] {
   const first = planInOrder([...devices].sort(BY_LAST_WRITE), dataBlocks);

@@ -1,7 +1,10 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 
-/** Device-mapper devices that stand on a file (through a loop device) or on a block device: a pool that may be running. */
+/**
+ * Device-mapper devices that stand on a file (through a loop device) or on a block device: a pool that may be
+ * running.
+ */
 export async function deviceMapperHolders(file: string): Promise<readonly string[]> {
   const found = await stat(file).catch(() => undefined);
   if (found === undefined) return [];

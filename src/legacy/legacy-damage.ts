@@ -1,6 +1,9 @@
 import { ThinError } from '../errors/thin-error.js';
 
-/** Something in an old pool that is not what dm-thin wrote. `path` leads to it, such as `device 3 / node block 17`. */
+/**
+ * Something in an old pool that is not what dm-thin wrote. `path` leads to it, such as `device 3 / node block
+ * 17`.
+ */
 export function legacyDamage(path: string, problem: string): ThinError {
   return new ThinError('damaged', `${path} is damaged: ${problem}`, { details: { path, problem } });
 }

@@ -28,11 +28,17 @@ export interface LegacyDevice {
   readonly tree: LegacyTree | undefined;
 }
 
-/** An old pool's metadata: superblock, devices, and a way into each one's mappings. Only reads, and holds little in memory. */
+/**
+ * An old pool's metadata: superblock, devices, and a way into each one's mappings. Only reads, and holds
+ * little in memory.
+ */
 export class LegacyPool {
   readonly superblock: LegacySuperblock;
   readonly nodes: NodeReader;
-  /** Its superblock knows where the space maps of these trees are: not so where something stands for it, or in a metadata snapshot. */
+  /**
+   * Its superblock knows where the space maps of these trees are: not so where something stands for it, or in
+   * a metadata snapshot.
+   */
   readonly hasSpaceMaps: boolean;
   readonly devices: readonly LegacyDevice[];
   /** What was met while the devices were listed. */
@@ -53,9 +59,9 @@ export class LegacyPool {
   }
 
   /**
-   * Damage below the superblock does not keep a pool from being opened. `snapshot`: the metadata snapshot that was reserved in a running
-   * pool, and not what is changing meanwhile.
-   * Errors: invalid-argument (no thin pool; no snapshot there), damaged (the superblock, and `overrides` do not stand for it),
+   * Damage below the superblock does not keep a pool from being opened. `snapshot`: the metadata snapshot
+   * that was reserved in a running pool, and not what is changing meanwhile. Errors: invalid-argument (no
+   * thin pool; no snapshot there), damaged (the superblock, and `overrides` do not stand for it),
    * wrong-version, unsupported.
    */
   static open(
@@ -129,7 +135,10 @@ function tooShort(superblock: LegacySuperblock, blocks: BlockReader): readonly D
   ];
 }
 
-/** The space maps of a metadata snapshot are zeroed (`__reserve_metadata_snap`), so the running pool's sizes stand for them. */
+/**
+ * The space maps of a metadata snapshot are zeroed (`__reserve_metadata_snap`), so the running pool's sizes
+ * stand for them.
+ */
 function heldSuperblock(running: LegacySuperblock, blocks: BlockReader): LegacySuperblock {
   const { heldRoot } = running;
   if (heldRoot === 0)

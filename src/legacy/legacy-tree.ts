@@ -165,7 +165,9 @@ export class LegacyTree {
     yield* this.#walk(child, bounds, options);
   }
 
-  /** A node that fits where it was found: so a tree that leads back into itself is seen to, and any walk ends. */
+  /**
+   * A node that fits where it was found: so a tree that leads back into itself is seen to, and any walk ends.
+   */
   #load(block: number, { low, high, depth }: Bounds): LegacyNode {
     const path = this.pathOf(block);
     if (depth > MAX_DEPTH) throw legacyDamage(path, `it lies deeper than any tree goes`);

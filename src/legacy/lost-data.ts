@@ -34,8 +34,8 @@ export class LostData {
 }
 
 /**
- * Reads what can be read of `data`, down to single sectors; the rest is zeroes, and told with its place in `into`.
- * Errors: all but damaged.
+ * Reads what can be read of `data`, down to single sectors; the rest is zeroes, and told with its place in
+ * `into`. Errors: all but damaged.
  */
 export async function readWhatIsThere(
   data: DataReader,

@@ -3,7 +3,10 @@ const TIME_MASK = 2 ** 24 - 1;
 
 export const MAPPING_BYTES = 8;
 
-/** Where a virtual block's data is: 40 bits of data block and 24 of time (dm-thin-metadata.c, `unpack_block_time`). */
+/**
+ * Where a virtual block's data is: 40 bits of data block and 24 of time (dm-thin-metadata.c,
+ * `unpack_block_time`).
+ */
 export interface MappingValue {
   readonly data: number;
   /** The low 24 bits of the pool's clock when the block was written. */

@@ -4,7 +4,10 @@ import type { LegacyTree } from './legacy-tree.js';
 import type { LostBytes } from './lost-data.js';
 import { mappedRuns } from './mappings.js';
 
-/** What a device maps and is not there: its data is too short, or a disk of it is missing. In bytes of the device, ascending. */
+/**
+ * What a device maps and is not there: its data is too short, or a disk of it is missing. In bytes of the
+ * device, ascending.
+ */
 export function missingData(
   pool: LegacyPool,
   data: DataReader,

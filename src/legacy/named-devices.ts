@@ -50,7 +50,10 @@ export function nameDevices(
   });
 }
 
-/** Where two of Docker's files claim one device, the one that was written with it; neither where that does not tell. */
+/**
+ * Where two of Docker's files claim one device, the one that was written with it; neither where that does not
+ * tell.
+ */
 function claimOf({ id, details }: LegacyDevice, docker: readonly DockerDevice[]): DockerDevice | undefined {
   const claims = docker.filter((known) => known.id === id);
   if (claims.length <= 1) return claims[0];
@@ -69,7 +72,10 @@ export function missingDevices(
   return docker.filter(({ id }) => id === undefined || !ids.has(id));
 }
 
-/** By device id, image reference, container name or id, LVM's name, hash, or the beginning of Docker's ids and names. Several where it could be. */
+/**
+ * By device id, image reference, container name or id, LVM's name, hash, or the beginning of Docker's ids and
+ * names. Several where it could be.
+ */
 export function devicesCalled(all: readonly NamedDevice[], wanted: string): readonly NamedDevice[] {
   const matches = [byNumber, byName, byPrefix].map((by) => all.filter((one) => by(one, wanted)));
   return matches.find((some) => some.length > 0) ?? [];
@@ -96,8 +102,8 @@ function labelOf({ names, hash }: DockerDevice): string {
 }
 
 /**
- * A name for each device in a new pool: what people call it, with what device names cannot hold replaced, and with a number
- * behind it where two would be the same or the pool has one of that name.
+ * A name for each device in a new pool: what people call it, with what device names cannot hold replaced, and
+ * with a number behind it where two would be the same or the pool has one of that name.
  */
 export function importNames<
   T extends { readonly label: string; readonly role: DeviceRole | 'plain'; readonly number: number },

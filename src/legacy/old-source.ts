@@ -14,7 +14,9 @@ export interface OldPool {
   readonly data: DataReader | undefined;
   readonly docker: readonly DockerDevice[];
   readonly devices: readonly NamedDevice[];
-  /** External origins by name are known to be all there are: LVM's text or Docker, which has none, says so. */
+  /**
+   * External origins by name are known to be all there are: LVM's text or Docker, which has none, says so.
+   */
   readonly knowsOrigins: boolean;
 }
 

@@ -18,7 +18,10 @@ export interface OpenedDevice {
   readonly size: number;
   readonly filesystem: ProbedFilesystem | undefined;
   readonly image: ImageFile;
-  /** What was read as zeroes because it cannot be read; grows while the device is. Empty for ever unless damage is skipped. */
+  /**
+   * What was read as zeroes because it cannot be read; grows while the device is. Empty for ever unless
+   * damage is skipped.
+   */
   readonly lost: LostData;
 }
 
@@ -35,7 +38,9 @@ export interface OpenDeviceOptions {
   readonly origin?: OriginImage | undefined;
 }
 
-/** Errors: damaged (the way to its first and last block, without `skipDamaged`), invalid-argument (the size). */
+/**
+ * Errors: damaged (the way to its first and last block, without `skipDamaged`), invalid-argument (the size).
+ */
 export async function openDevice(
   pool: LegacyPool,
   data: DataReader,

@@ -8,7 +8,10 @@ import type { ImageFile } from '../io/image-file.js';
 const PAGE = 4096;
 const ZEROES = Buffer.alloc(2 ** 20);
 
-/** An image that takes writes, over one that cannot: they are kept in a scratch file, which nobody else sees and which goes with it. */
+/**
+ * An image that takes writes, over one that cannot: they are kept in a scratch file, which nobody else sees
+ * and which goes with it.
+ */
 export class OverlayImage implements ImageFile {
   readonly readOnly = false;
   readonly size: number;

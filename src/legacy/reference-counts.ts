@@ -37,8 +37,9 @@ export class Counts {
 }
 
 /**
- * Counts what refers to each block, as the space maps ought to: a node that several trees share counts for each that leads to it, and what
- * it refers to once. `undefined` as soon as something is damaged, because then nothing can be said.
+ * Counts what refers to each block, as the space maps ought to: a node that several trees share counts for
+ * each that leads to it, and what it refers to once. `undefined` as soon as something is damaged, because
+ * then nothing can be said.
  */
 export class ReferenceCounter {
   readonly #pool: LegacyPool;

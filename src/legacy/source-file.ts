@@ -14,7 +14,10 @@ export class SourceFile implements DiskReader {
   readonly size: number;
   readonly #fd: number;
 
-  /** Errors: not-found, permission, invalid-argument (neither a file nor a block device), io. `what`: what it is to the user, such as `--data`. */
+  /**
+   * Errors: not-found, permission, invalid-argument (neither a file nor a block device), io. `what`: what it
+   * is to the user, such as `--data`.
+   */
   constructor(path: string, what: string) {
     this.path = path;
     this.#fd = openReadOnly(path, what);

@@ -6,9 +6,13 @@ const ENTRIES_PER_BYTE = 4;
 /** Entries of two bits that a bitmap holds behind its header. */
 export const BITMAP_ENTRIES = (METADATA_BLOCK - HEADER_BYTES) * ENTRIES_PER_BYTE;
 
-/** How often a block is used; `many`: three times or more, and the count is in the tree of reference counts. */
+/**
+ * How often a block is used; `many`: three times or more, and the count is in the tree of reference counts.
+ */
 export type BitmapCount = 0 | 1 | 2 | 'many';
-/** The low bit of a pair comes first on disk, and counts for two (dm-space-map-common.c, `sm_lookup_bitmap`). */
+/**
+ * The low bit of a pair comes first on disk, and counts for two (dm-space-map-common.c, `sm_lookup_bitmap`).
+ */
 const COUNTS: readonly BitmapCount[] = [0, 2, 1, 'many'];
 
 /**

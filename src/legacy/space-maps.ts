@@ -21,15 +21,16 @@ type Index = ReadonlyMap<number, IndexEntry>;
 const LISTED = 8;
 
 /**
- * Reads both space maps whole, and counts what refers to each block of metadata and data. They are of no use to a reader, but tell how sound
- * the pool is.
+ * Reads both space maps whole, and counts what refers to each block of metadata and data. They are of no use
+ * to a reader, but tell how sound the pool is.
  */
 export function checkSpaceMaps(pool: LegacyPool): readonly Damage[] {
   const { dataSpaceMap, metadataSpaceMap } = pool.superblock;
   const data = readMap(pool, dataSpaceMap, 'data space map', dataIndex);
   const metadata = readMap(pool, metadataSpaceMap, 'metadata space map', metadataIndex);
   const damage = [...data.damage, ...metadata.damage];
-  // Of the metadata's, the root is written before the last of its own blocks are taken, so the two may differ in sound metadata.
+  // Of the metadata's, the root is written before the last of its own blocks are taken, so the two may differ
+  // in sound metadata.
   if (data.damage.length === 0 && data.used !== dataSpaceMap.allocated)
     damage.push({
       path: 'data space map',

@@ -19,10 +19,16 @@ export interface PoolOverrides {
   };
 }
 
-/** Blocks at the beginning in which a node is looked for, to tell a pool whose superblock is lost from what is no pool. */
+/**
+ * Blocks at the beginning in which a node is looked for, to tell a pool whose superblock is lost from what is
+ * no pool.
+ */
 const LOOKED_AT = 1024;
 
-/** Errors: damaged (also where something else is in its place, and nodes behind it), invalid-argument (no pool), wrong-version, unsupported. */
+/**
+ * Errors: damaged (also where something else is in its place, and nodes behind it), invalid-argument (no
+ * pool), wrong-version, unsupported.
+ */
 export function readSuperblock(blocks: BlockReader): LegacySuperblock {
   const path = `superblock of ${blocks.path}`;
   const bytes = blocks.read(SUPERBLOCK_BLOCK);

@@ -38,7 +38,9 @@ function damageOf(device: LegacyDevice, pool: LegacyPool): readonly Damage[] {
   ];
 }
 
-/** A metadata snapshot has to be as sound as the rest; and where the rest is not, it may have what is lost. */
+/**
+ * A metadata snapshot has to be as sound as the rest; and where the rest is not, it may have what is lost.
+ */
 function snapshotDamage(pool: LegacyPool): readonly Damage[] {
   const { heldRoot } = pool.superblock;
   if (!pool.hasSpaceMaps || heldRoot === 0) return [];

@@ -9,15 +9,18 @@ export type DeviceChange =
 
 export interface ChangeOptions {
   readonly dataBlocks: number;
-  /** Told of what cannot be read in either tree; it counts as not mapped. Without it, damage ends the walk. */
+  /**
+   * Told of what cannot be read in either tree; it counts as not mapped. Without it, damage ends the walk.
+   */
   readonly onLost?: ((lost: LostRange) => void) | undefined;
   /** Neither tree is damaged, as a whole walk has shown. */
   readonly sound: boolean;
 }
 
 /**
- * Ascending. In sound trees, subtrees that both hold are left out unread: keys are absolute, so a node means the same wherever it hangs,
- * and the cost is that of the internal nodes and of the leaves that differ. `from` undefined: an empty device.
+ * Ascending. In sound trees, subtrees that both hold are left out unread: keys are absolute, so a node means
+ * the same wherever it hangs, and the cost is that of the internal nodes and of the leaves that differ.
+ * `from` undefined: an empty device.
  */
 export function* treeChanges(
   from: LegacyTree | undefined,

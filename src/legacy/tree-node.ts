@@ -10,7 +10,10 @@ const LEAF = 2;
 /** Above this, the high half of a u64 makes a number that no double holds exactly. */
 const MAX_HIGH = 2 ** 21;
 
-/** Entries that the kernel gives a node: a third of a node may go to its neighbours (dm-btree.c, `calc_max_entries`). */
+/**
+ * Entries that the kernel gives a node: a third of a node may go to its neighbours (dm-btree.c,
+ * `calc_max_entries`).
+ */
 export function maxEntries(valueSize: number): number {
   return Math.floor((METADATA_BLOCK - HEADER_BYTES) / (KEY_BYTES + valueSize) / 3) * 3;
 }
@@ -88,7 +91,8 @@ export class LegacyNode {
 /**
  * node := csum:u32 flags:u32 blocknr:u64 nr-entries:u32 max-entries:u32 value-size:u32 padding:u32 key:u64 × max-entries value × max-entries
  *
- * As `struct btree_node` of dm-btree-internal.h; flags: 1 internal, 2 leaf. Values of an internal node are blocks.
+ * As `struct btree_node` of dm-btree-internal.h; flags: 1 internal, 2 leaf. Values of an internal node are
+ * blocks.
  * @throws ThinError damaged, naming `path`
  */
 export function unpackTreeNode(block: number, bytes: Buffer, path: string): LegacyNode {

@@ -1,4 +1,7 @@
-/** `thinfuse/client`: a running daemon over its control socket. What is exported here keeps its meaning within a major version. */
+/**
+ * `thinfuse/client`: a running daemon over its control socket. What is exported here keeps its meaning within
+ * a major version.
+ */
 export { connect, DaemonClient, type ConnectOptions } from './daemon-client.js';
 export type {
   CheckInput,

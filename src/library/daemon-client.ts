@@ -31,7 +31,10 @@ import {
 import { Sender, type SendRequest } from '../transfer/send.js';
 
 export interface ConnectOptions {
-  /** Milliseconds without a byte of an answer, after which a call fails (`closed`); 0: no limit. Default: 0, for mkfs and unmounting take their time. */
+  /**
+   * Milliseconds without a byte of an answer, after which a call fails (`closed`); 0: no limit. Default: 0,
+   * for mkfs and unmounting take their time.
+   */
   readonly timeoutMs?: number;
 }
 
@@ -49,9 +52,10 @@ export async function connect(
 }
 
 /**
- * A daemon's pool over its control socket. Each method is one request and the client holds no connection, so nothing has to be closed.
- * Every method rejects with a ThinError as the daemon threw it; with `not-running` where no daemon listens any more; with `closed` where it
- * ended before it answered. Sizes are in bytes, times in milliseconds.
+ * A daemon's pool over its control socket. Each method is one request and the client holds no connection, so
+ * nothing has to be closed. Every method rejects with a ThinError as the daemon threw it; with `not-running`
+ * where no daemon listens any more; with `closed` where it ended before it answered. Sizes are in bytes,
+ * times in milliseconds.
  */
 export class DaemonClient {
   readonly #socket: SocketClient;
@@ -81,7 +85,10 @@ export class DaemonClient {
     return this.call('pool.info', {});
   }
 
-  /** Reads the whole committed metadata beside normal work. What is wrong is in `findings`; the call fails only where it cannot look. */
+  /**
+   * Reads the whole committed metadata beside normal work. What is wrong is in `findings`; the call fails
+   * only where it cannot look.
+   */
   check(input: CheckInput = {}): Promise<CheckReport> {
     return this.call('pool.check', input);
   }
@@ -114,7 +121,10 @@ export class DaemonClient {
     return this.call('device.get', { name });
   }
 
-  /** A snapshot of the origin: a container of an image, an image, or a plain snapshot. A mounted origin is frozen for that moment. */
+  /**
+   * A snapshot of the origin: a container of an image, an image, or a plain snapshot. A mounted origin is
+   * frozen for that moment.
+   */
   create(request: Operations['device.create']['input']): Promise<DeviceStatus> {
     return this.call('device.create', request);
   }
@@ -182,8 +192,8 @@ export class DaemonClient {
   }
 
   /**
-   * The device's files for reading while `work` runs: the mount that is there already, else a read-only one of its own. A device that is viewed is
-   * neither unmounted nor removed.
+   * The device's files for reading while `work` runs: the mount that is there already, else a read-only one
+   * of its own. A device that is viewed is neither unmounted nor removed.
    */
   async view<T>(name: string, work: (folder: string) => Promise<T>): Promise<T> {
     const viewed = { name, holder: process.pid };
@@ -200,7 +210,10 @@ export class DaemonClient {
     return this.call('base.format', {});
   }
 
-  /** Makes an image: as its parent is, or with `from` of a folder, a tar, an OCI image layout or what docker save wrote. Gone again if it fails. */
+  /**
+   * Makes an image: as its parent is, or with `from` of a folder, a tar, an OCI image layout or what docker
+   * save wrote. Gone again if it fails.
+   */
   async createImage(
     { from, ...request }: ImageRequest & { readonly from?: string },
     options: MakeOptions = {},
@@ -214,7 +227,10 @@ export class DaemonClient {
     return changedFiles(this, this.#exec, name, other);
   }
 
-  /** A device, or what changed in it since another one, for `receive`. The device is held still while the stream is read, and goes on. */
+  /**
+   * A device, or what changed in it since another one, for `receive`. The device is held still while the
+   * stream is read, and goes on.
+   */
   send(name: string, options: Omit<SendRequest, 'name'> = {}): AsyncGenerator<Uint8Array> {
     return new Sender(this.#access, { name, ...options }).stream();
   }
@@ -228,7 +244,10 @@ export class DaemonClient {
     return (await IncomingStream.begin(stream, request)).into(this.#access, options);
   }
 
-  /** Writes a device as `format` into a file, which appears whole or not at all. Returns what a tar may lack; undefined: nothing. */
+  /**
+   * Writes a device as `format` into a file, which appears whole or not at all. Returns what a tar may lack;
+   * undefined: nothing.
+   */
   async export(
     name: string,
     format: 'tar' | 'raw' | 'qcow2',
@@ -246,7 +265,10 @@ export class DaemonClient {
     return (await PoolExport.to(folder, this.#exec)).write(this.#access, options);
   }
 
-  /** Serves the page of the pool on `[HOST:]PORT` until the daemon ends. Returns its address. Errors: invalid-argument, busy. */
+  /**
+   * Serves the page of the pool on `[HOST:]PORT` until the daemon ends. Returns its address. Errors:
+   * invalid-argument, busy.
+   */
   async openUi(listen?: string): Promise<string> {
     return (await this.call('ui.open', { listen })).url;
   }
@@ -260,7 +282,9 @@ export class DaemonClient {
     return this.call('doctor', options);
   }
 
-  /** A JSON object each: what has happened (`past`), and with `follow` what happens until the loop is left. */
+  /**
+   * A JSON object each: what has happened (`past`), and with `follow` what happens until the loop is left.
+   */
   async *events(
     input: TextOperations['events']['input'] = { past: true },
   ): AsyncGenerator<Readonly<Record<string, unknown>>> {

@@ -22,10 +22,10 @@ export interface SnapshotOptions {
 }
 
 /**
- * A thin device of a pool that this process has open: a block device's worth of bytes. What was never written reads as zeroes and takes no
- * space. A write may be read back at once, and is durable after the next `flush`, or a second later.
- * Errors of all methods: not-found (the device is gone), closed (the pool is), invalid-argument (a range outside of the device), read-only,
- * no-space, damaged, io.
+ * A thin device of a pool that this process has open: a block device's worth of bytes. What was never written
+ * reads as zeroes and takes no space. A write may be read back at once, and is durable after the next
+ * `flush`, or a second later. Errors of all methods: not-found (the device is gone), closed (the pool is),
+ * invalid-argument (a range outside of the device), read-only, no-space, damaged, io.
  */
 export class Device {
   readonly #devices: PoolDevices;
@@ -59,7 +59,10 @@ export class Device {
     await image.write(offset, bytes);
   }
 
-  /** Whole chunks inside the range lose their mapping and read as zeroes; what is left at its ends stays as it is. */
+  /**
+   * Whole chunks inside the range lose their mapping and read as zeroes; what is left at its ends stays as it
+   * is.
+   */
   async discard(offset: number, length: number): Promise<void> {
     const image = await this.#image(offset, length);
     await image.discard(offset, length);

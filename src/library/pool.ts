@@ -19,13 +19,19 @@ import { LocalAccess } from './local-access.js';
 import { PoolDevices } from './pool-devices.js';
 
 export interface OpenOptions {
-  /** Hears what does not keep the pool from being used, such as a mode that is not `rw`. Default: it goes unheard. */
+  /**
+   * Hears what does not keep the pool from being used, such as a mode that is not `rw`. Default: it goes
+   * unheard.
+   */
   readonly onWarning?: (text: string) => void;
 }
 
 /** Sizes in bytes. */
 export interface CreateOptions extends OpenOptions {
-  /** A block device or a file, made where it is not there: a `direct` pool. Default: chunks are kept in LevelDB. */
+  /**
+   * A block device or a file, made where it is not there: a `direct` pool. Default: chunks are kept in
+   * LevelDB.
+   */
   readonly data?: string;
   /** Takes a data device or file that carries a signature. Default: false. */
   readonly force?: boolean;
@@ -48,9 +54,9 @@ export interface ThinOptions {
 }
 
 /**
- * Makes a pool in a folder that is missing or empty, and opens it. Its base device has no filesystem: `thinfuse init` makes pools for that.
- * Needs neither root nor FUSE, unless `data` is a block device. Leaves nothing where it fails.
- * Errors: exists, not-empty, invalid-argument, permission, no-space.
+ * Makes a pool in a folder that is missing or empty, and opens it. Its base device has no filesystem:
+ * `thinfuse init` makes pools for that. Needs neither root nor FUSE, unless `data` is a block device. Leaves
+ * nothing where it fails. Errors: exists, not-empty, invalid-argument, permission, no-space.
  */
 export async function createPool(root: string, options: CreateOptions = {}): Promise<Pool> {
   const layout = rootLayout(root);
@@ -72,14 +78,17 @@ export async function createPool(root: string, options: CreateOptions = {}): Pro
   return openPool(root, options);
 }
 
-/** Opens the pool in a root folder. Errors: no-pool, locked (a daemon or another process has it), damaged, wrong-version. */
+/**
+ * Opens the pool in a root folder. Errors: no-pool, locked (a daemon or another process has it), damaged,
+ * wrong-version.
+ */
 export async function openPool(root: string, options: OpenOptions = {}): Promise<Pool> {
   return new Pool(await openAlone(rootLayout(root), options.onWarning ?? ((): void => undefined)));
 }
 
 /**
- * A pool that this process has open, and nobody else may: devices without FUSE, loop devices or root. What was written is durable after
- * `Device.flush`, `commit` or `close`, or a second later.
+ * A pool that this process has open, and nobody else may: devices without FUSE, loop devices or root. What
+ * was written is durable after `Device.flush`, `commit` or `close`, or a second later.
  */
 export class Pool implements AsyncDisposable {
   readonly #service: Service;
@@ -153,16 +162,17 @@ export class Pool implements AsyncDisposable {
   }
 
   /**
-   * A device, or what changed in it since another one, as `thinfuse send` writes it. The device is held still while the stream is read.
-   * Errors: not-found, invalid-argument, damaged.
+   * A device, or what changed in it since another one, as `thinfuse send` writes it. The device is held still
+   * while the stream is read. Errors: not-found, invalid-argument, damaged.
    */
   send(name: string, options: Omit<SendRequest, 'name'> = {}): AsyncGenerator<Uint8Array> {
     return new Sender(this.#access, { name, ...options }).stream();
   }
 
   /**
-   * Makes a device of such a stream, whoever wrote it: all of it or nothing, or with `keepPartial` what came before a cut.
-   * Errors: exists, not-found (the base), invalid-argument (another base; a damaged stream), no-space.
+   * Makes a device of such a stream, whoever wrote it: all of it or nothing, or with `keepPartial` what came
+   * before a cut. Errors: exists, not-found (the base), invalid-argument (another base; a damaged stream),
+   * no-space.
    */
   async receive(stream: AsyncIterable<Uint8Array>, request: ReceiveRequest = {}): Promise<Received> {
     return (await IncomingStream.begin(stream, request)).into(this.#access);
@@ -173,7 +183,10 @@ export class Pool implements AsyncDisposable {
     await new DeviceExport(this.#access, new ChildProcessExec()).raw(name, file);
   }
 
-  /** Writes the whole pool for the kernel's dm-thin into a folder that is missing or empty. Errors: missing-tool (thin_restore), not-empty. */
+  /**
+   * Writes the whole pool for the kernel's dm-thin into a folder that is missing or empty. Errors:
+   * missing-tool (thin_restore), not-empty.
+   */
   async exportPool(folder: string): Promise<readonly ExportedDevice[]> {
     return (await PoolExport.to(folder, new ChildProcessExec())).write(this.#access);
   }

@@ -1,8 +1,9 @@
 import { globalOptions, type CommandFacts, type Completion, type OptionFacts } from './command-tree.js';
 
 /**
- * A script for bash-completion's folder, or to be sourced. Everything that the program knows is written into it, so that a key press starts no
- * Node.js; device names are those of the files in the root's metadata folder.
+ * A script for bash-completion's folder, or to be sourced. Everything that the program knows is written into
+ * it, so that a key press starts no Node.js; device names are those of the files in the root's metadata
+ * folder.
  */
 export function bashCompletion(tree: CommandFacts, name: string): string {
   const identifier = name.replaceAll('-', '_');

@@ -136,7 +136,10 @@ function paragraph(text: string): string {
         .join('\n');
 }
 
-/** Text of a line of its own: roff reads a dot or apostrophe at its start as a request, and a backslash as an escape. */
+/**
+ * Text of a line of its own: roff reads a dot or apostrophe at its start as a request, and a backslash as an
+ * escape.
+ */
 function plain(text: string): string {
   return escaped(text).replace(/^[.']/, '\\&$&');
 }

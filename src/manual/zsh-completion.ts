@@ -6,7 +6,9 @@ import {
   type OptionFacts,
 } from './command-tree.js';
 
-/** A function for a folder of zsh's fpath, under the name `_thinfuse`. Device names as in bash-completion.ts. */
+/**
+ * A function for a folder of zsh's fpath, under the name `_thinfuse`. Device names as in bash-completion.ts.
+ */
 export function zshCompletion(tree: CommandFacts, name: string): string {
   const identifier = name.replaceAll('-', '_');
   return `#compdef ${name}

@@ -5,7 +5,10 @@ import { unseal } from '../format/seal.js';
 import type { PoolTotals, Superblock } from '../format/superblock.js';
 import type { KvReader } from '../store/key-value.js';
 
-/** How the superblock contradicts what else is stored: something is lost, or it is of another pool, or of another time. */
+/**
+ * How the superblock contradicts what else is stored: something is lost, or it is of another pool, or of
+ * another time.
+ */
 export interface Disagreement {
   readonly problem: string;
   /** A count that the rest of the metadata determines. */
@@ -36,7 +39,8 @@ export function disagreements(
 }
 
 /**
- * The uuid of the pool whose options these are; undefined where they do not say, as those of an older thinfuse.
+ * The uuid of the pool whose options these are; undefined where they do not say, as those of an older
+ * thinfuse.
  * @throws ThinError damaged
  */
 export function optionsOwner(store: KvReader): string | undefined {

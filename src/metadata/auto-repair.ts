@@ -7,8 +7,9 @@ import type { Check } from './check.js';
 import { spaceMapPages } from './space-map-pages.js';
 
 /**
- * The batch that mends what a whole check found: both space maps anew from the references in the trees, stray nodes and chunks gone, each
- * device's count of mapped blocks right, the flag needs_check cleared. Undefined where something is beyond that: then nothing is touched.
+ * The batch that mends what a whole check found: both space maps anew from the references in the trees, stray
+ * nodes and chunks gone, each device's count of mapped blocks right, the flag needs_check cleared. Undefined
+ * where something is beyond that: then nothing is touched.
  */
 export async function repairOperations(
   store: KvReader,

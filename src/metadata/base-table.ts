@@ -11,7 +11,9 @@ const PAGE = 4096;
 const WHOLE = 0;
 const DAMAGED = -1;
 
-/** Which chunks are partial, and the chunk that has the rest of each: eight bytes a chunk where there are any. */
+/**
+ * Which chunks are partial, and the chunk that has the rest of each: eight bytes a chunk where there are any.
+ */
 export class BaseTable {
   /** Of each chunk its base + 1, and its pages. */
   readonly #pages = new Map<number, Int32Array>();

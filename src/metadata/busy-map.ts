@@ -4,8 +4,9 @@ import BitField from 'bitfield';
 const FANOUT = 256;
 
 /**
- * One bit an entry, set where it is busy. Levels above it have a bit for each block of entries (and of blocks) that is busy throughout, so
- * that the next free entry is found in a few steps in a map of any size, however full. Entries that were never set take no memory.
+ * One bit an entry, set where it is busy. Levels above it have a bit for each block of entries (and of
+ * blocks) that is busy throughout, so that the next free entry is found in a few steps in a map of any size,
+ * however full. Entries that were never set take no memory.
  */
 export class BusyMap {
   readonly #levels: BitField[] = [newLevel()];

@@ -19,7 +19,10 @@ export interface Finding {
   /** Where: a key path such as `device 3 / node 17` or `chunk 9`. */
   readonly path: string;
   readonly problem: string;
-  /** Something is lost or may get lost; what is not fatal costs space or shows a wrong number (thin_check: NON_FATAL). */
+  /**
+   * Something is lost or may get lost; what is not fatal costs space or shows a wrong number (thin_check:
+   * NON_FATAL).
+   */
   readonly fatal: boolean;
   /** The rest of the metadata says what belongs there, so that `repairOperations` can mend it. */
   readonly repairable: boolean;
@@ -33,9 +36,9 @@ export interface CheckResult {
 }
 
 /**
- * Reads every record and node of a pool and counts all references anew (thin_check): what the space maps say must be what the
- * trees hold, each chunk that is mapped must be there, and no other. Nothing in memory is trusted, and nothing is changed.
- * Chunk contents are not read.
+ * Reads every record and node of a pool and counts all references anew (thin_check): what the space maps say
+ * must be what the trees hold, each chunk that is mapped must be there, and no other. Nothing in memory is
+ * trusted, and nothing is changed. Chunk contents are not read.
  */
 export async function checkPool(store: KvReader, options: CheckOptions = {}): Promise<CheckResult> {
   return (await runCheck(store, options)).result();

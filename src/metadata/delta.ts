@@ -4,7 +4,9 @@ import { leaves } from '../btree/walk.js';
 import type { NodeId } from '../format/ids.js';
 import type { TreeNode } from '../format/node.js';
 
-/** Virtual blocks from `begin` that stand alike in two devices, with the chunks that their first one maps to. */
+/**
+ * Virtual blocks from `begin` that stand alike in two devices, with the chunks that their first one maps to.
+ */
 export type DeltaRange =
   | { readonly kind: 'same'; readonly begin: number; readonly length: number; readonly chunk: number }
   | {
@@ -22,9 +24,9 @@ export type DeltaRange =
     };
 
 /**
- * Where two trees map alike and where not, ascending, in ranges as long as both sides go on chunk by chunk (thin_delta --verbose).
- * A subtree that both have is read once, and not at all with `changesOnly`, so that the cost is that of what they do not share.
- * Neither tree changes meanwhile.
+ * Where two trees map alike and where not, ascending, in ranges as long as both sides go on chunk by chunk
+ * (thin_delta --verbose). A subtree that both have is read once, and not at all with `changesOnly`, so that
+ * the cost is that of what they do not share. Neither tree changes meanwhile.
  * @throws ThinError damaged, wrong-version
  */
 export async function* delta(
@@ -70,8 +72,8 @@ interface Ahead {
 }
 
 /**
- * Which subtree to open, if any. The higher one first, so that subtrees of a height meet; of two of a height the earlier one; and none
- * that begins behind a mapping of the other side.
+ * Which subtree to open, if any. The higher one first, so that subtrees of a height meet; of two of a height
+ * the earlier one; and none that begins behind a mapping of the other side.
  */
 function toExpand(a: Ahead | undefined, b: Ahead | undefined): 'left' | 'right' | undefined {
   if (a?.node === undefined) return b?.node !== undefined && !(a && a.from < b.from) ? 'right' : undefined;

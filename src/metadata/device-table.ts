@@ -42,8 +42,8 @@ export interface DeviceCounts {
 }
 
 /**
- * The records of all devices, and of the removed ones whose space is still being given back. Small, so all in memory. A change costs the
- * same with one device as with thousands.
+ * The records of all devices, and of the removed ones whose space is still being given back. Small, so all in
+ * memory. A change costs the same with one device as with thousands.
  */
 export class DeviceTable {
   readonly #records = new Map<DeviceId, DeviceRecord>();
@@ -74,7 +74,10 @@ export class DeviceTable {
     return this.#order.map((id) => this.get(id));
   }
 
-  /** Ascending by id: users' devices, or those that the daemon has made for itself. Costs as much as there are devices. */
+  /**
+   * Ascending by id: users' devices, or those that the daemon has made for itself. Costs as much as there are
+   * devices.
+   */
   select({ hidden }: { readonly hidden: boolean }): readonly DeviceRecord[] {
     return this.all().filter(({ name }) => isHidden(name) === hidden);
   }
@@ -106,7 +109,9 @@ export class DeviceTable {
     return this.#records.has(id);
   }
 
-  /** How many devices, removed ones being walked included, could share chunks with this one, itself counted. */
+  /**
+   * How many devices, removed ones being walked included, could share chunks with this one, itself counted.
+   */
   familySize(id: DeviceId): number {
     return this.family(this.get(id).family).size;
   }
@@ -124,7 +129,10 @@ export class DeviceTable {
     return this.#pending.values().next().value;
   }
 
-  /** A number that no device has, after `last`, round the end (Docker's getNextDeviceID); undefined when all are given out. */
+  /**
+   * A number that no device has, after `last`, round the end (Docker's getNextDeviceID); undefined when all
+   * are given out.
+   */
   unusedId(last: DeviceId): DeviceId | undefined {
     for (let step = 1; step <= MAX_DEVICE_ID; step++) {
       const id = deviceId(((last + step - 1) % MAX_DEVICE_ID) + 1);

@@ -2,7 +2,10 @@ import type { NodeLoader } from '../btree/node-source.js';
 import { leaves, refuse, type TreeVisitor } from '../btree/walk.js';
 import type { NodeId } from '../format/ids.js';
 
-/** Consecutive virtual blocks that map to consecutive chunks, all of one time: what thin_dump makes one line of. */
+/**
+ * Consecutive virtual blocks that map to consecutive chunks, all of one time: what thin_dump makes one line
+ * of.
+ */
 export interface MappingRun {
   readonly begin: number;
   readonly chunk: number;

@@ -11,7 +11,10 @@ import type { KvReader } from '../store/key-value.js';
 import { readSuperblock, sealedValues } from './open-metadata.js';
 import { unpackStoredNode } from './stored-node.js';
 
-/** A pool's metadata as it was committed at one moment, to look at: a live pool's in a `KvSnapshot`, or a closed one's store. */
+/**
+ * A pool's metadata as it was committed at one moment, to look at: a live pool's in a `KvSnapshot`, or a
+ * closed one's store.
+ */
 export interface MetadataView {
   readonly superblock: Superblock;
   /** Ascending by id. */

@@ -56,12 +56,16 @@ export interface NewDevice {
   readonly maker?: string | undefined;
 }
 
-/** Splits and copies of the upper levels; below them, one change costs a copied leaf, its split, and as much above it. */
+/**
+ * Splits and copies of the upper levels; below them, one change costs a copied leaf, its split, and as much
+ * above it.
+ */
 const NODES_IN_RESERVE = 16;
 
 /**
- * The open transaction over the pool's metadata (drivers/md/dm-thin-metadata.c): devices, mappings, counts. All changes are made in
- * memory and at once; `collect` takes them out as one batch. Nothing here waits for anything but a node that is not cached.
+ * The open transaction over the pool's metadata (drivers/md/dm-thin-metadata.c): devices, mappings, counts.
+ * All changes are made in memory and at once; `collect` takes them out as one batch. Nothing here waits for
+ * anything but a node that is not cached.
  */
 export class Metadata {
   readonly chunks: SpaceMap;
@@ -142,8 +146,8 @@ export class Metadata {
   }
 
   /**
-   * Shares the origin's root and moves the clock on: O(1) (dm-thin-metadata.c, `__create_snap`). Whatever is mapped in the
-   * origin is shared from now on. @throws ThinError no-space
+   * Shares the origin's root and moves the clock on: O(1) (dm-thin-metadata.c, `__create_snap`). Whatever is
+   * mapped in the origin is shared from now on. @throws ThinError no-space
    */
   createSnapshot(
     origin: DeviceId,
@@ -180,7 +184,8 @@ export class Metadata {
   }
 
   /**
-   * Keeps all roots as they are (dm-thin-metadata.c, `__reserve_metadata_snap`): costs as much as there are devices, whatever they map.
+   * Keeps all roots as they are (dm-thin-metadata.c, `__reserve_metadata_snap`): costs as much as there are
+   * devices, whatever they map.
    * @throws ThinError no-space
    */
   reserveSnapshot(createdAt: number): MetadataSnapshot {
@@ -230,14 +235,18 @@ export class Metadata {
     return nextKey(this.#table, this.devices.get(id).root, from, to);
   }
 
-  /** The first block in [from, to) that is not mapped, or `to`. Costs as much as there are mapped ones before it. */
+  /**
+   * The first block in [from, to) that is not mapped, or `to`. Costs as much as there are mapped ones before
+   * it.
+   */
   nextUnmapped(id: DeviceId, from: number, to: number): number {
     return nextGap(this.#table, this.devices.get(id).root, from, to);
   }
 
   /**
-   * One past the last mapped block; 0 in an empty device, and in one whose tree is damaged there: whoever reads it hears of that.
-   * The first call for a device goes down its tree, and later ones only after that block was unmapped.
+   * One past the last mapped block; 0 in an empty device, and in one whose tree is damaged there: whoever
+   * reads it hears of that. The first call for a device goes down its tree, and later ones only after that
+   * block was unmapped.
    */
   endOfMappings(id: DeviceId): number {
     const known = this.#ends.get(id);
@@ -282,8 +291,8 @@ export class Metadata {
   }
 
   /**
-   * The chunk, which is about to be mapped, is partial: the rest of it is the base's, which is mapped, whole, and never changes as long as
-   * this holds.
+   * The chunk, which is about to be mapped, is partial: the rest of it is the base's, which is mapped, whole,
+   * and never changes as long as this holds.
    */
   makePartial(chunk: ChunkId, base: ChunkId): void {
     this.bases.add(chunk, base);
@@ -306,7 +315,10 @@ export class Metadata {
     return this.nodes.available >= NODES_IN_RESERVE + 4 * changes;
   }
 
-  /** Whether one more `unmap` is sure to, beside so many `map` and `unmap` calls: it splits nothing, and may use half of the reserve. */
+  /**
+   * Whether one more `unmap` is sure to, beside so many `map` and `unmap` calls: it splits nothing, and may
+   * use half of the reserve.
+   */
   hasNodesToUnmap(beside: number): boolean {
     return this.nodes.available >= NODES_IN_RESERVE / 2 + 4 * beside + 2;
   }
@@ -326,8 +338,8 @@ export class Metadata {
   }
 
   /**
-   * Counts chunks that only this device maps, from block `from` on, through at most `most` leaves; leaves that are shared
-   * cost nothing. `next` is where to go on, undefined at the end; `leaves` is what it took.
+   * Counts chunks that only this device maps, from block `from` on, through at most `most` leaves; leaves
+   * that are shared cost nothing. `next` is where to go on, undefined at the end; `leaves` is what it took.
    */
   countExclusive(
     id: DeviceId,
@@ -447,8 +459,8 @@ export class Metadata {
   }
 
   /**
-   * Opens the next transaction, as Docker's driver did for each device created or deleted. One of a device that users do not see goes by the
-   * name of the last that they do.
+   * Opens the next transaction, as Docker's driver did for each device created or deleted. One of a device
+   * that users do not see goes by the name of the last that they do.
    */
   #stamp(device: DeviceId, name: string): void {
     const id = transactionId(this.#superblock.transactionId + 1);

@@ -9,7 +9,10 @@ import { seal } from '../format/seal.js';
 import type { KeyValue, KvOperation } from '../store/key-value.js';
 import type { SpaceMap } from './space-map.js';
 
-/** What a commit took out of the node table; `settle` it when the batch is durable, or `undo` it when it failed. */
+/**
+ * What a commit took out of the node table; `settle` it when the batch is durable, or `undo` it when it
+ * failed.
+ */
 export interface NodeCommit {
   readonly operations: readonly KvOperation[];
   settle(): void;
@@ -17,8 +20,9 @@ export interface NodeCommit {
 }
 
 /**
- * The nodes of all mapping trees: read through a cache, changed in memory, written by the commit. Nodes that one parent refers to
- * are changed in place, under their own id: LevelDB's batch is atomic, so unlike dm-thin a commit need not move them.
+ * The nodes of all mapping trees: read through a cache, changed in memory, written by the commit. Nodes that
+ * one parent refers to are changed in place, under their own id: LevelDB's batch is atomic, so unlike dm-thin
+ * a commit need not move them.
  */
 export class NodeTable implements NodeSource {
   readonly #store: KeyValue;
@@ -99,8 +103,8 @@ export class NodeTable implements NodeSource {
   }
 
   /**
-   * Drops one reference to a node. When it was the last, the node goes, its chunks lose a reference each, and its children are
-   * returned: each is owed one `release` in turn.
+   * Drops one reference to a node. When it was the last, the node goes, its chunks lose a reference each, and
+   * its children are returned: each is owed one `release` in turn.
    */
   release(id: NodeId): readonly NodeId[] {
     if (this.#space.count(id) > 1) {

@@ -29,7 +29,10 @@ export interface MetadataOptions {
   readonly limits?: NodeLimits;
   /** Clean nodes kept in memory, about 4 KiB each. */
   readonly cachedNodes?: number;
-  /** Told of each record or page that cannot be used, which is then left out; without it, that ends the opening. */
+  /**
+   * Told of each record or page that cannot be used, which is then left out; without it, that ends the
+   * opening.
+   */
   readonly onDamage?: (error: ThinError) => void;
 }
 
@@ -63,7 +66,8 @@ export function readSuperblock(store: KvReader): Superblock {
 }
 
 /**
- * Reads everything but the trees, which are read as they are needed. What was opened around damage must not be changed.
+ * Reads everything but the trees, which are read as they are needed. What was opened around damage must not
+ * be changed.
  * @throws ThinError no-pool, damaged (at least the superblock), wrong-version
  */
 export async function openMetadata(store: KeyValue, options: MetadataOptions = {}): Promise<Metadata> {

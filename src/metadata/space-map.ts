@@ -6,11 +6,12 @@ import { BusyMap } from './busy-map.js';
 const OVERFLOW = 255;
 
 /**
- * Reference counts of a numbered space: chunks of the pool or nodes of its trees (persistent-data/dm-space-map-disk.c).
+ * Reference counts of a numbered space: chunks of the pool or nodes of its trees
+ * (persistent-data/dm-space-map-disk.c).
  *
- * An entry is free, *taken* (handed out, but nothing refers to it yet: known to memory alone, so a crash forgets it),
- * counted, or *freed*: its count fell to zero in a transaction that is not durable yet, and until `release` it is not
- * handed out again, so that a crash finds the old owner's contents untouched.
+ * An entry is free, *taken* (handed out, but nothing refers to it yet: known to memory alone, so a crash
+ * forgets it), counted, or *freed*: its count fell to zero in a transaction that is not durable yet, and
+ * until `release` it is not handed out again, so that a crash finds the old owner's contents untouched.
  */
 export class SpaceMap {
   #limit: number;
@@ -67,7 +68,10 @@ export class SpaceMap {
     this.#limit = limit;
   }
 
-  /** The next free entry, marked taken; undefined when none is left. Searches onward from the last one, as dm-thin does. */
+  /**
+   * The next free entry, marked taken; undefined when none is left. Searches onward from the last one, as
+   * dm-thin does.
+   */
   take(): number | undefined {
     if (this.available <= 0) return undefined;
     const entry = this.#busy.nextFree(this.#cursor, this.#limit) ?? this.#busy.nextFree(0, this.#cursor);
@@ -125,8 +129,8 @@ export class SpaceMap {
   }
 
   /**
-   * Whether the entry had more references than one in the last durable commit, and has no more than that now. After a crash it has them again,
-   * so whoever holds the last one must not change the contents in place yet.
+   * Whether the entry had more references than one in the last durable commit, and has no more than that now.
+   * After a crash it has them again, so whoever holds the last one must not change the contents in place yet.
    */
   wasShared(entry: number): boolean {
     return this.#lowered.some((entries) => entries.has(entry));

@@ -4,7 +4,10 @@ import { describeKey, nodeKey } from '../format/keys.js';
 import { unpackNode, type NodeLimits, type TreeNode } from '../format/node.js';
 import { unseal } from '../format/seal.js';
 
-/** A node from the value that the store has under its key. @throws ThinError damaged (no value, another node's), wrong-version */
+/**
+ * A node from the value that the store has under its key. @throws ThinError damaged (no value, another
+ * node's), wrong-version
+ */
 export function unpackStoredNode(id: NodeId, value: Uint8Array | undefined, limits: NodeLimits): TreeNode {
   const path = describeKey(nodeKey(id));
   if (value === undefined) throw new ThinError('damaged', `${path}: missing`);

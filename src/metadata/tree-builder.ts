@@ -6,12 +6,16 @@ import { FULL_NODE, packNode, TreeNode, type NodeLimits } from '../format/node.j
 import { seal } from '../format/seal.js';
 import type { KvOperation } from '../store/key-value.js';
 
-/** Leaves end where a key crosses a multiple of this, if they are not too empty: so the leaves of relatives begin alike again. */
+/**
+ * Leaves end where a key crosses a multiple of this, if they are not too empty: so the leaves of relatives
+ * begin alike again.
+ */
 const LEAF_SPAN = 256;
 
 /**
- * Builds mapping trees from mappings in order, from the leaves up, for a pool that is made anew. Nodes that come out alike are one node with
- * several parents: what snapshots had in common they share again, though an XML dump does not say so.
+ * Builds mapping trees from mappings in order, from the leaves up, for a pool that is made anew. Nodes that
+ * come out alike are one node with several parents: what snapshots had in common they share again, though an
+ * XML dump does not say so.
  */
 export class TreeBuilder {
   readonly chunkCounts = new Map<number, number>();
@@ -37,7 +41,10 @@ export class TreeBuilder {
     return this.#added;
   }
 
-  /** Adds to the tree that is being built. Keys ascend. @throws ThinError no-space, invalid-argument (out of order) */
+  /**
+   * Adds to the tree that is being built. Keys ascend. @throws ThinError no-space, invalid-argument (out of
+   * order)
+   */
   add(key: number, chunk: number, time: number): void {
     if (key <= this.#lastKey)
       throw new ThinError(
@@ -52,7 +59,10 @@ export class TreeBuilder {
     this.#added++;
   }
 
-  /** Ends the tree: its root, which has one reference more. The next `add` begins another. @throws ThinError no-space */
+  /**
+   * Ends the tree: its root, which has one reference more. The next `add` begins another. @throws ThinError
+   * no-space
+   */
   finish(): NodeId {
     this.#openAt(0);
     // Closing a level may open one more above.

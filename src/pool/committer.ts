@@ -15,17 +15,20 @@ export interface CommitOptions extends MetadataOptions {
   /** Changed mappings that a commit applies before others get their turn. */
   readonly applyStep?: number | undefined;
   /**
-   * Checks the whole metadata after each commit, and takes no more commits where it is not sound: for tests, and to find what breaks a pool.
-   * Default: where the environment has THINFUSE_VERIFY=1.
+   * Checks the whole metadata after each commit, and takes no more commits where it is not sound: for tests,
+   * and to find what breaks a pool. Default: where the environment has THINFUSE_VERIFY=1.
    */
   readonly verify?: boolean | undefined;
 }
 
 /**
- * Makes what is in memory durable, one batch at a time. The steps of a commit, in order: **apply** the mappings that active devices
- * changed, **prepare** the values of chunks, which says what is partial, **collect** nodes, pages, records and chunks, **sync** the data that lies elsewhere and the log, **write** the rest as one synced batch,
- * **settle** memory and **recycle** what the batch freed (or **undo**, when the batch failed: what is in memory can still be read, the error goes to whoever waits,
- * and no commit is made any more until the pool is opened again; but a batch that found no room on the disk is tried again by the next commit).
+ * Makes what is in memory durable, one batch at a time. The steps of a commit, in order: **apply** the
+ * mappings that active devices changed, **prepare** the values of chunks, which says what is partial,
+ * **collect** nodes, pages, records and chunks, **sync** the data that lies elsewhere and the log, **write**
+ * the rest as one synced batch, **settle** memory and **recycle** what the batch freed (or **undo**, when the
+ * batch failed: what is in memory can still be read, the error goes to whoever waits, and no commit is made
+ * any more until the pool is opened again; but a batch that found no room on the disk is tried again by the
+ * next commit).
  */
 export class Committer {
   readonly #state: PoolState;
@@ -53,7 +56,8 @@ export class Committer {
   }
 
   /**
-   * Resolves when everything changed before the call is durable. Calls made while a batch is on its way share the next one.
+   * Resolves when everything changed before the call is durable. Calls made while a batch is on its way share
+   * the next one.
    */
   commit(): Promise<void> {
     if (this.#running === undefined) return this.#start();
@@ -67,7 +71,10 @@ export class Committer {
     return this.#next;
   }
 
-  /** Resolves when everything that was answered before the call is durable: in the log, or where there is none, in the store. */
+  /**
+   * Resolves when everything that was answered before the call is durable: in the log, or where there is
+   * none, in the store.
+   */
   async flush(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     const { log } = this.#state.plane;
@@ -80,7 +87,10 @@ export class Committer {
     return this.commit();
   }
 
-  /** First the data that lies elsewhere, then the log that says where it belongs. False: the log does not have all that was answered. */
+  /**
+   * First the data that lies elsewhere, then the log that says where it belongs. False: the log does not have
+   * all that was answered.
+   */
   async #sync(): Promise<boolean> {
     const { log, chunks } = this.#state.plane;
     const position = log?.position ?? 0;
@@ -103,8 +113,8 @@ export class Committer {
   }
 
   /**
-   * The first step for one device, at once: its requests are held up, and `applyInTurns` has left little to do. When it fails, so does every
-   * commit from then on, since the change may be half made.
+   * The first step for one device, at once: its requests are held up, and `applyInTurns` has left little to
+   * do. When it fails, so does every commit from then on, since the change may be half made.
    */
   apply(io: DeviceIo): void {
     this.#applySome(io, 0, Infinity);
@@ -155,14 +165,16 @@ export class Committer {
     if (position !== undefined) await plane.epochs.quiet();
     plane.isSettled = false;
     for (const io of active.values()) await this.applyInTurns(io);
-    // From here to what is collected nobody has a turn: a later overwrite would be in the batch without an earlier mapping.
+    // From here to what is collected nobody has a turn: a later overwrite would be in the batch without an
+    // earlier mapping.
     for (const io of active.values()) this.apply(io);
     this.#prepare();
     const changes = metadata.collect();
     const chunks = plane.chunks.collect(changes.freedChunks);
     const { transactionId } = metadata.superblock;
     try {
-      // The log first: what the store has then is what the log has up to some place, and some of what follows.
+      // The log first: what the store has then is what the log has up to some place, and some of what
+      // follows.
       await this.#sync();
       const operations = [
         ...(await chunks.operations()),

@@ -4,8 +4,8 @@ import type { KeyValue } from '../store/key-value.js';
 import { COMPACT_FROM } from './limits.js';
 
 /**
- * LevelDB keeps deleted chunks on disk until it rewrites the tables they are in. Asking for that costs as much as all chunks that stay, so it
- * is done when those are fewer than the ones that went.
+ * LevelDB keeps deleted chunks on disk until it rewrites the tables they are in. Asking for that costs as
+ * much as all chunks that stay, so it is done when those are fewer than the ones that went.
  */
 export class Compactor {
   readonly #store: KeyValue;

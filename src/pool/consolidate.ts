@@ -8,8 +8,8 @@ import { nextTurn } from './usage-counter.js';
 const CHUNKS_PER_STEP = 64;
 
 /**
- * Makes partial chunks whole that are their base's last user, in bounded steps: what nobody else maps is worth its space no longer. (A
- * device's discards and removals leave such chunks behind.)
+ * Makes partial chunks whole that are their base's last user, in bounded steps: what nobody else maps is
+ * worth its space no longer. (A device's discards and removals leave such chunks behind.)
  */
 export async function consolidate(state: PoolState, isStopped: () => boolean): Promise<void> {
   const { metadata } = state;

@@ -15,7 +15,8 @@ const MIN_BLOCK_SIZE = 64 * 1024;
 const MAX_BLOCK_SIZE = 2 ** 30;
 
 /**
- * Makes an empty store a pool with an empty base device; the store stays open. One batch makes the pool, another its base.
+ * Makes an empty store a pool with an empty base device; the store stays open. One batch makes the pool,
+ * another its base.
  * @throws ThinError invalid-argument, too-large, and what the store throws
  */
 export async function createPool(store: KeyValue, request: CreatePoolRequest): Promise<void> {

@@ -6,14 +6,20 @@ import { chunkCapacity } from './open-chunks.js';
 import type { PoolState } from './pool-state.js';
 import type { SpaceName } from './space-events.js';
 
-/** Makes a `direct` pool's data hold so many chunks, durably. Resolves to what is left to do when the superblock tells of them. */
+/**
+ * Makes a `direct` pool's data hold so many chunks, durably. Resolves to what is left to do when the
+ * superblock tells of them.
+ */
 export type GrowData = (chunks: number) => Promise<() => Promise<void>>;
 
 /** How a pool's data grows. */
 export interface GrowthOptions {
   /** `direct` pools; undefined where their data cannot grow. */
   readonly growData?: GrowData | undefined;
-  /** Bytes that more data finds on its disk. Default: what the disk of the store's folder has; undefined where data does not grow on a disk. */
+  /**
+   * Bytes that more data finds on its disk. Default: what the disk of the store's folder has; undefined where
+   * data does not grow on a disk.
+   */
   readonly dataFree?: (() => number | undefined) | undefined;
 }
 
@@ -24,7 +30,10 @@ interface Growth {
   readonly to: number;
 }
 
-/** Makes a pool's data or metadata space larger while it works (dm-thin.c, `maybe_resize_data_dev`), when asked or by LVM's rule. */
+/**
+ * Makes a pool's data or metadata space larger while it works (dm-thin.c, `maybe_resize_data_dev`), when
+ * asked or by LVM's rule.
+ */
 export class Extender {
   readonly #state: PoolState;
   readonly #growData: GrowData | undefined;
@@ -44,8 +53,8 @@ export class Extender {
   }
 
   /**
-   * Bytes, rounded down to whole blocks; what is undefined stays. Errors: invalid-argument (would shrink), too-large, no-space (the data device
-   * is no larger), and those of growing the data.
+   * Bytes, rounded down to whole blocks; what is undefined stays. Errors: invalid-argument (would shrink),
+   * too-large, no-space (the data device is no larger), and those of growing the data.
    */
   extend(to: { readonly data?: number | undefined; readonly metadata?: number | undefined }): Promise<void> {
     return this.#inTurn(async () => {

@@ -1,12 +1,17 @@
 import type { TrafficTotals } from '../shared/traffic.js';
 
-/** What is going on in an open pool, beside what it is (`PoolInfo`). Costs the same whatever the pool's size. */
+/**
+ * What is going on in an open pool, beside what it is (`PoolInfo`). Costs the same whatever the pool's size.
+ */
 export interface PoolFigures {
   /** Requests of all devices since the pool was opened. */
   readonly traffic: TrafficTotals;
   /** Whether chunks pass through a cache (`leveldb` pools), so that `TrafficTotals.hits` means something. */
   readonly isCached: boolean;
-  /** Of what is being removed: bytes that are still to come back, about; after a restart, what is known of them. */
+  /**
+   * Of what is being removed: bytes that are still to come back, about; after a restart, what is known of
+   * them.
+   */
   readonly pendingBytes: number;
   /** Bytes in the pool's log that no commit has taken over; undefined where there is none. */
   readonly logBytes: number | undefined;
@@ -19,6 +24,9 @@ export interface PoolFigures {
         readonly floor: number;
       }
     | undefined;
-  /** What the filesystem with the data has free, bytes; undefined: the data is on a disk of its own, or beside the metadata. */
+  /**
+   * What the filesystem with the data has free, bytes; undefined: the data is on a disk of its own, or beside
+   * the metadata.
+   */
   readonly dataFree: number | undefined;
 }

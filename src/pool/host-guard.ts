@@ -7,7 +7,10 @@ export interface HostDisk {
   free(): number;
   /** Bytes in all. */
   readonly total: number;
-  /** The reserve: bytes kept from everybody else, given up when the disk is short and taken again when it is not. */
+  /**
+   * The reserve: bytes kept from everybody else, given up when the disk is short and taken again when it is
+   * not.
+   */
   holdReserve(): Promise<void>;
   releaseReserve(): Promise<void>;
 }
@@ -20,8 +23,8 @@ export interface HostOptions {
 }
 
 /**
- * LevelDB writes its log, a table of the same size when that is full, and tables again when it compacts. Where it finds no room for one it
- * takes no batches any more.
+ * LevelDB writes its log, a table of the same size when that is full, and tables again when it compacts.
+ * Where it finds no room for one it takes no batches any more.
  */
 const FLOOR = 2 ** 30;
 /** Of a disk so small that this would be most of it. */

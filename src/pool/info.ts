@@ -44,8 +44,8 @@ export interface DeviceInfo {
   /** What the device's user keeps with it (`SnapshotRequest.label`); empty for none. */
   readonly label: string;
   /**
-   * Who makes it, in the words of `format/maker.ts`, or `KEPT_PART`: it is not whole, and nobody else uses it. Empty for all others. It goes
-   * when its maker is gone.
+   * Who makes it, in the words of `format/maker.ts`, or `KEPT_PART`: it is not whole, and nobody else uses
+   * it. Empty for all others. It goes when its maker is gone.
    */
   readonly maker: string;
   /** Its image file is being served. */
@@ -66,8 +66,9 @@ export interface PoolInfo {
   readonly dataUsed: number;
   readonly dataTotal: number;
   /**
-   * `leveldb` pools: what LevelDB's tables take on the disk for chunks, packed and with what was overwritten and not given back so far. Only where
-   * it was asked for (`ThinPool.stored`), and not where the store cannot tell.
+   * `leveldb` pools: what LevelDB's tables take on the disk for chunks, packed and with what was overwritten
+   * and not given back so far. Only where it was asked for (`ThinPool.stored`), and not where the store
+   * cannot tell.
    */
   readonly dataStored?: number | undefined;
   readonly metadataUsed: number;
@@ -81,7 +82,10 @@ export interface PoolInfo {
   readonly baseSize: number;
   /** The number of the newest metadata snapshot that is reserved. */
   readonly heldRoot?: number | undefined;
-  /** Writers that find no chunk are told so at once, though the pool's options have them wait: the time for that has passed. */
+  /**
+   * Writers that find no chunk are told so at once, though the pool's options have them wait: the time for
+   * that has passed.
+   */
   readonly waitedEnough?: boolean | undefined;
   /** Devices that are deleted for their users, but whose space is still being given back. */
   readonly pendingDeletes: number;

@@ -28,9 +28,10 @@ interface Building {
 }
 
 /**
- * Only the end of a history can be applied to a state that may have a part of it already: an origin that was copied early may have changed
- * since, in that state, but where a mapping to the copy is not there yet it cannot have, because what was shared in the last durable commit
- * is not overwritten in place before the next.
+ * Only the end of a history can be applied to a state that may have a part of it already: an origin that was
+ * copied early may have changed since, in that state, but where a mapping to the copy is not there yet it
+ * cannot have, because what was shared in the last durable commit is not overwritten in place before the
+ * next.
  *
  * @param records in the order in which things were done
  */

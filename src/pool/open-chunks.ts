@@ -18,12 +18,16 @@ export interface ChunkOptions {
   readonly chunkCache?: number;
   /** `leveldb` pools: staged bytes at which a commit is begun; at twice that, writers wait for it. */
   readonly stagedBytes?: number;
-  /** Where what is answered and not committed is written down. Without, an fsync is a commit. Closed with the pool. */
+  /**
+   * Where what is answered and not committed is written down. Without, an fsync is a commit. Closed with the
+   * pool.
+   */
   readonly log?: PoolLog | undefined;
 }
 
 /**
- * Makes what lies behind the last chunk in use zeroes, whatever a crash has left there. Before anything is handed out.
+ * Makes what lies behind the last chunk in use zeroes, whatever a crash has left there. Before anything is
+ * handed out.
  * @returns the first chunk that holds zeroes, as all do after it; undefined where that cannot be had
  */
 export async function zeroTail(
@@ -44,7 +48,10 @@ export async function zeroTail(
   }
 }
 
-/** Room to grow without being opened again: chunks, 256 GiB of small ones. Untouched, it takes address space only. */
+/**
+ * Room to grow without being opened again: chunks, 256 GiB of small ones. Untouched, it takes address space
+ * only.
+ */
 const GROWTH = 2 ** 22;
 
 /** Chunks that the pool can have as long as it is open. */

@@ -12,6 +12,9 @@ export interface OpenPoolOptions extends CommitOptions, ChunkOptions, GrowthOpti
   readonly reclaimStep?: number;
   /** Blocks that a search for data or holes looks at before others get their turn, about. */
   readonly searchStep?: number;
-  /** Pages of 4 KiB that the page tables of all active devices may have at once; six at least. Default: by the machine's memory. */
+  /**
+   * Pages of 4 KiB that the page tables of all active devices may have at once; six at least. Default: by the
+   * machine's memory.
+   */
   readonly tablePages?: number;
 }

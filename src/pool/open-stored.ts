@@ -11,7 +11,10 @@ import { readOptions } from './options-record.js';
 
 /** What a store holds of a pool. */
 export interface StoredPool {
-  /** Marked `needsCheck` where something was damaged: then it is there to be read, without what is lost, and must not be changed. */
+  /**
+   * Marked `needsCheck` where something was damaged: then it is there to be read, without what is lost, and
+   * must not be changed.
+   */
   readonly metadata: Metadata;
   readonly options: PoolOptions;
   readonly damage: readonly ThinError[];

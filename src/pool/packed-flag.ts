@@ -1,7 +1,10 @@
 import type { PoolOptions } from '../config/pool-options.js';
 import type { Superblock } from '../format/superblock.js';
 
-/** The superblock says that values may be packed before the first one is, so that programs of before refuse the pool. */
+/**
+ * The superblock says that values may be packed before the first one is, so that programs of before refuse
+ * the pool.
+ */
 export function needsPackedFlag(superblock: Superblock, { compression }: PoolOptions): boolean {
   return superblock.kind === 'leveldb' && compression !== 'off' && superblock.hasPacked !== true;
 }

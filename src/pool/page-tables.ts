@@ -1,6 +1,9 @@
 import type { PoolState } from './pool-state.js';
 
-/** Keeps the page tables of active devices within their memory: where it is used up, the device with the largest table begins a new one. */
+/**
+ * Keeps the page tables of active devices within their memory: where it is used up, the device with the
+ * largest table begins a new one.
+ */
 export class PageTables {
   readonly #state: PoolState;
   #running: Promise<void> | undefined;

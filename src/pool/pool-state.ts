@@ -22,8 +22,8 @@ import type { PoolEvents } from './thin-pool.js';
 import { UsageCounter } from './usage-counter.js';
 
 /**
- * What the parts of one open pool have in common, as dm-thin's `struct pool`: each part is given it and finds the others here. It also is
- * what the data path below meets of its pool. Pool thread only.
+ * What the parts of one open pool have in common, as dm-thin's `struct pool`: each part is given it and finds
+ * the others here. It also is what the data path below meets of its pool. Pool thread only.
  */
 export class PoolState implements PlaneOwner, PoolGate {
   readonly store: KeyValue;
@@ -102,7 +102,10 @@ export class PoolState implements PlaneOwner, PoolGate {
     this.#events.onModeChanged?.(mode, reason);
   }
 
-  /** The metadata is damaged: no more writes until a check has found it sound; what was taken in before is still committed. */
+  /**
+   * The metadata is damaged: no more writes until a check has found it sound; what was taken in before is
+   * still committed.
+   */
   foundDamage(error: ThinError): void {
     if (this.metadata.superblock.needsCheck) return;
     this.metadata.changeSuperblock({ needsCheck: true });
@@ -133,12 +136,18 @@ export class PoolState implements PlaneOwner, PoolGate {
     await log.begin(this.store);
   }
 
-  /** Runs `work` at a moment when no request is in flight on any active device; those that come meanwhile wait. */
+  /**
+   * Runs `work` at a moment when no request is in flight on any active device; those that come meanwhile
+   * wait.
+   */
   suspended<T>(work: (active: readonly DeviceIo[]) => T | Promise<T>): Promise<T> {
     return suspended(this.active.values(), work);
   }
 
-  /** The same, with all that active devices have mapped applied; from then on it is shared. `work` waits for nothing. */
+  /**
+   * The same, with all that active devices have mapped applied; from then on it is shared. `work` waits for
+   * nothing.
+   */
   async sharing<T>(work: () => T): Promise<T> {
     for (const io of this.active.values()) await this.committer.applyInTurns(io);
     return this.suspended((active) => {

@@ -38,19 +38,25 @@ export interface PoolCheckOptions {
   readonly clearNeedsCheck?: boolean | undefined;
 }
 
-/** What the metadata tools do to an open pool (thin-provisioning-tools, and the messages of dm-thin's pool target). */
+/**
+ * What the metadata tools do to an open pool (thin-provisioning-tools, and the messages of dm-thin's pool
+ * target).
+ */
 export interface PoolTools {
   freeze(): Promise<FrozenMetadata>;
   /**
-   * Keeps the roots of this moment, and with them the data: what is written from then on goes to new chunks, as after a snapshot of every
-   * device (dm-thin.rst, reserve_metadata_snap). Errors: read-only, no-space.
+   * Keeps the roots of this moment, and with them the data: what is written from then on goes to new chunks,
+   * as after a snapshot of every device (dm-thin.rst, reserve_metadata_snap). Errors: read-only, no-space.
    */
   reserve(): Promise<ReservedSnapshot>;
   /** Its space comes back in the background. Errors: not-found, read-only. */
   release(id: number): Promise<void>;
   /** Ascending by id. */
   reserved(): readonly ReservedSnapshot[];
-  /** Compares and swaps (dm-thin.rst, set_transaction_id). Errors: invalid-argument (`from` is not the current one), read-only. */
+  /**
+   * Compares and swaps (dm-thin.rst, set_transaction_id). Errors: invalid-argument (`from` is not the current
+   * one), read-only.
+   */
   setTransactionId(from: number, to: number): Promise<void>;
 }
 

@@ -78,7 +78,10 @@ class Pool implements ThinPool {
     else space.check();
   }
 
-  /** Before anybody uses it: does again what a process answered that died, and goes on with what is being removed. */
+  /**
+   * Before anybody uses it: does again what a process answered that died, and goes on with what is being
+   * removed.
+   */
   async begin(): Promise<void> {
     const { log } = this.#state.plane;
     // With the first batch, where it was not so before: options that nobody could read are the default.

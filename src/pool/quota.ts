@@ -1,6 +1,9 @@
 import { ThinError } from '../errors/thin-error.js';
 
-/** @param quota bytes; 0 for none. @throws ThinError invalid-argument: less than the device maps, so that it could never be written to */
+/**
+ * @param quota bytes; 0 for none. @throws ThinError invalid-argument: less than the device maps, so that it
+ * could never be written to
+ */
 export function requireQuota(name: string, quota: number, mappedChunks: number, blockSize: number): void {
   const mapped = mappedChunks * blockSize;
   if (!Number.isSafeInteger(quota) || quota < 0)

@@ -47,10 +47,13 @@ interface RepairParts {
 const BATCH_BYTES = 4 * 2 ** 20;
 
 /**
- * Copies what is reachable and healthy of a pool into an empty store (thin_repair): every chunk is read and its seal checked, trees and space
- * maps are built anew. The old store is only read. The new one is a pool once the last batch is in.
- * @param from may know (`isLost`) of keys whose newest values are gone; `lost`: what it says of them, for the report
- * @param data the label of a `direct` pool's data, which is neither read nor moved: the new pool is around it too
+ * Copies what is reachable and healthy of a pool into an empty store (thin_repair): every chunk is read and
+ * its seal checked, trees and space maps are built anew. The old store is only read. The new one is a pool
+ * once the last batch is in.
+ * @param from may know (`isLost`) of keys whose newest values are gone; `lost`: what it says of them, for the
+ *   report
+ * @param data the label of a `direct` pool's data, which is neither read nor moved: the new pool is around it
+ *   too
  * @throws ThinError damaged (no device can be read), wrong-version, unsupported, and what the stores throw
  */
 export async function repairPool(
@@ -169,7 +172,10 @@ class Repair {
     );
   }
 
-  /** Each whole: what is partial here gets all its pages there. @returns those that are well, and now in the new store */
+  /**
+   * Each whole: what is partial here gets all its pages there. @returns those that are well, and now in the
+   * new store
+   */
   async #copyChunks(mapped: ReadonlySet<number>, blockSize: number): Promise<ReadonlySet<number>> {
     const healthy = new Set<number>();
     const { compression } = this.#salvaged.options ?? DEFAULT_POOL_OPTIONS;
@@ -201,7 +207,10 @@ class Repair {
     return healthy;
   }
 
-  /** Of a `direct` pool: where the rest of partial chunks lies. @returns the mapped chunks but those that this is lost of */
+  /**
+   * Of a `direct` pool: where the rest of partial chunks lies. @returns the mapped chunks but those that this
+   * is lost of
+   */
   async #copyBases(mapped: ReadonlySet<number>, chunks: number): Promise<ReadonlySet<number>> {
     const healthy = new Set(mapped);
     for (const id of mapped) {

@@ -15,8 +15,8 @@ export interface ReplayParts {
 }
 
 /**
- * Does again what an earlier process answered and did not commit. Whatever of it the store has already stays as it is, so that this may be
- * cut off and begun anew. The caller commits before anybody else uses the pool.
+ * Does again what an earlier process answered and did not commit. Whatever of it the store has already stays
+ * as it is, so that this may be cut off and begun anew. The caller commits before anybody else uses the pool.
  * @throws ThinError damaged (the log and the store do not fit together), io, no-space
  */
 export async function replay({ metadata, plane, open }: ReplayParts): Promise<void> {

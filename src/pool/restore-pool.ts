@@ -38,7 +38,10 @@ import { salvageRecords, type Salvaged } from './salvage.js';
 export interface RestoreOptions {
   /** Also where the store has metadata that can be read; without it, that is `exists`. */
   readonly replace?: boolean;
-  /** Of the pool's data, in a `direct` pool: any chunk of it may be mapped, since what is there does not say what it is. */
+  /**
+   * Of the pool's data, in a `direct` pool: any chunk of it may be mapped, since what is there does not say
+   * what it is.
+   */
   readonly data?: DataLabel | undefined;
   /** In place of what the dump says (thin_restore). */
   readonly overrides?: Partial<Pick<DumpedSuperblock, 'transaction' | 'dataBlockSize' | 'dataBlocks'>>;
@@ -53,10 +56,11 @@ export interface RestoreReport {
 }
 
 /**
- * Rebuilds the metadata of a pool from a dump, in one batch, around the chunks that the store holds. What the dump does not say (names and
- * sizes, where thin_dump wrote it) is taken from records that the store still has, or made up.
- * @throws ThinError exists, invalid-argument (the dump), damaged (a chunk that it maps is missing), no-space, unsupported; with
- * nothing changed
+ * Rebuilds the metadata of a pool from a dump, in one batch, around the chunks that the store holds. What the
+ * dump does not say (names and sizes, where thin_dump wrote it) is taken from records that the store still
+ * has, or made up.
+ * @throws ThinError exists, invalid-argument (the dump), damaged (a chunk that it maps is missing), no-space,
+ *   unsupported; with nothing changed
  */
 export async function restorePool(
   store: KeyValue,

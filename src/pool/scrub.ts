@@ -23,7 +23,9 @@ export type ScrubStep =
 
 export interface ScrubOptions {
   readonly limits?: NodeLimits | undefined;
-  /** Of a `direct` pool, whose chunks carry no seal: whether they can be read is all that can be found out. */
+  /**
+   * Of a `direct` pool, whose chunks carry no seal: whether they can be read is all that can be found out.
+   */
   readonly data?: Pick<FileChunksOptions, 'handle' | 'start'> | undefined;
   /** See `KeyValue`. */
   readonly damagedFiles?: (() => AsyncIterable<ThinError>) | undefined;
@@ -35,8 +37,8 @@ export interface ScrubOptions {
 const AT_ONCE = 8;
 
 /**
- * Reads all that a pool holds, metadata (`checkPool`) and then every chunk that a device or a metadata snapshot maps, and verifies what can be
- * verified. Changes nothing. `reader` does not change meanwhile.
+ * Reads all that a pool holds, metadata (`checkPool`) and then every chunk that a device or a metadata
+ * snapshot maps, and verifies what can be verified. Changes nothing. `reader` does not change meanwhile.
  */
 export async function* scrub(reader: KvReader, options: ScrubOptions): AsyncGenerator<ScrubStep> {
   for await (const error of options.damagedFiles?.() ?? []) {

@@ -10,7 +10,9 @@ export type SpaceEvent =
       readonly used: number;
       readonly total: number;
     }
-  /** Free fell to the low-water mark; told again only after it rose above (dm-thin.c, `check_low_water_mark`). */
+  /**
+   * Free fell to the low-water mark; told again only after it rose above (dm-thin.c, `check_low_water_mark`).
+   */
   | { readonly kind: 'low-water'; readonly space: SpaceName; readonly free: number; readonly mark: number }
   | {
       readonly kind: 'extended';

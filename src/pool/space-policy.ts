@@ -8,7 +8,9 @@ import { SpaceWatch } from './space-watch.js';
 /** Chunks that requests on their way may still take when a device's threads are stopped. */
 const IN_FLIGHT = 256;
 
-/** What a pool does when its space runs out (dm-thin.c, `check_for_data_space`; Docker's poolHasFreeSpace). */
+/**
+ * What a pool does when its space runs out (dm-thin.c, `check_for_data_space`; Docker's poolHasFreeSpace).
+ */
 export class SpacePolicy {
   readonly #state: PoolState;
   readonly #watch: SpaceWatch;
@@ -21,7 +23,10 @@ export class SpacePolicy {
     this.#watch = new SpaceWatch((event) => state.tell(event));
   }
 
-  /** Docker's poolHasFreeSpace: only where devices are made, data and metadata apart. @throws ThinError no-space */
+  /**
+   * Docker's poolHasFreeSpace: only where devices are made, data and metadata apart. @throws ThinError
+   * no-space
+   */
   requireFreeSpace(): void {
     const { nodes, chunks } = this.#state.metadata;
     const { minFreeSpace } = this.#state.options;
@@ -78,9 +83,12 @@ export class SpacePolicy {
     return this.#refusesAll ? this.#untilHostHasRoom(name) : undefined;
   }
 
-  /** Resolves when a chunk may be had. @throws ThinError no-space, at once or when the pool's timeout is over */
+  /**
+   * Resolves when a chunk may be had. @throws ThinError no-space, at once or when the pool's timeout is over
+   */
   async waitForSpace(device: string): Promise<void> {
-    // What was freed in the open transaction comes back with its commit, also what active devices have only just discarded.
+    // What was freed in the open transaction comes back with its commit, also what active devices have only
+    // just discarded.
     if (this.#state.plane.returning > 0 || this.#state.pendingMappings > 0) {
       await this.#state.commit();
       await this.#state.plane.recycled();
@@ -111,7 +119,10 @@ export class SpacePolicy {
     );
   }
 
-  /** Writers would wait for room by the pool's options, and do not, because they have waited their time (dm-thin.c, `do_no_space_timeout`). */
+  /**
+   * Writers would wait for room by the pool's options, and do not, because they have waited their time
+   * (dm-thin.c, `do_no_space_timeout`).
+   */
   get waitedEnough(): boolean {
     const { errorIfNoSpace } = this.#state.options;
     return !errorIfNoSpace && this.#fullSince !== undefined && !this.#mayWait(this.#fullSince);
@@ -151,7 +162,10 @@ export class SpacePolicy {
     await this.#state.host.settled();
   }
 
-  /** In a `leveldb` pool data itself goes to the host's disk with the next commit, so that overwriting takes room, too. */
+  /**
+   * In a `leveldb` pool data itself goes to the host's disk with the next commit, so that overwriting takes
+   * room, too.
+   */
   get #refusesAll(): boolean {
     return this.#state.host.isShort && this.#state.metadata.superblock.kind === 'leveldb';
   }
@@ -173,8 +187,8 @@ export class SpacePolicy {
   }
 
   /**
-   * Polls until `there`, as long as the pool's options let writers wait: for one timeout from the first that waits, and then for none until there
-   * is room (dm-thin.c, `do_no_space_timeout`).
+   * Polls until `there`, as long as the pool's options let writers wait: for one timeout from the first that
+   * waits, and then for none until there is room (dm-thin.c, `do_no_space_timeout`).
    */
   async #queue(there: () => boolean): Promise<void> {
     this.#fullSince ??= performance.now();

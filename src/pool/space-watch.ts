@@ -2,7 +2,10 @@ import type { SpaceEvent, SpaceName } from './space-events.js';
 
 /** Percent in use (lvmthin(7), "Data space exhaustion"): dmeventd warns at each. */
 const THRESHOLDS = [80, 85, 90, 95, 100] as const;
-/** Blocks: what Docker's driver and containerd's give the kernel (moby devmapper.go, `CreatePool`), as far as a pool is that large. */
+/**
+ * Blocks: what Docker's driver and containerd's give the kernel (moby devmapper.go, `CreatePool`), as far as
+ * a pool is that large.
+ */
 const DATA_LOW_WATER = 32_768;
 /** Blocks (dm-thin.c, `calc_metadata_threshold`). */
 const METADATA_LOW_WATER = 1024;

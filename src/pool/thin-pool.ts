@@ -22,11 +22,15 @@ export interface SnapshotRequest {
   /** Bytes; at least the origin's, a multiple of 512. Default: the origin's. */
   readonly size?: number | undefined;
   /**
-   * Opaque to the pool, kept in the device's record: whoever uses the device keeps with it what must never drift from it.
-   * A few KiB; it is written with every commit that changes the device. Not inherited. Default: empty.
+   * Opaque to the pool, kept in the device's record: whoever uses the device keeps with it what must never
+   * drift from it. A few KiB; it is written with every commit that changes the device. Not inherited.
+   * Default: empty.
    */
   readonly label?: string | undefined;
-  /** Bytes that the device may map, those included that it shares with its origin; at least what that maps. Not inherited. Default: no limit. */
+  /**
+   * Bytes that the device may map, those included that it shares with its origin; at least what that maps.
+   * Not inherited. Default: no limit.
+   */
   readonly quota?: number | undefined;
   /** See `DeviceInfo.maker`. Default: it is whole. */
   readonly maker?: string | undefined;
@@ -90,18 +94,21 @@ export interface PoolCounts {
 }
 
 /**
- * The pool: the one owner of its store. Every method that changes something resolves when the change is durable, and
- * rejects with nothing changed. Methods may be called concurrently; lifecycle operations run one after the other.
+ * The pool: the one owner of its store. Every method that changes something resolves when the change is
+ * durable, and rejects with nothing changed. Methods may be called concurrently; lifecycle operations run one
+ * after the other.
  */
 export interface ThinPool {
   info(): PoolInfo;
   /**
-   * Ascending by device id; includes those marked deleted, not those whose space is only being given back. `hidden`: those that the
-   * daemon has made for itself (`isHidden`) instead of users' devices. All at one moment, so that it costs as much as there are devices:
-   * who has others to serve takes `eachDevice`.
+   * Ascending by device id; includes those marked deleted, not those whose space is only being given back.
+   * `hidden`: those that the daemon has made for itself (`isHidden`) instead of users' devices. All at one
+   * moment, so that it costs as much as there are devices: who has others to serve takes `eachDevice`.
    */
   devices(options?: DeviceChoice): readonly DeviceInfo[];
-  /** The same in bounded steps, between which others have their turns: each device is as it is when it comes. */
+  /**
+   * The same in bounded steps, between which others have their turns: each device is as it is when it comes.
+   */
   eachDevice(options?: DeviceChoice): AsyncIterable<DeviceInfo>;
   device(name: DeviceName): DeviceInfo | undefined;
   figures(): PoolFigures;
@@ -114,12 +121,15 @@ export interface ThinPool {
     { readonly id: TransactionId; readonly name: DeviceName; readonly device: DeviceId } | undefined;
 
   /**
-   * O(1) whatever the device's size. An active origin is quiesced for the moment of the snapshot; a filesystem mounted on it
-   * is the caller's to freeze. Errors: not-found, exists, invalid-argument (smaller than the origin), too-large,
-   * no-space (below `minFreeSpace`; device ids or metadata used up), read-only.
+   * O(1) whatever the device's size. An active origin is quiesced for the moment of the snapshot; a
+   * filesystem mounted on it is the caller's to freeze. Errors: not-found, exists, invalid-argument (smaller
+   * than the origin), too-large, no-space (below `minFreeSpace`; device ids or metadata used up), read-only.
    */
   createSnapshot(request: SnapshotRequest): Promise<DeviceInfo>;
-  /** A device without an origin, all of it unmapped (dm-thin's create_thin). Errors: exists, invalid-argument, too-large, no-space, read-only. */
+  /**
+   * A device without an origin, all of it unmapped (dm-thin's create_thin). Errors: exists, invalid-argument,
+   * too-large, no-space, read-only.
+   */
   createThin(request: ThinRequest): Promise<DeviceInfo>;
   /** Errors: not-found, exists, busy (active). */
   /** Whether there is a device of this number. */
@@ -128,7 +138,10 @@ export interface ThinPool {
   /** Works on an active device. Errors: not-found, invalid-argument (would shrink), too-large. */
   grow(name: DeviceName, size: number): Promise<DeviceInfo>;
   update(name: DeviceName, change: DeviceChange): Promise<DeviceInfo>;
-  /** O(1): the space comes back in the background (`settle` waits for it). Errors: not-found, busy (active), invalid-argument (base). */
+  /**
+   * O(1): the space comes back in the background (`settle` waits for it). Errors: not-found, busy (active),
+   * invalid-argument (base).
+   */
   remove(name: DeviceName): Promise<void>;
   setOptions(change: Partial<PoolOptions>): Promise<void>;
 
@@ -141,15 +154,20 @@ export interface ThinPool {
 
   commit(): Promise<void>;
   /**
-   * Makes the pool larger while it works; writers that wait for space go on. Errors: invalid-argument (would shrink), too-large,
-   * no-space (the data device is no larger), and those of growing the data file.
+   * Makes the pool larger while it works; writers that wait for space go on. Errors: invalid-argument (would
+   * shrink), too-large, no-space (the data device is no larger), and those of growing the data file.
    */
   extend(to: SpaceRequest): Promise<PoolInfo>;
-  /** As `PoolInfo.dataStored`; undefined for a `direct` pool. Costs some looks at indexes, whatever the pool holds. Errors: io. */
+  /**
+   * As `PoolInfo.dataStored`; undefined for a `direct` pool. Costs some looks at indexes, whatever the pool
+   * holds. Errors: io.
+   */
   stored(): Promise<number | undefined>;
   /** Resolves when no removed device holds space and `exclusive` figures are current. */
   settle(): Promise<void>;
-  /** Reads the whole committed metadata from the store, trusting nothing in memory. Runs beside normal work. */
+  /**
+   * Reads the whole committed metadata from the store, trusting nothing in memory. Runs beside normal work.
+   */
   check(options?: PoolCheckOptions): Promise<PoolCheck>;
   readonly tools: PoolTools;
   /** Deactivates everything, commits, closes the store. Idempotent. */

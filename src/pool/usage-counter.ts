@@ -9,10 +9,11 @@ const LOOKS_PER_TURN = 64;
 const LATER = 1000;
 
 /**
- * Keeps each device's count of chunks that it alone maps. A commit adjusts the count of the device it changed; what that did to its
- * relatives (a chunk of theirs may now be theirs alone) is found by walking the nodes they do not share, in the
- * background and in short steps, so that asking costs nothing. Marking costs nothing either, however many relatives there are: a family is
- * gone through once, and again at most once a second while it changes.
+ * Keeps each device's count of chunks that it alone maps. A commit adjusts the count of the device it
+ * changed; what that did to its relatives (a chunk of theirs may now be theirs alone) is found by walking the
+ * nodes they do not share, in the background and in short steps, so that asking costs nothing. Marking costs
+ * nothing either, however many relatives there are: a family is gone through once, and again at most once a
+ * second while it changes.
  */
 export class UsageCounter {
   readonly #metadata: Metadata;

@@ -4,12 +4,13 @@ import type { Digest } from './digest.js';
 
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
-export const KEY_BYTES = 32;
+const KEY_BYTES = 32;
 export const CIPHER = 'aes-256-gcm';
 
 /**
- * How what an image holds is named and kept from others' eyes: blocks by SHA-256 and in the clear, or, with a key of the user's, by HMAC-SHA256 and
- * in AES-256-GCM, both of OpenSSL by way of node:crypto. Can be made anew on each thread from the key.
+ * How what an image holds is named and kept from others' eyes: blocks by SHA-256 and in the clear, or, with a
+ * key of the user's, by HMAC-SHA256 and in AES-256-GCM, both of OpenSSL by way of node:crypto. Can be made
+ * anew on each thread from the key.
  */
 export class BlockSeal {
   readonly #key: Uint8Array | undefined;
@@ -47,7 +48,10 @@ export class BlockSeal {
     return Buffer.concat([nonce, cipher.update(bytes), cipher.final(), cipher.getAuthTag()]);
   }
 
-  /** @throws ThinError damaged, naming `path`: it was changed, is something else, or was sealed with another key */
+  /**
+   * @throws ThinError damaged, naming `path`: it was changed, is something else, or was sealed with another
+   * key
+   */
   open(bytes: Uint8Array, purpose: string, path: string): Uint8Array {
     if (this.#key === undefined) return bytes;
     try {
@@ -67,7 +71,10 @@ function derived(key: Uint8Array | undefined, purpose: string): Uint8Array {
   return new Uint8Array(hkdfSync('sha256', key ?? new Uint8Array(), new Uint8Array(), purpose, 32));
 }
 
-/** As a key file has it: 32 bytes, or 64 hex digits and perhaps a line's end. @throws ThinError invalid-argument */
+/**
+ * As a key file has it: 32 bytes, or 64 hex digits and perhaps a line's end. @throws ThinError
+ * invalid-argument
+ */
 export function parseKey(file: Uint8Array, path: string): Uint8Array {
   if (file.length === KEY_BYTES) return file;
   const text = Buffer.from(file).toString('latin1').trim();

@@ -5,14 +5,21 @@ import { Stopwatch } from './stopwatch.js';
 
 /** Questions to the store at once. */
 const PARALLEL = 16;
-/** Milliseconds between writings of a note in a registry, at least: there it serves those alone who go on with a push. */
+/**
+ * Milliseconds between writings of a note in a registry, at least: there it serves those alone who go on with
+ * a push.
+ */
 const INTERVAL = 15_000;
-/** Milliseconds after which a note that was not written anew has to be looked at again (`collect.ts` believes it for much longer). */
+/**
+ * Milliseconds after which a note that was not written anew has to be looked at again (`collect.ts` believes
+ * it for much longer).
+ */
 const STALE = 3_600_000;
 
 /**
- * What a push or a pull says it counts on, in a note that no collection passes over. Order is all: first the note, then a look at what is about to be removed, then
- * at what is there. docs/remote-format.md has the argument.
+ * What a push or a pull says it counts on, in a note that no collection passes over. Order is all: first the
+ * note, then a look at what is about to be removed, then at what is there. docs/remote-format.md has the
+ * argument.
  */
 export class Claims {
   readonly #store: RemoteStore;
@@ -68,7 +75,10 @@ export class Claims {
     if (this.#sinceWritten.elapsed > INTERVAL) await this.#write();
   }
 
-  /** Before anything is published that refers to the claims. Errors: io, where something is gone because this stood still for too long. */
+  /**
+   * Before anything is published that refers to the claims. Errors: io, where something is gone because this
+   * stood still for too long.
+   */
   async confirm(): Promise<void> {
     const isStale = this.#sinceWritten.elapsed > STALE;
     await this.#write();
@@ -121,7 +131,7 @@ export class Claims {
 }
 
 /** What collections that run now are about to remove. */
-export async function leavingIn(store: RemoteStore): Promise<Set<string>> {
+async function leavingIn(store: RemoteStore): Promise<Set<string>> {
   const leaving = new Set<string>();
   for await (const { id } of store.notes('sweep')) {
     const bytes = await store.readNote('sweep', id);

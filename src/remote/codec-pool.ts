@@ -13,7 +13,10 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** Names, compresses, encrypts and verifies blocks on threads of their own, so that who asks does something else meanwhile. */
+/**
+ * Names, compresses, encrypts and verifies blocks on threads of their own, so that who asks does something
+ * else meanwhile.
+ */
 export class CodecPool {
   readonly #threads: Thread[];
   readonly #waiting: Waiting[] = [];

@@ -13,8 +13,6 @@ const PUSH_LIFE = 7 * 86_400_000;
 const SWEEP_LIFE = 86_400_000;
 const PARALLEL = 8;
 
-export const DEFAULT_GRACE = 86_400_000;
-
 export interface Collected {
   /** Of which something makes use. */
   readonly kept: number;
@@ -26,9 +24,9 @@ export interface Collected {
 }
 
 /**
- * Gives back what nothing leads to, in two phases: what is found without use is marked, and what has been marked for long enough and is still without use
- * is removed. Never anything that a push or a pull under way counts on; docs/remote-format.md says why. Several may run at once, and each may end at
- * any moment.
+ * Gives back what nothing leads to, in two phases: what is found without use is marked, and what has been
+ * marked for long enough and is still without use is removed. Never anything that a push or a pull under way
+ * counts on; docs/remote-format.md says why. Several may run at once, and each may end at any moment.
  */
 export class Collection {
   readonly #store: RemoteStore;
@@ -45,7 +43,10 @@ export class Collection {
     this.#signal = signal;
   }
 
-  /** Errors: unsupported (the store collects by itself); damaged, wrong-version (what an image needs cannot be told). */
+  /**
+   * Errors: unsupported (the store collects by itself); damaged, wrong-version (what an image needs cannot be
+   * told).
+   */
   async run(): Promise<Collected> {
     const store = this.#store;
     const now = await this.#now();
@@ -109,7 +110,10 @@ export class Collection {
     );
   }
 
-  /** What somebody makes use of. First what is under way, then tags: a push that ends in between is in one of both. */
+  /**
+   * What somebody makes use of. First what is under way, then tags: a push that ends in between is in one of
+   * both.
+   */
   async #used(now: number): Promise<Set<string>> {
     const store = this.#store;
     const used = new Set<string>();
@@ -157,7 +161,10 @@ export class Collection {
     return this.#store.readNote(kind, id);
   }
 
-  /** Since when what is without use is marked. Marks of what is used or gone are taken away, and lists that nobody works on any more. */
+  /**
+   * Since when what is without use is marked. Marks of what is used or gone are taken away, and lists that
+   * nobody works on any more.
+   */
   async #marks(now: number, unused: ReadonlySet<string>): Promise<Map<string, number>> {
     const store = this.#store;
     const marks = new Map<string, number>();

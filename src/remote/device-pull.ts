@@ -46,7 +46,10 @@ export class DevicePull {
     this.#codecs = codecs;
   }
 
-  /** All of it, or nothing. Errors: exists, no-space, closed; not-found (it is being removed); as `FullPull.run`. */
+  /**
+   * All of it, or nothing. Errors: exists, no-space, closed; not-found (it is being removed); as
+   * `FullPull.run`.
+   */
   async run(request: DevicePullRequest): Promise<Pulled> {
     const { device } = request.image.manifest;
     const name = parseDeviceName(request.name ?? device.name);

@@ -105,7 +105,10 @@ export function anchorName(name: string, { image }: Anchor): string {
   return name.slice(0, MAX_NAME_LENGTH - suffix.length) + suffix;
 }
 
-/** Devices that are kept as they were pushed to there, of the device or what it descends from, the nearest and newest first. */
+/**
+ * Devices that are kept as they were pushed to there, of the device or what it descends from, the nearest and
+ * newest first.
+ */
 function anchorsOf(
   chain: readonly DeviceStatus[],
   devices: readonly DeviceStatus[],

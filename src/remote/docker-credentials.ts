@@ -23,9 +23,10 @@ const HELPER_MS = 30_000;
 const DOCKER_HUB = 'https://index.docker.io/v1/';
 
 /**
- * What `docker login`, `podman login` or a credential helper knows of a registry; undefined: nothing. Looked for in REGISTRY_AUTH_FILE, DOCKER_CONFIG/config.json,
- * ~/.docker/config.json and XDG_RUNTIME_DIR/containers/auth.json; the first that knows the host is believed.
- * Errors: invalid-argument (a file that is none), permission (a helper that fails).
+ * What `docker login`, `podman login` or a credential helper knows of a registry; undefined: nothing. Looked
+ * for in REGISTRY_AUTH_FILE, DOCKER_CONFIG/config.json, ~/.docker/config.json and
+ * XDG_RUNTIME_DIR/containers/auth.json; the first that knows the host is believed. Errors: invalid-argument
+ * (a file that is none), permission (a helper that fails).
  */
 export async function loginFor(
   host: string,

@@ -38,7 +38,8 @@ export interface HttpClientOptions {
 const MOST = 64 * 2 ** 20;
 
 /**
- * HTTP over connections that are kept. Node's own `fetch` has no certificates of one's own and refuses some ports.
+ * HTTP over connections that are kept. Node's own `fetch` has no certificates of one's own and refuses some
+ * ports.
  */
 export class HttpClient {
   readonly #options: HttpClientOptions;

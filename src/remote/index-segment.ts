@@ -18,7 +18,10 @@ export interface BlockPlace {
   readonly length: number;
 }
 
-/** The blocks of a part of a device that are not all zeroes, by their numbers from the segment's first: 0 .. SEGMENT_BLOCKS - 1. */
+/**
+ * The blocks of a part of a device that are not all zeroes, by their numbers from the segment's first: 0 ..
+ * SEGMENT_BLOCKS - 1.
+ */
 export type Segment = ReadonlyMap<number, BlockPlace>;
 
 /**

@@ -12,9 +12,9 @@ import { certificates } from './s3-place.js';
 const CERTIFICATES = '/etc/docker/certs.d';
 
 /**
- * The repository, with what `docker login` knows. Plain HTTP is spoken with this host and with those that THINFUSE_OCI_PLAIN_HTTP names (with commas between
- * them). Certificates: those that Docker has for the host, and SSL_CERT_FILE.
- * Errors: not-found (SSL_CERT_FILE).
+ * The repository, with what `docker login` knows. Plain HTTP is spoken with this host and with those that
+ * THINFUSE_OCI_PLAIN_HTTP names (with commas between them). Certificates: those that Docker has for the host,
+ * and SSL_CERT_FILE. Errors: not-found (SSL_CERT_FILE).
  */
 export async function ociAt(
   { host, repository, url }: RemotePlace & { readonly kind: 'oci' },

@@ -37,7 +37,8 @@ export class OciSession {
   /** Errors: io, permission, closed. */
   ask(request: OciRequest): Promise<HttpAnswer> {
     const { url, retry: limits } = this.#options;
-    // A first refusal is how a registry says which credentials it wants, and how it says that they have ended.
+    // A first refusal is how a registry says which credentials it wants, and how it says that they have
+    // ended.
     const refresh = (): Promise<void> => Promise.resolve();
     return retrying(url, () => this.#try(request), { limits, refresh, signal: request.signal });
   }

@@ -28,8 +28,9 @@ const ociManifest = z.object({
 });
 
 /**
- * Images in a repository of an OCI registry. An image is an artifact: an OCI image manifest whose config is the image's own manifest and whose layers are its
- * indexes and packs, so that the registry's collection keeps them and tools copy it whole. A note is an artifact under a tag of ours.
+ * Images in a repository of an OCI registry. An image is an artifact: an OCI image manifest whose config is
+ * the image's own manifest and whose layers are its indexes and packs, so that the registry's collection
+ * keeps them and tools copy it whole. A note is an artifact under a tag of ours.
  */
 export class OciStore implements RemoteStore {
   readonly url: string;
@@ -187,8 +188,8 @@ export class OciStore implements RemoteStore {
   }
 
   /**
-   * Where a registry deletes by digest only, everything with the same digest would lose its tag: so the tag gets something of its own first, and that is
-   * deleted.
+   * Where a registry deletes by digest only, everything with the same digest would lose its tag: so the tag
+   * gets something of its own first, and that is deleted.
    */
   async #untag(tag: string): Promise<void> {
     const bytes = Buffer.from(JSON.stringify({ removed: randomBytes(16).toString('hex') }));

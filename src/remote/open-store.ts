@@ -9,7 +9,10 @@ const IDLE_MS = 20_000;
 /** Requests to a store on their way at once. */
 const CONNECTIONS = 24;
 
-/** The store in a place, with what the environment says of it (s3-place.ts, oci-place.ts). Asks the store nothing yet. Errors: as those. */
+/**
+ * The store in a place, with what the environment says of it (s3-place.ts, oci-place.ts). Asks the store
+ * nothing yet. Errors: as those.
+ */
 export function openStore(
   place: RemotePlace,
   env: Readonly<Record<string, string | undefined>>,

@@ -61,7 +61,9 @@ export class PackWriter {
   }
 }
 
-/** Where a pack's table lies, from the pack's size and its last `PACK_FOOT` bytes. @throws ThinError damaged */
+/**
+ * Where a pack's table lies, from the pack's size and its last `PACK_FOOT` bytes. @throws ThinError damaged
+ */
 export function unpackFoot(
   foot: Uint8Array,
   size: number,

@@ -5,7 +5,9 @@ import type { ImageReader } from './image-reader.js';
 import { SEGMENT_BLOCKS, type BlockPlace } from './index-segment.js';
 import type { StoredImage } from './manifest.js';
 
-/** Bytes of one request at most, as measured: more brings little, and each is in memory until it is written. */
+/**
+ * Bytes of one request at most, as measured: more brings little, and each is in memory until it is written.
+ */
 const MOST_REQUEST = 2 * 2 ** 20;
 /** Bytes between two blocks that are fetched with them in place of one more request. */
 const MOST_GAP = 128 * 1024;
@@ -40,7 +42,9 @@ export class FullPull {
     this.#parts = parts;
   }
 
-  /** Bytes that were fetched, and that were written. Errors: damaged; as those of the store and the device. */
+  /**
+   * Bytes that were fetched, and that were written. Errors: damaged; as those of the store and the device.
+   */
   async run(): Promise<{ readonly fetched: number; readonly written: number }> {
     const batches = this.#batches();
     let isFailed = false;
@@ -101,7 +105,7 @@ export class FullPull {
 }
 
 /** Neighbours together, whatever the order of their blocks; small enough for one request. */
-export function* batchesOf(
+function* batchesOf(
   blocks: readonly { readonly block: number; readonly place: BlockPlace }[],
 ): Generator<Batch> {
   const ordered = [...blocks].sort((x, y) =>

@@ -8,7 +8,10 @@ const ref = z.strictObject({
   size: z.number().int().min(0),
 });
 
-/** What a push or a pull counts on. Whoever collects leaves it alone as long as the note is there and not too old. */
+/**
+ * What a push or a pull counts on. Whoever collects leaves it alone as long as the note is there and not too
+ * old.
+ */
 const useNote = z.strictObject({
   version: z.literal(1),
   /** The device, and the process that is at it: `POOL-UUID/DEVICE` and where it runs. */
@@ -22,8 +25,8 @@ const useNote = z.strictObject({
 export type UseNote = z.infer<typeof useNote>;
 
 /**
- * What was found without use, or is about to be removed. `since`: when it was marked, by the store's clock; null: when the note was written. Unix time,
- * milliseconds.
+ * What was found without use, or is about to be removed. `since`: when it was marked, by the store's clock;
+ * null: when the note was written. Unix time, milliseconds.
  */
 const listNote = z.strictObject({
   version: z.literal(1),

@@ -91,8 +91,8 @@ export class Push {
   }
 
   /**
-   * Errors: busy, where another push moved the tag meanwhile (what was sent is there, and a second try sends nothing again); as those of the store
-   * and the device.
+   * Errors: busy, where another push moved the tag meanwhile (what was sent is there, and a second try sends
+   * nothing again); as those of the store and the device.
    */
   async run(tag: string): Promise<Pushed> {
     const { store, source, isGone } = this.#parts;

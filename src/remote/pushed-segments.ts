@@ -14,7 +14,10 @@ interface NamedIndex extends Blob {
   readonly packs: readonly Digest[];
 }
 
-/** The indexes of an image that is pushed: those of its parent that stay, and those that are made anew and put. */
+/**
+ * The indexes of an image that is pushed: those of its parent that stay, and those that are made anew and
+ * put.
+ */
 export class PushedSegments {
   /** Bytes of packs that blocks lie in. */
   readonly sizes = new Map<Digest, number>();

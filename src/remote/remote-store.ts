@@ -6,8 +6,9 @@ export const BLOB_KINDS = ['pack', 'index', 'manifest'] as const;
 export type BlobKind = (typeof BLOB_KINDS)[number];
 
 /**
- * Small texts beside the images: what pushes and pulls under way count on (`push`, `pull`), and what a collection has marked (`mark`) and is about to
- * remove (`sweep`). docs/remote-format.md says why nothing is lost between them.
+ * Small texts beside the images: what pushes and pulls under way count on (`push`, `pull`), and what a
+ * collection has marked (`mark`) and is about to remove (`sweep`). docs/remote-format.md says why nothing is
+ * lost between them.
  */
 export const NOTE_KINDS = ['push', 'pull', 'mark', 'sweep'] as const;
 export type NoteKind = (typeof NOTE_KINDS)[number];
@@ -36,16 +37,19 @@ export interface RangeRequest {
 }
 
 /**
- * A place for images. What was put is there for everybody at once, also in lists. Every method asks again by itself where the store is away, slow or
- * overloaded or sends half an answer, and asks once more with fresh credentials where they are refused.
- * Errors of all: io (the store does not answer, or in no way known), permission, not-found (the bucket or repository), closed (the signal).
+ * A place for images. What was put is there for everybody at once, also in lists. Every method asks again by
+ * itself where the store is away, slow or overloaded or sends half an answer, and asks once more with fresh
+ * credentials where they are refused. Errors of all: io (the store does not answer, or in no way known),
+ * permission, not-found (the bucket or repository), closed (the signal).
  */
 export interface RemoteStore {
   /** As users wrote it, without credentials. */
   readonly url: string;
   /** Whether a tag is moved only from the state that was seen; else another push may come in between. */
   readonly swapsTags: boolean;
-  /** Whether `list`, `remove` and all notes work; else the store collects what nothing refers to by itself. */
+  /**
+   * Whether `list`, `remove` and all notes work; else the store collects what nothing refers to by itself.
+   */
   readonly isCollected: boolean;
 
   /** Whole, or exactly the range. Errors: not-found; damaged, where a whole one does not have its digest. */

@@ -49,7 +49,7 @@ export function describeName(place: { readonly url: string }, name: ImageName): 
 }
 
 /** @throws ThinError invalid-argument */
-export function requireTag(tag: string): string {
+function requireTag(tag: string): string {
   if (TAG.test(tag) && !tag.startsWith(OWN_TAG_PREFIX)) return tag;
   throw new ThinError(
     'invalid-argument',

@@ -7,7 +7,9 @@ import type { RemoteStore } from './remote-store.js';
 
 const PARALLEL = 8;
 
-/** Packs that pushes of the same device have put and no image has, and what lies in them: their tables say it. */
+/**
+ * Packs that pushes of the same device have put and no image has, and what lies in them: their tables say it.
+ */
 export async function* cutOffPushes(
   store: RemoteStore,
   source: string,

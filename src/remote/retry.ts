@@ -9,7 +9,10 @@ export type Attempt<T> =
 export interface RetryLimits {
   /** Milliseconds from the first try on in which another is begun. */
   readonly forMs: number;
-  /** Milliseconds before the second try; each further wait is twice as long, up to `mostMs`, less up to half at random. */
+  /**
+   * Milliseconds before the second try; each further wait is twice as long, up to `mostMs`, less up to half
+   * at random.
+   */
   readonly firstMs: number;
   readonly mostMs: number;
 }

@@ -10,8 +10,8 @@ export interface S3Credentials {
 const EARLY = 60_000;
 
 /**
- * The credentials of AWS's usual chain: environment, shared config and its profiles, SSO, processes, web identity tokens, containers' and
- * instances' metadata. Kept until they end.
+ * The credentials of AWS's usual chain: environment, shared config and its profiles, SSO, processes, web
+ * identity tokens, containers' and instances' metadata. Kept until they end.
  */
 export class CredentialChain {
   #current: (S3Credentials & { readonly expiration?: Date | undefined }) | undefined;

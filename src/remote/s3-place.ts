@@ -9,9 +9,10 @@ import { S3Store } from './s3-store.js';
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * The bucket as AWS's usual variables say how to reach it: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, AWS_REGION or AWS_DEFAULT_REGION, AWS_CA_BUNDLE; and
- * THINFUSE_S3_ADDRESSING, `path` or `virtual`, where a store wants the other of path style (with an endpoint) and virtual hosts (without).
- * Errors: invalid-argument, not-found (the bundle).
+ * The bucket as AWS's usual variables say how to reach it: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL,
+ * AWS_REGION or AWS_DEFAULT_REGION, AWS_CA_BUNDLE; and THINFUSE_S3_ADDRESSING, `path` or `virtual`, where a
+ * store wants the other of path style (with an endpoint) and virtual hosts (without). Errors:
+ * invalid-argument, not-found (the bundle).
  */
 export async function s3At(
   place: RemotePlace & { readonly kind: 's3' },

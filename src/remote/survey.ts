@@ -22,7 +22,10 @@ export interface TaggedImage {
   readonly encrypted: boolean;
 }
 
-/** What the tags of a store lead to, in the order of their names. Errors: damaged, wrong-version, as those of the store. */
+/**
+ * What the tags of a store lead to, in the order of their names. Errors: damaged, wrong-version, as those of
+ * the store.
+ */
 export async function survey(store: RemoteStore, seal: BlockSeal): Promise<TaggedImage[]> {
   const tags: { readonly tag: string; readonly image: Digest }[] = [];
   for await (const tag of store.tags()) {
@@ -85,7 +88,9 @@ export class RemoteCheck {
     this.#signal = signal;
   }
 
-  /** Errors: permission (the key), wrong-version, as those of the store; what is not well is in `findings`. */
+  /**
+   * Errors: permission (the key), wrong-version, as those of the store; what is not well is in `findings`.
+   */
   async image(digest: Digest): Promise<void> {
     const path = `${this.#store.url}@sha256:${digest}`;
     const bytes = await this.#found(`manifest ${digest}`, () => this.#store.read('manifest', digest));

@@ -8,7 +8,9 @@ import type { DeviceDirectory } from './device-directory.js';
 const RELEASE_POLL_MS = 10;
 const RELEASE_PATIENCE_MS = 2000;
 
-/** Brings image files into the device directory and takes them out again. The caller holds the device's lock. */
+/**
+ * Brings image files into the device directory and takes them out again. The caller holds the device's lock.
+ */
 export class ActiveDevices {
   readonly #pool: ThinPool;
   readonly #directory: DeviceDirectory;
@@ -38,8 +40,8 @@ export class ActiveDevices {
   }
 
   /**
-   * Idempotent. `fresh` where it was not active before; a device that was leaving stays (dm's @cancel_deferred_remove).
-   * Errors: not-found.
+   * Idempotent. `fresh` where it was not active before; a device that was leaving stays (dm's
+   * @cancel_deferred_remove). Errors: not-found.
    */
   async activate(name: DeviceName): Promise<{ path: string; fresh: boolean }> {
     this.#leaving.delete(name);
@@ -51,7 +53,8 @@ export class ActiveDevices {
   }
 
   /**
-   * Idempotent. Errors: busy (a loop device or another program has the image file open), which `deferred` turns into leaving.
+   * Idempotent. Errors: busy (a loop device or another program has the image file open), which `deferred`
+   * turns into leaving.
    * @returns whether it is gone already
    */
   async deactivate(name: DeviceName, { deferred = false } = {}): Promise<boolean> {

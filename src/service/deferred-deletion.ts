@@ -24,8 +24,8 @@ export interface DeferredDeletionParts {
 }
 
 /**
- * Docker's deferred removal and deferred deletion: a device that is in use is let go of, or removed, with its last user. That it is marked
- * deleted is in the pool, so that a restart goes on with it.
+ * Docker's deferred removal and deferred deletion: a device that is in use is let go of, or removed, with its
+ * last user. That it is marked deleted is in the pool, so that a restart goes on with it.
  */
 export class DeferredDeletion {
   readonly #parts: DeferredDeletionParts;
@@ -52,8 +52,8 @@ export class DeferredDeletion {
   }
 
   /**
-   * Marks a device deleted that is in use. False where it is not, or where the pool's options leave that to the caller: nothing is marked
-   * then. The caller holds the device's lock.
+   * Marks a device deleted that is in use. False where it is not, or where the pool's options leave that to
+   * the caller: nothing is marked then. The caller holds the device's lock.
    */
   async putOff(device: DeviceInfo): Promise<boolean> {
     const { pool, mounts, active, log } = this.#parts;
@@ -67,7 +67,10 @@ export class DeferredDeletion {
     return true;
   }
 
-  /** Removes the device if it is marked deleted and nobody uses it. The caller holds its lock. Errors: as `ThinPool.remove`. */
+  /**
+   * Removes the device if it is marked deleted and nobody uses it. The caller holds its lock. Errors: as
+   * `ThinPool.remove`.
+   */
   async finish(name: DeviceName): Promise<boolean> {
     const { pool, mounts, active, projection, log } = this.#parts;
     if (pool.device(name)?.deleted !== true || mounts.of(name) !== undefined) return false;

@@ -35,7 +35,10 @@ interface Asker {
 /** Bytes. */
 export interface TrimResult {
   readonly name: string;
-  /** Of free space that the filesystem told the device about, as fstrim counts it: also what had no space before. */
+  /**
+   * Of free space that the filesystem told the device about, as fstrim counts it: also what had no space
+   * before.
+   */
   readonly trimmed: number;
   /** What the device maps less than before. Something else may have written to it meanwhile. */
   readonly freed: number;
@@ -53,9 +56,9 @@ export interface FormattedRequest {
 }
 
 /**
- * How the devices of a pool are reached on this host: as image files, mounts and views, by whoever serves them. Each call holds the device's
- * lock, and ends deferred deletion where the device lost its last user by it.
- * Errors of all: not-found; busy (marked deleted, not whole); those of the host's tools.
+ * How the devices of a pool are reached on this host: as image files, mounts and views, by whoever serves
+ * them. Each call holds the device's lock, and ends deferred deletion where the device lost its last user by
+ * it. Errors of all: not-found; busy (marked deleted, not whole); those of the host's tools.
  */
 export class DeviceAccess {
   readonly #parts: DeviceAccessParts;
@@ -73,7 +76,10 @@ export class DeviceAccess {
     });
   }
 
-  /** `deferred`: it goes with its last user. Errors: busy (mounted; or in use, where the pool's option `deferredRemoval` is off). */
+  /**
+   * `deferred`: it goes with its last user. Errors: busy (mounted; or in use, where the pool's option
+   * `deferredRemoval` is off).
+   */
   async deactivate(given: string): Promise<{ deferred: boolean }> {
     const { pool, active, mounts, deferred, devices } = this.#parts;
     return this.#locked(given, async (name) => {
@@ -193,7 +199,10 @@ export class DeviceAccess {
     });
   }
 
-  /** Mounts a device for a program of its own, for writing, wherever it is not; `first`: as the empty root of a container. The caller changes it. */
+  /**
+   * Mounts a device for a program of its own, for writing, wherever it is not; `first`: as the empty root of
+   * a container. The caller changes it.
+   */
   async ensureMounted(device: DeviceInfo, { first }: { readonly first: boolean }): Promise<string> {
     const { mounts, host } = this.#parts;
     const { target } = await mounts.ensure(device, {});

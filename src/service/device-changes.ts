@@ -2,7 +2,10 @@ import type { DeviceName } from '../format/ids.js';
 import type { DeviceLocks } from './device-locks.js';
 import type { ProjectionWriter } from './projection-writer.js';
 
-/** How a device is changed: under its lock, with the files in `<root>/metadata` brought up to the change whatever became of it. */
+/**
+ * How a device is changed: under its lock, with the files in `<root>/metadata` brought up to the change
+ * whatever became of it.
+ */
 export class DeviceChanges {
   readonly #locks: DeviceLocks;
   readonly #projection: ProjectionWriter;

@@ -42,38 +42,48 @@ export interface DeviceHost {
   /** Loop device with direct I/O, then the mount; undone on failure. Errors: as `Mounter.mount`. */
   mount(request: MountRequest): Promise<FreshMount>;
   /**
-   * Unmounts, detaches; nothing where the loop device is by now another file's. Errors: busy (a process works in it). `lazily`: syncs,
-   * then lets go in any case.
+   * Unmounts, detaches; nothing where the loop device is by now another file's. Errors: busy (a process works
+   * in it). `lazily`: syncs, then lets go in any case.
    */
   unmount(mounted: Held, options: { readonly lazily: boolean }): Promise<void>;
   /**
-   * Lets go of a mount that nobody else uses: true then. False where a process or another mount, in any namespace, still has the
-   * filesystem: it stays mounted as it is.
+   * Lets go of a mount that nobody else uses: true then. False where a process or another mount, in any
+   * namespace, still has the filesystem: it stays mounted as it is.
    */
   withdraw(mounted: Mounted, request: MountRequest): Promise<boolean>;
-  /** Mounts again what somebody else unmounted from the target. Errors: busy (its loop device is gone, too). */
+  /**
+   * Mounts again what somebody else unmounted from the target. Errors: busy (its loop device is gone, too).
+   */
   restore(mounted: Mounted, request: MountRequest): Promise<void>;
   /** A loop device alone, for somebody else to mount. Errors: as `mount`. */
   attach(image: string, options: { readonly readOnly: boolean }): Promise<{ readonly loop: string }>;
   /** A loop device on the image, whoever attached it. */
   loopOf(image: string): Promise<string | undefined>;
-  /** Errors: busy (something has it open or mounted; it goes with its last user, and is `leaving` until then). */
+  /**
+   * Errors: busy (something has it open or mounted; it goes with its last user, and is `leaving` until then).
+   */
   detach(loop: string): Promise<void>;
   /** `gone`: the number is free, or by now another file's. */
   loopState(loop: string, image: string): Promise<'attached' | 'leaving' | 'gone'>;
   /** The loop device takes its file's new size, then the filesystem fills it. */
   grow(mounted: Mounted, filesystem: FilesystemType, size: number): Promise<void>;
-  /** `rootfs/` (0755) and `id` (0600, `name`, kept where one is) in a device mounted for writing, as Docker's driver had them. */
+  /**
+   * `rootfs/` (0755) and `id` (0600, `name`, kept where one is) in a device mounted for writing, as Docker's
+   * driver had them.
+   */
   furnish(target: string, name: string): Promise<void>;
   /** Makes a fresh filesystem the empty root of a container: 0755, without ext4's lost+found. */
   bare(target: string): Promise<void>;
   /** Inodes in use in the mounted filesystem. O(1). */
   inodes(target: string): Promise<number>;
-  /** Runs `work` while every filesystem that is mounted for writing from `image` is frozen; thaws whatever happens. */
+  /**
+   * Runs `work` while every filesystem that is mounted for writing from `image` is frozen; thaws whatever
+   * happens.
+   */
   frozen<T>(image: string, work: () => Promise<T>): Promise<T>;
   /**
-   * The filesystem mounted on `target` discards its free space; the bytes it told of. Errors: unsupported (nothing below it takes
-   * discards), timeout.
+   * The filesystem mounted on `target` discards its free space; the bytes it told of. Errors: unsupported
+   * (nothing below it takes discards), timeout.
    */
   trim(target: string): Promise<number>;
   /** Makes the filesystem; returns its UUID. */
@@ -82,15 +92,21 @@ export interface DeviceHost {
     filesystem: FilesystemType,
     options: { readonly uuid?: string | undefined; readonly extraArgs: readonly string[] },
   ): Promise<{ readonly uuid: string }>;
-  /** Makes the mount point; true where it was not there before. Errors: not-found, invalid-argument (no folder). */
+  /**
+   * Makes the mount point; true where it was not there before. Errors: not-found, invalid-argument (no
+   * folder).
+   */
   makeTarget(target: string): Promise<boolean>;
   /** Leaves what is not empty or cannot go. */
   removeTarget(target: string): Promise<void>;
   /**
-   * Ends what an earlier daemon was at when it died: thaws what is mounted from the images that it had frozen, and clears what is mounted from
-   * those, or attached to them, whose mounting it did not finish. Returns what it did, in words.
+   * Ends what an earlier daemon was at when it died: thaws what is mounted from the images that it had
+   * frozen, and clears what is mounted from those, or attached to them, whose mounting it did not finish.
+   * Returns what it did, in words.
    */
   recover(left: LeftUndone): Promise<readonly string[]>;
-  /** Clears mounts and loop devices on image files that nobody here knows of; returns what it did, in words. */
+  /**
+   * Clears mounts and loop devices on image files that nobody here knows of; returns what it did, in words.
+   */
   withdrawOthers(): Promise<readonly string[]>;
 }

@@ -1,7 +1,10 @@
 import AsyncLock from 'async-lock';
 import type { DeviceName } from '../format/ids.js';
 
-/** Work on one device runs in the order it was asked for; work on different devices runs side by side. Not reentrant. */
+/**
+ * Work on one device runs in the order it was asked for; work on different devices runs side by side. Not
+ * reentrant.
+ */
 export class DeviceLocks {
   readonly #lock = new AsyncLock({ maxPending: Number.MAX_SAFE_INTEGER });
 

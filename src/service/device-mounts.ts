@@ -36,7 +36,10 @@ export interface HandedMount extends Omit<MountRecord, 'viewers'> {
 export interface MountAsk {
   readonly target?: string | undefined;
   readonly readOnly?: boolean | undefined;
-  /** Of a read-only mount of a device that nobody else has a use for: a log that is not clean is replayed in the device itself. */
+  /**
+   * Of a read-only mount of a device that nobody else has a use for: a log that is not clean is replayed in
+   * the device itself.
+   */
   readonly inPlace?: boolean | undefined;
 }
 
@@ -126,8 +129,9 @@ export class DeviceMounts {
   }
 
   /**
-   * Mounts the device; where it is mounted on that target in that way already, says so.
-   * Errors: busy (mounted elsewhere or otherwise; something else is mounted on the target), invalid-argument (an image for writing).
+   * Mounts the device; where it is mounted on that target in that way already, says so. Errors: busy (mounted
+   * elsewhere or otherwise; something else is mounted on the target), invalid-argument (an image for
+   * writing).
    */
   async mount(device: DeviceInfo, ask: MountAsk): Promise<DeviceMount> {
     const target = ask.target ?? path.join(this.#folder, device.name);
@@ -167,8 +171,8 @@ export class DeviceMounts {
   }
 
   /**
-   * Lets go of a device whose files nobody else uses: true then, and it is neither mounted nor active. False where somebody does, and
-   * then it stays as it is.
+   * Lets go of a device whose files nobody else uses: true then, and it is neither mounted nor active. False
+   * where somebody does, and then it stays as it is.
    */
   async withdraw(name: DeviceName): Promise<boolean> {
     const record = this.#mounted.get(name);
@@ -293,7 +297,8 @@ export class DeviceMounts {
       const mounted = await this.#host.mount(request);
       undo.push(() => this.#host.unmount({ ...mounted, image }, { lazily: true }));
       if (device.filesystemSize < device.size) await this.#fill(device, mounted);
-      // What somebody else keeps in a device is theirs from the root on, and so is a filesystem that they made.
+      // What somebody else keeps in a device is theirs from the root on, and so is a filesystem that they
+      // made.
       if (device.label === '' && mounted.filesystem === device.filesystem)
         await this.#host.furnish(mounted.target, device.name);
       return { mounted, request, view: undefined, activated: fresh, lacks: undefined };
@@ -360,7 +365,9 @@ export class DeviceMounts {
   }
 }
 
-/** Unmounted from its target, and still in use by another mount of the same filesystem (`Mounter.unmount`). */
+/**
+ * Unmounted from its target, and still in use by another mount of the same filesystem (`Mounter.unmount`).
+ */
 function isLeftBehind(error: unknown): boolean {
   return error instanceof ThinError && error.code === 'busy' && error.details['stage'] === 'detach';
 }

@@ -10,16 +10,24 @@ export interface DevicePlace {
 }
 
 /**
- * What a process does with devices beside their pool: it serves them, mounts them, reads them. `Devices` asks before it changes one.
- * The caller holds the device's lock.
+ * What a process does with devices beside their pool: it serves them, mounts them, reads them. `Devices` asks
+ * before it changes one. The caller holds the device's lock.
  */
 export interface DeviceUse {
   placeOf(name: DeviceName): DevicePlace;
-  /** Runs `work` while every filesystem that is mounted for writing from the device is frozen; thaws whatever happens. */
+  /**
+   * Runs `work` while every filesystem that is mounted for writing from the device is frozen; thaws whatever
+   * happens.
+   */
   frozen<T>(name: DeviceName, work: () => Promise<T>): Promise<T>;
-  /** True: the device is in use, is marked deleted and goes with its last user. False: it is not in use, or must not be put off. */
+  /**
+   * True: the device is in use, is marked deleted and goes with its last user. False: it is not in use, or
+   * must not be put off.
+   */
   putOff(device: DeviceInfo): Promise<boolean>;
-  /** Unmounts after a sync and takes the image file away, whoever uses it: their requests fail from then on. */
+  /**
+   * Unmounts after a sync and takes the image file away, whoever uses it: their requests fail from then on.
+   */
   release(name: DeviceName): Promise<void>;
   /** After the device grew: a mounted filesystem follows. */
   follow(device: DeviceInfo): Promise<void>;

@@ -21,7 +21,9 @@ export interface CreateRequest {
   readonly size?: number | undefined;
   /** Bytes that it may map. */
   readonly quota?: number | undefined;
-  /** The process that makes it (`format/maker.ts`), until `seal` or `finish`. Default: it is whole at once. */
+  /**
+   * The process that makes it (`format/maker.ts`), until `seal` or `finish`. Default: it is whole at once.
+   */
   readonly maker?: string | undefined;
 }
 
@@ -35,9 +37,10 @@ export interface DevicesParts {
 }
 
 /**
- * The life of devices: everything that works on an open pool, whether a daemon serves the devices or nobody does. Each change is durable
- * and in the projection when its promise resolves, and leaves nothing behind when it rejects.
- * Errors, beside the pool's: not-found, busy (marked deleted, mounted, active), invalid-argument (a name that cannot be, the base device).
+ * The life of devices: everything that works on an open pool, whether a daemon serves the devices or nobody
+ * does. Each change is durable and in the projection when its promise resolves, and leaves nothing behind
+ * when it rejects. Errors, beside the pool's: not-found, busy (marked deleted, mounted, active),
+ * invalid-argument (a name that cannot be, the base device).
  */
 export class Devices {
   readonly #parts: DevicesParts;
@@ -64,7 +67,9 @@ export class Devices {
     return this.#status(this.require(existingName(name)));
   }
 
-  /** A snapshot of the origin; a mounted one is frozen for that moment. Errors: as `ThinPool.createSnapshot`. */
+  /**
+   * A snapshot of the origin; a mounted one is frozen for that moment. Errors: as `ThinPool.createSnapshot`.
+   */
   async create(request: CreateRequest): Promise<DeviceStatus> {
     const name = parseDeviceName(request.name);
     const origin = existingName(request.origin ?? BASE_NAME);
@@ -78,7 +83,8 @@ export class Devices {
   }
 
   /**
-   * The caller changes both devices already (`DeviceChanges.run`). A mounted origin is frozen for that moment; `labelThen` is asked for its label then.
+   * The caller changes both devices already (`DeviceChanges.run`). A mounted origin is frozen for that
+   * moment; `labelThen` is asked for its label then.
    */
   async snapshot(request: SnapshotRequest & { readonly labelThen?: () => string }): Promise<DeviceInfo> {
     const { pool, use } = this.#parts;
@@ -185,8 +191,8 @@ export class Devices {
   }
 
   /**
-   * A device in use is marked deleted and goes with its last user (`deferred`), or is `busy` where the pool's option `deferredDeletion` is
-   * off. `force` takes it from its users first.
+   * A device in use is marked deleted and goes with its last user (`deferred`), or is `busy` where the pool's
+   * option `deferredDeletion` is off. `force` takes it from its users first.
    */
   async remove(given: string, { force = false } = {}): Promise<{ deferred: boolean }> {
     const name = existingName(given);

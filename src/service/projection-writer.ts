@@ -4,8 +4,9 @@ import type { ThinPool } from '../pool/thin-pool.js';
 export type WriteProjection = (pool: ThinPool) => Promise<void>;
 
 /**
- * Keeps `<root>/metadata` behind the pool: never two writes at once, and a request that comes while one runs is served
- * by one more after it. A failure is told and left to the next change: the pool is the truth, the files are its shadow.
+ * Keeps `<root>/metadata` behind the pool: never two writes at once, and a request that comes while one runs
+ * is served by one more after it. A failure is told and left to the next change: the pool is the truth, the
+ * files are its shadow.
  */
 export class ProjectionWriter {
   readonly #pool: ThinPool;
@@ -20,7 +21,10 @@ export class ProjectionWriter {
     this.#onFailure = onFailure;
   }
 
-  /** Resolves when the files show what the pool held at the time of the call, or that was found impossible. Never rejects. */
+  /**
+   * Resolves when the files show what the pool held at the time of the call, or that was found impossible.
+   * Never rejects.
+   */
   refresh(): Promise<void> {
     if (this.#queued !== undefined) return this.#queued;
     const turn = this.#last.then(async () => {

@@ -21,14 +21,18 @@ export interface MountedView {
 export interface ViewAsk {
   /** Nobody counts on the device's bytes: its own log is replayed. */
   readonly inPlace: boolean;
-  /** Before the image file is mounted: something may be left of it if this process ends. `fresh`: the device is active for that alone. */
+  /**
+   * Before the image file is mounted: something may be left of it if this process ends. `fresh`: the device
+   * is active for that alone.
+   */
   readonly onImage: (image: string, fresh: DeviceName | undefined) => void;
 }
 
 /**
- * Read-only mounts that show all that was written. A filesystem whose writer died, and any xfs that was snapshotted while mounted, has a
- * log that must be replayed first. A view changes no device, so it is replayed in a hidden snapshot, which is no user's (`isHidden`), goes
- * with its mount, and, where a crash left it, at the next start. Where the pool takes no writes the view is made without the log, and says so.
+ * Read-only mounts that show all that was written. A filesystem whose writer died, and any xfs that was
+ * snapshotted while mounted, has a log that must be replayed first. A view changes no device, so it is
+ * replayed in a hidden snapshot, which is no user's (`isHidden`), goes with its mount, and, where a crash
+ * left it, at the next start. Where the pool takes no writes the view is made without the log, and says so.
  */
 export class ReplayedViews {
   readonly #pool: ThinPool;
@@ -45,7 +49,10 @@ export class ReplayedViews {
     active: ActiveDevices;
     host: Pick<DeviceHost, 'mount'>;
     onWarning?: (text: string) => void;
-    /** A hidden snapshot was made or removed, for which the pool counts a transaction as for any other. Never rejects. */
+    /**
+     * A hidden snapshot was made or removed, for which the pool counts a transaction as for any other. Never
+     * rejects.
+     */
     onChanged?: () => Promise<void>;
   }) {
     this.#pool = parts.pool;
@@ -93,7 +100,10 @@ export class ReplayedViews {
     await this.#remove(name);
   }
 
-  /** Hidden snapshots go that an earlier daemon left, but for those in `kept`, whose mounts go on. Never rejects. */
+  /**
+   * Hidden snapshots go that an earlier daemon left, but for those in `kept`, whose mounts go on. Never
+   * rejects.
+   */
   async sweep(kept: readonly DeviceName[]): Promise<void> {
     for (const name of kept) this.#used.add(name);
     for (const { name } of this.#pool.devices({ hidden: true }))

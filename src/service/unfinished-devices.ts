@@ -54,7 +54,10 @@ export class UnfinishedDevices {
     return names;
   }
 
-  /** Removes those whose maker is gone, or one of them; what cannot be removed now is tried again. Never rejects. */
+  /**
+   * Removes those whose maker is gone, or one of them; what cannot be removed now is tried again. Never
+   * rejects.
+   */
   async sweep(only?: DeviceName): Promise<void> {
     this.#sweeping = this.#sweeping.then(async () => {
       for (const name of only === undefined ? await this.left() : [only])
@@ -79,7 +82,8 @@ export class UnfinishedDevices {
   }
 
   /**
-   * A maker as a device's record has it. One that this process cannot see, because it is in a container, is taken to live as long as this one.
+   * A maker as a device's record has it. One that this process cannot see, because it is in a container, is
+   * taken to live as long as this one.
    *
    *   noted := maker | maker "@" maker
    */

@@ -4,8 +4,8 @@ const BITS = 32;
 const TOP_WORDS = 32;
 
 /**
- * What another thread needs to mark entries of the same map. All arrays lie in shared memory: a bit for each entry first, then, level upon
- * level, a bit for each word of the level below.
+ * What another thread needs to mark entries of the same map. All arrays lie in shared memory: a bit for each
+ * entry first, then, level upon level, a bit for each word of the level below.
  */
 export type DirtyMapMemory = readonly Int32Array[];
 
@@ -17,8 +17,8 @@ export interface TakenEntries {
 }
 
 /**
- * A set of numbers in shared memory that any thread adds to and one thread takes from. Taking costs what is taken and nothing for the range:
- * the levels above say where to look.
+ * A set of numbers in shared memory that any thread adds to and one thread takes from. Taking costs what is
+ * taken and nothing for the range: the levels above say where to look.
  */
 export class DirtyMap {
   readonly memory: DirtyMapMemory;
@@ -35,13 +35,16 @@ export class DirtyMap {
     return new DirtyMap(levels);
   }
 
-  /** True where the entry was not in the set. What the caller wrote before is seen by whoever takes the entry. */
+  /**
+   * True where the entry was not in the set. What the caller wrote before is seen by whoever takes the entry.
+   */
   mark(entry: number): boolean {
     let at = entry;
     let isNew = false;
     for (let level = 0; level < this.memory.length; level++) {
       const bit = 1 << (at & 31);
-      // Upward always, since whoever set the bit may not have come this far yet, and this thread's caller counts on the entry from now on.
+      // Upward always, since whoever set the bit may not have come this far yet, and this thread's caller
+      // counts on the entry from now on.
       const before = Atomics.or(this.memory[level]!, at >>> 5, bit);
       if (level === 0) isNew = (before & bit) === 0;
       at >>>= 5;

@@ -11,7 +11,10 @@ export interface FreeRingMemory {
 const HEAD = 0;
 const TAIL = 1;
 
-/** Free things in shared memory (chunks, frames): any thread takes one, and only the pool thread puts some in. Entries are 0 .. 2^31 - 1. */
+/**
+ * Free things in shared memory (chunks, frames): any thread takes one, and only the pool thread puts some in.
+ * Entries are 0 .. 2^31 - 1.
+ */
 export class FreeRing {
   readonly memory: FreeRingMemory;
   readonly #entries: Int32Array;

@@ -18,20 +18,29 @@ export interface CacheMemory {
   /** Bit n: page n was changed since the last commit took the frame. */
   readonly changed: Int32Array;
   readonly owners: Int32Array;
-  /** The chunk + 1 that the frame's was copied from, until a commit has seen to it; 0 for one that has no such origin. */
+  /**
+   * The chunk + 1 that the frame's was copied from, until a commit has seen to it; 0 for one that has no such
+   * origin.
+   */
   readonly origins: Int32Array;
   /** Touched since the clock hand went by. */
   readonly touched: Uint8Array;
   readonly dirty: DirtyMapMemory;
   readonly free: FreeRingMemory;
-  /** Word 0: what a commit would cost now, as `dirtyCost` has it. Word 1: how much it may be before writers have to wait. */
+  /**
+   * Word 0: what a commit would cost now, as `dirtyCost` has it. Word 1: how much it may be before writers
+   * have to wait.
+   */
   readonly limits: Int32Array;
 }
 
 export const DIRTY_COST = 0;
 export const MOST_DIRTY = 1;
 
-/** Pages' worth of a value for the work of writing it at all; also bounds how many frames can be dirty at once. */
+/**
+ * Pages' worth of a value for the work of writing it at all; also bounds how many frames can be dirty at
+ * once.
+ */
 export const VALUE_COST = 3;
 
 /** Of writing the changed pages of one frame, in pages. */
@@ -65,9 +74,10 @@ export function cacheMemory(shape: {
 }
 
 /**
- * Chunks in frames of shared memory, one frame a chunk whoever maps it: what ten snapshots share is in memory once. A frame that was
- * changed stays until a commit has written it. Frames are given to other chunks only when no request that might have seen them is in
- * flight any more (RequestEpochs), so that reading takes no lock; writers exclude the commit and the eviction by the frame's lock.
+ * Chunks in frames of shared memory, one frame a chunk whoever maps it: what ten snapshots share is in memory
+ * once. A frame that was changed stays until a commit has written it. Frames are given to other chunks only
+ * when no request that might have seen them is in flight any more (RequestEpochs), so that reading takes no
+ * lock; writers exclude the commit and the eviction by the frame's lock.
  */
 export class CacheAccess implements ChunkAccess {
   readonly chunkSize: number;

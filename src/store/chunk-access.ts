@@ -3,15 +3,16 @@ import type { CacheMemory } from './cache-access.js';
 import type { FileMemory } from './file-access.js';
 
 /**
- * How a request on a chunk went. `missing`: the chunk is not in memory, so the pool thread must bring it. `no-room`: no frame is to
- * be had for it, or too much waits for a commit. In both cases nothing was changed.
+ * How a request on a chunk went. `missing`: the chunk is not in memory, so the pool thread must bring it.
+ * `no-room`: no frame is to be had for it, or too much waits for a commit. In both cases nothing was changed.
  */
 export type Access = 'done' | 'missing' | 'no-room';
 
 /**
- * The data of chunks as every thread reaches it, without waiting for another one. Offsets and lengths in bytes; `at` is where the
- * request's part begins in its buffer. Who maps a chunk is not known here: the caller (io/block-path.ts) knows that it may read it, and
- * writes to a chunk that is shared, or not its own, never.
+ * The data of chunks as every thread reaches it, without waiting for another one. Offsets and lengths in
+ * bytes; `at` is where the request's part begins in its buffer. Who maps a chunk is not known here: the
+ * caller (io/block-path.ts) knows that it may read it, and writes to a chunk that is shared, or not its own,
+ * never.
  */
 export interface ChunkAccess {
   readonly chunkSize: number;
@@ -19,7 +20,10 @@ export interface ChunkAccess {
   readonly contiguous: boolean;
   /** What is written is gone with the process, until a commit has it. */
   readonly isVolatile: boolean;
-  /** The pages that a partial chunk has of its own, and whose the others are; undefined for a whole one. @throws ThinError damaged */
+  /**
+   * The pages that a partial chunk has of its own, and whose the others are; undefined for a whole one.
+   * @throws ThinError damaged
+   */
   partOf(chunk: ChunkId): { readonly base: ChunkId; readonly pages: number } | undefined;
   /** @throws ThinError io */
   read(chunk: ChunkId, within: number, into: Uint8Array, at: number, length: number): Access;

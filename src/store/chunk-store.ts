@@ -2,7 +2,10 @@ import type { ChunkId } from '../format/ids.js';
 import type { ChunkAccess, ChunkMemory } from './chunk-access.js';
 import type { KvOperation } from './key-value.js';
 
-/** What a commit must write of the chunks; exactly one of `settle` and `undo` is called before the next is taken. */
+/**
+ * What a commit must write of the chunks; exactly one of `settle` and `undo` is called before the next is
+ * taken.
+ */
 export interface ChunkCommit {
   /** Asked once. */
   operations(): Promise<readonly KvOperation[]>;
@@ -10,7 +13,9 @@ export interface ChunkCommit {
   undo(): void;
 }
 
-/** Which chunks are partial: they have some of their pages, and a base has the rest (metadata/base-table.ts). */
+/**
+ * Which chunks are partial: they have some of their pages, and a base has the rest (metadata/base-table.ts).
+ */
 export interface PartialChunks {
   /** @throws ThinError damaged */
   baseOf(chunk: ChunkId): ChunkId | undefined;
@@ -23,8 +28,9 @@ export interface PartialChunks {
 }
 
 /**
- * The data of the pool's chunks, as the pool thread looks after it: `access` is what requests use, on this thread and others. Writes
- * are seen by reads at once, and are durable with the batch that carries what `collect` returned.
+ * The data of the pool's chunks, as the pool thread looks after it: `access` is what requests use, on this
+ * thread and others. Writes are seen by reads at once, and are durable with the batch that carries what
+ * `collect` returned.
  */
 export interface ChunkStore {
   /** Bytes of a chunk. */
@@ -38,28 +44,45 @@ export interface ChunkStore {
   /** So much was written that a commit should begin. */
   readonly wantsCommit: boolean;
   /**
-   * After `missing`: brings the chunk into memory, at once or, where every frame waits for a commit, after that.
+   * After `missing`: brings the chunk into memory, at once or, where every frame waits for a commit, after
+   * that.
    * @throws ThinError damaged (missing or not as written), io
    */
   bring(chunk: ChunkId): Promise<void> | undefined;
   /** After `no-room`: makes room, at once or with a commit. */
   makeRoom(): Promise<void> | undefined;
-  /** Nothing maps the chunk any more: from now on nothing of it goes to the store. Requests in flight may still see its data. */
+  /**
+   * Nothing maps the chunk any more: from now on nothing of it goes to the store. Requests in flight may
+   * still see its data.
+   */
   drop(chunk: ChunkId): void;
-  /** Nobody can see the data of these any more: they are forgotten, and their space goes back. They may be used again when it resolves. */
+  /**
+   * Nobody can see the data of these any more: they are forgotten, and their space goes back. They may be
+   * used again when it resolves.
+   */
   recycle(chunks: readonly ChunkId[]): Promise<void>;
-  /** Whether the chunk is known to hold zeroes, so that a provision may write only a part of it. Asked once, when it is handed out. */
+  /**
+   * Whether the chunk is known to hold zeroes, so that a provision may write only a part of it. Asked once,
+   * when it is handed out.
+   */
   takeZeroed(chunk: ChunkId): boolean;
   /**
-   * A chunk that is about to be mapped may stay partial, where it is a copy of another one in which little was changed: the chunk, never
-   * partial itself, that it differs from. Asked once; the store counts on the answer being used.
+   * A chunk that is about to be mapped may stay partial, where it is a copy of another one in which little
+   * was changed: the chunk, never partial itself, that it differs from. Asked once; the store counts on the
+   * answer being used.
    */
   takeBase(chunk: ChunkId): ChunkId | undefined;
   /** The next commit writes the chunk whole. @throws as `bring` */
   consolidate(chunk: ChunkId): Promise<void>;
-  /** The first step of a commit, before the metadata is collected: says which partial chunks are whole now. `collect` follows at once. */
+  /**
+   * The first step of a commit, before the metadata is collected: says which partial chunks are whole now.
+   * `collect` follows at once.
+   */
   prepare(): void;
-  /** Makes durable what lies outside the store and was written before; a batch that maps it is written after that. @throws ThinError io, no-space */
+  /**
+   * Makes durable what lies outside the store and was written before; a batch that maps it is written after
+   * that. @throws ThinError io, no-space
+   */
   sync(): Promise<void>;
   /** @param freed chunks that nothing refers to from this commit on */
   collect(freed: readonly ChunkId[]): ChunkCommit;

@@ -39,7 +39,9 @@ export function readWithPatch(
   return { data, patched: applyPatchOf(store, chunk, data, pageSize) };
 }
 
-/** The data in a chunk's whole value: a view where it is not packed. @throws ThinError damaged, wrong-version */
+/**
+ * The data in a chunk's whole value: a view where it is not packed. @throws ThinError damaged, wrong-version
+ */
 export function dataOf(value: Uint8Array, chunk: ChunkId, chunkSize: number): Uint8Array {
   const path = describeKey(chunkKey(chunk));
   const stored = unsealChunk(value, chunk, path);
@@ -62,7 +64,10 @@ export function chunkSizeOf(value: Uint8Array, chunk: ChunkId): number | undefin
   }
 }
 
-/** Lays the stored patch of the chunk over `data`. @returns its pages, 0 where it has none. @throws ThinError damaged, wrong-version, io */
+/**
+ * Lays the stored patch of the chunk over `data`. @returns its pages, 0 where it has none. @throws ThinError
+ * damaged, wrong-version, io
+ */
 export function applyPatchOf(store: KvReader, chunk: ChunkId, data: Uint8Array, pageSize: number): number {
   const key = chunkPatchKey(chunk);
   const value = store.getSync(key);
@@ -97,7 +102,10 @@ const MISSES = 8;
 /** Then one of so many is. */
 const TRY_ONE_OF = 16;
 
-/** Whether a value is to be tried: data that cannot be packed comes in long runs, and costs the most to find out. */
+/**
+ * Whether a value is to be tried: data that cannot be packed comes in long runs, and costs the most to find
+ * out.
+ */
 export class PackingTrend {
   #missed = 0;
 

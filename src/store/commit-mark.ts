@@ -47,10 +47,12 @@ export async function readSlots(file: string, counts: (slot: CommitNumber) => bo
 }
 
 /**
- * Says, outside of the store, which commit was the last that was acknowledged. It never says more than the store has: a commit is durable there
- * before it is written here. It may say less after the machine has stopped, for only some callers wait until it is on the disk.
+ * Says, outside of the store, which commit was the last that was acknowledged. It never says more than the
+ * store has: a commit is durable there before it is written here. It may say less after the machine has
+ * stopped, for only some callers wait until it is on the disk.
  *
- * It is overwritten in place, in two slots by turns: one that is torn leaves the other, and no write needs room.
+ * It is overwritten in place, in two slots by turns: one that is torn leaves the other, and no write needs
+ * room.
  */
 export class CommitMark {
   readonly #handle: FileHandle;
@@ -65,7 +67,8 @@ export class CommitMark {
   }
 
   /**
-   * @param onFailed the mark could not be written, and stays as it was from then on: the store goes on without it
+   * @param onFailed the mark could not be written, and stays as it was from then on: the store goes on
+   *   without it
    * @throws ThinError io, permission
    */
   static async open(folder: string, onFailed: (error: ThinError) => void): Promise<CommitMark> {
@@ -77,7 +80,10 @@ export class CommitMark {
     }
   }
 
-  /** Puts one in the place of whatever is there, whole and durable, or leaves that. @throws ThinError no-space, io, permission, read-only */
+  /**
+   * Puts one in the place of whatever is there, whole and durable, or leaves that. @throws ThinError
+   * no-space, io, permission, read-only
+   */
   static async make(folder: string, commit: CommitNumber): Promise<void> {
     const file = path.join(folder, MARK_FILE);
     const temporary = `${file}.new`;

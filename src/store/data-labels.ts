@@ -24,7 +24,8 @@ export interface FoundLabels {
 const LABEL_SEARCH = 4 * 2 ** 20;
 
 /**
- * The label at the end stands there or, where the data grew under the pool, where the first one says, or close behind the chunks.
+ * The label at the end stands there or, where the data grew under the pool, where the first one says, or
+ * close behind the chunks.
  * @throws ThinError wrong-version, io
  */
 export async function readLabels(
@@ -33,7 +34,8 @@ export async function readLabels(
   pool?: { readonly blockSize: number; readonly chunks: number },
 ): Promise<FoundLabels> {
   const atEnd = await labelAt(file, labelOffset(file.size), path);
-  // Without margins, what stands at the start is a chunk's, and may be the label of a pool that is kept in a device.
+  // Without margins, what stands at the start is a chunk's, and may be the label of a pool that is kept in a
+  // device.
   if (atEnd?.start === 0) return { first: undefined, last: { label: atEnd, at: labelOffset(file.size) } };
   const first = await firstLabel(file, path);
   if (atEnd !== undefined) return { first, last: { label: atEnd, at: labelOffset(file.size) } };
@@ -44,7 +46,10 @@ export async function readLabels(
   return { first, last: undefined };
 }
 
-/** The label of data that stands alone; the pool's own metadata is not asked. @throws ThinError wrong-version, damaged (they differ), io */
+/**
+ * The label of data that stands alone; the pool's own metadata is not asked. @throws ThinError wrong-version,
+ * damaged (they differ), io
+ */
 export async function readLabel(file: DataFile, path: string): Promise<DataLabel | undefined> {
   return oneOf(await readLabels(file, path), path);
 }

@@ -20,7 +20,9 @@ export interface FileMemory {
   readonly fd: number;
   /** One word: whether something was written since it was last cleared. */
   readonly written: Int32Array;
-  /** One word: what a sync on another thread than the pool's met (-errno); the kernel tells a descriptor once. */
+  /**
+   * One word: what a sync on another thread than the pool's met (-errno); the kernel tells a descriptor once.
+   */
   readonly failed: Int32Array;
   readonly partial: PartialMemory;
 }
@@ -42,8 +44,9 @@ export function fileMemory(
 }
 
 /**
- * Chunks in a file or on a block device, each at its number times its size behind the start. Knows no cache but the kernel's. A copy in which little
- * is changed is partial: it gets the changed pages, and the others are read from its base.
+ * Chunks in a file or on a block device, each at its number times its size behind the start. Knows no cache
+ * but the kernel's. A copy in which little is changed is partial: it gets the changed pages, and the others
+ * are read from its base.
  */
 export class FileAccess implements ChunkAccess {
   readonly chunkSize: number;
@@ -171,7 +174,10 @@ export class FileAccess implements ChunkAccess {
     return Atomics.load(this.#partial.changed, 0) === 0;
   }
 
-  /** Makes what was written before durable, though not where it belongs. False where it failed, which the next commit then meets. */
+  /**
+   * Makes what was written before durable, though not where it belongs. False where it failed, which the next
+   * commit then meets.
+   */
   sync(): boolean {
     const { fd, failed } = this.#memory;
     if (Atomics.load(failed, 0) !== 0) return false;
@@ -249,7 +255,10 @@ export class FileAccess implements ChunkAccess {
     }
   }
 
-  /** Writes where some pages are still the base's. Only such writers wait for each other, and each page is brought once. */
+  /**
+   * Writes where some pages are still the base's. Only such writers wait for each other, and each page is
+   * brought once.
+   */
   #addPages(chunk: ChunkId, within: number, from: Uint8Array, at: number, length: number): void {
     const { locks, pages } = this.#partial;
     const touched = pagesOf(within, length, this.#page);
@@ -268,7 +277,9 @@ export class FileAccess implements ChunkAccess {
     this.#changed(chunk);
   }
 
-  /** Writes the range, and around it what makes those of its pages whole that are in `missing`, from `source`. */
+  /**
+   * Writes the range, and around it what makes those of its pages whole that are in `missing`, from `source`.
+   */
   #writePages(
     source: ChunkId,
     chunk: ChunkId,

@@ -13,7 +13,10 @@ export interface FileRange {
   readonly length: number;
 }
 
-/** Makes the ranges read as zeroes and, in a sparse file, gives their space back to the disk. Rejects where the file has no such way. */
+/**
+ * Makes the ranges read as zeroes and, in a sparse file, gives their space back to the disk. Rejects where
+ * the file has no such way.
+ */
 export type PunchHoles = (ranges: readonly FileRange[]) => Promise<void>;
 
 /** What is used of the open file; its reads and writes go through the descriptor. */

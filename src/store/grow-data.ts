@@ -6,9 +6,10 @@ import { dataError } from './file-access.js';
 import type { PoolData } from './pool-data.js';
 
 /**
- * The data of a `direct` pool that grows: a file as far as its disk has room, a block device as far as it was enlarged itself. The label goes
- * to the new end first; the old one, which by then lies among the chunks, is zeroed when the superblock tells of the new size, so that
- * the pool finds one of them after a crash at any moment.
+ * The data of a `direct` pool that grows: a file as far as its disk has room, a block device as far as it was
+ * enlarged itself. The label goes to the new end first; the old one, which by then lies among the chunks, is
+ * zeroed when the superblock tells of the new size, so that the pool finds one of them after a crash at any
+ * moment.
  */
 export class GrowingData {
   readonly #path: string;

@@ -14,7 +14,10 @@ export interface KvRange {
 
 /** What can be read of an ordered store; a `KvSnapshot` is the same, frozen at a moment. */
 export interface KvReader {
-  /** The value, or undefined where there is none. The caller owns the bytes. Errors: `io`, `damaged`, `closed`. */
+  /**
+   * The value, or undefined where there is none. The caller owns the bytes. Errors: `io`, `damaged`,
+   * `closed`.
+   */
   getSync(key: Uint8Array): Uint8Array | undefined;
   get(key: Uint8Array): Promise<Uint8Array | undefined>;
   /** Ascending by key. `values: false` yields empty values and reads no value bytes into memory. */
@@ -35,24 +38,37 @@ export interface BatchOptions {
 /**
  * An ordered map of bytes with atomic batches: all that thinfuse asks of LevelDB.
  *
- * Contract: a batch is applied whole or not at all, also across a crash. When `batch(..., {sync: true})` resolves, the batch
- * is durable. Unsynced batches before it need not be: whatever must be durable goes into a synced batch itself. The bytes of a
- * batch are copied before `batch` returns its promise, so the caller may change its buffers at once. `get` sees a
- * batch only after its promise resolved. After a failed batch the store takes no more batches (`io`) until it is reopened; where that failed for
- * lack of space (`no-space`) and there is a `recover`, until that resolves. Such a batch may have been applied all the same.
+ * Contract: a batch is applied whole or not at all, also across a crash. When `batch(..., {sync: true})`
+ * resolves, the batch is durable. Unsynced batches before it need not be: whatever must be durable goes into
+ * a synced batch itself. The bytes of a batch are copied before `batch` returns its promise, so the caller
+ * may change its buffers at once. `get` sees a batch only after its promise resolved. After a failed batch
+ * the store takes no more batches (`io`) until it is reopened; where that failed for lack of space
+ * (`no-space`) and there is a `recover`, until that resolves. Such a batch may have been applied all the
+ * same.
  */
 export interface KeyValue extends KvReader {
   batch(operations: readonly KvOperation[], options: BatchOptions): Promise<void>;
   snapshot(): KvSnapshot;
   /** Whether a batch has failed for lack of space and `recover` is what helps. */
   readonly needsRecovery?: boolean;
-  /** Takes batches again. Reads fail with `closed` meanwhile. Errors: no-space (there still is no room; reads go on), as opening. */
+  /**
+   * Takes batches again. Reads fail with `closed` meanwhile. Errors: no-space (there still is no room; reads
+   * go on), as opening.
+   */
   recover?(): Promise<void>;
-  /** Gives the disk back what overwritten and deleted values of the range still take; not every store has it. */
+  /**
+   * Gives the disk back what overwritten and deleted values of the range still take; not every store has it.
+   */
   compact?(range: KvRange): Promise<void>;
-  /** Bytes on the disk for the values of the range: about, and with what was overwritten and not given back so far. Errors: io. */
+  /**
+   * Bytes on the disk for the values of the range: about, and with what was overwritten and not given back so
+   * far. Errors: io.
+   */
   sizeOf?(range: KvRange): Promise<number>;
-  /** Reads every byte of the files behind it, whatever is written meanwhile: `damaged` for each place that is not as it was written. Errors: io. */
+  /**
+   * Reads every byte of the files behind it, whatever is written meanwhile: `damaged` for each place that is
+   * not as it was written. Errors: io.
+   */
   damagedFiles?(): AsyncIterable<ThinError>;
   close(): Promise<void>;
 }

@@ -32,8 +32,8 @@ export function batchHeader(bytes: Uint8Array): BatchHeader | undefined {
 }
 
 /**
- * Whether a batch of a pool begins at `bytes` that was written at most `gap` bytes of log after number `next` was due. What a user stores may be a
- * LevelDB log itself, of other numbers or other keys.
+ * Whether a batch of a pool begins at `bytes` that was written at most `gap` bytes of log after number `next`
+ * was due. What a user stores may be a LevelDB log itself, of other numbers or other keys.
  */
 export function beginsBatchAfter(
   bytes: Uint8Array,

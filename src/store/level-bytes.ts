@@ -1,6 +1,9 @@
 import { crc32c } from '@node-rs/crc32';
 
-/** A checksum as LevelDB stores it over `bytes`: rotated and shifted, since a CRC of data that holds its own CRC says little (util/crc32c.h). */
+/**
+ * A checksum as LevelDB stores it over `bytes`: rotated and shifted, since a CRC of data that holds its own
+ * CRC says little (util/crc32c.h).
+ */
 export function maskedCrc(bytes: Uint8Array): number {
   return mask(crc32c(bytes));
 }

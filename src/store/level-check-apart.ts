@@ -13,8 +13,9 @@ export type FilesCheckMessage =
   { readonly found: PackedError } | { readonly failure: PackedError } | { readonly end: true };
 
 /**
- * All that is damaged in the files of a store, found by a thread of its own: every byte is read and summed, which takes as long as there are
- * tables, and the thread that asks has others to serve. As `damagedFiles` otherwise.
+ * All that is damaged in the files of a store, found by a thread of its own: every byte is read and summed,
+ * which takes as long as there are tables, and the thread that asks has others to serve. As `damagedFiles`
+ * otherwise.
  */
 export async function* damagedFilesApart(path: string): AsyncGenerator<ThinError> {
   const thread = startThread(import.meta.url, 'level-check-thread', { path });

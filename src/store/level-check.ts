@@ -9,9 +9,10 @@ import { readManifest, type Manifest, type TableEntry } from './level-manifest.j
 import { damagedTables, lengthProblem, type FileDepth } from './level-table-check.js';
 
 /**
- * Checks the files of a closed store as far as LevelDB does not, before it opens them: opening drops damaged records of a log,
- * opens without a log that is gone, deletes tables that a shortened MANIFEST no longer lists, maps a shortened table
- * into memory, takes blocks without a look at their checksums, and ends the process where one does not hold what it expects.
+ * Checks the files of a closed store as far as LevelDB does not, before it opens them: opening drops damaged
+ * records of a log, opens without a log that is gone, deletes tables that a shortened MANIFEST no longer
+ * lists, maps a shortened table into memory, takes blocks without a look at their checksums, and ends the
+ * process where one does not hold what it expects.
  * @throws ThinError damaged, naming the file; permission, io
  */
 export async function checkLevelFiles(path: string, depth: FileDepth = 'metadata'): Promise<void> {
@@ -28,7 +29,8 @@ export async function checkLevelFiles(path: string, depth: FileDepth = 'metadata
 }
 
 /**
- * What is damaged in the files of a store, which may be open and change meanwhile. Ends with what nothing can be read behind.
+ * What is damaged in the files of a store, which may be open and change meanwhile. Ends with what nothing can
+ * be read behind.
  * @throws ThinError permission, io
  */
 export async function* damagedFiles(path: string, depth: FileDepth): AsyncGenerator<ThinError> {
@@ -49,7 +51,10 @@ export async function* damagedFiles(path: string, depth: FileDepth): AsyncGenera
   }
 }
 
-/** Where the store is in use, a log may become a table meanwhile: what is found then is nothing, and the logs are read again. */
+/**
+ * Where the store is in use, a log may become a table meanwhile: what is found then is nothing, and the logs
+ * are read again.
+ */
 async function damagedLogs(path: string): Promise<readonly ThinError[]> {
   for (;;) {
     const manifest = await readManifest(path);

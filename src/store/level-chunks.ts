@@ -39,7 +39,10 @@ export interface LevelChunksOptions {
   readonly chunks: number;
   /** Bytes of frames. Never less than what may be dirty at once and as much again. */
   readonly cacheBytes: number;
-  /** Bytes of dirty pages, and what goes with them, at which a commit is begun; at twice that, writers wait for it. */
+  /**
+   * Bytes of dirty pages, and what goes with them, at which a commit is begun; at twice that, writers wait
+   * for it.
+   */
   readonly stagedBytes: number;
   readonly partial: PartialChunks;
   /** How values are written from now on; asked for each commit. */
@@ -58,8 +61,8 @@ const SPARE_FRAMES = 64;
 const SPARE_BYTES = 4 * 2 ** 20;
 
 /**
- * Chunks as values in the key-value store, behind a cache in shared memory with write-back: many small writes to one chunk between two
- * commits cost one value, and a few pages of a chunk are written as a patch of it.
+ * Chunks as values in the key-value store, behind a cache in shared memory with write-back: many small writes
+ * to one chunk between two commits cost one value, and a few pages of a chunk are written as a patch of it.
  */
 export class LevelChunks implements ChunkStore {
   readonly chunkSize: number;
@@ -77,7 +80,9 @@ export class LevelChunks implements ChunkStore {
   readonly #page: number;
   readonly #trend = new PackingTrend();
   readonly #allPages: number;
-  /** Pages of a frame in which its chunk differs from the whole value below it, as far as commits have seen. */
+  /**
+   * Pages of a frame in which its chunk differs from the whole value below it, as far as commits have seen.
+   */
   readonly #patched: Int32Array;
   /** Mapped by nobody, and perhaps still under a late writer. */
   readonly #dropped = new Set<ChunkId>();
@@ -174,7 +179,8 @@ export class LevelChunks implements ChunkStore {
     const origin = Atomics.exchange(origins, frame, 0) - 1;
     if (origin < 0) return undefined;
     const base = this.#options.partial.baseOf(chunkId(origin));
-    // Where the origin is partial itself, both have the same base, and the copy also differs from it where the origin does.
+    // Where the origin is partial itself, both have the same base, and the copy also differs from it where
+    // the origin does.
     const below = base === undefined ? 0 : this.#pagesOf(chunkId(origin));
     if (below === undefined || !areFew(below | Atomics.load(changed, frame), this.#allPages)) {
       this.#markAll(frame);
@@ -200,7 +206,8 @@ export class LevelChunks implements ChunkStore {
     for (const frame of this.#dirty.take()) {
       const chunk = ownerOf(this.memory, frame);
       if (this.#dropped.has(chunk)) this.#clean(frame);
-      // Another thread mapped it after the mappings were applied: with this commit and not the next, a crash would leave it to nobody.
+      // Another thread mapped it after the mappings were applied: with this commit and not the next, a crash
+      // would leave it to nobody.
       else if (!this.#options.isCounted(chunk)) unmapped.push(frame);
       else this.#prepared.push({ chunk, frame, change: this.#takeChanged(frame, chunk) });
     }
@@ -319,7 +326,10 @@ export class LevelChunks implements ChunkStore {
     return one;
   }
 
-  /** Clean frames that no new request will find, by the clock: those that were not touched since the hand went by. */
+  /**
+   * Clean frames that no new request will find, by the clock: those that were not touched since the hand went
+   * by.
+   */
   #unpublish(most: number): number[] {
     const { touched, index, locks, changed } = this.memory;
     const found: number[] = [];

@@ -49,7 +49,10 @@ export function fileError(path: string, error: unknown): ThinError {
   });
 }
 
-/** An error of classic-level's on the store at `path`; `doing` completes "cannot …". Never `locked`: see openLevelStore. */
+/**
+ * An error of classic-level's on the store at `path`; `doing` completes "cannot …". Never `locked`: see
+ * openLevelStore.
+ */
 export function levelError(path: string, doing: string, error: unknown): ThinError {
   if (error instanceof ThinError) return error;
   const origin = rootCause(error);

@@ -5,15 +5,19 @@ import { systemErrorCode } from '../errors/thin-error.js';
 import { fileError } from './level-errors.js';
 
 /**
- * What a folder is to LevelDB. `unfinished`: LevelDB was stopped while it made a store, before anything could be written.
- * `headless`: tables or logs without CURRENT, which LevelDB would take for no store at all and delete.
+ * What a folder is to LevelDB. `unfinished`: LevelDB was stopped while it made a store, before anything could
+ * be written. `headless`: tables or logs without CURRENT, which LevelDB would take for no store at all and
+ * delete.
  */
 export type LevelFolder = 'absent' | 'empty' | 'unfinished' | 'store' | 'headless' | 'foreign';
 
 const LEVEL_FILE = /^(?:CURRENT|LOCK|LOG|LOG\.old|MANIFEST-\d+|\d+\.(?:log|ldb|sst|dbtmp))$/;
 /** Of a file system's root, and of LevelDB's own repair. */
 const IGNORED = new Set(['lost+found', 'lost']);
-/** What a pool keeps beside its store: the link to its data, space in reserve, its commit mark (`CommitMark`), its log and the log's mark. */
+/**
+ * What a pool keeps beside its store: the link to its data, space in reserve, its commit mark (`CommitMark`),
+ * its log and the log's mark.
+ */
 const BESIDE = /^(?:data|reserve|commit-mark(?:\.new)?|pool-log(?:\.new)?|log-mark)$/;
 /** Only where a store was. */
 const TELLS_OF_STORE = /^(?:\d+\.(?:log|ldb|sst)|commit-mark|pool-log)$/;
@@ -59,7 +63,8 @@ export async function makeFolder(path: string): Promise<() => Promise<void>> {
 }
 
 /**
- * What mkdir's `recursive` does, which says ENOENT for a read-only file system, and leaves the folders it did make.
+ * What mkdir's `recursive` does, which says ENOENT for a read-only file system, and leaves the folders it did
+ * make.
  * @returns the topmost folder that was made
  */
 async function makeMissing(path: string): Promise<string | undefined> {
@@ -80,7 +85,10 @@ async function makeMissing(path: string): Promise<string | undefined> {
   return first ?? path;
 }
 
-/** Makes the folder's own entries, and its entry in the folder above, durable: LevelDB does so for MANIFEST only. */
+/**
+ * Makes the folder's own entries, and its entry in the folder above, durable: LevelDB does so for MANIFEST
+ * only.
+ */
 export async function syncFolder(path: string): Promise<void> {
   for (const folder of [path, dirname(resolve(path))]) {
     const handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);

@@ -20,13 +20,19 @@ const LAST = 4;
 export interface LogReader {
   /** How many bytes of a record `record` is to be given; the rest is checked all the same. */
   readonly headBytes: number;
-  /** A record that is whole and follows on those before it. The bytes are its own. @returns what is wrong with it */
+  /**
+   * A record that is whole and follows on those before it. The bytes are its own. @returns what is wrong with
+   * it
+   */
   record(data: Uint8Array, at: number): string | undefined;
-  /** Whether `head` begins a record that was written after the bad one `gap` bytes before it. The checksum is not looked at yet. */
+  /**
+   * Whether `head` begins a record that was written after the bad one `gap` bytes before it. The checksum is
+   * not looked at yet.
+   */
   follows(head: Uint8Array, gap: number): boolean;
   /**
-   * What may still be taken of a record that is not as it was written, of which only the length is right. Where there is this, a record whose
-   * length is all that is wrong is taken as if it were well.
+   * What may still be taken of a record that is not as it was written, of which only the length is right.
+   * Where there is this, a record whose length is all that is wrong is taken as if it were well.
    * @returns whether it follows on those before it, so that those behind it do, too
    */
   damagedRecord?(data: Uint8Array, at: number): boolean;
@@ -36,7 +42,10 @@ export interface LogReader {
 export interface LogEnd {
   /** Bytes before the first record that is not whole; undefined: all are. */
   readonly badAt: number | undefined;
-  /** What shows that a record was lost which was written to its end; undefined: a crash may have cut the log off like this. */
+  /**
+   * What shows that a record was lost which was written to its end; undefined: a crash may have cut the log
+   * off like this.
+   */
   readonly damage: string | undefined;
   /** Records behind the bad one that are whole. */
   readonly behind: number;
@@ -45,8 +54,9 @@ export interface LogEnd {
 }
 
 /**
- * A crash may cut the end off a log, or leave holes in the one record that was on its way: each batch is synced before the next begins. LevelDB
- * passes over a record that is not whole, and goes on behind it; so one behind it that is whole shows that this was no crash.
+ * A crash may cut the end off a log, or leave holes in the one record that was on its way: each batch is
+ * synced before the next begins. LevelDB passes over a record that is not whole, and goes on behind it; so
+ * one behind it that is whole shows that this was no crash.
  */
 export class LogScan {
   readonly #reader: LogReader;
@@ -138,7 +148,10 @@ export class LogScan {
     this.#behind++;
   }
 
-  /** Where in the block behind a bad record one begins that proves to be later; the block's end where none does. */
+  /**
+   * Where in the block behind a bad record one begins that proves to be later; the block's end where none
+   * does.
+   */
   #search(block: Buffer, start: number, at: number): number {
     for (let from = start; block.length - from > HEADER; from++) {
       const type = block[from + 6]!;
@@ -169,7 +182,10 @@ function plausibleEnd(block: Buffer, from: number): number | undefined {
   return (type === FIRST || type === MIDDLE) && end !== block.length ? undefined : end;
 }
 
-/** The checksum is not over the length: where it holds for another one, the record was written to its end and only its length has changed. */
+/**
+ * The checksum is not over the length: where it holds for another one, the record was written to its end and
+ * only its length has changed.
+ */
 function endByChecksum(block: Buffer, from: number): number | undefined {
   const type = block[from + 6]!;
   if (type < FULL || type > LAST) return undefined;

@@ -5,8 +5,8 @@ import { LogScan, LOG_BLOCK, type LogEnd, type LogReader } from './level-log-sca
 const WINDOW = 64;
 
 /**
- * Reads a log's records in their order, up to what is wrong with it. Only what the file held when it was opened: a log that grows meanwhile has a whole
- * end, or one that looks cut off.
+ * Reads a log's records in their order, up to what is wrong with it. Only what the file held when it was
+ * opened: a log that grows meanwhile has a whole end, or one that looks cut off.
  * @throws the file system's error
  */
 export async function readLog(path: string, reader: LogReader): Promise<LogEnd> {

@@ -8,7 +8,10 @@ import { readLog } from './level-log.js';
 /** A table as MANIFEST has it. */
 export interface TableEntry {
   readonly number: number;
-  /** 0: as it was flushed, and its keys may be in others of this level; a lower level is newer than a higher one. */
+  /**
+   * 0: as it was flushed, and its keys may be in others of this level; a lower level is newer than a higher
+   * one.
+   */
   readonly level: number;
   /** Bytes. */
   readonly size: number;
@@ -26,7 +29,10 @@ export interface Manifest {
   readonly tables: ReadonlyMap<number, TableEntry>;
 }
 
-/** The store may be open, and be opened anew meanwhile. @throws ThinError damaged (CURRENT, MANIFEST); the file system's error */
+/**
+ * The store may be open, and be opened anew meanwhile. @throws ThinError damaged (CURRENT, MANIFEST); the
+ * file system's error
+ */
 export async function readManifest(path: string): Promise<Manifest> {
   for (let name = await currentManifest(path); ;) {
     try {

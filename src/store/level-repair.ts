@@ -14,7 +14,8 @@ export type RepairReader = SalvageReader & {
 };
 
 /**
- * Opens a pool's store that may be damaged, to be read. All its files are read once; LevelDB opens it only where nothing is wrong with them.
+ * Opens a pool's store that may be damaged, to be read. All its files are read once; LevelDB opens it only
+ * where nothing is wrong with them.
  * @throws ThinError locked, no-pool, permission, io
  */
 export async function openToRepair(path: string): Promise<RepairReader> {

@@ -27,8 +27,8 @@ export type Place = { readonly sequence: number; readonly rank: Rank } & (
 );
 
 /**
- * How new a source is: what a key has in a higher rank is newer. Where MANIFEST is lost nobody knows that of tables (`undefined`); their sequence numbers
- * then decide.
+ * How new a source is: what a key has in a higher rank is newer. Where MANIFEST is lost nobody knows that of
+ * tables (`undefined`); their sequence numbers then decide.
  */
 type Rank = number | undefined;
 const LOG_RANK = Infinity;
@@ -94,7 +94,10 @@ class Salvage implements SalvagedFiles {
     return undefined;
   }
 
-  /** Whether MANIFEST has lost its last edits: it then lists tables that were merged into others since, and logs that became tables. */
+  /**
+   * Whether MANIFEST has lost its last edits: it then lists tables that were merged into others since, and
+   * logs that became tables.
+   */
   async #isOlder(manifest: Manifest): Promise<boolean> {
     const logs = await neededLogs(this.#path, manifest);
     if (manifest.logNumber > 0 && logs[0]?.number !== manifest.logNumber) {

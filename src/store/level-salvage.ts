@@ -10,14 +10,18 @@ import { BlockError, dataEntries, type BlockHandle } from './level-table.js';
 /** What can be read of a store that is damaged, by ourselves: LevelDB is not asked. */
 export interface SalvageReader extends KvReader {
   readonly lost: readonly Lost[];
-  /** Whether what was stored under the key last may be gone: then older values are not handed out, and `getSync` throws `damaged`. */
+  /**
+   * Whether what was stored under the key last may be gone: then older values are not handed out, and
+   * `getSync` throws `damaged`.
+   */
   isLost(key: Uint8Array): boolean;
   close(): Promise<void>;
 }
 
 /**
- * Reads the tables and logs of a closed store once, and keeps in memory where the newest value of each key lies (some hundred bytes a key). A log counts up to
- * the first batch that is lost, so that the store is as it was at some moment.
+ * Reads the tables and logs of a closed store once, and keeps in memory where the newest value of each key
+ * lies (some hundred bytes a key). A log counts up to the first batch that is lost, so that the store is as
+ * it was at some moment.
  * @throws ThinError permission, io
  */
 export async function openSalvage(path: string): Promise<SalvageReader> {

@@ -37,7 +37,8 @@ const LEVEL_TUNING: LevelTuning = {
   writeBufferSize: 64 * 2 ** 20,
   // As large as a write buffer: a flush is one table, and 1000 tables are 64 GiB.
   maxFileSize: 64 * 2 ** 20,
-  // LevelDB maps its first 1000 tables into memory and never caches their blocks: this is for the tables beyond.
+  // LevelDB maps its first 1000 tables into memory and never caches their blocks: this is for the tables
+  // beyond.
   cacheSize: 8 * 2 ** 20,
   maxOpenFiles: 1000,
   multithreading: false,
@@ -54,7 +55,10 @@ type DbSnapshot = ReturnType<Db['snapshot']>;
 export interface LevelStore extends KeyValue {
   /** Absolute, without symbolic links. */
   readonly path: string;
-  /** Rewrites the tables of a range now, so that overwritten and deleted values give their space back to the disk. */
+  /**
+   * Rewrites the tables of a range now, so that overwritten and deleted values give their space back to the
+   * disk.
+   */
   compact(range: KvRange): Promise<void>;
   /** Of its tables: what its log alone holds, up to a write buffer, does not count. */
   sizeOf(range: KvRange): Promise<number>;
@@ -62,10 +66,10 @@ export interface LevelStore extends KeyValue {
 }
 
 /**
- * Opens, or makes, the LevelDB store in a folder. LevelDB touches the folder only after all that can be checked was.
- * Leaves nothing behind where making it fails.
- * @throws ThinError no-pool, exists, not-empty, locked (naming the holder where /proc tells), damaged, no-space,
- * permission, read-only, io; each names the path
+ * Opens, or makes, the LevelDB store in a folder. LevelDB touches the folder only after all that can be
+ * checked was. Leaves nothing behind where making it fails.
+ * @throws ThinError no-pool, exists, not-empty, locked (naming the holder where /proc tells), damaged,
+ *   no-space, permission, read-only, io; each names the path
  */
 export async function openLevelStore(path: string, options: LevelStoreOptions = {}): Promise<LevelStore> {
   const folder = await classifyFolder(path);
@@ -126,8 +130,9 @@ async function create(path: string, options: LevelStoreOptions): Promise<LevelSt
 }
 
 /**
- * Stores that this thread has open. LevelDB refuses a second opening too, but closes its file LOCK while doing so, which drops
- * the lock of the first (fcntl(2)): from then on another process could open the store as well.
+ * Stores that this thread has open. LevelDB refuses a second opening too, but closes its file LOCK while
+ * doing so, which drops the lock of the first (fcntl(2)): from then on another process could open the store
+ * as well.
  */
 const openHere = new Set<string>();
 
@@ -158,8 +163,9 @@ async function openDatabase(path: string, options: LevelStoreOptions, create: bo
 }
 
 /**
- * The files of a store in use change while they are read, so what looks like damage is looked at again: LevelDB then says
- * that the store is locked. (A holder in another pid namespace does not show in /proc/locks.)
+ * The files of a store in use change while they are read, so what looks like damage is looked at again:
+ * LevelDB then says that the store is locked. (A holder in another pid namespace does not show in
+ * /proc/locks.)
  */
 async function checkUnlessLocked(path: string, depth: FileDepth): Promise<void> {
   if ((await findLockHolder(join(path, 'LOCK'))) !== undefined) return;
@@ -184,7 +190,9 @@ export function lockedError(path: string, holder: LockHolder | undefined, cause?
   });
 }
 
-/** Bytes of values that an iterator reads ahead; LevelDB's 16 KiB would mean a thread switch for each chunk. */
+/**
+ * Bytes of values that an iterator reads ahead; LevelDB's 16 KiB would mean a thread switch for each chunk.
+ */
 const READ_AHEAD = 2 ** 20;
 
 class LevelReader implements KvReader {
@@ -259,8 +267,8 @@ class OpenLevelStore extends LevelReader implements LevelStore {
   batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void> {
     if (this.#closing !== undefined)
       return Promise.reject(new ThinError('closed', `cannot write to the store ${this.path}: it is closed`));
-    // A chained batch takes its copies at once, and is written only in its turn: two writes that LevelDB gets at a time
-    // may change places, and one behind a failed one would go through.
+    // A chained batch takes its copies at once, and is written only in its turn: two writes that LevelDB gets
+    // at a time may change places, and one behind a failed one would go through.
     const batch = this.db.batch();
     for (const operation of operations) {
       if (operation.type === 'put') batch.put(operation.key, operation.value);

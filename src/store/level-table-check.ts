@@ -7,8 +7,9 @@ import { readManifest, type TableEntry } from './level-manifest.js';
 import { blockBytes, BlockError, blockProblem, readOutline, type DataBlock } from './level-table.js';
 
 /**
- * How much of the tables is read. `metadata`: what leads to the values, and all values but chunks and their patches, about a
- * thousandth of a pool; and of these `SOME_CHUNK_BYTES`, so that of a small pool it is all. `all`: every byte.
+ * How much of the tables is read. `metadata`: what leads to the values, and all values but chunks and their
+ * patches, about a thousandth of a pool; and of these `SOME_CHUNK_BYTES`, so that of a small pool it is all.
+ * `all`: every byte.
  */
 export type FileDepth = 'metadata' | 'all';
 
@@ -105,7 +106,10 @@ function neighbours(blocks: readonly DataBlock[], at: number): readonly DataBloc
   return blocks.slice(at, end);
 }
 
-/** The keys that a block may hold: above the first, up to the second; what MANIFEST says of its table is nearer at either end of it. */
+/**
+ * The keys that a block may hold: above the first, up to the second; what MANIFEST says of its table is
+ * nearer at either end of it.
+ */
 export function reachOf(block: DataBlock, table: TableEntry): readonly [Uint8Array, Uint8Array] {
   const from = block.above.length === 0 ? table.first : block.above;
   return [from, Buffer.compare(block.last, table.last) > 0 ? table.last : block.last];

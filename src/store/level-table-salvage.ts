@@ -27,7 +27,10 @@ export interface TableSalvage {
   lost(what: LostKeys, problem: string): void;
 }
 
-/** Entries, of which the first has its key whole and which has a place at the block's end (LevelDB's `block_restart_interval`). */
+/**
+ * Entries, of which the first has its key whole and which has a place at the block's end (LevelDB's
+ * `block_restart_interval`).
+ */
 const RESTART_INTERVAL = 16;
 
 /**
@@ -88,8 +91,9 @@ function tellDamaged(
 type Attested = InternalKey & { readonly value: Uint8Array; readonly state: 'well' | 'damaged' };
 
 /**
- * The entries of a damaged block, if its structure holds and each value's seal names the key that stands before it: two places agree on each key, so
- * none is wrong. A chunk that takes up the whole block, and whose seal is lost, needs none for that, since its length agrees with the block's.
+ * The entries of a damaged block, if its structure holds and each value's seal names the key that stands
+ * before it: two places agree on each key, so none is wrong. A chunk that takes up the whole block, and whose
+ * seal is lost, needs none for that, since its length agrees with the block's.
  */
 function attestedEntries(
   contents: Buffer,
@@ -155,7 +159,10 @@ async function nextBlock(file: FileHandle, offset: number, size: number): Promis
   return blockAt(await readUpTo(file, offset, most), offset);
 }
 
-/** The block that `bytes` begin with: it ends behind the entry for which its last number, and then its checksum, fit. */
+/**
+ * The block that `bytes` begin with: it ends behind the entry for which its last number, and then its
+ * checksum, fit.
+ */
 function blockAt(bytes: Buffer, offset: number): FoundBlock | undefined {
   let count = 0;
   try {

@@ -7,8 +7,9 @@ export interface LockHolder {
 }
 
 /**
- * The process that holds a POSIX lock on a file, or undefined where /proc does not tell (another pid namespace, an overlay file system).
- * Only looks: opening and closing a file that this process has locked would drop the lock (fcntl(2)).
+ * The process that holds a POSIX lock on a file, or undefined where /proc does not tell (another pid
+ * namespace, an overlay file system). Only looks: opening and closing a file that this process has locked
+ * would drop the lock (fcntl(2)).
  */
 export async function findLockHolder(path: string): Promise<LockHolder | undefined> {
   try {

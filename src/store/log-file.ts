@@ -30,17 +30,22 @@ export interface OpenLogFile {
 export interface LogFiles {
   /** Undefined: there is none. @throws ThinError damaged (its head, or its end is missing), io, permission */
   open(folder: string): Promise<OpenLogFile | undefined>;
-  /** Puts a new one, durable, in the place of whatever is there. @throws ThinError no-space, io, permission, read-only */
+  /**
+   * Puts a new one, durable, in the place of whatever is there. @throws ThinError no-space, io, permission,
+   * read-only
+   */
   make(folder: string, pool: string, ring: number): Promise<void>;
-  /** What the log's mark says; a slot that does not count says nothing. @throws ThinError wrong-version, io */
+  /**
+   * What the log's mark says; a slot that does not count says nothing. @throws ThinError wrong-version, io
+   */
   readMark(folder: string, counts: (slot: CommitNumber) => boolean): Promise<ReadMark>;
 }
 
 const PIECE = 2 ** 20;
 
 /**
- * Puts a new log in the place of whatever is there. Every byte of it is written, and not only allocated: a sync of a file whose extents are unwritten
- * would wait for the file system's journal each time.
+ * Puts a new log in the place of whatever is there. Every byte of it is written, and not only allocated: a
+ * sync of a file whose extents are unwritten would wait for the file system's journal each time.
  */
 async function makeLogFile(folder: string, pool: string, ring: number): Promise<void> {
   const file = path.join(folder, LOG_FILE);

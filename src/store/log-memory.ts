@@ -35,9 +35,15 @@ export interface LogMemory {
   /** Bytes of the ring, and where it begins in the file. */
   readonly ring: number;
   readonly start: number;
-  /** HEAD: where the next record goes. SYNCED: what stands before it is on the disk. DATA_SYNCED: and the data that went to a data file. */
+  /**
+   * HEAD: where the next record goes. SYNCED: what stands before it is on the disk. DATA_SYNCED: and the data
+   * that went to a data file.
+   */
   readonly positions: BigInt64Array;
-  /** USED: lines between what the store has and the head, and those that requests have reserved. FAILED: errno of a sync. */
+  /**
+   * USED: lines between what the store has and the head, and those that requests have reserved. FAILED: errno
+   * of a sync.
+   */
   readonly words: Int32Array;
 }
 

@@ -12,10 +12,12 @@ import {
 } from '../format/log-record.js';
 import { SharedLog, type LogMemory } from './log-memory.js';
 
-/** Bytes of which a process that is killed in the middle of a write leaves all or none, at a multiple of them. */
+/**
+ * Bytes of which a process that is killed in the middle of a write leaves all or none, at a multiple of them.
+ */
 const PAGE = 4096;
 /** Bytes of the longest payload; longer data is several records. */
-export const MOST_PAYLOAD = 256 * 1024;
+const MOST_PAYLOAD = 256 * 1024;
 /** Of a record of kind SYNCED, with what a skip to the ring's beginning may take. */
 const SYNCED_LINES = 4;
 
@@ -28,7 +30,8 @@ export interface LogData {
 const NOTHING: LogData = { from: new Uint8Array(0), at: 0, length: 0 };
 
 /**
- * Lines that a request of so many bytes on so many chunks may take. Each record may have to skip as much as it takes at the end of the ring.
+ * Lines that a request of so many bytes on so many chunks may take. Each record may have to skip as much as
+ * it takes at the end of the ring.
  * @param bytes that are written down; 0 where data goes elsewhere
  */
 export function linesFor(bytes: number, chunks: number): number {
@@ -36,9 +39,9 @@ export function linesFor(bytes: number, chunks: number): number {
 }
 
 /**
- * Writes down what was done and not committed, before it is answered, so that a process that follows on this one's sudden death finds it, and so that
- * an fsync waits for this file alone. One a thread; all write to one file. The caller is inside a request's epoch, or is the pool thread, and has reserved
- * what it writes.
+ * Writes down what was done and not committed, before it is answered, so that a process that follows on this
+ * one's sudden death finds it, and so that an fsync waits for this file alone. One a thread; all write to one
+ * file. The caller is inside a request's epoch, or is the pool thread, and has reserved what it writes.
  */
 export class LogWriter {
   readonly #log: SharedLog;
@@ -101,7 +104,10 @@ export class LogWriter {
     this.#write({ ...NO_FIELDS, kind: LogKind.PAGES, chunk, pages });
   }
 
-  /** What the log has to say before it is synced: the data of everything before the position is on the disk. False: not written down. */
+  /**
+   * What the log has to say before it is synced: the data of everything before the position is on the disk.
+   * False: not written down.
+   */
   syncedData(position: number): boolean {
     if (this.#log.dataSynced >= position) return this.isOn;
     if (!this.reserve(SYNCED_LINES)) return false;
@@ -115,12 +121,18 @@ export class LogWriter {
     return this.#log.head;
   }
 
-  /** Whether everything before the position may be needed of the data file, and was not said to be on its disk. */
+  /**
+   * Whether everything before the position may be needed of the data file, and was not said to be on its
+   * disk.
+   */
   needsSyncedData(position: number): boolean {
     return this.#log.dataSynced < position;
   }
 
-  /** Waits until everything that was written down before is on the disk. False: it is not, and only the store can make it durable. */
+  /**
+   * Waits until everything that was written down before is on the disk. False: it is not, and only the store
+   * can make it durable.
+   */
   sync(): boolean {
     if (!this.isOn) return false;
     const head = this.#log.head;

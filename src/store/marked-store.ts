@@ -20,8 +20,9 @@ export interface OlderStore {
 }
 
 /**
- * A store that counts its synced batches, in itself and beside itself (`CommitMark`), so that one that has lost acknowledged commits, or was
- * exchanged for an older one, is found out: LevelDB takes a log that was cut for one that ended there.
+ * A store that counts its synced batches, in itself and beside itself (`CommitMark`), so that one that has
+ * lost acknowledged commits, or was exchanged for an older one, is found out: LevelDB takes a log that was
+ * cut for one that ended there.
  */
 export class MarkedStore implements KeyValue {
   readonly #inner: KeyValue;
@@ -48,9 +49,11 @@ export class MarkedStore implements KeyValue {
   }
 
   /**
-   * The store that is open in a folder; a mark that is missing, damaged or another store's is made anew, with a note, because without the one
-   * that was there nothing says that anything is missing. Closes the store where it throws.
-   * @throws ThinError damaged (the store is older than its mark, or its own number cannot be read), wrong-version, io
+   * The store that is open in a folder; a mark that is missing, damaged or another store's is made anew, with
+   * a note, because without the one that was there nothing says that anything is missing. Closes the store
+   * where it throws.
+   * @throws ThinError damaged (the store is older than its mark, or its own number cannot be read),
+   *   wrong-version, io
    */
   static async over(inner: KeyValue, folder: string, options: MarkOptions = {}): Promise<MarkedStore> {
     try {
@@ -141,7 +144,10 @@ export class MarkedStore implements KeyValue {
   }
 }
 
-/** What is missing in a store that is read as it is, for `folder` has its mark; undefined: nothing, or nobody knows. @throws ThinError wrong-version, io */
+/**
+ * What is missing in a store that is read as it is, for `folder` has its mark; undefined: nothing, or nobody
+ * knows. @throws ThinError wrong-version, io
+ */
 export async function olderThanMark(store: KvReader, folder: string): Promise<OlderStore | undefined> {
   const mark = await readMark(folder);
   return comparison(

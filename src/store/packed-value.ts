@@ -6,7 +6,10 @@ import { damage } from '../format/damage.js';
 const NUMBERS = { lz4: 1, zstd: 2 } as const;
 export type Codec = keyof typeof NUMBERS;
 
-/** Level 3 saves a twentieth more on a Debian root, and takes a fifth longer where less is to be saved (docs/benchmarks.md). */
+/**
+ * Level 3 saves a twentieth more on a Debian root, and takes a fifth longer where less is to be saved
+ * (docs/benchmarks.md).
+ */
 const ZSTD_LEVEL = 1;
 /** What is saved less than this of is kept as it is, and read without a codec. */
 const WORTH = 1 / 8;

@@ -4,8 +4,9 @@ import { countPages } from '../format/chunk-patch.js';
 const MIN_PAGE = 4096;
 
 /**
- * Of a chunk's pages, how many may be kept apart from the rest. A patch is written anew with each page that comes to it, and with k pages before
- * it gives way to the whole chunk of n, a page costs (1 + 2 + ... + k + n) / (k + 1) pages: for n = 16 that is least at 4 and 5.
+ * Of a chunk's pages, how many may be kept apart from the rest. A patch is written anew with each page that
+ * comes to it, and with k pages before it gives way to the whole chunk of n, a page costs (1 + 2 + ... + k +
+ * n) / (k + 1) pages: for n = 16 that is least at 4 and 5.
  */
 const MOST_APART = 1 / 4;
 

@@ -1,13 +1,17 @@
 import { DirtyMap, sharedInts, type DirtyMapMemory } from '../shared/dirty-map.js';
 
 /**
- * Which chunks of a `direct` pool are partial, for all threads. A chunk becomes partial before anybody can look it up, and gets pages; it is whole again when it
- * has all of them, or when nobody can look it up any more.
+ * Which chunks of a `direct` pool are partial, for all threads. A chunk becomes partial before anybody can
+ * look it up, and gets pages; it is whole again when it has all of them, or when nobody can look it up any
+ * more.
  */
 export interface PartialMemory {
   /** One word a chunk: its base + 1; 0 for a whole one; DAMAGED where the base cannot be told. */
   readonly bases: Int32Array;
-  /** The pages that a partial chunk has. Those of one that has just become whole stay set, for readers that have seen the base. */
+  /**
+   * The pages that a partial chunk has. Those of one that has just become whole stay set, for readers that
+   * have seen the base.
+   */
   readonly pages: Int32Array;
   /** Of some chunks each: for writers that bring pages. */
   readonly locks: Int32Array;

@@ -28,8 +28,9 @@ export interface LogRequest {
 type Step = 'left' | 'closed' | 'open';
 
 /**
- * The log of a pool, as the pool thread looks after it: what is answered stands here before, an fsync waits for this file alone, and a commit takes over what
- * stands here into the store. See docs/on-disk-format.md, "The log".
+ * The log of a pool, as the pool thread looks after it: what is answered stands here before, an fsync waits
+ * for this file alone, and a commit takes over what stands here into the store. See docs/on-disk-format.md,
+ * "The log".
  */
 export class PoolLog {
   readonly memory: LogMemory;
@@ -71,8 +72,10 @@ export class PoolLog {
   }
 
   /**
-   * The log of the pool whose store is open in a folder: makes one where the pool has none so far, or does without where there is no room.
-   * @throws ThinError damaged (it lacks what was synced, or what was answered and somebody needs), wrong-version, io
+   * The log of the pool whose store is open in a folder: makes one where the pool has none so far, or does
+   * without where there is no room.
+   * @throws ThinError damaged (it lacks what was synced, or what was answered and somebody needs),
+   *   wrong-version, io
    */
   static async open(folder: string, store: KvReader, request: LogRequest): Promise<PoolLog> {
     const state = readLogState(store);
@@ -106,7 +109,8 @@ export class PoolLog {
       await store.batch([this.#stateAt(0)], { sync: true });
       return;
     }
-    // In this order: the first record may stand where an older epoch has what still counts, and must be there before the store says so.
+    // In this order: the first record may stand where an older epoch has what still counts, and must be there
+    // before the store says so.
     if (readLogState(store)?.closed !== true) await store.batch([this.#stateAt(0)], { sync: true });
     try {
       const end = Buffer.alloc(LOG_LINE);
@@ -146,7 +150,10 @@ export class PoolLog {
     return isLong(this.#shared);
   }
 
-  /** A commit begins. What stands before the position that is returned is in it, once the requests in flight have ended. */
+  /**
+   * A commit begins. What stands before the position that is returned is in it, once the requests in flight
+   * have ended.
+   */
   get position(): number {
     return this.#shared.head;
   }
@@ -164,7 +171,10 @@ export class PoolLog {
     this.#tail = position;
   }
 
-  /** Resolves when everything that was written down before the call is on the disk. False: it is not, and only a commit can make it durable. */
+  /**
+   * Resolves when everything that was written down before the call is on the disk. False: it is not, and only
+   * a commit can make it durable.
+   */
   async sync(): Promise<boolean> {
     const head = this.#shared.head;
     while (this.#shared.isOn && this.#shared.synced < head) {
@@ -229,7 +239,10 @@ export function readLogState(store: KvReader): LogState | undefined {
   return bytes === undefined ? undefined : unpackLogState(bytes, describeKey(logKey));
 }
 
-/** Whether something may stand in the log that the store does not have. @throws ThinError damaged, wrong-version */
+/**
+ * Whether something may stand in the log that the store does not have. @throws ThinError damaged,
+ * wrong-version
+ */
 export function countsOnLog(store: KvReader): boolean {
   const state = readLogState(store);
   return state !== undefined && !state.closed && !state.without;

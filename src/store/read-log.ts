@@ -18,7 +18,10 @@ export interface LogBounds {
   readonly isWhole: boolean;
   /** What the mark says was synced; undefined: nothing, or it is of another epoch. */
   readonly marked: number | undefined;
-  /** Data went to a data file: only what was written before it was synced is known to be there, unless the file has all. */
+  /**
+   * Data went to a data file: only what was written before it was synced is known to be there, unless the
+   * file has all.
+   */
   readonly isDirect: boolean;
   /** How messages name the file. */
   readonly path: string;
@@ -34,8 +37,9 @@ export interface ReadLog {
 }
 
 /**
- * The records from `position` on. A machine that stopped leaves any of the sectors that were not synced, so that the records end before the first that is not whole;
- * where a later one, or the mark, says that this place was synced, it is damage. A process that dies leaves an END behind the last.
+ * The records from `position` on. A machine that stopped leaves any of the sectors that were not synced, so
+ * that the records end before the first that is not whole; where a later one, or the mark, says that this
+ * place was synced, it is damage. A process that dies leaves an END behind the last.
  */
 export function readLog(ring: Buffer, bounds: LogBounds): ReadLog {
   const { position, path } = bounds;

@@ -1,4 +1,7 @@
-/** What a contract suite asks of a test runner: mocha, jest, vitest and node:test have these under these names. */
+/**
+ * What a contract suite asks of a test runner: mocha, jest, vitest and node:test have these under these
+ * names.
+ */
 export interface ContractRunner {
   readonly describe: (title: string, body: () => void) => unknown;
   readonly it: (title: string, body: () => Promise<void>) => unknown;

@@ -18,7 +18,10 @@ export interface DeltaOptions {
 const PIECE = 64 * 1024;
 const SECTOR = 512;
 
-/** How two devices differ, in the words of thin_delta 0.9.0, in pieces of text. @throws ThinError not-found, damaged */
+/**
+ * How two devices differ, in the words of thin_delta 0.9.0, in pieces of text. @throws ThinError not-found,
+ * damaged
+ */
 export async function* deltaText(view: MetadataView, options: DeltaOptions): AsyncGenerator<string> {
   const [left, right] = [deviceIn(view, options.left), deviceIn(view, options.right)];
   const { superblock } = view;

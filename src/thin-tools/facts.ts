@@ -3,7 +3,8 @@ import { DEVICE_KINDS, FILESYSTEMS, type DeviceRecord } from '../format/device-r
 import type { Superblock } from '../format/superblock.js';
 
 /**
- * What a pool knows and thin_dump's XML has no place for. It stands in comments, so that thin_restore passes over it:
+ * What a pool knows and thin_dump's XML has no place for. It stands in comments, so that thin_restore passes
+ * over it:
  *
  *   <!-- thinfuse {"name":"web",...} -->     as the first child of the superblock, and of each device
  */

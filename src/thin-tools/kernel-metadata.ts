@@ -9,8 +9,9 @@ const MAX_KERNEL_METADATA = 255 * ((1 << 14) - 64) * BLOCK;
 const LEAST = 16 * 2 ** 20;
 
 /**
- * Bytes that a kernel's metadata is given for a pool, so that it holds it and has room to go on: twice what full nodes would take, as nodes
- * of a tree that is written to are half full. What is not used of it is a hole.
+ * Bytes that a kernel's metadata is given for a pool, so that it holds it and has room to go on: twice what
+ * full nodes would take, as nodes of a tree that is written to are half full. What is not used of it is a
+ * hole.
  * @param mappings of all devices together, those that are shared counted for each
  */
 export function kernelMetadataSize(pool: {

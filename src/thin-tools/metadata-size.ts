@@ -1,6 +1,9 @@
 import { ThinError } from '../errors/thin-error.js';
 
-/** Units of thin_metadata_size: a letter, or the beginning of the word. Small letters are binary, capitals decimal. */
+/**
+ * Units of thin_metadata_size: a letter, or the beginning of the word. Small letters are binary, capitals
+ * decimal.
+ */
 const UNITS = [
   ['b', 'bytes', 1],
   ['s', 'sectors', 512],
@@ -25,7 +28,10 @@ export interface SizeUnit {
 }
 
 const BLOCK = 4096;
-/** Of dm-thin, less a generous header; a node of ours takes more (format/node.ts), so that the estimate leaves room. */
+/**
+ * Of dm-thin, less a generous header; a node of ours takes more (format/node.ts), so that the estimate leaves
+ * room.
+ */
 const MAPPINGS_PER_BLOCK = 252;
 
 /** @throws ThinError invalid-argument */
@@ -52,8 +58,8 @@ export function parseQuantity(text: string, what: string): number {
 }
 
 /**
- * What the metadata of a pool may come to, in bytes, as thin_metadata_size 0.9.0 counts: twice the leaves that all mappings fill, because
- * they are half full on average, and one block a device.
+ * What the metadata of a pool may come to, in bytes, as thin_metadata_size 0.9.0 counts: twice the leaves
+ * that all mappings fill, because they are half full on average, and one block a device.
  * @param blockSize bytes, a power of two; @param poolSize bytes, more than one block
  * @throws ThinError invalid-argument
  */
@@ -68,7 +74,10 @@ export function metadataSize(blockSize: number, poolSize: number, maxThins: numb
   return (1 + leaves + maxThins) * BLOCK;
 }
 
-/** As thin_metadata_size prints it: whole, or with two decimals, or in powers of ten where those would be zeroes. */
+/**
+ * As thin_metadata_size prints it: whole, or with two decimals, or in powers of ten where those would be
+ * zeroes.
+ */
 export function formatAmount(bytes: number, unit: SizeUnit): string {
   const amount = bytes / unit.bytes;
   const fraction = amount - Math.floor(amount);

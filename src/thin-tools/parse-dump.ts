@@ -33,7 +33,8 @@ export interface DumpHandler {
 const MAX_U32 = 2 ** 32 - 1;
 
 /**
- * Reads what `dump` and thin_dump write, `<def>` and `<ref>` of thin_dump 1.x among it; an unknown element or attribute is an error.
+ * Reads what `dump` and thin_dump write, `<def>` and `<ref>` of thin_dump 1.x among it; an unknown element or
+ * attribute is an error.
  * @throws ThinError invalid-argument, naming line and column; what the handler throws
  */
 export async function parseDump(

@@ -8,8 +8,8 @@ export interface Change {
 }
 
 /**
- * The changes as a stream tells them, however they came: ascending, cut where the device ends, and data at multiples of MAX_DATA, so
- * that the same changes always make the same frames.
+ * The changes as a stream tells them, however they came: ascending, cut where the device ends, and data at
+ * multiples of MAX_DATA, so that the same changes always make the same frames.
  * @param changes ascending, none over another
  */
 export async function* framedChanges(changes: AsyncIterable<Change>, size: number): AsyncGenerator<Change> {

@@ -5,8 +5,8 @@ const UNIT = 65536;
 const ZEROES = Buffer.alloc(UNIT);
 
 /**
- * SHA-256 of what a device holds, whatever pool it is in: of each unit of 64 KiB that is not all zeroes, its number (u64) and its bytes, and at
- * the end the device's size (u64). What is not mapped need not be read.
+ * SHA-256 of what a device holds, whatever pool it is in: of each unit of 64 KiB that is not all zeroes, its
+ * number (u64) and its bytes, and at the end the device's size (u64). What is not mapped need not be read.
  */
 export class ContentDigest {
   readonly #hash = createHash('sha256');

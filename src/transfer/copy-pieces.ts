@@ -14,7 +14,9 @@ export interface Piece {
 
 /** Large enough that a disk streams, small enough that several are in memory. */
 const PIECE_BYTES = 2 * 2 ** 20;
-/** Pieces on their way at once: disks and what lies behind FUSE work on several, and scattered blocks need it. */
+/**
+ * Pieces on their way at once: disks and what lies behind FUSE work on several, and scattered blocks need it.
+ */
 const PARALLEL = 4;
 
 /** Cuts runs into pieces and drops what lies past `size`, where the last block ends behind the device. */
@@ -40,7 +42,10 @@ export interface CopyWork {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Copies pieces in no particular order, several at once. Rejects with the first failure when none is on its way any more. */
+/**
+ * Copies pieces in no particular order, several at once. Rejects with the first failure when none is on its
+ * way any more.
+ */
 export async function copyPieces(all: AsyncGenerator<Piece>, work: CopyWork): Promise<void> {
   let failed = false;
   const worker = async (): Promise<void> => {

@@ -29,7 +29,10 @@ export async function* mapped(still: StillDevice, blockSize: number): AsyncGener
     yield { kind: 'data', begin: begin * blockSize, end: (begin + length) * blockSize };
 }
 
-/** Where `right` differs from `left`, ascending, as their mapping trees say it: what both share is not looked at. */
+/**
+ * Where `right` differs from `left`, ascending, as their mapping trees say it: what both share is not looked
+ * at.
+ */
 export async function* changed(
   access: PoolAccess,
   left: string,

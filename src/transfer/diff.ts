@@ -12,8 +12,8 @@ export interface FileChanges {
 }
 
 /**
- * Which files of a device were added, changed or deleted, compared with another device or its origin. Needs a daemon.
- * Errors: not-found (a device, or the origin is gone), busy, damaged.
+ * Which files of a device were added, changed or deleted, compared with another device or its origin. Needs a
+ * daemon. Errors: not-found (a device, or the origin is gone), busy, damaged.
  */
 export async function changedFiles(
   caller: Caller,

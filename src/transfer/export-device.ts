@@ -18,8 +18,9 @@ export interface ExportOptions {
 }
 
 /**
- * Writes devices for other programs, each as it is at one moment while who uses it goes on. A file appears whole or not at all.
- * Errors of all: not-found (the device, the file's folder), busy, no-space, permission, read-only, io, damaged, closed.
+ * Writes devices for other programs, each as it is at one moment while who uses it goes on. A file appears
+ * whole or not at all. Errors of all: not-found (the device, the file's folder), busy, no-space, permission,
+ * read-only, io, damaged, closed.
  */
 export class DeviceExport {
   readonly #access: PoolAccess;
@@ -64,7 +65,10 @@ export class DeviceExport {
     });
   }
 
-  /** qemu-img asks the image file where its holes are. Needs a daemon. Errors: missing-tool, unsupported (no image files). */
+  /**
+   * qemu-img asks the image file where its holes are. Needs a daemon. Errors: missing-tool, unsupported (no
+   * image files).
+   */
   async qcow2(name: string, output: string): Promise<void> {
     const { signal } = this.#options;
     await withStill(this.#access, name, async (still) => {

@@ -28,8 +28,8 @@ export interface ExportedDevice {
 }
 
 /**
- * The pool as a kernel's dm-thin has it, in a folder: `metadata`, `data`, and `devices.json` (`ExportedDevice`). The folder appears whole or
- * not at all.
+ * The pool as a kernel's dm-thin has it, in a folder: `metadata`, `data`, and `devices.json`
+ * (`ExportedDevice`). The folder appears whole or not at all.
  */
 export class PoolExport {
   readonly folder: string;

@@ -47,8 +47,8 @@ export class ImageFiles {
   }
 
   /**
-   * Marked until it is complete, so that nothing starts from half an image; gone again if it does not become one. Needs a daemon.
-   * Errors: as `makePlainImage` and `Archive.import`; no-space, closed.
+   * Marked until it is complete, so that nothing starts from half an image; gone again if it does not become
+   * one. Needs a daemon. Errors: as `makePlainImage` and `Archive.import`; no-space, closed.
    */
   async make(
     caller: Caller,

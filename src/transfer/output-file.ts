@@ -5,8 +5,9 @@ import { isZero } from './content-digest.js';
 import { copyPieces, pieces, type CopyWork, type MappedRun } from './copy-pieces.js';
 
 /**
- * Has `write` fill a file that appears whole or not at all; one of that name is replaced. `part` is its name until then, open as `handle`.
- * Errors: not-found (no such folder), invalid-argument (something that is no file has the name), no-space, permission, io; those of `write`.
+ * Has `write` fill a file that appears whole or not at all; one of that name is replaced. `part` is its name
+ * until then, open as `handle`. Errors: not-found (no such folder), invalid-argument (something that is no
+ * file has the name), no-space, permission, io; those of `write`.
  */
 export async function writeOutput<T>(
   output: string,
@@ -42,7 +43,10 @@ export interface RawExport {
   readonly size: number;
 }
 
-/** Writes a device into a sparse file: what is not mapped is a hole. Errors: as `writeOutput`; damaged; closed. */
+/**
+ * Writes a device into a sparse file: what is not mapped is a hole. Errors: as `writeOutput`; damaged;
+ * closed.
+ */
 export async function exportRaw(
   { runs, read, blockSize, size }: RawExport,
   output: string,

@@ -3,8 +3,8 @@ import { parseDeviceName } from '../format/device-name.js';
 import { formatPoint, parsePoint, type StreamPoint } from './stream-format.js';
 
 /**
- * What came before a cut is a device whose name says of what it is a part and how far it has come: one rename, so that the two never drift
- * apart.
+ * What came before a cut is a device whose name says of what it is a part and how far it has come: one
+ * rename, so that the two never drift apart.
  *
  *   partial := NAME ".partial-" OFFSET "-" SUM
  */

@@ -12,11 +12,17 @@ import { ownMaker } from './passing-devices.js';
 
 const ZEROES = Buffer.alloc(2 ** 20);
 
-/** The bytes of a device while somebody has it open. Several calls may be on their way at once. Errors: no-space, io. */
+/**
+ * The bytes of a device while somebody has it open. Several calls may be on their way at once. Errors:
+ * no-space, io.
+ */
 export interface DeviceBytes {
   /** The image file; undefined: the device is reached without one. */
   readonly path: string | undefined;
-  /** Returns how many bytes there were from `offset` on, at most as many as `into` takes; 0: the device ends there. */
+  /**
+   * Returns how many bytes there were from `offset` on, at most as many as `into` takes; 0: the device ends
+   * there.
+   */
   read(offset: number, into: Uint8Array): Promise<number>;
   write(offset: number, from: Uint8Array): Promise<void>;
   /** The range reads as zeroes afterwards, and takes no space where the pool can give it back. */

@@ -13,7 +13,10 @@ export interface NewDevice {
   readonly filesystem: FilesystemType;
 }
 
-/** A device of the new pool while it is filled. Ranges lie inside the device; several calls may be on their way at once. */
+/**
+ * A device of the new pool while it is filled. Ranges lie inside the device; several calls may be on their
+ * way at once.
+ */
 export interface TargetImage {
   write(offset: number, from: Uint8Array): Promise<void>;
   /** The range reads as zeroes afterwards, and takes no space where the pool can give it back. */

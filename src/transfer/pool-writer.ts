@@ -9,7 +9,9 @@ import { copyPieces, pieces, type MappedRun } from './copy-pieces.js';
 import { writeAll } from './output-file.js';
 import type { StillDevice } from './still-device.js';
 
-/** The superblock's place in the XML, written last: only then is it known how far the pool's clock has come. */
+/**
+ * The superblock's place in the XML, written last: only then is it known how far the pool's clock has come.
+ */
 const HEAD_BYTES = 512;
 /** Text written at a time. */
 const TEXT_BYTES = 256 * 1024;
@@ -24,7 +26,10 @@ export interface PoolWriterParts {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Writes a pool as dm-thin has it: each chunk once, at its place in the data, and the mappings as XML for thin_restore. */
+/**
+ * Writes a pool as dm-thin has it: each chunk once, at its place in the data, and the mappings as XML for
+ * thin_restore.
+ */
 export class PoolWriter {
   readonly #blockSize: number;
   readonly #parts: PoolWriterParts;
@@ -45,8 +50,8 @@ export class PoolWriter {
   }
 
   /**
-   * The next device, ascending by id. `held`: what stands for it, whose mappings count as shared from its snapshot on.
-   * Errors: damaged, io, no-space, closed.
+   * The next device, ascending by id. `held`: what stands for it, whose mappings count as shared from its
+   * snapshot on. Errors: damaged, io, no-space, closed.
    */
   async device(still: Readable, held: DeviceStatus): Promise<void> {
     const { id, transactionId, creationTime, name } = still.device;
@@ -79,7 +84,10 @@ export class PoolWriter {
     await this.#parts.data.truncate(info.dataTotal);
   }
 
-  /** Tells every mapping, and hands on those of chunks that are not written yet: their place in the device is where they are read. */
+  /**
+   * Tells every mapping, and hands on those of chunks that are not written yet: their place in the device is
+   * where they are read.
+   */
   async *#fresh(still: Readable): AsyncGenerator<MappedRun> {
     for await (const run of still.runs()) {
       this.#mappings += run.length;

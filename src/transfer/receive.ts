@@ -72,8 +72,8 @@ export class IncomingStream {
   }
 
   /**
-   * Makes the device: all of it or nothing, or what came before a cut.
-   * Errors: exists; not-found (the base); invalid-argument (the base is another one; the stream is damaged); no-space, closed.
+   * Makes the device: all of it or nothing, or what came before a cut. Errors: exists; not-found (the base);
+   * invalid-argument (the base is another one; the stream is damaged); no-space, closed.
    */
   async into(access: PoolAccess, options: ReceiveOptions = {}): Promise<Received> {
     const { name, base, header } = this.#wanted;

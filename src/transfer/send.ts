@@ -31,8 +31,8 @@ export class Sender {
   }
 
   /**
-   * The device is held still while the stream is read; leaving the loop lets it go.
-   * Errors: not-found; invalid-argument (`since` is larger; the stream cannot go on from `from`); busy, damaged, closed.
+   * The device is held still while the stream is read; leaving the loop lets it go. Errors: not-found;
+   * invalid-argument (`since` is larger; the stream cannot go on from `from`); busy, damaged, closed.
    */
   async *stream(): AsyncGenerator<Uint8Array> {
     const { name, since } = this.#request;

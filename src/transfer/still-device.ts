@@ -22,16 +22,19 @@ export class StillDevice {
   }
 
   /**
-   * Holds a device still by a snapshot of its own, so that who uses it goes on. A pool that takes no snapshot any more (it is read-only, or
-   * nearly full) still lets a device be read that nobody uses.
-   * Errors: not-found; busy (in use, in such a pool).
+   * Holds a device still by a snapshot of its own, so that who uses it goes on. A pool that takes no snapshot
+   * any more (it is read-only, or nearly full) still lets a device be read that nobody uses. Errors:
+   * not-found; busy (in use, in such a pool).
    */
   static async hold(access: PoolAccess, name: string): Promise<StillDevice> {
     const device = await access.call('device.get', { name });
     return new StillDevice(access, await snapshotOf(access, device), device);
   }
 
-  /** The path of its image file, which is active from then on. Errors: unsupported (it is reached without one). */
+  /**
+   * The path of its image file, which is active from then on. Errors: unsupported (it is reached without
+   * one).
+   */
   async path(): Promise<string> {
     const { path } = await this.#open();
     if (path !== undefined) return path;
@@ -65,7 +68,10 @@ export class StillDevice {
     into.fill(0, done);
   }
 
-  /** Keeps it as it is under another name, once it was read. False where it is the device itself. Errors: as the operation `device.anchor`. */
+  /**
+   * Keeps it as it is under another name, once it was read. False where it is the device itself. Errors: as
+   * the operation `device.anchor`.
+   */
   async keepAs(to: string, label: string): Promise<boolean> {
     if (this.name === this.device.name) return false;
     await this.#close();

@@ -34,9 +34,10 @@ export type StreamItem =
 const KINDS = new Set<number>(Object.values(FRAME));
 
 /**
- * Reads a stream, first its header and last its end. Nothing is handed on that differs from what was sent, stands in another place, or lies
- * outside the device.
- * @throws ThinError invalid-argument (no such stream), wrong-version, damaged (it was cut off or changed), and what the source throws
+ * Reads a stream, first its header and last its end. Nothing is handed on that differs from what was sent,
+ * stands in another place, or lies outside the device.
+ * @throws ThinError invalid-argument (no such stream), wrong-version, damaged (it was cut off or changed),
+ *   and what the source throws
  */
 export async function* decodeStream(source: AsyncIterable<Uint8Array>): AsyncGenerator<StreamItem> {
   const bytes = new ByteSource(source);

@@ -1,12 +1,16 @@
 import { z } from 'zod';
 import { ThinError } from '../errors/thin-error.js';
 
-/** Docker finds plugins by the files in this folder, and calls a driver by its file's name (docker/pkg/plugins/discovery.go). */
+/**
+ * Docker finds plugins by the files in this folder, and calls a driver by its file's name
+ * (docker/pkg/plugins/discovery.go).
+ */
 export const DEFAULT_PLUGIN_SOCKET = '/run/docker/plugins/thinfuse.sock';
 
 /**
- * Docker's volume plugin protocol (docs.docker.com/engine/extend/plugins_volume): `POST /<method>` with JSON both ways, which podman speaks, too.
- * Engines send fields of their own beside these, and leave out what is empty.
+ * Docker's volume plugin protocol (docs.docker.com/engine/extend/plugins_volume): `POST /<method>` with JSON
+ * both ways, which podman speaks, too. Engines send fields of their own beside these, and leave out what is
+ * empty.
  */
 const text = z
   .string()

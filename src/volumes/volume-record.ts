@@ -4,12 +4,15 @@ import { ThinError } from '../errors/thin-error.js';
 import { MAX_NAME_LENGTH, parseDeviceName } from '../format/device-name.js';
 import type { DeviceName } from '../format/ids.js';
 
-/** What a container engine knows of a volume: the label of the device that holds its files, so neither is ever without the other. */
+/**
+ * What a container engine knows of a volume: the label of the device that holds its files, so neither is ever
+ * without the other.
+ */
 export interface VolumeRecord {
   readonly name: string;
   /**
-   * `making`: its filesystem is being made, and if that was cut off there is no volume. `fresh`: nobody has mounted it yet, so that its root is
-   * still as mkfs left it.
+   * `making`: its filesystem is being made, and if that was cut off there is no volume. `fresh`: nobody has
+   * mounted it yet, so that its root is still as mkfs left it.
    */
   readonly state: 'making' | 'fresh' | 'used';
   /** The options that it was made with, as they were given. */
@@ -51,8 +54,8 @@ export function unpackVolumeRecord(label: string, device: string): VolumeRecord 
 }
 
 /**
- * The device of a volume: its name says which, so that no other table of volumes is needed. A name that is too long for a device gets
- * its digest's. @throws ThinError invalid-argument: no name that engines allow
+ * The device of a volume: its name says which, so that no other table of volumes is needed. A name that is
+ * too long for a device gets its digest's. @throws ThinError invalid-argument: no name that engines allow
  */
 export function volumeDeviceName(volume: string): DeviceName {
   if (!ALLOWED.test(volume) || volume.length > MAX_VOLUME_NAME)

@@ -22,7 +22,10 @@ const CONTENT_TYPE = 'application/vnd.docker.plugins.v1.2+json';
 
 type Handlers = { readonly [K in Method]: (request: Requests[K]) => Promise<Responses[K]> };
 
-/** The volume plugin protocol (volumes/messages.ts) on a unix socket of mode 0600. Every failure is a status of 4xx or 500 with its text as `Err`. */
+/**
+ * The volume plugin protocol (volumes/messages.ts) on a unix socket of mode 0600. Every failure is a status
+ * of 4xx or 500 with its text as `Err`.
+ */
 export class VolumeServer implements PrivateServer {
   readonly #http: FastifyInstance;
   readonly #socket: string;

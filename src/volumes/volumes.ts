@@ -26,17 +26,21 @@ interface Volume {
 }
 
 /**
- * Volumes of container engines, each a thin device with the volume's record as its label: making one is a commit of the pool. Work on one
- * volume runs in order. Errors, beside the pool's and the host's: not-found, exists (with other options), busy (in use), invalid-argument,
- * unknown-option.
+ * Volumes of container engines, each a thin device with the volume's record as its label: making one is a
+ * commit of the pool. Work on one volume runs in order. Errors, beside the pool's and the host's: not-found,
+ * exists (with other options), busy (in use), invalid-argument, unknown-option.
  *
- * Who uses a volume is known for as long as the daemon lives: it is the mount that is in use, and no mount outlives the daemon.
+ * Who uses a volume is known for as long as the daemon lives: it is the mount that is in use, and no mount
+ * outlives the daemon.
  */
 export class Volumes {
   readonly #served: ServedPool;
   readonly #patienceMs: number;
   readonly #locks = new AsyncLock({ maxPending: Number.MAX_SAFE_INTEGER });
-  /** By device: the ids that engines mounted with. A device without any is mounted for somebody who has not let go of its files yet. */
+  /**
+   * By device: the ids that engines mounted with. A device without any is mounted for somebody who has not
+   * let go of its files yet.
+   */
   readonly #holders = new Map<DeviceName, Set<string>>();
 
   constructor(served: ServedPool, { patienceMs = PATIENCE_MS }: { patienceMs?: number } = {}) {
@@ -44,7 +48,10 @@ export class Volumes {
     this.#patienceMs = patienceMs;
   }
 
-  /** O(1), but where a filesystem has to be made: another one than the base device's, or a smaller one. Idempotent for the same options. */
+  /**
+   * O(1), but where a filesystem has to be made: another one than the base device's, or a smaller one.
+   * Idempotent for the same options.
+   */
   async create(name: string, given: Readonly<Record<string, string>>): Promise<void> {
     const device = volumeDeviceName(name);
     const options = parseVolumeOptions(given);
@@ -71,7 +78,9 @@ export class Volumes {
     });
   }
 
-  /** Errors: busy (an engine has it mounted, or a process works in it and does not end within `patienceMs`). */
+  /**
+   * Errors: busy (an engine has it mounted, or a process works in it and does not end within `patienceMs`).
+   */
   async remove(name: string): Promise<void> {
     await this.#exclusively(name, async () => {
       const { device } = this.#require(name);
@@ -159,7 +168,8 @@ export class Volumes {
   ): Promise<void> {
     const label = packVolumeRecord(record);
     await this.#served.changes.run([origin.name, name], async () => {
-      // What the origin's users had flushed is in the clone. An xfs leaves a record in its log all the same, which the clone's mount recovers.
+      // What the origin's users had flushed is in the clone. An xfs leaves a record in its log all the same,
+      // which the clone's mount recovers.
       await this.#served.devices.snapshot({
         name,
         origin: origin.name,
@@ -196,7 +206,10 @@ export class Volumes {
     if (gone) this.#holders.delete(name);
   }
 
-  /** A volume whose making was cut off is in the way of a new one; anything else under its device's name is somebody's. */
+  /**
+   * A volume whose making was cut off is in the way of a new one; anything else under its device's name is
+   * somebody's.
+   */
   async #clear(volume: string, name: DeviceName): Promise<void> {
     const device = this.#served.pool.device(name);
     if (device === undefined) return;

@@ -172,7 +172,8 @@ describe('mapping tree', () => {
     });
 
     it('lets a pass over unshared leaves stop after each and go on behind it', () => {
-      // Gaps between leaves: the key behind a leaf's last one is covered by that leaf, which must not come again.
+      // Gaps between leaves: the key behind a leaf's last one is covered by that leaf, which must not come
+      // again.
       const { source, root } = treeOf([...upTo(300)].map((n) => n * 10));
       const seen: number[] = [];
       for (let from = 0; ;) {

@@ -228,8 +228,8 @@ async function assertClean(pool: ThinPool, when: string): Promise<void> {
 }
 
 /**
- * What is found is one moment since the last promise, or between two: a write that nobody synced may be there in part. Of a `direct` pool, whose data
- * no log has, each sector is as at such a moment.
+ * What is found is one moment since the last promise, or between two: a write that nobody synced may be there
+ * in part. Of a `direct` pool, whose data no log has, each sector is as at such a moment.
  */
 function assertBetween(found: PoolState, work: SectorWorkload, kind: PoolKind, when: string): void {
   const moments = work.history.slice(work.durable);

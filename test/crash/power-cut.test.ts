@@ -151,8 +151,8 @@ async function assertClean(pool: ThinPool, when: string): Promise<void> {
 }
 
 /**
- * The devices are those of one moment since the last promise, and each of their sectors is as at such a moment: a disk keeps any of the
- * sectors that nobody flushed, and so does a data file.
+ * The devices are those of one moment since the last promise, and each of their sectors is as at such a
+ * moment: a disk keeps any of the sectors that nobody flushed, and so does a data file.
  */
 function assertBetween(found: PoolState, work: SectorWorkload, when: string): void {
   const moments = work.history.slice(work.durable);

@@ -13,7 +13,10 @@ const ROUNDS = 20;
 describe('a writer that is killed', () => {
   const scratch = useScratch();
 
-  /** Runs a writer on `path`, kills it after `lines` batches and a little more, and says which batch it saw made durable last. */
+  /**
+   * Runs a writer on `path`, kills it after `lines` batches and a little more, and says which batch it saw
+   * made durable last.
+   */
   async function writeAndKill(path: string, batches: number, extraMs: number): Promise<number> {
     const child = scratch.current.start(process.execPath, ['--import', 'tsx', CHILD, 'write', path], {
       stdio: ['pipe', 'pipe', 'inherit'],

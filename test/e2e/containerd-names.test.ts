@@ -5,7 +5,10 @@ import { Cli } from '../support/cli.js';
 import { eventually } from '../support/eventually.js';
 import { requireMounts, run, tryRun, useScratch } from '../support/mounts.js';
 
-/** The directories that containerd writes to are the scratch folder's, so that another one on this host is not met. */
+/**
+ * The directories that containerd writes to are the scratch folder's, so that another one on this host is not
+ * met.
+ */
 function configuration(at: (name: string) => string, socket: string): string {
   const plugins = ['one', 'two'].map(
     (name) => `[proxy_plugins.${name}]\n  type = "snapshot"\n  address = "${socket}"\n`,

@@ -15,7 +15,10 @@ async function build(): Promise<void> {
   await run(process.execPath, [entry, 'manual', '--output', path.join(TOP, 'dist/man/thinfuse.8')]);
 }
 
-/** A copy of the mounts that keeps none of them busy: no libfuse 2 where npm loads `fuse-native` to see whether it fits. */
+/**
+ * A copy of the mounts that keeps none of them busy: no libfuse 2 where npm loads `fuse-native` to see
+ * whether it fits.
+ */
 const WITHOUT_LIBFUSE = `
 ldconfig -p | sed -n 's/.*libfuse\\.so\\.2.* => //p' | while read -r library; do mount --bind /dev/null "$library"; done
 exec "$@"`;

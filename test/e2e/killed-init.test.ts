@@ -10,7 +10,10 @@ describe('init that is killed', function () {
   const scratch = useScratch();
   let count = 0;
 
-  /** Kills it as soon as something of that name is in the root, and the daemon that formats the base device with it or not. */
+  /**
+   * Kills it as soon as something of that name is in the root, and the daemon that formats the base device
+   * with it or not.
+   */
   async function killedAt(
     cli: Cli,
     sign: RegExp,

@@ -30,7 +30,10 @@ interface Listed {
   readonly state: string;
 }
 
-/** A disk of LVM: a thin pool whose data lies in two segments, thin volumes, one of them over an ordinary volume, and a RAID. */
+/**
+ * A disk of LVM: a thin pool whose data lies in two segments, thin volumes, one of them over an ordinary
+ * volume, and a RAID.
+ */
 describe('end to end: an old disk of LVM', function () {
   this.timeout(300_000);
   requireMounts(['mkfs.ext4', 'thin_restore', 'filefrag', 'losetup']);

@@ -29,7 +29,10 @@ interface Usage {
   readonly exclusive: number;
 }
 
-/** A Docker with devicemapper as it would have been left: a base device, two layers, a container, and one that Docker forgot. */
+/**
+ * A Docker with devicemapper as it would have been left: a base device, two layers, a container, and one that
+ * Docker forgot.
+ */
 describe('end to end: an old pool', function () {
   this.timeout(300_000);
   requireMounts(['mkfs.xfs', 'thin_restore', 'thin_check', 'fallocate']);

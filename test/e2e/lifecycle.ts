@@ -18,7 +18,10 @@ const TOOLS: Readonly<Record<FilesystemType, readonly string[]>> = {
   ext4: ['mkfs.ext4', 'resize2fs', 'fsfreeze'],
 };
 
-/** One life of a pool, from init to stop, with the filesystem given; `data`: a `direct` pool, on a file of its own. */
+/**
+ * One life of a pool, from init to stop, with the filesystem given; `data`: a `direct` pool, on a file of its
+ * own.
+ */
 export function lifecycle(
   filesystem: FilesystemType,
   { transport = 'kernel', data = false }: { transport?: TransportKind; data?: boolean } = {},

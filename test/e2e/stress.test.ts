@@ -22,7 +22,9 @@ import { JOURNAL_ENTRY, PAGE, sequenceOf } from '../support/stamped-pages.js';
 const WRITERS = 3;
 const BLOCKS = 48;
 const PAGES = WRITERS * Math.floor((BLOCKS * BLOCK) / PAGE / WRITERS);
-/** Behind the writers' pages: written and discarded over and over, so that chunks change hands all the time. */
+/**
+ * Behind the writers' pages: written and discarded over and over, so that chunks change hands all the time.
+ */
 const CHURN_BLOCKS = 16;
 const SNAPSHOTS = 12;
 const KEPT = 4;
@@ -141,7 +143,10 @@ describe('one device under several processes, while snapshots come and go', func
   }
 });
 
-/** Chunks that are written, read and discarded behind the writers' backs; every second time before a commit could see them. */
+/**
+ * Chunks that are written, read and discarded behind the writers' backs; every second time before a commit
+ * could see them.
+ */
 async function churn(pool: ThinPool, round: number): Promise<void> {
   const base = pool.active(BASE_NAME)!;
   for (let turn = 0; turn < 4; turn++) {
@@ -156,7 +161,10 @@ async function churn(pool: ThinPool, round: number): Promise<void> {
   }
 }
 
-/** Snapshots of a device that is written to, each held to what was acknowledged before it and begun when it was there. */
+/**
+ * Snapshots of a device that is written to, each held to what was acknowledged before it and begun when it
+ * was there.
+ */
 class SnapshotWatch {
   readonly #pool: ThinPool;
   readonly #progress: () => Progress;

@@ -14,7 +14,10 @@ const ENOUGH = 20;
 const CHUNK = 65536;
 const FILL = 0x5a;
 
-/** How fio writes: each write durable when it returns, each block once. What it tells of completed ones is what was acknowledged. */
+/**
+ * How fio writes: each write durable when it returns, each block once. What it tells of completed ones is
+ * what was acknowledged.
+ */
 const FIO = {
   dsync: ['--ioengine=psync', '--sync=dsync'],
   osync: ['--ioengine=psync', '--sync=sync'],

@@ -16,7 +16,10 @@ const HIDDEN = '~view';
 const POLL_MS = 100;
 const POLLS = 600;
 
-/** Files that are durable one by one when it resolves, as databases make them: nothing brings the filesystem's log home. */
+/**
+ * Files that are durable one by one when it resolves, as databases make them: nothing brings the filesystem's
+ * log home.
+ */
 async function writeDurably(folder: string, names: readonly string[]): Promise<Map<string, string>> {
   const sums = new Map<string, string>();
   for (const name of names) {

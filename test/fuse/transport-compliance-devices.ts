@@ -34,7 +34,8 @@ export function deviceCompliance(served: () => Served): void {
     if (transport.supportsDiscard) {
       const mapped = image.mappedBytes;
       await rm(path.join(again, 'data'));
-      // xfs frees a removed file in the background, and trims what it freed only when its log is out: a sync may come too early for that.
+      // xfs frees a removed file in the background, and trims what it freed only when its log is out: a sync
+      // may come too early for that.
       for (let round = 0; round < 50 && image.mappedBytes >= mapped - 15 * MIB; round++) {
         await sleep(20 * round);
         await run('sync', ['-f', again]);

@@ -22,9 +22,10 @@ export interface Served {
 }
 
 /**
- * What every transport must keep. This process serves the mount that it tests, so whatever blocks (dd, mkfs, losetup) runs in a
- * child, at most two fs.promises calls wait on the mount at once, and no file on it is open while a child starts: between fork and
- * exec the child closes its copy, that close is a FLUSH, and this process waits for the exec.
+ * What every transport must keep. This process serves the mount that it tests, so whatever blocks (dd, mkfs,
+ * losetup) runs in a child, at most two fs.promises calls wait on the mount at once, and no file on it is
+ * open while a child starts: between fork and exec the child closes its copy, that close is a FLUSH, and this
+ * process waits for the exec.
  */
 export function transportCompliance(name: string, factory: TransportFactory): void {
   describe(`${name}: transport compliance`, () => {

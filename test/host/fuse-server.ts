@@ -2,7 +2,10 @@ import { createInterface } from 'node:readline';
 import { FuseNativeTransport } from '../../src/fuse/fuse-native-transport.js';
 import { MemoryDirectory } from '../support/memory-image.js';
 
-/** `fuse-server MOUNTPOINT NAME=BYTES...`: serves images in memory until it is killed; a line `NAME=BYTES` makes one grow. */
+/**
+ * `fuse-server MOUNTPOINT NAME=BYTES...`: serves images in memory until it is killed; a line `NAME=BYTES`
+ * makes one grow.
+ */
 const [mountPoint = '', ...images] = process.argv.slice(2);
 const directory = new MemoryDirectory();
 for (const image of images) directory.add(...parse(image));

@@ -10,7 +10,10 @@ export const RAW_NAME = Buffer.from('raw-\xff\xfe\n\\n', 'latin1');
 export const LONG_PATH = Array.from({ length: 4 }, (_, i) => `${i}${'n'.repeat(200)}`).join('/');
 const BINARY_VALUE = Buffer.from([0, 1, 0xff, 0xfe, 0x0a, 0x3d, 0x80]);
 
-/** Makes in an empty folder one of everything that a root filesystem can hold. Needs root, setfattr, setcap and setfacl. */
+/**
+ * Makes in an empty folder one of everything that a root filesystem can hold. Needs root, setfattr, setcap
+ * and setfacl.
+ */
 export async function makeRichTree(root: string): Promise<void> {
   const at = (name: string): string => path.join(root, name);
   await mkdir(at('etc'));
@@ -50,8 +53,8 @@ export async function makeRichTree(root: string): Promise<void> {
 }
 
 /**
- * Everything about a tree as text, one line a path, for comparing: type, mode, owner, size, time, links, device; attributes; contents.
- * Sizes of folders and sockets are the filesystem's own and left out.
+ * Everything about a tree as text, one line a path, for comparing: type, mode, owner, size, time, links,
+ * device; attributes; contents. Sizes of folders and sockets are the filesystem's own and left out.
  */
 export async function describeTree(root: string): Promise<string> {
   const format = '%P %y %m %U %G %T@ %n %l\\0';

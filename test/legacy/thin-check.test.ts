@@ -101,7 +101,10 @@ describe('legacy: metadata as thin_check judges it', function () {
   });
 });
 
-/** thin_check 0.9 compares no counts of the data space map, no record with its mappings, and no keys with the node above; 1.x does. */
+/**
+ * thin_check 0.9 compares no counts of the data space map, no record with its mappings, and no keys with the
+ * node above; 1.x does.
+ */
 const KNOWN_STRICTER = /data space map|its record says|is mapped to data block|do not belong between|24 bits/;
 
 function usedBlocks(bytes: Buffer): readonly (readonly [number, BlockKind])[] {

@@ -171,7 +171,10 @@ function device(id: number, ranges: readonly XmlRange[], times = { created: 1, s
   };
 }
 
-/** Ranges that do not overlap in the device and lie anywhere in the data: joined where they are neighbours in both, as a dump has them. */
+/**
+ * Ranges that do not overlap in the device and lie anywhere in the data: joined where they are neighbours in
+ * both, as a dump has them.
+ */
 const anyRanges = fc
   .array(
     fc.record({

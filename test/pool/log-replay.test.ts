@@ -114,7 +114,10 @@ describe('a pool whose process dies', () => {
       await this.#data?.remove();
     }
 
-    /** What a dead process would have let go of stays until the end: the old pool may still be at work here, and descriptors come back. */
+    /**
+     * What a dead process would have let go of stays until the end: the old pool may still be at work here,
+     * and descriptors come back.
+     */
     #later(): void {
       const [data, log] = [this.#data, this.#log];
       this.#ended.push(async () => {

@@ -108,7 +108,8 @@ describe('values of chunks', () => {
         fc.property(fc.nat(at - 1), fc.integer({ min: 1, max: 255 }), fc.boolean(), (where, flip, sealed) => {
           const value = whole.slice();
           value[where]! ^= flip;
-          // Behind the seal's back, which would find all of it: then other bytes may come out, but as many, or an error of ours.
+          // Behind the seal's back, which would find all of it: then other bytes may come out, but as many,
+          // or an error of ours.
           if (sealed) sealChunk(value, ID, PACKED_VERSION);
           try {
             const read = dataOf(value, ID, SIZE);

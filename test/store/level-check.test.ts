@@ -11,7 +11,10 @@ import { assertNumbered, numberedBatch, numberedLast, SMALL_TUNING } from '../su
 const BATCHES = 60;
 const BLOCK = 32768;
 
-/** What happens to real files of a store: `damaged` before LevelDB touches them, or no harm that a crash could not have done. */
+/**
+ * What happens to real files of a store: `damaged` before LevelDB touches them, or no harm that a crash could
+ * not have done.
+ */
 describe('damage to the files of a level store', () => {
   const scratch = useScratch();
   let whole: string;
@@ -22,7 +25,8 @@ describe('damage to the files of a level store', () => {
     const store = await openLevelStore(whole, { createIfMissing: true, tuning: SMALL_TUNING });
     for (let n = 1; n <= BATCHES; n++) await store.batch(numberedBatch(n), { sync: true });
     await store.close();
-    // A second opening gives a manifest that begins with a list of tables; what follows goes to a log and more tables.
+    // A second opening gives a manifest that begins with a list of tables; what follows goes to a log and
+    // more tables.
     const again = await openLevelStore(whole, { tuning: SMALL_TUNING });
     for (let n = BATCHES + 1; n <= 2 * BATCHES; n++) await again.batch(numberedBatch(n), { sync: true });
     await again.close();
@@ -237,7 +241,9 @@ describe('damage to the files of a level store', () => {
     await assertDamaged(new RegExp(`${name} is damaged at byte`));
   });
 
-  /** Where each record of the log's bytes begins, and its length with its header; a batch may have several. */
+  /**
+   * Where each record of the log's bytes begins, and its length with its header; a batch may have several.
+   */
   function fragments(bytes: Buffer): { at: number; length: number; type: number }[] {
     const found = [];
     for (let at = 0; at + 7 <= bytes.length;) {
@@ -283,7 +289,10 @@ describe('damage to the files of a level store', () => {
     }
   });
 
-  /** The log's bytes with one batch more, of a chunk that holds `data`, as a power cut leaves it: with `hole` where nothing was written. */
+  /**
+   * The log's bytes with one batch more, of a chunk that holds `data`, as a power cut leaves it: with `hole`
+   * where nothing was written.
+   */
   async function withLastBatch(
     data: Uint8Array,
     hole: (from: number, to: number) => [number, number],

@@ -10,7 +10,9 @@ import { assertNumbered, numberedBatch, numberedLast, SMALL_TUNING } from '../su
 const BATCHES = 120;
 const KINDS = ['superblock', 'node', 'chunk'] as const;
 
-/** What our own reader gets out of files that LevelDB would not open: what was written, or that it is lost. */
+/**
+ * What our own reader gets out of files that LevelDB would not open: what was written, or that it is lost.
+ */
 describe('a level store that is damaged, read for repair', () => {
   const scratch = useScratch();
   let whole: string;

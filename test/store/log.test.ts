@@ -60,7 +60,10 @@ describe('a log', () => {
       onNote: () => undefined,
     });
 
-  /** A process that does the steps and dies. @returns what was written down and is in no commit, by number: so many bytes, filled with the number */
+  /**
+   * A process that does the steps and dies. @returns what was written down and is in no commit, by number: so
+   * many bytes, filled with the number
+   */
   async function write(store: CrashStore, all: readonly Step[]): Promise<Map<number, number>> {
     const log = await openLog(store);
     log.release();

@@ -8,7 +8,10 @@ export interface BadRange {
   readonly end: number;
 }
 
-/** Serves `file` read-only as `folder`/disk, and answers EIO to reads that touch bad ranges, as a disk that fails does. Returns its end. */
+/**
+ * Serves `file` read-only as `folder`/disk, and answers EIO to reads that touch bad ranges, as a disk that
+ * fails does. Returns its end.
+ */
 export async function serveBadSectors(
   folder: string,
   file: string,

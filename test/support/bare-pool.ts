@@ -6,7 +6,10 @@ import { BASE_NAME } from '../../src/format/device-name.js';
 import { openPool } from '../../src/pool/pool.js';
 import { openLevelStore } from '../../src/store/level-store.js';
 
-/** What `init` makes, but for the filesystem, so that tests of what needs none run where nothing can be mounted. */
+/**
+ * What `init` makes, but for the filesystem, so that tests of what needs none run where nothing can be
+ * mounted.
+ */
 export async function makeBarePool(root: string): Promise<void> {
   const layout = rootLayout(root);
   const fresh = await prepareRoot(layout);

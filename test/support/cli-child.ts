@@ -2,7 +2,10 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { runCommandLine } from '../../src/cli/run.js';
 import { standardError, standardOutput } from '../../src/commands/standard-stream.js';
 
-/** The process behind `CliSession`: runs what it is told, several at once if asked to, each with an output of its own. */
+/**
+ * The process behind `CliSession`: runs what it is told, several at once if asked to, each with an output of
+ * its own.
+ */
 export interface CliOrder {
   readonly number: number;
   readonly args: readonly string[];

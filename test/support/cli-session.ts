@@ -4,7 +4,10 @@ import type { CliOrder, CliOutcome } from './cli-child.js';
 
 const TOP = path.resolve(import.meta.dirname, '../..');
 
-/** Many command lines in one process, which spares each a second of loading: for commands that start no daemon. */
+/**
+ * Many command lines in one process, which spares each a second of loading: for commands that start no
+ * daemon.
+ */
 export class CliSession {
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, (outcome: CliOutcome) => void>();

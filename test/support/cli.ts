@@ -14,7 +14,10 @@ const GONE_POLL_MS = 50;
 /** As test.sh has just built it, in a third of the time that the sources take to start. */
 export const BUILT = process.env['THINFUSE_TEST_BUILT'];
 
-/** How to start the CLI of this checkout, in whatever folder: from its sources, where nobody says that they are built. */
+/**
+ * How to start the CLI of this checkout, in whatever folder: from its sources, where nobody says that they
+ * are built.
+ */
 export const CLI_COMMAND: readonly string[] = [
   process.execPath,
   ...(BUILT === undefined ? ['--import', LOADER, ENTRY] : [BUILT]),

@@ -6,8 +6,8 @@ import { packNode, TreeNode, unpackNode, type NodeLimits } from '../../src/forma
 import { seal, unseal } from '../../src/format/seal.js';
 
 /**
- * Nodes in memory with their reference counts, and counts of what leaves hold in lane `a`, as a pool counts chunks. `store` turns
- * all nodes into bytes, so that what is read next comes from those.
+ * Nodes in memory with their reference counts, and counts of what leaves hold in lane `a`, as a pool counts
+ * chunks. `store` turns all nodes into bytes, so that what is read next comes from those.
  */
 export class CountedNodes implements NodeSource {
   readonly limits: NodeLimits;
@@ -112,8 +112,8 @@ export class CountedNodes implements NodeSource {
 }
 
 /**
- * Holds for any set of trees whatever was done to them: each node has the references that a walk from all roots finds and none is
- * left over; so have the values; levels, key ranges and fill are as they must be.
+ * Holds for any set of trees whatever was done to them: each node has the references that a walk from all
+ * roots finds and none is left over; so have the values; levels, key ranges and fill are as they must be.
  */
 export function assertSound(source: CountedNodes, roots: readonly NodeId[]): void {
   const references = new Map<NodeId, number>();

@@ -9,8 +9,9 @@ const SECTOR = 512;
 const STRETCH = 64 * 1024;
 
 /**
- * A file that is written in place (the data of a `direct` pool, a log) on a machine that can lose its power: what was written since the last fdatasync may be there afterwards or
- * not, sector by sector. The file itself is what the page cache would show.
+ * A file that is written in place (the data of a `direct` pool, a log) on a machine that can lose its power:
+ * what was written since the last fdatasync may be there afterwards or not, sector by sector. The file itself
+ * is what the page cache would show.
  */
 export class CrashFile {
   readonly handle: DataHandle;

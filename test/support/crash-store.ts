@@ -51,7 +51,10 @@ export class CrashStore extends MemoryStore {
     return this.tree.clone();
   }
 
-  /** Batch `n` and all operations from then on fail with `io`; batch `n` itself leaves nothing. Already past: at once. */
+  /**
+   * Batch `n` and all operations from then on fail with `io`; batch `n` itself leaves nothing. Already past:
+   * at once.
+   */
   freezeAt(n: number): void {
     this.#freezeAt = n;
     if (this.#count > n) this.#frozen = true;
@@ -68,8 +71,9 @@ export class CrashStore extends MemoryStore {
   }
 
   /**
-   * The store as the next process finds it: every batch up to the last synced one, and of the unsynced ones behind it as many,
-   * in order, as `keep` says of how many there are. LevelDB promises no more; by default all of those are lost.
+   * The store as the next process finds it: every batch up to the last synced one, and of the unsynced ones
+   * behind it as many, in order, as `keep` says of how many there are. LevelDB promises no more; by default
+   * all of those are lost.
    */
   crash(keep: (unsynced: number) => number = () => 0): CrashStore {
     this.#frozen = true;

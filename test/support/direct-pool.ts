@@ -40,7 +40,10 @@ export async function makeDirectPool(root: string, data: string): Promise<void> 
   await fresh.finish();
 }
 
-/** As `makeDirectPool`, but as pools were before there were margins: chunk 0 at the start of the data, one label at its end. */
+/**
+ * As `makeDirectPool`, but as pools were before there were margins: chunk 0 at the start of the data, one
+ * label at its end.
+ */
 export async function makeDirectPoolOfBefore(root: string, data: string): Promise<void> {
   const layout = rootLayout(root);
   const fresh = await prepareRoot(layout);

@@ -1,4 +1,7 @@
-/** As a daemon that is killed during a snapshot: `freeze-until-killed.ts TARGET` freezes it, says so, and waits. */
+/**
+ * As a daemon that is killed during a snapshot: `freeze-until-killed.ts TARGET` freezes it, says so, and
+ * waits.
+ */
 import { ToolServer } from '../../src/host/tool-server.js';
 
 const [target = ''] = process.argv.slice(2);

@@ -3,7 +3,10 @@ import type { KvOperation } from '../../src/store/key-value.js';
 import type { HostDisk } from '../../src/pool/host-guard.js';
 import { MemoryStore } from './memory-store.js';
 
-/** A store and the disk it is on, in memory: batches fail while `room` is spent, and after that until `recover`. */
+/**
+ * A store and the disk it is on, in memory: batches fail while `room` is spent, and after that until
+ * `recover`.
+ */
 export class FullStore extends MemoryStore {
   /** Bytes that the disk says it has. */
   room = 2 ** 30;

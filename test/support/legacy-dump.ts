@@ -32,7 +32,10 @@ export function dumpOf(pool: LegacyPool): XmlPool {
   };
 }
 
-/** Makes device `to` share the whole tree of device `from`, as a snapshot that nobody wrote to. In place; the top tree has one node. */
+/**
+ * Makes device `to` share the whole tree of device `from`, as a snapshot that nobody wrote to. In place; the
+ * top tree has one node.
+ */
 export function shareRoot(metadata: Buffer, from: number, to: number): void {
   const pool = LegacyPool.open(new MemoryBlocks(metadata));
   const block = pool.superblock.mappingRoot;

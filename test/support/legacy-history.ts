@@ -38,9 +38,9 @@ interface Device {
 }
 
 /**
- * dm-thin's own rules (dm-thin-metadata.c): a snapshot moves the clock on and shares every block; a write to a shared block goes to a new
- * one. `frozen`: which devices nobody writes to once there is a snapshot; 'origins' as under Docker, 'snapshots' as in backups with
- * LVM, where nothing is discarded either.
+ * dm-thin's own rules (dm-thin-metadata.c): a snapshot moves the clock on and shares every block; a write to
+ * a shared block goes to a new one. `frozen`: which devices nobody writes to once there is a snapshot;
+ * 'origins' as under Docker, 'snapshots' as in backups with LVM, where nothing is discarded either.
  */
 export function playPool(
   steps: readonly PoolStep[],

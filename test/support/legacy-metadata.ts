@@ -60,8 +60,8 @@ export const SUPERBLOCK: LegacySuperblock = {
 };
 
 /**
- * Metadata with trees and without space maps. Nodes of the same content are one node, so devices share what they have in common, as
- * after snapshots. Few entries a node make trees high.
+ * Metadata with trees and without space maps. Nodes of the same content are one node, so devices share what
+ * they have in common, as after snapshots. Few entries a node make trees high.
  */
 export function buildMetadata(
   devices: readonly BuiltDevice[],

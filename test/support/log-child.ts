@@ -1,6 +1,6 @@
 /**
- * A process that writes to a log until it is killed: `log-child.ts FOLDER`. Prints the state that its store would have, and the number of each record
- * once it is written. It never commits.
+ * A process that writes to a log until it is killed: `log-child.ts FOLDER`. Prints the state that its store
+ * would have, and the number of each record once it is written. It never commits.
  */
 import { logKey } from '../../src/format/keys.js';
 import { PoolLog } from '../../src/store/pool-log.js';

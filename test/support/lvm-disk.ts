@@ -6,7 +6,9 @@ export const EXTENT = 64 * 1024;
 const DATA_AT = 2 ** 20;
 const AREA = { begin: 4096, size: 64 * 1024 - 4096 };
 
-/** A disk of a group that a test makes: 1 MiB of head, its extents, and a second metadata area behind them. */
+/**
+ * A disk of a group that a test makes: 1 MiB of head, its extents, and a second metadata area behind them.
+ */
 export interface TestDisk {
   readonly path: string;
   readonly name: string;
@@ -24,11 +26,11 @@ export interface TestGroup {
   readonly textAt?: number;
 }
 
-export function pvId(name: string): string {
+function pvId(name: string): string {
   return name.padEnd(32, 'x');
 }
 
-export function groupText({ sequence = 1, disks, volumes }: TestGroup): string {
+function groupText({ sequence = 1, disks, volumes }: TestGroup): string {
   const dashed = (id: string): string =>
     id.replace(/^(.{6})(.{4})(.{4})(.{4})(.{4})(.{4})(.{6})$/, '$1-$2-$3-$4-$5-$6-$7');
   const physical = disks.map(
@@ -46,7 +48,9 @@ export function groupText({ sequence = 1, disks, volumes }: TestGroup): string {
 
 let ids = 0;
 
-/** One logical volume in LVM's text; segments in order, each its length in extents and the rest of its text. */
+/**
+ * One logical volume in LVM's text; segments in order, each its length in extents and the rest of its text.
+ */
 export function volumeText(
   name: string,
   segments: readonly { readonly extents: number; readonly text: string }[],

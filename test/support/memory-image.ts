@@ -12,8 +12,8 @@ export interface ImageCall {
 }
 
 /**
- * A sparse image in memory. Faults: `before` runs ahead of each call and may throw (the call fails at once), return a promise
- * (the call waits for it, and fails if it rejects), or return nothing.
+ * A sparse image in memory. Faults: `before` runs ahead of each call and may throw (the call fails at once),
+ * return a promise (the call waits for it, and fails if it rejects), or return nothing.
  */
 export class MemoryImage implements ImageFile {
   size: number;

@@ -16,8 +16,8 @@ export interface Finished {
 }
 
 /**
- * Call inside `describe`: its tests fail where FUSE, loop devices, root or one of `tools` are missing, and are skipped
- * only when THINFUSE_TEST_SKIP_MOUNTS=1 says so.
+ * Call inside `describe`: its tests fail where FUSE, loop devices, root or one of `tools` are missing, and
+ * are skipped only when THINFUSE_TEST_SKIP_MOUNTS=1 says so.
  */
 export function requireMounts(tools: readonly string[] = []): void {
   before('FUSE, loop devices and tools are there', async function () {
@@ -45,7 +45,10 @@ export async function hasTool(name: string): Promise<boolean> {
   return false;
 }
 
-/** Runs a program without blocking this process (which may serve the mount that the program touches). Never rejects for its exit code. */
+/**
+ * Runs a program without blocking this process (which may serve the mount that the program touches). Never
+ * rejects for its exit code.
+ */
 export function tryRun(
   command: string,
   args: readonly string[],
@@ -88,8 +91,9 @@ export async function run(
 }
 
 /**
- * A fresh folder and everything that hangs on it. `clean` runs the deferred steps (last first), ends started processes, unmounts,
- * detaches loop devices and removes the folder, whatever failed before; it rejects only if something is left.
+ * A fresh folder and everything that hangs on it. `clean` runs the deferred steps (last first), ends started
+ * processes, unmounts, detaches loop devices and removes the folder, whatever failed before; it rejects only
+ * if something is left.
  */
 export class Scratch {
   readonly root: string;
@@ -184,7 +188,10 @@ export class Scratch {
     if (problems.length > 0) throw new AggregateError(problems, `${this.root} could not be cleaned up`);
   }
 
-  /** Filesystems on loops first, then the loops, then what serves their files: the other order would leave them hanging. */
+  /**
+   * Filesystems on loops first, then the loops, then what serves their files: the other order would leave
+   * them hanging.
+   */
   async #sweep(): Promise<void> {
     for (const loop of await loopsUnder(this.root)) this.#loops.add(loop);
     const upper = (await mounts()).filter(

@@ -12,8 +12,8 @@ const NODES = 40;
 const CHUNKS = 12;
 
 /**
- * Batch `n` (from 1) of a sequence in which the store's content says which batches are in it: the number, a small value, every third
- * time a chunk of 64 KiB, and now and then a deletion.
+ * Batch `n` (from 1) of a sequence in which the store's content says which batches are in it: the number, a
+ * small value, every third time a chunk of 64 KiB, and now and then a deletion.
  */
 export function numberedBatch(n: number): KvOperation[] {
   const number = new Uint8Array(4);

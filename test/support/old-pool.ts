@@ -20,7 +20,10 @@ export interface OldPool {
   readonly data: string;
 }
 
-/** The pool that dm-thin would have left with these devices: blocks scattered in `folder`/data, and metadata by thin_restore. */
+/**
+ * The pool that dm-thin would have left with these devices: blocks scattered in `folder`/data, and metadata
+ * by thin_restore.
+ */
 export async function makeOldPool(
   folder: string,
   devices: readonly OldDevice[],

@@ -1,6 +1,6 @@
 /**
- * A process that works on a pool until it is killed: `pool-child.ts PATH ROUND`. Writes a pattern of numbered sectors, flushes, and prints
- * the number of each pass once it is durable.
+ * A process that works on a pool until it is killed: `pool-child.ts PATH ROUND`. Writes a pattern of numbered
+ * sectors, flushes, and prints the number of each pass once it is durable.
  */
 import { BASE_NAME } from '../../src/format/device-name.js';
 import type { DeviceName } from '../../src/format/ids.js';

@@ -4,7 +4,10 @@ import type { RemoteDevice } from '../../src/remote/manifest.js';
 import type { PushSource } from '../../src/remote/push.js';
 import type { Change } from '../../src/transfer/changes.js';
 
-/** A device in memory, for pushes: blocks of 64 KiB by their numbers, and what has changed since each image it was pushed as. */
+/**
+ * A device in memory, for pushes: blocks of 64 KiB by their numbers, and what has changed since each image it
+ * was pushed as.
+ */
 export class RemoteDeviceModel {
   readonly blocks = new Map<number, Uint8Array>();
   readonly #size: number;

@@ -9,7 +9,10 @@ const SECTORS_PER_BLOCK = BLOCK / SECTOR;
 const MOST_DEVICES = 6;
 const MOST_SECTORS = 20 * SECTORS_PER_BLOCK;
 
-/** All devices of a pool: one byte for each sector, the one that the sector is full of. Arrays in it are never changed. */
+/**
+ * All devices of a pool: one byte for each sector, the one that the sector is full of. Arrays in it are never
+ * changed.
+ */
 export type PoolState = ReadonlyMap<DeviceName, Uint8Array>;
 
 /** Numbers in [0, below) that a seed repeats (mulberry32). */
@@ -65,8 +68,8 @@ export function describeDifference(found: PoolState, expected: PoolState): strin
 }
 
 /**
- * Random work on a pool and on a model of it, the same for the same seed. `history[i]` is the model after `i` steps; `durable` is the
- * last of them that the pool promised to keep.
+ * Random work on a pool and on a model of it, the same for the same seed. `history[i]` is the model after `i`
+ * steps; `durable` is the last of them that the pool promised to keep.
  */
 export class SectorWorkload {
   readonly history: PoolState[];

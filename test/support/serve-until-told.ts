@@ -1,4 +1,7 @@
-/** A process of its own that serves one image: `node --import tsx serve-until-told.ts KIND MOUNTPOINT`; a line on stdin ends it, with exit code 3. */
+/**
+ * A process of its own that serves one image: `node --import tsx serve-until-told.ts KIND MOUNTPOINT`; a line
+ * on stdin ends it, with exit code 3.
+ */
 import { FuseNativeTransport } from '../../src/fuse/fuse-native-transport.js';
 import { KernelTransport } from '../../src/fuse/kernel-transport.js';
 import { MemoryDirectory } from './memory-image.js';

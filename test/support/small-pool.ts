@@ -23,7 +23,10 @@ export const TEST_OPTIONS: PoolOptions = {
   autoextendPercent: 20,
 };
 
-/** A pool of few blocks whose commits come only when they are asked for. Nodes keep their full size unless told otherwise. */
+/**
+ * A pool of few blocks whose commits come only when they are asked for. Nodes keep their full size unless
+ * told otherwise.
+ */
 export async function makeSmallPool(
   store: KeyValue,
   shape: {

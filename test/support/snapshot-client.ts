@@ -9,7 +9,9 @@ type Call = (request: object, answer: (error: ServiceError | null, response: unk
 type Stream = (request: object) => AsyncIterable<{ info: InfoMessage[] }>;
 type SnapshotsClient = Client & Readonly<Record<string, Call>> & { readonly List: Stream };
 
-/** What containerd is to a snapshotter, as far as the wire. Failures are gRPC's, with `code` and `details`. */
+/**
+ * What containerd is to a snapshotter, as far as the wire. Failures are gRPC's, with `code` and `details`.
+ */
 export class SnapshotClient {
   readonly #client: SnapshotsClient;
   readonly #name: string;

@@ -1,7 +1,7 @@
 /**
  * A process that holds a store, for tests of locks and of sudden death: `store-child.ts hold|write PATH`.
- * Prints one line a step: `open`, then, writing, the number of each batch once it is durable; or the code of what went wrong.
- * Ends when its standard input does.
+ * Prints one line a step: `open`, then, writing, the number of each batch once it is durable; or the code of
+ * what went wrong. Ends when its standard input does.
  */
 import { ThinError } from '../../src/errors/thin-error.js';
 import { openLevelStore } from '../../src/store/level-store.js';

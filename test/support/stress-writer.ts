@@ -1,7 +1,8 @@
 /**
- * Hammers one image file: `stress-writer.ts IMAGE JOURNAL WRITER WRITERS PAGES SEED`. Writes stamped pages that are its own (every
- * WRITERS-th, so that chunks are shared with the others), notes in its journal what it has begun and what was acknowledged, and reads
- * back pages of its own in between. Ends when its standard input does; exit code 0: everything read was what it had written last.
+ * Hammers one image file: `stress-writer.ts IMAGE JOURNAL WRITER WRITERS PAGES SEED`. Writes stamped pages
+ * that are its own (every WRITERS-th, so that chunks are shared with the others), notes in its journal what
+ * it has begun and what was acknowledged, and reads back pages of its own in between. Ends when its standard
+ * input does; exit code 0: everything read was what it had written last.
  */
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { JOURNAL_ENTRY, PAGE, sequenceOf, stampedPage } from './stamped-pages.js';

@@ -22,7 +22,10 @@ async function checked(store: MemoryStore): Promise<void> {
 
 const viewOf = (store: MemoryStore): Promise<MetadataView> => openView(store, { limits: SMALL_NODES });
 
-/** Lines in the order of their data blocks, as they come; thin_rmap has no order for those that begin with the same one. */
+/**
+ * Lines in the order of their data blocks, as they come; thin_rmap has no order for those that begin with the
+ * same one.
+ */
 function linesByBlock(text: string): readonly (readonly string[])[] {
   const groups: string[][] = [];
   let last: string | undefined;

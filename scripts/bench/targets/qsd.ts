@@ -4,8 +4,9 @@ import { attach, detach, endProcess, LoopMounts, makeXfs, pidIn, run } from '../
 import { IMAGE_SIZE, type OpenTarget, type Target } from './target.js';
 
 /**
- * As someone serves a disk who cares for speed: no page cache of the host (`cache.direct=on`, what qemu's cache=none is), io_uring,
- * which was the fastest of threads, native and io_uring here, and all else as it comes.
+ * As someone serves a disk who cares for speed: no page cache of the host (`cache.direct=on`, what qemu's
+ * cache=none is), io_uring, which was the fastest of threads, native and io_uring here, and all else as it
+ * comes.
  */
 const DIRECT = 'cache.direct=on,aio=io_uring';
 
@@ -144,7 +145,8 @@ function how(fileOptions: string): string {
 
 export const QSD_TARGETS: readonly Target[] = [
   qsd('qsd', { description: `${how(DIRECT)}; 64 KiB clusters`, options: PLAIN_LAYOUT, file: DIRECT }),
-  // 128 KiB is the size at which a subcluster is 4 KiB: a 4 KiB write copies nothing, and the tables are no larger than without.
+  // 128 KiB is the size at which a subcluster is 4 KiB: a 4 KiB write copies nothing, and the tables are no
+  // larger than without.
   qsd('qsd-ext', {
     description: `${how(DIRECT)}; \`extended_l2=on\`, 128 KiB clusters of 4 KiB subclusters`,
     options: 'cluster_size=128k,extended_l2=on',

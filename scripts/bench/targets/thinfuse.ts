@@ -9,7 +9,10 @@ const DEVICE = 'bench';
 const IMAGE = 'image';
 const FASTEST_TRANSPORT = 'kernel';
 
-/** Bytes of a `leveldb` pool's chunk cache: fio's data and its snapshots' fit in. The default, 256M, would measure reading LevelDB. */
+/**
+ * Bytes of a `leveldb` pool's chunk cache: fio's data and its snapshots' fit in. The default, 256M, would
+ * measure reading LevelDB.
+ */
 function cacheFor(size: number): number {
   return 2 * size;
 }

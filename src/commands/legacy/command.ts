@@ -5,7 +5,9 @@ import { registerLegacyInfo } from './info.js';
 import { registerLegacyList } from './list.js';
 import { registerLegacyMount } from './mount.js';
 
-/** Pools that a kernel's dm-thin wrote, under Docker or LVM, without device mapper and without changing them. */
+/**
+ * Pools that a kernel's dm-thin wrote, under Docker or LVM, without device mapper and without changing them.
+ */
 export function registerLegacyCommands(program: Command): void {
   const legacy = program
     .command('legacy')

@@ -47,8 +47,8 @@ function countOf(text: string | undefined, what: string): number | undefined {
 }
 
 /**
- * Tells PATHs, which come first and may be missing where --metadata is given, from `names.length` operands behind them.
- * Errors: invalid-argument.
+ * Tells PATHs, which come first and may be missing where --metadata is given, from `names.length` operands
+ * behind them. Errors: invalid-argument.
  */
 export function splitOperands<N extends readonly string[]>(
   operands: readonly string[],

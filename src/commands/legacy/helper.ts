@@ -27,7 +27,10 @@ export interface HelperReady {
   readonly lacks?: string | undefined;
 }
 
-/** Runs this program once more, in a session of its own, and waits until it serves. It ends by itself. Errors: the helper's own. */
+/**
+ * Runs this program once more, in a session of its own, and waits until it serves. It ends by itself. Errors:
+ * the helper's own.
+ */
 export async function spawnHelper(args: readonly string[]): Promise<HelperReady> {
   const child = spawn(process.execPath, [...process.execArgv, process.argv[1] ?? '', ...args], {
     detached: true,

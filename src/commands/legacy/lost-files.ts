@@ -22,8 +22,8 @@ const EXTENT = /^\s*\d+:\s*(\d+)\.\.\s*(\d+):\s*(\d+)\.\.\s*\d+:/;
 const FILE = /^File size of (.*) is \d+ \(\d+ blocks? of 512 bytes\)$/;
 
 /**
- * The files that lie in ranges of a device, as its filesystem says. Undefined where it does not: it is none that is known, or what is lost
- * keeps it from being mounted.
+ * The files that lie in ranges of a device, as its filesystem says. Undefined where it does not: it is none
+ * that is known, or what is lost keeps it from being mounted.
  */
 export async function filesIn(
   device: OpenedOldDevice,

@@ -15,7 +15,10 @@ interface LostReport {
   requireNone(): void;
 }
 
-/** Says what was read as zeroes, by range and by file; behind the reading, because only that shows which sectors cannot be read. */
+/**
+ * Says what was read as zeroes, by range and by file; behind the reading, because only that shows which
+ * sectors cannot be read.
+ */
 export async function reportLost(device: OpenedOldDevice): Promise<LostReport> {
   const ranges = device.lost.ranges;
   const known = new Set(device.lostLines);

@@ -129,7 +129,9 @@ async function openOrigin(
   return { name, image: below.image };
 }
 
-/** Only LVM's text, or the table that a device was activated with, says whether there is an external origin. */
+/**
+ * Only LVM's text, or the table that a device was activated with, says whether there is an external origin.
+ */
 async function tellOfHoles({ image, label, size }: OpenedDevice): Promise<void> {
   const hole = await image.seek(0, 'hole');
   if (hole !== undefined && hole < size)

@@ -17,8 +17,8 @@ import { overridesOf, type SourceFlags } from './flags.js';
 type Open = (file: string, what: string) => SourceFile;
 
 /**
- * Opens what `paths` name while `work` reads it: a folder of Docker's, disks of LVM, both, or neither beside --metadata.
- * Errors: not-found, invalid-argument, permission, damaged, wrong-version, unsupported.
+ * Opens what `paths` name while `work` reads it: a folder of Docker's, disks of LVM, both, or neither beside
+ * --metadata. Errors: not-found, invalid-argument, permission, damaged, wrong-version, unsupported.
  */
 export async function withSourcePool<T>(
   paths: readonly string[],
@@ -53,7 +53,10 @@ export function requireData({ data }: OldPool): DataReader {
   );
 }
 
-/** At most one folder, which is Docker's; everything else is a disk. What is not there is left to whoever opens it. */
+/**
+ * At most one folder, which is Docker's; everything else is a disk. What is not there is left to whoever
+ * opens it.
+ */
 async function tellApart(
   paths: readonly string[],
 ): Promise<{ readonly folder: string | undefined; readonly disks: readonly string[] }> {

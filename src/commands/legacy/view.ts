@@ -44,7 +44,10 @@ export async function serveImages(
 /** A device whose filesystem is mounted, served by this process. */
 export interface MountedDevice {
   readonly target: string;
-  /** What its files may lack: the filesystem's log was not clean and could not be replayed. Undefined: nothing. */
+  /**
+   * What its files may lack: the filesystem's log was not clean and could not be replayed. Undefined:
+   * nothing.
+   */
   readonly lacks: string | undefined;
   /** Resolves when the filesystem is mounted nowhere any more, or can be reached no more. */
   readonly released: Promise<void>;
@@ -55,8 +58,9 @@ export interface MountedDevice {
 }
 
 /**
- * Mounts a device read-only. A log that is not clean is replayed in a scratch file, which the old pool never sees. umount(8) of the target is all it takes to end it: the loop device goes with its
- * last user, and its file with it. Undone on failure. Errors: as `Mounter.mount` and `Transport.mount`; unsupported.
+ * Mounts a device read-only. A log that is not clean is replayed in a scratch file, which the old pool never
+ * sees. umount(8) of the target is all it takes to end it: the loop device goes with its last user, and its
+ * file with it. Undone on failure. Errors: as `Mounter.mount` and `Transport.mount`; unsupported.
  */
 export async function mountDevice(
   device: OpenedDevice,

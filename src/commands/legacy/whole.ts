@@ -8,7 +8,10 @@ import type { OpenedThinDevice } from '../../legacy/opened-device.js';
 import { note } from '../output.js';
 import { requireData } from './source.js';
 
-/** Returns what of its mappings is lost or does not agree, which is said. Errors: damaged, unless it is to be skipped. */
+/**
+ * Returns what of its mappings is lost or does not agree, which is said. Errors: damaged, unless it is to be
+ * skipped.
+ */
 export function requireWhole({ pool }: OldPool, named: NamedDevice, skipDamaged: boolean): readonly string[] {
   const { blockSize } = pool.superblock;
   const { lost, doubts } = deviceDamage(named.device, pool);
@@ -27,7 +30,9 @@ export function requireWhole({ pool }: OldPool, named: NamedDevice, skipDamaged:
   return lines;
 }
 
-/** Returns what of its data is not there at all, which is said. Errors: damaged, unless it is to be skipped. */
+/**
+ * Returns what of its data is not there at all, which is said. Errors: damaged, unless it is to be skipped.
+ */
 export function requireWholeData(
   pool: OldPool,
   device: OpenedThinDevice,

@@ -27,7 +27,10 @@ export interface DoctorTools {
 const TEMPORARY_SOCKET = /^thinfuse-\d+\.sock$/;
 const PASSES = 2;
 
-/** Explains what is left over or in the way around a pool, and mends what can be mended without taking it from anybody. */
+/**
+ * Explains what is left over or in the way around a pool, and mends what can be mended without taking it from
+ * anybody.
+ */
 export async function examine(
   service: Service,
   tools: DoctorTools,

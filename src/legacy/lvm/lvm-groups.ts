@@ -15,7 +15,9 @@ export interface LvmGroup {
 
 export interface LvmFound {
   readonly groups: readonly LvmGroup[];
-  /** What is not as it should be and does not keep the rest from being read: a damaged copy, a missing disk. */
+  /**
+   * What is not as it should be and does not keep the rest from being read: a damaged copy, a missing disk.
+   */
   readonly problems: readonly string[];
 }
 
@@ -26,8 +28,9 @@ interface Found {
 }
 
 /**
- * The groups on disks, partitions and images. Of several copies of a group's text the one that was written last counts.
- * Errors: invalid-argument (a disk without LVM, a disk given twice), unsupported (an encrypted one), damaged (a group without a sound text).
+ * The groups on disks, partitions and images. Of several copies of a group's text the one that was written
+ * last counts. Errors: invalid-argument (a disk without LVM, a disk given twice), unsupported (an encrypted
+ * one), damaged (a group without a sound text).
  */
 export function readLvmGroups(disks: readonly DiskReader[]): LvmFound {
   const problems: string[] = [];

@@ -27,7 +27,10 @@ interface LvmOptions {
   readonly overrides: PoolOverrides;
 }
 
-/** Thin pools, thin volumes and ordinary ones of groups. What cannot be read is kept with its reason: it does not keep the rest from being read. */
+/**
+ * Thin pools, thin volumes and ordinary ones of groups. What cannot be read is kept with its reason: it does
+ * not keep the rest from being read.
+ */
 export function volumesOf(groups: readonly LvmGroup[], options: LvmOptions): LvmVolumes {
   const pools: OldPool[] = [];
   const broken: { path: string; error: ThinError }[] = [];
@@ -131,7 +134,8 @@ function plainVolumes(one: LvmGroup): readonly PlainVolume[] {
     .map((volume) => {
       const plain = { name: volume.name, group: group.name };
       try {
-        // It holds the changed blocks and where they belong, and not the volume that LVM shows under its name.
+        // It holds the changed blocks and where they belong, and not the volume that LVM shows under its
+        // name.
         if (stores.has(volume.name)) throw unreadableVolume(group, volume, 'snapshot');
         return { ...plain, disk: diskOf(one, volume.name), problem: undefined };
       } catch (thrown) {

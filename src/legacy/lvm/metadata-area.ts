@@ -9,7 +9,10 @@ const HEADER_BYTES = 512;
 const MAGIC = Buffer.from(' LVM2 x[5A%r0N*>', 'latin1');
 const VERSION = 1;
 const LOCATIONS_AT = 40;
-/** RAW_LOCN_IGNORED: the administrator turned this copy off (vgchange --vgmetadatacopies), and it is not brought up to date. */
+/**
+ * RAW_LOCN_IGNORED: the administrator turned this copy off (vgchange --vgmetadatacopies), and it is not
+ * brought up to date.
+ */
 const IGNORED = 1;
 /** Far more than any group of volumes describes. */
 const MAX_TEXT = 256 * 2 ** 20;
@@ -17,8 +20,8 @@ const MAX_TEXT = 256 * 2 ** 20;
 /**
  * header := crc:u32 magic:16 version:u32 start:u64 size:u64 (offset:u64 size:u64 crc:u32 flags:u32) × 4
  *
- * The text that was committed last to an area; undefined where it has none. A text that meets the area's end goes on behind the header.
- * Errors: damaged.
+ * The text that was committed last to an area; undefined where it has none. A text that meets the area's end
+ * goes on behind the header. Errors: damaged.
  */
 export function readMetadataText(disk: DiskReader, area: Area): string | undefined {
   const path = `LVM metadata area of ${disk.path} at byte ${area.begin}`;
@@ -43,7 +46,10 @@ export function readMetadataText(disk: DiskReader, area: Area): string | undefin
   return Buffer.concat(parts).toString('utf8').replace(/\0+$/, '');
 }
 
-/** A whole metadata area with one text, `offset` bytes into it; what does not fit behind goes on behind the header. */
+/**
+ * A whole metadata area with one text, `offset` bytes into it; what does not fit behind goes on behind the
+ * header.
+ */
 export function packMetadataArea({ begin, size }: Area, text: string, offset = HEADER_BYTES): Buffer {
   const bytes = Buffer.alloc(size);
   const content = Buffer.from(`${text}\0`);

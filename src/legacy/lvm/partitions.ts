@@ -22,8 +22,8 @@ const GPT_HEADER_BYTES = 92;
 const MAX_GPT_ENTRIES = 1024;
 
 /**
- * Partitions of a GPT (the backup where the first is damaged), else of an MBR with its logical ones; none where there is no table. Sectors of
- * 512 and of 4096 bytes. Errors: damaged (what cannot be read).
+ * Partitions of a GPT (the backup where the first is damaged), else of an MBR with its logical ones; none
+ * where there is no table. Sectors of 512 and of 4096 bytes. Errors: damaged (what cannot be read).
  */
 export function readPartitions(disk: DiskReader): readonly Partition[] {
   if (disk.size < MBR_BYTES) return [];
@@ -72,7 +72,10 @@ function gptAt(disk: DiskReader, at: number, sector: number): readonly Partition
   return found.filter((partition) => isInside(partition, disk));
 }
 
-/** Sectors of an MBR are the disk's, which an image does not tell: a table is tried with both, and the one that fits the disk is taken. */
+/**
+ * Sectors of an MBR are the disk's, which an image does not tell: a table is tried with both, and the one
+ * that fits the disk is taken.
+ */
 function readMbr(disk: DiskReader, mbr: Buffer): readonly Partition[] {
   for (const sector of SECTOR_SIZES) {
     const entries = entriesOf(mbr, sector).filter(({ type }) => type !== PROTECTIVE);
@@ -104,7 +107,10 @@ function entriesOf(mbr: Buffer, sector: number): readonly MbrEntry[] {
     .filter(({ type, size }) => type !== 0 && size > 0);
 }
 
-/** A chain of tables: the first entry is a partition relative to its table, the second leads to the next table, relative to the first. */
+/**
+ * A chain of tables: the first entry is a partition relative to its table, the second leads to the next
+ * table, relative to the first.
+ */
 function logicalIn(disk: DiskReader, begin: number, sector: number): readonly MbrEntry[] {
   const found: MbrEntry[] = [];
   let table = begin;

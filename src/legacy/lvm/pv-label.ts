@@ -21,7 +21,10 @@ export interface Area {
   readonly size: number;
 }
 
-/** What a disk or partition says of itself as a physical volume (lib/format_text/layout.h, `struct pv_header`). */
+/**
+ * What a disk or partition says of itself as a physical volume (lib/format_text/layout.h, `struct
+ * pv_header`).
+ */
 export interface PvLabel {
   /** 32 characters, without dashes. */
   readonly id: string;
