@@ -104,8 +104,8 @@ export class SharedImage {
     const access = this.#access;
     const log = this.#log;
     if (log?.isOn === true) {
-      if (!this.#within(READ_ONLY, () => true)) return false;
-      return access instanceof FileAccess ? flushData(access, log) : log.sync();
+      const sync = (): boolean => (access instanceof FileAccess ? flushData(access, log) : log.sync());
+      return this.#counted('flush', 0, () => this.#within(READ_ONLY, () => true) && sync());
     }
     if (!(access instanceof FileAccess)) return false;
     // In this order: what a commit takes from the device is unsettled before it is gone from there.

@@ -30,7 +30,7 @@ describe('command line: old pools', function () {
     for (const command of ['ls', 'info', 'mount', 'export', 'import']) {
       const { code, stdout } = await cli.try('legacy', command, '--help');
       assert.equal(code, 0);
-      assert.match(stdout, /\(PATH \| --metadata META/);
+      assert.match(stdout, /\(PATH\.\.\. \| --metadata META/);
       assert.match(stdout, /Example:\n {2}\$ thinfuse legacy/);
     }
   });
@@ -42,7 +42,7 @@ describe('command line: old pools', function () {
       [['legacy', 'frobnicate'], 2, /./],
       [['legacy', 'ls', '--frobnicate'], 2, /--frobnicate/],
       [['legacy', 'ls'], 2, /name the old pool/],
-      [['legacy', 'ls', at('empty'), 'more'], 2, /2 operands/],
+      [['legacy', 'ls', at('empty'), 'more'], 2, /more are not disks/],
       [['legacy', 'ls', at('nowhere')], 3, /nowhere is no folder/],
       [['legacy', 'ls', at('empty')], 3, /no pool of Docker/],
       [['legacy', 'ls', '--metadata', at('nowhere')], 3, /nowhere is not there/],
@@ -80,6 +80,11 @@ describe('command line: old pools', function () {
       id: 7,
       name: 'thin-7',
       kind: 'thin',
+      group: null,
+      pool: metadata,
+      origin: null,
+      externalOrigin: null,
+      state: 'sound',
       names: [],
       hash: null,
       parent: null,
