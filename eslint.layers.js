@@ -92,8 +92,8 @@ export const LAYERS = {
   daemon: {
     knows: 'composition root, life cycle, control socket',
     imports: [
-      ...['errors', 'config', 'format', 'store', 'metadata', 'thin-tools', 'io', 'pool', 'fuse', 'host'],
-      ...['docker', 'service', 'adapter', 'containerd', 'volumes', 'api'],
+      ...['errors', 'config', 'format', 'async', 'store', 'metadata', 'thin-tools', 'io', 'pool', 'fuse'],
+      ...['host', 'docker', 'service', 'adapter', 'containerd', 'volumes', 'api'],
     ],
   },
   library: {

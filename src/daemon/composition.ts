@@ -159,6 +159,7 @@ export async function daemonParts(
     }),
     standing,
     tools,
+    endTools: () => exec.end(),
     clearStale: async () => {
       const { done, left } = await stale.clear(query);
       if (left.length > 0)

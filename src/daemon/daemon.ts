@@ -45,6 +45,8 @@ export interface DaemonParts {
   readonly host: DeviceHost;
   /** What a daemon that died was running; each tool of it is waited for. Errors: busy (`mustBeGone`). */
   readonly tools?: Pick<ToolRecord, 'settle' | 'end'> | undefined;
+  /** Ends the process that runs this daemon's tools. */
+  readonly endTools?: () => Promise<void>;
   /** Clears what a daemon that died left; says what it did. */
   readonly clearStale: () => Promise<readonly string[]>;
   /** Settings that the command line brings to an open pool. */
@@ -207,6 +209,7 @@ export class Daemon {
     } catch (error) {
       for (const step of undo.reverse())
         await step().catch((failure: unknown) => log.warn({ event: 'undo', err: failure }));
+      await parts.endTools?.();
       throw error;
     }
   }
@@ -391,6 +394,7 @@ export class Daemon {
       );
     this.#parts.standing?.end();
     this.#parts.tools?.end();
+    await this.#parts.endTools?.();
     log.info({ event: 'stopped' }, 'stopped');
     this.#resolveEnded();
   }

@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { readFile, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
+import { until } from '../async/until.js';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { openOwnFile } from '../host/own-paths.js';
 import type { RootLayout } from '../config/root-layout.js';
@@ -14,6 +15,7 @@ import { unpackError } from '../api/wire.js';
 const THREADPOOL_SIZE = '16';
 
 const SHOWN_LOG_LINES = 8;
+const END_PATIENCE = { limitMs: 5000, pollMs: 5 };
 
 /** What a daemon tells the process that started it, once. */
 export type StartMessage = { readonly ready: { readonly pid: number } } | { readonly failure: unknown };
@@ -55,7 +57,11 @@ export async function spawnDaemon({ layout, args, temporary }: SpawnRequest): Pr
     await log.close();
   }
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  const pid = await started(child, layout);
+  const pid = await started(child, layout).catch(async (error: unknown) => {
+    // Its log keeps the filesystem busy, and whoever hears of the failure may want to unmount that.
+    await until(() => child.exitCode !== null || child.signalCode !== null, END_PATIENCE);
+    throw error;
+  });
   if (!temporary) {
     child.disconnect();
     child.unref();

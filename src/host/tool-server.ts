@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { fork, type ChildProcess } from 'node:child_process';
+import { until } from '../async/until.js';
 import type { HostTool } from '../config/host-tools.js';
 import { ThinError, type ThinErrorCode } from '../errors/thin-error.js';
 import type { MountTask } from './mount-task.js';
@@ -37,6 +38,7 @@ interface Pending {
 
 /** For the tools of a small process that is gone to end. */
 const ORPHANS_MS = 60_000;
+const END_PATIENCE = { limitMs: 5000, pollMs: 5 };
 
 /**
  * Runs tools from a small process of its own. A fork copies the page tables of the process that asks for it
@@ -155,6 +157,16 @@ export class ToolServer implements Exec {
   close(): void {
     this.#closed = true;
     if (this.#server.connected) this.#server.disconnect();
+  }
+
+  /**
+   * As `close`, and resolves when the small process has ended, unless a tool is still under way: until then
+   * it keeps the log's filesystem busy.
+   */
+  async end(): Promise<void> {
+    const server = this.#server;
+    this.close();
+    await until(() => server.exitCode !== null || server.signalCode !== null, END_PATIENCE);
   }
 
   #ask(request: AnsweredRequest): Promise<ExecResult> {

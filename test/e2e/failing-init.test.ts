@@ -93,7 +93,7 @@ describe('init that cannot end well', function () {
 
   it('says that the disk is full, and leaves it as it was', async () => {
     await mkdir(cli.root);
-    await run('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', cli.root]);
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=32k', 'tmpfs', cli.root]);
     const { code, stderr } = await cli.try('init');
     assert.equal(code, 6, stderr);
     assert.match(stderr, /full|space/);

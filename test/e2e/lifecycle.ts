@@ -193,6 +193,7 @@ export function lifecycle(
       assert.deepEqual((await readdir(cli.root)).sort(), [
         'dev',
         'devicemapper',
+        'history.json',
         'metadata',
         'mnt',
         'thinfuse.log',
@@ -206,6 +207,7 @@ export function lifecycle(
       assert.deepEqual((await readdir(cli.root)).sort(), [
         'dev',
         'devicemapper',
+        'history.json',
         'metadata',
         'mnt',
         'thinfuse.log',
