@@ -118,6 +118,10 @@ class Pool implements ThinPool {
     }
   }
 
+  get lacksLog(): boolean {
+    return (this.#state.plane.log?.left.length ?? 0) > 0;
+  }
+
   info(): PoolInfo {
     return describePool(this.#state.metadata, {
       mode: this.#state.mode,

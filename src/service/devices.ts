@@ -192,12 +192,13 @@ export class Devices {
 
   /**
    * A device in use is marked deleted and goes with its last user (`deferred`), or is `busy` where the pool's
-   * option `deferredDeletion` is off. `force` takes it from its users first.
+   * option `deferredDeletion` is off. `force` takes it from its users first. What a push kept of it goes
+   * within ten seconds (`UnfinishedDevices`).
    */
   async remove(given: string, { force = false } = {}): Promise<{ deferred: boolean }> {
     const name = existingName(given);
     const { pool, changes, use } = this.#parts;
-    const removed = await changes.run([name], async () => {
+    return changes.run([name], async () => {
       const device = this.require(name);
       refuseBase(device, 'cannot be removed');
       const isKept = device.maker === KEPT_PART || device.maker === PUSHED;
@@ -210,16 +211,8 @@ export class Devices {
       this.#refuseMounted(name, 'removed');
       this.#refuseActive(name, 'removed');
       await pool.remove(name);
-      return { deferred: false, id: device.id };
+      return { deferred: false };
     });
-    const { deferred } = removed;
-    // What was kept to compare it with goes with it.
-    if (
-      'id' in removed &&
-      pool.devices().some(({ maker, origin }) => maker === PUSHED && origin === removed.id)
-    )
-      await this.unfinished.sweep();
-    return { deferred };
   }
 
   /** @throws ThinError not-found */

@@ -64,6 +64,14 @@ export class ReplayedViews {
 
   /** Undone on failure. The caller holds the device's lock. Errors: as `DeviceHost.mount`. */
   async mount(device: DeviceInfo, asked: Omit<MountRequest, 'image'>, ask: ViewAsk): Promise<MountedView> {
+    const view = await this.#mount(device, asked, ask);
+    if (!this.#pool.lacksLog) return view;
+    const lacks = `device ${device.name} is shown as the pool's last commit has it, without what was written after that: the pool is read-only and cannot take over its log (run thinfuse check, then stop and start it). Nothing is lost; look again when the pool takes writes`;
+    this.#onWarning(lacks);
+    return { ...view, lacks };
+  }
+
+  async #mount(device: DeviceInfo, asked: Omit<MountRequest, 'image'>, ask: ViewAsk): Promise<MountedView> {
     const plain = (log: 'clean' | 'replay' | undefined): Promise<MountedView> =>
       this.#mountItself(device, asked, log, ask.onImage);
     let dirty: unknown;
