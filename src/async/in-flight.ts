@@ -1,7 +1,12 @@
-/** Counts requests that have no answer yet, so that an unmount can wait for them. */
+interface Waiter {
+  readonly besides: number;
+  readonly wake: () => void;
+}
+
+/** Counts requests that have no answer yet, so that whoever ends what serves them can wait for them. */
 export class InFlight {
   #count = 0;
-  #waiting: (() => void)[] = [];
+  readonly #waiting = new Set<Waiter>();
 
   get count(): number {
     return this.#count;
@@ -13,10 +18,16 @@ export class InFlight {
 
   leave(): void {
     this.#count -= 1;
-    if (this.#count === 0) for (const wake of this.#waiting.splice(0)) wake();
+    for (const waiter of this.#waiting) {
+      if (this.#count > waiter.besides) continue;
+      this.#waiting.delete(waiter);
+      waiter.wake();
+    }
   }
 
-  idle(): Promise<void> {
-    return this.#count === 0 ? Promise.resolve() : new Promise((resolve) => this.#waiting.push(resolve));
+  /** Resolves when no more than `besides` are in flight: those that wait for this themselves. */
+  async idle(besides = 0): Promise<void> {
+    if (this.#count <= besides) return;
+    await new Promise<void>((wake) => this.#waiting.add({ besides, wake }));
   }
 }

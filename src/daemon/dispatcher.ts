@@ -1,3 +1,4 @@
+import { InFlight } from '../async/in-flight.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { Caller, OperationName, Operations, TextOperationName } from '../api/operations.js';
 import type { TextHandlers } from './operations/text-operations.js';
@@ -23,9 +24,8 @@ export class Dispatcher implements Caller {
   readonly #handlers: Handlers;
   readonly #texts: TextHandlers;
   readonly #onCall: (record: CallRecord) => void;
-  #underWay = 0;
+  readonly #underWay = new InFlight();
   #closed = false;
-  readonly #waiting = new Set<{ readonly least: number; readonly resume: () => void }>();
 
   constructor(
     handlers: Handlers,
@@ -40,7 +40,7 @@ export class Dispatcher implements Caller {
   async call<K extends OperationName>(name: K, input: unknown): Promise<Operations[K]['output']> {
     this.#requireOpen(name);
     const began = performance.now();
-    this.#underWay++;
+    this.#underWay.enter();
     let error: unknown;
     try {
       return await this.#handlers[name](parseInput(name, input));
@@ -48,9 +48,8 @@ export class Dispatcher implements Caller {
       error = thrown;
       throw thrown;
     } finally {
-      this.#underWay--;
       this.#onCall({ operation: name, input, milliseconds: performance.now() - began, error });
-      for (const waiter of this.#waiting) if (this.#underWay <= waiter.least) waiter.resume();
+      this.#underWay.leave();
     }
   }
 
@@ -81,17 +80,7 @@ export class Dispatcher implements Caller {
    */
   async close(besides = 0): Promise<void> {
     this.#closed = true;
-    if (this.#underWay <= besides) return;
-    await new Promise<void>((resolve) => {
-      const waiter = {
-        least: besides,
-        resume: () => {
-          this.#waiting.delete(waiter);
-          resolve();
-        },
-      };
-      this.#waiting.add(waiter);
-    });
+    await this.#underWay.idle(besides);
   }
 
   /** Takes calls again, after a stop that was given up. */

@@ -73,6 +73,15 @@ const POOL_COUNTERS: readonly PoolFigure[] = [
   ],
 ];
 
+/** A gauge or a counter that is asked for its figure anew each time. */
+interface Figure {
+  readonly name: string;
+  readonly help: string;
+  readonly labelNames: string[];
+  readonly registers: Registry[];
+  readonly collect: (this: Pick<Gauge, 'reset' | 'inc'>) => void;
+}
+
 /** A daemon's figures in Prometheus' text format. */
 export class Metrics {
   readonly #registry = new Registry();
@@ -147,8 +156,16 @@ export class Metrics {
   }
 
   #gauge(name: string, help: string, value: (now: Now) => number | undefined): void {
+    new Gauge({ ...this.#figure(name, help, value) });
+  }
+
+  #counter(name: string, help: string, value: (now: Now) => number | undefined): void {
+    new Counter({ ...this.#figure(name, help, value) });
+  }
+
+  #figure(name: string, help: string, value: (now: Now) => number | undefined): Figure {
     const now = (): Now => this.#now;
-    new Gauge({
+    return {
       name: `thinfuse_${name}`,
       help,
       // Without a label there would be a 0 in place of what is left out.
@@ -157,24 +174,9 @@ export class Metrics {
       collect() {
         this.reset();
         const figure = value(now());
-        if (figure !== undefined) this.set(figure);
-      },
-    });
-  }
-
-  #counter(name: string, help: string, value: (now: Now) => number | undefined): void {
-    const now = (): Now => this.#now;
-    new Counter({
-      name: `thinfuse_${name}`,
-      help,
-      labelNames: ['none'],
-      registers: [this.#registry],
-      collect() {
-        this.reset();
-        const figure = value(now());
         if (figure !== undefined) this.inc(figure);
       },
-    });
+    };
   }
 
   #describeBuild(): void {

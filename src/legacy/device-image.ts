@@ -2,9 +2,10 @@ import { ThinError } from '../errors/thin-error.js';
 import type { ImageFile } from '../io/image-file.js';
 import type { DataReader } from './block-reader.js';
 import { legacyDamage } from './legacy-damage.js';
-import { readWhatIsThere, type LostData } from './lost-data.js';
+import { readNoting, type LostData } from './lost-data.js';
 import type { LegacyTree, LostRange } from './legacy-tree.js';
 import { mappedRuns } from './mappings.js';
+import { UnwrittenImage } from './unwritten-image.js';
 
 export interface DeviceImageParts {
   /** What the device is called in messages. */
@@ -29,14 +30,13 @@ export interface DeviceImageParts {
 export type OriginImage = Pick<ImageFile, 'size' | 'read' | 'seek'>;
 
 /** A thin device of an old pool as an image file that nothing can change. */
-export class DeviceImage implements ImageFile {
+export class DeviceImage extends UnwrittenImage {
   readonly size: number;
   readonly mappedBytes: number;
-  readonly modifiedAt = Date.now();
-  readonly readOnly = true;
   readonly #parts: DeviceImageParts;
 
   constructor(parts: DeviceImageParts) {
+    super();
     this.#parts = parts;
     this.size = parts.size;
     this.mappedBytes = parts.mappedBytes;
@@ -78,28 +78,9 @@ export class DeviceImage implements ImageFile {
     }
   }
 
-  write(): never {
-    throw this.#refusal();
-  }
-
-  discard(): never {
-    throw this.#refusal();
-  }
-
-  writeZeroes(): never {
-    throw this.#refusal();
-  }
-
-  flush(): Promise<void> {
-    return Promise.resolve();
-  }
-
   #readMapped(offset: number, from: number, into: Uint8Array): Promise<void> {
     const { data, lost } = this.#parts;
-    if (lost === undefined) return data.read(from, into);
-    return readWhatIsThere(data, from, into, ({ begin, end, problem }) =>
-      lost.add({ begin: offset + begin, end: offset + end, problem }),
-    );
+    return readNoting(data, from, into, { at: offset, lost });
   }
 
   async #readBelow(offset: number, into: Uint8Array): Promise<void> {
@@ -133,7 +114,7 @@ export class DeviceImage implements ImageFile {
     return mappedRuns(tree, { from, to, dataBlocks, onLost: lost === undefined ? undefined : skip });
   }
 
-  #refusal(): ThinError {
+  protected refusal(): ThinError {
     return new ThinError(
       'read-only',
       `device ${this.#parts.name} belongs to an old pool and is never written; import it to change it`,

@@ -34,10 +34,26 @@ export class LostData {
 }
 
 /**
+ * Reads bytes of `data` that a device shows `at` a place of its own. What cannot be read is zeroes and stands
+ * in `lost` afterwards; without that, it is an error.
+ */
+export function readNoting(
+  data: DataReader,
+  from: number,
+  into: Uint8Array,
+  { at, lost }: { readonly at: number; readonly lost: LostData | undefined },
+): Promise<void> {
+  if (lost === undefined) return data.read(from, into);
+  return readWhatIsThere(data, from, into, ({ begin, end, problem }) =>
+    lost.add({ begin: at + begin, end: at + end, problem }),
+  );
+}
+
+/**
  * Reads what can be read of `data`, down to single sectors; the rest is zeroes, and told with its place in
  * `into`. Errors: all but damaged.
  */
-export async function readWhatIsThere(
+async function readWhatIsThere(
   data: DataReader,
   offset: number,
   into: Uint8Array,

@@ -1,19 +1,18 @@
 import { ThinError } from '../errors/thin-error.js';
-import type { ImageFile } from '../io/image-file.js';
 import type { DiskReader } from './disk-reader.js';
-import { readWhatIsThere, type LostData } from './lost-data.js';
+import { readNoting, type LostData } from './lost-data.js';
+import { UnwrittenImage } from './unwritten-image.js';
 
 /** An ordinary volume of an old disk as an image file that nothing can change. */
-export class PlainImage implements ImageFile {
+export class PlainImage extends UnwrittenImage {
   readonly size: number;
   readonly mappedBytes: number;
-  readonly modifiedAt = Date.now();
-  readonly readOnly = true;
   readonly #disk: DiskReader;
   readonly #lost: LostData | undefined;
 
   /** `lost`: where what cannot be read is kept, and reads as zeroes; without it, it is an error. */
   constructor(disk: DiskReader, lost?: LostData) {
+    super();
     this.#disk = disk;
     this.#lost = lost;
     this.size = disk.size;
@@ -22,11 +21,7 @@ export class PlainImage implements ImageFile {
 
   /** Errors: damaged. */
   read(offset: number, into: Uint8Array): Promise<void> {
-    const lost = this.#lost;
-    if (lost === undefined) return this.#disk.read(offset, into);
-    return readWhatIsThere(this.#disk, offset, into, ({ begin, end, problem }) =>
-      lost.add({ begin: offset + begin, end: offset + end, problem }),
-    );
+    return readNoting(this.#disk, offset, into, { at: offset, lost: this.#lost });
   }
 
   seek(offset: number, what: 'data' | 'hole'): Promise<number | undefined> {
@@ -34,23 +29,7 @@ export class PlainImage implements ImageFile {
     return Promise.resolve(offset < this.size ? offset : undefined);
   }
 
-  write(): never {
-    throw this.#refusal();
-  }
-
-  discard(): never {
-    throw this.#refusal();
-  }
-
-  writeZeroes(): never {
-    throw this.#refusal();
-  }
-
-  flush(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  #refusal(): ThinError {
+  protected refusal(): ThinError {
     return new ThinError('read-only', `${this.#disk.path} is an old volume and is never written`);
   }
 }

@@ -1,31 +1,16 @@
-import type {
-  Caller,
-  OperationName,
-  Operations,
-  TextOperationName,
-  TextOperations,
-} from '../api/operations.js';
+import type { Caller } from '../api/operations.js';
 import { parseDeviceName } from '../format/device-name.js';
 import type { ImageFile } from '../io/image-file.js';
-import type { DeviceBytes, PoolAccess } from '../transfer/pool-access.js';
+import { CallerAccess, type DeviceBytes } from '../transfer/pool-access.js';
 import type { PoolDevices } from './pool-devices.js';
 
 /** A pool that this process has open: its devices are reached without image files. */
-export class LocalAccess implements PoolAccess {
-  readonly #caller: Caller;
+export class LocalAccess extends CallerAccess {
   readonly #devices: PoolDevices;
 
   constructor(caller: Caller, devices: PoolDevices) {
-    this.#caller = caller;
+    super(caller);
     this.#devices = devices;
-  }
-
-  call<K extends OperationName>(name: K, input: Operations[K]['input']): Promise<Operations[K]['output']> {
-    return this.#caller.call(name, input);
-  }
-
-  text<K extends TextOperationName>(name: K, input: TextOperations[K]['input']): AsyncIterable<string> {
-    return this.#caller.text(name, input);
   }
 
   async open(given: string): Promise<DeviceBytes> {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { ThinError } from '../errors/thin-error.js';
+import { rangeHeaders, requireDigest } from './blob-answer.js';
 import { digestOf, isDigest, type Digest } from './digest.js';
 import { MANIFEST_TYPE, type Blob } from './manifest.js';
 import type { OciSession } from './oci-session.js';
@@ -51,13 +52,12 @@ export class OciStore implements RemoteStore {
     range?: RangeRequest,
     signal?: AbortSignal,
   ): Promise<Uint8Array> {
-    const wanted = range && `bytes=${range.offset}-${range.offset + range.length - 1}`;
     const { status, body } = await this.#session.ask({
       method: 'GET',
       path: `blobs/sha256:${digest}`,
       signal,
       expected: range === undefined ? [200, 404] : [200, 206, 404, 416],
-      ...(wanted === undefined ? {} : { headers: { range: wanted } }),
+      ...rangeHeaders(range),
       take: (answer) =>
         answer.status === 404 ||
         range === undefined ||
@@ -65,8 +65,7 @@ export class OciStore implements RemoteStore {
         (answer.status === 200 && answer.body.length >= range.offset + range.length),
     });
     if (status === 404) throw this.#notFound(`${kind} ${digest}`);
-    if (range === undefined && digestOf(body) !== digest)
-      throw new ThinError('damaged', `${this.url}: the ${kind} ${digest} is not what it was`);
+    if (range === undefined) requireDigest(body, this.url, kind, digest);
     // Some registries know no ranges and send all.
     return range !== undefined && status === 200 && body.length > range.length
       ? body.subarray(range.offset, range.offset + range.length)

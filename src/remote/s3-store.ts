@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { AwsV4Signer } from 'aws4fetch';
 import { ThinError } from '../errors/thin-error.js';
-import { digestOf, isDigest, type Digest } from './digest.js';
+import { rangeHeaders, requireDigest } from './blob-answer.js';
+import { isDigest, type Digest } from './digest.js';
 import { isPassing, NoAnswer, retryAfter, type HttpAnswer, type HttpClient } from './http-client.js';
 import type { Blob } from './manifest.js';
 import type { BlobKind, Note, NoteKind, RangeRequest, RemoteStore, TagState } from './remote-store.js';
@@ -63,18 +64,16 @@ export class S3Store implements RemoteStore {
     range?: RangeRequest,
     signal?: AbortSignal,
   ): Promise<Uint8Array> {
-    const wanted = range && `bytes=${range.offset}-${range.offset + range.length - 1}`;
     const answer = await this.#ask({
       method: 'GET',
       key: FOLDERS[kind] + digest,
       signal,
       expected: range === undefined ? [200, 404] : [206, 404, 416],
-      ...(wanted === undefined ? {} : { headers: { range: wanted } }),
+      ...rangeHeaders(range),
       take: ({ status, body }) => status === 404 || range === undefined || body.length === range.length,
     });
     if (answer.status === 404) throw this.#notFound(`${kind} ${digest}`);
-    if (range === undefined && digestOf(answer.body) !== digest)
-      throw new ThinError('damaged', `${this.url}: the ${kind} ${digest} is not what it was`);
+    if (range === undefined) requireDigest(answer.body, this.url, kind, digest);
     return answer.body;
   }
 

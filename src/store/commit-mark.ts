@@ -1,5 +1,5 @@
 import { writeSync } from 'node:fs';
-import { open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, readFile, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode, ThinError, toThinError } from '../errors/thin-error.js';
 import {
@@ -11,7 +11,7 @@ import {
   type CommitNumber,
 } from '../format/commit-number.js';
 import { fileError } from './level-errors.js';
-import { syncFolder } from './level-folder.js';
+import { replaceFile } from './replaced-file.js';
 
 /** In the store's folder, beside LevelDB's files. */
 export const MARK_FILE = 'commit-mark';
@@ -85,25 +85,10 @@ export class CommitMark {
    * no-space, io, permission, read-only
    */
   static async make(folder: string, commit: CommitNumber): Promise<void> {
-    const file = path.join(folder, MARK_FILE);
-    const temporary = `${file}.new`;
     const bytes = new Uint8Array(MARK_BYTES);
     bytes.set(packMarkSlot(commit), 0);
     bytes.set(packMarkSlot(commit), MARK_SLOT_STEP);
-    try {
-      const handle = await open(temporary, 'w', 0o600);
-      try {
-        await handle.writeFile(bytes);
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-      await rename(temporary, file);
-      await syncFolder(folder);
-    } catch (error) {
-      await rm(temporary, { force: true }).catch(() => undefined);
-      throw fileError(file, error);
-    }
+    await replaceFile(path.join(folder, MARK_FILE), (handle) => handle.writeFile(bytes));
   }
 
   /** In the kernel's hands when it returns, and so there also where this process dies. Never throws. */

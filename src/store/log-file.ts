@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { constants, readFileSync } from 'node:fs';
-import { open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { MARK_BYTES, type CommitNumber } from '../format/commit-number.js';
@@ -8,6 +8,7 @@ import { LOG_HEAD_BYTES, packLogHead, unpackLogHead, type LogHead } from '../for
 import { readSlots, type ReadMark } from './commit-mark.js';
 import { fileError } from './level-errors.js';
 import { syncFolder } from './level-folder.js';
+import { replaceFile } from './replaced-file.js';
 
 /** In the store's folder, beside LevelDB's files. */
 export const LOG_FILE = 'pool-log';
@@ -48,32 +49,15 @@ const PIECE = 2 ** 20;
  * sync of a file whose extents are unwritten would wait for the file system's journal each time.
  */
 async function makeLogFile(folder: string, pool: string, ring: number): Promise<void> {
-  const file = path.join(folder, LOG_FILE);
-  const temporary = `${file}.new`;
-  try {
-    const handle = await open(temporary, 'w', 0o600);
-    try {
-      await handle.write(packLogHead({ pool, id: randomUUID(), ring }), 0, LOG_HEAD_BYTES, 0);
-      const zeroes = new Uint8Array(PIECE);
-      for (let at = 0; at < ring;) {
-        const { bytesWritten } = await handle.write(
-          zeroes,
-          0,
-          Math.min(PIECE, ring - at),
-          LOG_HEAD_BYTES + at,
-        );
-        at += bytesWritten;
-      }
-      await handle.sync();
-    } finally {
-      await handle.close();
+  await replaceFile(path.join(folder, LOG_FILE), async (handle) => {
+    await handle.write(packLogHead({ pool, id: randomUUID(), ring }), 0, LOG_HEAD_BYTES, 0);
+    const zeroes = new Uint8Array(PIECE);
+    for (let at = 0; at < ring;) {
+      const length = Math.min(PIECE, ring - at);
+      const { bytesWritten } = await handle.write(zeroes, 0, length, LOG_HEAD_BYTES + at);
+      at += bytesWritten;
     }
-    await rename(temporary, file);
-    await syncFolder(folder);
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined);
-    throw fileError(file, error);
-  }
+  });
 }
 
 async function openLogFile(folder: string): Promise<OpenLogFile | undefined> {

@@ -47,14 +47,7 @@ export interface LogMemory {
   readonly words: Int32Array;
 }
 
-export function logMemory(file: {
-  readonly id: string;
-  readonly epoch: number;
-  readonly fd: number;
-  readonly markFd: number;
-  readonly ring: number;
-  readonly start: number;
-}): LogMemory {
+export function logMemory(file: Omit<LogMemory, 'positions' | 'words'>): LogMemory {
   return {
     ...file,
     positions: new BigInt64Array(new SharedArrayBuffer(POSITIONS * 8)),

@@ -38,15 +38,15 @@ export interface PoolAccess extends Caller {
   open(name: string, how: { readonly write: boolean }): Promise<DeviceBytes>;
 }
 
-/** Through whoever serves the pool's devices: their bytes are image files. */
-export class ServedAccess implements PoolAccess {
+/** One whose operations are another caller's. */
+export abstract class CallerAccess implements PoolAccess {
   readonly #caller: Caller;
-  readonly #exec: Exec;
 
-  constructor(caller: Caller, exec: Exec) {
+  constructor(caller: Caller) {
     this.#caller = caller;
-    this.#exec = exec;
   }
+
+  abstract open(name: string, how: { readonly write: boolean }): Promise<DeviceBytes>;
 
   call<K extends OperationName>(name: K, input: Operations[K]['input']): Promise<Operations[K]['output']> {
     return this.#caller.call(name, input);
@@ -55,14 +55,24 @@ export class ServedAccess implements PoolAccess {
   text<K extends TextOperationName>(name: K, input: TextOperations[K]['input']): AsyncIterable<string> {
     return this.#caller.text(name, input);
   }
+}
+
+/** Through whoever serves the pool's devices: their bytes are image files. */
+export class ServedAccess extends CallerAccess {
+  readonly #exec: Exec;
+
+  constructor(caller: Caller, exec: Exec) {
+    super(caller);
+    this.#exec = exec;
+  }
 
   async open(name: string, { write }: { readonly write: boolean }): Promise<DeviceBytes> {
-    const { path } = await this.#caller.call('activate', { name, maker: await ownMaker() });
+    const { path } = await this.call('activate', { name, maker: await ownMaker() });
     try {
       const handle = await open(path, write ? 'r+' : 'r');
-      return new ImageBytes(path, handle, this.#exec, () => this.#caller.call('deactivate', { name }));
+      return new ImageBytes(path, handle, this.#exec, () => this.call('deactivate', { name }));
     } catch (error) {
-      await this.#caller.call('deactivate', { name });
+      await this.call('deactivate', { name });
       throw error;
     }
   }

@@ -9,6 +9,7 @@ import { readSuperblock } from '../../src/metadata/open-metadata.js';
 import { PoolLog } from '../../src/store/pool-log.js';
 import { CrashFile } from '../support/crash-file.js';
 import { CrashLog, type LogContents } from '../support/crash-log.js';
+import { assertClean, assertSectorsBetween } from '../support/crash-promise.js';
 import { CrashStore } from '../support/crash-store.js';
 import { useScratch } from '../support/mounts.js';
 import {
@@ -223,10 +224,6 @@ describe('a pool with a log', () => {
   }
 });
 
-async function assertClean(pool: ThinPool, when: string): Promise<void> {
-  assert.deepEqual((await pool.check()).findings, [], when);
-}
-
 /**
  * What is found is one moment since the last promise, or between two: a write that nobody synced may be there
  * in part. Of a `direct` pool, whose data no log has, each sector is as at such a moment.
@@ -240,23 +237,7 @@ function assertBetween(found: PoolState, work: SectorWorkload, kind: PoolKind, w
     );
     return;
   }
-  const names = (state: PoolState): string => [...state.keys()].sort().join(' ');
-  assert.ok(
-    moments.some((moment) => names(moment) === names(found)),
-    `${when}: devices ${names(found)}`,
-  );
-  for (const [name, sectors] of found) {
-    const versions = moments.map((moment) => moment.get(name)).filter((version) => version !== undefined);
-    assert.ok(
-      versions.some(({ length }) => length === sectors.length),
-      `${when}: ${name} has ${sectors.length} sectors`,
-    );
-    const lost = sectors.findIndex((byte, i) => !versions.some((version) => (version[i] ?? 0) === byte));
-    assert.ok(
-      lost < 0,
-      `${when}: ${name}, sector ${lost} is ${sectors[lost]}, and was ${versions.map((version) => version[lost]).join(', ')}`,
-    );
-  }
+  assertSectorsBetween(found, work, when);
 }
 
 /** Each sector is as before or as after a step that changes no devices. */

@@ -5,6 +5,7 @@ import type { OpenPoolOptions } from '../../src/pool/open-options.js';
 import { openPool } from '../../src/pool/pool.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
 import { CrashFile } from '../support/crash-file.js';
+import { assertClean, assertSectorsBetween } from '../support/crash-promise.js';
 import { CrashStore } from '../support/crash-store.js';
 import { useScratch } from '../support/mounts.js';
 import {
@@ -13,7 +14,6 @@ import {
   isSameState,
   readState,
   SectorWorkload,
-  type PoolState,
 } from '../support/sector-workload.js';
 import { BLOCK, TEST_OPTIONS } from '../support/small-pool.js';
 
@@ -98,7 +98,7 @@ describe('a direct pool whose machine loses its power', () => {
     const pool = await openWith(store, file);
     await assertClean(pool, `${when}, as found`);
     const found = await readState(pool);
-    assertBetween(found, stopped.work, when);
+    assertSectorsBetween(found, stopped.work, when);
     const work = new SectorWorkload(pool, found, seed + 1, 'b');
     await work.run(STEPS_AFTER);
     await pool.settle();
@@ -145,32 +145,3 @@ describe('a direct pool whose machine loses its power', () => {
     );
   });
 });
-
-async function assertClean(pool: ThinPool, when: string): Promise<void> {
-  assert.deepEqual((await pool.check()).findings, [], when);
-}
-
-/**
- * The devices are those of one moment since the last promise, and each of their sectors is as at such a
- * moment: a disk keeps any of the sectors that nobody flushed, and so does a data file.
- */
-function assertBetween(found: PoolState, work: SectorWorkload, when: string): void {
-  const moments = work.history.slice(work.durable);
-  const names = (state: PoolState): string => [...state.keys()].sort().join(' ');
-  assert.ok(
-    moments.some((moment) => names(moment) === names(found)),
-    `${when}: devices ${names(found)}`,
-  );
-  for (const [name, sectors] of found) {
-    const versions = moments.map((moment) => moment.get(name)).filter((version) => version !== undefined);
-    assert.ok(
-      versions.some(({ length }) => length === sectors.length),
-      `${when}: ${name} has ${sectors.length} sectors`,
-    );
-    const lost = sectors.findIndex((byte, at) => !versions.some((version) => (version[at] ?? 0) === byte));
-    assert.ok(
-      lost < 0,
-      `${when}: ${name}, sector ${lost} is ${sectors[lost]}, and was ${versions.map((version) => String(version[lost])).join(', ')}`,
-    );
-  }
-}
