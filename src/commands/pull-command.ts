@@ -1,9 +1,14 @@
 import { Option, type Command } from 'commander';
-import { contextOf } from './context.js';
+import { formatBinarySize } from '../config/sizes.js';
+import { withAccess } from './connect.js';
+import { contextOf, type Context } from './context.js';
 import { example } from './example.js';
+import { interruptible } from './interrupt.js';
+import { note, printResult } from './output.js';
+import { withProgress } from './progress.js';
 import { KEY_OPTION, URL_HELP, type KeyFlags } from './remote-flags.js';
 
-export interface PullFlags extends KeyFlags {
+interface PullFlags extends KeyFlags {
   readonly as?: 'image' | 'snapshot';
   readonly full?: boolean;
   readonly keepLabel?: boolean;
@@ -32,7 +37,36 @@ export function registerPullCommand(program: Command): void {
       ),
     )
     .action(async (url: string, name: string | undefined, flags: PullFlags, command: Command) => {
-      const { runPull } = await import('./run-pull.js');
-      await runPull(contextOf(command), url, name, flags);
+      await pull(contextOf(command), url, name, flags);
     });
+}
+
+async function pull(
+  context: Context,
+  url: string,
+  name: string | undefined,
+  { keyFile, as: kind, keepLabel = false }: PullFlags,
+): Promise<void> {
+  const { DevicePull } = await import('../remote/device-pull.js');
+  const { ImageReader } = await import('../remote/image-reader.js');
+  const { withRemote } = await import('../remote/open-remote.js');
+  await interruptible((signal) =>
+    withRemote(url, keyFile, async (remote) => {
+      const reader = new ImageReader(remote.store, remote.seal);
+      const image = await reader.named(remote.name);
+      await withAccess(context, async (access) => {
+        const pulled = await withProgress(context, 'pulling', (onProgress) =>
+          new DevicePull(access, reader, remote.codecs()).run({
+            ...{ image, name, kind, keepLabel, signal, onProgress },
+            onNote: note,
+          }),
+        );
+        printResult(
+          context,
+          { ...pulled, digest: `sha256:${image.digest}` },
+          `${pulled.name}: ${formatBinarySize(pulled.written)} written, ${formatBinarySize(pulled.fetched)} fetched`,
+        );
+      });
+    }),
+  );
 }

@@ -1,9 +1,14 @@
 import type { Command } from 'commander';
-import { contextOf } from './context.js';
+import { formatBinarySize } from '../config/sizes.js';
+import { withAccess } from './connect.js';
+import { contextOf, type Context } from './context.js';
 import { example } from './example.js';
+import { interruptible } from './interrupt.js';
+import { note, printResult } from './output.js';
+import { withProgress } from './progress.js';
 import { KEY_OPTION, URL_HELP, type KeyFlags } from './remote-flags.js';
 
-export interface PushFlags extends KeyFlags {
+interface PushFlags extends KeyFlags {
   /** False: --no-anchor. */
   readonly anchor: boolean;
 }
@@ -27,7 +32,36 @@ export function registerPushCommand(program: Command): void {
       ),
     )
     .action(async (name: string, url: string, flags: PushFlags, command: Command) => {
-      const { runPush } = await import('./run-push.js');
-      await runPush(contextOf(command), name, url, flags);
+      await push(contextOf(command), name, url, flags);
     });
+}
+
+async function push(
+  context: Context,
+  name: string,
+  url: string,
+  { anchor, keyFile }: PushFlags,
+): Promise<void> {
+  const { DevicePush } = await import('../remote/device-push.js');
+  const { withRemote } = await import('../remote/open-remote.js');
+  const { describeName } = await import('../remote/remote-url.js');
+  await interruptible((signal) =>
+    withRemote(url, keyFile, async (remote) => {
+      const { place, tag, store, seal } = remote;
+      await withAccess(context, async (access) => {
+        const { image, ...pushed } = await withProgress(context, 'pushing', (onProgress) =>
+          new DevicePush(access, store, seal, remote.codecs()).run({
+            ...{ name, tag, anchor, signal, onProgress },
+            onNote: note,
+          }),
+        );
+        const named = describeName(place, { kind: 'tag', tag });
+        printResult(
+          context,
+          { name, url: named, digest: `sha256:${image}`, ...pushed },
+          `${named}@sha256:${image}: ${formatBinarySize(pushed.sent)} sent, ${formatBinarySize(pushed.read)} read`,
+        );
+      });
+    }),
+  );
 }

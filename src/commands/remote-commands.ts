@@ -1,13 +1,20 @@
 import type { Command } from 'commander';
-import { contextOf } from './context.js';
+import { formatBinarySize } from '../config/sizes.js';
+import { formatTable } from '../docker/table.js';
+import { ThinError } from '../errors/thin-error.js';
+import { contextOf, type Context } from './context.js';
 import { example } from './example.js';
+import { interruptible } from './interrupt.js';
+import { print, printJson, printResult } from './output.js';
 import { KEY_OPTION, URL_HELP, type KeyFlags } from './remote-flags.js';
 
-export interface CheckFlags extends KeyFlags {
+const HOUR = 3_600_000;
+
+interface CheckFlags extends KeyFlags {
   readonly data?: boolean;
 }
 
-export interface GcFlags {
+interface GcFlags {
   readonly grace: string;
 }
 
@@ -23,8 +30,7 @@ export function registerRemoteCommands(program: Command): void {
     .option(...KEY_OPTION)
     .addHelpText('after', example('thinfuse remote ls s3://images/debian'))
     .action(async (url: string, flags: KeyFlags, command: Command) => {
-      const { runRemoteList } = await import('./run-remote.js');
-      await runRemoteList(contextOf(command), url, flags);
+      await list(contextOf(command), url, flags);
     });
 
   remote
@@ -36,8 +42,7 @@ export function registerRemoteCommands(program: Command): void {
     .argument('<url...>', 'with :TAG')
     .addHelpText('after', example('thinfuse remote rm s3://images/debian:11'))
     .action(async (urls: readonly string[], _flags: unknown, command: Command) => {
-      const { runRemoteRemove } = await import('./run-remote.js');
-      await runRemoteRemove(contextOf(command), urls);
+      await remove(contextOf(command), urls);
     });
 
   remote
@@ -51,8 +56,7 @@ export function registerRemoteCommands(program: Command): void {
     .option(...KEY_OPTION)
     .addHelpText('after', example('thinfuse remote check --data s3://images/debian'))
     .action(async (url: string, flags: CheckFlags, command: Command) => {
-      const { runRemoteCheck } = await import('./run-remote.js');
-      await runRemoteCheck(contextOf(command), url, flags);
+      await check(contextOf(command), url, flags);
     });
 
   remote
@@ -65,7 +69,117 @@ export function registerRemoteCommands(program: Command): void {
     .option('--grace <hours>', 'how long something stays after it was found without use', '24')
     .addHelpText('after', example('thinfuse remote gc s3://images/debian'))
     .action(async (url: string, flags: GcFlags, command: Command) => {
-      const { runRemoteCollect } = await import('./run-remote.js');
-      await runRemoteCollect(contextOf(command), url, flags);
+      await collect(contextOf(command), url, flags);
     });
+}
+
+async function list({ json }: Context, url: string, { keyFile }: KeyFlags): Promise<void> {
+  const { withRemote } = await import('../remote/open-remote.js');
+  const { survey } = await import('../remote/survey.js');
+  const { shortDigest } = await import('../remote/digest.js');
+  const images = await withRemote(url, keyFile, ({ store, seal, name }) => survey(store, seal, name));
+  if (json) {
+    printJson(
+      images.map(({ image, device, ...rest }) => ({
+        ...rest,
+        digest: `sha256:${image}`,
+        name: device?.name ?? null,
+        kind: device?.kind ?? null,
+        size: device?.size ?? null,
+      })),
+    );
+    return;
+  }
+  const right = (title: string): { title: string; right: true } => ({ title, right: true });
+  print(
+    formatTable(
+      [
+        { title: 'TAG' },
+        { title: 'IMAGE' },
+        { title: 'DEVICE' },
+        right('SIZE'),
+        right('BLOCKS'),
+        right('STORED'),
+        right('ALONE'),
+        { title: 'PUSHED' },
+      ],
+      images.map(({ tag, image, device, blocks, stored, alone, createdAt }) => [
+        tag,
+        shortDigest(image),
+        device?.name ?? '(encrypted)',
+        device === undefined ? '-' : formatBinarySize(device.size),
+        formatBinarySize(blocks * 65536),
+        formatBinarySize(stored),
+        formatBinarySize(alone),
+        new Date(createdAt).toISOString().slice(0, 19),
+      ]),
+    ),
+  );
+}
+
+async function remove(context: Context, urls: readonly string[]): Promise<void> {
+  const { withRemote } = await import('../remote/open-remote.js');
+  const { describeName, parseRemoteUrl } = await import('../remote/remote-url.js');
+  // All URLs are parsed before one tag is removed.
+  for (const url of urls)
+    if (parseRemoteUrl(url).name?.kind !== 'tag')
+      throw new ThinError(
+        'invalid-argument',
+        `${url} names no tag; write it as ${url.replace(/@.*/, '')}:TAG`,
+      );
+  for (const url of urls)
+    await withRemote(url, undefined, async ({ store, place, name }) => {
+      if (name?.kind !== 'tag') return;
+      await store.removeTag(name.tag);
+      printResult(context, { removed: describeName(place, name) }, describeName(place, name));
+    });
+}
+
+async function check(context: Context, url: string, { keyFile, data = false }: CheckFlags): Promise<void> {
+  const { withRemote } = await import('../remote/open-remote.js');
+  const { RemoteCheck } = await import('../remote/survey.js');
+  await interruptible((signal) =>
+    withRemote(url, keyFile, async (remote) => {
+      const { store, seal, name } = remote;
+      const checked = new RemoteCheck(store, seal, data ? remote.codecs() : undefined, signal);
+      await checked.named(name);
+      const { findings, images, packs, blocks } = checked;
+      printResult(
+        context,
+        { ok: findings.length === 0, images, packs, blocks, findings },
+        [
+          ...findings.map(({ path, problem }) => `${path}: ${problem}`),
+          `${images} images, ${packs} packs, ${blocks} blocks: ${findings.length === 0 ? 'nothing is wrong' : `${findings.length} problems`}`,
+        ].join('\n'),
+      );
+      if (findings.length > 0)
+        throw new ThinError(
+          'damaged',
+          `${store.url}: something that images need is not as it was pushed; push them again`,
+        );
+    }),
+  );
+}
+
+async function collect(context: Context, url: string, { grace }: GcFlags): Promise<void> {
+  const { Collection } = await import('../remote/collect.js');
+  const { withRemote } = await import('../remote/open-remote.js');
+  const hours = Number(grace);
+  if (!Number.isFinite(hours) || hours < 0 || grace.trim() === '')
+    throw new ThinError('invalid-argument', `--grace ${JSON.stringify(grace)} is no number of hours`);
+  const done = await interruptible((signal) =>
+    withRemote(url, undefined, async ({ store, name }) => {
+      if (name !== undefined)
+        throw new ThinError(
+          'invalid-argument',
+          `a collection is of all tags; write ${store.url} without one`,
+        );
+      return new Collection(store, { graceMs: hours * HOUR, signal }).run();
+    }),
+  );
+  printResult(
+    context,
+    done,
+    `${done.removed} removed, ${formatBinarySize(done.freed)} given back; ${done.waiting} without use wait for their grace, ${done.kept} are kept`,
+  );
 }

@@ -49,6 +49,11 @@ export class Collection {
    */
   async run(): Promise<Collected> {
     const store = this.#store;
+    if (!store.isCollected)
+      throw new ThinError(
+        'unsupported',
+        `${store.url} is a registry, which collects by itself what no tag leads to; run its own garbage collection, with pushes stopped meanwhile`,
+      );
     const now = await this.#now();
     const used = await this.#used(now);
     const unused: BlobRef[] = [];

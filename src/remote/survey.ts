@@ -5,6 +5,7 @@ import { digestOf, type Digest } from './digest.js';
 import { unpackSegment, type Segment } from './index-segment.js';
 import { unpackManifest, unpackOpenManifest, type OpenManifest } from './manifest.js';
 import type { RemoteStore } from './remote-store.js';
+import { describeName, type ImageName } from './remote-url.js';
 
 /** A tag and what it leads to. Sizes in bytes. */
 export interface TaggedImage {
@@ -23,10 +24,11 @@ export interface TaggedImage {
 }
 
 /**
- * What the tags of a store lead to, in the order of their names. Errors: damaged, wrong-version, as those of
- * the store.
+ * What the tags of a store lead to, in the order of their names; with `name`, those of that name alone.
+ *
+ * Errors: damaged, wrong-version, as those of the store.
  */
-export async function survey(store: RemoteStore, seal: BlockSeal): Promise<TaggedImage[]> {
+export async function survey(store: RemoteStore, seal: BlockSeal, name?: ImageName): Promise<TaggedImage[]> {
   const tags: { readonly tag: string; readonly image: Digest }[] = [];
   for await (const tag of store.tags()) {
     const image = (await store.tag(tag))?.image;
@@ -42,6 +44,10 @@ export async function survey(store: RemoteStore, seal: BlockSeal): Promise<Tagge
   for (const { open } of images.values())
     for (const { digest } of open.packs) users.set(digest, (users.get(digest) ?? 0) + 1);
   return tags
+    .filter(
+      ({ tag, image }) =>
+        name === undefined || (name.kind === 'tag' ? tag === name.tag : image === name.digest),
+    )
     .sort((x, y) => (x.tag < y.tag ? -1 : 1))
     .map(({ tag, image }) => {
       const { bytes, open } = images.get(image)!;
@@ -72,6 +78,7 @@ const PARALLEL = 8;
 /** Looks whether all that images need is in the store and, with `data`, whether it is what was pushed. */
 export class RemoteCheck {
   readonly findings: RemoteFinding[] = [];
+  images = 0;
   packs = 0;
   blocks = 0;
   readonly #store: RemoteStore;
@@ -89,9 +96,27 @@ export class RemoteCheck {
   }
 
   /**
-   * Errors: permission (the key), wrong-version, as those of the store; what is not well is in `findings`.
+   * Looks for all that the image needs, or the images of all tags. Faults are in `findings`. Errors:
+   * not-found (the tag); permission (the key), wrong-version, as those of the store.
    */
-  async image(digest: Digest): Promise<void> {
+  async named(name: ImageName | undefined): Promise<void> {
+    const images = new Set<Digest>();
+    if (name?.kind === 'digest') images.add(await this.#store.imageOf(name.digest));
+    else
+      for await (const tag of name === undefined ? this.#store.tags() : [name.tag]) {
+        const image = (await this.#store.tag(tag))?.image;
+        if (image !== undefined) images.add(image);
+        else if (name !== undefined)
+          throw new ThinError(
+            'not-found',
+            `there is no ${describeName(this.#store, name)}; see thinfuse remote ls ${this.#store.url}`,
+          );
+      }
+    for (const image of images) await this.#image(image);
+  }
+
+  async #image(digest: Digest): Promise<void> {
+    this.images++;
     const path = `${this.#store.url}@sha256:${digest}`;
     const bytes = await this.#found(`manifest ${digest}`, () => this.#store.read('manifest', digest));
     if (bytes === undefined) return;
