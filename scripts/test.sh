@@ -14,7 +14,7 @@
 
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
 
-grep_pattern='' lint=1 skip_mounts='' fresh=1
+arguments=("$@") grep_pattern='' lint=1 skip_mounts='' fresh=1
 while [ $# -gt 0 ]; do
   case $1 in
     --grep) [ $# -gt 1 ] || die "--grep needs a pattern"; grep_pattern=$2; shift ;;
@@ -29,6 +29,14 @@ while [ $# -gt 0 ]; do
 done
 
 [ -z "$grep_pattern$skip_mounts${THINFUSE_FRESH:-}" ] || fresh=''
+
+# Some tests make mount namespaces, and a copy there of what another test has mounted would be one more user of it. Where the root is shared,
+# what is unmounted goes from all of them; the host's may not be, so the tests have one of their own.
+if [ -z "$skip_mounts${THINFUSE_TEST_NAMESPACE:-}" ] && unshare --mount --propagation shared true 2>/dev/null; then
+  export THINFUSE_TEST_NAMESPACE=1
+  exec unshare --mount --propagation shared "$0" "${arguments[@]}"
+fi
+unset THINFUSE_TEST_NAMESPACE
 
 step "What the tests need"
 need_node

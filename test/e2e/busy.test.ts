@@ -5,7 +5,8 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DoctorReport } from '../../src/api/doctor-report.js';
 import { Cli } from '../support/cli.js';
-import { loopsUnder, mounts, requireMounts, run, tryRun, useScratch } from '../support/mounts.js';
+import { holdInNamespace } from '../support/mount-namespace.js';
+import { loopsUnder, mounts, requireMounts, run, useScratch } from '../support/mounts.js';
 
 const POLLS = 200;
 const POLL_MS = 50;
@@ -57,14 +58,7 @@ describe('busy devices', function () {
     // One that thinfuse made would go with the mount, and take the mounts of other namespaces on it along.
     const target = await scratch.current.folder('target');
     await cli.run('mount', 'db', target);
-    const holder = scratch.current.start('unshare', ['--mount', 'sleep', '600']);
-    for (let poll = 0; poll < POLLS; poll++) {
-      const seen = await tryRun('grep', ['-q', target, `/proc/${holder.pid}/mountinfo`]);
-      const own = await tryRun('readlink', [`/proc/${holder.pid}/ns/mnt`, '/proc/self/ns/mnt']);
-      const [one, other] = own.stdout.split('\n');
-      if (seen.code === 0 && one !== other) break;
-      await sleep(POLL_MS);
-    }
+    const holder = await holdInNamespace(scratch.current, target);
     await cli.run('umount', 'db');
     await cli.run('rm', 'db');
     assert.equal((await states())['db'], 'deleted');

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdir, symlink } from 'node:fs/promises';
 import type { HostFinding } from '../../src/host/host-finding.js';
 import { CLI_COMMAND } from '../support/cli.js';
+import { OWN_MOUNTS } from '../support/mount-namespace.js';
 import { requireMounts, tryRun, useScratch, type Finished } from '../support/mounts.js';
 
 interface Report {
@@ -75,17 +76,7 @@ describe('end to end: doctor --host', function () {
   it('names what a container lacks that has no devices and few tools', async () => {
     await symlink(process.execPath, scratch.current.at('node'));
     const inside = ['/usr/bin/env', `PATH=${scratch.current.root}`];
-    const before = [
-      'unshare',
-      '--mount',
-      '--propagation',
-      'private',
-      'sh',
-      '-c',
-      NO_DEVICES,
-      'sh',
-      ...inside,
-    ];
+    const before = ['unshare', ...OWN_MOUNTS, 'sh', '-c', NO_DEVICES, 'sh', ...inside];
     const { code, report } = await examine(before);
     assert.equal(code, 8);
     for (const subject of ['/dev/fuse', 'loop devices', 'getfattr', 'tar'])

@@ -3,11 +3,13 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdir, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { CLI_COMMAND, Cli } from '../support/cli.js';
+import { OWN_MOUNTS } from '../support/mount-namespace.js';
 import { loopsUnder, mounts, requireMounts, run, tryRun, useScratch } from '../support/mounts.js';
 
 /** Runs the CLI in a mount namespace of its own, after `before` has changed what is mounted there. */
 function inNamespace(before: string, cli: Cli, ...args: string[]): ReturnType<typeof tryRun> {
-  return tryRun('unshare', ['--mount', 'sh', '-ec', `${before}; exec "$@"`, 'sh', ...CLI_COMMAND, ...args], {
+  const inside = ['sh', '-ec', `${before}; exec "$@"`, 'sh', ...CLI_COMMAND, ...args];
+  return tryRun('unshare', [...OWN_MOUNTS, ...inside], {
     env: { ...process.env, THINFUSE_ROOT: cli.root },
   });
 }

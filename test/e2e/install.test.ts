@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BUILT, Cli } from '../support/cli.js';
+import { OWN_MOUNTS } from '../support/mount-namespace.js';
 import { requireMounts, run, useScratch } from '../support/mounts.js';
 
 const TOP = path.resolve(import.meta.dirname, '../..');
@@ -40,17 +41,7 @@ describe('end to end: packed and installed', function () {
     const install = ['npm', 'install', '--global', '--prefer-offline', '--prefix', prefix];
     await run(
       'unshare',
-      [
-        '--mount',
-        '--propagation',
-        'slave',
-        'sh',
-        '-c',
-        WITHOUT_LIBFUSE,
-        'sh',
-        ...install,
-        scratch.current.at(name),
-      ],
+      [...OWN_MOUNTS, 'sh', '-c', WITHOUT_LIBFUSE, 'sh', ...install, scratch.current.at(name)],
       {
         cwd: scratch.current.root,
         limitMs: 200_000,

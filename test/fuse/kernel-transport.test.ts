@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { mkdir, readFile } from 'node:fs/promises';
 import { KernelTransport } from '../../src/fuse/kernel-transport.js';
 import { MemoryDirectory } from '../support/memory-image.js';
+import { holdInNamespace } from '../support/mount-namespace.js';
 import { requireMounts, useScratch } from '../support/mounts.js';
 import { transportCompliance } from './transport-compliance.js';
 
@@ -18,13 +18,7 @@ describe('kernel transport beside other mount namespaces', function () {
     await mkdir(folder);
     const transport = new KernelTransport(folder, new MemoryDirectory());
     await transport.mount();
-    const holder = scratch.current.start(
-      'unshare',
-      ['--mount', '--propagation', 'private', 'sh', '-c', 'echo ready; exec sleep 600'],
-      { stdio: ['ignore', 'pipe', 'ignore'] },
-    );
-    assert(holder.stdout !== null);
-    await once(holder.stdout, 'data');
+    const holder = await holdInNamespace(scratch.current, folder);
     assert.match(await readFile(`/proc/${holder.pid}/mountinfo`, 'utf8'), new RegExp(folder));
     await transport.unmount();
     await transport.ended;

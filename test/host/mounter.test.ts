@@ -8,6 +8,7 @@ import type { Filesystem } from '../../src/host/filesystems.js';
 import { LOOP_LIMITS, LoopDevices } from '../../src/host/loop-devices.js';
 import { MountTable } from '../../src/host/mount-table.js';
 import { Mounter } from '../../src/host/mounter.js';
+import { holdInNamespace } from '../support/mount-namespace.js';
 import { requireMounts, run, useScratch } from '../support/mounts.js';
 
 const MIB = 1024 * 1024;
@@ -232,20 +233,7 @@ describe('Mounter', function () {
     await mounter.unmount(mounted);
 
     const again = await mounter.mount({ image, target, filesystem: 'ext4', readOnly: false });
-    // Private by itself, since the root need not be a mount point of its own (chroot).
-    const other = scratch.current.start('unshare', [
-      '--mount',
-      '--propagation',
-      'unchanged',
-      'sh',
-      '-c',
-      'mount --make-private "$0" && exec sleep 600',
-      target,
-    ]);
-    await eventually(async () => {
-      assert.equal(other.exitCode, null, 'unshare failed');
-      return (await readFile(`/proc/${other.pid}/comm`, 'utf8')) === 'sleep\n';
-    });
+    const other = await holdInNamespace(scratch.current, target);
     await assert.rejects(
       mounter.unmount(again),
       coded('busy', new RegExp(`\\(pid ${other.pid}\\), whose own mount namespace`)),
@@ -264,11 +252,4 @@ async function sizeOf(target: string): Promise<number> {
 
 async function checksum(file: string): Promise<string> {
   return (await run('cksum', [file])).split(' ')[0] ?? '';
-}
-
-async function eventually(condition: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; !(await condition()); tries++) {
-    assert(tries < 3_000, 'it never came true');
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
