@@ -82,7 +82,7 @@ export const LAYERS = {
   legacy: {
     knows:
       "pools that the kernel's dm-thin wrote, read-only, and LVM's disks: their formats, devices, Docker's names",
-    imports: ['errors', 'config', 'format', 'io', 'transfer'],
+    imports: ['errors', 'config', 'format', 'io', 'fuse', 'host', 'api', 'transfer'],
   },
   remote: {
     knows: 'images in stores elsewhere: their format, S3 and OCI stores, push, pull, collection',
@@ -122,7 +122,7 @@ export const LAYERS = {
   commands: {
     knows: 'parse, call, print',
     imports: [
-      ...['errors', 'config', 'format', 'async', 'store', 'metadata', 'thin-tools', 'io', 'pool', 'fuse'],
+      ...['errors', 'config', 'format', 'async', 'store', 'metadata', 'thin-tools', 'pool', 'fuse'],
       ...[
         'host',
         'transfer',

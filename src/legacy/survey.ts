@@ -3,6 +3,7 @@ import { deviceDamage } from './device-damage.js';
 import { problemOf } from './legacy-damage.js';
 import { LegacyPool, type Damage, type LegacyDevice } from './legacy-pool.js';
 import { describeLost } from './lost-ranges.js';
+import type { OldPool, OldSource } from './old-source.js';
 import { checkSpaceMaps } from './space-maps.js';
 
 /** All that is wrong in a pool's metadata. */
@@ -19,6 +20,37 @@ export function surveyPool(pool: LegacyPool): PoolSurvey {
     damage: [...pool.damage, ...snapshotDamage(pool), ...(pool.hasSpaceMaps ? checkSpaceMaps(pool) : [])],
     devices: new Map(pool.devices.map((device) => [device.id, { damage: damageOf(device, pool) }])),
   };
+}
+
+/** What is wrong in all that a user named. */
+export interface SourceSurvey {
+  readonly pools: readonly { readonly pool: OldPool; readonly damage: readonly Damage[] }[];
+  /** Ordinary volumes that cannot be read. */
+  readonly missing: readonly Damage[];
+  /** Pools that cannot be opened. */
+  readonly broken: readonly Damage[];
+}
+
+export function surveySource({ pools, volumes, broken }: OldSource): SourceSurvey {
+  return {
+    pools: pools.map((pool) => ({ pool, damage: [...surveyDamage(pool.pool), ...dataDamage(pool)] })),
+    missing: volumes.flatMap(({ name, disk, problem }) =>
+      disk === undefined && problem?.code === 'damaged' ? [{ path: name, problem: problem.message }] : [],
+    ),
+    broken: broken.map(({ path, error }) => ({ path, problem: error.message })),
+  };
+}
+
+/** Data that ends too early or has a part missing is damage, too, though the metadata is sound. */
+function dataDamage({ pool, data }: OldPool): readonly Damage[] {
+  const expected = pool.dataBlocks * pool.superblock.blockSize;
+  if (data === undefined) return [];
+  if (data.size < expected)
+    return [{ path: data.path, problem: `it has ${data.size} bytes, and the pool ${expected} of data` }];
+  return data.gaps(0, expected).map(({ begin, end, problem }) => ({
+    path: data.path,
+    problem: `bytes ${begin} to ${end - 1} cannot be read: ${problem}`,
+  }));
 }
 
 export function surveyDamage(pool: LegacyPool): readonly Damage[] {

@@ -1,13 +1,22 @@
 import { Option, type Command } from 'commander';
-import { contextOf } from '../context.js';
+import { contextOf, type Context } from '../context.js';
 import { example } from '../example.js';
-import { withSource, type SourceFlags } from './flags.js';
+import { requireComplete } from '../incomplete.js';
+import { interruptible } from '../interrupt.js';
+import { note, printResult } from '../output.js';
+import { withProgress } from '../progress.js';
+import {
+  deviceOf,
+  sourceOf,
+  splitOperands,
+  withSource,
+  type DeviceFlags,
+  type SourceFlags,
+} from './flags.js';
 
-export interface ExportOptions extends SourceFlags {
+interface ExportFlags extends SourceFlags, DeviceFlags {
   readonly format: 'raw' | 'tar';
   readonly output: string;
-  readonly skipDamaged?: boolean;
-  readonly size?: string;
 }
 
 export function registerLegacyExport(legacy: Command): void {
@@ -33,8 +42,45 @@ export function registerLegacyExport(legacy: Command): void {
         'thinfuse legacy export --metadata meta --data data 3 --format raw --output vm.img',
       ),
     )
-    .action(async (operands: string[], options: ExportOptions, command: Command) => {
-      const { runLegacyExport } = await import('./run-export.js');
-      await runLegacyExport(contextOf(command), operands, options);
+    .action(async (operands: string[], flags: ExportFlags, command: Command) => {
+      await exportOne(contextOf(command), operands, flags);
     });
+}
+
+async function exportOne(context: Context, operands: readonly string[], flags: ExportFlags): Promise<void> {
+  const { reportLost } = await import('../../legacy/lost-report.js');
+  const { openOldDevice } = await import('../../legacy/old-device.js');
+  const { OldDeviceExport } = await import('../../legacy/old-device-export.js');
+  const { findDevice } = await import('../../legacy/old-source.js');
+  const { withOldSource } = await import('../../legacy/open-source.js');
+  const { format, output } = flags;
+  const { paths, rest } = splitOperands(operands, flags, ['DEVICE'] as const);
+  await withOldSource(sourceOf(paths, flags), async (source) => {
+    const chosen = findDevice(source, rest[0]);
+    const device = await openOldDevice(source, chosen, deviceOf(flags));
+    const { lacks } = await interruptible((signal) =>
+      withProgress(context, format === 'tar' ? 'packing' : 'exporting', (onProgress) =>
+        new OldDeviceExport(device, { signal, onProgress, onNote: note })[format](output),
+      ),
+    );
+    const lost = await reportLost(device, note);
+    const id = chosen.kind === 'thin' ? chosen.number : undefined;
+    printResult(
+      context,
+      {
+        id,
+        name: chosen.label,
+        format,
+        output,
+        size: device.size,
+        lost: lost.lines,
+        lostBytes: lost.ranges,
+        lostFiles: lost.files,
+        lacks,
+      },
+      `${output}: ${format} of device ${chosen.label}${id === undefined ? '' : ` (${id})`}`,
+    );
+    lost.requireNone();
+    requireComplete(chosen.label, { lacks });
+  });
 }

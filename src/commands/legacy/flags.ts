@@ -1,8 +1,13 @@
 import type { Command } from 'commander';
+import { parseDeviceSize } from '../../config/limits.js';
 import { parseSize } from '../../config/sizes.js';
 import { ThinError } from '../../errors/thin-error.js';
+import type { OpenRequest } from '../../legacy/old-device.js';
+import type { SourceRequest } from '../../legacy/open-source.js';
 import type { PoolOverrides } from '../../legacy/superblock-overrides.js';
+import { note } from '../output.js';
 
+/** Where an old pool is. */
 export interface SourceFlags {
   readonly metadata?: string;
   readonly data?: string;
@@ -12,6 +17,12 @@ export interface SourceFlags {
   readonly mappingRoot?: string;
   readonly detailsRoot?: string;
   readonly search?: boolean;
+}
+
+/** How a device of it is opened. */
+export interface DeviceFlags {
+  readonly size?: string;
+  readonly skipDamaged?: boolean;
   readonly externalOrigin?: string;
 }
 
@@ -29,7 +40,19 @@ export function withSource(command: Command): Command {
 }
 
 /** Errors: invalid-argument. */
-export function overridesOf(flags: SourceFlags): PoolOverrides {
+export function sourceOf(paths: readonly string[], flags: SourceFlags): SourceRequest {
+  return {
+    paths,
+    metadata: flags.metadata,
+    data: flags.data,
+    snapshot: flags.metadataSnap === true,
+    search: flags.search === true,
+    overrides: overridesOf(flags),
+    onNote: note,
+  };
+}
+
+function overridesOf(flags: SourceFlags): PoolOverrides {
   return {
     blockSize: flags.blockSize === undefined ? undefined : parseSize(flags.blockSize),
     dataBlocks: countOf(flags.dataBlocks, '--data-blocks'),
@@ -44,6 +67,16 @@ function countOf(text: string | undefined, what: string): number | undefined {
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(count))
     throw new ThinError('invalid-argument', `${what} ${text} is no number of a block; give digits`);
   return count;
+}
+
+/** Errors: invalid-argument. */
+export function deviceOf({ size, skipDamaged, externalOrigin }: DeviceFlags): OpenRequest {
+  return {
+    size: size === undefined ? undefined : parseDeviceSize(size, '--size'),
+    skipDamaged: skipDamaged === true,
+    externalOrigin,
+    onNote: note,
+  };
 }
 
 /**
@@ -70,4 +103,10 @@ export function splitOperands<N extends readonly string[]>(
     paths: operands.slice(0, count),
     rest: operands.slice(count) as unknown as { readonly [K in keyof N]: string },
   };
+}
+
+/** A number; text where no number holds it, which only a made-up pool has. */
+export function exact(value: bigint | undefined): number | string | undefined {
+  if (value === undefined) return undefined;
+  return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : String(value);
 }

@@ -28,15 +28,16 @@ export interface HelperReady {
 }
 
 /**
- * Runs this program once more, in a session of its own, and waits until it serves. It ends by itself. Errors:
- * the helper's own.
+ * Runs a command of this program in a session of its own, hands `request` to it and waits until it serves. It
+ * ends by itself. Errors: the helper's own.
  */
-export async function spawnHelper(args: readonly string[]): Promise<HelperReady> {
+export async function spawnHelper(args: readonly string[], request: object): Promise<HelperReady> {
   const child = spawn(process.execPath, [...process.execArgv, process.argv[1] ?? '', ...args], {
     detached: true,
     env: { ...process.env, UV_THREADPOOL_SIZE: process.env['UV_THREADPOOL_SIZE'] ?? THREADPOOL_SIZE },
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
+  child.send(request);
   const ready = await new Promise<HelperReady>((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code, signal) =>
@@ -56,6 +57,13 @@ export async function spawnHelper(args: readonly string[]): Promise<HelperReady>
   child.disconnect();
   child.unref();
   return ready;
+}
+
+/** In the helper: what `spawnHelper` was given. Errors: internal, if a person typed its command. */
+export async function helperRequest(): Promise<unknown> {
+  if (process.send === undefined)
+    throw new ThinError('internal', 'this command is for thinfuse itself; use thinfuse legacy mount');
+  return new Promise((resolve) => process.once('message', resolve));
 }
 
 /** In the helper: tells the process that waits; does nothing where none does. */

@@ -1,7 +1,11 @@
 import type { Command } from 'commander';
-import { contextOf } from '../context.js';
+import { formatBinarySize } from '../../config/sizes.js';
+import { formatTable } from '../../docker/table.js';
+import type { ListedOldDevice } from '../../legacy/device-list.js';
+import { contextOf, type Context } from '../context.js';
 import { example } from '../example.js';
-import { withSource, type SourceFlags } from './flags.js';
+import { note, printResult } from '../output.js';
+import { exact, sourceOf, splitOperands, withSource, type SourceFlags } from './flags.js';
 
 export function registerLegacyList(legacy: Command): void {
   withSource(
@@ -22,7 +26,86 @@ export function registerLegacyList(legacy: Command): void {
       ),
     )
     .action(async (operands: string[], flags: SourceFlags, command: Command) => {
-      const { runLegacyList } = await import('./run-list.js');
-      await runLegacyList(contextOf(command), operands, flags);
+      await list(contextOf(command), operands, flags);
     });
+}
+
+async function list(context: Context, operands: readonly string[], flags: SourceFlags): Promise<void> {
+  const { listDevices } = await import('../../legacy/device-list.js');
+  const { withOldSource } = await import('../../legacy/open-source.js');
+  const { paths } = splitOperands(operands, flags, []);
+  const { devices, damage } = await withOldSource(sourceOf(paths, flags), listDevices);
+  for (const { path, problem } of damage) note(`${path} is damaged: ${problem}`);
+  for (const { one, problem } of devices) if (problem !== undefined) note(`${one.label}: ${problem}`);
+  printResult(context, devices.map(deviceJson), table(devices));
+}
+
+const NONE = '-';
+
+function table(rows: readonly ListedOldDevice[]): string {
+  return formatTable(
+    [
+      { title: 'ID', right: true },
+      { title: 'NAME' },
+      { title: 'KIND' },
+      { title: 'FSTYPE' },
+      { title: 'SIZE', right: true },
+      { title: 'MAPPED', right: true },
+      { title: 'HIGHEST', right: true },
+      { title: 'TRANSACTION', right: true },
+      { title: 'CREATED', right: true },
+      { title: 'SNAPPED', right: true },
+      { title: 'STATE' },
+    ],
+    rows.map(({ one, size, filesystem, mapped, highest, state }) => {
+      const details = one.kind === 'thin' ? one.named.device.details : undefined;
+      return [
+        one.kind === 'thin' ? String(one.number) : NONE,
+        one.label,
+        one.role,
+        filesystem ?? NONE,
+        bytes(size),
+        bytes(mapped),
+        bytes(highest),
+        details === undefined ? NONE : String(details.transactionId),
+        details === undefined ? NONE : String(details.creationTime),
+        details === undefined ? NONE : String(details.snapTime),
+        state,
+      ];
+    }),
+  );
+}
+
+function bytes(size: number | undefined): string {
+  return size === undefined ? NONE : formatBinarySize(size);
+}
+
+function deviceJson({
+  one,
+  size,
+  filesystem,
+  mapped,
+  highest,
+  state,
+  problem,
+}: ListedOldDevice): Readonly<Record<string, unknown>> {
+  const common = { name: one.label, kind: one.role, filesystem, size, damaged: state === 'damaged', state };
+  if (one.kind === 'plain') return { ...common, group: one.volume.group, problem };
+  const { device, docker, volume } = one.named;
+  return {
+    id: device.id,
+    ...common,
+    names: docker?.names ?? [],
+    hash: docker?.hash,
+    parent: docker?.parent,
+    group: volume?.group,
+    pool: one.pool.path,
+    origin: volume?.origin,
+    externalOrigin: volume?.externalOrigin,
+    mapped,
+    highestMapped: highest,
+    transactionId: exact(device.details?.transactionId),
+    creationTime: device.details?.creationTime,
+    snapTime: device.details?.snapTime,
+  };
 }

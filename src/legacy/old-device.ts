@@ -1,20 +1,23 @@
-import { parseDeviceSize } from '../../config/limits.js';
-import { ThinError } from '../../errors/thin-error.js';
-import type { ImageFile } from '../../io/image-file.js';
-import { legacyDamage } from '../../legacy/legacy-damage.js';
-import { LostData } from '../../legacy/lost-data.js';
-import { findDevice, type OldDevice, type OldSource, type PlainVolume } from '../../legacy/old-source.js';
-import { openDevice, probe, type OpenedDevice } from '../../legacy/opened-device.js';
-import { PlainImage } from '../../legacy/plain-image.js';
-import { SourceFile } from '../../legacy/source-file.js';
-import { note } from '../output.js';
-import { requireData } from './source.js';
+import { ThinError } from '../errors/thin-error.js';
+import type { ImageFile } from '../io/image-file.js';
+import { legacyDamage } from './legacy-damage.js';
+import { LostData } from './lost-data.js';
+import { findDevice, type OldDevice, type OldSource, type PlainVolume } from './old-source.js';
+import { openDevice, probe, type OpenedDevice } from './opened-device.js';
+import { PlainImage } from './plain-image.js';
+import { SourceFile } from './source-file.js';
+import { requireData } from './open-source.js';
 import { requireWhole, requireWholeData } from './whole.js';
 
-interface OpenFlags {
-  readonly size?: string;
-  readonly skipDamaged?: boolean;
-  readonly externalOrigin?: string;
+export interface OpenRequest {
+  /** Bytes, where neither Docker nor the filesystem tells. */
+  readonly size: number | undefined;
+  /** Whether what is damaged reads as zeroes. */
+  readonly skipDamaged: boolean;
+  /** The file that shows what the device does not map. */
+  readonly externalOrigin: string | undefined;
+  /** Hears what is lost. */
+  readonly onNote: (text: string) => void;
 }
 
 /** Origins of origins; LVM allows one. */
@@ -42,29 +45,28 @@ interface NamedOrigin {
 export async function openOldDevice(
   source: OldSource,
   one: OldDevice,
-  flags: OpenFlags,
+  request: OpenRequest,
   depth = 0,
 ): Promise<OpenedOldDevice> {
-  const skipDamaged = flags.skipDamaged === true;
-  const size = flags.size === undefined ? undefined : parseDeviceSize(flags.size, '--size');
+  const { size, skipDamaged, onNote } = request;
   if (one.kind === 'plain') {
-    if (size !== undefined || flags.externalOrigin !== undefined)
+    if (size !== undefined || request.externalOrigin !== undefined)
       throw new ThinError(
         'invalid-argument',
         `${one.label} is an ordinary volume: LVM says its size, and it has no external origin`,
       );
-    return openPlain(one.volume, skipDamaged);
+    return openPlain(one.volume, request);
   }
   const { pool, named } = one;
-  const lostMappings = requireWhole(pool, named, skipDamaged);
-  const origin = await openOrigin(source, one, flags, depth);
+  const lostMappings = requireWhole(pool, named, request);
+  const origin = await openOrigin(source, one, request, depth);
   const device = await openDevice(pool.pool, requireData(pool), named, {
     size,
     skipDamaged,
     origin: origin?.image,
   });
-  const lostData = requireWholeData(pool, device, skipDamaged);
-  if (depth === 0 && origin === undefined && !pool.knowsOrigins) await tellOfHoles(device);
+  const lostData = requireWholeData(pool, device, request);
+  if (depth === 0 && origin === undefined && !pool.knowsOrigins) await tellOfHoles(device, onNote);
   return {
     ...device,
     origin,
@@ -73,7 +75,10 @@ export async function openOldDevice(
   };
 }
 
-async function openPlain(volume: PlainVolume, skipDamaged: boolean): Promise<OpenedOldDevice> {
+async function openPlain(
+  volume: PlainVolume,
+  { skipDamaged, onNote }: OpenRequest,
+): Promise<OpenedOldDevice> {
   const { disk, problem, name } = volume;
   if (disk === undefined) throw problem ?? new ThinError('internal', `volume ${name} is not there`);
   const gaps = disk.gaps(0, disk.size);
@@ -85,7 +90,7 @@ async function openPlain(volume: PlainVolume, skipDamaged: boolean): Promise<Ope
       `volume ${name}`,
       `${lostLines[0]}${gaps.length > 1 ? `; and ${gaps.length - 1} ranges more` : ''}; --skip-damaged takes it with zeroes in their place`,
     );
-  for (const line of lostLines) note(line);
+  for (const line of lostLines) onNote(line);
   const lost = new LostData();
   const image = new PlainImage(disk, skipDamaged ? lost : undefined);
   const filesystem = await probe(new PlainImage(disk, new LostData()));
@@ -106,24 +111,23 @@ async function openPlain(volume: PlainVolume, skipDamaged: boolean): Promise<Ope
 async function openOrigin(
   source: OldSource,
   { named, label }: Extract<OldDevice, { kind: 'thin' }>,
-  flags: OpenFlags,
+  request: OpenRequest,
   depth: number,
 ): Promise<NamedOrigin | undefined> {
   const { volume } = named;
   // Open until the process ends, as everything of a command is.
-  if (flags.externalOrigin !== undefined)
+  if (request.externalOrigin !== undefined)
     return {
-      name: flags.externalOrigin,
-      image: new PlainImage(new SourceFile(flags.externalOrigin, '--external-origin')),
+      name: request.externalOrigin,
+      image: new PlainImage(new SourceFile(request.externalOrigin, '--external-origin')),
     };
   if (volume?.externalOrigin === undefined) return undefined;
   if (depth >= MAX_ORIGINS) throw legacyDamage(`volume ${label}`, 'its external origins lead back to itself');
   const name = `${volume.group}/${volume.externalOrigin}`;
-  const { skipDamaged } = flags;
   const below = await openOldDevice(
     source,
     findDevice(source, name),
-    skipDamaged === undefined ? {} : { skipDamaged },
+    { ...request, size: undefined, externalOrigin: undefined },
     depth + 1,
   );
   return { name, image: below.image };
@@ -132,10 +136,13 @@ async function openOrigin(
 /**
  * Only LVM's text, or the table that a device was activated with, says whether there is an external origin.
  */
-async function tellOfHoles({ image, label, size }: OpenedDevice): Promise<void> {
+async function tellOfHoles(
+  { image, label, size }: OpenedDevice,
+  onNote: OpenRequest['onNote'],
+): Promise<void> {
   const hole = await image.seek(0, 'hole');
   if (hole !== undefined && hole < size)
-    note(
+    onNote(
       `device ${label} maps nothing in places, from byte ${hole} on, which is zeroes unless it has an external origin: nothing here says so; if it has one, give its content with --external-origin`,
     );
 }

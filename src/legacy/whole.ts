@@ -1,18 +1,22 @@
-import { ThinError } from '../../errors/thin-error.js';
-import { deviceDamage } from '../../legacy/device-damage.js';
-import { lostDataLines, missingData } from '../../legacy/missing-data.js';
-import { damagedDevice, lostLines } from '../../legacy/lost-ranges.js';
-import type { NamedDevice } from '../../legacy/named-devices.js';
-import type { OldPool } from '../../legacy/old-source.js';
-import type { OpenedThinDevice } from '../../legacy/opened-device.js';
-import { note } from '../output.js';
-import { requireData } from './source.js';
+import { ThinError } from '../errors/thin-error.js';
+import { deviceDamage } from './device-damage.js';
+import { lostDataLines, missingData } from './missing-data.js';
+import { damagedDevice, lostLines } from './lost-ranges.js';
+import type { NamedDevice } from './named-devices.js';
+import type { OldPool } from './old-source.js';
+import type { OpenedThinDevice } from './opened-device.js';
+import type { OpenRequest } from './old-device.js';
+import { requireData } from './open-source.js';
 
 /**
  * Returns what of its mappings is lost or does not agree, which is said. Errors: damaged, unless it is to be
  * skipped.
  */
-export function requireWhole({ pool }: OldPool, named: NamedDevice, skipDamaged: boolean): readonly string[] {
+export function requireWhole(
+  { pool }: OldPool,
+  named: NamedDevice,
+  { skipDamaged, onNote }: OpenRequest,
+): readonly string[] {
   const { blockSize } = pool.superblock;
   const { lost, doubts } = deviceDamage(named.device, pool);
   if (!skipDamaged) {
@@ -26,7 +30,7 @@ export function requireWhole({ pool }: OldPool, named: NamedDevice, skipDamaged:
       );
   }
   const lines = [...lostLines(lost, blockSize), ...doubts.map(({ path, problem }) => `${path}: ${problem}`)];
-  for (const line of lines) note(line);
+  for (const line of lines) onNote(line);
   return lines;
 }
 
@@ -36,7 +40,7 @@ export function requireWhole({ pool }: OldPool, named: NamedDevice, skipDamaged:
 export function requireWholeData(
   pool: OldPool,
   device: OpenedThinDevice,
-  skipDamaged: boolean,
+  { skipDamaged, onNote }: OpenRequest,
 ): readonly string[] {
   const missing = missingData(pool.pool, requireData(pool), device);
   const lines = lostDataLines(device.label, missing);
@@ -46,6 +50,6 @@ export function requireWholeData(
       `device ${device.label} is not whole: ${lines.slice(0, 5).join('; ')}${lines.length > 5 ? `; and ${lines.length - 5} ranges more` : ''}; --skip-damaged takes it with zeroes in their place`,
       { details: { device: device.label, ranges: missing.length } },
     );
-  for (const line of lines) note(line);
+  for (const line of lines) onNote(line);
   return lines;
 }

@@ -1,12 +1,11 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { toThinError } from '../../errors/thin-error.js';
-import { ChildProcessExec } from '../../host/exec.js';
-import type { LostBytes } from '../../legacy/lost-data.js';
-import { note } from '../output.js';
-import { withEmptyFolder } from '../../transfer/rootfs.js';
-import type { OpenedOldDevice } from './open.js';
-import { mountDevice } from './view.js';
+import { toThinError } from '../errors/thin-error.js';
+import { ChildProcessExec } from '../host/exec.js';
+import type { LostBytes } from './lost-data.js';
+import { withEmptyFolder } from '../transfer/rootfs.js';
+import { mountDevice } from './mounted-device.js';
+import type { OpenedOldDevice } from './old-device.js';
 
 /** A file with zeroes in place of what was lost. Bytes of the file. */
 export interface LostFile {
@@ -28,25 +27,30 @@ const FILE = /^File size of (.*) is \d+ \(\d+ blocks? of 512 bytes\)$/;
 export async function filesIn(
   device: OpenedOldDevice,
   lost: readonly LostBytes[],
+  onNote: (text: string) => void,
 ): Promise<readonly LostFile[] | undefined> {
   if (device.filesystem === undefined) return undefined;
   try {
     return await withEmptyFolder(async (folder) => {
-      const mounted = await mountDevice(device, folder, 'kernel');
+      const mounted = await mountDevice(device, folder, 'kernel', onNote);
       try {
-        return await searchFiles(mounted.target, lost);
+        return await searchFiles(mounted.target, lost, onNote);
       } finally {
         await mounted.unmount({ lazily: true });
         await mounted.end();
       }
     });
   } catch (error) {
-    note(`which files of device ${device.label} that is cannot be told: ${toThinError(error).message}`);
+    onNote(`which files of device ${device.label} that is cannot be told: ${toThinError(error).message}`);
     return undefined;
   }
 }
 
-async function searchFiles(root: string, lost: readonly LostBytes[]): Promise<readonly LostFile[]> {
+async function searchFiles(
+  root: string,
+  lost: readonly LostBytes[],
+  onNote: (text: string) => void,
+): Promise<readonly LostFile[]> {
   const found: LostFile[] = [];
   let some: string[] = [];
   const look = async (): Promise<void> => {
@@ -58,7 +62,7 @@ async function searchFiles(root: string, lost: readonly LostBytes[]): Promise<re
     });
     found.push(...lostFiles(stdout, lost).map((one) => ({ ...one, path: path.relative(root, one.path) })));
   };
-  for await (const file of filesBelow(root)) if (some.push(file) >= AT_ONCE) await look();
+  for await (const file of filesBelow(root, onNote)) if (some.push(file) >= AT_ONCE) await look();
   await look();
   return found;
 }
@@ -88,17 +92,17 @@ function lostFiles(text: string, lost: readonly LostBytes[]): readonly LostFile[
   return [...found].map(([name, ranges]) => ({ path: name, ranges }));
 }
 
-async function* filesBelow(folder: string): AsyncGenerator<string> {
+async function* filesBelow(folder: string, onNote: (text: string) => void): AsyncGenerator<string> {
   let entries;
   try {
     entries = await readdir(folder, { withFileTypes: true });
   } catch (error) {
-    note(`what is in the folder ${folder} cannot be told, because it is damaged itself (${String(error)})`);
+    onNote(`what is in the folder ${folder} cannot be told, because it is damaged itself (${String(error)})`);
     return;
   }
   for (const entry of entries) {
     const name = path.join(folder, entry.name);
-    if (entry.isDirectory()) yield* filesBelow(name);
+    if (entry.isDirectory()) yield* filesBelow(name, onNote);
     else if (entry.isFile()) yield name;
   }
 }

@@ -1,12 +1,11 @@
-import { ThinError } from '../../errors/thin-error.js';
-import { lostDataLines } from '../../legacy/missing-data.js';
-import type { LostBytes } from '../../legacy/lost-data.js';
-import { note } from '../output.js';
+import { ThinError } from '../errors/thin-error.js';
+import { lostDataLines } from './missing-data.js';
+import type { LostBytes } from './lost-data.js';
 import { filesIn, type LostFile } from './lost-files.js';
-import type { OpenedOldDevice } from './open.js';
+import type { OpenedOldDevice } from './old-device.js';
 
 /** What a device lacks that was read all the same. */
-interface LostReport {
+export interface LostReport {
   readonly lines: readonly string[];
   readonly ranges: readonly LostBytes[];
   /** Undefined where the filesystem does not tell. */
@@ -19,14 +18,17 @@ interface LostReport {
  * Says what was read as zeroes, by range and by file; behind the reading, because only that shows which
  * sectors cannot be read.
  */
-export async function reportLost(device: OpenedOldDevice): Promise<LostReport> {
+export async function reportLost(
+  device: OpenedOldDevice,
+  onNote: (text: string) => void,
+): Promise<LostReport> {
   const ranges = device.lost.ranges;
   const known = new Set(device.lostLines);
   const more = lostDataLines(device.label, ranges).filter((line) => !known.has(line));
-  for (const line of more) note(line);
-  const files = ranges.length === 0 ? undefined : await filesIn(device, ranges);
+  for (const line of more) onNote(line);
+  const files = ranges.length === 0 ? undefined : await filesIn(device, ranges, onNote);
   for (const { path, ranges: inFile } of files ?? [])
-    note(
+    onNote(
       `device ${device.label}: file ${path} has zeroes at ${inFile.map(({ begin, end }) => `${begin} to ${end - 1}`).join(', ')}`,
     );
   const lines = [...device.lostLines, ...more];

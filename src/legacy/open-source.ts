@@ -1,30 +1,44 @@
 import { stat } from 'node:fs/promises';
-import { ThinError } from '../../errors/thin-error.js';
-import type { DataReader } from '../../legacy/block-reader.js';
-import { DiskBlocks } from '../../legacy/disk-reader.js';
-import { readDockerGraph, type DockerDevice } from '../../legacy/docker-graph.js';
-import { deviceMapperHolders } from '../../legacy/in-use.js';
-import { LegacyPool } from '../../legacy/legacy-pool.js';
-import { readLvmGroups } from '../../legacy/lvm/lvm-groups.js';
-import { volumesOf } from '../../legacy/lvm/lvm-source.js';
-import { nameDevices } from '../../legacy/named-devices.js';
-import type { OldPool, OldSource } from '../../legacy/old-source.js';
-import { findDockerPaths, type DockerPaths } from '../../legacy/pool-paths.js';
-import { SourceFile } from '../../legacy/source-file.js';
-import { note } from '../output.js';
-import { overridesOf, type SourceFlags } from './flags.js';
+import { ThinError } from '../errors/thin-error.js';
+import type { DataReader } from './block-reader.js';
+import { DiskBlocks } from './disk-reader.js';
+import { readDockerGraph, type DockerDevice } from './docker-graph.js';
+import { deviceMapperHolders } from './in-use.js';
+import { LegacyPool } from './legacy-pool.js';
+import { readLvmGroups } from './lvm/lvm-groups.js';
+import { volumesOf } from './lvm/lvm-source.js';
+import { nameDevices } from './named-devices.js';
+import type { OldPool, OldSource } from './old-source.js';
+import { findDockerPaths, type DockerPaths } from './pool-paths.js';
+import { SourceFile } from './source-file.js';
+import type { PoolOverrides } from './superblock-overrides.js';
 
 type Open = (file: string, what: string) => SourceFile;
 
+/** Where an old pool is, and how it is read. */
+export interface SourceRequest {
+  /** A folder of Docker's, disks of LVM, both, or neither beside `metadata`. */
+  readonly paths: readonly string[];
+  readonly metadata: string | undefined;
+  readonly data: string | undefined;
+  /** Whether the reserved metadata snapshot of a running pool is read. */
+  readonly snapshot: boolean;
+  /** Whether a lost superblock is replaced by the newest trees that fit each other. */
+  readonly search: boolean;
+  readonly overrides: PoolOverrides;
+  /** Hears what does not keep the pool from being read. */
+  readonly onNote: (text: string) => void;
+}
+
 /**
- * Opens what `paths` name while `work` reads it: a folder of Docker's, disks of LVM, both, or neither beside
- * --metadata. Errors: not-found, invalid-argument, permission, damaged, wrong-version, unsupported.
+ * Opens an old pool while `work` reads it. Errors: not-found, invalid-argument, permission, damaged,
+ * wrong-version, unsupported.
  */
-export async function withSourcePool<T>(
-  paths: readonly string[],
-  flags: SourceFlags,
+export async function withOldSource<T>(
+  request: SourceRequest,
   work: (source: OldSource) => Promise<T>,
 ): Promise<T> {
+  const { paths } = request;
   const opened: SourceFile[] = [];
   const open: Open = (file, what) => {
     const source = new SourceFile(file, what);
@@ -36,8 +50,8 @@ export async function withSourcePool<T>(
     const docker = folder === undefined ? undefined : await findDockerPaths(folder);
     return await work(
       disks.length > 0
-        ? await fromDisks(disks, docker, flags, open)
-        : await fromFiles(docker, paths[0], flags, open),
+        ? await fromDisks(disks, docker, request, open)
+        : await fromFiles(docker, request, open),
     );
   } finally {
     for (const file of opened) file.close();
@@ -78,45 +92,43 @@ async function tellApart(
 async function fromDisks(
   files: readonly string[],
   docker: DockerPaths | undefined,
-  flags: SourceFlags,
+  request: SourceRequest,
   open: Open,
 ): Promise<OldSource> {
-  if (flags.metadata !== undefined || flags.data !== undefined)
+  const { snapshot, search, overrides, onNote } = request;
+  if (request.metadata !== undefined || request.data !== undefined)
     throw new ThinError(
       'invalid-argument',
       `${files.join(', ')} is a disk, and --metadata and --data name a pool already; give one of the two`,
     );
   const { groups, problems } = readLvmGroups(files.map((file) => open(file, 'the disk')));
-  for (const problem of problems) note(problem);
+  for (const problem of problems) onNote(problem);
   const found = volumesOf(groups, {
-    snapshot: flags.metadataSnap === true,
-    search: flags.search === true,
-    docker: await namesOf(docker),
-    overrides: overridesOf(flags),
+    ...{ snapshot, search, overrides },
+    docker: await namesOf(docker, onNote),
   });
-  for (const problem of found.problems) note(problem);
-  for (const { path, error } of found.broken) note(`the pool ${path} cannot be opened: ${error.message}`);
-  for (const file of files) await warnOfUse(file, flags);
+  for (const problem of found.problems) onNote(problem);
+  for (const { path, error } of found.broken) onNote(`the pool ${path} cannot be opened: ${error.message}`);
+  for (const file of files) await warnOfUse(file, request);
   return { path: files.join(' '), ...found };
 }
 
 async function fromFiles(
   docker: DockerPaths | undefined,
-  folder: string | undefined,
-  flags: SourceFlags,
+  request: SourceRequest,
   open: Open,
 ): Promise<OldSource> {
-  const files = requireFiles(flags, docker);
+  const { paths, snapshot, search, overrides, onNote } = request;
+  const files = requireFiles(request, docker);
   const metadata = open(files.metadata, '--metadata');
   const data = files.data === undefined ? undefined : open(files.data, '--data');
   const pool = LegacyPool.open(new DiskBlocks(metadata), {
-    snapshot: flags.metadataSnap === true,
-    search: flags.search === true,
-    overrides: { ...overridesOf(flags), fallback: { dataBytes: data?.size } },
+    ...{ snapshot, search },
+    overrides: { ...overrides, fallback: { dataBytes: data?.size } },
   });
-  await warnOfUse(files.metadata, flags);
-  const names = await namesOf(docker);
-  const path = folder ?? files.metadata;
+  await warnOfUse(files.metadata, request);
+  const names = await namesOf(docker, onNote);
+  const path = paths[0] ?? files.metadata;
   const only: OldPool = {
     path,
     pool,
@@ -128,30 +140,33 @@ async function fromFiles(
   return { path, pools: [only], volumes: [], broken: [] };
 }
 
-async function namesOf(docker: DockerPaths | undefined): Promise<readonly DockerDevice[]> {
-  return docker === undefined ? [] : readDockerGraph(docker, note);
+async function namesOf(
+  docker: DockerPaths | undefined,
+  onNote: SourceRequest['onNote'],
+): Promise<readonly DockerDevice[]> {
+  return docker === undefined ? [] : readDockerGraph(docker, onNote);
 }
 
 function requireFiles(
-  flags: SourceFlags,
+  request: SourceRequest,
   paths: DockerPaths | undefined,
 ): { readonly metadata: string; readonly data: string | undefined } {
-  const metadata = flags.metadata ?? paths?.metadata;
+  const metadata = request.metadata ?? paths?.metadata;
   if (metadata === undefined)
     throw new ThinError(
       'invalid-argument',
       `the pool of ${paths?.graph ?? 'Docker'} was on block devices (direct-lvm); name its disk, too: thinfuse legacy ls DISK ${paths?.docker ?? ''}`,
     );
-  const data = flags.data ?? (flags.metadata === undefined ? paths?.data : undefined);
+  const data = request.data ?? (request.metadata === undefined ? paths?.data : undefined);
   return { metadata, data };
 }
 
 /** What a running pool writes meanwhile makes a reader see half of it. */
-async function warnOfUse(file: string, { metadataSnap }: SourceFlags): Promise<void> {
-  if (metadataSnap === true) return;
+async function warnOfUse(file: string, { snapshot, onNote }: SourceRequest): Promise<void> {
+  if (snapshot) return;
   const holders = await deviceMapperHolders(file);
   if (holders.length > 0)
-    note(
+    onNote(
       `${file} is in use by ${holders.join(', ')}: what changes while it is read may be seen half done; stop the pool, or use --metadata-snap`,
     );
 }

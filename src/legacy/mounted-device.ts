@@ -1,18 +1,17 @@
 import { mkdir, mkdtemp, readdir, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { systemErrorCode, ThinError, toThinError } from '../../errors/thin-error.js';
-import type { TransportKind } from '../../fuse/transport.js';
-import { ChildProcessExec } from '../../host/exec.js';
-import { FilesystemTools } from '../../host/filesystem-tools.js';
-import { LoopDevices } from '../../host/loop-devices.js';
-import { Mounter } from '../../host/mounter.js';
-import { MountTable } from '../../host/mount-table.js';
-import type { ImageDirectory } from '../../io/image-file.js';
-import { ImageFolder } from '../../legacy/image-folder.js';
-import type { OpenedDevice } from '../../legacy/opened-device.js';
-import { OverlayImage } from '../../legacy/overlay-image.js';
-import { note } from '../output.js';
+import { systemErrorCode, ThinError, toThinError } from '../errors/thin-error.js';
+import type { TransportKind } from '../fuse/transport.js';
+import { ChildProcessExec } from '../host/exec.js';
+import { FilesystemTools } from '../host/filesystem-tools.js';
+import { LoopDevices } from '../host/loop-devices.js';
+import { Mounter } from '../host/mounter.js';
+import { MountTable } from '../host/mount-table.js';
+import type { ImageDirectory } from '../io/image-file.js';
+import { ImageFolder } from './image-folder.js';
+import type { OpenedDevice } from './opened-device.js';
+import { OverlayImage } from './overlay-image.js';
 
 const FOLDER = /^thinfuse-legacy-(\d+)-/;
 
@@ -29,12 +28,13 @@ export async function serveImages(
   folder: string,
   images: ImageDirectory,
   kind: TransportKind,
+  onNote: (text: string) => void,
 ): Promise<ServedImages> {
-  const onFault = (error: ThinError): void => note(error.message);
+  const onFault = (error: ThinError): void => onNote(error.message);
   const transport =
     kind === 'kernel'
-      ? new (await import('../../fuse/kernel-transport.js')).KernelTransport(folder, images, { onFault })
-      : new (await import('../../fuse/fuse-native-transport.js')).FuseNativeTransport(folder, images, {
+      ? new (await import('../fuse/kernel-transport.js')).KernelTransport(folder, images, { onFault })
+      : new (await import('../fuse/fuse-native-transport.js')).FuseNativeTransport(folder, images, {
           onFault,
         });
   await transport.mount();
@@ -66,6 +66,7 @@ export async function mountDevice(
   device: OpenedDevice,
   target: string,
   kind: TransportKind,
+  onNote: (text: string) => void,
 ): Promise<MountedDevice> {
   const { filesystem, label } = device;
   if (filesystem === undefined)
@@ -85,7 +86,7 @@ export async function mountDevice(
     const overlay = await OverlayImage.over(device.image);
     undo.push(() => overlay.close());
     const images = new ImageFolder(new Map([[name, overlay]]));
-    const served = await serveImages(folder, images, kind);
+    const served = await serveImages(folder, images, kind, onNote);
     undo.push(() => served.end());
     const madeTarget = await makeFolder(target);
     if (madeTarget) undo.push(() => rmdir(target));
