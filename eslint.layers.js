@@ -168,16 +168,7 @@ export const PACKAGES = {
   re2js: ['src/containerd/filters.ts'],
   saxes: ['src/remote/s3-list.ts', 'src/thin-tools/parse-dump.ts'],
   zod: [
-    ...[
-      'src/api',
-      'src/commands',
-      'src/config',
-      'src/containerd',
-      'src/daemon',
-      'src/host',
-      'src/legacy',
-      'src/pool',
-    ],
+    ...['src/commands', 'src/config', 'src/containerd', 'src/daemon', 'src/host', 'src/legacy', 'src/pool'],
     ...['src/remote', 'src/thin-tools', 'src/transfer', 'src/volumes'],
   ],
 };

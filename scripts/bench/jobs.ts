@@ -1,3 +1,4 @@
+import { CLONES, COPIES } from './commands.js';
 import type { Scale } from './run.js';
 
 export interface Job {
@@ -131,6 +132,13 @@ export const ACTIVE = 10;
 const LIFECYCLE_JOBS: readonly Job[] = [
   { name: 'snapshot', title: 'snapshot of the idle device', unit: 'ms' },
   { name: 'snapshot-cli', title: 'snapshot of it through the CLI, which starts a Node.js', unit: 'ms' },
+  { name: 'cli-node', title: '`node -e 0`, beside the next three', unit: 'ms' },
+  { name: 'cli-ls', title: '`thinfuse ls`', unit: 'ms' },
+  { name: 'cli-status', title: '`thinfuse status`', unit: 'ms' },
+  { name: 'cli-mount', title: '`thinfuse mount` of a device that is mounted', unit: 'ms' },
+  { name: 'clones', title: `\`thinfuse clone\` of a mounted device, ${CLONES} names`, unit: 'ms' },
+  { name: 'clones-mounted', title: `\`thinfuse clone --mount\` of 60 MB, ${COPIES} names`, unit: 'ms' },
+  { name: 'copies', title: `${COPIES} times \`cp -a\` of the same`, unit: 'ms' },
   { name: 'snapshot-large', title: 'snapshot of it with --large mapped', unit: 'ms' },
   { name: 'create', title: 'container create', unit: 'ms' },
   { name: 'create-mount', title: 'container create + mount (`plain`, `nbdfuse`: mount alone)', unit: 'ms' },

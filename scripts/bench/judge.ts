@@ -40,6 +40,21 @@ function times(job: string, pool: Pool, factor: number, peer: string, note = '')
   };
 }
 
+/** Two jobs of one target. */
+function beside(title: string, pool: Pool, job: string, other: string, factor: number): Wanted {
+  return {
+    title,
+    pool,
+    wanted: `≤ ${factor}× ${other}`,
+    unit: '×',
+    atMost: factor,
+    reached: (median, target) => {
+      const [ours, theirs] = [median(job, target), median(other, target)];
+      return ours === undefined || theirs === undefined ? undefined : ours / theirs;
+    },
+  };
+}
+
 function lifecycle(pool: Pool): readonly Wanted[] {
   return [
     {
@@ -79,6 +94,18 @@ function lifecycle(pool: Pool): readonly Wanted[] {
       },
     },
     times('fsync', pool, 0.5, 'plain'),
+    ...['ls', 'status', 'mount'].map((command) =>
+      beside(`thinfuse ${command}`, pool, `cli-${command}`, 'cli-node', 2),
+    ),
+    beside('20 mounted clones of 60 MB beside `cp -a`', pool, 'clones-mounted', 'copies', 1),
+    {
+      title: 'clone of 200 names',
+      pool,
+      wanted: '≤ 4000 ms',
+      unit: 'ms',
+      atMost: 4000,
+      reached: (median, target) => median('clones', target),
+    },
   ];
 }
 

@@ -1,3 +1,4 @@
+import { commandTimes } from './commands.js';
 import { writeRange } from './fio.js';
 import { memoryOf } from './host.js';
 import { ACTIVE, STORM } from './jobs.js';
@@ -34,6 +35,10 @@ export const LIFECYCLE_STEPS: readonly LifecycleStep[] = [
         record('snapshot-cli', await milliseconds(() => snapshots.takeByCli!(name)));
         await snapshots.drop(name);
       }),
+  },
+  {
+    jobs: ['cli-node', 'cli-ls', 'cli-status', 'cli-mount', 'clones', 'clones-mounted', 'copies'],
+    run: ({ commands }, _scale, record) => commands && commandTimes(commands, record),
   },
   {
     jobs: ['create', 'create-mount', 'delete'],

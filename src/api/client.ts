@@ -1,4 +1,5 @@
 import { request, type IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import type { Caller, OperationName, Operations, TextOperationName, TextOperations } from './operations.js';
 import { decodeLines } from './text-lines.js';
@@ -63,10 +64,11 @@ export class SocketClient implements Caller {
   async #send(path: string, body: string): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const outgoing = request({
-        socketPath: this.#socket,
+        // Without an agent, which would look whether `localhost` is an address of IPv6, with a large
+        // expression.
+        createConnection: () => connect(this.#socket),
         path,
         method: 'POST',
-        agent: false,
         headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
       });
       outgoing.once('error', (error) => reject(this.#connectionError(error)));

@@ -37,6 +37,14 @@ export interface Operations {
   'device.list': { input: Empty; output: readonly DeviceStatus[] };
   'device.get': { input: { name: string }; output: DeviceStatus };
   'device.create': { input: CreateRequest; output: DeviceStatus };
+  /**
+   * Writable copies of one moment of `origin`, all of them or none: containers of an image, snapshots of
+   * everything else. At most 1000 names.
+   */
+  'device.clone': {
+    input: { origin: string; names: readonly string[] };
+    output: readonly DeviceStatus[];
+  };
   /** A device without an origin, all of it unmapped; `filesystem` is what will be written into it. */
   'device.createThin': {
     input: {

@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import { isThinErrorCode, toThinError, ThinError } from '../errors/thin-error.js';
 
 /** Where operations live on the control socket: `POST /v1/<operation>`. */
@@ -13,14 +12,6 @@ export interface WireError {
   };
 }
 
-const wireError = z.object({
-  error: z.object({
-    code: z.string(),
-    message: z.string(),
-    details: z.record(z.string(), z.union([z.string(), z.number()])).default({}),
-  }),
-});
-
 export function packError(thrown: unknown): WireError {
   const { code, message, details } = toThinError(thrown);
   return { error: { code, message, details } };
@@ -28,12 +19,24 @@ export function packError(thrown: unknown): WireError {
 
 /** The error that the other side packed; `internal` where it is none. */
 export function unpackError(body: unknown): ThinError {
-  const parsed = wireError.safeParse(body);
-  if (!parsed.success || !isThinErrorCode(parsed.data.error.code))
-    return new ThinError(
-      'internal',
-      `the daemon's answer is not understood: ${JSON.stringify(body).slice(0, 200)}`,
-    );
-  const { code, message, details } = parsed.data.error;
-  return new ThinError(code, message, { details });
+  const { error } = Object(body) as { readonly error?: unknown };
+  const { code, message, details = {} } = Object(error) as Partial<Record<string, unknown>>;
+  if (isThinErrorCode(code) && typeof message === 'string' && isDetails(details))
+    return new ThinError(code, message, { details });
+  return new ThinError(
+    'internal',
+    `the daemon's answer is not understood: ${JSON.stringify(body).slice(0, 200)}`,
+  );
+}
+
+/**
+ * By hand: every command loads this module, and a library of schemas takes longer to load than most of them
+ * to run.
+ */
+function isDetails(value: unknown): value is Record<string, string | number> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    Object.values(value).every((each) => typeof each === 'string' || typeof each === 'number')
+  );
 }

@@ -1,5 +1,17 @@
 #!/usr/bin/env node
-import { READER_GONE, runCommandLine } from './run.js';
+import module from 'node:module';
+import { homedir } from 'node:os';
+import path from 'node:path';
+
+/** From Node.js 22.1 on. */
+const { enableCompileCache } = module as { enableCompileCache?: (folder: string) => unknown };
+
+// Not where Node.js would put it, below /tmp: what it takes from there is run, and other users may write
+// there.
+enableCompileCache?.(
+  process.getuid?.() === 0 ? '/var/cache/thinfuse/compiled' : path.join(homedir(), '.cache/thinfuse'),
+);
+const { READER_GONE, runCommandLine } = await import('./run.js');
 
 const code = await runCommandLine(process.argv);
 if (code === READER_GONE) {

@@ -1,35 +1,8 @@
 import { isatty } from 'node:tty';
 import { Command, Option } from 'commander';
-import { registerCloneCommand } from '../commands/clone-command.js';
-import { registerCheckCommand } from '../commands/check-command.js';
 import { DEFAULT_ROOT } from '../config/defaults.js';
-import { registerDaemonCommands } from '../commands/daemon-commands.js';
-import { registerEventCommands } from '../commands/event-commands.js';
-import { registerExtendCommand } from '../commands/extend-command.js';
-import { registerDoctorCommand } from '../commands/doctor-command.js';
-import { registerDumpCommands } from '../commands/dump-commands.js';
-import { registerDeviceCommands } from '../commands/device-commands.js';
-import { registerDiffCommands } from '../commands/diff-commands.js';
+import { COMMAND_MODULES, GROUPS, modulesFor, VERSION, type CommandModule } from './command-table.js';
 import { example } from '../commands/example.js';
-import { registerExportCommand } from '../commands/export-command.js';
-import { registerImageCommands } from '../commands/image-commands.js';
-import { registerInfoCommand } from '../commands/info-command.js';
-import { registerInitCommand } from '../commands/init-command.js';
-import { registerLegacyCommands } from '../commands/legacy/command.js';
-import { registerListCommands } from '../commands/list-commands.js';
-import { registerManualCommands } from '../commands/manual-commands.js';
-import { registerMappingCommands } from '../commands/mapping-commands.js';
-import { registerMetadataSizeCommand } from '../commands/metadata-size-command.js';
-import { registerMetadataSnapCommands } from '../commands/metadata-snap-commands.js';
-import { registerMountCommands } from '../commands/mount-commands.js';
-import { registerPullCommand } from '../commands/pull-command.js';
-import { registerPushCommand } from '../commands/push-command.js';
-import { registerReceiveCommand } from '../commands/receive-command.js';
-import { registerSettingsCommands } from '../commands/settings-commands.js';
-import { registerSendCommand } from '../commands/send-command.js';
-import { registerRemoteCommands } from '../commands/remote-commands.js';
-import { registerScrubCommand } from '../commands/scrub-command.js';
-import { registerUiCommand } from '../commands/ui-command.js';
 import { complain } from '../commands/output.js';
 import { standardOutput } from '../commands/standard-stream.js';
 import { version } from '../config/version.js';
@@ -37,11 +10,20 @@ import { version } from '../config/version.js';
 /** Columns of help that no terminal shows. */
 const DEFAULT_WIDTH = 80;
 
-/** The command line. `quiet`: commander itself prints no errors, because the caller tells them as JSON. */
-export function buildProgram({ quiet }: { quiet: boolean }): Command {
+const ORDER = Object.keys(GROUPS) as readonly (keyof typeof GROUPS)[];
+
+export interface ProgramOptions {
+  /** Commander itself prints no errors, because the caller tells them as JSON. */
+  readonly quiet: boolean;
+  /** As `process.argv`. Given: only with the command that it names. */
+  readonly argv?: readonly string[];
+}
+
+/** The command line. */
+export async function buildProgram({ quiet, argv }: ProgramOptions): Promise<Command> {
   const program = new Command('thinfuse')
     .description('A device-mapper thin pool in userspace: instant writable snapshots of real filesystems.')
-    .version(version(), '-V, --version')
+    .version(version(), VERSION.join(', '))
     .addOption(
       new Option('--root <folder>', 'where the pool lies').env('THINFUSE_ROOT').default(DEFAULT_ROOT),
     )
@@ -58,34 +40,12 @@ export function buildProgram({ quiet }: { quiet: boolean }): Command {
     getOutHasColors: () => false,
     getErrHasColors: () => false,
   });
-  registerInitCommand(program);
-  registerDaemonCommands(program);
-  registerImageCommands(program);
-  registerDeviceCommands(program);
-  registerCloneCommand(program);
-  registerMountCommands(program);
-  registerInfoCommand(program);
-  registerListCommands(program);
-  registerDiffCommands(program);
-  registerExportCommand(program);
-  registerSendCommand(program);
-  registerReceiveCommand(program);
-  registerPushCommand(program);
-  registerPullCommand(program);
-  registerRemoteCommands(program);
-  registerCheckCommand(program);
-  registerScrubCommand(program);
-  registerDoctorCommand(program);
-  registerExtendCommand(program);
-  registerSettingsCommands(program);
-  registerEventCommands(program);
-  registerUiCommand(program);
-  registerDumpCommands(program);
-  registerMappingCommands(program);
-  registerMetadataSnapCommands(program);
-  registerMetadataSizeCommand(program);
-  registerLegacyCommands(program);
-  registerManualCommands(program);
+  const modules = argv === undefined ? COMMAND_MODULES : modulesFor(argv);
+  for (const register of await Promise.all(modules.map(async ({ load }) => load()))) register(program);
+  const groups = Object.assign({}, ...modules.map(({ commands }) => commands)) as CommandModule['commands'];
+  const place = (command: Command): number => ORDER.indexOf(groups[command.name()]!);
+  for (const command of program.commands) command.helpGroup(GROUPS[groups[command.name()]!]);
+  (program.commands as Command[]).sort((a, b) => place(a) - place(b));
   return program.addHelpText(
     'after',
     example(

@@ -23,7 +23,8 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
 async function carryOut(argv: readonly string[]): Promise<number> {
   const json = wantsJson(argv);
   try {
-    await buildProgram({ quiet: json }).parseAsync([...argv]);
+    const program = await buildProgram({ quiet: json, argv });
+    await program.parseAsync([...argv]);
     return 0;
   } catch (thrown) {
     if (thrown instanceof CommanderError && (thrown.exitCode === 0 || FINE.has(thrown.code)))

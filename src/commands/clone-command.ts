@@ -7,8 +7,10 @@ import { deviceJson } from './device-json.js';
 import { example } from './example.js';
 import { print, printJson } from './output.js';
 
-/** Asked for at once: their commits become one, and the daemon serves others between two of these. */
-const AT_ONCE = 8;
+/** Made in one call, which holds the pool for a moment. */
+const MADE_AT_ONCE = 200;
+/** Each mount is a tool's work; the daemon serves others between two of them. */
+const MOUNTED_AT_ONCE = 8;
 
 interface Clone {
   readonly device: DeviceStatus;
@@ -21,7 +23,7 @@ export function registerCloneCommand(program: Command): void {
     .command('clone')
     .summary('make any number of writable copies of a device')
     .description(
-      'Makes each NAME a writable snapshot of ORIGIN (of an image: a container), at once and whatever its size, and prints the names; with --mount, the mount points. Where one cannot be made, those that were made stay, and the command fails.',
+      'Makes each NAME a writable snapshot of ORIGIN (of an image: a container), at once and whatever its size, and prints the names; with --mount, the mount points. All of them show one moment of ORIGIN, and where one cannot be made, none is.',
     )
     .argument('<origin>')
     .argument('<name...>', 'names of the copies')
@@ -53,22 +55,31 @@ async function cloneAll(
   names: readonly string[],
   mount: boolean,
 ): Promise<Outcome> {
-  const { kind: of } = await caller.call('device.get', { name: origin });
-  const kind = of === 'image' ? 'container' : 'snapshot';
+  const devices: DeviceStatus[] = [];
+  try {
+    for (const some of batches(names, MADE_AT_ONCE))
+      devices.push(...(await caller.call('device.clone', { origin, names: some })));
+  } catch (error) {
+    return { clones: devices.map((device) => ({ device, path: undefined })), failure: toThinError(error) };
+  }
   const clones: Clone[] = [];
   let failure: ThinError | undefined;
-  for (let at = 0; at < names.length && failure === undefined; at += AT_ONCE) {
-    const made = await Promise.allSettled(
-      names.slice(at, at + AT_ONCE).map(async (name): Promise<Clone> => {
-        const device = await caller.call('device.create', { name, origin, kind });
-        return { device, path: mount ? (await caller.call('mount', { name })).path : undefined };
-      }),
+  for (const some of batches(devices, mount ? MOUNTED_AT_ONCE : devices.length)) {
+    const mounted = await Promise.allSettled(
+      some.map(async ({ name }) => (mount ? (await caller.call('mount', { name })).path : undefined)),
     );
-    for (const each of made)
-      if (each.status === 'fulfilled') clones.push(each.value);
-      else failure ??= toThinError(each.reason);
+    mounted.forEach((each, at) => {
+      clones.push({ device: some[at]!, path: each.status === 'fulfilled' ? each.value : undefined });
+      if (each.status === 'rejected') failure ??= toThinError(each.reason);
+    });
   }
   return { clones, failure };
+}
+
+function batches<T>(all: readonly T[], size: number): readonly (readonly T[])[] {
+  return Array.from({ length: Math.ceil(all.length / size) }, (_, at) =>
+    all.slice(at * size, (at + 1) * size),
+  );
 }
 
 function tell(context: Context, clones: readonly Clone[], mounted: boolean): void {

@@ -3,10 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ThinError } from '../errors/thin-error.js';
 import type { Caller, CheckInput, MetadataCaller } from '../api/operations.js';
 import { SocketClient } from '../api/client.js';
-import { isBeingReplaced } from '../daemon/handover.js';
 import { answers } from '../host/private-socket.js';
-import { spawnDaemon } from '../daemon/spawn-daemon.js';
-import { ChildProcessExec } from '../host/exec.js';
 import { makeFilesPrivate } from '../host/private-files.js';
 import type { FileDepth } from '../store/level-table-check.js';
 import type { RootLayout } from '../config/root-layout.js';
@@ -68,7 +65,7 @@ export async function withMetadata<T>(
         daemon: serving(layout),
       };
     }
-    requireNotBeingReplaced(layout);
+    await requireNotBeingReplaced(layout);
     const { openMetadataOffline } = await import('../daemon/offline-metadata.js');
     makeFilesPrivate();
     return { ...(await openMetadataOffline(layout, note, verify)), daemon: undefined };
@@ -91,6 +88,7 @@ export async function withDevices<T>(context: Context, work: (caller: Caller) =>
 /** As `withDevices`, with the bytes of devices. */
 export async function withAccess<T>(context: Context, work: (access: PoolAccess) => Promise<T>): Promise<T> {
   const { ServedAccess } = await import('../transfer/pool-access.js');
+  const { ChildProcessExec } = await import('../host/exec.js');
   return withDevices(context, (caller) => work(new ServedAccess(caller, new ChildProcessExec())));
 }
 
@@ -109,6 +107,7 @@ export async function withTemporaryDaemon<T>(
 
 /** A daemon of this command's own, on a socket of its own, so that nobody else comes to rely on it. */
 async function temporaryDaemon({ layout }: Context): Promise<OpenedPool> {
+  const { spawnDaemon } = await import('../daemon/spawn-daemon.js');
   const socketName = `thinfuse-${process.pid}.sock`;
   const daemon = await spawnDaemon({
     layout,
@@ -154,7 +153,7 @@ async function patiently<T>(
         end: () => Promise.resolve(),
         daemon: serving(layout),
       };
-    requireNotBeingReplaced(layout);
+    await requireNotBeingReplaced(layout);
     return open();
   });
   try {
@@ -165,7 +164,8 @@ async function patiently<T>(
 }
 
 /** @throws ThinError locked */
-export function requireNotBeingReplaced(layout: RootLayout): void {
+export async function requireNotBeingReplaced(layout: RootLayout): Promise<void> {
+  const { isBeingReplaced } = await import('../daemon/handover.js');
   if (isBeingReplaced(layout))
     throw new ThinError(
       'locked',

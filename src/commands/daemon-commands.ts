@@ -3,7 +3,6 @@ import path from 'node:path';
 import { readFile } from 'node:fs/promises';
 import { Option, type Command } from 'commander';
 import { until } from '../async/until.js';
-import { liveSettings } from '../config/live-settings.js';
 import { parseDeviceSize } from '../config/limits.js';
 import { LOG_LEVELS, type LogLevel } from '../daemon/log-level.js';
 import { parseListenAddress } from '../daemon/listen-address.js';
@@ -19,7 +18,7 @@ import { DEFAULT_PLUGIN_SOCKET } from '../volumes/messages.js';
 import { openWhenFree, requireNotBeingReplaced, withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
-import { note, print, printJson, printResult } from './output.js';
+import { note, printResult } from './output.js';
 import { storageOptions, withStorageOptions, type StorageFlags } from './storage-flags.js';
 
 /** Closing may write what is staged and wait for LevelDB's compaction. */
@@ -147,8 +146,8 @@ export function registerDaemonCommands(program: Command): void {
       requirePool(layout);
       cacheOf(options);
       await refuseLive(layout.socket);
-      const { pid } = await openWhenFree(() => {
-        requireNotBeingReplaced(layout);
+      const { pid } = await openWhenFree(async () => {
+        await requireNotBeingReplaced(layout);
         return spawnDaemon({
           layout,
           temporary: false,
@@ -197,35 +196,6 @@ export function registerDaemonCommands(program: Command): void {
       });
       const pid = await followed(context.layout, old);
       printResult(context, { pid, root: context.layout.root }, `serving ${context.layout.root} (pid ${pid})`);
-    });
-
-  program
-    .command('status')
-    .summary('show what the daemon does')
-    .description(
-      'Says whether a daemon runs and what it serves. --dm prints the status line that dmsetup prints for a thin pool.',
-    )
-    .option('--dm', "dm-thin's own status line")
-    .addHelpText('after', example('thinfuse status --json', 'thinfuse status --dm'))
-    .action(async (options: { dm?: boolean }, command: Command) => {
-      const context = contextOf(command);
-      const status = await withDaemon(context, (caller) => caller.call('status', {}));
-      if (context.json) printJson(options.dm === true ? { dm: status.dm } : status);
-      else if (options.dm === true) print(status.dm);
-      else
-        print(
-          [
-            `pid: ${status.pid}`,
-            `started: ${new Date(status.startedAt).toISOString()}`,
-            `root: ${status.root}`,
-            `pool: ${status.pool}`,
-            `transport: ${status.transport}`,
-            `mode: ${status.mode}`,
-            `transaction: ${status.transactionId}`,
-            `devices: ${status.devices.total} (${status.devices.active} active, ${status.devices.mounted} mounted)`,
-            ...Object.entries(liveSettings(status.settings)).map(([key, value]) => `${key}: ${value}`),
-          ].join('\n'),
-        );
     });
 }
 

@@ -1,13 +1,13 @@
 import type { Command } from 'commander';
 import type { Operations } from '../api/operations.js';
 import { parseSize } from '../config/sizes.js';
-import { toThinError, type ThinError } from '../errors/thin-error.js';
 import type { DeviceKind } from '../pool/info.js';
 import { withPool } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { deviceJson } from './device-json.js';
 import { example } from './example.js';
 import { requireKind } from '../api/kinds.js';
+import { forEach, throwFirst } from './many-devices.js';
 import { note, printJson, printResult, print } from './output.js';
 
 export function registerDeviceCommands(program: Command): void {
@@ -119,25 +119,24 @@ async function remove(
   kind: DeviceKind | undefined,
   force: boolean,
 ): Promise<void> {
-  const removed: string[] = [];
-  const deferred: string[] = [];
-  const failures: ThinError[] = [];
-  await withPool(context, async (caller) => {
-    for (const name of new Set(names))
-      try {
+  const { done, failures } = await withPool(context, (caller) =>
+    // One after the other: a snapshot may be named behind what has to go first.
+    forEach(
+      [...new Set(names)],
+      async (name) => {
         if (kind !== undefined) await requireKind(caller, name, kind);
-        const outcome = await caller.call('device.remove', { name, force });
-        (outcome.deferred ? deferred : removed).push(name);
-      } catch (error) {
-        failures.push(toThinError(error));
-      }
-  });
+        return { name, ...(await caller.call('device.remove', { name, force })) };
+      },
+      { atOnce: 1 },
+    ),
+  );
+  const named = (put: boolean): readonly string[] =>
+    done.filter(({ deferred }) => deferred === put).map(({ name }) => name);
+  const removed = named(false);
+  const deferred = named(true);
   if (context.json) printJson({ removed, deferred });
   else for (const name of [...removed, ...deferred]) print(name);
   for (const name of deferred)
     note(`${name} is in use: it is marked deleted and goes with its last user (or now, with --force)`);
-  const [first, ...others] = failures;
-  if (first === undefined) return;
-  for (const other of others) note(other.message);
-  throw first;
+  throwFirst(failures);
 }

@@ -11,7 +11,7 @@ import { contextOf, type Context } from './context.js';
 import { deviceJson } from './device-json.js';
 import { example } from './example.js';
 import { printResult } from './output.js';
-import { isPassing } from '../transfer/passing-devices.js';
+import { isPassing } from '../format/passing-name.js';
 
 export function registerListCommands(program: Command): void {
   listing(program.command('ls'), undefined, 'thinfuse ls | awk \'$9 == "mounted" { print $1 }\'');

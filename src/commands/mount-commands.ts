@@ -7,70 +7,120 @@ import { withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
 import { requireComplete } from './incomplete.js';
-import { note, print, printJson, printResult } from './output.js';
+import { chosen, forEach, printEachJson, throwFirst } from './many-devices.js';
+import { note, print, printJson } from './output.js';
 
 export function registerMountCommands(program: Command): void {
   program
     .command('activate')
-    .summary("make a device's image file appear")
-    .description('Prints the path of the image file, which any program can use as a disk.')
-    .argument('<id>')
+    .summary("make devices' image files appear")
+    .description('Prints the path of each image file, which any program can use as a disk.')
+    .argument('[id...]')
+    .option('--all', 'every device that is not active')
     .addHelpText('after', example('qemu-system-x86_64 -drive file=$(thinfuse activate vm1),format=raw'))
-    .action(async (name: string, _options: unknown, command: Command) => {
+    .action(async (names: readonly string[], options: AllOption, command: Command) => {
+      const choice = { names, ...options };
       const context = contextOf(command);
-      const { path: file } = await withDaemon(context, (caller) => caller.call('activate', { name }));
-      printResult(context, { name, path: file }, file);
+      const { done, failures } = await withDaemon(context, async (caller) =>
+        forEach(await chosen(caller, choice, ({ active }) => !active), async (name) => ({
+          name,
+          path: (await caller.call('activate', { name })).path,
+        })),
+      );
+      if (context.json) printEachJson(choice, done);
+      else for (const each of done) print(each.path);
+      throwFirst(failures);
     });
 
   program
     .command('deactivate')
-    .summary("take a device's image file away")
+    .summary("take devices' image files away")
     .description(
       'Commits what was written and takes the image file away; while something has it open, as soon as that ends.',
     )
-    .argument('<id>')
+    .argument('[id...]')
+    .option('--all', 'every device that is active and not mounted')
     .addHelpText('after', example('thinfuse deactivate vm1'))
-    .action(async (name: string, _options: unknown, command: Command) => {
+    .action(async (names: readonly string[], options: AllOption, command: Command) => {
+      const choice = { names, ...options };
       const context = contextOf(command);
-      const { deferred } = await withDaemon(context, (caller) => caller.call('deactivate', { name }));
-      if (context.json) printJson({ name, deferred });
-      else if (deferred) note(`something has ${name} open: it goes with its last user`);
+      const { done, failures } = await withDaemon(context, async (caller) =>
+        forEach(
+          await chosen(caller, choice, ({ active, mountPoint }) => active && mountPoint === undefined),
+          async (name) => ({ name, ...(await caller.call('deactivate', { name })) }),
+        ),
+      );
+      if (context.json) printEachJson(choice, done);
+      else
+        for (const { name, deferred } of done)
+          if (deferred) note(`something has ${name} open: it goes with its last user`);
+      throwFirst(failures);
     });
 
   program
     .command('mount')
-    .summary("mount a device's filesystem")
+    .summary("mount devices' filesystems")
     .description(
-      'Mounts a device on TARGET, or on mnt/ID in the root, and prints where. Its files are in rootfs/ there.',
+      'Mounts a device on TARGET, or each of several on mnt/ID in the root, and prints where. Its files are in rootfs/ there. A second word is a target where it has a slash or names no device.',
     )
-    .argument('<id>')
-    .argument('[target]', 'the folder to mount on; made if it is not there')
+    .argument('[id...]', 'devices, or one and the folder to mount it on, which is made if it is not there')
     .option('--ro', 'read-only; images are mounted in no other way')
-    .addHelpText('after', example('cd $(thinfuse mount web1)/rootfs', 'thinfuse mount --ro debian /mnt'))
-    .action(async (name: string, target: string | undefined, options: { ro?: boolean }, command: Command) => {
+    .option('--all', 'every container and snapshot that is not mounted')
+    .addHelpText(
+      'after',
+      example(
+        'cd $(thinfuse mount web1)/rootfs',
+        'thinfuse mount --ro debian /mnt',
+        'thinfuse mount ci-{1..20}',
+      ),
+    )
+    .action(async (words: readonly string[], options: MountOptions, command: Command) => {
       const context = contextOf(command);
-      const mounted = await withDaemon(context, (caller) =>
-        caller.call('mount', {
-          name,
-          readOnly: options.ro === true,
-          ...(target === undefined ? {} : { target: path.resolve(target) }),
-        }),
-      );
-      printResult(context, { name, ...mounted, lacks: mounted.lacks }, mounted.path);
-      requireComplete(name, mounted);
+      const { names, done, failures } = await withDaemon(context, async (caller) => {
+        const { names, target } = await targetOf(caller, words);
+        const readOnly = options.ro === true;
+        const all = await chosen(
+          caller,
+          { names, all: options.all },
+          ({ kind, mountPoint }) => mountPoint === undefined && (kind !== 'image' || readOnly),
+        );
+        return {
+          names,
+          ...(await forEach(all, async (name) => ({
+            name,
+            ...(await caller.call('mount', { name, readOnly, target })),
+          }))),
+        };
+      });
+      if (context.json)
+        printEachJson(
+          { names, all: options.all },
+          done.map((each) => ({ ...each, lacks: each.lacks })),
+        );
+      else for (const each of done) print(each.path);
+      throwFirst(failures);
+      for (const each of done) requireComplete(each.name, each);
     });
 
   program
     .command('umount')
     .alias('unmount')
-    .summary("unmount a device's filesystem")
-    .description('Unmounts a device and lets go of its loop device. Refused while a process works in it.')
-    .argument('<id>')
-    .addHelpText('after', example('thinfuse umount web1'))
-    .action(async (name: string, _options: unknown, command: Command) => {
+    .summary("unmount devices' filesystems")
+    .description('Unmounts devices and lets go of their loop devices. Refused while a process works in one.')
+    .argument('[id...]')
+    .option('--all', 'every device that is mounted')
+    .addHelpText('after', example('thinfuse umount web1', 'thinfuse umount --all'))
+    .action(async (names: readonly string[], options: AllOption, command: Command) => {
+      const choice = { names, ...options };
       const context = contextOf(command);
-      await withDaemon(context, (caller) => caller.call('umount', { name }));
-      if (context.json) printJson({ name });
+      const { done, failures } = await withDaemon(context, async (caller) =>
+        forEach(await chosen(caller, choice, ({ mountPoint }) => mountPoint !== undefined), async (name) => {
+          await caller.call('umount', { name });
+          return { name };
+        }),
+      );
+      if (context.json) printEachJson(choice, done);
+      throwFirst(failures);
     });
 
   program
@@ -92,6 +142,36 @@ export function registerMountCommands(program: Command): void {
       if (context.json) printJson(results);
       else for (const result of results) print(trimLine(result));
     });
+}
+
+interface AllOption {
+  readonly all?: boolean;
+}
+
+interface MountOptions extends AllOption {
+  readonly ro?: boolean;
+}
+
+/** Two words are two devices, or one and where to mount it: a path, or what names no device. */
+async function targetOf(
+  caller: Caller,
+  words: readonly string[],
+): Promise<{ readonly names: readonly string[]; readonly target: string | undefined }> {
+  const [name, second] = words;
+  if (name === undefined || second === undefined || words.length > 2 || !(await isTarget(caller, second)))
+    return { names: words, target: undefined };
+  return { names: [name], target: path.resolve(second) };
+}
+
+async function isTarget(caller: Caller, word: string): Promise<boolean> {
+  if (word.includes('/') || word.startsWith('.')) return true;
+  try {
+    await caller.call('device.get', { name: word });
+    return false;
+  } catch (error) {
+    if (error instanceof ThinError && ['not-found', 'invalid-argument'].includes(error.code)) return true;
+    throw error;
+  }
 }
 
 async function trimOne(caller: Caller, name: string): Promise<readonly TrimResult[]> {

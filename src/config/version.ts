@@ -1,9 +1,14 @@
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
 
-const manifest = z.object({ version: z.string(), engines: z.object({ node: z.string() }) });
+interface Manifest {
+  readonly version: string;
+  readonly engines: { readonly node: string };
+}
 
-/** This program's own; package.json lies two folders up from src/config and from dist/config. */
+/**
+ * This program's own; package.json lies two folders up from src/config, dist/config and the bundle's
+ * dist/cli.
+ */
 export function version(): string {
   return readManifest().version;
 }
@@ -13,6 +18,7 @@ export function nodeNeeded(): string {
   return readManifest().engines.node.replace(/^>=/, '');
 }
 
-function readManifest(): z.infer<typeof manifest> {
-  return manifest.parse(JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')));
+/** Every command reads it, so nothing is loaded to look at our own file. */
+function readManifest(): Manifest {
+  return JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as Manifest;
 }

@@ -50,6 +50,7 @@ export const schemas: Schemas = {
     quota: bytes.optional(),
     maker: maker.optional(),
   }),
+  'device.clone': z.strictObject({ origin: name, names: z.array(name).min(1).max(1000) }),
   'device.createThin': z.strictObject({
     name,
     kind: z.enum(['image', 'container', 'snapshot']),

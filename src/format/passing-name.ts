@@ -11,3 +11,7 @@ export function passingPid(name: string): number | undefined {
   const pid = PASSING.exec(name)?.[1];
   return pid === undefined ? undefined : Number(pid);
 }
+
+export function isPassing(name: string): boolean {
+  return passingPid(name) !== undefined;
+}

@@ -129,6 +129,11 @@ export class DaemonClient {
     return this.call('device.create', request);
   }
 
+  /** Writable copies of one moment of `origin`, all of them or none; at most 1000. */
+  clone(origin: string, names: readonly string[]): Promise<readonly DeviceStatus[]> {
+    return this.call('device.clone', { origin, names });
+  }
+
   /** A device without an origin, all of it unmapped. */
   createThin(request: Operations['device.createThin']['input']): Promise<DeviceStatus> {
     return this.call('device.createThin', request);

@@ -187,14 +187,37 @@ class Pool implements ThinPool {
   }
 
   async createSnapshot(request: SnapshotRequest): Promise<DeviceInfo> {
+    const [made] = await this.createSnapshots(request.origin, [request]);
+    return made!;
+  }
+
+  async createSnapshots(
+    origin: DeviceName,
+    requests: readonly Omit<SnapshotRequest, 'origin'>[],
+  ): Promise<readonly DeviceInfo[]> {
     this.#state.requireWritable();
-    const io = this.#state.active.get(this.#find(request.origin).id);
-    const record =
-      io === undefined
-        ? this.#snapshot(request)
-        : await this.#state.committer.applied(io, () => this.#snapshot(request, io));
-    await this.#commitDevices(record);
-    return this.#describe(this.#state.metadata.devices.get(record.id));
+    const io = this.#state.active.get(this.#find(origin).id);
+    const make = (): DeviceRecord[] => this.#snapshots(origin, requests, io);
+    const records = io === undefined ? make() : await this.#state.committer.applied(io, make);
+    await this.#commitDevices(...records);
+    return records.map(({ id }) => this.#describe(this.#state.metadata.devices.get(id)));
+  }
+
+  /** All of them or none. */
+  #snapshots(
+    origin: DeviceName,
+    requests: readonly Omit<SnapshotRequest, 'origin'>[],
+    io?: DeviceIo,
+  ): DeviceRecord[] {
+    const made: DeviceRecord[] = [];
+    try {
+      for (const request of requests) made.push(this.#snapshot({ ...request, origin }, io));
+      return made;
+    } catch (error) {
+      for (const { id } of made) this.#state.metadata.removeDevice(id);
+      if (made.length > 0) this.#state.reclaimer.start(() => undefined);
+      throw error;
+    }
   }
 
   /** Waits for nothing, so that no request comes between the origin's last mapping and the shared root. */
@@ -439,10 +462,12 @@ class Pool implements ThinPool {
     return this.#describe(this.#state.metadata.devices.get(id));
   }
 
-  async #commitDevices({ id, origin, family }: DeviceRecord): Promise<void> {
+  async #commitDevices(...records: readonly DeviceRecord[]): Promise<void> {
     await this.#state.committer.commit();
-    for (const each of [id, origin]) this.#state.usage.mark(each);
-    this.#state.usage.markFamily(family);
+    for (const { id, origin, family } of records) {
+      for (const each of [id, origin]) this.#state.usage.mark(each);
+      this.#state.usage.markFamily(family);
+    }
     this.#state.noteDevicesChanged();
   }
 

@@ -131,6 +131,11 @@ export interface ThinPool {
    * than the origin), too-large, no-space (below `minFreeSpace`; device ids or metadata used up), read-only.
    */
   createSnapshot(request: SnapshotRequest): Promise<DeviceInfo>;
+  /** Of one moment of the origin and in one commit: all of them or none. In the order of the requests. */
+  createSnapshots(
+    origin: DeviceName,
+    requests: readonly Omit<SnapshotRequest, 'origin'>[],
+  ): Promise<readonly DeviceInfo[]>;
   /**
    * A device without an origin, all of it unmapped (dm-thin's create_thin). Errors: exists, invalid-argument,
    * too-large, no-space, read-only.

@@ -83,6 +83,28 @@ export class Devices {
   }
 
   /**
+   * Writable copies of one moment of `origin`: containers of an image, snapshots of everything else. One
+   * freeze and one commit make all of them, or none is made.
+   */
+  async clone(given: string, givenNames: readonly string[]): Promise<readonly DeviceStatus[]> {
+    const origin = existingName(given);
+    const names = givenNames.map((name) => parseDeviceName(name));
+    const twice = names.find((name, at) => names.indexOf(name) !== at);
+    if (twice !== undefined)
+      throw new ThinError('invalid-argument', `${twice} is named twice`, { details: { device: twice } });
+    for (const name of names) await this.unfinished.sweep(name);
+    const { pool, changes, use } = this.#parts;
+    return changes.run([...names, origin], async () => {
+      const from = this.requireLive(origin);
+      const kind = from.kind === 'image' ? 'container' : 'snapshot';
+      requireOrigin(from, kind);
+      const requests = names.map((name) => ({ name, kind }) as const);
+      const made = await use.frozen(origin, () => pool.createSnapshots(origin, requests));
+      return made.map((device) => this.#status(device));
+    });
+  }
+
+  /**
    * The caller changes both devices already (`DeviceChanges.run`). A mounted origin is frozen for that
    * moment; `labelThen` is asked for its label then.
    */

@@ -6,7 +6,7 @@ import type { Exec } from '../host/exec.js';
 import { kernelMetadataSize } from '../thin-tools/kernel-metadata.js';
 import type { ExportOptions } from './export-device.js';
 import { outputError } from './output-file.js';
-import { isPassing } from './passing-devices.js';
+import { isPassing } from '../format/passing-name.js';
 import type { PoolAccess } from './pool-access.js';
 import { PoolWriter } from './pool-writer.js';
 import { withStill } from './still-device.js';

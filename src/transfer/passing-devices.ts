@@ -1,5 +1,5 @@
 import { ThinError } from '../errors/thin-error.js';
-import { passingNameOf, passingPid } from '../format/passing-name.js';
+import { passingNameOf } from '../format/passing-name.js';
 import { makerOf } from '../host/maker.js';
 
 let made = 0;
@@ -7,10 +7,6 @@ let made = 0;
 /** For a device that the command makes for itself. */
 export function passingName(): string {
   return passingNameOf(process.pid, ++made);
-}
-
-export function isPassing(name: string): boolean {
-  return passingPid(name) !== undefined;
 }
 
 /** This process, as it marks what it makes until that is whole. */

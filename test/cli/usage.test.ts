@@ -13,7 +13,7 @@ describe('command line: help and usage', function () {
     cli = new Cli(scratch.current);
   });
 
-  it('has an example and the global options in the help of every command', () => {
+  it('has an example and the global options in the help of every command', async () => {
     const names: string[] = [];
     const visit = (command: Command): void => {
       names.push(command.name());
@@ -27,7 +27,7 @@ describe('command line: help and usage', function () {
       }
       command.commands.forEach(visit);
     };
-    visit(buildProgram({ quiet: false }));
+    visit(await buildProgram({ quiet: false }));
     for (const name of (
       'init start stop status info image container create ls rm commit snapshot rename grow activate deactivate ' +
       'mount umount trim tree lsblk df diff export check'

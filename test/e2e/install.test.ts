@@ -13,6 +13,7 @@ async function build(): Promise<void> {
   await run(path.join(TOP, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json', '--noCheck'], {
     cwd: TOP,
   });
+  await run(process.execPath, [path.join(TOP, 'scripts/bundle.js')], { cwd: TOP });
   await run(process.execPath, [entry, 'manual', '--output', path.join(TOP, 'dist/man/thinfuse.8')]);
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
-import { isPassing } from '../../src/transfer/passing-devices.js';
+import { isPassing } from '../../src/format/passing-name.js';
 import { CLI_COMMAND, Cli } from '../support/cli.js';
 import { eventually } from '../support/eventually.js';
 import { requireMounts, run, useScratch } from '../support/mounts.js';

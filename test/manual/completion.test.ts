@@ -7,7 +7,7 @@ import { commandTree, leaves } from '../../src/manual/command-tree.js';
 import { zshCompletion } from '../../src/manual/zsh-completion.js';
 import { run, useScratch } from '../support/mounts.js';
 
-const tree = commandTree(buildProgram({ quiet: false }));
+const tree = commandTree(await buildProgram({ quiet: false }));
 
 describe('completion', function () {
   this.timeout(30_000);

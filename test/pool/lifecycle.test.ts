@@ -256,6 +256,28 @@ describe('the life of devices in a pool', () => {
     await second.close();
   });
 
+  it('takes many snapshots of one moment in one commit, or none of them', async () => {
+    await snapshot(pool, A);
+    await write(pool, A, 0, 1);
+    const before = pool.info().transactionId;
+    const names = Array.from({ length: 40 }, (_, at) => name(`copy-${at}`));
+    const request = (each: DeviceName) => ({ name: each, kind: 'snapshot' as const });
+    const made = await pool.createSnapshots(A, names.map(request));
+    assert.deepEqual(
+      made.map((device) => device.name),
+      names,
+    );
+    assert.equal(pool.info().transactionId, before + names.length);
+    await write(pool, A, 0, 2);
+    for (const each of names.slice(0, 2)) assert.equal(await readByte(pool, each, 0), 1);
+    await refused(pool.createSnapshots(A, [name('x'), names[3]!].map(request)), 'exists', 'copy-3');
+    assert.equal(pool.device(name('x')), undefined);
+    for (const each of names.slice(0, 2)) await pool.deactivate(each);
+    await pool.deactivate(A);
+    await reopen();
+    assert.equal(pool.devices().length, names.length + 2);
+  });
+
   it('keeps min_free_space where devices are made, and nowhere else', async () => {
     const small = await makeSmallPool(new MemoryStore(), { blocks: 10, options: { minFreeSpace: 50 } });
     for (let block = 0; block < 6; block++) await write(small, BASE_NAME, block, 1);

@@ -138,6 +138,18 @@ export class FakePool implements ThinPool {
     return undefined;
   }
 
+  async createSnapshots(
+    origin: DeviceName,
+    requests: readonly Omit<SnapshotRequest, 'origin'>[],
+  ): Promise<readonly DeviceInfo[]> {
+    const made: DeviceInfo[] = [];
+    for (const { name } of requests)
+      if (this.#devices.has(name))
+        throw new ThinError('exists', `device ${name} exists already; choose another name`);
+    for (const request of requests) made.push(await this.createSnapshot({ ...request, origin }));
+    return made;
+  }
+
   async createSnapshot(request: SnapshotRequest): Promise<DeviceInfo> {
     const origin = this.#require(request.origin);
     if (this.#devices.has(request.name))

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { partialName, partialOf } from '../../src/transfer/partial-name.js';
-import { isPassing } from '../../src/transfer/passing-devices.js';
+import { isPassing } from '../../src/format/passing-name.js';
 import { ServedAccess, type PoolAccess } from '../../src/transfer/pool-access.js';
 import { ChildProcessExec } from '../../src/host/exec.js';
 import { withStill } from '../../src/transfer/still-device.js';

@@ -1,3 +1,5 @@
+import type { CommandLine } from '../commands.js';
+
 /** One way to have a block device with snapshots. */
 export interface Target {
   readonly name: string;
@@ -25,6 +27,7 @@ export interface OpenTarget {
   readonly onSnapshot?: (use: (device: string) => Promise<void>) => Promise<void>;
   readonly snapshots?: Snapshots;
   readonly containers?: Containers;
+  readonly commands?: CommandLine;
   /** Process ids of what serves the devices; undefined where it is the kernel. */
   readonly daemons?: () => readonly number[];
 }

@@ -104,6 +104,7 @@ function thinfuse(name: string, data: 'leveldb' | 'direct', transport: 'kernel' 
           },
           remove,
         },
+        commands: { run: cli, folder: site.folder },
         daemons: () => [pidIn(path.join(root, 'thinfuse.pid')) ?? 0],
       };
     },

@@ -5,6 +5,7 @@ type DeviceOperation =
   | 'device.list'
   | 'device.get'
   | 'device.create'
+  | 'device.clone'
   | 'device.createThin'
   | 'device.seal'
   | 'device.finish'
@@ -20,6 +21,7 @@ export function deviceOperations({ devices }: Service): Pick<Handlers, DeviceOpe
     'device.list': () => devices.list(),
     'device.get': async ({ name }) => Promise.resolve(devices.get(name)),
     'device.create': (request) => devices.create(request),
+    'device.clone': ({ origin, names }) => devices.clone(origin, names),
     'device.createThin': (request) => devices.createThin(request),
     'device.seal': ({ name, maker }) => devices.seal(name, maker),
     'device.finish': ({ name, maker }) => devices.finish(name, maker),

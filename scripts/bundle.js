@@ -1,0 +1,64 @@
+// What the command line is installed as: its modules and the packages that every command needs in a few files
+// of dist/cli, for a command starts in the time that its files take to be found and read. What a command
+// alone needs is a file of its own, loaded when it runs. The library stays as tsc made it.
+import { build } from 'esbuild';
+import { readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+
+const top = path.resolve(import.meta.dirname, '..');
+const { dependencies, optionalDependencies } = JSON.parse(
+  readFileSync(path.join(top, 'package.json'), 'utf8'),
+);
+/** Packages that are code and nothing else: no binary, no file that they look for beside themselves. */
+const BUNDLED = new Set([
+  'async-lock',
+  'aws4fetch',
+  'bitfield',
+  'cli-progress',
+  'commander',
+  'fastest-levenshtein',
+  'lru-cache',
+  'prom-client',
+  're2js',
+  'saxes',
+  'zod',
+]);
+
+const options = {
+  absWorkingDir: top,
+  outdir: 'dist/cli',
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20.19',
+  // Names stay, for those who read a stack trace.
+  minify: false,
+  external: Object.keys({ ...dependencies, ...optionalDependencies }).filter((name) => !BUNDLED.has(name)),
+  banner: {
+    // For packages that are CommonJS.
+    js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
+  },
+  legalComments: 'linked',
+  logLevel: 'warning',
+};
+const named = (files) => files.map((file) => ({ in: file, out: path.basename(file, '.ts') }));
+
+rmSync(path.join(top, 'dist/cli'), { recursive: true, force: true });
+// Threads and processes of ours, which are started from a file beside the one that asks.
+await build({
+  ...options,
+  entryPoints: named([
+    'src/fuse/io-thread.ts',
+    'src/host/tool-server-entry.ts',
+    'src/remote/codec-thread.ts',
+    'src/store/level-check-thread.ts',
+  ]),
+});
+await build({
+  ...options,
+  entryPoints: named(['src/cli/main.ts']),
+  // Each file has what the same other files import, so that few modules would share one. What every part of
+  // the program imports is one file: the whole of what an everyday command runs.
+  inject: ['src/cli/run.ts'],
+});
