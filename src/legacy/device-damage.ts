@@ -16,7 +16,7 @@ export function deviceDamage(device: LegacyDevice, pool: LegacyPool): DeviceDama
 }
 
 /** `mapped`: blocks that its tree maps; undefined where some are lost. */
-function recordDoubts({ id, details }: LegacyDevice, mapped: number | undefined): readonly Damage[] {
+export function recordDoubts({ id, details }: LegacyDevice, mapped: number | undefined): readonly Damage[] {
   const path = `device ${id}`;
   if (details === undefined) return [{ path, problem: 'its record is lost' }];
   if (mapped === undefined || details.mappedBlocks === BigInt(mapped)) return [];

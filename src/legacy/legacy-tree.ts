@@ -1,10 +1,8 @@
 import { ThinError } from '../errors/thin-error.js';
-import { legacyDamage, pathOf, problemOf } from './legacy-damage.js';
+import { fittingNode, pathOfNode, type Bounds } from './fitting-node.js';
+import { pathOf, problemOf } from './legacy-damage.js';
 import type { NodeReader } from './node-reader.js';
 import type { LegacyNode } from './tree-node.js';
-
-/** Nodes above one another in a tree of 2^64 keys whose nodes have but two children. */
-const MAX_DEPTH = 64;
 
 /** Keys [begin, end) that cannot be known, because what leads to them is damaged. `end` may be Infinity. */
 export interface LostRange {
@@ -56,7 +54,7 @@ export class LegacyTree {
 
   /** Of a node, in messages. */
   pathOf(block: number): string {
-    return `${this.#where} / node block ${block}`;
+    return pathOfNode(this.#where, block);
   }
 
   /** Ascending. Errors without `onLost`: damaged. */
@@ -165,32 +163,7 @@ export class LegacyTree {
     yield* this.#walk(child, bounds, options);
   }
 
-  /**
-   * A node that fits where it was found: so a tree that leads back into itself is seen to, and any walk ends.
-   */
-  #load(block: number, { low, high, depth }: Bounds): LegacyNode {
-    const path = this.pathOf(block);
-    if (depth > MAX_DEPTH) throw legacyDamage(path, `it lies deeper than any tree goes`);
-    const node = this.#nodes.node(block, path);
-    if (node.isLeaf && node.valueSize !== this.#valueSize)
-      throw legacyDamage(path, `its values have ${node.valueSize} bytes where ${this.#valueSize} belong`);
-    const first = node.keys[0];
-    if (first === undefined) {
-      if (depth > 0) throw legacyDamage(path, 'it has no entries');
-      return node;
-    }
-    if (first < low || node.keys[node.count - 1]! >= high)
-      throw legacyDamage(
-        path,
-        `its keys ${first} to ${node.keys[node.count - 1]} do not belong between ${low} and ${high}`,
-      );
-    return node;
+  #load(block: number, bounds: Bounds): LegacyNode {
+    return fittingNode(this.#nodes, block, bounds, { valueSize: this.#valueSize, where: this.#where });
   }
-}
-
-interface Bounds {
-  readonly low: number;
-  /** Exclusive. */
-  readonly high: number;
-  readonly depth: number;
 }

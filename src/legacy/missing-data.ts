@@ -15,6 +15,7 @@ export function missingData(
 ): readonly LostBytes[] {
   const { blockSize } = pool.superblock;
   const missing: LostBytes[] = [];
+  if (data.gaps(0, pool.dataBlocks * blockSize).length === 0) return missing;
   const add = (range: LostBytes): void => {
     const last = missing.at(-1);
     if (last?.end === range.begin && last.problem === range.problem)

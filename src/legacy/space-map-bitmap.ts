@@ -15,17 +15,36 @@ export type BitmapCount = 0 | 1 | 2 | 'many';
  */
 const COUNTS: readonly BitmapCount[] = [0, 2, 1, 'many'];
 
-/**
- * bitmap := csum:u32 unused:u32 blocknr:u64 pair × 16320
- *
- * The first `count` entries. @throws ThinError damaged, naming `path`
- */
-export function unpackBitmap(block: number, bytes: Buffer, count: number, path: string): BitmapCount[] {
-  checkBlock('bitmap', block, bytes, path);
-  return Array.from({ length: Math.min(count, BITMAP_ENTRIES) }, (_, index) => {
-    const byte = bytes[HEADER_BYTES + Math.floor(index / ENTRIES_PER_BYTE)]!;
-    return COUNTS[(byte >>> ((index % ENTRIES_PER_BYTE) * 2)) & 3]!;
-  });
+/** How many of the four entries of a byte are in use. */
+const USED = Uint8Array.from({ length: 256 }, (_, byte) =>
+  [0, 2, 4, 6].reduce((sum, shift) => sum + (((byte >>> shift) & 3) === 0 ? 0 : 1), 0),
+);
+
+/** bitmap := csum:u32 unused:u32 blocknr:u64 pair × 16320 */
+export class Bitmap {
+  /** Entries. */
+  readonly length: number;
+  readonly #bytes: Buffer;
+
+  /** The first `count` entries of it. @throws ThinError damaged, naming `path` */
+  constructor(block: number, bytes: Buffer, count: number, path: string) {
+    checkBlock('bitmap', block, bytes, path);
+    this.#bytes = bytes;
+    this.length = Math.min(count, BITMAP_ENTRIES);
+  }
+
+  at(index: number): BitmapCount {
+    return COUNTS[(this.#bytes[HEADER_BYTES + (index >>> 2)]! >>> ((index & 3) * 2)) & 3]!;
+  }
+
+  /** Entries that are not 0. */
+  get used(): number {
+    const whole = Math.floor(this.length / ENTRIES_PER_BYTE);
+    let used = 0;
+    for (let at = HEADER_BYTES; at < HEADER_BYTES + whole; at++) used += USED[this.#bytes[at]!]!;
+    for (let index = whole * ENTRIES_PER_BYTE; index < this.length; index++) if (this.at(index) !== 0) used++;
+    return used;
+  }
 }
 
 export function packBitmap(block: number, counts: readonly BitmapCount[]): Buffer {

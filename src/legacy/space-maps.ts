@@ -1,9 +1,10 @@
-import { toThinError } from '../errors/thin-error.js';
+import { ThinError, toThinError } from '../errors/thin-error.js';
 import { legacyDamage, pathOf, problemOf } from './legacy-damage.js';
 import type { Damage, LegacyPool } from './legacy-pool.js';
-import { LegacyTree } from './legacy-tree.js';
-import { ReferenceCounter, type Counts } from './reference-counts.js';
-import { BITMAP_ENTRIES, unpackBitmap } from './space-map-bitmap.js';
+import { LegacyTree, type LeafSlice } from './legacy-tree.js';
+import type { MappingCensus } from './mapping-census.js';
+import { countTree, type Counts } from './reference-counts.js';
+import { Bitmap, BITMAP_ENTRIES } from './space-map-bitmap.js';
 import {
   INDEX_ENTRIES,
   INDEX_ENTRY_BYTES,
@@ -12,6 +13,7 @@ import {
   type IndexEntry,
 } from './space-map-index.js';
 import type { SpaceMapRoot } from './space-map-root.js';
+import { SUPERBLOCK_BLOCK, unpackSuperblock } from './superblock.js';
 
 const COUNT_BYTES = 4;
 
@@ -21,10 +23,12 @@ type Index = ReadonlyMap<number, IndexEntry>;
 const LISTED = 8;
 
 /**
- * Reads both space maps whole, and counts what refers to each block of metadata and data. They are of no use
- * to a reader, but tell how sound the pool is.
+ * Reads both space maps whole, and compares them with what refers to each block of metadata and data. They
+ * are of no use to a reader, but tell how sound the pool is.
+ * @param census of all devices, those of the metadata snapshot, too; undefined where one of them is damaged:
+ *   then nothing can be said of what refers to what
  */
-export function checkSpaceMaps(pool: LegacyPool): readonly Damage[] {
+export function checkSpaceMaps(pool: LegacyPool, census: MappingCensus | undefined): readonly Damage[] {
   const { dataSpaceMap, metadataSpaceMap } = pool.superblock;
   const data = readMap(pool, dataSpaceMap, 'data space map', dataIndex);
   const metadata = readMap(pool, metadataSpaceMap, 'metadata space map', metadataIndex);
@@ -36,17 +40,34 @@ export function checkSpaceMaps(pool: LegacyPool): readonly Damage[] {
       path: 'data space map',
       problem: `its bitmaps have ${data.used} blocks in use, and its root ${dataSpaceMap.allocated}`,
     });
-  if (damage.length > 0 || pool.damage.length > 0) return damage;
-  const counter = new ReferenceCounter(pool, [
-    metadataSpaceMap.bitmapRoot,
-    ...[...metadata.index.values()].map(({ bitmap }) => bitmap),
-  ]);
-  const blocks = counter.metadata();
-  if (blocks === undefined) return damage;
-  damage.push(...compare(pool, metadata, blocks, 0, metadataSpaceMap.blocks));
-  for (const window of counter.data())
-    if (window !== undefined) damage.push(...compare(pool, data, window.counts, window.first, window.end));
+  if (damage.length > 0 || census === undefined) return damage;
+  try {
+    countMetadata(pool, census.metadata, metadata.index);
+    damage.push(...compare(pool, metadata, census.metadata));
+    for (const counts of census.data()) damage.push(...compare(pool, data, counts));
+  } catch (error) {
+    if (!(error instanceof ThinError) || error.code !== 'damaged') throw error;
+  }
   return damage;
+}
+
+/** What the census of the mappings has not counted. Errors: damaged. */
+function countMetadata({ superblock, nodes }: LegacyPool, counts: Counts, ownBitmaps: Index): void {
+  const { mappingRoot, detailsRoot, heldRoot, dataSpaceMap, metadataSpaceMap } = superblock;
+  counts.add(SUPERBLOCK_BLOCK);
+  countTree(nodes, mappingRoot, 'blocks', counts);
+  countTree(nodes, detailsRoot, 'none', counts);
+  if (heldRoot !== 0) {
+    counts.add(heldRoot);
+    const held = unpackSuperblock(heldRoot, nodes.blocks.read(heldRoot), 'metadata snapshot');
+    countTree(nodes, held.mappingRoot, 'blocks', counts);
+    countTree(nodes, held.detailsRoot, 'none', counts);
+  }
+  countTree(nodes, dataSpaceMap.bitmapRoot, 'blocks', counts);
+  countTree(nodes, dataSpaceMap.refCountRoot, 'none', counts);
+  countTree(nodes, metadataSpaceMap.refCountRoot, 'none', counts);
+  counts.add(metadataSpaceMap.bitmapRoot);
+  for (const { bitmap } of ownBitmaps.values()) counts.add(bitmap);
 }
 
 interface ReadMap {
@@ -86,25 +107,22 @@ function countsOf(pool: LegacyPool, root: SpaceMapRoot, where: string): LegacyTr
   });
 }
 
-/** Blocks [first, end) whose count is not how often they are referred to. */
-function compare(
-  pool: LegacyPool,
-  { where, root, index }: ReadMap,
-  expected: Counts,
-  first: number,
-  end: number,
-): readonly Damage[] {
+/** Blocks whose count is not how often they are referred to. */
+function compare(pool: LegacyPool, { where, root, index }: ReadMap, expected: Counts): readonly Damage[] {
+  const { first } = expected;
+  const end = Math.min(expected.end, root.blocks);
   const damage: Damage[] = [];
   let wrong = 0;
-  const large = countsOf(pool, root, where);
+  const large = new AscendingCounts(countsOf(pool, root, where), first);
   for (let number = Math.floor(first / BITMAP_ENTRIES); number * BITMAP_ENTRIES < end; number++) {
     const { bitmap } = index.get(number)!;
     const begin = number * BITMAP_ENTRIES;
     const path = `${where} / bitmap ${number}`;
-    const counts = unpackBitmap(bitmap, readBlock(pool, bitmap, path), root.blocks - begin, path);
-    for (let at = Math.max(begin, first); at < Math.min(end, begin + counts.length); at++) {
-      const small = counts[at - begin]!;
-      const recorded = small === 'many' ? large.lookup(at)?.readUInt32LE(0) : small;
+    const counts = new Bitmap(bitmap, readBlock(pool, bitmap, path), root.blocks - begin, path);
+    const stop = Math.min(end, begin + counts.length);
+    for (let at = Math.max(begin, first); at < stop; at++) {
+      const small = counts.at(at - begin);
+      const recorded = small === 'many' ? large.of(at) : small;
       if (recorded === expected.of(at)) continue;
       if (wrong++ < LISTED)
         damage.push({
@@ -115,6 +133,33 @@ function compare(
   }
   if (wrong > LISTED) damage.push({ path: where, problem: `${wrong - LISTED} more of its counts are wrong` });
   return damage;
+}
+
+/** The counts that no bitmap holds, asked for in ascending order: each leaf is read once. */
+class AscendingCounts {
+  readonly #leaves: Generator<LeafSlice>;
+  #slice: LeafSlice | undefined;
+  #at = 0;
+
+  constructor(tree: LegacyTree, from: number) {
+    this.#leaves = tree.leaves({ from });
+  }
+
+  /** Errors: damaged. */
+  of(block: number): number | undefined {
+    for (;;) {
+      if (this.#slice === undefined) {
+        const next = this.#leaves.next();
+        if (next.done === true) return undefined;
+        this.#slice = next.value;
+        this.#at = next.value.first;
+      }
+      const { node, end } = this.#slice;
+      while (this.#at < end && node.keys[this.#at]! < block) this.#at++;
+      if (this.#at < end) return node.keys[this.#at] === block ? node.low(this.#at) : undefined;
+      this.#slice = undefined;
+    }
+  }
 }
 
 function attempt<T>(damage: Damage[], look: () => T): T | undefined {
@@ -130,7 +175,7 @@ function attempt<T>(damage: Damage[], look: () => T): T | undefined {
 
 function usedIn(pool: LegacyPool, block: number, count: number, where: string): number {
   const path = `${where} / block ${block}`;
-  return unpackBitmap(block, readBlock(pool, block, path), count, path).filter((uses) => uses !== 0).length;
+  return new Bitmap(block, readBlock(pool, block, path), count, path).used;
 }
 
 function dataIndex(pool: LegacyPool, root: SpaceMapRoot, damage: Damage[]): Index {

@@ -26,17 +26,22 @@ export interface PoolOverrides {
 const LOOKED_AT = 1024;
 
 /**
- * Errors: damaged (also where something else is in its place, and nodes behind it), invalid-argument (no
- * pool), wrong-version, unsupported.
+ * Errors: damaged (also where zeroes are in its place, or something else and nodes behind it),
+ * invalid-argument (no pool), wrong-version, unsupported.
  */
 export function readSuperblock(blocks: BlockReader): LegacySuperblock {
   const path = `superblock of ${blocks.path}`;
   const bytes = blocks.read(SUPERBLOCK_BLOCK);
-  if (!isThinSuperblock(bytes) && hasNodes(blocks))
-    throw legacyDamage(
-      path,
-      bytes.every((byte) => byte === 0) ? 'it is all zeroes' : 'something else is in its place',
-    );
+  if (!isThinSuperblock(bytes)) {
+    const isZero = bytes.every((byte) => byte === 0);
+    const nodes = hasNodes(blocks);
+    if (isZero && !nodes)
+      throw legacyDamage(
+        path,
+        'it is all zeroes, and no node of a tree is near behind it; check which of the two is --metadata and which --data',
+      );
+    if (nodes) throw legacyDamage(path, isZero ? 'it is all zeroes' : 'something else is in its place');
+  }
   return unpackSuperblock(SUPERBLOCK_BLOCK, bytes, path);
 }
 

@@ -1,8 +1,9 @@
 import { toThinError } from '../errors/thin-error.js';
-import { deviceDamage } from './device-damage.js';
+import { recordDoubts } from './device-damage.js';
 import { problemOf } from './legacy-damage.js';
 import { LegacyPool, type Damage, type LegacyDevice } from './legacy-pool.js';
 import { describeLost } from './lost-ranges.js';
+import { MappingCensus } from './mapping-census.js';
 import type { OldPool, OldSource } from './old-source.js';
 import { checkSpaceMaps } from './space-maps.js';
 
@@ -14,11 +15,24 @@ export interface PoolSurvey {
   readonly devices: ReadonlyMap<number, { readonly damage: readonly Damage[] }>;
 }
 
-/** Walks everything in the metadata, as thin_check does, and collects what is wrong. */
-export function surveyPool(pool: LegacyPool): PoolSurvey {
+/**
+ * Walks everything in the metadata, as thin_check does, and collects what is wrong. What devices share is
+ * walked once. `window`: data blocks that are counted at once.
+ */
+export function surveyPool(pool: LegacyPool, { window }: { readonly window?: number } = {}): PoolSurvey {
+  const census = new MappingCensus(pool.nodes, pool.dataBlocks, window);
+  const devices = new Map(
+    pool.devices.map((device) => [device.id, { damage: damageOf(device, pool, census) }]),
+  );
+  const snapshot = snapshotDamage(pool, census);
+  const isWhole = pool.damage.length === 0 && snapshot.length === 0 && census.isWhole;
   return {
-    damage: [...pool.damage, ...snapshotDamage(pool), ...(pool.hasSpaceMaps ? checkSpaceMaps(pool) : [])],
-    devices: new Map(pool.devices.map((device) => [device.id, { damage: damageOf(device, pool) }])),
+    damage: [
+      ...pool.damage,
+      ...snapshot,
+      ...(pool.hasSpaceMaps ? checkSpaceMaps(pool, isWhole ? census : undefined) : []),
+    ],
+    devices,
   };
 }
 
@@ -58,28 +72,28 @@ export function surveyDamage(pool: LegacyPool): readonly Damage[] {
   return [...damage, ...[...devices.values()].flatMap((one) => one.damage)];
 }
 
-function damageOf(device: LegacyDevice, pool: LegacyPool): readonly Damage[] {
+function damageOf(device: LegacyDevice, pool: LegacyPool, census: MappingCensus): readonly Damage[] {
   const { blockSize } = pool.superblock;
-  const { lost, doubts } = deviceDamage(device, pool);
+  const { mapped, lost } = census.device(device);
   return [
     ...lost.map((range) => ({
       path: range.path,
       problem: `${range.problem}; ${describeLost(range, blockSize)} is lost with it`,
     })),
-    ...doubts,
+    ...recordDoubts(device, lost.length > 0 ? undefined : mapped),
   ];
 }
 
 /**
  * A metadata snapshot has to be as sound as the rest; and where the rest is not, it may have what is lost.
  */
-function snapshotDamage(pool: LegacyPool): readonly Damage[] {
+function snapshotDamage(pool: LegacyPool, census: MappingCensus): readonly Damage[] {
   const { heldRoot } = pool.superblock;
   if (!pool.hasSpaceMaps || heldRoot === 0) return [];
   const where = `metadata snapshot at block ${heldRoot}`;
   try {
     const held = LegacyPool.open(pool.nodes.blocks, { snapshot: true });
-    const damage = [...held.damage, ...held.devices.flatMap((device) => damageOf(device, held))];
+    const damage = [...held.damage, ...held.devices.flatMap((device) => damageOf(device, held, census))];
     if (pool.damage.length > 0 && held.devices.length > 0)
       return [
         {

@@ -25,6 +25,7 @@ export class LegacyNode {
   readonly valueSize: number;
   readonly keys: Float64Array;
   readonly #bytes: Buffer;
+  readonly #view: DataView;
   readonly #valuesAt: number;
 
   constructor(parts: {
@@ -40,6 +41,7 @@ export class LegacyNode {
     this.valueSize = parts.valueSize;
     this.keys = parts.keys;
     this.#bytes = parts.bytes;
+    this.#view = viewOf(parts.bytes);
     this.#valuesAt = parts.valuesAt;
   }
 
@@ -53,13 +55,13 @@ export class LegacyNode {
     return this.#bytes.subarray(at, at + this.valueSize);
   }
 
-  /** The halves of a value of eight bytes. */
+  /** The halves of a value of eight bytes; the first is all of one of four. */
   low(index: number): number {
-    return this.#bytes.readUInt32LE(this.#valuesAt + index * this.valueSize);
+    return this.#view.getUint32(this.#valuesAt + index * this.valueSize, true);
   }
 
   high(index: number): number {
-    return this.#bytes.readUInt32LE(this.#valuesAt + index * this.valueSize + 4);
+    return this.#view.getUint32(this.#valuesAt + index * this.valueSize + 4, true);
   }
 
   /** A value that is the number of a block. @throws ThinError damaged, naming `path` */
@@ -121,15 +123,22 @@ export function unpackTreeNode(block: number, bytes: Buffer, path: string): Lega
 
 function unpackKeys(bytes: Buffer, count: number, path: string): Float64Array {
   const keys = new Float64Array(count);
+  const view = viewOf(bytes);
+  let last = -1;
   for (let index = 0, at = HEADER_BYTES; index < count; index++, at += KEY_BYTES) {
-    const high = bytes.readUInt32LE(at + 4);
+    const high = view.getUint32(at + 4, true);
     if (high >= MAX_HIGH)
       throw legacyDamage(path, `key ${bytes.readBigUInt64LE(at)} is too large to be true`);
-    keys[index] = high * 2 ** 32 + bytes.readUInt32LE(at);
-    if (index > 0 && keys[index]! <= keys[index - 1]!)
-      throw legacyDamage(path, `key ${keys[index]} comes behind ${keys[index - 1]}`);
+    const key = high * 2 ** 32 + view.getUint32(at, true);
+    if (key <= last) throw legacyDamage(path, `key ${key} comes behind ${last}`);
+    keys[index] = last = key;
   }
   return keys;
+}
+
+/** Faster than the methods of Buffer where there are millions of reads. */
+function viewOf(bytes: Buffer): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 export interface NodeEntries {

@@ -4,7 +4,7 @@ import { packDetails, unpackDetails } from '../../src/legacy/device-details.js';
 import { checkBlock, METADATA_BLOCK, sealBlock, type BlockKind } from '../../src/legacy/disk-block.js';
 import { probeFilesystem } from '../../src/legacy/filesystem-probe.js';
 import { dataBlockOf, packMappingValue, unpackMappingValue } from '../../src/legacy/mapping-value.js';
-import { BITMAP_ENTRIES, packBitmap, unpackBitmap } from '../../src/legacy/space-map-bitmap.js';
+import { Bitmap, BITMAP_ENTRIES, packBitmap } from '../../src/legacy/space-map-bitmap.js';
 import {
   packIndexEntry,
   packMetadataIndex,
@@ -197,7 +197,13 @@ describe('legacy: structs on disk', () => {
     });
     fc.assert(
       fc.property(uses, (counts) => {
-        assert.deepEqual(unpackBitmap(3, packBitmap(3, counts), counts.length, 'bitmap'), counts);
+        const bitmap = new Bitmap(3, packBitmap(3, counts), counts.length, 'bitmap');
+        assert.deepEqual(
+          counts.map((_, index) => bitmap.at(index)),
+          counts,
+        );
+        assert.equal(bitmap.length, counts.length);
+        assert.equal(bitmap.used, counts.filter((count) => count !== 0).length);
       }),
       { numRuns: 20 },
     );
@@ -228,7 +234,7 @@ describe('legacy: structs on disk', () => {
             sealBlock('superblock', 1, superblock);
           }
           tame(() => unpackSuperblock(1, superblock, 'x'));
-          tame(() => unpackBitmap(1, of('bitmap'), BITMAP_ENTRIES, 'x'));
+          tame(() => new Bitmap(1, of('bitmap'), BITMAP_ENTRIES, 'x').used);
           tame(() => unpackMetadataIndex(1, of('index'), 255, 'x'));
           tame(() => {
             const node = unpackTreeNode(1, of('node'), 'x');
