@@ -33,7 +33,8 @@ async function carryOut(argv: readonly string[]): Promise<number> {
     const error = usage ? usageError(thrown) : toThinError(thrown);
     if (error.code === 'reader-gone') return READER_GONE;
     if (json) complain(`${JSON.stringify(packError(error))}\n`);
-    else if (!usage) complain(`thinfuse: ${error.message}\n`);
+    // Without a message: it was told in other words.
+    else if (!usage && error.message !== '') complain(`thinfuse: ${error.message}\n`);
     if (error.code === 'internal' && process.env['THINFUSE_DEBUG'] !== undefined)
       complain(`${thrown instanceof Error ? (thrown.stack ?? '') : ''}\n`);
     return error.exitCode;

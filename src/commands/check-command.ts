@@ -2,13 +2,19 @@ import type { Command } from 'commander';
 import type { CheckInput, CheckReport } from '../api/operations.js';
 import { DATA_PATH } from '../daemon/pool-data.js';
 import { ThinError } from '../errors/thin-error.js';
+import type { ThinCheckOptions } from '../legacy/tools/thin-check.js';
 import { withMetadata } from './connect.js';
 import { contextOf, rootFlag, type Context } from './context.js';
 import { example } from './example.js';
+import { isKernel, requireKernel, withKernelOption, type KernelFlags } from './kernel/source.js';
+import { parseCount } from './snapshot-option.js';
 import { findingLines } from './finding-lines.js';
 import { print, printJson } from './output.js';
 
-interface CheckOptions {
+interface CheckOptions extends KernelFlags {
+  readonly metadataSnap?: boolean;
+  readonly overrideMappingRoot?: string;
+  readonly overrideDetailsRoot?: string;
   readonly superBlockOnly?: boolean;
   readonly skipMappings?: boolean;
   readonly ignoreNonFatalErrors?: boolean;
@@ -18,24 +24,46 @@ interface CheckOptions {
 }
 
 export function registerCheckCommand(program: Command): void {
-  program
-    .command('check')
-    .summary("verify the pool's metadata")
-    .description(
-      "Reads all metadata and verifies it, as thin_check does, and the checksums of all blocks in the store's files; works beside a running daemon. Ends with 0 if nothing is wrong, with 7 if LevelDB cannot be trusted with the files, with 1 otherwise.",
+  withKernelOption(
+    program
+      .command('check')
+      .summary("verify the pool's metadata")
+      .description(
+        "Reads all metadata and verifies it, as thin_check does, and the checksums of all blocks in the store's files; works beside a running daemon. Ends with 0 if nothing is wrong, with 7 if LevelDB cannot be trusted with the files, with 1 otherwise. With --metadata, does what thin_check 0.9 does with the kernel's metadata, and ends with 0 or 1.",
+      )
+      .option('--super-block-only', 'look at the superblock only')
+      .option('--skip-mappings', 'look at the records, but not at the mapping trees')
+      .option(
+        '--ignore-non-fatal-errors',
+        'end with 1 only for what loses data, not for leaks and wrong counts',
+      )
+      .option('--clear-needs-check-flag', 'if nothing is wrong, let the pool take writes again')
+      .option('--auto-repair', 'mend leaks and wrong counts; not beside a daemon')
+      .option('-m, --metadata-snap', 'with --metadata, the metadata snapshot')
+      .option('--override-mapping-root <block>', 'with --metadata, in place of what the superblock says')
+      .option('--override-details-root <block>', 'with --metadata, in place of what the superblock says')
+      .option('-q, --quiet', 'print nothing'),
+  )
+    .addHelpText(
+      'after',
+      example(
+        'thinfuse check --json',
+        'thinfuse check --auto-repair',
+        'thinfuse check --metadata /dev/vg/pool_tmeta',
+      ),
     )
-    .option('--super-block-only', 'look at the superblock only')
-    .option('--skip-mappings', 'look at the records, but not at the mapping trees')
-    .option(
-      '--ignore-non-fatal-errors',
-      'end with 1 only for what loses data, not for leaks and wrong counts',
-    )
-    .option('--clear-needs-check-flag', 'if nothing is wrong, let the pool take writes again')
-    .option('--auto-repair', 'mend leaks and wrong counts; not beside a daemon')
-    .option('-q, --quiet', 'print nothing')
-    .addHelpText('after', example('thinfuse check --json', 'thinfuse check --auto-repair'))
     .action(async (options: CheckOptions, command: Command) => {
       const context = contextOf(command);
+      requireKernel(options, {
+        '--metadata-snap': options.metadataSnap,
+        '--override-mapping-root': options.overrideMappingRoot,
+        '--override-details-root': options.overrideDetailsRoot,
+      });
+      if (isKernel(options)) {
+        const { checkKernelMetadata } = await import('./kernel/check.js');
+        await checkKernelMetadata(context, options, kernelInputOf(options));
+        return;
+      }
       const input = inputOf(options);
       const report = await withMetadata(context, (metadata) => metadata.check(input), {
         verify: input.depth === 'all' ? 'all' : 'metadata',
@@ -49,6 +77,29 @@ export function registerCheckCommand(program: Command): void {
     });
 }
 
+/** @throws ThinError invalid-argument, unsupported */
+function kernelInputOf(options: CheckOptions): ThinCheckOptions & { readonly quiet: boolean } {
+  if (options.autoRepair === true || options.clearNeedsCheckFlag === true)
+    throw new ThinError(
+      'unsupported',
+      "thinfuse never writes to the kernel's metadata; make new metadata of it with repair --metadata, or use thin_check",
+    );
+  const root = (text: string | undefined, what: string): number | undefined =>
+    text === undefined ? undefined : parseCount(text, what);
+  return {
+    depth: depthOf(options),
+    ignoreNonFatal: options.ignoreNonFatalErrors === true,
+    snapshot: options.metadataSnap === true,
+    mappingRoot: root(options.overrideMappingRoot, '--override-mapping-root'),
+    detailsRoot: root(options.overrideDetailsRoot, '--override-details-root'),
+    quiet: options.quiet === true,
+  };
+}
+
+function depthOf({ superBlockOnly, skipMappings }: CheckOptions): CheckInput['depth'] & string {
+  return superBlockOnly === true ? 'superblock' : skipMappings === true ? 'records' : 'all';
+}
+
 function inputOf(options: CheckOptions): CheckInput {
   const partial = options.superBlockOnly === true || options.skipMappings === true;
   if (partial && (options.autoRepair === true || options.clearNeedsCheckFlag === true))
@@ -57,7 +108,7 @@ function inputOf(options: CheckOptions): CheckInput {
       'what was not looked at cannot be repaired or cleared; leave out --super-block-only and --skip-mappings',
     );
   return {
-    depth: options.superBlockOnly === true ? 'superblock' : options.skipMappings === true ? 'records' : 'all',
+    depth: depthOf(options),
     clearNeedsCheck: options.clearNeedsCheckFlag === true,
     autoRepair: options.autoRepair === true,
   };

@@ -1,38 +1,50 @@
-import { createReadStream, createWriteStream, existsSync } from 'node:fs';
-import { chmod, rm } from 'node:fs/promises';
-import { pipeline } from 'node:stream/promises';
 import { Option, type Command } from 'commander';
 import { rootLayout } from '../config/root-layout.js';
-import { systemErrorCode, ThinError } from '../errors/thin-error.js';
-import { makeFilesPrivate, umaskOfUser } from '../host/private-files.js';
+import { ThinError } from '../errors/thin-error.js';
+import { makeFilesPrivate } from '../host/private-files.js';
+import type { DumpOverrides } from '../legacy/tools/thin-dump.js';
 import type { DumpFormat } from '../thin-tools/dump.js';
 import { missingCommits } from '../store/marked-store.js';
 import { openWhenFree, withMetadata } from './connect.js';
 import { contextOf, rootFlag, type Context } from './context.js';
 import { example } from './example.js';
+import { isKernel, requireKernel, withKernelOption, type KernelFlags } from './kernel/source.js';
 import { note, print, printJson, printPieces, printResult } from './output.js';
-import { parseCount, snapshotOf, withSnapshotOption, type SnapshotFlag } from './snapshot-option.js';
+import { piecesOf, writePieces } from './pieces.js';
+import {
+  kernelSnapshotOf,
+  parseCount,
+  snapshotOf,
+  withSnapshotOption,
+  type SnapshotFlag,
+} from './snapshot-option.js';
 
-interface DumpFlags extends SnapshotFlag {
+/** Of --data-block-size, in bytes. */
+const SECTOR = 512;
+
+interface DumpFlags extends SnapshotFlag, KernelFlags, SuperblockFlags {
   readonly format: 'xml' | 'human_readable' | 'human';
   readonly output?: string;
   readonly repair?: boolean;
-  readonly devId?: string;
+  readonly devId?: readonly string[];
   readonly skipMappings?: boolean;
   readonly plain?: boolean;
 }
 
-interface RestoreFlags {
-  readonly input: string;
-  readonly output?: string;
-  readonly replace?: boolean;
+interface SuperblockFlags {
   readonly transactionId?: string;
   readonly dataBlockSize?: string;
   readonly nrDataBlocks?: string;
+}
+
+interface RestoreFlags extends SuperblockFlags {
+  readonly input: string;
+  readonly output?: string;
+  readonly replace?: boolean;
   readonly quiet?: boolean;
 }
 
-interface RepairFlags {
+interface RepairFlags extends KernelFlags, SuperblockFlags {
   readonly output?: string;
   readonly acceptOlder?: boolean;
 }
@@ -44,43 +56,96 @@ export function registerDumpCommands(program: Command): void {
 }
 
 function registerDump(program: Command): void {
-  withSnapshotOption(
-    program
-      .command('dump')
-      .summary("write the pool's metadata as text")
-      .description(
-        "Writes all devices and mappings in thin_dump's XML, which thin_restore and thinfuse restore read. Names and sizes stand in comments. Works beside a running daemon.",
-      )
-      .addOption(
-        new Option('-f, --format <format>', 'what to write')
-          .choices(['xml', 'human_readable', 'human'])
-          .default('xml'),
-      )
-      .option('-o, --output <file>', 'where to write it; standard output without it')
-      .option('-r, --repair', 'pass over what cannot be read, and say so in comments')
-      .option('--dev-id <device>', 'only this device: its number or its name')
-      .option('--skip-mappings', 'devices without their mappings')
-      .option('--plain', 'no comments: byte for byte what thin_dump would write'),
+  withSuperblockOptions(
+    withKernelOption(
+      withSnapshotOption(
+        program
+          .command('dump')
+          .summary("write the pool's metadata as text")
+          .description(
+            "Writes all devices and mappings in thin_dump's XML, which thin_restore and thinfuse restore read. Names and sizes stand in comments. Works beside a running daemon. With --metadata, does what thin_dump 0.9 does with the kernel's metadata.",
+          )
+          .addOption(
+            new Option('-f, --format <format>', 'what to write')
+              .choices(['xml', 'human_readable', 'human'])
+              .default('xml'),
+          )
+          .option('-o, --output <file>', 'where to write it; standard output without it')
+          .option('-r, --repair', 'pass over what cannot be read, and say so in comments')
+          .option(
+            '--dev-id <device>',
+            'only this device: its number or its name; with --metadata, more than one',
+            (id: string, before: readonly string[] | undefined) => [...(before ?? []), id],
+          )
+          .option('--skip-mappings', 'devices without their mappings')
+          .option('--plain', 'no comments: byte for byte what thin_dump would write'),
+      ),
+    ),
   )
-    .addHelpText('after', example('thinfuse dump -o pool.xml', 'thinfuse dump --format human --dev-id web'))
+    .addHelpText(
+      'after',
+      example(
+        'thinfuse dump -o pool.xml',
+        'thinfuse dump --format human --dev-id web',
+        'thinfuse dump --metadata /dev/vg/pool_tmeta',
+      ),
+    )
     .action(async (options: DumpFlags, command: Command) => {
       const context = contextOf(command);
       const format: DumpFormat = options.format === 'xml' ? 'xml' : 'human_readable';
-      const snapshot = snapshotOf(options);
-      await withMetadata(context, async (metadata) => {
-        const text = metadata.text('metadata.dump', {
-          format,
-          snapshot,
-          device: options.devId,
-          skipMappings: options.skipMappings,
-          repair: options.repair,
-          plain: options.plain,
-        });
-        if (options.output === undefined) await printPieces(text);
-        else await writePieces(options.output, text);
+      const { output, devId } = options;
+      requireKernel(options, {
+        '--transaction-id': options.transactionId,
+        '--data-block-size': options.dataBlockSize,
+        '--nr-data-blocks': options.nrDataBlocks,
+        'a second --dev-id': devId?.[1],
       });
-      if (options.output !== undefined && context.json) printJson({ output: options.output });
+      if (isKernel(options)) {
+        const { dumpKernelMetadata } = await import('./kernel/dump.js');
+        await dumpKernelMetadata(context, options, {
+          format,
+          output,
+          repair: options.repair === true,
+          snapshot: kernelSnapshotOf(options),
+          devices: devId?.map((id) => parseCount(id, '--dev-id')),
+          skipMappings: options.skipMappings === true,
+          overrides: kernelOverridesOf(options),
+        });
+      } else {
+        const snapshot = snapshotOf(options);
+        await withMetadata(context, async (metadata) => {
+          const text = metadata.text('metadata.dump', {
+            format,
+            snapshot,
+            device: devId?.[0],
+            skipMappings: options.skipMappings,
+            repair: options.repair,
+            plain: options.plain,
+          });
+          if (output === undefined) await printPieces(text);
+          else await writePieces(output, text);
+        });
+      }
+      if (output !== undefined && context.json) printJson({ output });
     });
+}
+
+function withSuperblockOptions(command: Command): Command {
+  return command
+    .option('--transaction-id <number>', 'with --metadata, in place of what the superblock says')
+    .option('--data-block-size <sectors>', 'with --metadata, in place of what the superblock says')
+    .option('--nr-data-blocks <number>', 'with --metadata, in place of what the superblock says');
+}
+
+/** @throws ThinError invalid-argument */
+function kernelOverridesOf({ transactionId, dataBlockSize, nrDataBlocks }: SuperblockFlags): DumpOverrides {
+  return {
+    transaction:
+      transactionId === undefined ? undefined : BigInt(parseCount(transactionId, '--transaction-id')),
+    blockSize:
+      dataBlockSize === undefined ? undefined : SECTOR * parseCount(dataBlockSize, '--data-block-size'),
+    dataBlocks: nrDataBlocks === undefined ? undefined : parseCount(nrDataBlocks, '--nr-data-blocks'),
+  };
 }
 
 function registerRestore(program: Command): void {
@@ -133,20 +198,46 @@ function overridesOf({ transactionId, dataBlockSize, nrDataBlocks }: RestoreFlag
 }
 
 function registerRepair(program: Command): void {
-  program
-    .command('repair')
-    .summary('make a new pool of what is healthy in a damaged one')
-    .description(
-      'Copies every device, mapping and chunk that can be read and is as it was written into a new root, and lists what was lost. Changes nothing in the damaged pool. Only while no daemon runs.',
-    )
-    .option('-o, --output <root>', 'root of the new pool: a folder that is empty or missing')
-    .option('--accept-older', 'keep a pool in its place that lacks its last commits, as it is')
+  withSuperblockOptions(
+    withKernelOption(
+      program
+        .command('repair')
+        .summary('make a new pool of what is healthy in a damaged one')
+        .description(
+          "Copies every device, mapping and chunk that can be read and is as it was written into a new root, and lists what was lost. Changes nothing in the damaged pool. Only while no daemon runs. With --metadata, does what thin_repair 0.9 does: new metadata of the kernel's in a file or device.",
+        )
+        .option(
+          '-o, --output <path>',
+          'root of the new pool: a folder that is empty or missing; with --metadata, a file or device that is large enough',
+        )
+        .option('--accept-older', 'keep a pool in its place that lacks its last commits, as it is'),
+    ),
+  )
     .addHelpText(
       'after',
-      example('thinfuse repair --output /var/lib/thinfuse-new', 'thinfuse repair --accept-older'),
+      example(
+        'thinfuse repair --output /var/lib/thinfuse-new',
+        'thinfuse repair --accept-older',
+        'thinfuse repair --metadata broken --output mended',
+      ),
     )
     .action(async (options: RepairFlags, command: Command) => {
       const context = contextOf(command);
+      requireKernel(options, {
+        '--transaction-id': options.transactionId,
+        '--data-block-size': options.dataBlockSize,
+        '--nr-data-blocks': options.nrDataBlocks,
+      });
+      if (isKernel(options)) {
+        if (options.output === undefined)
+          throw new ThinError(
+            'invalid-argument',
+            'repair --metadata writes new metadata; give --output FILE',
+          );
+        const { repairKernelMetadata } = await import('./kernel/repair.js');
+        await repairKernelMetadata(context, options, options.output, kernelOverridesOf(options));
+        return;
+      }
       if ((options.output === undefined) === (options.acceptOlder !== true))
         throw new ThinError('invalid-argument', 'repair takes one of --output NEW-ROOT and --accept-older');
       if (options.output === undefined) await accept(context);
@@ -194,40 +285,4 @@ async function accept(context: Context): Promise<void> {
       ? `the pool has every commit that was acknowledged, ${state}`
       : `the pool is taken as it is, ${state}; look at what it holds with: thinfuse check${rootFlag(context)}`,
   );
-}
-
-/** The file is the user's, and of their umask. Removes it again where its text breaks off. */
-async function writePieces(file: string, text: AsyncIterable<string>): Promise<void> {
-  try {
-    const isNew = !existsSync(file);
-    await pipeline(text, createWriteStream(file));
-    const umask = umaskOfUser();
-    if (isNew && umask !== undefined) await chmod(file, 0o666 & ~umask);
-  } catch (error) {
-    if (error instanceof ThinError) {
-      await rm(file, { force: true });
-      throw error;
-    }
-    throw fileError(file, error, 'written');
-  }
-}
-
-async function* piecesOf(file: string): AsyncGenerator<string> {
-  const stream = file === '-' ? process.stdin.setEncoding('utf8') : createReadStream(file, 'utf8');
-  try {
-    for await (const piece of stream) yield piece as string;
-  } catch (error) {
-    throw fileError(file, error, 'read');
-  }
-}
-
-function fileError(file: string, error: unknown, what: string): ThinError {
-  const code = systemErrorCode(error);
-  const options = { cause: error, details: { path: file } };
-  if (code === 'ENOENT') return new ThinError('not-found', `there is no ${file}; check the path`, options);
-  if (code === 'EACCES' || code === 'EPERM')
-    return new ThinError('permission', `${file} cannot be ${what}; run this as root`, options);
-  if (code === 'ENOSPC')
-    return new ThinError('no-space', `the disk of ${file} is full; make room and try again`, options);
-  return new ThinError('io', `${file} cannot be ${what}: ${String(error)}`, options);
 }

@@ -10,11 +10,17 @@ import { withPool } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { deviceJson } from './device-json.js';
 import { example } from './example.js';
+import { isKernel, requireKernel, withKernelOption, type KernelFlags } from './kernel/source.js';
 import { printResult } from './output.js';
 import { isPassing } from '../format/passing-name.js';
+import { kernelSnapshotOf, withSnapshotOption, type SnapshotFlag } from './snapshot-option.js';
 
 export function registerListCommands(program: Command): void {
-  listing(program.command('ls'), undefined, 'thinfuse ls | awk \'$9 == "mounted" { print $1 }\'');
+  listing(
+    withSnapshotOption(withKernelOption(program.command('ls'))),
+    undefined,
+    'thinfuse ls | awk \'$9 == "mounted" { print $1 }\'',
+  );
 
   program
     .command('tree')
@@ -56,6 +62,11 @@ export function registerListCommands(program: Command): void {
     });
 }
 
+interface ListFlags extends KernelFlags, SnapshotFlag {
+  readonly format?: string;
+  readonly headers: boolean;
+}
+
 /** `ls`, `image ls` and `container ls`. */
 export function listing(command: Command, kind: DeviceKind | undefined, sample: string): void {
   command
@@ -66,8 +77,15 @@ export function listing(command: Command, kind: DeviceKind | undefined, sample: 
     .option('-o, --format <fields>', `these columns, as thin_ls prints them, of: ${FIELD_NAMES.join(',')}`)
     .option('--no-headers', 'with --format, no line of titles')
     .addHelpText('after', example(sample, `${sample.split(' | ')[0]!} -o DEV,NAME,MAPPED,EXCLUSIVE_BLOCKS`))
-    .action(async (options: { format?: string; headers: boolean }, self: Command) => {
+    .action(async (options: ListFlags, self: Command) => {
       const context = contextOf(self);
+      requireKernel(options, { '--metadata-snap': options.metadataSnap });
+      if (isKernel(options)) {
+        const { listKernelMetadata } = await import('./kernel/list.js');
+        const { format, headers } = options;
+        await listKernelMetadata(context, options, { format, headers, snapshot: kernelSnapshotOf(options) });
+        return;
+      }
       const fields = options.format === undefined ? undefined : parseFields(options.format);
       const { devices: all, info } = await look(context);
       const devices = all.filter((device) => kind === undefined || device.kind === kind);

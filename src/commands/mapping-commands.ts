@@ -4,10 +4,11 @@ import type { ChunkRegion } from '../metadata/reverse-map.js';
 import { withMetadata } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
+import { isKernel, withKernelOption, type KernelFlags } from './kernel/source.js';
 import { printPieces } from './output.js';
-import { snapshotOf, withSnapshotOption, type SnapshotFlag } from './snapshot-option.js';
+import { kernelSnapshotOf, snapshotOf, withSnapshotOption, type SnapshotFlag } from './snapshot-option.js';
 
-interface DeltaFlags extends SnapshotFlag {
+interface DeltaFlags extends SnapshotFlag, KernelFlags {
   readonly thin1?: string;
   readonly thin2?: string;
   readonly verbose?: boolean;
@@ -15,19 +16,21 @@ interface DeltaFlags extends SnapshotFlag {
 }
 
 export function registerMappingCommands(program: Command): void {
-  withSnapshotOption(
-    program
-      .command('delta')
-      .summary('show which blocks differ between two devices')
-      .description(
-        "Compares the mappings of two devices, given by name or number, in thin_delta's XML: blocks that only one has, that differ, and that are the same. Reads no data; what both share is read once.",
-      )
-      .argument('[a]', 'the left device')
-      .argument('[b]', 'the right one')
-      .option('--thin1, --snap1 <device>', "the left device, in thin_delta's way")
-      .option('--thin2, --snap2 <device>', 'the right one')
-      .option('--verbose', 'with the data blocks')
-      .option('--changes-only', 'leave out what is the same; the cost is then that of the differences'),
+  withKernelOption(
+    withSnapshotOption(
+      program
+        .command('delta')
+        .summary('show which blocks differ between two devices')
+        .description(
+          "Compares the mappings of two devices, given by name or number, in thin_delta's XML: blocks that only one has, that differ, and that are the same. Reads no data; what both share is read once.",
+        )
+        .argument('[a]', 'the left device')
+        .argument('[b]', 'the right one')
+        .option('--thin1, --snap1 <device>', "the left device, in thin_delta's way")
+        .option('--thin2, --snap2 <device>', 'the right one')
+        .option('--verbose', 'with the data blocks')
+        .option('--changes-only', 'leave out what is the same; the cost is then that of the differences'),
+    ),
   )
     .addHelpText('after', example('thinfuse delta web-before web', 'thinfuse delta web-before web --json'))
     .action(
@@ -45,6 +48,17 @@ export function registerMappingCommands(program: Command): void {
             'invalid-argument',
             'delta compares two devices; give both: thinfuse delta A B',
           );
+        if (isKernel(flags)) {
+          const { deltaOfKernelMetadata } = await import('./kernel/delta.js');
+          await deltaOfKernelMetadata(context, flags, {
+            left,
+            right,
+            verbose: flags.verbose === true,
+            changesOnly: flags.changesOnly === true,
+            snapshot: kernelSnapshotOf(flags),
+          });
+          return;
+        }
         await withMetadata(context, (metadata) =>
           printPieces(
             metadata.text('metadata.delta', {
@@ -59,32 +73,45 @@ export function registerMappingCommands(program: Command): void {
       },
     );
 
-  withSnapshotOption(
-    program
-      .command('rmap')
-      .summary('show which devices map given chunks')
-      .description(
-        "Prints, in thin_rmap's words, which blocks of which devices map the chunks of one or more regions.",
-      )
-      .requiredOption(
-        '--region <begin..end>',
-        'chunks from BEGIN up to and without END; may be given more than once',
-        (text: string, before: readonly ChunkRegion[] | undefined) => [...(before ?? []), parseRegion(text)],
-      ),
+  withKernelOption(
+    withSnapshotOption(
+      program
+        .command('rmap')
+        .summary('show which devices map given chunks')
+        .description(
+          "Prints, in thin_rmap's words, which blocks of which devices map the chunks of one or more regions.",
+        )
+        .requiredOption(
+          '--region <begin..end>',
+          'chunks from BEGIN up to and without END; may be given more than once',
+          (text: string, before: readonly ChunkRegion[] | undefined) => [
+            ...(before ?? []),
+            parseRegion(text),
+          ],
+        ),
+    ),
   )
     .addHelpText('after', example('thinfuse rmap --region 4..5', 'thinfuse rmap --region 0..100 --json'))
-    .action(async (options: SnapshotFlag & { region: readonly ChunkRegion[] }, command: Command) => {
-      const context = contextOf(command);
-      await withMetadata(context, (metadata) =>
-        printPieces(
-          metadata.text('metadata.rmap', {
-            regions: options.region,
-            json: context.json,
-            snapshot: snapshotOf(options),
-          }),
-        ),
-      );
-    });
+    .action(
+      async (options: SnapshotFlag & KernelFlags & { region: readonly ChunkRegion[] }, command: Command) => {
+        const context = contextOf(command);
+        if (isKernel(options)) {
+          const { rmapOfKernelMetadata } = await import('./kernel/rmap.js');
+          const snapshot = kernelSnapshotOf(options);
+          await rmapOfKernelMetadata(context, options, { regions: options.region, snapshot });
+          return;
+        }
+        await withMetadata(context, (metadata) =>
+          printPieces(
+            metadata.text('metadata.rmap', {
+              regions: options.region,
+              json: context.json,
+              snapshot: snapshotOf(options),
+            }),
+          ),
+        );
+      },
+    );
 }
 
 /** @throws ThinError invalid-argument */

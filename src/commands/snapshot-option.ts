@@ -22,6 +22,12 @@ export function snapshotOf({ metadataSnap }: SnapshotFlag): SnapshotChoice | und
   return metadataSnap === true ? 'newest' : parseCount(metadataSnap, '--metadata-snap');
 }
 
+/** Of the kernel's metadata: the block of the one that there is. @throws ThinError invalid-argument */
+export function kernelSnapshotOf({ metadataSnap }: SnapshotFlag): boolean | number {
+  if (metadataSnap === undefined) return false;
+  return metadataSnap === true ? true : parseCount(metadataSnap, '--metadata-snap');
+}
+
 /** @throws ThinError invalid-argument */
 export function parseCount(text: string, what: string): number {
   if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);

@@ -1,18 +1,14 @@
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceInfo, PoolInfo } from '../pool/info.js';
 
-type Device = Pick<
-  DeviceInfo,
-  | 'id'
-  | 'name'
-  | 'mapped'
-  | 'exclusive'
-  | 'shared'
-  | 'highestMapped'
-  | 'transactionId'
-  | 'creationTime'
-  | 'snapTime'
->;
+/** A device of a pool, or of the kernel's metadata. */
+type Device = Pick<DeviceInfo, 'mapped' | 'exclusive' | 'shared' | 'highestMapped'> & {
+  readonly id: number;
+  readonly name: string;
+  readonly transactionId: number | bigint;
+  readonly creationTime: number;
+  readonly snapTime: number;
+};
 type Field = (device: Device, blockSize: number) => string;
 
 const SECTOR = 512;

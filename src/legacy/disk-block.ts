@@ -19,8 +19,12 @@ const BLOCK_NUMBER_AT = 8;
  * crc32c of all but the first four bytes, begun at all ones and not inverted at the end (dm-bm.c,
  * `dm_bm_checksum`).
  */
-function blockChecksum(kind: BlockKind, bytes: Uint8Array): number {
+export function wantedChecksum(kind: BlockKind, bytes: Uint8Array): number {
   return (crc32c(bytes.subarray(4)) ^ 0xffffffff ^ SALTS[kind]) >>> 0;
+}
+
+export function storedChecksum(bytes: Buffer): number {
+  return bytes.readUInt32LE(CHECKSUM_AT);
 }
 
 /**
@@ -29,7 +33,7 @@ function blockChecksum(kind: BlockKind, bytes: Uint8Array): number {
  */
 export function checkBlock(kind: BlockKind, block: number, bytes: Buffer, path: string): void {
   if (bytes.length !== METADATA_BLOCK) throw legacyDamage(path, `it is cut off at ${bytes.length} bytes`);
-  if (bytes.readUInt32LE(CHECKSUM_AT) !== blockChecksum(kind, bytes))
+  if (storedChecksum(bytes) !== wantedChecksum(kind, bytes))
     throw legacyDamage(path, `its checksum is not that of a ${kind}`);
   const own = bytes.readBigUInt64LE(BLOCK_NUMBER_AT);
   if (own !== BigInt(block)) throw legacyDamage(path, `it was written as block ${own}`);
@@ -38,7 +42,7 @@ export function checkBlock(kind: BlockKind, block: number, bytes: Buffer, path: 
 /** Makes a block whose content is set a valid one, in place. */
 export function sealBlock(kind: BlockKind, block: number, bytes: Buffer): Buffer {
   bytes.writeBigUInt64LE(BigInt(block), BLOCK_NUMBER_AT);
-  bytes.writeUInt32LE(blockChecksum(kind, bytes), CHECKSUM_AT);
+  bytes.writeUInt32LE(wantedChecksum(kind, bytes), CHECKSUM_AT);
   return bytes;
 }
 

@@ -1,7 +1,9 @@
 import type { ReverseRun } from '../metadata/reverse-map.js';
 
 /** thin_rmap's lines, each with its newline. */
-export function rmapLines(runs: readonly ReverseRun[]): string {
+export function rmapLines(
+  runs: readonly (Omit<ReverseRun, 'device'> & { readonly device: number })[],
+): string {
   return runs
     .map(
       ({ chunk, length, device, block }) =>

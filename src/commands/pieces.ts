@@ -1,0 +1,44 @@
+import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { chmod, rm } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
+import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import { umaskOfUser } from '../host/private-files.js';
+
+/** The file is the user's, and of their umask. Removes it again where its text breaks off. */
+export async function writePieces(
+  file: string,
+  text: AsyncIterable<string> | Iterable<string>,
+): Promise<void> {
+  try {
+    const isNew = !existsSync(file);
+    await pipeline(text, createWriteStream(file));
+    const umask = umaskOfUser();
+    if (isNew && umask !== undefined) await chmod(file, 0o666 & ~umask);
+  } catch (error) {
+    if (error instanceof ThinError) {
+      await rm(file, { force: true });
+      throw error;
+    }
+    throw fileError(file, error, 'written');
+  }
+}
+
+export async function* piecesOf(file: string): AsyncGenerator<string> {
+  const stream = file === '-' ? process.stdin.setEncoding('utf8') : createReadStream(file, 'utf8');
+  try {
+    for await (const piece of stream) yield piece as string;
+  } catch (error) {
+    throw fileError(file, error, 'read');
+  }
+}
+
+function fileError(file: string, error: unknown, what: string): ThinError {
+  const code = systemErrorCode(error);
+  const options = { cause: error, details: { path: file } };
+  if (code === 'ENOENT') return new ThinError('not-found', `there is no ${file}; check the path`, options);
+  if (code === 'EACCES' || code === 'EPERM')
+    return new ThinError('permission', `${file} cannot be ${what}; run this as root`, options);
+  if (code === 'ENOSPC')
+    return new ThinError('no-space', `the disk of ${file} is full; make room and try again`, options);
+  return new ThinError('io', `${file} cannot be ${what}: ${String(error)}`, options);
+}

@@ -1,0 +1,51 @@
+import { ThinError } from '../../errors/thin-error.js';
+import type { BlockReader } from '../block-reader.js';
+import { DiskBlocks, DiskPart, type DiskReader } from '../disk-reader.js';
+import { readLvmGroups, type LvmGroup } from './lvm-groups.js';
+import { diskOf } from './lvm-source.js';
+import { readPartitions } from './partitions.js';
+import { readPvLabel } from './pv-label.js';
+
+/**
+ * The metadata of a thin pool: the one disk itself, or a pool of the group that lies on disks of LVM.
+ * `pool`: which of them, as NAME or GROUP/NAME. Errors: as `readLvmGroups`; not-found (no such pool),
+ * invalid-argument (one of several, and none is named).
+ */
+export function poolMetadata(disks: readonly DiskReader[], pool?: string): BlockReader {
+  const [only, ...others] = disks;
+  if (only !== undefined && others.length === 0 && pool === undefined && !hasLvm(only))
+    return new DiskBlocks(only);
+  const { groups } = readLvmGroups(disks);
+  const pools = groups.flatMap((one) =>
+    [...one.group.logical.values()].flatMap(({ name, segments: [segment] }) =>
+      segment?.type === 'thin-pool' ? [{ one, name, metadata: segment.metadata }] : [],
+    ),
+  );
+  const found = pools.filter(
+    ({ one, name }) => pool === undefined || pool === name || pool === fullName(one, name),
+  );
+  const names = pools.map(({ one, name }) => fullName(one, name)).join(', ');
+  const [first, second] = found;
+  if (first === undefined)
+    throw new ThinError(
+      'not-found',
+      pools.length === 0
+        ? 'no thin pool is on these disks of LVM'
+        : `no thin pool ${pool} is on these disks of LVM; there are ${names}`,
+    );
+  if (second !== undefined)
+    throw new ThinError(
+      'invalid-argument',
+      `several thin pools are on these disks of LVM (${names}); name one with --pool`,
+    );
+  return new DiskBlocks(diskOf(first.one, first.metadata));
+}
+
+function fullName({ group }: LvmGroup, name: string): string {
+  return `${group.name}/${name}`;
+}
+
+function hasLvm(disk: DiskReader): boolean {
+  const parts = readPartitions(disk).map(({ begin, size }) => new DiskPart(disk, begin, size, disk.path));
+  return [disk, ...parts].some((one) => readPvLabel(one) !== undefined);
+}

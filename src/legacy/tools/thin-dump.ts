@@ -1,0 +1,294 @@
+import type { BlockReader } from '../block-reader.js';
+import { DETAILS_BYTES, type DeviceDetails } from '../device-details.js';
+import { findTrees } from '../find-trees.js';
+import { dataBlockOf, MAPPING_BYTES } from '../mapping-value.js';
+import { NodeReader } from '../node-reader.js';
+import { ToolBlocks, ToolFault } from './tool-blocks.js';
+import { ToolMetadata, type SnapshotOption } from './tool-metadata.js';
+import type { ToolNode } from './tool-node.js';
+import { readToolSuperblock, type ToolSuperblock } from './tool-superblock.js';
+import { ToolWalk } from './tool-walk.js';
+
+const SECTOR = 512;
+const PIECE = 256 * 1024;
+const DAMAGE =
+  'metadata contains errors (run thin_check for details).\nperhaps you wanted to run with --repair';
+const TIME_MASK = 2 ** 24 - 1;
+/** What thin_repair takes for the time where it is lost. */
+const LOST_TIME = 100_000;
+
+/** What stands in place of what the superblock says, or has to where it is lost. */
+export interface DumpOverrides {
+  readonly transaction?: bigint | undefined;
+  /** Bytes. */
+  readonly blockSize?: number | undefined;
+  readonly dataBlocks?: number | undefined;
+}
+
+export interface ThinDumpOptions {
+  readonly format: 'xml' | 'human_readable';
+  readonly repair: boolean;
+  readonly snapshot: SnapshotOption;
+  /** All unless given. */
+  readonly devices?: readonly number[] | undefined;
+  readonly skipMappings: boolean;
+  readonly overrides: DumpOverrides;
+}
+
+/**
+ * The text of thin_dump 0.9, in pieces; with `repair`, what thin_repair writes. What comes before damage is
+ * told before it fails. @throws ToolFault
+ */
+export function* thinDumpText(reader: BlockReader, options: ThinDumpOptions): Generator<string> {
+  const metadata = options.repair
+    ? repaired(reader, options.overrides)
+    : ToolMetadata.open(reader, options.snapshot);
+  yield* new Dumper(metadata, options).text();
+}
+
+class Dumper {
+  readonly #metadata: ToolMetadata;
+  readonly #options: ThinDumpOptions;
+  readonly #words: Words;
+
+  constructor(metadata: ToolMetadata, options: ThinDumpOptions) {
+    this.#metadata = metadata;
+    this.#options = options;
+    this.#words = options.format === 'xml' ? XML : HUMAN;
+  }
+
+  *text(): Generator<string> {
+    const { repair } = this.#options;
+    const details = this.#metadata.details(true, () => {
+      if (!repair) throw new ToolFault(DAMAGE);
+    });
+    yield this.#words.begin(this.#superblock());
+    const { roots, isWhole } = this.#roots();
+    for (const [id, root] of roots) {
+      const its = details.get(id);
+      if (its === undefined) throw new ToolFault(DAMAGE);
+      yield this.#words.beginDevice(id, its);
+      if (!this.#options.skipMappings) yield* this.#mappings(root);
+      yield this.#words.endDevice;
+    }
+    if (!isWhole && !repair) throw new ToolFault(DAMAGE);
+    yield this.#words.end;
+  }
+
+  /** Devices up to the first damage; all that can be read in a repair. */
+  #roots(): { readonly roots: readonly (readonly [number, number])[]; readonly isWhole: boolean } {
+    const { devices, repair } = this.#options;
+    const roots: [number, number][] = [];
+    const isWhole = untilDamage((onDamage) => {
+      const shape = { levels: 1, valueSize: MAPPING_BYTES, ignoreNonFatal: true } as const;
+      const walk = new ToolWalk(this.#metadata.blocks, shape, onDamage);
+      for (const { node } of walk.leaves(this.#metadata.superblock.mappingRoot))
+        for (let index = 0; index < node.count; index++)
+          if (devices === undefined || devices.includes(node.key(index)))
+            roots.push([node.key(index), node.block(index)]);
+    }, repair);
+    return { roots, isWhole };
+  }
+
+  *#mappings(root: number): Generator<string> {
+    const { repair } = this.#options;
+    const writer = new RunWriter(this.#words);
+    const onDamage = (): void => {
+      if (!repair) throw new Stop();
+    };
+    try {
+      for (const { node } of this.#metadata.mappings(root, true, onDamage)) {
+        writer.leaf(node);
+        if (writer.length >= PIECE) yield writer.take();
+      }
+    } catch (error) {
+      if (!(error instanceof Stop)) throw error;
+      yield writer.end() + this.#words.endDevice;
+      // Once by the device, and once by the dump.
+      throw new ToolFault(`${DAMAGE}${DAMAGE}`);
+    }
+    yield writer.end();
+  }
+
+  #superblock(): DumpedSuperblock {
+    const { superblock, dataBlocks } = this.#metadata;
+    const { overrides } = this.#options;
+    return {
+      ...superblock,
+      transaction: overrides.transaction ?? superblock.transaction,
+      blockSize: overrides.blockSize ?? superblock.blockSize,
+      dataBlocks: overrides.dataBlocks ?? dataBlocks,
+    };
+  }
+}
+
+class Stop extends Error {}
+
+/** Whether a walk meets no damage; the first ends it, unless it is passed over. */
+function untilDamage(walk: (onDamage: () => void) => void, passOver: boolean): boolean {
+  try {
+    walk(() => {
+      if (!passOver) throw new Stop();
+    });
+    return true;
+  } catch (error) {
+    if (error instanceof Stop) return false;
+    throw error;
+  }
+}
+
+/** Joins mappings to runs, and runs to text. */
+class RunWriter {
+  readonly #words: Words;
+  #text = '';
+  #begin = 0;
+  #data = 0;
+  #time = 0;
+  #length = 0;
+
+  constructor(words: Words) {
+    this.#words = words;
+  }
+
+  /** Characters that `take` would give. */
+  get length(): number {
+    return this.#text.length;
+  }
+
+  leaf(node: ToolNode): void {
+    for (let index = 0; index < node.count; index++) {
+      const begin = node.key(index);
+      const low = node.low(index);
+      const data = dataBlockOf(low, node.high(index));
+      const time = low & TIME_MASK;
+      if (
+        this.#length > 0 &&
+        begin === this.#begin + this.#length &&
+        data === this.#data + this.#length &&
+        time === this.#time
+      ) {
+        this.#length++;
+        continue;
+      }
+      this.#flush();
+      this.#begin = begin;
+      this.#data = data;
+      this.#time = time;
+      this.#length = 1;
+    }
+  }
+
+  take(): string {
+    const text = this.#text;
+    this.#text = '';
+    return text;
+  }
+
+  /** With the last run. */
+  end(): string {
+    this.#flush();
+    return this.take();
+  }
+
+  #flush(): void {
+    if (this.#length > 0) this.#text += this.#words.run(this.#begin, this.#data, this.#length, this.#time);
+    this.#length = 0;
+  }
+}
+
+/**
+ * The superblock, or what the options say in its place; and where its trees cannot be read, the newest that
+ * fit each other. @throws ToolFault
+ */
+function repaired(reader: BlockReader, overrides: DumpOverrides): ToolMetadata {
+  const blocks = new ToolBlocks(reader);
+  const superblock = readable(blocks) ?? made(overrides, blocks);
+  const metadata = new ToolMetadata(reader, superblock);
+  if (hasTrees(metadata)) return metadata;
+  const found = findTrees(new NodeReader(reader));
+  return found === undefined ? metadata : new ToolMetadata(reader, { ...superblock, ...found, snapshot: 0 });
+}
+
+function readable(blocks: ToolBlocks): ToolSuperblock | undefined {
+  try {
+    return readToolSuperblock(blocks);
+  } catch (error) {
+    if (error instanceof ToolFault) return undefined;
+    throw error;
+  }
+}
+
+function made({ transaction, blockSize, dataBlocks }: DumpOverrides, blocks: ToolBlocks): ToolSuperblock {
+  const missing = [
+    ...(transaction === undefined ? ['transaction id'] : []),
+    ...(blockSize === undefined ? ['data block size'] : []),
+    ...(dataBlocks === undefined ? ['nr data blocks'] : []),
+  ][0];
+  if (transaction === undefined || blockSize === undefined || dataBlocks === undefined)
+    throw new ToolFault(
+      `The following field needs to be provided on the command line due to corruption in the superblock: ${missing}`,
+    );
+  const nothing = { blocks: 0, allocated: 0, bitmapRoot: 0, refCountRoot: 0 };
+  return {
+    block: 0,
+    flags: 0,
+    version: 2,
+    time: LOST_TIME,
+    transaction,
+    snapshot: 0,
+    dataSpaceMap: { ...nothing, blocks: dataBlocks },
+    metadataSpaceMap: { ...nothing, blocks: blocks.count },
+    mappingRoot: 0,
+    detailsRoot: 0,
+    blockSize,
+  };
+}
+
+/** Whether the trees of devices and of records can be read whole, and have the same devices. */
+function hasTrees(metadata: ToolMetadata): boolean {
+  const isWhole = (root: number, valueSize: number): boolean =>
+    untilDamage((onDamage) => {
+      const shape = { levels: 1, valueSize, ignoreNonFatal: true } as const;
+      for (const _ of new ToolWalk(metadata.blocks, shape, onDamage).leaves(root)) continue;
+    }, false);
+  const { detailsRoot, mappingRoot } = metadata.superblock;
+  return isWhole(detailsRoot, DETAILS_BYTES) && isWhole(mappingRoot, MAPPING_BYTES);
+}
+
+type DumpedSuperblock = Pick<ToolSuperblock, 'time' | 'transaction' | 'flags' | 'version' | 'blockSize'> & {
+  readonly dataBlocks: number;
+};
+
+interface Words {
+  begin(superblock: DumpedSuperblock): string;
+  beginDevice(id: number, details: DeviceDetails): string;
+  run(begin: number, data: number, length: number, time: number): string;
+  readonly endDevice: string;
+  readonly end: string;
+}
+
+const XML: Words = {
+  begin: ({ time, transaction, flags, version, blockSize, dataBlocks }) =>
+    `<superblock uuid="" time="${time}" transaction="${transaction}" flags="${flags}" version="${version}" data_block_size="${blockSize / SECTOR}" nr_data_blocks="${dataBlocks}">\n`,
+  beginDevice: (id, { mappedBlocks, transactionId, creationTime, snapTime }) =>
+    `  <device dev_id="${id}" mapped_blocks="${mappedBlocks}" transaction="${transactionId}" creation_time="${creationTime}" snap_time="${snapTime}">\n`,
+  run: (begin, data, length, time) =>
+    length === 1
+      ? `    <single_mapping origin_block="${begin}" data_block="${data}" time="${time}"/>\n`
+      : `    <range_mapping origin_begin="${begin}" data_begin="${data}" length="${length}" time="${time}"/>\n`,
+  endDevice: '  </device>\n',
+  end: '</superblock>\n',
+};
+
+const HUMAN: Words = {
+  begin: ({ time, transaction, flags, version, blockSize, dataBlocks }) =>
+    `begin superblock: "", ${time}, ${transaction}, ${flags}, ${version}, ${blockSize / SECTOR}, ${dataBlocks}\n`,
+  beginDevice: (id, { mappedBlocks, transactionId, creationTime, snapTime }) =>
+    `device: ${id}\nmapped_blocks: ${mappedBlocks}\ntransaction: ${transactionId}\ncreation time: ${creationTime}\nsnap time: ${snapTime}\n`,
+  run: (begin, data, length, time) =>
+    length === 1
+      ? `    ${begin} -> ${data}, ${time}\n`
+      : `    (${begin}..${begin + length - 1}) -> (${data}..${data + length - 1}), ${time}\n`,
+  endDevice: '\n',
+  end: 'end superblock\n',
+};

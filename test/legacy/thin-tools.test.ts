@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { METADATA_BLOCK, sealBlock, type BlockKind } from '../../src/legacy/disk-block.js';
+import { LegacyPool } from '../../src/legacy/legacy-pool.js';
+import { surveyDamage } from '../../src/legacy/survey.js';
+import { thinCheck } from '../../src/legacy/tools/thin-check.js';
+import { thinDeltaText } from '../../src/legacy/tools/thin-delta.js';
+import { thinDumpText } from '../../src/legacy/tools/thin-dump.js';
+import { thinLs } from '../../src/legacy/tools/thin-ls.js';
+import { thinRmap } from '../../src/legacy/tools/thin-rmap.js';
+import { ToolFault } from '../../src/legacy/tools/tool-blocks.js';
+import { ToolMetadata } from '../../src/legacy/tools/tool-metadata.js';
+import { rmapLines } from '../../src/thin-tools/rmap-text.js';
+import { shareRoot } from '../support/legacy-dump.js';
+import { MemoryBlocks } from '../support/legacy-metadata.js';
+import { useScratch, type Finished } from '../support/mounts.js';
+import { restoreMetadata } from '../support/old-pool.js';
+import { requireThinTools, thinTool } from '../support/thin-provisioning-tools.js';
+
+/** The long form: THINFUSE_CHECK_ROUNDS=2000, with another THINFUSE_CHECK_SEED each time. */
+const ROUNDS = Number(process.env['THINFUSE_CHECK_ROUNDS'] ?? 8);
+const BYTES = 160 * METADATA_BLOCK;
+const FIELDS = 'DEV,MAPPED_BLOCKS,EXCLUSIVE_BLOCKS,SHARED_BLOCKS,TRANSACTION,CREATE_TIME,SNAP_TIME';
+const XML = `<superblock uuid="" time="3" transaction="5" flags="1" version="2" data_block_size="128" nr_data_blocks="2000">
+${[1, 2, 3, 4]
+  .map(
+    (id) =>
+      `<device dev_id="${id}" mapped_blocks="${600 + id}" transaction="${id}" creation_time="${id - 1}" snap_time="3">
+<range_mapping origin_begin="0" data_begin="0" length="600" time="0"/>
+<range_mapping origin_begin="${700 + id}" data_begin="${600 + id * 10}" length="${id}" time="${id - 1}"/></device>`,
+  )
+  .join('\n')}
+</superblock>`;
+
+interface Told {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Each tool of thin-provisioning-tools, and what stands for it. */
+const TOOLS: readonly {
+  readonly tool: readonly string[];
+  readonly ours: (blocks: MemoryBlocks) => {
+    readonly code?: number;
+    readonly stdout: string;
+    readonly stderr?: string;
+  };
+}[] = [
+  { tool: ['thin_check'], ours: (blocks) => checked(blocks, 'all') },
+  { tool: ['thin_check', '--skip-mappings'], ours: (blocks) => checked(blocks, 'records') },
+  { tool: ['thin_check', '--ignore-non-fatal-errors'], ours: (blocks) => checked(blocks, 'all', true) },
+  { tool: ['thin_dump'], ours: (blocks) => dumped(blocks) },
+  {
+    tool: ['thin_ls', '--no-headers', '-o', FIELDS],
+    ours: (blocks) => ({ stdout: listed(ToolMetadata.open(blocks, false)) }),
+  },
+  {
+    tool: ['thin_delta', '--thin1', '1', '--thin2', '2', '--verbose'],
+    ours: (blocks) => ({
+      stdout: [
+        ...thinDeltaText(ToolMetadata.open(blocks, false), 1, 2, { verbose: true, changesOnly: false }),
+      ].join(''),
+    }),
+  },
+  {
+    tool: ['thin_rmap', '--region', '0..1999'],
+    ours: (blocks) => ({
+      stdout: rmapLines(thinRmap(ToolMetadata.open(blocks, false), [{ begin: 0, end: 1999 }])),
+    }),
+  },
+];
+
+describe('legacy: what thin-provisioning-tools 0.9 say', function () {
+  this.timeout(7_200_000);
+  requireThinTools();
+  const scratch = useScratch();
+
+  for (const shared of [false, true])
+    it(`of metadata that is hurt at random, with ${shared ? 'nodes that devices share' : 'nodes of its own for each device'}`, async () => {
+      const [xml, file] = [scratch.current.at('xml'), scratch.current.at('metadata')];
+      await writeFile(xml, XML);
+      await restoreMetadata(xml, file, BYTES);
+      const whole = await readFile(file);
+      if (shared) shareRoot(whole, 1, 2);
+      const used = usedBlocks(whole);
+      const random = randomOf(Number(process.env['THINFUSE_CHECK_SEED'] ?? 11) + Number(shared));
+      const differ: string[] = [];
+      let damaged = 0;
+      for (let round = 0; round < ROUNDS; round++) {
+        const { bytes, what } = round === 0 ? { bytes: whole, what: 'as it is' } : hurt(whole, used, random);
+        await writeFile(file, bytes);
+        for (const { tool, ours } of TOOLS) {
+          const theirs = await told(thinTool(tool[0]!, ...tool.slice(1), file));
+          // thin_ls keeps a bit for every block that a broken mapping names, and may get no memory.
+          if (theirs.code < 0 && tool[0] === 'thin_ls') continue;
+          const our = tellOf(() => ours(new MemoryBlocks(bytes)));
+          if (theirs.code !== 0) damaged++;
+          if (JSON.stringify(our) !== JSON.stringify(theirs))
+            differ.push(
+              `round ${round}, ${what}: ${tool.join(' ')}: ${excerpt(theirs)}, and ours ${excerpt(our)}`,
+            );
+          if (tool.length === 1 && tool[0] === 'thin_check' && theirs.code !== 0 && soundBySurvey(bytes))
+            differ.push(`round ${round}, ${what}: info calls it sound, and thin_check does not`);
+        }
+      }
+      assert.deepEqual(differ.slice(0, 20), []);
+      assert.ok(damaged > ROUNDS / 4, `${damaged} runs of ${ROUNDS} rounds met damage`);
+    });
+});
+
+function checked(
+  blocks: MemoryBlocks,
+  depth: 'records' | 'all',
+  ignoreNonFatal = false,
+): { code: number; stdout: string; stderr: string } {
+  let [stdout, stderr] = ['', ''];
+  const isSound = thinCheck(
+    blocks,
+    { depth, ignoreNonFatal, snapshot: false },
+    { info: (line) => (stdout += `${line}\n`), progress: (line) => (stderr += `${line}\n`) },
+  );
+  return { code: isSound ? 0 : 1, stdout, stderr };
+}
+
+function dumped(blocks: MemoryBlocks): { code: number; stdout: string; stderr: string } {
+  let stdout = '';
+  try {
+    for (const piece of thinDumpText(blocks, {
+      format: 'xml',
+      repair: false,
+      snapshot: false,
+      skipMappings: false,
+      overrides: {},
+    }))
+      stdout += piece;
+    return { code: 0, stdout, stderr: '' };
+  } catch (error) {
+    if (!(error instanceof ToolFault)) throw error;
+    return { code: 1, stdout, stderr: error.message };
+  }
+}
+
+function listed(metadata: ToolMetadata): string {
+  return thinLs(metadata, { walk: true })
+    .map(({ id, details, exclusive = 0 }) => {
+      const { mappedBlocks, transactionId, creationTime, snapTime } = details;
+      const shared = BigInt.asUintN(64, mappedBlocks - BigInt(exclusive));
+      return `${[id, mappedBlocks, exclusive, shared, transactionId, creationTime, snapTime].join(' ')}\n`;
+    })
+    .join('');
+}
+
+function tellOf(look: () => { code?: number; stdout: string; stderr?: string }): Told {
+  try {
+    const { code = 0, stdout, stderr = '' } = look();
+    return { code, stdout: plain(stdout), stderr: plain(stderr) };
+  } catch (error) {
+    if (!(error instanceof ToolFault)) throw error;
+    return { code: 1, stdout: '', stderr: plain(error.message) };
+  }
+}
+
+async function told(finished: Promise<Finished>): Promise<Told> {
+  const { code, stdout, stderr } = await finished;
+  return { code, stdout: plain(stdout), stderr: plain(stderr.replace(/^Usage: [^]*$/m, '')) };
+}
+
+/** Columns and the last newline aside. */
+function plain(text: string): string {
+  return text
+    .split('\n')
+    .map((line) => (/^[ \d]+$/.test(line) ? line.trim().replace(/ +/g, ' ') : line))
+    .join('\n')
+    .trimEnd();
+}
+
+function excerpt({ code, stdout, stderr }: Told): string {
+  return JSON.stringify({ code, stdout: stdout.slice(-200), stderr: stderr.slice(-400) });
+}
+
+function soundBySurvey(bytes: Buffer): boolean {
+  try {
+    return surveyDamage(LegacyPool.open(new MemoryBlocks(bytes))).length === 0;
+  } catch {
+    return false;
+  }
+}
+
+type Random = (below: number) => number;
+
+function randomOf(first: number): Random {
+  let seed = first;
+  return (below) => {
+    seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
+    return Math.floor((seed / 2 ** 32) * below);
+  };
+}
+
+function hurt(
+  whole: Buffer,
+  used: readonly (readonly [number, BlockKind])[],
+  random: Random,
+): { bytes: Buffer; what: string } {
+  const bytes = Buffer.from(whole);
+  const [block, kind] = used[random(used.length)]!;
+  const at = block * METADATA_BLOCK;
+  const within = bytes.subarray(at, at + METADATA_BLOCK);
+  switch (random(6)) {
+    case 0:
+      within.fill(0);
+      return { bytes, what: `block ${block} (${kind}) zeroed` };
+    case 1: {
+      const [other] = used[random(used.length)]!;
+      whole.copy(bytes, at, other * METADATA_BLOCK, (other + 1) * METADATA_BLOCK);
+      return { bytes, what: `block ${block} (${kind}) written over with block ${other}` };
+    }
+    default: {
+      // Where what is stored is: behind the head, and mostly where entries are.
+      const place = 16 + random(random(3) === 0 ? METADATA_BLOCK - 16 : 200);
+      within[place] = within[place]! ^ (1 << random(8));
+      if (random(8) > 0) sealBlock(kind, block, within);
+      return { bytes, what: `block ${block} (${kind}) changed at ${place}` };
+    }
+  }
+}
+
+function usedBlocks(bytes: Buffer): readonly (readonly [number, BlockKind])[] {
+  const kinds: readonly BlockKind[] = ['superblock', 'node', 'bitmap', 'index'];
+  const used: [number, BlockKind][] = [];
+  for (let block = 0; block < bytes.length / METADATA_BLOCK; block++) {
+    const content = bytes.subarray(block * METADATA_BLOCK, (block + 1) * METADATA_BLOCK);
+    for (const kind of kinds)
+      if (sealBlock(kind, block, Buffer.from(content)).equals(content)) used.push([block, kind]);
+  }
+  return used;
+}
