@@ -88,7 +88,10 @@ export const LAYERS = {
     knows: 'images in stores elsewhere: their format, S3 and OCI stores, push, pull, collection',
     imports: ['errors', 'format', 'shared', 'host', 'transfer', 'api'],
   },
-  testing: { knows: 'contract suites for implementers, with any test runner', imports: ['store'] },
+  testing: {
+    knows: 'contract suites for implementers of stores and transports, with any test runner',
+    imports: ['errors', 'store', 'io', 'fuse'],
+  },
   daemon: {
     knows: 'composition root, life cycle, control socket',
     imports: [
@@ -105,6 +108,7 @@ export const LAYERS = {
         'format',
         'store',
         'io',
+        'fuse',
         'pool',
         'host',
         'service',

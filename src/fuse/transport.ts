@@ -7,7 +7,7 @@ export type TransportKind = 'fuse-native' | 'kernel';
 /**
  * A way for the kernel's FUSE to reach an `ImageDirectory`: mounts a folder and serves its files.
  *
- * Contract, kept by the compliance suite (test/fuse/transport-compliance.ts): files appear and go as the
+ * Contract, kept by `transportContract` (testing/transport-contract.ts): files appear and go as the
  * directory says, without a remount; requests of 128 KiB at least; parallel requests; errors arrive as the
  * ThinError's errno; no request is left without an answer; unmount waits for requests in flight and leaves no
  * mount behind, also when files are open (lazily then).

@@ -14,7 +14,7 @@ import type { PoolKind } from '../../src/pool/info.js';
 import { openPool } from '../../src/pool/pool.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
 import { openLevelStore } from '../../src/store/level-store.js';
-import { MemoryDirectory } from '../support/memory-image.js';
+import { MemoryDirectory } from '../../src/testing/memory-image.js';
 import { requireMounts, useScratch } from '../support/mounts.js';
 import { BLOCK, TEST_OPTIONS } from '../support/small-pool.js';
 import { JOURNAL_ENTRY, PAGE, sequenceOf } from '../support/stamped-pages.js';

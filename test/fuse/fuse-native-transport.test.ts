@@ -1,4 +1,4 @@
 import { FuseNativeTransport } from '../../src/fuse/fuse-native-transport.js';
-import { transportCompliance } from './transport-compliance.js';
+import { testTransport } from './test-transport.js';
 
-transportCompliance('fuse-native', (mountPoint, directory) => new FuseNativeTransport(mountPoint, directory));
+testTransport('fuse-native', (mountPoint, directory) => new FuseNativeTransport(mountPoint, directory));

@@ -6,7 +6,7 @@ import {
   requireWritable,
   spaceBlocks,
 } from '../../src/fuse/image-access.js';
-import { MemoryImage } from '../support/memory-image.js';
+import { MemoryImage } from '../../src/testing/memory-image.js';
 
 describe('image access', () => {
   const image = new MemoryImage(1000 * 512);

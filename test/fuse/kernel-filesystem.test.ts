@@ -5,7 +5,7 @@ import { KernelFilesystem } from '../../src/fuse/kernel-filesystem.js';
 import { KernelInodes } from '../../src/fuse/kernel-inodes.js';
 import { Opcode } from '../../src/fuse/kernel-protocol.js';
 import { request } from '../support/fuse-request.js';
-import { MemoryDirectory } from '../support/memory-image.js';
+import { MemoryDirectory } from '../../src/testing/memory-image.js';
 
 const MIB = 1024 ** 2;
 

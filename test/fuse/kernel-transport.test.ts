@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { mkdir, readFile } from 'node:fs/promises';
 import { KernelTransport } from '../../src/fuse/kernel-transport.js';
-import { MemoryDirectory } from '../support/memory-image.js';
+import { MemoryDirectory } from '../../src/testing/memory-image.js';
 import { holdInNamespace } from '../support/mount-namespace.js';
 import { requireMounts, useScratch } from '../support/mounts.js';
-import { transportCompliance } from './transport-compliance.js';
+import { testTransport } from './test-transport.js';
 
-transportCompliance('kernel', (mountPoint, directory) => new KernelTransport(mountPoint, directory));
+testTransport('kernel', (mountPoint, directory) => new KernelTransport(mountPoint, directory));
 
 describe('kernel transport beside other mount namespaces', function () {
   this.timeout(30_000);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { OpenFiles } from '../../src/fuse/open-files.js';
-import { MemoryDirectory } from '../support/memory-image.js';
+import { MemoryDirectory } from '../../src/testing/memory-image.js';
 
 describe('OpenFiles', () => {
   it('reports each open and each release once, and knows closed handles', () => {

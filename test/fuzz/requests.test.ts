@@ -17,7 +17,7 @@ import { KernelFilesystem } from '../../src/fuse/kernel-filesystem.js';
 import { Opcode } from '../../src/fuse/kernel-protocol.js';
 import { request } from '../support/fuse-request.js';
 import { FUZZ_RUNS, onlyFails, onlyRejects, spoilt, spoiltText } from '../support/fuzzing.js';
-import { MemoryDirectory } from '../support/memory-image.js';
+import { MemoryDirectory } from '../../src/testing/memory-image.js';
 import { snapshotRecord } from '../support/snapshot-values.js';
 
 const MAX_IO = 65536;

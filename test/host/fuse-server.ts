@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline';
 import { FuseNativeTransport } from '../../src/fuse/fuse-native-transport.js';
-import { MemoryDirectory } from '../support/memory-image.js';
+import { MemoryDirectory } from '../../src/testing/memory-image.js';
 
 /**
  * `fuse-server MOUNTPOINT NAME=BYTES...`: serves images in memory until it is killed; a line `NAME=BYTES`

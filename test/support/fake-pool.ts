@@ -15,7 +15,7 @@ import type {
 } from '../../src/pool/thin-pool.js';
 import { NameWatch } from '../../src/metadata/device-table.js';
 import type { PoolTools, ReservedSnapshot } from '../../src/pool/pool-tools.js';
-import { MemoryImage } from './memory-image.js';
+import { MemoryImage } from '../../src/testing/memory-image.js';
 
 const GIB = 2 ** 30;
 

@@ -4,7 +4,7 @@
  */
 import { FuseNativeTransport } from '../../src/fuse/fuse-native-transport.js';
 import { KernelTransport } from '../../src/fuse/kernel-transport.js';
-import { MemoryDirectory } from './memory-image.js';
+import { MemoryDirectory } from '../../src/testing/memory-image.js';
 
 const [kind, mountPoint = ''] = process.argv.slice(2);
 const directory = new MemoryDirectory();

@@ -3,14 +3,16 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { run, tryRun } from '../support/mounts.js';
-import type { Served } from './transport-compliance.js';
+import type { Served } from '../../src/testing/served-mount.js';
+import { run, tryRun, type Scratch } from '../support/mounts.js';
 
 const MIB = 1024 ** 2;
 const CHUNK = 64 * 1024;
 
-/** The part of the compliance suite that puts loop devices, filesystems and fio on the image files. */
-export function deviceCompliance(served: () => Served): void {
+/** Loop devices, filesystems and fio on the image files of a transport. */
+export function devicesOnTransport(mount: () => Served, current: { readonly current: Scratch }): void {
+  const served = (): Served & { readonly scratch: Scratch } => ({ ...mount(), scratch: current.current });
+
   it('carries an xfs on a loop device with direct I/O', async () => {
     const { directory, scratch, transport, at } = served();
     const image = directory.add('xfs', 512 * MIB);

@@ -1,4 +1,4 @@
-import type { ImageDirectory, ImageFile } from '../../src/io/image-file.js';
+import type { ImageDirectory, ImageFile } from '../io/image-file.js';
 
 const BLOCK = 64 * 1024;
 
