@@ -25,6 +25,8 @@ WORKDIR /opt/thinfuse
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 COPY tsconfig.json tsconfig.build.json ./
+COPY scripts/bundle.js scripts/
+COPY page page
 COPY src src
 RUN npm run build && npm prune --omit=dev
 

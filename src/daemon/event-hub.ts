@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** A line of the daemon's log, which is one event. */
 export interface DaemonEvent {

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { HandedMount } from '../service/device-mounts.js';
 import type { RootLayout } from '../config/root-layout.js';
 

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFile, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { until } from '../async/until.js';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { openOwnFile } from '../host/own-paths.js';

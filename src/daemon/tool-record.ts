@@ -1,5 +1,5 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ThinError } from '../errors/thin-error.js';
 import type { ToolServer } from '../host/tool-server.js';
 import { describeTools, EarlierTools, type ToolMark, type ToolProcess } from '../host/tool-processes.js';

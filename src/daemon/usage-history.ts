@@ -1,5 +1,5 @@
 import { readFile, rename } from 'node:fs/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { UiHistory, UiSample } from '../api/ui.js';
 import { openOwnFile } from '../host/own-paths.js';
 import type { ThinPool } from '../pool/thin-pool.js';

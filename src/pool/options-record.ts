@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { NEVER_EXTEND } from '../config/defaults.js';
 import { COMPRESSIONS } from '../config/pool-options.js';
 import { ThinError } from '../errors/thin-error.js';

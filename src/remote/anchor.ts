@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { isDigest, type Digest } from './digest.js';
 
 /** What a device says that is kept as it was pushed: where to, and as which image. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { ThinError } from '../errors/thin-error.js';
 import { BLOCK_BYTES } from './block-codec.js';
 import { CIPHER, type BlockSeal } from './block-seal.js';

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ThinError } from '../errors/thin-error.js';
 import { rangeHeaders, requireDigest } from './blob-answer.js';
 import { digestOf, isDigest, type Digest } from './digest.js';

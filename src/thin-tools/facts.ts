@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { DEVICE_KINDS, FILESYSTEMS, type DeviceRecord } from '../format/device-record.js';
 import type { Superblock } from '../format/superblock.js';
 

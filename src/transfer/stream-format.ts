@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ThinError } from '../errors/thin-error.js';
 
 /** docs/send-stream.md says it as a grammar. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ThinError } from '../errors/thin-error.js';
 import { MAX_NAME_LENGTH, parseDeviceName } from '../format/device-name.js';
 import type { DeviceName } from '../format/ids.js';

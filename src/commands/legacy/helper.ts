@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { z } from 'zod';
+import * as z from 'zod';
 import { packError, unpackError } from '../../api/wire.js';
 import { ThinError } from '../../errors/thin-error.js';
 
