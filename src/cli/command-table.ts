@@ -131,6 +131,10 @@ export const COMMAND_MODULES: readonly CommandModule[] = [
     load: async () => (await import('../commands/extend-command.js')).registerExtendCommand,
   },
   {
+    commands: { destroy: 'pool' },
+    load: async () => (await import('../commands/destroy-command.js')).registerDestroyCommand,
+  },
+  {
     commands: { check: 'care' },
     load: async () => (await import('../commands/check-command.js')).registerCheckCommand,
   },

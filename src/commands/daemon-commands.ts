@@ -1,6 +1,4 @@
-import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { readFile } from 'node:fs/promises';
 import { Option, type Command } from 'commander';
 import { until } from '../async/until.js';
 import { parseDeviceSize } from '../config/limits.js';
@@ -19,10 +17,8 @@ import { openWhenFree, requireNotBeingReplaced, withDaemon } from './connect.js'
 import { contextOf } from './context.js';
 import { example } from './example.js';
 import { note, printResult } from './output.js';
+import { STOP_PATIENCE, stopDaemon } from './stop-daemon.js';
 import { storageOptions, withStorageOptions, type StorageFlags } from './storage-flags.js';
-
-/** Closing may write what is staged and wait for LevelDB's compaction. */
-const STOP_PATIENCE = { limitMs: 60_000, pollMs: 20 };
 
 interface StartOptions extends StorageFlags {
   readonly foreground?: boolean;
@@ -171,12 +167,7 @@ export function registerDaemonCommands(program: Command): void {
     .addHelpText('after', example('thinfuse stop'))
     .action(async (options: { force?: boolean }, command: Command) => {
       const context = contextOf(command);
-      const pid = await withDaemon(context, async (caller) => {
-        const status = await caller.call('status', {});
-        await caller.call('stop', { force: options.force === true });
-        return status.pid;
-      });
-      await ended(context.layout, pid);
+      const pid = await stopDaemon(context, { force: options.force === true });
       printResult(context, { pid, root: context.layout.root }, `stopped (pid ${pid})`);
     });
 
@@ -245,25 +236,4 @@ function snapshotterSettings(
   if (snapshotter === undefined) return undefined;
   const socket = snapshotter === true ? path.join(root, 'snapshotter.sock') : path.resolve(snapshotter);
   return { socket, mounts: snapshotMounts };
-}
-
-/**
- * After it answered, the daemon unmounts FUSE, commits and closes the store: done when its pid file and
- * itself are gone.
- */
-async function ended({ pid: file, root }: RootLayout, pid: number): Promise<void> {
-  const isOver = async (): Promise<boolean> => !existsSync(file) && !(await isRunning(pid));
-  if (await until(isOver, STOP_PATIENCE)) return;
-  throw new ThinError(
-    'timeout',
-    `the daemon of ${root} (pid ${pid}) has unmounted everything but is still closing its pool; its log says more: ${root}/thinfuse.log`,
-    { details: { pid } },
-  );
-}
-
-/** A zombie has ended; in a container there may be nobody to reap it. */
-async function isRunning(pid: number): Promise<boolean> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  const state = text.slice(text.lastIndexOf(')') + 2, text.lastIndexOf(')') + 3);
-  return state !== '' && state !== 'Z';
 }

@@ -14,28 +14,39 @@ export function registerExtendCommand(program: Command): void {
       'Grows what the pool can hold, while it is in use; writers that found it full go on. SIZE is the new size, or what is added with a + before it. A data file grows with it; a block device is enlarged first. Pools do not shrink.',
     )
     .argument('[size]', 'for data, such as 200G or +20G')
+    .option('--max', 'data: all that its disk has room for, as after the disk was enlarged')
     .option('--metadata <size>', 'for metadata, in the same way')
-    .addHelpText('after', example('thinfuse extend +20G', 'thinfuse extend --metadata 4G'))
-    .action(async (size: string | undefined, options: { metadata?: string }, command: Command) => {
-      const context = contextOf(command);
-      const { metadata } = options;
-      if (size === undefined && metadata === undefined)
-        throw new ThinError('invalid-argument', 'extend what? give a SIZE, or --metadata SIZE, or both');
-      const info = await withPool(context, async (caller) => {
-        const before = await caller.call('pool.info', {});
-        return caller.call('pool.extend', {
-          data: size === undefined ? undefined : newSize(size, before.dataTotal, 'the size'),
-          metadata:
-            metadata === undefined ? undefined : newSize(metadata, before.metadataTotal, '--metadata'),
+    .addHelpText(
+      'after',
+      example('thinfuse extend +20G', 'thinfuse extend --max', 'thinfuse extend --metadata 4G'),
+    )
+    .action(
+      async (size: string | undefined, options: { metadata?: string; max?: boolean }, command: Command) => {
+        const context = contextOf(command);
+        const { metadata, max = false } = options;
+        if (max && size !== undefined)
+          throw new ThinError('invalid-argument', 'give a SIZE or --max, not both');
+        if (size === undefined && metadata === undefined && !max)
+          throw new ThinError(
+            'invalid-argument',
+            'extend what? give a SIZE or --max, or --metadata SIZE, or both',
+          );
+        const info = await withPool(context, async (caller) => {
+          const before = await caller.call('pool.info', {});
+          return caller.call('pool.extend', {
+            data: max ? 'max' : size === undefined ? undefined : newSize(size, before.dataTotal, 'the size'),
+            metadata:
+              metadata === undefined ? undefined : newSize(metadata, before.metadataTotal, '--metadata'),
+          });
         });
-      });
-      const { dataTotal, metadataTotal } = info;
-      printResult(
-        context,
-        { dataTotal, metadataTotal },
-        `data ${formatBinarySize(dataTotal)}, metadata ${formatBinarySize(metadataTotal)}`,
-      );
-    });
+        const { dataTotal, metadataTotal } = info;
+        printResult(
+          context,
+          { dataTotal, metadataTotal },
+          `data ${formatBinarySize(dataTotal)}, metadata ${formatBinarySize(metadataTotal)}`,
+        );
+      },
+    );
 }
 
 function newSize(text: string, before: number, what: string): number {

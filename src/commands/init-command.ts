@@ -14,6 +14,7 @@ import type { DeviceStatus } from '../api/operations.js';
 import { ThinError } from '../errors/thin-error.js';
 import { requireFuseDevice } from '../fuse/mount-point.js';
 import { makeFilesPrivate } from '../host/private-files.js';
+import type { PoolInfo } from '../pool/info.js';
 import type { CreatePoolRequest } from '../pool/thin-pool.js';
 import { openWhenFree, withTemporaryDaemon } from './connect.js';
 import { contextOf, rootFlag, type Context } from './context.js';
@@ -44,8 +45,7 @@ export function registerInitCommand(program: Command): void {
       )
       .option(
         '--data <where>',
-        'where chunks are kept: leveldb, beside the metadata, or the path of a block device or a file, made if it is not there',
-        'leveldb',
+        'where chunks are kept: leveldb, beside the metadata, or the path of a block device or a file, made if it is not there (leveldb)',
       )
       .option(
         '--data-size <size>',
@@ -70,18 +70,40 @@ export function registerInitCommand(program: Command): void {
     .action(async (options: InitOptions, command: Command) => {
       const context = contextOf(command);
       const request = await requestOf(options, context.layout.pool);
-      const base = await interruptible((signal) => init(context, options, request, signal));
+      const { base, info } = await interruptible((signal) => init(context, options, request, signal));
       printResult(
         context,
         {
           root: context.layout.root,
           kind: request.dataPath === undefined ? 'leveldb' : 'direct',
+          dataPath: request.dataPath ?? null,
+          dataSize: info.dataTotal,
+          metadataSize: info.metadataTotal,
           blockSize: request.blockSize,
           base: deviceJson(base),
         },
-        `made a pool in ${context.layout.root}; start it with: thinfuse start${rootFlag(context)}`,
+        madeLines(context, request, info),
       );
     });
+}
+
+interface Made {
+  readonly base: DeviceStatus;
+  readonly info: PoolInfo;
+}
+
+function madeLines(context: Context, { dataPath, options }: PoolRequest, info: PoolInfo): string {
+  const { root } = context.layout;
+  const size = formatBinarySize(info.dataTotal);
+  const grows = options.autoextendThreshold < NEVER_EXTEND ? ', and grows' : '';
+  return [
+    `made a pool in ${root}; start it with: thinfuse start${rootFlag(context)}`,
+    dataPath === undefined
+      ? `data: ${size} in LevelDB, packed with ${options.compression}${grows}`
+      : `data: ${size} on ${dataPath}`,
+    `metadata: up to ${formatBinarySize(info.metadataTotal)} in ${context.layout.pool}`,
+    `chunks of ${formatBinarySize(info.blockSize)}, a base device of ${formatBinarySize(info.baseSize)} with ${info.baseFilesystem}`,
+  ].join('\n');
 }
 
 async function init(
@@ -89,7 +111,7 @@ async function init(
   options: InitOptions,
   request: PoolRequest,
   signal: AbortSignal,
-): Promise<DeviceStatus> {
+): Promise<Made> {
   const { layout } = context;
   requireRoom(request.options);
   const { clearUnfinishedRoot, requireHost } = await import('../daemon/composition.js');
@@ -108,14 +130,17 @@ async function init(
           blockSize,
           dataSize: givenDataSize,
           defaultSize: DEFAULT_DATA_SIZE,
-          force: options.force === true,
+          force: request.force,
         };
   try {
     return await makePool(layout, { pool: request, data, metadataDir: options.metadataDir }, async () => {
       signal.throwIfAborted();
-      const base = await withTemporaryDaemon(context, (caller) => caller.call('base.format', {}));
+      const made = await withTemporaryDaemon(context, async (caller) => ({
+        base: await caller.call('base.format', {}),
+        info: await caller.call('pool.info', {}),
+      }));
       signal.throwIfAborted();
-      return base;
+      return made;
     });
   } catch (error) {
     throw signal.aborted && signal.reason instanceof ThinError ? signal.reason : error;
@@ -126,29 +151,40 @@ interface PoolRequest extends CreatePoolRequest {
   /** Absolute; undefined for a `leveldb` pool. */
   readonly dataPath: string | undefined;
   readonly givenDataSize: number | undefined;
+  /** Data that carries a signature is taken. */
+  readonly force: boolean;
 }
 
-async function requestOf(options: InitOptions, poolPath: string): Promise<PoolRequest> {
-  const { settings } = await storageOptions(options);
+async function requestOf(given: InitOptions, poolPath: string): Promise<PoolRequest> {
+  const { settings } = await storageOptions(given);
+  const { directLvm, kernelPool = [] } = settings;
+  const data = given.data === undefined ? (settings.dataPath ?? directLvm?.path) : pathOf(given.data);
+  if (given.data === undefined && data === undefined && kernelPool.length > 0)
+    throw new ThinError(
+      'invalid-argument',
+      `${kernelPool.join(' and ')}: there is no kernel thin pool to use, and a pool in the root's folder would not be on that disk; name the disk or file that the chunks go to with --data PATH, or say --data leveldb`,
+      { details: { option: kernelPool[0]! } },
+    );
   for (const warning of settings.warnings) note(warning);
-  const data = options.data === 'leveldb' ? settings.dataPath : options.data;
-  if (options.force === true && data === undefined)
+  const force = given.force === true || (data === directLvm?.path && directLvm?.force === true);
+  if (given.force === true && data === undefined)
     throw new ThinError(
       'invalid-argument',
       '--force goes with --data PATH: there is nothing to lose otherwise',
     );
-  if (data !== undefined && (options.compression ?? 'off') !== 'off')
+  if (data !== undefined && (given.compression ?? 'off') !== 'off')
     throw new ThinError(
       'invalid-argument',
-      `--compression ${options.compression}: the chunks of a pool with --data PATH lie in their places, unpacked; leave it out`,
+      `--compression ${given.compression}: the chunks of a pool with --data PATH lie in their places, unpacked; leave it out`,
     );
-  const { blockSize, dataSize, metadataSize, baseSize, fs } = options;
+  const { blockSize, dataSize, metadataSize, baseSize, fs } = given;
   if (fs !== undefined && fs !== 'xfs' && fs !== 'ext4')
     throw new ThinError('invalid-argument', `--fs ${fs}: devices can have xfs or ext4`);
   const givenDataSize = dataSize === undefined ? settings.dataSize : parseDeviceSize(dataSize, '--data-size');
   return {
     path: poolPath,
     dataPath: data === undefined ? undefined : path.resolve(data),
+    force,
     givenDataSize,
     blockSize:
       blockSize === undefined
@@ -166,6 +202,11 @@ async function requestOf(options: InitOptions, poolPath: string): Promise<PoolRe
       ...(fs === undefined ? {} : { filesystem: fs }),
     }),
   };
+}
+
+/** Undefined: the folder beside the metadata. */
+function pathOf(data: string): string | undefined {
+  return data === 'leveldb' ? undefined : data;
 }
 
 /** mkfs would say so, too, but only when everything else is there, and not in these words. */

@@ -2,16 +2,18 @@ import type { Command } from 'commander';
 import type { DeviceStatus } from '../api/operations.js';
 import { FIELD_NAMES, fieldJson, fieldTable, parseFields } from '../docker/device-fields.js';
 import { lineage, type LineageNode } from '../docker/lineage.js';
-import { listTable, spaceTable, treeTable } from '../docker/listings.js';
+import { listTable, poolTable, spaceTable, treeTable } from '../docker/listings.js';
 import { blockFacts, blockTree, lsblkJson, lsblkTable, type BlockFacts } from '../docker/lsblk.js';
 import { devicePrefix } from '../docker/prefix.js';
 import type { DeviceKind, PoolInfo } from '../pool/info.js';
+import { dataPlace } from '../daemon/data-place.js';
 import { withPool } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { deviceJson } from './device-json.js';
 import { example } from './example.js';
 import { isKernel, requireKernel, withKernelOption, type KernelFlags } from './kernel/source.js';
 import { printResult } from './output.js';
+import { poolSpace, type PoolSpace } from './pool-space.js';
 import { isPassing } from '../format/passing-name.js';
 import { kernelSnapshotOf, withSnapshotOption, type SnapshotFlag } from './snapshot-option.js';
 
@@ -37,13 +39,18 @@ export function registerListCommands(program: Command): void {
     .command('df')
     .summary('show what devices take of the pool')
     .description(
-      'Shows for each device its virtual size, what it maps, what only it maps (and its removal would give back), and what it shares.',
+      'Shows for each device its virtual size, what it maps, what only it maps (and its removal would give back), and what it shares; then the data and the metadata of the pool, what is free, and what the data takes of the host.',
     )
     .addHelpText('after', example('thinfuse df', "thinfuse df --json | jq '.devices[].exclusive'"))
     .action(async (_options: unknown, command: Command) => {
       const context = contextOf(command);
       const { devices, info } = await look(context);
-      printResult(context, spaceJson(devices, info), spaceTable(devices, info));
+      const space = await poolSpace(context.layout, info);
+      printResult(
+        context,
+        spaceJson(devices, info, space),
+        `${spaceTable(devices, info)}\n\n${poolTable(space)}`,
+      );
     });
 
   program
@@ -57,7 +64,10 @@ export function registerListCommands(program: Command): void {
       const context = contextOf(command);
       const { devices, info } = await look(context);
       const prefix = await devicePrefix(context.layout.root);
-      const roots = blockTree({ prefix, info, devices, facts: await factsOf(devices) });
+      const { kind, path: data } = await dataPlace(context.layout, info);
+      const dataPath = kind === 'leveldb' ? undefined : data;
+      const facts = await factsOf([...devices.map(({ loop }) => loop), dataPath]);
+      const roots = blockTree({ prefix, info, devices, dataPath, facts });
       printResult(context, lsblkJson(roots), lsblkTable(roots));
     });
 }
@@ -114,13 +124,21 @@ function nodeJson({ id, name, device, children }: LineageNode): Readonly<Record<
   };
 }
 
-function spaceJson(devices: readonly DeviceStatus[], info: PoolInfo): Readonly<Record<string, unknown>> {
+function spaceJson(
+  devices: readonly DeviceStatus[],
+  info: PoolInfo,
+  { data, host }: PoolSpace,
+): Readonly<Record<string, unknown>> {
   return {
     pool: {
       total: info.dataTotal,
       used: info.dataUsed,
       stored: info.dataStored ?? null,
       free: info.dataTotal - info.dataUsed,
+      available: data.available,
+      dataPath: data.path,
+      hostBytes: host.bytes,
+      hostFree: host.free ?? null,
       metadataTotal: info.metadataTotal,
       metadataUsed: info.metadataUsed,
       pendingDeletes: info.pendingDeletes,
@@ -137,11 +155,11 @@ function spaceJson(devices: readonly DeviceStatus[], info: PoolInfo): Readonly<R
   };
 }
 
-async function factsOf(devices: readonly DeviceStatus[]): Promise<ReadonlyMap<string, BlockFacts>> {
+async function factsOf(paths: readonly (string | undefined)[]): Promise<ReadonlyMap<string, BlockFacts>> {
   const facts = new Map<string, BlockFacts>();
-  for (const { loop } of devices) {
-    const found = loop === undefined ? undefined : await blockFacts(loop);
-    if (loop !== undefined && found !== undefined) facts.set(loop, found);
+  for (const path of paths) {
+    const found = path === undefined ? undefined : await blockFacts(path);
+    if (path !== undefined && found !== undefined) facts.set(path, found);
   }
   return facts;
 }

@@ -1,9 +1,11 @@
 import type { Command } from 'commander';
 import { liveSettings } from '../config/live-settings.js';
+import { formatBinarySize } from '../config/sizes.js';
 import { withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
 import { print, printJson } from './output.js';
+import { poolSpace, type PoolSpace } from './pool-space.js';
 
 export function registerStatusCommand(program: Command): void {
   program
@@ -16,8 +18,17 @@ export function registerStatusCommand(program: Command): void {
     .addHelpText('after', example('thinfuse status --json', 'thinfuse status --dm'))
     .action(async (options: { dm?: boolean }, command: Command) => {
       const context = contextOf(command);
-      const status = await withDaemon(context, (caller) => caller.call('status', {}));
-      if (context.json) printJson(options.dm === true ? { dm: status.dm } : status);
+      const { status, info } = await withDaemon(context, async (caller) => {
+        const [status, info] = await Promise.all([caller.call('status', {}), caller.call('pool.info', {})]);
+        return { status, info };
+      });
+      const space = await poolSpace(context.layout, info);
+      if (context.json)
+        printJson(
+          options.dm === true
+            ? { dm: status.dm }
+            : { ...status, startedAt: new Date(status.startedAt).toISOString(), space },
+        );
       else if (options.dm === true) print(status.dm);
       else
         print(
@@ -30,8 +41,21 @@ export function registerStatusCommand(program: Command): void {
             `mode: ${status.mode}`,
             `transaction: ${status.transactionId}`,
             `devices: ${status.devices.total} (${status.devices.active} active, ${status.devices.mounted} mounted)`,
+            ...spaceLines(space),
             ...Object.entries(liveSettings(status.settings)).map(([key, value]) => `${key}: ${value}`),
           ].join('\n'),
         );
     });
+}
+
+function spaceLines({ data, metadata, host }: PoolSpace): readonly string[] {
+  const [total, used, free] = [data.total, data.used, data.available].map(formatBinarySize);
+  return [
+    `data: ${data.path} (${data.kind === 'leveldb' ? 'LevelDB' : data.kind})`,
+    `data space: ${used} of ${total} used, ${free} free`,
+    `metadata space: ${formatBinarySize(metadata.used)} of ${formatBinarySize(metadata.total)} used`,
+    host.free === undefined
+      ? `host: the disk is the pool's alone`
+      : `host: ${formatBinarySize(host.bytes)} taken, ${formatBinarySize(host.free)} free`,
+  ];
 }

@@ -53,5 +53,8 @@ export const DEFAULT_POOL_OPTIONS: PoolOptions = {
   // What Docker wrote into its LVM profile (`dm.thinp_autoextend_threshold`, `dm.thinp_autoextend_percent`).
   autoextendThreshold: 80,
   autoextendPercent: 20,
+  // Docker's and containerd's, and dm-thin's, which follow the pool's size.
+  lowWater: 0,
+  metadataLowWater: 0,
   compression: 'lz4',
 };

@@ -1,5 +1,6 @@
 import { ThinError } from '../errors/thin-error.js';
 import type { LiveOptions } from './pool-options.js';
+import { formatBinarySize } from './sizes.js';
 import { parseStorageOptions } from './storage-options.js';
 
 /**
@@ -11,9 +12,15 @@ const SHOWN: Readonly<Record<string, (options: LiveOptions) => string>> = {
   min_free_space: ({ minFreeSpace }) => `${minFreeSpace}%`,
   queue_if_no_space: ({ errorIfNoSpace }) => `${!errorIfNoSpace}`,
   no_space_timeout: ({ noSpaceTimeout }) => `${noSpaceTimeout}`,
+  low_water_mark: ({ lowWater }) => mark(lowWater),
+  metadata_low_water_mark: ({ metadataLowWater }) => mark(metadataLowWater),
 };
 
 const KEYS = Object.keys(SHOWN);
+
+function mark(bytes: number): string {
+  return bytes === 0 ? 'auto' : formatBinarySize(bytes);
+}
 
 /** Every setting, as it would be given. */
 export function liveSettings(options: LiveOptions): Readonly<Record<string, string>> {

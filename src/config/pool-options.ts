@@ -28,6 +28,9 @@ export interface PoolOptions {
   readonly autoextendThreshold: number;
   /** By how many percent of its size; 1 .. 100. */
   readonly autoextendPercent: number;
+  /** Bytes that are free when a pool is low on data, or on metadata, and tells so; 0: dm-thin's own mark. */
+  readonly lowWater: number;
+  readonly metadataLowWater: number;
   /** Of what is written from now on; a `direct` pool's chunks are never packed. */
   readonly compression: Compression;
 }
@@ -35,5 +38,11 @@ export interface PoolOptions {
 /** What changes while the pool serves. */
 export type LiveOptions = Pick<
   PoolOptions,
-  'autoextendThreshold' | 'autoextendPercent' | 'minFreeSpace' | 'errorIfNoSpace' | 'noSpaceTimeout'
+  | 'autoextendThreshold'
+  | 'autoextendPercent'
+  | 'minFreeSpace'
+  | 'errorIfNoSpace'
+  | 'noSpaceTimeout'
+  | 'lowWater'
+  | 'metadataLowWater'
 >;

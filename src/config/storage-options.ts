@@ -3,6 +3,7 @@ import { ThinError } from '../errors/thin-error.js';
 import { DEFAULT_POOL_OPTIONS } from './defaults.js';
 import { parseBlockSize, parseDeviceSize } from './limits.js';
 import type { PoolOptions } from './pool-options.js';
+import { parseSize } from './sizes.js';
 
 /** What `dm.KEY=VALUE` options ask for; only what was given is there. Sizes in bytes. */
 export interface StorageOptions {
@@ -11,6 +12,10 @@ export interface StorageOptions {
   readonly metadataSize?: number;
   /** `dm.datadev`: the data path of a `direct` pool. */
   readonly dataPath?: string;
+  /** `dm.directlvm_device`: the disk that Docker would have made a pool of; what `init` makes one of. */
+  readonly directLvm?: { readonly path?: string; readonly force?: boolean };
+  /** Keys that named a device of the kernel's pool: a pool of ours needs to be told its own. */
+  readonly kernelPool?: readonly string[];
   /** Settings that may change from start to start. */
   readonly pool: Partial<PoolOptions>;
   /** One sentence for every option that has no effect here. */
@@ -74,19 +79,24 @@ const READERS: Readonly<Record<string, Reader>> = {
   no_space_timeout: (value, key, { pool }) => ({
     pool: { ...pool, noSpaceTimeout: parseCount(value, key, 0, MAX_TIMEOUT) },
   }),
-  metadatadev: withoutEffect(
-    (value, key) => nonEmpty(value, key, 'a block device'),
-    'metadata is in the LevelDB folder of the root; put the root itself on a fast disk',
+  low_water_mark: (value, key, { pool }) => ({ pool: { ...pool, lowWater: parseMark(value, key) } }),
+  metadata_low_water_mark: (value, key, { pool }) => ({
+    pool: { ...pool, metadataLowWater: parseMark(value, key) },
+  }),
+  metadatadev: ofKernelPool(
+    'a block device',
+    'metadata is in the LevelDB folder of the root; put the root itself on a fast disk, or give init --metadata-dir',
   ),
-  thinpooldev: withoutEffect(
-    (value, key) => nonEmpty(value, key, 'a device'),
-    "there is no kernel thin pool to use; give a block device or a file with dm.datadev for the pool's data",
+  thinpooldev: ofKernelPool(
+    'a device',
+    "there is no kernel thin pool to use; the pool's data is where init --data said",
   ),
-  directlvm_device: withoutEffect(
-    (value, key) => nonEmpty(value, key, 'a block device'),
-    "no volume group is made of it; give it with dm.datadev for the pool's data",
-  ),
-  directlvm_device_force: withoutEffect(parseBoolean, 'no volume group is made'),
+  directlvm_device: (value, key, { directLvm }) => ({
+    directLvm: { ...directLvm, path: nonEmpty(value, key, 'a block device') },
+  }),
+  directlvm_device_force: (value, key, { directLvm }) => ({
+    directLvm: { ...directLvm, force: parseBoolean(value, key) },
+  }),
   thinp_percent: withoutEffect((value, key) => parsePercent(value, key, 99), 'no volume group is made'),
   thinp_metapercent: withoutEffect((value, key) => parsePercent(value, key, 99), 'no volume group is made'),
   blkdiscard: withoutEffect(parseBoolean, "a removed device's space always goes back"),
@@ -175,6 +185,17 @@ function withoutEffect(check: (value: string, key: string) => unknown, why: stri
   };
 }
 
+/**
+ * As `withoutEffect`, and remembered: a pool that is made without its own data would be another than was
+ * meant.
+ */
+function ofKernelPool(what: string, why: string): Reader {
+  return (value, key, { warnings, kernelPool = [] }) => {
+    nonEmpty(value, key, `the path of ${what}`);
+    return { warnings: [...warnings, `${key} has no effect: ${why}`], kernelPool: [...kernelPool, key] };
+  };
+}
+
 function parseFilesystem(value: string, key: string): PoolOptions['filesystem'] {
   if (value === 'xfs' || value === 'ext4') return value;
   throw new ThinError(
@@ -203,6 +224,11 @@ function parseCount(value: string, key: string, lowest: number, highest: number)
 
 function wholeNumber(text: string): number | undefined {
   return /^\d+$/.test(text) ? Number(text) : undefined;
+}
+
+/** 0: what dm-thin would take. */
+function parseMark(value: string, key: string): number {
+  return value === 'auto' ? 0 : parseSize(value, key);
 }
 
 function nonEmpty(value: string, key: string, what: string): string {

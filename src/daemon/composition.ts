@@ -42,7 +42,8 @@ import type { DaemonParts } from './daemon.js';
 import { unservedPool } from '../service/pool-service.js';
 import type { DoctorTools } from './doctor/doctor.js';
 import { Dispatcher } from './dispatcher.js';
-import { dataLink, prepareData, type DataRequest, type PreparedData } from './init-data.js';
+import { dataLink, requirePool } from './pool-folder.js';
+import { prepareData, type DataRequest, type PreparedData } from './init-data.js';
 import { EventHub } from './event-hub.js';
 import { clearHalfMade } from './half-made.js';
 import { readHandover } from './handover.js';
@@ -54,7 +55,6 @@ import { createHandlers } from './operations/handlers.js';
 import { textOperations } from './operations/text-operations.js';
 import { openDataOf } from './pool-data.js';
 import { LogFile, printsTo } from './log-file.js';
-import { requirePool } from './pool-folder.js';
 import { ProjectionWriter } from '../service/projection-writer.js';
 import type { RootLayout } from '../config/root-layout.js';
 import { logSpace } from './space-log.js';
@@ -385,6 +385,7 @@ async function openPoolIn(
       hostDisk,
       log,
       growData: (chunks) => growing.grow(chunks),
+      dataRoom: () => growing.room(),
       dataFree: () => (file.isBlockDevice ? undefined : freeAt(path)),
       data: {
         handle: file.handle,

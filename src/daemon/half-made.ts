@@ -6,7 +6,8 @@ import { LoopDevices } from '../host/loop-devices.js';
 import { StaleCleaner } from '../host/stale.js';
 import { readSuperblock } from '../metadata/open-metadata.js';
 import { openPoolStore } from '../store/pool-store.js';
-import { dataLink, endUnfinished } from './init-data.js';
+import { dataLink } from './pool-folder.js';
+import { endUnfinished } from './init-data.js';
 import { clearRoot, deadMaker } from './init-root.js';
 import type { RootLayout } from '../config/root-layout.js';
 

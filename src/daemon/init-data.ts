@@ -1,5 +1,4 @@
 import { open, realpath, rm } from 'node:fs/promises';
-import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { MARGIN, type DataLabel } from '../format/data-label.js';
 import type { Exec } from '../host/exec.js';
@@ -128,6 +127,11 @@ export async function endUnfinished(place: string, uuid: string): Promise<'whole
   });
 }
 
+/** Takes what says that it is a pool's data, at both ends. Errors: busy, permission, io. */
+export async function removeLabel(place: string): Promise<void> {
+  await withData(place, zeroMargins);
+}
+
 /** Whether it was made. */
 async function makeFile({ path: place, dataSize, defaultSize, blockSize }: DataRequest): Promise<boolean> {
   try {
@@ -200,12 +204,4 @@ function chunksIn(size: number, blockSize: number): number {
 
 async function isAllocated({ handle, size }: DataFile): Promise<boolean> {
   return size > 0 && (await handle.stat()).blocks * SECTOR >= size;
-}
-
-/**
- * Where the root says which file or device holds its data: a link in the pool's folder, after Docker's
- * `devicemapper/data`.
- */
-export function dataLink(poolFolder: string): string {
-  return path.join(poolFolder, 'data');
 }

@@ -3,7 +3,7 @@ import type { DataLabel } from '../format/data-label.js';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { openDataFile } from '../store/data-file.js';
 import { readLabel } from '../store/data-labels.js';
-import { dataLink } from './init-data.js';
+import { dataLink } from './pool-folder.js';
 import type { RootLayout } from '../config/root-layout.js';
 
 /** The data of a `direct` pool that nobody has open, as it says itself. */

@@ -19,13 +19,12 @@ import { acceptLog, checkLog, countsOnLog, readLogState } from '../store/pool-lo
 import { makePoolStore, openPoolStore } from '../store/pool-store.js';
 import type { CheckInput, CheckReport, MetadataCaller } from '../api/operations.js';
 import { clearHalfMade } from './half-made.js';
-import { dataLink } from './init-data.js';
+import { dataLink, requirePool } from './pool-folder.js';
 import { prepareRoot } from './init-root.js';
 import { refuseLive } from '../api/live-socket.js';
 import { offlineData } from './offline-data.js';
 import { textOperations } from './operations/text-operations.js';
 import { DATA_PATH, openDataOf } from './pool-data.js';
-import { requirePool } from './pool-folder.js';
 import { rootLayout, type RootLayout } from '../config/root-layout.js';
 import { parseTextInput } from './schemas.js';
 

@@ -1,7 +1,7 @@
 import { readlink, realpath } from 'node:fs/promises';
 import type { Superblock } from '../format/superblock.js';
 import { openPoolData, type PoolData } from '../store/pool-data.js';
-import { dataLink } from './init-data.js';
+import { dataLink } from './pool-folder.js';
 import type { RootLayout } from '../config/root-layout.js';
 
 /** How findings name the data of a `direct` pool. */

@@ -44,3 +44,11 @@ export function requirePool(layout: RootLayout): void {
     );
   }
 }
+
+/**
+ * Where the root says which file or device holds its data: a link in the pool's folder, after Docker's
+ * `devicemapper/data`.
+ */
+export function dataLink(poolFolder: string): string {
+  return path.join(poolFolder, 'data');
+}

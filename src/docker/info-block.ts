@@ -23,7 +23,7 @@ export interface InfoSurroundings {
 
 /**
  * The devicemapper block of `docker info`, field for field in the order of Docker 24 (moby driver.go,
- * `Status`), keys in print order; also the JSON form.
+ * `Status`), keys in print order.
  */
 export function infoFields(info: PoolInfo, around: InfoSurroundings): Readonly<Record<string, string>> {
   const files = {
@@ -34,7 +34,6 @@ export function infoFields(info: PoolInfo, around: InfoSurroundings): Readonly<R
   };
   const present = Object.entries(files).filter((entry): entry is [string, string] => (entry[1] ?? '') !== '');
   const { options } = info;
-  const minimumFree = Math.floor((Math.floor(info.dataTotal / info.blockSize) * options.minFreeSpace) / 100);
   return {
     'Storage Driver': 'devicemapper',
     'Pool Name': around.poolName,
@@ -52,7 +51,7 @@ export function infoFields(info: PoolInfo, around: InfoSurroundings): Readonly<R
     'Metadata Space Available': formatSize(
       available(info.metadataTotal - info.metadataUsed, around.metadataHostFree),
     ),
-    'Thin Pool Minimum Free Space': formatSize(minimumFree * info.blockSize),
+    'Thin Pool Minimum Free Space': formatSize(minimumFree(info)),
     'Deferred Removal Enabled': String(options.deferredRemoval),
     'Deferred Deletion Enabled': String(options.deferredDeletion),
     'Deferred Deleted Device Count': String(around.deletedDevices),
@@ -60,6 +59,43 @@ export function infoFields(info: PoolInfo, around: InfoSurroundings): Readonly<R
     // Ours, behind Docker's.
     ...(info.dataStored === undefined ? {} : { 'Data Space Stored': formatSize(info.dataStored) }),
   };
+}
+
+/** The same for scripts: bytes, booleans, null for what is not there. */
+export function infoJson(info: PoolInfo, around: InfoSurroundings): Readonly<Record<string, unknown>> {
+  const { options } = info;
+  return {
+    storageDriver: 'devicemapper',
+    poolName: around.poolName,
+    kind: info.kind,
+    uuid: info.uuid,
+    mode: info.mode,
+    needsCheck: info.needsCheck,
+    blockSize: info.blockSize,
+    baseSize: info.baseSize,
+    filesystem: info.baseFilesystem,
+    dataFile: around.dataFile ?? null,
+    metadataFile: around.metadataFile ?? null,
+    dataLoopFile: around.dataLoopFile ?? null,
+    metadataLoopFile: around.metadataLoopFile ?? null,
+    dataUsed: info.dataUsed,
+    dataTotal: info.dataTotal,
+    dataAvailable: available(info.dataTotal - info.dataUsed, around.dataHostFree),
+    dataStored: info.dataStored ?? null,
+    metadataUsed: info.metadataUsed,
+    metadataTotal: info.metadataTotal,
+    metadataAvailable: available(info.metadataTotal - info.metadataUsed, around.metadataHostFree),
+    minFreeSpace: minimumFree(info),
+    deferredRemoval: options.deferredRemoval,
+    deferredDeletion: options.deferredDeletion,
+    deferredDeletedDevices: around.deletedDevices,
+    version: around.version,
+  };
+}
+
+/** Bytes that have to be free where a device is made. */
+function minimumFree({ dataTotal, blockSize, options }: PoolInfo): number {
+  return Math.floor((Math.floor(dataTotal / blockSize) * options.minFreeSpace) / 100) * blockSize;
 }
 
 /**

@@ -123,6 +123,40 @@ export function spaceTable(
   );
 }
 
+export interface PoolTotals {
+  readonly data: {
+    readonly path: string;
+    readonly total: number;
+    readonly used: number;
+    readonly available: number;
+  };
+  readonly metadata: { readonly total: number; readonly used: number };
+  readonly host: { readonly bytes: number; readonly free: number | undefined };
+}
+
+/** The pool in one line: data, metadata, and what it has of the host. */
+export function poolTable({ data, metadata, host }: PoolTotals): string {
+  return formatTable(
+    [
+      left('POOL'),
+      ...['DATA', 'USED', 'FREE', 'DATA%', 'META', 'META%', 'ON-HOST', 'HOST-FREE'].map(right),
+      left('ON'),
+    ],
+    [
+      [
+        'pool',
+        ...[data.total, data.used, data.available].map(formatBinarySize),
+        percent(data.used, data.total),
+        formatBinarySize(metadata.total),
+        percent(metadata.used, metadata.total),
+        formatBinarySize(host.bytes),
+        host.free === undefined ? NONE : formatBinarySize(host.free),
+        data.path,
+      ],
+    ],
+  );
+}
+
 function sizes({ size, mapped, exclusive, shared }: ListedDevice): string[] {
   return [size, mapped, exclusive, shared].map(formatBinarySize);
 }

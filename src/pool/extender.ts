@@ -5,6 +5,7 @@ import { METADATA_BLOCK_SIZE } from './create-pool.js';
 import { chunkCapacity } from './open-chunks.js';
 import type { PoolState } from './pool-state.js';
 import type { SpaceName } from './space-events.js';
+import type { SpaceRequest } from './thin-pool.js';
 
 /**
  * Makes a `direct` pool's data hold so many chunks, durably. Resolves to what is left to do when the
@@ -16,6 +17,8 @@ export type GrowData = (chunks: number) => Promise<() => Promise<void>>;
 export interface GrowthOptions {
   /** `direct` pools; undefined where their data cannot grow. */
   readonly growData?: GrowData | undefined;
+  /** Chunks that the disk of the data has room for; undefined: the data is on a filesystem. */
+  readonly dataRoom?: (() => Promise<number | undefined>) | undefined;
   /**
    * Bytes that more data finds on its disk. Default: what the disk of the store's folder has; undefined where
    * data does not grow on a disk.
@@ -37,6 +40,7 @@ interface Growth {
 export class Extender {
   readonly #state: PoolState;
   readonly #growData: GrowData | undefined;
+  readonly #dataRoom: () => Promise<number | undefined>;
   /** What the filesystem that the data is on has free, bytes; undefined: it is on none. */
   readonly dataFree: () => number | undefined;
   /** Chunks that the open pool can address. */
@@ -45,9 +49,10 @@ export class Extender {
   /** What an attempt failed for is tried again only when the pool's use has changed. */
   readonly #failedAt = new Map<SpaceName, number>();
 
-  constructor(state: PoolState, { growData, dataFree }: GrowthOptions) {
+  constructor(state: PoolState, { growData, dataRoom, dataFree }: GrowthOptions) {
     this.#state = state;
     this.#growData = growData;
+    this.#dataRoom = dataRoom ?? ((): Promise<undefined> => Promise.resolve(undefined));
     this.dataFree = dataFree ?? ((): number | undefined => state.host.free);
     this.#capacity = chunkCapacity(state.metadata.superblock);
   }
@@ -56,12 +61,12 @@ export class Extender {
    * Bytes, rounded down to whole blocks; what is undefined stays. Errors: invalid-argument (would shrink),
    * too-large, no-space (the data device is no larger), and those of growing the data.
    */
-  extend(to: { readonly data?: number | undefined; readonly metadata?: number | undefined }): Promise<void> {
+  extend(to: SpaceRequest): Promise<void> {
     return this.#inTurn(async () => {
       const { superblock } = this.#state.metadata;
       const { blockSize } = superblock;
       if (to.data !== undefined) {
-        const chunks = Math.floor(to.data / blockSize);
+        const chunks = to.data === 'max' ? await this.#most() : Math.floor(to.data / blockSize);
         refuseShrinking('data', chunks, superblock.chunks, blockSize);
         await this.#grow({ space: 'data', from: superblock.chunks, to: chunks }, 'user');
       }
@@ -71,6 +76,14 @@ export class Extender {
         await this.#grow({ space: 'metadata', from: superblock.nodes, to: nodes }, 'user');
       }
     });
+  }
+
+  /** Chunks: as many as the data's disk holds beside what else is on it, and no fewer than now. */
+  async #most(): Promise<number> {
+    const { superblock, chunks } = this.#state.metadata;
+    const room =
+      (await this.#dataRoom()) ?? chunks.used + Math.floor((this.dataFree() ?? 0) / superblock.blockSize);
+    return Math.max(superblock.chunks, Math.min(room, this.#capacity, MAX_CHUNKS));
   }
 
   /**

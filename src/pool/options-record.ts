@@ -7,7 +7,10 @@ import { seal, unseal } from '../format/seal.js';
 import type { KvOperation, KvReader } from '../store/key-value.js';
 import type { PoolOptions } from './info.js';
 
-/** options := a JSON object in UTF-8: the fields of `PoolOptions`, and `pool`, the uuid of the pool that they are of */
+/**
+ * options := a JSON object in UTF-8: the fields of `PoolOptions`, and `pool`, the uuid of the pool that they
+ * are of
+ */
 const schema = z.object({
   filesystem: z.enum(['xfs', 'ext4']),
   mkfsArgs: z.array(z.string()),
@@ -22,6 +25,8 @@ const schema = z.object({
   // Pools of before these two have no such fields, and grew never.
   autoextendThreshold: z.number().int().min(50).max(100).default(NEVER_EXTEND),
   autoextendPercent: z.number().int().min(1).max(100).default(20),
+  lowWater: z.number().int().min(0).default(0),
+  metadataLowWater: z.number().int().min(0).default(0),
   // Pools of before were never packed, and stay so until somebody asks.
   compression: z.enum(COMPRESSIONS).default('off'),
 }) satisfies z.ZodType<PoolOptions>;

@@ -140,12 +140,11 @@ export class SpacePolicy {
   check(): void {
     const used = this.#used();
     const { superblock } = this.#state.metadata;
-    this.#watch.note('data', { used: used.data, total: superblock.chunks, blockSize: superblock.blockSize });
-    this.#watch.note('metadata', {
-      used: used.metadata,
-      total: superblock.nodes,
-      blockSize: METADATA_BLOCK_SIZE,
-    });
+    const { lowWater, metadataLowWater } = this.#state.options;
+    const data = { used: used.data, total: superblock.chunks, blockSize: superblock.blockSize };
+    const metadata = { used: used.metadata, total: superblock.nodes, blockSize: METADATA_BLOCK_SIZE };
+    this.#watch.note('data', data, lowWater);
+    this.#watch.note('metadata', metadata, metadataLowWater);
     if (this.#state.host.look()) this.#noteHost();
     if (this.#state.mode === 'out_of_data_space') this.noteRoom();
     this.noteUse();

@@ -23,8 +23,9 @@ interface Told {
   low: boolean;
 }
 
-/** Free blocks at which a pool is low. */
-export function lowWaterMark(space: SpaceName, total: number): number {
+/** Free blocks at which a pool is low. @param own the pool's own mark; 0: none */
+export function lowWaterMark(space: SpaceName, total: number, own = 0): number {
+  if (own > 0) return Math.min(own, total);
   return space === 'data'
     ? Math.min(DATA_LOW_WATER, Math.floor(total / 20))
     : Math.min(METADATA_LOW_WATER, Math.floor(total / 4));
@@ -47,7 +48,8 @@ export class SpaceWatch {
     this.#tell = tell;
   }
 
-  note(space: SpaceName, use: SpaceUse): void {
+  /** @param own the pool's own low-water mark, bytes; 0: none */
+  note(space: SpaceName, use: SpaceUse, own = 0): void {
     const told = this.#told[space];
     const percent = thresholdOf(use);
     if (percent > told.percent)
@@ -59,7 +61,7 @@ export class SpaceWatch {
         total: use.total * use.blockSize,
       });
     told.percent = percent;
-    const mark = lowWaterMark(space, use.total);
+    const mark = lowWaterMark(space, use.total, Math.ceil(own / use.blockSize));
     const free = use.total - use.used;
     if (free <= mark && !told.low)
       this.#tell({ kind: 'low-water', space, free: free * use.blockSize, mark: mark * use.blockSize });

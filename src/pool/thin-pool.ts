@@ -77,7 +77,8 @@ export interface PoolEvents {
 
 /** Bytes; undefined: as it is. */
 export interface SpaceRequest {
-  readonly data?: number | undefined;
+  /** `max`: as much as its disk has room for. */
+  readonly data?: number | 'max' | undefined;
   readonly metadata?: number | undefined;
 }
 

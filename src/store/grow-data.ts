@@ -22,6 +22,14 @@ export class GrowingData {
     this.#labelAt = data.labelAt;
   }
 
+  /** Chunks that a block device has room for as it is now; undefined of a file, which grows with its disk. */
+  async room(): Promise<number | undefined> {
+    const { handle, isBlockDevice, label } = this.#data;
+    if (!isBlockDevice) return undefined;
+    const size = await sizeOfDevice(handle);
+    return Math.floor((size - label.start - tailBytes(label)) / label.blockSize);
+  }
+
   /**
    * Durable when it resolves, to what is left to do when the superblock tells of it.
    * Errors: no-space (the device is smaller, or the disk is full), io.

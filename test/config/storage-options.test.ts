@@ -30,6 +30,10 @@ describe('config: storage options', () => {
     ['dm.thinp_autoextend_percent=50%', { pool: { autoextendPercent: 50 } }],
     ['dm.queue_if_no_space=true', { pool: { errorIfNoSpace: false } }],
     ['dm.no_space_timeout=5', { pool: { noSpaceTimeout: 5 } }],
+    ['dm.low_water_mark=1G', { pool: { lowWater: GIB } }],
+    ['dm.metadata_low_water_mark=auto', { pool: { metadataLowWater: 0 } }],
+    ['dm.directlvm_device=/dev/xvdf', { directLvm: { path: '/dev/xvdf' } }],
+    ['dm.directlvm_device_force=true', { directLvm: { force: true } }],
     ['dm.xfs_nospace_max_retries=7', { pool: { xfsNospaceMaxRetries: 7 } }],
     ['  DM.BaseSize = 20G ', { pool: { baseSize: 20 * GIB } }],
     ['dm.mountopt=a=b', { pool: { mountOptions: 'a=b' } }],
@@ -40,8 +44,6 @@ describe('config: storage options', () => {
   const ignored = [
     'dm.metadatadev=/dev/sdc1',
     'dm.thinpooldev=/dev/mapper/docker-thinpool',
-    'dm.directlvm_device=/dev/xvdf',
-    'dm.directlvm_device_force=true',
     'dm.thinp_percent=95',
     'dm.thinp_metapercent=1%',
     'dm.blkdiscard=false',
@@ -50,7 +52,11 @@ describe('config: storage options', () => {
   ];
   for (const option of ignored)
     it(`takes ${option} with a warning`, () => {
-      const { warnings, ...rest } = parseStorageOptions([option]);
+      const { warnings, kernelPool, ...rest } = parseStorageOptions([option]);
+      assert.deepEqual(
+        kernelPool,
+        /(metadata|thinpool)dev/.test(option) ? [option.split('=')[0]] : undefined,
+      );
       assert.deepEqual(rest, { pool: {} });
       assert.equal(warnings.length, 1);
       assert.ok(warnings[0]!.startsWith(`${option.split('=')[0]!} has no effect: `), warnings[0]);

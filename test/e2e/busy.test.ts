@@ -21,8 +21,8 @@ describe('busy devices', function () {
     const lines = (await cli.run('ls')).trim().split('\n').slice(1);
     return Object.fromEntries(lines.map((line) => [line.split(/\s+/)[0] ?? '', line.split(/\s+/)[8] ?? '']));
   };
-  const field = async (name: string): Promise<string | undefined> =>
-    (await cli.json<Record<string, string>>('info'))[name];
+  const field = async (name: string): Promise<unknown> =>
+    (await cli.json<Record<string, unknown>>('info'))[name];
   const gone = async (name: string): Promise<void> => {
     for (let poll = 0; name in (await states()) && poll < POLLS; poll++) await sleep(POLL_MS);
     assert.equal(name in (await states()), false, `${name} is still there`);
@@ -43,15 +43,15 @@ describe('busy devices', function () {
     assert.deepEqual([code, stdout], [0, 'web\n']);
     assert.match(stderr, /web is in use: it is marked deleted/);
     assert.equal((await states())['web'], 'deleted');
-    assert.equal(await field('Deferred Deletion Enabled'), 'true');
-    assert.equal(await field('Deferred Deleted Device Count'), '1');
+    assert.equal(await field('deferredDeletion'), true);
+    assert.equal(await field('deferredDeletedDevices'), 1);
     assert.match(await cli.run('doctor'), /note: web: .*kept by sleep \(pid \d+\)/);
     assert.equal((await cli.try('umount', 'web')).code, 5);
     await scratch.current.stop(holder);
     // It is gone already where the daemon's own next try came first.
     assert.match((await cli.try('umount', 'web')).stderr, /^$|no device web/);
     assert.equal('web' in (await states()), false);
-    assert.equal(await field('Deferred Deleted Device Count'), '0');
+    assert.equal(await field('deferredDeletedDevices'), 0);
   });
 
   it('removes a device with its last mount, in whatever namespace that is', async () => {

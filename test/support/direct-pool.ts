@@ -2,7 +2,7 @@ import { symlink, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { DEFAULT_POOL_OPTIONS } from '../../src/config/defaults.js';
 import { createPoolIn, prepareDataFor } from '../../src/daemon/composition.js';
-import { dataLink } from '../../src/daemon/init-data.js';
+import { dataLink } from '../../src/daemon/pool-folder.js';
 import { prepareRoot } from '../../src/daemon/init-root.js';
 import { rootLayout } from '../../src/config/root-layout.js';
 import { LABEL_BYTES } from '../../src/format/data-label.js';

@@ -31,6 +31,8 @@ const OPTIONS: PoolOptions = {
   errorIfNoSpace: true,
   noSpaceTimeout: 60,
   autoextendThreshold: 100,
+  lowWater: 0,
+  metadataLowWater: 0,
   compression: 'off',
   autoextendPercent: 20,
 };

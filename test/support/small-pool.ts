@@ -19,6 +19,8 @@ export const TEST_OPTIONS: PoolOptions = {
   errorIfNoSpace: true,
   noSpaceTimeout: 60,
   autoextendThreshold: 100,
+  lowWater: 0,
+  metadataLowWater: 0,
   compression: 'lz4',
   autoextendPercent: 20,
 };

@@ -26,6 +26,8 @@ export function daemonOperations(
           minFreeSpace: info.options.minFreeSpace,
           errorIfNoSpace: info.options.errorIfNoSpace,
           noSpaceTimeout: info.options.noSpaceTimeout,
+          lowWater: info.options.lowWater,
+          metadataLowWater: info.options.metadataLowWater,
         },
         dm: statusLine(info),
         devices: {

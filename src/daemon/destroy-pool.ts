@@ -1,0 +1,49 @@
+import { readdir, realpath, rm, rmdir } from 'node:fs/promises';
+import path from 'node:path';
+import type { RootLayout } from '../config/root-layout.js';
+import { devicePrefix } from '../docker/prefix.js';
+import type { Exec } from '../host/exec.js';
+import { LoopDevices } from '../host/loop-devices.js';
+import { StaleCleaner } from '../host/stale.js';
+import { ThinError } from '../errors/thin-error.js';
+import { openPoolStore } from '../store/pool-store.js';
+import { removeLabel } from './init-data.js';
+import { dataLink } from './pool-folder.js';
+
+export interface Destroyed {
+  /** The data whose label was wiped; undefined: it was in the root's folder, and is gone. */
+  readonly data: string | undefined;
+}
+
+/**
+ * Ends a pool that no daemon serves: what is left of mounts and loop devices, the label on its disk, and its
+ * files in the root. What else is in the root stays. Errors: locked (somebody has the pool), busy (its disk
+ * is in use), and those of the disk, with the pool still there.
+ */
+export async function destroyPool(layout: RootLayout, exec: Exec): Promise<Destroyed> {
+  const store = await openPoolStore(layout.pool).catch((error: unknown) => {
+    // A pool that is too damaged to be opened can be given up; one that somebody has cannot.
+    if (error instanceof ThinError && error.code === 'locked') throw error;
+    return undefined;
+  });
+  await store?.close();
+  const imagePrefix = `${await devicePrefix(layout.root)}-`;
+  await new StaleCleaner(exec, new LoopDevices(exec)).clear({ devices: layout.devices, imagePrefix });
+  const data = await realpath(dataLink(layout.pool)).catch(() => undefined);
+  if (data !== undefined) await removeLabel(data);
+  const { root, ...places } = layout;
+  const folder = await realpath(layout.pool);
+  await Promise.all(
+    (await readdir(folder)).map((name) => rm(path.join(folder, name), { recursive: true, force: true })),
+  );
+  for (const place of [
+    ...Object.values(places),
+    `${layout.log}.1`,
+    path.join(root, 'handover.json'),
+    path.join(root, 'snapshotter.sock'),
+  ])
+    await rm(place, { recursive: true, force: true });
+  // Both stay where they hold something else, or are where a disk is mounted.
+  for (const each of [folder, root]) await rmdir(each).catch(() => undefined);
+  return { data };
+}
