@@ -25,7 +25,7 @@ export async function buildProgram({ quiet, argv }: ProgramOptions): Promise<Com
     .description('A device-mapper thin pool in userspace: instant writable snapshots of real filesystems.')
     .version(version(), VERSION.join(', '))
     .addOption(
-      new Option('--root <folder>', 'where the pool lies').env('THINFUSE_ROOT').default(DEFAULT_ROOT),
+      new Option('--root <folder>', 'the folder of the pool').env('THINFUSE_ROOT').default(DEFAULT_ROOT),
     )
     .option('--json', 'results and errors as JSON')
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })

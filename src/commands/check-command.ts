@@ -31,17 +31,17 @@ export function registerCheckCommand(program: Command): void {
       .description(
         "Reads all metadata and verifies it, as thin_check does, and the checksums of all blocks in the store's files; works beside a running daemon. Ends with 0 if nothing is wrong, with 7 if LevelDB cannot be trusted with the files, with 1 otherwise. With --metadata, does what thin_check 0.9 does with the kernel's metadata, and ends with 0 or 1.",
       )
-      .option('--super-block-only', 'look at the superblock only')
-      .option('--skip-mappings', 'look at the records, but not at the mapping trees')
+      .option('--super-block-only', 'check the superblock only')
+      .option('--skip-mappings', 'check the records, but not the mapping trees')
       .option(
         '--ignore-non-fatal-errors',
         'end with 1 only for what loses data, not for leaks and wrong counts',
       )
-      .option('--clear-needs-check-flag', 'if nothing is wrong, let the pool take writes again')
-      .option('--auto-repair', 'mend leaks and wrong counts; not beside a daemon')
+      .option('--clear-needs-check-flag', 'if nothing is wrong, make the pool writable again')
+      .option('--auto-repair', 'repair leaks and wrong counts; needs a stopped daemon')
       .option('-m, --metadata-snap', 'with --metadata, the metadata snapshot')
-      .option('--override-mapping-root <block>', 'with --metadata, in place of what the superblock says')
-      .option('--override-details-root <block>', 'with --metadata, in place of what the superblock says')
+      .option('--override-mapping-root <block>', 'with --metadata, in place of the value in the superblock')
+      .option('--override-details-root <block>', 'with --metadata, in place of the value in the superblock')
       .option('-q, --quiet', 'print nothing'),
   )
     .addHelpText(

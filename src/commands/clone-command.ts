@@ -23,7 +23,7 @@ export function registerCloneCommand(program: Command): void {
     .command('clone')
     .summary('make any number of writable copies of a device')
     .description(
-      'Makes each NAME a writable snapshot of ORIGIN (of an image: a container), at once and whatever its size, and prints the names; with --mount, the mount points. All of them show one moment of ORIGIN, and where one cannot be made, none is.',
+      'Makes each NAME a writable snapshot of ORIGIN (of an image: a container), at once and for any size. Prints the names, or with --mount the mount points. All copies show the same moment of ORIGIN. If one copy fails, none is made.',
     )
     .argument('<origin>')
     .argument('<name...>', 'names of the copies')

@@ -43,7 +43,7 @@ export function registerDaemonCommands(program: Command): void {
       .command('start')
       .summary('start the daemon')
       .description(
-        'Starts the daemon that serves the pool of the root: image files in dev/, mounts in mnt/, and the control socket. Returns when it serves.',
+        'Starts the daemon of the pool: image files in dev/, mounts in mnt/, and the control socket. Returns when the daemon serves.',
       )
       .option('--foreground', 'stay in the foreground and log to standard output')
       .addOption(
@@ -77,9 +77,7 @@ export function registerDaemonCommands(program: Command): void {
       )
       .option('--metrics-listen <address>', 'serve Prometheus metrics on [HOST:]PORT as well')
       .addOption(
-        new Option('--log-level <level>', 'what is logged, with all that is worse')
-          .choices(LOG_LEVELS)
-          .default('info'),
+        new Option('--log-level <level>', 'lowest level that is logged').choices(LOG_LEVELS).default('info'),
       )
       .addOption(new Option('--notify').hideHelp())
       .addOption(new Option('--kept-connection').hideHelp())
@@ -161,9 +159,9 @@ export function registerDaemonCommands(program: Command): void {
     .command('stop')
     .summary('stop the daemon')
     .description(
-      'Unmounts everything, commits and stops the daemon. Refused while a process works in a mounted device.',
+      'Unmounts everything, commits and stops the daemon. Fails while a process uses a mounted device.',
     )
-    .option('-f, --force', 'unmount lazily what is in use')
+    .option('-f, --force', 'unmount devices in use lazily')
     .addHelpText('after', example('thinfuse stop'))
     .action(async (options: { force?: boolean }, command: Command) => {
       const context = contextOf(command);
@@ -175,7 +173,7 @@ export function registerDaemonCommands(program: Command): void {
     .command('restart')
     .summary('replace the daemon under its mounts')
     .description(
-      'Ends the daemon and starts the program that is installed now in its place. Devices stay mounted, and whoever uses them waits for a moment. Needs a daemon that was started with --supervised.',
+      'Replaces the daemon by the program that is installed now. Devices stay mounted, and their users see a short pause. Needs a daemon that was started with --supervised.',
     )
     .addHelpText('after', example('thinfuse restart'))
     .action(async (_options: object, command: Command) => {

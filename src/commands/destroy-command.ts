@@ -17,7 +17,7 @@ export function registerDestroyCommand(program: Command): void {
       "Stops the daemon, wipes the label of the pool's disk and removes the pool's files. All devices are lost. Without --yes it says what that would be. A data file stays, without its label.",
     )
     .option('-y, --yes', 'do it')
-    .option('-f, --force', 'unmount lazily what is in use')
+    .option('-f, --force', 'unmount devices in use lazily')
     .addHelpText('after', example('thinfuse destroy --yes'))
     .action(async ({ yes = false, force = false }: { yes?: boolean; force?: boolean }, command: Command) => {
       const context = contextOf(command);

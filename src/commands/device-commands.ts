@@ -15,7 +15,7 @@ export function registerDeviceCommands(program: Command): void {
     .command('snapshot')
     .summary('take a snapshot of any device')
     .description(
-      'Makes NEW a writable snapshot of ORIGIN, at once and whatever its size. A mounted origin is frozen meanwhile.',
+      'Makes NEW a writable snapshot of ORIGIN, at once and for any size. Freezes a mounted origin meanwhile.',
     )
     .argument('<new>', 'name of the snapshot')
     .argument('<origin>', 'the device it starts from; "base" is the empty filesystem')
@@ -28,7 +28,7 @@ export function registerDeviceCommands(program: Command): void {
 
   program
     .command('rename')
-    .summary('give a device another name')
+    .summary('rename a device')
     .description('Renames a device that is neither mounted nor active.')
     .argument('<id>')
     .argument('<new>')
@@ -43,7 +43,7 @@ export function registerDeviceCommands(program: Command): void {
     .command('grow')
     .summary('make a device larger')
     .description(
-      'Grows a device; a mounted filesystem follows at once, any other at its next mount. Devices do not shrink.',
+      'Grows a device. A mounted filesystem grows at once, any other at its next mount. Devices do not shrink.',
     )
     .argument('<id>')
     .argument('<size>', 'the new size, such as 20G')
@@ -57,9 +57,9 @@ export function registerDeviceCommands(program: Command): void {
 
   program
     .command('quota')
-    .summary('bound what a device may take of the pool')
+    .summary('limit the space that a device may take')
     .description(
-      'Writers get ENOSPC when the device would map more than SIZE, that included which it shares with its origin. "none" takes the bound away.',
+      'Writers get ENOSPC if the device would map more than SIZE. Chunks that it shares with its origin count. "none" removes the limit.',
     )
     .argument('<id>')
     .argument('<size>', 'such as 5G, or none')
@@ -79,7 +79,7 @@ export function removal(command: Command, kind: DeviceKind | undefined, sample: 
   command
     .summary(`remove ${kind === undefined ? 'devices' : `${kind}s`}`)
     .description(
-      'Removes devices. Their snapshots keep their data; the space comes back in the background. A device in use is marked deleted and goes with its last user.',
+      'Removes devices. Their snapshots keep their data, and the daemon frees the space in the background. A device in use is marked deleted, and removed after its last user.',
     )
     .argument('<id...>')
     .option('-f, --force', 'unmount and deactivate first')

@@ -15,7 +15,7 @@ export function registerDiffCommands(program: Command): void {
       'Prints the files that were added (A), changed (C) or deleted (D) in A since its origin, or compared with B, as docker diff does.',
     )
     .argument('<a>', 'the device to look at')
-    .argument('[b]', 'the device to compare it with; its origin otherwise')
+    .argument('[b]', 'the device to compare it with; default: its origin')
     .addHelpText('after', example('thinfuse diff web1', 'thinfuse diff web1 web2'))
     .action(async (name: string, other: string | undefined, _options: unknown, command: Command) => {
       const context = contextOf(command);

@@ -10,15 +10,16 @@ import { printResult } from './output.js';
 export function registerDoctorCommand(program: Command): void {
   program
     .command('doctor')
-    .summary('explain what is left over or in the way')
+    .summary('explain leftovers and what blocks an operation')
     .description(
-      'Looks at mounts, loop devices, devices and files around the pool and explains what is left of a crash, what somebody else holds, and what waits for whom. Exit code 1 where a problem is left. --host looks at this machine instead, and needs no pool: tools and their versions, Node.js and its modules, /dev/fuse, loop devices, the kernel and free space; exit code 8 where thinfuse will not work on it.',
+      'Examines mounts, loop devices, devices and files of the pool. Explains leftovers of a crash, what other processes hold, and which device waits for which user. Exit code 1 if a problem remains. --host looks at this machine instead, and needs no pool: tools and their versions, Node.js and its modules, /dev/fuse, loop devices, the kernel and free space; exit code 8 where thinfuse will not work on it.',
     )
-    .option('--fix', 'mend what can be mended without taking it from anybody')
+    .option('--fix', 'repair everything that no process uses')
     .addOption(
-      new Option('--host', 'say whether thinfuse will work on this machine, and what is missing').conflicts(
-        'fix',
-      ),
+      new Option(
+        '--host',
+        'check whether thinfuse works on this machine, and name what is missing',
+      ).conflicts('fix'),
     )
     .addHelpText('after', example('thinfuse doctor', 'thinfuse doctor --fix', 'thinfuse doctor --host'))
     .action(async (options: { fix?: boolean; host?: boolean }, command: Command) => {

@@ -70,8 +70,8 @@ function registerDump(program: Command): void {
               .choices(['xml', 'human_readable', 'human'])
               .default('xml'),
           )
-          .option('-o, --output <file>', 'where to write it; standard output without it')
-          .option('-r, --repair', 'pass over what cannot be read, and say so in comments')
+          .option('-o, --output <file>', 'the file to write; default: standard output')
+          .option('-r, --repair', 'skip what cannot be read, and say so in comments')
           .option(
             '--dev-id <device>',
             'only this device: its number or its name; with --metadata, more than one',
@@ -132,9 +132,9 @@ function registerDump(program: Command): void {
 
 function withSuperblockOptions(command: Command): Command {
   return command
-    .option('--transaction-id <number>', 'with --metadata, in place of what the superblock says')
-    .option('--data-block-size <sectors>', 'with --metadata, in place of what the superblock says')
-    .option('--nr-data-blocks <number>', 'with --metadata, in place of what the superblock says');
+    .option('--transaction-id <number>', 'with --metadata, in place of the value in the superblock')
+    .option('--data-block-size <sectors>', 'with --metadata, in place of the value in the superblock')
+    .option('--nr-data-blocks <number>', 'with --metadata, in place of the value in the superblock');
 }
 
 /** @throws ThinError invalid-argument */
@@ -153,14 +153,14 @@ function registerRestore(program: Command): void {
     .command('restore')
     .summary("rebuild the pool's metadata from a dump")
     .description(
-      'Puts the metadata of a dump, by thinfuse or by thin_dump, around the chunks that the pool holds: where its own is lost, or with --replace in its place. Refuses a dump that maps chunks which are not there. Only while no daemon runs.',
+      'Makes the metadata of the pool from a dump by thinfuse or thin_dump, around the chunks that the pool holds. Works if the pool lost its metadata, and with --replace on any pool. Refuses a dump that maps missing chunks. Needs a stopped daemon.',
     )
     .requiredOption('-i, --input <file>', 'the dump; - is standard input')
     .option('-o, --output <root>', 'the root of the pool, as --root')
-    .option('--replace', 'also where the pool has metadata that can be read')
-    .option('--transaction-id <number>', 'in place of what the dump says')
-    .option('--data-block-size <sectors>', 'in place of what the dump says')
-    .option('--nr-data-blocks <number>', 'in place of what the dump says')
+    .option('--replace', 'also if the pool has readable metadata')
+    .option('--transaction-id <number>', 'in place of the value in the dump')
+    .option('--data-block-size <sectors>', 'in place of the value in the dump')
+    .option('--nr-data-blocks <number>', 'in place of the value in the dump')
     .option('-q, --quiet', 'print nothing')
     .addHelpText('after', example('thinfuse restore -i pool.xml', 'thinfuse restore -i pool.xml --replace'))
     .action(async (options: RestoreFlags, command: Command) => {
@@ -202,7 +202,7 @@ function registerRepair(program: Command): void {
     withKernelOption(
       program
         .command('repair')
-        .summary('make a new pool of what is healthy in a damaged one')
+        .summary('make a new pool of the sound parts of a damaged one')
         .description(
           "Copies every device, mapping and chunk that can be read and is as it was written into a new root, and lists what was lost. Changes nothing in the damaged pool. Only while no daemon runs. With --metadata, does what thin_repair 0.9 does: new metadata of the kernel's in a file or device.",
         )
@@ -210,7 +210,7 @@ function registerRepair(program: Command): void {
           '-o, --output <path>',
           'root of the new pool: a folder that is empty or missing; with --metadata, a file or device that is large enough',
         )
-        .option('--accept-older', 'keep a pool in its place that lacks its last commits, as it is'),
+        .option('--accept-older', 'keep a pool that lacks its last commits, in its place and as it is'),
     ),
   )
     .addHelpText(

@@ -9,12 +9,12 @@ import { note, print, printJson } from './output.js';
 export function registerEventCommands(program: Command): void {
   program
     .command('events')
-    .summary('follow what happens to the pool')
+    .summary('follow the events of the pool')
     .description(
-      'Prints events as they come, one a line, until it is interrupted: calls that change something, modes, thresholds and growth of space, deferred deletions, faults. The same lines as in the log of the daemon. With --json, one JSON object a line.',
+      'Prints events as they come, one a line, until it is interrupted: calls that change the pool, modes, thresholds and growth of space, deferred deletions, faults. The daemon writes the same lines to its log. With --json, prints one JSON object a line.',
     )
-    .option('--past', 'begin with what is kept of before, at most 1000 events')
-    .option('--no-follow', 'end when those are printed')
+    .option('--past', 'begin with past events, at most 1000')
+    .option('--no-follow', 'end after the past events')
     .addHelpText(
       'after',
       example('thinfuse events', 'thinfuse --json events --past --no-follow | jq -r .event'),
@@ -37,7 +37,7 @@ export function registerEventCommands(program: Command): void {
 
   program
     .command('metrics')
-    .summary("print the daemon's figures")
+    .summary('print the metrics of the daemon')
     .description(
       "Prints the daemon's figures in Prometheus' text format, as GET /metrics on the control socket does.",
     )

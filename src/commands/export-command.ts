@@ -25,7 +25,7 @@ export function registerExportCommand(program: Command): void {
     .command('export')
     .summary('write a device, or the whole pool, for other programs')
     .description(
-      'Writes the files of a device as a tar, its blocks as a raw image with holes or a qcow2 image, or the whole pool as a metadata and a data file that the kernel opens with dm-thin. Each device is written as it is at one moment; who uses it goes on.',
+      'Writes the files of a device as a tar, its blocks as a raw image with holes or a qcow2 image, or the whole pool as a metadata and a data file that the kernel opens with dm-thin. Writes each device at one moment, also while it is in use.',
     )
     .usage('[options] (ID | --format dm-thin)')
     .argument('[id]', 'the device; none with --format dm-thin, which takes all')

@@ -11,7 +11,7 @@ export function registerExtendCommand(program: Command): void {
     .command('extend')
     .summary('make the pool larger')
     .description(
-      'Grows what the pool can hold, while it is in use; writers that found it full go on. SIZE is the new size, or what is added with a + before it. A data file grows with it; a block device is enlarged first. Pools do not shrink.',
+      'Grows the pool while it is in use; writers that waited for room continue. SIZE is the new size, or with a + before it the size to add. A data file grows with the pool; enlarge a block device first. Pools do not shrink.',
     )
     .argument('[size]', 'for data, such as 200G or +20G')
     .option('--max', 'data: all that its disk has room for, as after the disk was enlarged')

@@ -25,10 +25,10 @@ export function registerImageCommands(program: Command): void {
     .command('create')
     .summary('make an image')
     .description(
-      'Makes an image from the base device or from another image. --from fills it with a root file system: a folder, a tar, an OCI image layout or what docker save wrote.',
+      'Makes an image from the base device or from another image. --from fills it with a root file system: a folder, a tar, an OCI image layout or an archive of docker save.',
     )
     .argument('<id>')
-    .option('--parent <image>', 'the image it starts from; the base device otherwise')
+    .option('--parent <image>', 'the image it starts from; default: the base device')
     .option('--from <path>', 'folder or archive to unpack into its rootfs')
     .option('--size <size>', 'a size larger than its parent has')
     .addHelpText(
@@ -55,7 +55,7 @@ export function registerImageCommands(program: Command): void {
   container
     .command('create')
     .summary('make a container of an image')
-    .description('Makes a writable snapshot of an image, at once and whatever its size.')
+    .description('Makes a writable snapshot of an image, at once and for any size.')
     .argument('<id>')
     .requiredOption('--image <image>', 'the image it starts from')
     .option('--size <size>', 'a size larger than its image has; the filesystem grows at the first mount')
@@ -77,7 +77,7 @@ export function registerImageCommands(program: Command): void {
     .command('commit')
     .summary('make an image of a container')
     .description(
-      'Makes an image of what the container holds now. A mounted container is frozen meanwhile and goes on.',
+      'Makes an image of the present content of a container. Freezes a mounted container meanwhile.',
     )
     .argument('<container>')
     .argument('<image>', 'name of the new image')

@@ -41,7 +41,7 @@ export function registerInitCommand(program: Command): void {
       .command('init')
       .summary('make a pool')
       .description(
-        'Makes a pool in the root, with a base device that has an empty filesystem. Changes nothing where it fails.',
+        'Makes a pool in the root, with a base device that has an empty filesystem. Changes nothing if it fails.',
       )
       .option(
         '--data <where>',
@@ -52,8 +52,8 @@ export function registerInitCommand(program: Command): void {
         'what the pool can hold, and then it does not grow by itself (100G, or what the device or file has)',
       )
       .option('--metadata-dir <folder>', 'another place for the metadata, such as a faster disk')
-      .option('--force', 'take a device or file that carries a signature, and lose what is on it')
-      .option('--metadata-size <size>', 'what its metadata may take (2G)')
+      .option('--force', 'use a device or file that carries a signature; its content is lost')
+      .option('--metadata-size <size>', 'limit of its metadata (2G)')
       .option('--block-size <size>', 'unit of allocation, from 64K to 1G; fixed for good (64K)')
       .option('--base-size <size>', 'size of the base device, and so of images made from it (10G)')
       .option('--fs <type>', 'filesystem of the base device: xfs or ext4 (xfs)'),

@@ -26,7 +26,7 @@ export function registerListCommands(program: Command): void {
 
   program
     .command('tree')
-    .summary('show what is a snapshot of what')
+    .summary('show devices by lineage')
     .description('Draws the lineage of all devices; an origin that was removed keeps its place.')
     .addHelpText('after', example('thinfuse tree'))
     .action(async (_options: unknown, command: Command) => {
@@ -37,7 +37,7 @@ export function registerListCommands(program: Command): void {
 
   program
     .command('df')
-    .summary('show what devices take of the pool')
+    .summary('show the space that devices take')
     .description(
       'Shows for each device its virtual size, what it maps, what only it maps (and its removal would give back), and what it shares; then the data and the metadata of the pool, what is free, and what the data takes of the host.',
     )
@@ -56,9 +56,7 @@ export function registerListCommands(program: Command): void {
   program
     .command('lsblk')
     .summary('show the pool as block devices')
-    .description(
-      'Draws the pool under its data and its metadata, in the shape that lsblk gave the devices of a kernel pool.',
-    )
+    .description('Draws the pool below its data and metadata, as lsblk showed the devices of a kernel pool.')
     .addHelpText('after', example('thinfuse lsblk'))
     .action(async (_options: unknown, command: Command) => {
       const context = contextOf(command);

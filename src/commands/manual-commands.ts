@@ -58,7 +58,7 @@ export function registerManualCommands(program: Command): void {
     .command('manual')
     .summary('print the man page')
     .description('Prints the man page, thinfuse(8), which says of every command what its --help says.')
-    .option('-o, --output <file>', 'write it there instead')
+    .option('-o, --output <file>', 'the file to write; default: standard output')
     .addHelpText('after', example('thinfuse manual | man -l -'))
     .action(async ({ output }: { output?: string }) => {
       const page = manPage(commandTree(program), {

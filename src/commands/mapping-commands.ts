@@ -29,7 +29,7 @@ export function registerMappingCommands(program: Command): void {
         .option('--thin1, --snap1 <device>', "the left device, in thin_delta's way")
         .option('--thin2, --snap2 <device>', 'the right one')
         .option('--verbose', 'with the data blocks')
-        .option('--changes-only', 'leave out what is the same; the cost is then that of the differences'),
+        .option('--changes-only', 'leave out equal blocks; the command then reads only the differences'),
     ),
   )
     .addHelpText('after', example('thinfuse delta web-before web', 'thinfuse delta web-before web --json'))

@@ -24,7 +24,7 @@ export function registerMetadataSizeCommand(program: Command): void {
     .command('metadata-size')
     .summary('estimate the size of the metadata of a pool')
     .description(
-      'Says what to give init as --metadata-size, with the options of thin_metadata_size. Sizes take a unit (bskKmMgGtTpPeE: b bytes, s sectors, small letters binary, capitals decimal); without one they count sectors.',
+      'Calculates the value for init --metadata-size, with the options of thin_metadata_size. Sizes take a unit (bskKmMgGtTpPeE: b bytes, s sectors, small letters binary, capitals decimal); without one they count sectors.',
     )
     .requiredOption('-b, --block-size <size>', 'unit of allocation')
     .requiredOption('-s, --pool-size <size>', 'data size of the pool')

@@ -16,7 +16,7 @@ export function registerMetadataSnapCommands(program: Command): void {
     .command('reserve')
     .summary('keep the metadata of this moment')
     .description(
-      'Reserves a metadata snapshot and prints its number: dump, delta and rmap can read it with --metadata-snap while devices change. As many as wanted; they hold the space of what is overwritten meanwhile until they are released.',
+      'Reserves a metadata snapshot and prints its number. dump, delta and rmap read it with --metadata-snap while devices change. A pool can have any number of them. Chunks that devices overwrite keep their space until the metadata snapshot is released.',
     )
     .addHelpText('after', example('thinfuse reserve', 'thinfuse dump --metadata-snap'))
     .action(async (_options: unknown, command: Command) => {
@@ -52,9 +52,9 @@ export function registerMetadataSnapCommands(program: Command): void {
 
   program
     .command('release')
-    .summary('let go of metadata snapshots')
+    .summary('release metadata snapshots')
     .description(
-      'Releases metadata snapshots: those given, or all. Their space comes back in the background.',
+      'Releases the given metadata snapshots, or all. The daemon frees their space in the background.',
     )
     .argument('[number...]', 'as reserve printed them')
     .option('-a, --all', 'all that are reserved')
@@ -75,10 +75,8 @@ export function registerMetadataSnapCommands(program: Command): void {
 
   program
     .command('set-transaction-id')
-    .summary('change the transaction id, if it is what it is thought to be')
-    .description(
-      'Sets the transaction id of the pool to NEW if it is OLD now, and fails otherwise: a compare and swap.',
-    )
+    .summary('change the transaction id, if it has the expected value')
+    .description('Sets the transaction id of the pool to NEW if it is OLD, and fails otherwise.')
     .argument('<old>')
     .argument('<new>')
     .addHelpText('after', example('thinfuse set-transaction-id 7 8'))

@@ -13,7 +13,7 @@ import { note, print, printJson } from './output.js';
 export function registerMountCommands(program: Command): void {
   program
     .command('activate')
-    .summary("make devices' image files appear")
+    .summary('make image files of devices appear')
     .description('Prints the path of each image file, which any program can use as a disk.')
     .argument('[id...]')
     .option('--all', 'every device that is not active')
@@ -34,9 +34,9 @@ export function registerMountCommands(program: Command): void {
 
   program
     .command('deactivate')
-    .summary("take devices' image files away")
+    .summary('remove image files of devices')
     .description(
-      'Commits what was written and takes the image file away; while something has it open, as soon as that ends.',
+      'Commits all writes and removes the image file. If the file is open, it is removed when the last user closes it.',
     )
     .argument('[id...]')
     .option('--all', 'every device that is active and not mounted')
@@ -61,10 +61,13 @@ export function registerMountCommands(program: Command): void {
     .command('mount')
     .summary("mount devices' filesystems")
     .description(
-      'Mounts a device on TARGET, or each of several on mnt/ID in the root, and prints where. Its files are in rootfs/ there. A second word is a target where it has a slash or names no device.',
+      'Mounts a device on TARGET, or each of several devices on mnt/ID in the root, and prints the mount points. The files are in rootfs/ there. A second word is a target if it has a slash or names no device.',
     )
-    .argument('[id...]', 'devices, or one and the folder to mount it on, which is made if it is not there')
-    .option('--ro', 'read-only; images are mounted in no other way')
+    .argument(
+      '[id...]',
+      'devices, or one device and the folder to mount it on, which is made if it is missing',
+    )
+    .option('--ro', 'read-only; images are always mounted so')
     .option('--all', 'every container and snapshot that is not mounted')
     .addHelpText(
       'after',
@@ -125,9 +128,9 @@ export function registerMountCommands(program: Command): void {
 
   program
     .command('trim')
-    .summary('give back the space of deleted files')
+    .summary('free the space of deleted files')
     .description(
-      'Runs fstrim on a mounted device, or on all that are mounted for writing, so that what was deleted in them is free in the pool again.',
+      'Runs fstrim on a mounted device, or on all devices mounted for writing. The chunks of deleted files become free in the pool.',
     )
     .argument('[id]')
     .option('--all', 'every device that is mounted for writing')

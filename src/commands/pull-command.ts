@@ -19,15 +19,18 @@ export function registerPullCommand(program: Command): void {
     .command('pull')
     .summary('make a device of an image in an object store or a registry')
     .description(
-      'Makes a device of what thinfuse push has brought there. All of it is fetched first, many pieces at a time, and each is verified; a device that is not whole has no name and goes when its maker does.',
+      'Makes a device of an image that thinfuse push wrote. Fetches the whole image, several parts at a time, and verifies each. An incomplete device has no name, and is removed when this command ends.',
     )
     .argument('<url>', URL_HELP)
-    .argument('[name]', 'what the device is called here; what it is called there otherwise')
+    .argument('[name]', 'name of the device here; default: its name there')
     .addOption(
-      new Option('--as <kind>', 'what becomes of it; what it was otherwise').choices(['image', 'snapshot']),
+      new Option('--as <kind>', 'kind of the new device; default: its kind there').choices([
+        'image',
+        'snapshot',
+      ]),
     )
-    .option('--full', 'fetch everything first; so far there is no other way')
-    .option('--keep-label', 'what a program kept with the device there comes with it, as a volume needs it')
+    .option('--full', 'fetch the whole image first; so far there is no other way')
+    .option('--keep-label', 'also copy the label that a program keeps with the device, which a volume needs')
     .option(...KEY_OPTION)
     .addHelpText(
       'after',

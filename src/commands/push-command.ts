@@ -16,14 +16,14 @@ interface PushFlags extends KeyFlags {
 export function registerPushCommand(program: Command): void {
   program
     .command('push')
-    .summary('bring a device into an object store or a registry')
+    .summary('push a device to an object store or a registry')
     .description(
-      'Puts the blocks of a device, as it is at this moment, into an S3-compatible store or an OCI registry, and moves a tag to it (latest, where none is named). A device that is in use goes on. What the store has already is not sent; the device as it was pushed is kept, so that the next push reads and sends what differs.',
+      'Writes the blocks of a device at this moment to an S3-compatible store or an OCI registry, and moves a tag to them (default: latest). The device may be in use. Blocks that the store has are not sent. The pool keeps a snapshot of the pushed state, so that the next push reads and sends only the differences.',
     )
     .argument('<id>', 'the device')
     .argument('<url>', URL_HELP)
     .option(...KEY_OPTION)
-    .option('--no-anchor', 'do not keep the device as it was pushed: the next push reads all of it')
+    .option('--no-anchor', 'keep no snapshot of the pushed state; the next push reads the whole device')
     .addHelpText(
       'after',
       example(

@@ -18,11 +18,11 @@ export function registerReceiveCommand(program: Command): void {
     .command('receive')
     .summary('make a device of what thinfuse send writes')
     .description(
-      'Reads a stream of thinfuse send from standard input and makes a device of it. One that was cut off or changed, or whose base is not the one here, is refused and leaves nothing behind.',
+      'Reads a stream of thinfuse send from standard input and makes a device of it. Refuses a stream that was cut off or changed, or that has another base, and then leaves nothing behind.',
     )
-    .argument('[name]', 'what the device is called here; what it is called there otherwise')
-    .option('--base <device>', 'the device here that is what --since was there, where it has another name')
-    .option('--keep-partial', 'keep what came before a cut, to go on from there')
+    .argument('[name]', 'name of the device here; default: its name there')
+    .option('--base <device>', 'the device here that has the content of --since there, if its name differs')
+    .option('--keep-partial', 'keep what arrived before a cut, so that the transfer can resume')
     .addHelpText(
       'after',
       example(

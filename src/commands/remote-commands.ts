@@ -22,9 +22,9 @@ export function registerRemoteCommands(program: Command): void {
   const remote = program.command('remote').summary('images in an object store or a registry');
   remote
     .command('ls')
-    .summary('what tags there are, and what they lead to')
+    .summary('list the tags and their images')
     .description(
-      'Lists tags with the size of their device, and what their packs take in the store: all of them, and those that no other tag needs.',
+      'Lists the tags with the size of their device and of their packs in the store: STORED is the size of all packs, ALONE the size of those that no other tag needs.',
     )
     .argument('<url>', URL_HELP)
     .option(...KEY_OPTION)
@@ -35,9 +35,9 @@ export function registerRemoteCommands(program: Command): void {
 
   remote
     .command('rm')
-    .summary('take tags away')
+    .summary('remove tags')
     .description(
-      'Takes tags away. What only they led to stays until thinfuse remote gc, or in a registry until its own collection.',
+      'Removes tags. Their blocks stay until thinfuse remote gc, or in a registry until its own garbage collection.',
     )
     .argument('<url...>', 'with :TAG')
     .addHelpText('after', example('thinfuse remote rm s3://images/debian:11'))
@@ -47,12 +47,12 @@ export function registerRemoteCommands(program: Command): void {
 
   remote
     .command('check')
-    .summary('look whether all that images need is there')
+    .summary('verify that images are complete')
     .description(
-      'Looks for all that an image needs, or the images of all tags; with --data it reads and verifies everything. Ends with 7 where something is not well.',
+      'Verifies that all parts of an image are in the store, or of the images of all tags. With --data, reads and verifies every block. Ends with 7 if something is missing or damaged.',
     )
     .argument('<url>', URL_HELP)
-    .option('--data', 'read every pack, and verify every block')
+    .option('--data', 'read every pack and verify every block')
     .option(...KEY_OPTION)
     .addHelpText('after', example('thinfuse remote check --data s3://images/debian'))
     .action(async (url: string, flags: CheckFlags, command: Command) => {
@@ -61,12 +61,12 @@ export function registerRemoteCommands(program: Command): void {
 
   remote
     .command('gc')
-    .summary('give back what no tag leads to')
+    .summary('remove blocks that no tag needs')
     .description(
-      'Marks what no tag leads to and nobody is pushing or pulling, and removes what was marked for longer than the grace. Safe beside pushes and pulls of any host; run it once a day, say.',
+      'Marks what no tag, push or pull uses, and removes what has been marked for longer than the grace. Safe beside pushes and pulls of any host. Run it once a day, for example.',
     )
-    .argument('<url>', 's3://BUCKET/PREFIX; a registry collects by itself')
-    .option('--grace <hours>', 'how long something stays after it was found without use', '24')
+    .argument('<url>', 's3://BUCKET/PREFIX; a registry has its own garbage collection')
+    .option('--grace <hours>', 'how long an unused part stays after it was marked', '24')
     .addHelpText('after', example('thinfuse remote gc s3://images/debian'))
     .action(async (url: string, flags: GcFlags, command: Command) => {
       await collect(contextOf(command), url, flags);

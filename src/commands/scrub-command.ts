@@ -23,7 +23,7 @@ export function registerScrubCommand(program: Command): void {
     .command('scrub')
     .summary('read and verify everything')
     .description(
-      'Reads all files of the store and all metadata, as check does, and then every chunk that is in use, and verifies their checksums; works beside a running daemon. Ends with 0 if nothing is wrong, with 1 otherwise; then the pool takes no more writes until check --clear-needs-check-flag.',
+      'Reads and verifies all files of the store, all metadata and every chunk in use. Works beside a running daemon. Ends with 0 if nothing is wrong. Ends with 1 otherwise, and the pool then refuses writes until check --clear-needs-check-flag.',
     )
     .addHelpText('after', example('thinfuse scrub', 'thinfuse scrub --json'))
     .action(async (_options: unknown, command: Command) => {

@@ -18,11 +18,11 @@ export function registerSendCommand(program: Command): void {
     .command('send')
     .summary('write a device, or what changed in it, for another pool')
     .description(
-      'Writes the blocks of a device to standard output, as it is at this moment, for thinfuse receive. With --since, only those that differ from a device of this pool that the other pool has, too.',
+      'Writes the blocks of a device at this moment to standard output, for thinfuse receive. With --since, writes only the blocks that differ from a device that both pools have.',
     )
     .argument('<id>', 'the device')
-    .option('--since <snapshot>', 'the device that the other side has already, with the same content')
-    .option('--resume <place>', 'go on where thinfuse receive --keep-partial was cut off')
+    .option('--since <snapshot>', 'a device that the other pool has with the same content')
+    .option('--resume <place>', 'continue where thinfuse receive --keep-partial was cut off')
     .addHelpText(
       'after',
       example(

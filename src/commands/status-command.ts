@@ -10,9 +10,9 @@ import { poolSpace, type PoolSpace } from './pool-space.js';
 export function registerStatusCommand(program: Command): void {
   program
     .command('status')
-    .summary('show what the daemon does')
+    .summary('show the state of the daemon')
     .description(
-      'Says whether a daemon runs and what it serves. --dm prints the status line that dmsetup prints for a thin pool.',
+      'Shows whether a daemon runs and what it serves. --dm prints the status line that dmsetup prints for a thin pool.',
     )
     .option('--dm', "dm-thin's own status line")
     .addHelpText('after', example('thinfuse status --json', 'thinfuse status --dm'))

@@ -9,9 +9,9 @@ export function registerUiCommand(program: Command): void {
     .command('ui')
     .summary('serve a page that shows the pool')
     .description(
-      'Has the daemon serve a page that shows the pool: its space, the lineage of its devices, I/O of the last 24 hours, events. Prints the address, which holds until the daemon ends. The page changes nothing. Beyond this machine a token guards it, which is in the address.',
+      'Makes the daemon serve a page that shows the pool: its space, the lineage of its devices, I/O of the last 24 hours, events. Prints the address, which works until the daemon ends. The page changes nothing. On an address that other machines can reach, the address contains a token.',
     )
-    .option('--listen <address>', '[HOST:]PORT; default: 127.0.0.1 and a port that is free')
+    .option('--listen <address>', '[HOST:]PORT; default: 127.0.0.1 and a free port')
     .addHelpText('after', example('thinfuse ui', 'thinfuse ui --listen 127.0.0.1:9190'))
     .action(async (options: { listen?: string }, command: Command) => {
       const context = contextOf(command);

@@ -31,12 +31,12 @@ export function withSource(command: Command): Command {
   return command
     .option('--metadata <path>', "the pool's metadata: a file or a block device")
     .option('--data <path>', "the pool's data: a file or a block device")
-    .option('--metadata-snap', 'what the reserved metadata snapshot of a running pool shows')
-    .option('--block-size <size>', "bytes of a data block, in place of the superblock's word")
-    .option('--data-blocks <count>', "blocks of the data, in place of the superblock's word")
+    .option('--metadata-snap', 'read the reserved metadata snapshot of a running pool')
+    .option('--block-size <size>', "bytes of a data block, in place of the superblock's value")
+    .option('--data-blocks <count>', "blocks of the data, in place of the superblock's value")
     .option('--mapping-root <block>', 'metadata block of the root of the mappings of all devices')
     .option('--details-root <block>', 'metadata block of the root of the records of devices')
-    .option('--search', 'where the superblock is lost: the newest trees that fit each other');
+    .option('--search', 'if the superblock is lost: search for the newest pair of trees that fit');
 }
 
 /** Errors: invalid-argument. */

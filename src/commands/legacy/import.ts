@@ -30,17 +30,17 @@ export function registerLegacyImport(legacy: Command): void {
       .command('import')
       .summary('bring devices of an old pool into the pool of the root')
       .description(
-        'Copies one device, or all of them with what they share still shared, into the pool of the root. All of it or nothing.',
+        'Copies one device or all devices into the pool of the root. Devices that share blocks there share them here. Copies everything or nothing.',
       )
       .usage('[options] (PATH... | --metadata META --data DATA) (DEVICE | --all)')
       .argument('[operands...]', 'PATHs, unless given by options, and DEVICE'),
   )
     .option('--all', 'every device of the old pool')
-    .option('--name <name>', 'what the device is called here; what it was called there otherwise')
-    .option('--prefix <text>', 'put in front of the names from there')
-    .option('--size <size>', 'size of the device, where neither Docker nor its filesystem tells it')
-    .option('--external-origin <file>', 'what the device shows where it maps nothing')
-    .option('--skip-damaged', 'zeroes where it is damaged or cannot be read, and say where (exit code 1)')
+    .option('--name <name>', 'name of the device here; default: its name there')
+    .option('--prefix <text>', 'text before the names from there')
+    .option('--size <size>', 'size of the device, if neither Docker nor its filesystem tells it')
+    .option('--external-origin <file>', 'the content of blocks that the device does not map')
+    .option('--skip-damaged', 'read damaged parts as zeroes, and list them (exit code 1)')
     .addHelpText(
       'after',
       example(

@@ -17,7 +17,7 @@ export function registerLegacyInfo(legacy: Command): void {
   withSource(
     legacy
       .command('info')
-      .summary('show what an old pool is, and what is damaged in it')
+      .summary('show an old pool and its damage')
       .description(
         'Shows the superblock of an old pool and reads all of its metadata. Fails (7) if something is damaged.',
       )

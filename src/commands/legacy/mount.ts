@@ -39,19 +39,19 @@ export function registerLegacyMount(legacy: Command): void {
       .command('mount')
       .summary('mount the filesystem of a device of an old pool')
       .description(
-        'Mounts a device of an old pool read-only, its log left as it is. `umount TARGET` ends it and leaves nothing behind.',
+        'Mounts a device of an old pool read-only. Replays the log of the filesystem in a scratch file and never changes the pool. `umount TARGET` ends it and leaves nothing behind.',
       )
       .usage('[options] (PATH... | --metadata META --data DATA) DEVICE TARGET')
       .argument(
         '<operands...>',
-        'PATHs, unless given by options, DEVICE and TARGET, which is made if it is not there',
+        'PATHs, unless given by options, DEVICE and TARGET, which is made if it is missing',
       ),
   )
     .option('--image', 'show the device as an image file in TARGET, and mount no filesystem')
-    .option('--foreground', 'stay until it is unmounted; a signal unmounts it')
-    .option('--external-origin <file>', 'what the device shows where it maps nothing')
-    .option('--skip-damaged', 'let what cannot be known or read be zeroes, and say where')
-    .option('--size <size>', 'size of the device, where neither Docker nor its filesystem tells it')
+    .option('--foreground', 'stay until the device is unmounted; a signal unmounts it')
+    .option('--external-origin <file>', 'the content of blocks that the device does not map')
+    .option('--skip-damaged', 'read damaged parts as zeroes, and list them')
+    .option('--size <size>', 'size of the device, if neither Docker nor its filesystem tells it')
     .addOption(
       new Option('--transport <kind>', 'how the kernel reaches the image file')
         .choices(['kernel', 'fuse-native'])
