@@ -67,7 +67,10 @@ export function registerLegacyMount(legacy: Command): void {
     .action(async (operands: string[], flags: MountFlags, command: Command) => {
       await mount(contextOf(command), operands, flags);
     });
-  legacy.command(HELPER, { hidden: true }).action(help);
+  legacy
+    .command(HELPER, { hidden: true })
+    .addHelpText('after', example('thinfuse legacy mount /var/lib/docker/devicemapper web1 /mnt'))
+    .action(help);
 }
 
 async function mount(context: Context, operands: readonly string[], flags: MountFlags): Promise<void> {
