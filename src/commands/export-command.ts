@@ -13,11 +13,14 @@ import { interruptible } from './interrupt.js';
 import { note, printResult } from './output.js';
 import { withProgress } from './progress.js';
 
-const EXPORT_FORMATS = ['tar', 'raw', 'qcow2', 'dm-thin'] as const;
+const EXPORT_FORMATS = ['tar', 'raw', 'qcow2', 'dm-thin', 'lvm'] as const;
+/** Those that take the whole pool. */
+const POOL_FORMATS: readonly string[] = ['dm-thin', 'lvm'];
 
 interface ExportFlags {
   readonly format: (typeof EXPORT_FORMATS)[number];
   readonly output?: string;
+  readonly group: string;
 }
 
 export function registerExportCommand(program: Command): void {
@@ -25,33 +28,36 @@ export function registerExportCommand(program: Command): void {
     .command('export')
     .summary('write a device, or the whole pool, for other programs')
     .description(
-      'Writes the files of a device as a tar, its blocks as a raw image with holes or a qcow2 image, or the whole pool as a metadata and a data file that the kernel opens with dm-thin. Writes each device at one moment, also while it is in use.',
+      'Writes the files of a device as a tar, its blocks as a raw image with holes or a qcow2 image, or the whole pool as a metadata and a data file that the kernel opens with dm-thin, or as a disk of LVM with a thin pool. Writes each device at one moment, also while it is in use.',
     )
-    .usage('[options] (ID | --format dm-thin)')
-    .argument('[id]', 'the device; none with --format dm-thin, which takes all')
+    .usage('[options] (ID | --format dm-thin | --format lvm)')
+    .argument('[id]', 'the device; none with --format dm-thin or lvm, which take all')
     .addOption(new Option('--format <format>', 'what to write').choices(EXPORT_FORMATS).default('tar'))
     .option(
       '-o, --output <file>',
-      'the file to write, a new folder with --format dm-thin; a tar goes to standard output without it',
+      'the file to write, a new folder with --format dm-thin, a file or an empty disk with lvm; a tar goes to standard output without it',
     )
+    .option('--group <name>', 'with --format lvm, what the volume group is called', 'thinfuse')
     .addHelpText(
       'after',
       example(
         'thinfuse export web1 | zstd > web1.tar.zst',
         'thinfuse export vm --format qcow2 --output vm.qcow2',
         'thinfuse export --format dm-thin --output /backup/pool',
+        'thinfuse export --format lvm --output /dev/sdc',
       ),
     )
     .action(async (name: string | undefined, flags: ExportFlags, command: Command) => {
       const context = contextOf(command);
-      if (flags.format !== 'dm-thin') await exportDevice(context, name, flags);
-      else if (name === undefined)
-        await exportPool(context, requireOutput(flags.output, 'a folder to be made'));
-      else
+      if (!POOL_FORMATS.includes(flags.format)) await exportDevice(context, name, flags);
+      else if (name !== undefined)
         throw new ThinError(
           'invalid-argument',
-          `dm-thin takes the whole pool, and not ${name} alone; leave it out, or choose --format raw`,
+          `${flags.format} takes the whole pool, and not ${name} alone; leave it out, or choose --format raw`,
         );
+      else if (flags.format === 'lvm')
+        await exportGroup(context, requireOutput(flags.output, 'a file, or a disk'), flags.group);
+      else await exportPool(context, requireOutput(flags.output, 'a folder to be made'));
     });
 }
 
@@ -102,6 +108,30 @@ async function exportPool(context: Context, output: string): Promise<void> {
     devices.map(({ id, name, size, sectors }) => [`${id}`, name, formatBinarySize(size), `${sectors}`]),
   );
   printResult(context, { output: exporting.folder, devices }, table);
+}
+
+async function exportGroup(context: Context, output: string, group: string): Promise<void> {
+  if (!/^[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,50}$/.test(group) || /^\.{1,2}$/.test(group))
+    throw new ThinError('invalid-argument', `--group ${group} is no name that LVM takes`);
+  const { GroupExport } = await import('../legacy/lvm/group-export.js');
+  const exporting = new GroupExport(new ChildProcessExec());
+  const volumes = await interruptible((signal) =>
+    withAccess(context, (access) =>
+      withProgress(context, 'exporting', (onProgress) =>
+        exporting.write(access, output, { group, signal, onProgress }),
+      ),
+    ),
+  );
+  const table = formatTable(
+    [{ title: 'ID', right: true }, { title: 'NAME' }, { title: 'VOLUME' }, { title: 'SIZE', right: true }],
+    volumes.map(({ id, name, volume, size }) => [
+      `${id}`,
+      name,
+      `${group}/${volume}`,
+      formatBinarySize(size),
+    ]),
+  );
+  printResult(context, { output, group, volumes }, table);
 }
 
 function requireOutput(output: string | undefined, what: string): string {

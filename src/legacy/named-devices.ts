@@ -4,9 +4,9 @@ import type { LegacyDevice } from './legacy-pool.js';
 /** Characters of a Docker id that find it. */
 const MIN_PREFIX = 4;
 
-export type DeviceRole = DockerDevice['role'] | 'thin';
+export type DeviceRole = DockerDevice['role'] | 'image' | 'thin';
 
-/** What LVM knows of a thin device that it made. */
+/** What LVM knows of a thin device that it made, or thinfuse of one that it exported. */
 export interface ThinVolume {
   readonly deviceId: number;
   readonly name: string;
@@ -17,6 +17,8 @@ export interface ThinVolume {
   readonly origin: string | undefined;
   /** The volume whose data it shows where it maps nothing. */
   readonly externalOrigin: string | undefined;
+  /** What it is; undefined where nobody knows. */
+  readonly role?: DeviceRole;
 }
 
 /** A thin device and what people call it. */
@@ -44,7 +46,7 @@ export function nameDevices(
       device,
       docker: known,
       volume,
-      role: known?.role ?? 'thin',
+      role: known?.role ?? volume?.role ?? 'thin',
       label: known === undefined ? (volume?.name ?? `thin-${device.id}`) : labelOf(known),
     };
   });

@@ -3,11 +3,12 @@ import { ThinError } from '../errors/thin-error.js';
 import type { DataReader } from './block-reader.js';
 import { DiskBlocks } from './disk-reader.js';
 import { readDockerGraph, type DockerDevice } from './docker-graph.js';
+import { readExportedPool, type ExportedPool } from './exported-pool.js';
 import { deviceMapperHolders } from './in-use.js';
 import { LegacyPool } from './legacy-pool.js';
 import { readLvmGroups } from './lvm/lvm-groups.js';
 import { volumesOf } from './lvm/lvm-source.js';
-import { nameDevices } from './named-devices.js';
+import { nameDevices, type ThinVolume } from './named-devices.js';
 import type { OldPool, OldSource } from './old-source.js';
 import { findDockerPaths, type DockerPaths } from './pool-paths.js';
 import { SourceFile } from './source-file.js';
@@ -17,7 +18,10 @@ type Open = (file: string, what: string) => SourceFile;
 
 /** Where an old pool is, and how it is read. */
 export interface SourceRequest {
-  /** A folder of Docker's, disks of LVM, both, or neither beside `metadata`. */
+  /**
+   * A folder of Docker's or of `export --format dm-thin`, disks of LVM (beside Docker's, too), or none beside
+   * `metadata`.
+   */
   readonly paths: readonly string[];
   readonly metadata: string | undefined;
   readonly data: string | undefined;
@@ -47,6 +51,8 @@ export async function withOldSource<T>(
   };
   try {
     const { folder, disks } = await tellApart(paths);
+    const exported = folder === undefined || disks.length > 0 ? undefined : await readExportedPool(folder);
+    if (exported !== undefined) return await work(await fromExported(exported, request, open));
     const docker = folder === undefined ? undefined : await findDockerPaths(folder);
     return await work(
       disks.length > 0
@@ -113,10 +119,21 @@ async function fromDisks(
   return { path: files.join(' '), ...found };
 }
 
+/** What `export --format dm-thin` wrote, by the names that it had. */
+async function fromExported(
+  { metadata, data, volumes }: ExportedPool,
+  request: SourceRequest,
+  open: Open,
+): Promise<OldSource> {
+  const files = { metadata: request.metadata ?? metadata, data: request.data ?? data };
+  return fromFiles(undefined, { ...request, ...files }, open, volumes);
+}
+
 async function fromFiles(
   docker: DockerPaths | undefined,
   request: SourceRequest,
   open: Open,
+  volumes: readonly ThinVolume[] = [],
 ): Promise<OldSource> {
   const { paths, snapshot, search, overrides, onNote } = request;
   const files = requireFiles(request, docker);
@@ -134,8 +151,8 @@ async function fromFiles(
     pool,
     data,
     docker: names,
-    devices: nameDevices(pool.devices, names),
-    knowsOrigins: docker !== undefined,
+    devices: nameDevices(pool.devices, names, volumes),
+    knowsOrigins: docker !== undefined || volumes.length > 0,
   };
   return { path, pools: [only], volumes: [], broken: [] };
 }

@@ -42,6 +42,7 @@ interface Opened {
 
 const KINDS: Readonly<Record<OldDevice['role'], NewDevice['kind']>> = {
   base: 'image',
+  image: 'image',
   layer: 'image',
   init: 'image',
   container: 'container',

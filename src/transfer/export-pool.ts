@@ -3,12 +3,13 @@ import path from 'node:path';
 import type { DeviceStatus } from '../api/operations.js';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import type { Exec } from '../host/exec.js';
+import type { PoolInfo } from '../pool/info.js';
 import { kernelMetadataSize } from '../thin-tools/kernel-metadata.js';
 import type { ExportOptions } from './export-device.js';
 import { outputError } from './output-file.js';
 import { isPassing } from '../format/passing-name.js';
 import type { PoolAccess } from './pool-access.js';
-import { PoolWriter } from './pool-writer.js';
+import { PoolWriter, type PoolWriterParts } from './pool-writer.js';
 import { withStill } from './still-device.js';
 
 /** As dmsetup counts. */
@@ -68,52 +69,82 @@ export class PoolExport {
   async #writeInto(
     folder: string,
     access: PoolAccess,
-    { signal, onProgress }: Pick<ExportOptions, 'signal' | 'onProgress'>,
+    options: Pick<ExportOptions, 'signal' | 'onProgress'>,
   ): Promise<readonly ExportedDevice[]> {
-    const info = await access.call('pool.info', {});
-    const devices = (await access.call('device.list', {})).filter(
-      ({ name, deleted, maker }) => !deleted && maker === '' && !isPassing(name),
-    );
     const xml = path.join(folder, 'metadata.xml');
-    const [data, text] = [await open(path.join(folder, 'data'), 'wx', 0o600), await open(xml, 'wx', 0o600)];
-    let mappings: number;
+    const data = await open(path.join(folder, 'data'), 'wx', 0o600);
+    let written: WrittenPool;
     try {
-      let done = 0;
-      const onBytes = (bytes: number): void => {
-        done += bytes;
-        onProgress?.({ done, total: Math.max(done, info.dataUsed) });
-      };
-      const writer = new PoolWriter(info, { data, xml: text, onBytes, signal });
-      for (const { name } of devices)
-        await withStill(access, name, async (still) => {
-          signal?.throwIfAborted();
-          await writer.device(still, await access.call('device.get', { name: still.name }));
-        });
-      await writer.end(await access.call('pool.info', {}));
+      written = await writePool(access, { data, dataBegin: 0, xml }, options);
+      await data.truncate(written.info.dataTotal);
       await data.sync();
-      mappings = writer.mappings;
     } finally {
       await data.close();
-      await text.close();
     }
-    const sizes = { devices: devices.length, mappings, chunks: info.dataTotal / info.blockSize };
-    await this.#restore(xml, path.join(folder, 'metadata'), kernelMetadataSize(sizes), signal);
+    await restoreWritten(this.#exec, written, xml, path.join(folder, 'metadata'), options.signal);
     await rm(xml);
-    const rows = devices.map(rowOf);
+    const rows = written.devices.map(rowOf);
     await writeFile(path.join(folder, 'devices.json'), `${JSON.stringify(rows, null, 2)}\n`);
     return rows;
   }
+}
 
-  async #restore(
-    xml: string,
-    metadata: string,
-    bytes: number,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    await writeFile(metadata, '', { mode: 0o600 });
-    await truncate(metadata, bytes);
-    await this.#exec.run('thin_restore', ['--quiet', '-i', xml, '-o', metadata], { signal });
+/** What was written of a pool. */
+export interface WrittenPool {
+  readonly info: PoolInfo;
+  readonly devices: readonly DeviceStatus[];
+  /** Of all devices, those that are shared counted for each. */
+  readonly mappings: number;
+}
+
+/**
+ * Writes chunks into `data` and mappings into a file `xml`, which is made. Errors: damaged, io, no-space,
+ * closed.
+ */
+export async function writePool(
+  access: PoolAccess,
+  { data, dataBegin, xml }: Pick<PoolWriterParts, 'data' | 'dataBegin'> & { readonly xml: string },
+  { signal, onProgress }: Pick<ExportOptions, 'signal' | 'onProgress'>,
+): Promise<WrittenPool> {
+  const before = await access.call('pool.info', {});
+  const devices = (await access.call('device.list', {})).filter(
+    ({ name, deleted, maker }) => !deleted && maker === '' && !isPassing(name),
+  );
+  const text = await open(xml, 'wx', 0o600);
+  try {
+    let done = 0;
+    const onBytes = (bytes: number): void => {
+      done += bytes;
+      onProgress?.({ done, total: Math.max(done, before.dataUsed) });
+    };
+    const writer = new PoolWriter(before, { data, dataBegin, xml: text, onBytes, signal });
+    for (const { name } of devices)
+      await withStill(access, name, async (still) => {
+        signal?.throwIfAborted();
+        await writer.device(still, await access.call('device.get', { name: still.name }));
+      });
+    const info = await access.call('pool.info', {});
+    await writer.end(info);
+    return { info, devices, mappings: writer.mappings };
+  } finally {
+    await text.close();
   }
+}
+
+/** The metadata of what was written, by thin_restore; with room to go on. Returns its size in bytes. */
+export async function restoreWritten(
+  exec: Exec,
+  { info, devices, mappings }: WrittenPool,
+  xml: string,
+  metadata: string,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const chunks = info.dataTotal / info.blockSize;
+  const bytes = kernelMetadataSize({ devices: devices.length, mappings, chunks });
+  await writeFile(metadata, '', { mode: 0o600 });
+  await truncate(metadata, bytes);
+  await exec.run('thin_restore', ['--quiet', '-i', xml, '-o', metadata], { signal });
+  return bytes;
 }
 
 async function refuseTaken(folder: string): Promise<void> {

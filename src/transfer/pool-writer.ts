@@ -21,6 +21,8 @@ type Readable = Pick<StillDevice, 'device' | 'runs' | 'read'>;
 
 export interface PoolWriterParts {
   readonly data: FileHandle;
+  /** Bytes of `data` before the first chunk. */
+  readonly dataBegin: number;
   readonly xml: FileHandle;
   readonly onBytes: (bytes: number) => void;
   readonly signal: AbortSignal | undefined;
@@ -60,7 +62,7 @@ export class PoolWriter {
     const before = this.#mappings;
     await copyPieces(pieces(this.#fresh(still), this.#blockSize, Infinity), {
       read: (offset, into) => still.read(offset, into),
-      write: (offset, from) => writeAll(this.#parts.data, offset, from),
+      write: (offset, from) => writeAll(this.#parts.data, this.#parts.dataBegin + offset, from),
       onBytes: this.#parts.onBytes,
       signal: this.#parts.signal,
     });
@@ -81,7 +83,6 @@ export class PoolWriter {
     const chunks = info.dataTotal / blockSize;
     const head = superblockTag({ time, transactionId, blockSize, chunks, needsCheck: false });
     await writeAll(this.#parts.xml, 0, Buffer.from(head.trimEnd().padEnd(HEAD_BYTES - 1) + '\n'));
-    await this.#parts.data.truncate(info.dataTotal);
   }
 
   /**

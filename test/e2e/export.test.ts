@@ -8,7 +8,7 @@ import { nameDevices } from '../../src/legacy/named-devices.js';
 import { openDevice } from '../../src/legacy/opened-device.js';
 import { SourceFile } from '../../src/legacy/source-file.js';
 import { Cli } from '../support/cli.js';
-import { requireMounts, run, useScratch } from '../support/mounts.js';
+import { hasTool, requireMounts, run, useScratch } from '../support/mounts.js';
 
 interface Exported {
   readonly id: number;
@@ -109,6 +109,42 @@ describe('end to end: the way out', function () {
       }),
     );
     assert.equal((await cli.json<{ ok: boolean }>('check')).ok, true);
+  });
+
+  it('writes the pool as a disk of LVM, which lvm2 reads, every volume byte for byte', async () => {
+    const disk = at('disk.lvm');
+    await cli.run('export', '--format', 'lvm', '--group', 'back', '--output', disk);
+    if (await hasTool('pvck')) {
+      await run('pvck', ['--dump', 'metadata', '--file', at('text'), disk]);
+      const listed = await run('vgcfgrestore', ['--list', '--file', at('text')]);
+      assert.match(listed, /VG name:\s+back/);
+    }
+    const volumes = await cli.json<readonly { name: string; state: string }[]>('legacy', 'ls', disk);
+    assert.deepEqual(
+      volumes.map(({ name, state }) => [name, state]),
+      ['base', 'old', 'web'].map((name) => [name, 'sound']),
+    );
+    await cli.run('legacy', 'export', disk, 'web', '--output', at('volume.img'));
+    await cli.run('export', 'web', '--format', 'raw', '--output', at('web.img'));
+    await run('cmp', ['--bytes', String((await stat(at('web.img'))).size), at('volume.img'), at('web.img')]);
+  });
+
+  it('brings back what it wrote for dm-thin, by the names that it had', async () => {
+    const folder = at('offline');
+    const listed = await cli.json<readonly { name: string; kind: string }[]>('legacy', 'ls', folder);
+    assert.deepEqual(
+      listed.map(({ name, kind }) => [name, kind]),
+      [
+        ['base', 'base'],
+        ['old', 'thin'],
+        ['web', 'thin'],
+      ],
+    );
+    await cli.run('legacy', 'import', folder, '--all', '--prefix', 'back-');
+    await cli.run('export', 'back-web', '--format', 'raw', '--output', at('back.img'));
+    await run('cmp', [at('back.img'), at('web.img')]);
+    const devices = await cli.json<readonly { name: string; origin: string | null }[]>('ls');
+    assert.equal(devices.find(({ name }) => name === 'back-web')?.origin, 'back-old');
   });
 
   async function withDevice(

@@ -73,6 +73,7 @@ async function write(
   try {
     const writer = new PoolWriter(info, {
       ...files,
+      dataBegin: 0,
       onBytes: (count) => {
         bytes += count;
       },
@@ -84,6 +85,7 @@ async function write(
         snapTime: device.snapTime,
       } as DeviceStatus);
     await writer.end(info);
+    await files.data.truncate(info.dataTotal);
   } finally {
     await files.data.close();
     await files.xml.close();
