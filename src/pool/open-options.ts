@@ -6,7 +6,7 @@ import type { PoolEvents } from './thin-pool.js';
 
 export interface OpenPoolOptions extends CommitOptions, ChunkOptions, GrowthOptions, HostOptions {
   readonly events?: PoolEvents;
-  /** Milliseconds between commits of what nobody flushed (dm-thin: one second); 0: only when asked. */
+  /** Milliseconds between commits of unflushed changes (dm-thin: one second); 0: only when asked. */
   readonly commitInterval?: number;
   /** Nodes of removed devices given back in one commit. */
   readonly reclaimStep?: number;

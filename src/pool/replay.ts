@@ -15,8 +15,9 @@ export interface ReplayParts {
 }
 
 /**
- * Does again what an earlier process answered and did not commit. Whatever of it the store has already stays
- * as it is, so that this may be cut off and begun anew. The caller commits before anybody else uses the pool.
+ * Replays what an earlier process answered and did not commit. Changes that the store has already stay
+ * unchanged, so that an interrupted replay can start again. The caller commits before other users see the
+ * pool.
  * @throws ThinError damaged (the log and the store do not fit together), io, no-space
  */
 export async function replay({ metadata, plane, open }: ReplayParts): Promise<void> {
@@ -44,7 +45,7 @@ export async function replay({ metadata, plane, open }: ReplayParts): Promise<vo
   }
 }
 
-/** Of a chunk that nobody maps yet. */
+/** Of a chunk that no device maps yet. */
 async function bringContents(
   plane: DataPlane,
   chunk: ChunkId,
