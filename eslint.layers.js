@@ -86,7 +86,7 @@ export const LAYERS = {
   },
   remote: {
     knows: 'images in stores elsewhere: their format, S3 and OCI stores, push, pull, collection',
-    imports: ['errors', 'format', 'shared', 'host', 'transfer', 'api'],
+    imports: ['errors', 'format', 'shared', 'pool', 'host', 'transfer', 'api'],
   },
   testing: {
     knows: 'contract suites for implementers of stores and transports, with any test runner',
@@ -96,7 +96,7 @@ export const LAYERS = {
     knows: 'composition root, life cycle, control socket',
     imports: [
       ...['errors', 'config', 'format', 'async', 'store', 'metadata', 'thin-tools', 'io', 'pool', 'fuse'],
-      ...['host', 'docker', 'service', 'adapter', 'containerd', 'volumes', 'api'],
+      ...['host', 'docker', 'service', 'adapter', 'containerd', 'volumes', 'api', 'remote'],
     ],
   },
   library: {

@@ -52,6 +52,7 @@ await build({
     'src/fuse/io-thread.ts',
     'src/host/tool-server-entry.ts',
     'src/remote/codec-thread.ts',
+    'src/remote/lazy-thread.ts',
     'src/store/level-check-thread.ts',
   ]),
 });

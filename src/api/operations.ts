@@ -3,7 +3,8 @@ import type { SnapshotChoice } from '../metadata/metadata-view.js';
 import type { ChunkRegion } from '../metadata/reverse-map.js';
 import type { DeviceKind, FilesystemType, LiveOptions, PoolInfo } from '../pool/info.js';
 import type { ReservedSnapshot } from '../pool/pool-tools.js';
-import type { SpaceRequest } from '../pool/thin-pool.js';
+import type { RemoteFigures } from '../pool/remote-fetcher.js';
+import type { NewRemoteImage, RemoteImageInfo, SpaceRequest } from '../pool/thin-pool.js';
 import type { TrimResult } from '../service/device-access.js';
 import type { CreateRequest, DeviceStatus } from '../service/devices.js';
 import type { DeltaOptions } from '../thin-tools/delta-text.js';
@@ -80,6 +81,21 @@ export interface Operations {
     input: { name: string; to: string; label: string; maker: string };
     output: DeviceStatus;
   };
+  /**
+   * The device that `maker` makes, which is empty, gets what an image in a store has: it is there at once,
+   * and its bytes are fetched when they are read. Errors: as `ThinPool.attachRemote`.
+   */
+  'device.attach': {
+    input: { name: string; maker: string; image: NewRemoteImage };
+    output: { chunks: number };
+  };
+  /**
+   * Fetches the rest of the device's image in the background, also after a restart; with `wait`, answers when
+   * all of it is here. Errors: as `ThinPool.hydrate`.
+   */
+  'device.hydrate': { input: { name: string; wait?: boolean | undefined }; output: DeviceStatus };
+  /** Images in stores that the pool has its bytes of. */
+  'remote.images': { input: Empty; output: readonly RemoteImageInfo[] };
   /** Bytes that it may map; 0: no limit. Errors: invalid-argument (it maps more already). */
   'device.quota': { input: { name: string; quota: number }; output: DeviceStatus };
   'device.grow': { input: { name: string; size: number }; output: DeviceStatus };
@@ -211,6 +227,8 @@ export interface DaemonStatus {
   /** dm-thin's own status line. */
   readonly dm: string;
   readonly devices: { readonly total: number; readonly active: number; readonly mounted: number };
+  /** Of chunks whose bytes are in stores elsewhere. */
+  readonly remote: RemoteFigures;
 }
 
 export interface CheckInput {

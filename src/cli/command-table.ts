@@ -115,6 +115,10 @@ export const COMMAND_MODULES: readonly CommandModule[] = [
     load: async () => (await import('../commands/pull-command.js')).registerPullCommand,
   },
   {
+    commands: { hydrate: 'move' },
+    load: async () => (await import('../commands/hydrate-command.js')).registerHydrateCommand,
+  },
+  {
     commands: { remote: 'move' },
     load: async () => (await import('../commands/remote-commands.js')).registerRemoteCommands,
   },

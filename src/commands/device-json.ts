@@ -17,6 +17,7 @@ export function deviceJson(device: DeviceStatus): Readonly<Record<string, unknow
     mapped: device.mapped,
     exclusive: device.exclusive,
     shared: device.shared,
+    remote: device.remote ?? 0,
     highestMapped: device.highestMapped,
     transactionId: device.transactionId,
     creationTime: device.creationTime,

@@ -6,10 +6,11 @@ import { example } from './example.js';
 import { interruptible } from './interrupt.js';
 import { note, printResult } from './output.js';
 import { withProgress } from './progress.js';
+import { packVolumeRecord, volumeDeviceName } from '../volumes/volume-record.js';
 import { KEY_OPTION, URL_HELP, type KeyFlags } from './remote-flags.js';
 
 interface PullFlags extends KeyFlags {
-  readonly as?: 'image' | 'snapshot';
+  readonly as?: 'image' | 'snapshot' | 'container' | 'volume';
   readonly full?: boolean;
   readonly keepLabel?: boolean;
 }
@@ -19,7 +20,7 @@ export function registerPullCommand(program: Command): void {
     .command('pull')
     .summary('make a device of an image in an object store or a registry')
     .description(
-      'Makes a device of an image that thinfuse push wrote. Fetches the whole image, several parts at a time, and verifies each. An incomplete device has no name, and is removed when this command ends.',
+      'Makes a device of an image that thinfuse push wrote. The device is there at once: it fetches what is read and is not here, verifies it, and keeps it. thinfuse hydrate fetches the rest. With --full, fetches the whole image first, several parts at a time; an incomplete device has no name, and is removed when this command ends.',
     )
     .argument('<url>', URL_HELP)
     .argument('[name]', 'name of the device here; default: its name there')
@@ -27,16 +28,19 @@ export function registerPullCommand(program: Command): void {
       new Option('--as <kind>', 'kind of the new device; default: its kind there').choices([
         'image',
         'snapshot',
+        'container',
+        'volume',
       ]),
     )
-    .option('--full', 'fetch the whole image first; so far there is no other way')
+    .option('--full', 'fetch the whole image first')
     .option('--keep-label', 'also copy the label that a program keeps with the device, which a volume needs')
     .option(...KEY_OPTION)
     .addHelpText(
       'after',
       example(
         'thinfuse pull s3://images/debian:12',
-        'thinfuse pull oci://registry.example.org/backup/db:monday db2',
+        'thinfuse pull --full s3://images/debian:12 local',
+        'thinfuse pull --as volume oci://registry.example.org/backup/db:monday db2',
       ),
     )
     .action(async (url: string, name: string | undefined, flags: PullFlags, command: Command) => {
@@ -48,7 +52,7 @@ async function pull(
   context: Context,
   url: string,
   name: string | undefined,
-  { keyFile, as: kind, keepLabel = false }: PullFlags,
+  { keyFile, as: kind, keepLabel = false, full = false }: PullFlags,
 ): Promise<void> {
   const { DevicePull } = await import('../remote/device-pull.js');
   const { ImageReader } = await import('../remote/image-reader.js');
@@ -59,17 +63,31 @@ async function pull(
       const image = await reader.named(remote.name);
       await withAccess(context, async (access) => {
         const pulled = await withProgress(context, 'pulling', (onProgress) =>
-          new DevicePull(access, reader, remote.codecs()).run({
-            ...{ image, name, kind, keepLabel, signal, onProgress },
+          new DevicePull(access, reader, () => remote.codecs()).run({
+            ...{ image, keepLabel, signal, onProgress },
+            ...(kind === 'volume' ? asVolume(name ?? image.manifest.device.name) : { name, kind }),
+            ...(!full && { lazy: { env: process.env, keyFile } }),
             onNote: note,
           }),
         );
         printResult(
           context,
           { ...pulled, digest: `sha256:${image.digest}` },
-          `${pulled.name}: ${formatBinarySize(pulled.written)} written, ${formatBinarySize(pulled.fetched)} fetched`,
+          full
+            ? `${pulled.name}: ${formatBinarySize(pulled.written)} written, ${formatBinarySize(pulled.fetched)} fetched`
+            : `${pulled.name}: ${formatBinarySize(pulled.remote)} are fetched when they are read`,
         );
       });
     }),
   );
+}
+
+/** As container engines know it by the name. @throws ThinError invalid-argument */
+function asVolume(name: string): { name: string; kind: 'snapshot'; label: string } {
+  const volume = name.replace(/^volume-/, '');
+  return {
+    name: volumeDeviceName(volume),
+    kind: 'snapshot',
+    label: packVolumeRecord({ name: volume, state: 'used', options: {} }),
+  };
 }

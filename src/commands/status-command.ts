@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { DaemonStatus } from '../api/operations.js';
 import { liveSettings } from '../config/live-settings.js';
 import { formatBinarySize } from '../config/sizes.js';
 import { withDaemon } from './connect.js';
@@ -42,6 +43,7 @@ export function registerStatusCommand(program: Command): void {
             `transaction: ${status.transactionId}`,
             `devices: ${status.devices.total} (${status.devices.active} active, ${status.devices.mounted} mounted)`,
             ...spaceLines(space),
+            ...remoteLines(status.remote),
             ...Object.entries(liveSettings(status.settings)).map(([key, value]) => `${key}: ${value}`),
           ].join('\n'),
         );
@@ -58,4 +60,12 @@ function spaceLines({ data, metadata, host }: PoolSpace): readonly string[] {
       ? `host: the disk is the pool's alone`
       : `host: ${formatBinarySize(host.bytes)} taken, ${formatBinarySize(host.free)} free`,
   ];
+}
+
+/** Nothing where nothing is remote. */
+function remoteLines({ remote, inFlight, problem }: DaemonStatus['remote']): string[] {
+  if (remote === 0) return [];
+  const fetching = inFlight > 0 ? `, ${formatBinarySize(inFlight)} are being fetched` : '';
+  const failing = problem === undefined ? '' : `; ${problem}`;
+  return [`remote: ${formatBinarySize(remote)} are in stores elsewhere${fetching}${failing}`];
 }

@@ -50,6 +50,7 @@ export const DEFAULT_POOL_OPTIONS: PoolOptions = {
   errorIfNoSpace: true,
   // dm-thin's `no_space_timeout`.
   noSpaceTimeout: 60,
+  originTimeout: 60,
   // What Docker wrote into its LVM profile (`dm.thinp_autoextend_threshold`, `dm.thinp_autoextend_percent`).
   autoextendThreshold: 80,
   autoextendPercent: 20,

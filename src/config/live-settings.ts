@@ -14,6 +14,7 @@ const SHOWN: Readonly<Record<string, (options: LiveOptions) => string>> = {
   no_space_timeout: ({ noSpaceTimeout }) => `${noSpaceTimeout}`,
   low_water_mark: ({ lowWater }) => mark(lowWater),
   metadata_low_water_mark: ({ metadataLowWater }) => mark(metadataLowWater),
+  origin_timeout: ({ originTimeout }) => `${originTimeout}`,
 };
 
 const KEYS = Object.keys(SHOWN);

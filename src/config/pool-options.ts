@@ -31,6 +31,8 @@ export interface PoolOptions {
   /** Bytes that are free when a pool is low on data, or on metadata, and tells so; 0: dm-thin's own mark. */
   readonly lowWater: number;
   readonly metadataLowWater: number;
+  /** Seconds for which a read waits for a store elsewhere that fails, before it fails itself; 1 .. 3600. */
+  readonly originTimeout: number;
   /** Of what is written from now on; a `direct` pool's chunks are never packed. */
   readonly compression: Compression;
 }
@@ -45,4 +47,5 @@ export type LiveOptions = Pick<
   | 'noSpaceTimeout'
   | 'lowWater'
   | 'metadataLowWater'
+  | 'originTimeout'
 >;

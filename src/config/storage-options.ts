@@ -83,6 +83,9 @@ const READERS: Readonly<Record<string, Reader>> = {
   metadata_low_water_mark: (value, key, { pool }) => ({
     pool: { ...pool, metadataLowWater: parseMark(value, key) },
   }),
+  origin_timeout: (value, key, { pool }) => ({
+    pool: { ...pool, originTimeout: parseCount(value, key, 1, MAX_ORIGIN_TIMEOUT) },
+  }),
   metadatadev: ofKernelPool(
     'a block device',
     'metadata is in the LevelDB folder of the root; put the root itself on a fast disk, or give init --metadata-dir',
@@ -112,6 +115,8 @@ const PREFIX = 'dm.';
 const MAX_RETRIES = 2 ** 31 - 1;
 /** Seconds (dm-thin.c, `NO_SPACE_TIMEOUT_SECS` is 60): a day. */
 const MAX_TIMEOUT = 86_400;
+/** Seconds. */
+const MAX_ORIGIN_TIMEOUT = 3600;
 /** As Go's strconv.ParseBool, which is what Docker read them with. */
 const TRUE = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
 const FALSE = new Set(['0', 'f', 'F', 'FALSE', 'false', 'False']);

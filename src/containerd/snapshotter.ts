@@ -112,7 +112,7 @@ export class Snapshotter {
    */
   async commit(name: string, key: string, labels: Labels): Promise<void> {
     requireKey(name);
-    const { pool, devices } = this.#served;
+    const { pool } = this.#served;
     await this.#exclusively([name, key], async () => {
       const { record, device } = this.#require(key);
       this.#requireFree(name);
@@ -135,12 +135,12 @@ export class Snapshotter {
             createdAt: now,
             updatedAt: now,
             labels: withoutEmpty(Object.entries(labels)),
-            bytes: devices.require(device.name).exclusive,
+            bytes: this.#served.devices.require(device.name).exclusive,
             inodes,
           });
         };
         if (await this.#mounts.release(device.name))
-          await devices.relabel(device.name, { kind: 'image', label: committed() });
+          await pool.update(device.name, { kind: 'image', label: committed() });
         else await this.#commitLive(device.name, copy, committed);
       });
     });
@@ -170,7 +170,7 @@ export class Snapshotter {
       const labels = updatedLabels(record.labels, given, paths);
       const changed = { ...record, labels, updatedAt: wallClock() };
       await this.#changing([device.name], () =>
-        this.#served.devices.relabel(device.name, { label: packSnapshotRecord(changed) }),
+        this.#served.pool.update(device.name, { label: packSnapshotRecord(changed) }),
       );
       return changed;
     });
@@ -227,10 +227,10 @@ export class Snapshotter {
 
   async #discard(key: string, name: DeviceName): Promise<void> {
     if (this.#index.find(this.#name, key)?.device.name !== name) return;
-    const { devices } = this.#served;
+    const { pool } = this.#served;
     await this.#changing([name], async () => {
-      if (await this.#mounts.release(name)) await devices.removeUnused(name);
-      else await devices.relabel(name, { label: RETIRED_LABEL });
+      if (await this.#mounts.release(name)) await pool.remove(name);
+      else await pool.update(name, { label: RETIRED_LABEL });
     });
   }
 

@@ -60,14 +60,15 @@ export class Snapshotters {
 
   /** Removes the devices of snapshots that are gone, as far as nobody uses their files any more. */
   async reap(): Promise<void> {
-    const { devices, changes } = this.#served;
+    const { pool, locks, projection } = this.#served;
     for (const name of this.#index.retired())
-      await changes.run([name], async () => {
+      await locks.run([name], async () => {
         try {
           if (this.#index.retired().includes(name) && (await this.#mounts.release(name)))
-            await devices.removeUnused(name);
+            await pool.remove(name);
         } finally {
           this.#index.note(name);
+          await projection.refresh();
         }
       });
   }
@@ -87,11 +88,11 @@ export class Snapshotters {
   }
 
   async #name(device: DeviceName, name: string): Promise<void> {
-    const { pool, locks, devices } = this.#served;
+    const { pool, locks } = this.#served;
     await locks.run([device], async () => {
       const record = unpackSnapshotRecord(pool.device(device)?.label ?? '', device);
       if (record !== undefined && record.snapshotter === undefined)
-        await devices.relabel(device, { label: packSnapshotRecord({ ...record, snapshotter: name }) });
+        await pool.update(device, { label: packSnapshotRecord({ ...record, snapshotter: name }) });
       this.#index.note(device);
     });
   }

@@ -30,6 +30,7 @@ import type { OpenPoolOptions } from '../pool/open-options.js';
 import { openPool } from '../pool/pool.js';
 import type { CreatePoolRequest, ThinPool } from '../pool/thin-pool.js';
 import { readSuperblock } from '../metadata/open-metadata.js';
+import { LazySource } from '../remote/lazy-source.js';
 import type { FileRange } from '../store/file-chunks.js';
 import type { KeyValue } from '../store/key-value.js';
 import { GrowingData } from '../store/grow-data.js';
@@ -57,6 +58,7 @@ import { openDataOf } from './pool-data.js';
 import { LogFile, printsTo } from './log-file.js';
 import { ProjectionWriter } from '../service/projection-writer.js';
 import type { RootLayout } from '../config/root-layout.js';
+import { logRemote } from './remote-log.js';
 import { logSpace } from './space-log.js';
 import { StandingHandover } from './standing-handover.js';
 import { ToolRecord } from './tool-record.js';
@@ -135,6 +137,7 @@ export async function daemonParts(
           onModeChanged: (mode, reason) =>
             log.warn({ event: 'mode', mode }, `the pool is now ${mode}: ${reason}`),
           onSpace: (event) => logSpace(log, event),
+          onRemote: (problem) => logRemote(log, problem),
         },
       }),
     projection: (pool) => projectionOf(layout, pool, log),
@@ -360,8 +363,9 @@ interface OpenInOptions extends Omit<OpenPoolOptions, 'log'> {
 async function openPoolIn(
   layout: RootLayout,
   exec: Exec,
-  { reserve = false, follows = false, onOwned, onMended, ...options }: OpenInOptions,
+  { reserve = false, follows = false, onOwned, onMended, ...given }: OpenInOptions,
 ): Promise<ThinPool> {
+  const options = { ...given, remote: new LazySource() };
   const hostDisk = new FolderDisk(layout.pool, exec);
   if (hostDisk.free() < LEAST_TO_OPEN) await hostDisk.releaseReserve();
   const store = await openPoolStore(layout.pool, { onNote: onMended });

@@ -26,6 +26,11 @@ const MODES: readonly PoolInfo['mode'][] = ['rw', 'out_of_data_space', 'ro', 'fa
 type PoolFigure = readonly [name: string, help: string, value: (now: Now) => number | undefined];
 
 const POOL_GAUGES: readonly PoolFigure[] = [
+  [
+    'remote_bytes',
+    'Bytes that are in stores elsewhere and not here',
+    ({ figures: { remote } }) => remote.remote,
+  ],
   ['data_used_bytes', 'Data space in use', ({ info }) => info.dataUsed],
   ['data_total_bytes', 'Data space in all', ({ info }) => info.dataTotal],
   ['metadata_used_bytes', 'Metadata space in use', ({ info }) => info.metadataUsed],
@@ -60,6 +65,16 @@ const POOL_GAUGES: readonly PoolFigure[] = [
 ];
 
 const POOL_COUNTERS: readonly PoolFigure[] = [
+  [
+    'remote_fetched_bytes_total',
+    'Bytes fetched from stores elsewhere',
+    ({ figures: { remote } }) => remote.fetched,
+  ],
+  [
+    'remote_failures_total',
+    'Fetches from stores elsewhere that failed for good',
+    ({ figures: { remote } }) => remote.failures,
+  ],
   [
     'cache_hits_total',
     'Reads and writes that waited for no chunk from the store',

@@ -38,6 +38,7 @@ export const schemas: Schemas = {
     noSpaceTimeout: count.optional(),
     lowWater: count.optional(),
     metadataLowWater: count.optional(),
+    originTimeout: z.number().int().min(1).max(3600).optional(),
   }),
   'pool.extend': z.strictObject({
     data: z.union([bytes, z.literal('max')]).optional(),
@@ -68,6 +69,19 @@ export const schemas: Schemas = {
   'device.finish': z.strictObject({ name, maker }),
   'device.rename': z.strictObject({ name, to: name, maker: maker.optional(), keep: z.boolean().optional() }),
   'device.anchor': z.strictObject({ name, to: name, label: z.string().max(4096), maker }),
+  'device.attach': z.strictObject({
+    name,
+    maker,
+    image: z.strictObject({
+      url: z.string().max(4096),
+      digest: z.string().regex(/^[0-9a-f]{64}$/),
+      keyFile: z.string().max(4096),
+      note: z.string().max(64),
+      settings: z.record(z.string().max(64), z.string().max(4096)),
+    }),
+  }),
+  'device.hydrate': z.strictObject({ name, wait: z.boolean().optional() }),
+  'remote.images': empty,
   'device.quota': z.strictObject({ name, quota: count }),
   'device.grow': z.strictObject({ name, size: bytes }),
   'device.remove': z.strictObject({ name, force: z.boolean().optional() }),

@@ -57,6 +57,7 @@ export function infoFields(info: PoolInfo, around: InfoSurroundings): Readonly<R
     'Deferred Deleted Device Count': String(around.deletedDevices),
     'Library Version': around.version,
     // Ours, behind Docker's.
+    ...(info.dataRemote === undefined ? {} : { 'Data Space Remote': formatSize(info.dataRemote) }),
     ...(info.dataStored === undefined ? {} : { 'Data Space Stored': formatSize(info.dataStored) }),
   };
 }

@@ -14,6 +14,8 @@ import type { ChunkId, DeviceId, NodeId } from './ids.js';
  *      | 'b' chunk:u32      base of a partial chunk
  *      | 'c' chunk:u32      chunk (leveldb pools)
  *      | 'e' chunk:u32      patch of a chunk (leveldb pools)
+ *      | 'r' page:u32       which chunks are remote (remote-page.ts)
+ *      | 'i' image:u32      image in a store that remote chunks are of (remote-image.ts)
  *
  * Numbers are big-endian, so keys sort as numbers do.
  */
@@ -31,6 +33,8 @@ const TAGS = {
   'chunk-base': 'b',
   chunk: 'c',
   'chunk-patch': 'e',
+  'remote-page': 'r',
+  'remote-image': 'i',
 } as const;
 export type KeyKind = keyof typeof TAGS;
 /** Of which there is one. */
@@ -72,6 +76,8 @@ export const nodeMapKey = (page: number): Uint8Array => numberedKey('node-map-pa
 export const deviceKey = (device: DeviceId): Uint8Array => numberedKey('device', device);
 export const metadataSnapshotKey = (snapshot: number): Uint8Array =>
   numberedKey('metadata-snapshot', snapshot);
+export const remotePageKey = (page: number): Uint8Array => numberedKey('remote-page', page);
+export const remoteImageKey = (image: number): Uint8Array => numberedKey('remote-image', image);
 export const pendingDeleteKey = (device: DeviceId): Uint8Array => numberedKey('pending-delete', device);
 
 /** The number in a key, or undefined when it is not such a key. */

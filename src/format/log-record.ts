@@ -43,6 +43,8 @@ export const LogKind = {
    * disk.
    */
   SYNCED: 9,
+  /** The bytes of the chunk, which were in a store elsewhere, are in the data of a `direct` pool. */
+  FETCHED: 10,
 } as const;
 export type LogKind = (typeof LogKind)[keyof typeof LogKind];
 
@@ -59,7 +61,7 @@ export interface LogFields {
   readonly within: number;
 }
 
-/** An action from the log; `payload` is a view of the bytes that were read. */
+/** What was done, whoever wrote it down; `payload` is a view of what was read. */
 export interface LoggedAction extends LogFields {
   readonly payload: Uint8Array;
 }

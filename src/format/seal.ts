@@ -24,6 +24,8 @@ const KINDS = {
   // 14 was the state of a journal, before there was the log.
   'log-state': 15,
   'log-head': 16,
+  'remote-page': 17,
+  'remote-image': 18,
 } as const;
 export type SealKind = keyof typeof KINDS;
 
@@ -33,7 +35,7 @@ export const FORMAT_VERSION = 1;
 export const PACKED_VERSION = 2;
 /** Of kinds that have a newer one. */
 const NEWER: Partial<Record<SealKind, number>> = {
-  superblock: 2,
+  superblock: 3,
   'data-label': 2,
   chunk: PACKED_VERSION,
   'chunk-patch': PACKED_VERSION,

@@ -15,14 +15,18 @@ const NEEDS_CHECK = 1;
 const HAS_TOTALS = 2;
 const HAS_LOG = 4;
 const HAS_PACKED = 8;
+const HAS_REMOTE = 16;
 /** Of the seal: programs that do not know what the flags say refuse the pool. */
 const WITH_MORE = 2;
+/** Programs that do not know remote chunks refuse a pool with some. */
+const WITH_REMOTE = 3;
 
 /**
  * superblock := uuid:text pool-kind:u8 block-size:u32 chunks:u32 nodes:u32 time:u32 transaction:u64 last-device:u32 flags:u32
- *               base-uuid:text last-transaction totals
+ *               base-uuid:text last-transaction totals remote
  * last-transaction := id:u64 device:u32 name:text      id 0: there has been none
  * totals           := devices:u32 chunks:u32 nodes:u32   only where flags say so
+ * remote           := chunks:u32                         only where flags say so
  *
  * As dm-thin's superblock (dm-thin-metadata.c, `struct thin_disk_superblock`), less the roots that are keys
  * of their own here.
@@ -50,6 +54,8 @@ export interface Superblock {
   readonly hasPacked?: true | undefined;
   /** What was answered may be in the pool's log alone (`log-state.ts`). */
   readonly hasLog?: true | undefined;
+  /** Chunks whose bytes are in a store elsewhere (`remote-page.ts`); undefined: none, and no image there. */
+  readonly remoteChunks?: number | undefined;
 }
 
 /**
@@ -79,20 +85,23 @@ export function packSuperblock(superblock: Superblock): Uint8Array {
       (superblock.needsCheck ? NEEDS_CHECK : 0) |
         (totals === undefined ? 0 : HAS_TOTALS) |
         (superblock.hasPacked === true ? HAS_PACKED : 0) |
-        (superblock.hasLog === true ? HAS_LOG : 0),
+        (superblock.hasLog === true ? HAS_LOG : 0) |
+        (superblock.remoteChunks === undefined ? 0 : HAS_REMOTE),
     )
     .text(superblock.baseUuid)
     .u64(last?.id ?? 0)
     .u32(last?.device ?? 0)
     .text(last?.name ?? '');
   if (totals !== undefined) bytes.u32(totals.devices).u32(totals.chunks).u32(totals.nodes);
+  if (superblock.remoteChunks !== undefined) bytes.u32(superblock.remoteChunks);
   return bytes.finish();
 }
 
 /** As it is stored. */
 export function sealSuperblock(superblock: Superblock): Uint8Array {
   const hasMore = superblock.hasPacked === true || superblock.hasLog === true;
-  return seal('superblock', 0, packSuperblock(superblock), hasMore ? WITH_MORE : FORMAT_VERSION);
+  const version = superblock.remoteChunks !== undefined ? WITH_REMOTE : hasMore ? WITH_MORE : FORMAT_VERSION;
+  return seal('superblock', 0, packSuperblock(superblock), version);
 }
 
 /** @throws ThinError damaged, naming `path` */
@@ -113,6 +122,7 @@ export function unpackSuperblock(body: Uint8Array, path: string): Superblock {
   const last = { id: transactionId(from.u64()), device: deviceId(from.u32()), name: from.text() };
   const totals =
     (flags & HAS_TOTALS) === 0 ? undefined : { devices: from.u32(), chunks: from.u32(), nodes: from.u32() };
+  const remoteChunks = (flags & HAS_REMOTE) === 0 ? undefined : from.u32();
   from.finish();
   if (fields.blockSize === 0 || fields.blockSize % 512 !== 0) throw from.damaged('the chunk size is not one');
   if (fields.chunks > MAX_CHUNKS) throw from.damaged('more chunks than a pool can have');
@@ -123,5 +133,6 @@ export function unpackSuperblock(body: Uint8Array, path: string): Superblock {
     ...(totals !== undefined && { totals }),
     ...((flags & HAS_PACKED) !== 0 && { hasPacked: true }),
     ...((flags & HAS_LOG) !== 0 && { hasLog: true }),
+    ...(remoteChunks !== undefined && { remoteChunks }),
   };
 }

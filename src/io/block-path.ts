@@ -172,7 +172,7 @@ export class BlockPath {
     }
   }
 
-  /** Runs before any thread can look up the mapping and write to its chunk. */
+  /** Before anybody can look the mapping up, and write to its chunk. */
   #noteMapping(
     log: LogWriter,
     block: number,
@@ -231,6 +231,7 @@ export class BlockPath {
     for (let expected = word, done = first; done < length; done += this.#chunkSize, run++) {
       expected = successor(expected);
       if ((this.#table.load(block + run) & mask) !== (expected & mask)) break;
+      if (this.#access.isAway(chunkOf(expected))) break;
     }
     return run;
   }

@@ -6,11 +6,13 @@ import type { Metadata } from '../metadata/metadata.js';
 import { sharedInts } from '../shared/dirty-map.js';
 import { POOL_SLOT, Traffic, type TrafficKind } from '../shared/traffic.js';
 import { linesFor } from '../store/log-writer.js';
+import { askAhead } from './ask-ahead.js';
 import { BlockPath, type Outcome } from './block-path.js';
 import { wholeBlocks } from './block-ranges.js';
 import type { DataPlane } from './data-plane.js';
 import { DeviceMappings } from './device-mappings.js';
 import type { ImageFile } from './image-file.js';
+import { inOrder } from './in-order.js';
 import { GATE, OPEN, READ_ONLY, SHUT, TOUCHED, VERSION, type ImageMemory } from './shared-image.js';
 import { chunkOf, HOLE, type SharedTable } from './shared-table.js';
 
@@ -140,6 +142,13 @@ export class DeviceIo implements ImageFile {
       done += this.#path.progress;
       const rest = done;
       request.missed ||= outcome === 'missing';
+      if (outcome === 'missing')
+        askAhead(
+          this.#table,
+          this.#plane.chunks,
+          this.#blockAt(offset + rest) + 1,
+          this.#blockAt(offset + into.length - 1),
+        );
       const waiting = this.#help(outcome, offset + rest);
       if (waiting !== undefined)
         return waiting.then(() => this.#read(offset + rest, into.subarray(rest), request));
@@ -485,13 +494,4 @@ export class DeviceIo implements ImageFile {
   #blocksOf(size: number): number {
     return Math.ceil(size / this.#chunkSize);
   }
-}
-
-/** One after the other; at once as long as none has to wait. */
-function inOrder(steps: readonly (() => Promise<void> | undefined)[]): Promise<void> | undefined {
-  for (const [index, step] of steps.entries()) {
-    const waiting = step();
-    if (waiting !== undefined) return waiting.then(() => inOrder(steps.slice(index + 1)));
-  }
-  return undefined;
 }

@@ -149,6 +149,21 @@ export class DaemonClient {
     return this.call('device.anchor', request);
   }
 
+  /** The empty device that `maker` makes gets what an image in a store has, fetched as it is read. */
+  async attach(request: Operations['device.attach']['input']): Promise<{ readonly chunks: number }> {
+    return this.call('device.attach', request);
+  }
+
+  /** Fetches the rest of the device's image; with `wait`, until all of it is here. */
+  hydrate(name: string, options: { readonly wait?: boolean } = {}): Promise<DeviceStatus> {
+    return this.call('device.hydrate', { name, ...options });
+  }
+
+  /** Images in stores that the pool has its bytes of. */
+  remoteImages(): Promise<Operations['remote.images']['output']> {
+    return this.call('remote.images', {});
+  }
+
   /** What the process `maker` makes (`create`, `createThin`) is whole. */
   finish(name: string, maker: string): Promise<DeviceStatus> {
     return this.call('device.finish', { name, maker });

@@ -17,9 +17,9 @@ export interface Disagreement {
 
 /** @param found undefined where it is not known how many there should be, because some could not be read */
 export function disagreements(
-  { totals, time }: Superblock,
+  { totals, time, remoteChunks = 0 }: Superblock,
   devices: readonly DeviceRecord[],
-  found: { readonly [K in keyof PoolTotals]: number | undefined },
+  found: Readonly<Record<keyof PoolTotals | 'remote', number | undefined>>,
 ): readonly Disagreement[] {
   const problems: Disagreement[] = [];
   if (totals !== undefined)
@@ -29,6 +29,11 @@ export function disagreements(
           problem: `it counts ${totals[what]} ${what} where ${found[what]} are: something is lost, or it is not of this pool and time`,
           isCount: what !== 'devices',
         });
+  if (found.remote !== undefined && found.remote !== remoteChunks)
+    problems.push({
+      problem: `it counts ${remoteChunks} remote chunks where ${found.remote} are: something is lost, or it is not of this pool and time`,
+      isCount: false,
+    });
   for (const record of devices)
     if (record.snapTime > time)
       problems.push({

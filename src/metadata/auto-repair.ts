@@ -22,6 +22,7 @@ export async function repairOperations(
     ...(await deleteAll(store, ['chunk-map-page', 'node-map-page'])),
     ...spaceMapPages('chunk-map-page', references.chunks),
     ...spaceMapPages('node-map-page', references.nodes),
+    ...check.remote.collect().operations,
     ...check.strayKeys.map((key): KvOperation => ({ type: 'del', key })),
     ...check.miscounted.map((record): KvOperation => ({
       type: 'put',
@@ -31,6 +32,7 @@ export async function repairOperations(
     putSuperblock({
       ...superblock,
       needsCheck: false,
+      remoteChunks: check.remote.total,
       totals: {
         devices: check.result().devices,
         chunks: references.chunks.size,

@@ -14,6 +14,8 @@ import type { KvReader } from '../store/key-value.js';
 import { disagreements, foreignOptions, optionsOwner } from './agreement.js';
 import { StoredNodes } from './metadata-view.js';
 import { readSuperblock, type sealedValues } from './open-metadata.js';
+import { RemoteTable } from './remote-table.js';
+import { readRemote } from './stored-remote.js';
 
 export interface Finding {
   /** Where: a key path such as `device 3 / node 17` or `chunk 9`. */
@@ -79,6 +81,8 @@ export class Check {
   readonly #strayKeys: Uint8Array[] = [];
   /** Partial chunks in use, by number. */
   readonly #bases = new Map<number, number>();
+  /** Without what is remote and not in use. */
+  #remote = new RemoteTable();
   #superblock: Superblock | undefined;
   #devices = 0;
 
@@ -113,6 +117,11 @@ export class Check {
     return this.#miscounted;
   }
 
+  /** Which chunks in use are remote; what was there beyond them is changed in it. */
+  get remote(): RemoteTable {
+    return this.#remote;
+  }
+
   /** Nodes and chunks that nothing refers to. */
   get strayKeys(): readonly Uint8Array[] {
     return this.#strayKeys;
@@ -130,21 +139,25 @@ export class Check {
     await this.#checkPendingDeletes();
     await this.#checkSnapshots();
     await this.#checkBases();
-    this.#checkAgreement(superblock);
+    const remote = await this.#checkRemote();
+    this.#checkAgreement(superblock, remote);
     await this.#compareMap('chunk-map-page', 'chunk', this.#chunks, superblock.chunks);
     await this.#compareMap('node-map-page', 'node', this.#nodes, superblock.nodes);
     await this.#checkKeys('node', this.#nodes);
     if (superblock.kind !== 'leveldb') return;
     const partial = new Set(this.#bases.keys());
-    await this.#checkKeys('chunk', new Map([...this.#chunks].filter(([chunk]) => !partial.has(chunk))));
+    const isWhole = (chunk: number): boolean =>
+      !partial.has(chunk) && this.#remote.peek(chunkId(chunk)) === undefined;
+    await this.#checkKeys('chunk', new Map([...this.#chunks].filter(([chunk]) => isWhole(chunk))));
     await this.#checkPatches(partial);
   }
 
-  #checkAgreement(superblock: Superblock): void {
+  /** @param remote chunks; undefined: not all can be told */
+  #checkAgreement(superblock: Superblock, remote: number | undefined): void {
     const owner = this.#guard('options', () => optionsOwner(this.#store));
     const foreign = foreignOptions(superblock, owner);
     if (foreign !== undefined) this.#find('superblock', foreign);
-    const found = { devices: this.#devices, chunks: this.#chunks.size, nodes: this.#nodes.size };
+    const found = { devices: this.#devices, chunks: this.#chunks.size, nodes: this.#nodes.size, remote };
     for (const { problem, isCount } of disagreements(superblock, this.#records, found))
       this.#find('superblock', problem, isCount ? MISCOUNTED : DAMAGED);
   }
@@ -297,6 +310,32 @@ export class Check {
     });
     for (const [chunk, base] of this.#bases)
       if (this.#bases.has(base)) this.#find(`chunk base ${chunk}`, `its base ${base} is partial itself`);
+  }
+
+  /**
+   * A remote chunk is in use, is not partial and no other chunk's base, and its image is known.
+   * @returns how many there are; undefined: not all can be told
+   */
+  async #checkRemote(): Promise<number | undefined> {
+    const before = this.#findings.length;
+    const remote = await readRemote(this.#store, (error, key) => {
+      this.#findError(describeKey(key), describeKey(key), error, DAMAGED);
+    });
+    this.#remote = remote;
+    const count = remote.count;
+    const isDamaged = this.#findings.length > before;
+    const bases = new Set(this.#bases.values());
+    for (const { chunk, entry } of [...remote.all()]) {
+      const path = `chunk ${chunk}`;
+      if (!this.#chunks.has(chunk)) {
+        remote.take(chunk);
+        this.#find(path, 'is remote, but nothing refers to it', MISCOUNTED);
+      } else if (remote.image(entry.image) === undefined)
+        this.#find(path, `is remote, and its image ${entry.image} is not known`);
+      if (this.#bases.has(chunk) || bases.has(chunk)) this.#find(path, 'is remote, and partial or a base');
+    }
+    for (const { id, left } of remote.images()) if (left === 0) remote.releaseImage(id);
+    return isDamaged ? undefined : count;
   }
 
   /** @param partial chunks that have nothing but their patch */

@@ -34,6 +34,7 @@ import type { BaseTable } from './base-table.js';
 import type { MetadataCommit } from './commit.js';
 import type { DeviceTable } from './device-table.js';
 import type { NodeTable } from './node-table.js';
+import type { RemoteTable } from './remote-table.js';
 import type { SnapshotTable } from './snapshot-table.js';
 import type { SpaceMap } from './space-map.js';
 
@@ -73,6 +74,7 @@ export class Metadata {
   readonly devices: DeviceTable;
   readonly snapshots: SnapshotTable;
   readonly bases: BaseTable;
+  readonly remote: RemoteTable;
   readonly #table: NodeTable;
   /** One past the last mapped block of devices of which somebody has asked since the pool was opened. */
   readonly #ends = new Map<DeviceId, number>();
@@ -86,6 +88,7 @@ export class Metadata {
     devices: DeviceTable;
     snapshots: SnapshotTable;
     bases: BaseTable;
+    remote: RemoteTable;
     table: NodeTable;
   }) {
     this.#superblock = parts.superblock;
@@ -94,6 +97,7 @@ export class Metadata {
     this.devices = parts.devices;
     this.snapshots = parts.snapshots;
     this.bases = parts.bases;
+    this.remote = parts.remote;
     this.#table = parts.table;
   }
 
@@ -107,6 +111,7 @@ export class Metadata {
       this.devices.isDirty ||
       this.snapshots.isDirty ||
       this.bases.isDirty ||
+      this.remote.isDirty ||
       this.#table.isDirty
     );
   }
@@ -244,8 +249,8 @@ export class Metadata {
   }
 
   /**
-   * One past the last mapped block; 0 in an empty device, and in one with a damaged tree there. A reader of
-   * the device gets the error. The first call for a device goes down its tree, and later ones only after that
+   * One past the last mapped block; 0 in an empty device, and in one whose tree is damaged there: whoever
+   * reads it hears of that. The first call for a device goes down its tree, and later ones only after that
    * block was unmapped.
    */
   endOfMappings(id: DeviceId): number {
@@ -305,9 +310,15 @@ export class Metadata {
     if (base !== undefined) this.chunks.decrement(base);
   }
 
-  /** Partial chunks that were freed let go of their bases, in the same transaction. */
-  freePartial(): void {
-    for (const chunk of this.chunks.freed) this.makeWhole(chunkId(chunk));
+  /**
+   * In the same transaction: partial chunks that were freed let go of their bases, and nobody wants the bytes
+   * of remote ones.
+   */
+  releaseFreed(): void {
+    for (const chunk of this.chunks.freed) {
+      this.makeWhole(chunkId(chunk));
+      this.remote.take(chunkId(chunk));
+    }
   }
 
   /** Whether `changes` more `map` or `unmap` calls are sure to find the nodes they may need. */
@@ -362,7 +373,9 @@ export class Metadata {
     const devices = this.devices.collect();
     const snapshots = this.snapshots.collect();
     const bases = this.bases.collect();
-    const operations: KvOperation[] = [nodes, devices, snapshots, bases].flatMap((part) => part.operations);
+    const remote = this.remote.collect();
+    const parts = [nodes, devices, snapshots, bases, remote];
+    const operations: KvOperation[] = parts.flatMap((part) => part.operations);
     const chunkPages = this.#collectPages(this.chunks, 'chunk-map-page', operations);
     const nodePages = this.#collectPages(this.nodes, 'node-map-page', operations);
     const freedChunks = this.chunks.takeFreed().map(chunkId);
@@ -373,7 +386,11 @@ export class Metadata {
       operations.push({
         type: 'put',
         key: superblockKey,
-        value: sealSuperblock({ ...this.#superblock, totals: this.#totals }),
+        value: sealSuperblock({
+          ...this.#superblock,
+          totals: this.#totals,
+          remoteChunks: this.remote.total,
+        }),
       });
     this.#superblockDirty = false;
     return {
@@ -389,6 +406,7 @@ export class Metadata {
         devices.undo();
         snapshots.undo();
         bases.undo();
+        remote.undo();
         this.chunks.keepDirty(chunkPages);
         this.nodes.keepDirty(nodePages);
         this.chunks.keepFreed(freedChunks);

@@ -24,6 +24,7 @@ import { Metadata } from './metadata.js';
 import { NodeTable } from './node-table.js';
 import { SnapshotTable } from './snapshot-table.js';
 import { SpaceMap } from './space-map.js';
+import { readRemote } from './stored-remote.js';
 
 export interface MetadataOptions {
   readonly limits?: NodeLimits;
@@ -98,11 +99,17 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
     devices.loadPending(unpackPendingDelete(deviceId(id), body, path)),
   );
   await load('metadata-snapshot', (id, body, path) => snapshots.load(unpackMetadataSnapshot(id, body, path)));
+  const remote = await readRemote(store, (error) => {
+    if (options.onDamage === undefined) throw error;
+    unread.push(error);
+    options.onDamage(error);
+  });
   if (unread.length === 0)
     for (const { problem } of disagreements(superblock, devices.all(), {
       devices: devices.count,
       chunks: chunks.counted,
       nodes: nodes.counted,
+      remote: remote.count,
     })) {
       const error = damage('superblock', problem);
       if (options.onDamage === undefined) throw error;
@@ -120,7 +127,7 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
   // The pages were just read; nothing is to be written yet.
   chunks.takeDirty();
   nodes.takeDirty();
-  return new Metadata({ superblock, chunks, nodes, devices, snapshots, bases, table });
+  return new Metadata({ superblock, chunks, nodes, devices, snapshots, bases, remote, table });
 }
 
 type SealedKind = Exclude<NumberedKeyKind, 'chunk'>;

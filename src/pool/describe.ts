@@ -8,7 +8,7 @@ import type { DeviceInfo, PoolInfo, PoolMode, PoolOptions } from './info.js';
 
 /** @param atHand chunks that are taken, but only for the next writes: they are not used */
 export function describePool(
-  { superblock, chunks, nodes, devices, snapshots }: Metadata,
+  { superblock, chunks, nodes, devices, snapshots, remote }: Metadata,
   {
     mode,
     options,
@@ -25,6 +25,7 @@ export function describePool(
     transactionId: superblock.transactionId,
     time: superblock.time,
     dataUsed: (chunks.used - atHand) * superblock.blockSize,
+    ...(remote.count > 0 && { dataRemote: remote.count * superblock.blockSize }),
     dataTotal: superblock.chunks * superblock.blockSize,
     metadataUsed: nodes.used * METADATA_BLOCK_SIZE,
     metadataTotal: superblock.nodes * METADATA_BLOCK_SIZE,
@@ -48,6 +49,7 @@ export function describeDevice(
 ): DeviceInfo {
   const { blockSize } = metadata.superblock;
   const mapped = active?.mappedChunks ?? record.mapped;
+  const left = metadata.remote.count === 0 ? 0 : metadata.remote.leftOf(record.family);
   const alone = metadata.devices.familySize(record.id) === 1;
   // What no commit has counted yet was mapped by this device alone.
   const exclusive = alone ? mapped : Math.min(mapped, record.exclusive + Math.max(0, mapped - record.mapped));
@@ -62,6 +64,7 @@ export function describeDevice(
     mapped: mapped * blockSize,
     exclusive: exclusive * blockSize,
     shared: (mapped - exclusive) * blockSize,
+    ...(left > 0 && { remote: Math.min(left, mapped) * blockSize }),
     highestMapped: metadata.endOfMappings(record.id) * blockSize,
     transactionId: record.transactionId,
     creationTime: record.creationTime,

@@ -1,4 +1,5 @@
 import type { TrafficTotals } from '../shared/traffic.js';
+import type { RemoteFigures } from './remote-fetcher.js';
 
 /**
  * What is going on in an open pool, beside what it is (`PoolInfo`). Costs the same whatever the pool's size.
@@ -29,4 +30,6 @@ export interface PoolFigures {
    * the metadata.
    */
   readonly dataFree: number | undefined;
+  /** Of chunks whose bytes are in stores elsewhere. */
+  readonly remote: RemoteFigures;
 }

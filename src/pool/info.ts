@@ -27,6 +27,11 @@ export interface DeviceInfo {
   readonly exclusive: number;
   /** mapped - exclusive. */
   readonly shared: number;
+  /**
+   * Of `mapped`, what is in a store elsewhere and not here; of a snapshot or container, at most. Undefined:
+   * nothing.
+   */
+  readonly remote?: number | undefined;
   /** End of the last mapped block, bytes from the start; 0 where nothing is mapped. As of the last commit. */
   readonly highestMapped: number;
   readonly transactionId: TransactionId;
@@ -44,8 +49,8 @@ export interface DeviceInfo {
   /** What the device's user keeps with it (`SnapshotRequest.label`); empty for none. */
   readonly label: string;
   /**
-   * Of an incomplete device: the process that makes it (`format/maker.ts`), or `KEPT_PART`. Only that process
-   * uses the device, and it is removed after the process ends. Empty for all others.
+   * Who makes it, in the words of `format/maker.ts`, or `KEPT_PART`: it is not whole, and nobody else uses
+   * it. Empty for all others. It goes when its maker is gone.
    */
   readonly maker: string;
   /** Its image file is being served. */
@@ -71,6 +76,8 @@ export interface PoolInfo {
    * cannot tell.
    */
   readonly dataStored?: number | undefined;
+  /** Of `dataUsed`, what is in stores elsewhere and not here. */
+  readonly dataRemote?: number | undefined;
   readonly metadataUsed: number;
   readonly metadataTotal: number;
   /** dm-thin counts metadata in blocks of 4096 bytes; one tree node is one such block. */

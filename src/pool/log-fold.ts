@@ -13,6 +13,8 @@ export interface ChunkContents {
   readonly data: readonly { readonly within: number; readonly bytes: Uint8Array }[];
   /** Pages that came to it, in a pool where their data is there already. */
   readonly pages: number;
+  /** It was remote, and its bytes are here. */
+  readonly isFetched: boolean;
 }
 
 /** What records amount to: the last mapping of each block, and what chunks hold. */
@@ -25,6 +27,7 @@ interface Building {
   readonly start: ChunkStart;
   data: { readonly within: number; readonly bytes: Uint8Array }[];
   pages: number;
+  isFetched: boolean;
 }
 
 /**
@@ -44,7 +47,7 @@ export function foldLog(records: Iterable<LoggedAction>): FoldedLog {
     blocks.set(block, chunk);
   };
   const begin = (chunk: number, start: ChunkStart, pages = 0): Building => {
-    const building = { start, data: [], pages };
+    const building = { start, data: [], pages, isFetched: false };
     chunks.set(chunk, building);
     return building;
   };
@@ -78,6 +81,9 @@ export function foldLog(records: Iterable<LoggedAction>): FoldedLog {
         break;
       case LogKind.PAGES:
         known(chunk).pages |= pages;
+        break;
+      case LogKind.FETCHED:
+        known(chunk).isFetched = true;
         break;
       case LogKind.END:
       case LogKind.SKIP:

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import type { Superblock } from '../format/superblock.js';
-import { MAX_CHUNKS } from '../format/ids.js';
+import { MAX_CHUNKS, type ChunkId } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
 import type { RequestEpochs } from '../shared/request-epochs.js';
 import type { Compression } from '../config/pool-options.js';
-import type { ChunkStore, PartialChunks } from '../store/chunk-store.js';
+import type { ChunkStore, PartialChunks, RemoteChunks } from '../store/chunk-store.js';
 import { FileChunks, type FileChunksOptions } from '../store/file-chunks.js';
 import type { KeyValue } from '../store/key-value.js';
 import type { PoolLog } from '../store/pool-log.js';
@@ -13,7 +13,7 @@ import { defaultChunkCache, STAGED_BYTES } from './limits.js';
 
 export interface ChunkOptions {
   /** Where the data of a `direct` pool is: closed with the pool. */
-  readonly data?: Omit<FileChunksOptions, 'chunkSize' | 'chunks' | 'partial' | 'zeroedFrom'>;
+  readonly data?: Omit<FileChunksOptions, 'chunkSize' | 'chunks' | 'partial' | 'remote' | 'zeroedFrom'>;
   /** `leveldb` pools: bytes of chunks kept in memory, those included that wait for a commit. */
   readonly chunkCache?: number;
   /** `leveldb` pools: staged bytes at which a commit is begun; at twice that, writers wait for it. */
@@ -69,6 +69,8 @@ export function openChunks(
     commit: () => Promise<void>;
     zeroedFrom: number | undefined;
     compression: () => Compression;
+    /** Brings the bytes of a remote chunk. */
+    fetch: (chunk: ChunkId) => Promise<void>;
   },
 ): ChunkStore {
   const { kind, blockSize: chunkSize } = metadata.superblock;
@@ -83,6 +85,15 @@ export function openChunks(
     },
     all: () => metadata.bases.all(),
   };
+  const remote: RemoteChunks = {
+    isRemote: (chunk) => metadata.remote.get(chunk) !== undefined,
+    makeLocal: (chunk) => {
+      metadata.remote.take(chunk);
+    },
+    fetch: parts.fetch,
+    all: () => metadata.remote.all(),
+    damaged: () => metadata.remote.damaged(),
+  };
   if (kind === 'direct') {
     assert(options.data !== undefined, 'whoever opens a direct pool has opened its data');
     return new FileChunks({
@@ -90,6 +101,7 @@ export function openChunks(
       chunkSize,
       chunks,
       partial,
+      remote,
       zeroedFrom: parts.zeroedFrom,
       log: options.log,
     });
@@ -100,6 +112,7 @@ export function openChunks(
     chunkSize,
     chunks,
     partial,
+    remote,
     isCounted: (chunk) => metadata.chunks.count(chunk) > 0,
     cacheBytes: options.chunkCache ?? defaultChunkCache(),
     stagedBytes: options.stagedBytes ?? STAGED_BYTES,

@@ -2,11 +2,14 @@ import type { CommitOptions } from './committer.js';
 import type { ChunkOptions } from './open-chunks.js';
 import type { GrowthOptions } from './extender.js';
 import type { HostOptions } from './host-guard.js';
+import type { RemoteSource } from './remote-source.js';
 import type { PoolEvents } from './thin-pool.js';
 
 export interface OpenPoolOptions extends CommitOptions, ChunkOptions, GrowthOptions, HostOptions {
   readonly events?: PoolEvents;
-  /** Milliseconds between commits of unflushed changes (dm-thin: one second); 0: only when asked. */
+  /** Where the bytes of remote chunks come from. Without, they cannot be read. Closed with the pool. */
+  readonly remote?: RemoteSource | undefined;
+  /** Milliseconds between commits of what nobody flushed (dm-thin: one second); 0: only when asked. */
   readonly commitInterval?: number;
   /** Nodes of removed devices given back in one commit. */
   readonly reclaimStep?: number;

@@ -15,6 +15,7 @@ import type { OpenPoolOptions } from './open-options.js';
 import type { StoredPool } from './open-stored.js';
 import { PageTables } from './page-tables.js';
 import { Reclaimer } from './reclaimer.js';
+import { RemoteFetcher } from './remote-fetcher.js';
 import type { SpaceEvent } from './space-events.js';
 import { SpacePolicy } from './space-policy.js';
 import { suspended } from './suspend.js';
@@ -32,6 +33,7 @@ export class PoolState implements PlaneOwner, PoolGate {
   readonly committer: Committer;
   readonly pageTables: PageTables;
   readonly plane: DataPlane;
+  readonly remote: RemoteFetcher;
   readonly host: HostGuard;
   readonly extender: Extender;
   readonly space: SpacePolicy;
@@ -60,8 +62,10 @@ export class PoolState implements PlaneOwner, PoolGate {
       commit: () => this.commit(),
       zeroedFrom,
       compression: () => this.options.compression,
+      fetch: (chunk) => this.remote.fetch(chunk),
     });
     this.plane = new DataPlane(this, { chunks, metadata, epochs, log, tablePages, searchStep });
+    this.remote = new RemoteFetcher(this, given.remote);
     this.committer = new Committer(this, given);
     this.pageTables = new PageTables(this);
     this.host = new HostGuard(given.hostDisk, (event) => this.tell(event), given.hostFloor);
@@ -172,6 +176,11 @@ export class PoolState implements PlaneOwner, PoolGate {
 
   noteDevicesChanged(): void {
     this.#events.onDevicesChanged?.();
+  }
+
+  /** @param problem undefined: it is over */
+  tellRemote(problem: string | undefined): void {
+    this.#events.onRemote?.(problem);
   }
 
   tell(event: SpaceEvent): void {

@@ -17,6 +17,7 @@ import type { OpenPoolOptions } from './open-options.js';
 import { openStored, type StoredPool } from './open-stored.js';
 import { packOptions } from './options-record.js';
 import { needsPackedFlag } from './packed-flag.js';
+import { PoolImages } from './pool-images.js';
 import { PoolState } from './pool-state.js';
 import { OpenPoolTools, type PoolCheckOptions } from './pool-tools.js';
 import { requireQuota } from './quota.js';
@@ -47,6 +48,7 @@ export async function openPool(store: KeyValue, options: OpenPoolOptions = {}): 
 class Pool implements ThinPool {
   readonly tools: OpenPoolTools;
   readonly #state: PoolState;
+  readonly #images: PoolImages;
   readonly #timer: NodeJS.Timeout | undefined;
   /** Devices whose last requests are being waited for. */
   readonly #leaving = new Map<DeviceId, Promise<void>>();
@@ -63,6 +65,7 @@ class Pool implements ThinPool {
     options: OpenPoolOptions & { readonly zeroedFrom: number | undefined },
   ) {
     this.#state = new PoolState(store, stored, options);
+    this.#images = new PoolImages(this.#state, options.remote);
     this.tools = new OpenPoolTools(this.#state, options);
     for (const { message } of stored.damage) options.events?.onModeChanged?.('ro', message);
     this.#state.usage.markAll();
@@ -70,7 +73,7 @@ class Pool implements ThinPool {
     if (interval > 0) this.#timer = setInterval(() => this.#tick(), interval).unref();
   }
 
-  /** Makes unflushed changes durable. */
+  /** What nobody flushed becomes durable. */
   #tick(): void {
     const { mode, committer, space } = this.#state;
     if (mode === 'ro') return;
@@ -78,10 +81,13 @@ class Pool implements ThinPool {
     else space.check();
   }
 
-  /** Runs before the first use: replays what a dead process answered, and continues deletions. */
+  /**
+   * Before anybody uses it: does again what a process answered that died, and goes on with what is being
+   * removed.
+   */
   async begin(): Promise<void> {
     const { log } = this.#state.plane;
-    // Goes with the first batch if the flag is new: options that could not be read are the defaults.
+    // With the first batch, where it was not so before: options that nobody could read are the default.
     if (this.#state.mode === 'rw') this.#notePacking(this.#state.options);
     if (log !== undefined && log.left.length > 0 && this.#state.mode === 'rw') {
       const open = (id: DeviceId): DeviceIo => this.#open(this.#state.metadata.devices.get(id));
@@ -93,6 +99,7 @@ class Pool implements ThinPool {
     if (this.#state.mode !== 'rw') return;
     await this.#state.beginLog();
     this.#state.reclaimer.start();
+    this.#images.start();
   }
 
   /** @returns whether a commit has to say so */
@@ -136,7 +143,7 @@ class Pool implements ThinPool {
     const { devices } = this.#state.metadata;
     let step = devices.after(0, DEVICES_PER_STEP);
     while (step.length > 0) {
-      // The device may have been removed, or its id reused, since the consumer took the last one.
+      // It may have gone, or be another's, while whoever reads this did something else.
       for (const { id } of step)
         if (devices.has(id) && isHidden(devices.get(id).name) === hidden)
           yield this.#describe(devices.get(id));
@@ -159,6 +166,7 @@ class Pool implements ThinPool {
       logBytes: plane.log?.used,
       host: host.figures,
       dataFree: plane.chunks.memory.kind === 'cache' ? undefined : extender.dataFree(),
+      remote: this.#state.remote.figures,
     };
   }
 
@@ -333,6 +341,18 @@ class Pool implements ThinPool {
     return changed;
   }
 
+  async attachRemote(...[name, image]: Parameters<ThinPool['attachRemote']>): Promise<{ chunks: number }> {
+    return this.#images.attach(this.#find(name), image);
+  }
+
+  hydrate(name: DeviceName): Promise<void> {
+    return this.#images.hydrate(this.#find(name));
+  }
+
+  remoteImages(): ReturnType<ThinPool['remoteImages']> {
+    return this.#images.list();
+  }
+
   async activate(name: DeviceName): Promise<ImageFile> {
     const record = this.#find(name);
     await this.#leaving.get(record.id);
@@ -373,7 +393,7 @@ class Pool implements ThinPool {
         io.forgetMappings();
       })
       .finally(() => {
-        // Also after a failure: the next activation gets an open file.
+        // Whatever became of it: whoever activates it next gets a file that is open.
         this.#state.active.delete(id);
         this.#hiddenActive.delete(id);
         this.#leaving.delete(id);
@@ -430,6 +450,7 @@ class Pool implements ThinPool {
 
   async #close(): Promise<void> {
     clearInterval(this.#timer);
+    await this.#images.stop();
     await this.#state.reclaimer.stop();
     await this.#state.usage.stop();
     await Promise.all([...this.#state.active.values()].map((io) => io.close()));

@@ -5,6 +5,7 @@ import { seal } from '../format/seal.js';
 import type { Superblock } from '../format/superblock.js';
 import { deleteAll, putSuperblock } from '../metadata/auto-repair.js';
 import { spaceMapPages } from '../metadata/space-map-pages.js';
+import type { RemoteTable } from '../metadata/remote-table.js';
 import type { TreeBuilder } from '../metadata/tree-builder.js';
 import type { KvOperation, KvReader } from '../store/key-value.js';
 import type { PoolOptions } from './info.js';
@@ -23,6 +24,8 @@ const METADATA_KINDS: readonly KeyKind[] = [
   'metadata-snapshot',
   // What a log has is of the metadata that goes.
   'log-state',
+  'remote-page',
+  'remote-image',
 ];
 
 /** Metadata that was built anew, with the trees that `builder` has kept. */
@@ -31,11 +34,13 @@ export interface RebuiltPool {
   readonly options: PoolOptions;
   readonly devices: readonly DeviceRecord[];
   readonly builder: TreeBuilder;
+  /** Of the chunks that it maps. */
+  readonly remote: RemoteTable;
 }
 
 /** The one batch that puts it in the place of whatever metadata the store has. */
 export async function rebuiltOperations(store: KvReader, pool: RebuiltPool): Promise<readonly KvOperation[]> {
-  const { superblock, options, devices, builder } = pool;
+  const { superblock, options, devices, builder, remote } = pool;
   const totals = {
     devices: devices.length,
     chunks: builder.chunkCounts.size,
@@ -44,6 +49,7 @@ export async function rebuiltOperations(store: KvReader, pool: RebuiltPool): Pro
   return [
     ...(await deleteAll(store, METADATA_KINDS)),
     ...builder.operations,
+    ...remote.operations(),
     ...spaceMapPages('chunk-map-page', builder.chunkCounts),
     ...spaceMapPages('node-map-page', builder.nodeCounts),
     ...devices.map((record): KvOperation => ({
@@ -52,6 +58,6 @@ export async function rebuiltOperations(store: KvReader, pool: RebuiltPool): Pro
       value: seal('device', record.id, packDeviceRecord(record)),
     })),
     packOptions(options, superblock.uuid),
-    putSuperblock({ ...withPackedFlag(superblock, options), totals }),
+    putSuperblock({ ...withPackedFlag(superblock, options), totals, remoteChunks: remote.total }),
   ];
 }

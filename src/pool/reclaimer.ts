@@ -30,7 +30,7 @@ export class Reclaimer {
     if (this.#stopped) return;
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
-      // A device that was removed after the last look found this run active.
+      // Whoever was removed since the last look found this one running.
       if (this.#hasMore()) this.start();
     });
   }
@@ -54,7 +54,7 @@ export class Reclaimer {
   }
 
   async #run(): Promise<void> {
-    // No caller waits for this, so a failure must not go unhandled. The next commit reports it.
+    // Started without a waiter, so a failure must not go unhandled: whoever commits next hears of it.
     try {
       while (this.#hasMore()) {
         await nextTurn();

@@ -12,6 +12,8 @@ import { unseal } from '../format/seal.js';
 import type { Superblock } from '../format/superblock.js';
 import { mappingRuns } from '../metadata/mapping-runs.js';
 import { StoredNodes } from '../metadata/metadata-view.js';
+import type { RemoteTable } from '../metadata/remote-table.js';
+import { readRemote } from '../metadata/stored-remote.js';
 import { TreeBuilder } from '../metadata/tree-builder.js';
 import { pageSize } from '../store/pages.js';
 import {
@@ -98,11 +100,17 @@ class Repair {
         'no device record can be read, so nothing can be rebuilt; restore a backup, or a dump with thinfuse restore',
       );
     const mapped = await this.#mappedChunks();
+    const remote = await this.#remote(mapped);
     const superblock = await this.#superblock(mapped);
-    const healthy =
+    const here = new Set([...mapped].filter((chunk) => remote.peek(chunkId(chunk)) === undefined));
+    const copied =
       this.#data === undefined
-        ? await this.#copyChunks(mapped, superblock.blockSize)
-        : await this.#copyBases(mapped, superblock.chunks);
+        ? await this.#copyChunks(here, superblock.blockSize)
+        : await this.#copyBases(this.#tellable(here, remote), superblock.chunks);
+    const elsewhere = [...remote.all()]
+      .filter(({ entry }) => remote.image(entry.image) !== undefined)
+      .map(({ chunk }) => Number(chunk));
+    const healthy = new Set([...copied, ...elsewhere]);
     const builder = new TreeBuilder(superblock.nodes, this.#limits);
     const devices: DeviceRecord[] = [];
     for (const record of this.#salvaged.devices)
@@ -113,10 +121,27 @@ class Repair {
       if (builder.chunkCounts.has(chunk))
         builder.chunkCounts.set(base, (builder.chunkCounts.get(base) ?? 0) + 1);
     const options = this.#salvaged.options ?? DEFAULT_POOL_OPTIONS;
-    await this.#to.batch(await rebuiltOperations(this.#to, { superblock, options, devices, builder }), {
-      sync: true,
-    });
+    for (const { chunk } of [...remote.all()]) if (!builder.chunkCounts.has(chunk)) remote.take(chunk);
+    const rebuilt = { superblock, options, devices, builder, remote };
+    await this.#to.batch(await rebuiltOperations(this.#to, rebuilt), { sync: true });
     return { devices: devices.length, chunks: healthy.size, lost: this.#lost };
+  }
+
+  /** Of the chunks that are mapped: which are remote. */
+  async #remote(mapped: ReadonlySet<number>): Promise<RemoteTable> {
+    const remote = await readRemote(this.#from, (error, key) => {
+      this.#lost.push({ path: describeKey(key), problem: error.message });
+    });
+    for (const { chunk } of [...remote.all()]) if (!mapped.has(chunk)) remote.take(chunk);
+    return remote;
+  }
+
+  /** In a `direct` pool, chunks of which nobody knows whether they are remote do not come along. */
+  #tellable(here: ReadonlySet<number>, remote: RemoteTable): ReadonlySet<number> {
+    const tellable = new Set(here);
+    for (const { first, count } of remote.damaged())
+      for (let chunk = first; chunk < first + count; chunk++) tellable.delete(chunk);
+    return tellable;
   }
 
   async #mappedChunks(): Promise<ReadonlySet<number>> {

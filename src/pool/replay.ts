@@ -15,9 +15,8 @@ export interface ReplayParts {
 }
 
 /**
- * Replays what an earlier process answered and did not commit. Changes that the store has already stay
- * unchanged, so that an interrupted replay can start again. The caller commits before other users see the
- * pool.
+ * Does again what an earlier process answered and did not commit. Whatever of it the store has already stays
+ * as it is, so that this may be cut off and begun anew. The caller commits before anybody else uses the pool.
  * @throws ThinError damaged (the log and the store do not fit together), io, no-space
  */
 export async function replay({ metadata, plane, open }: ReplayParts): Promise<void> {
@@ -45,7 +44,7 @@ export async function replay({ metadata, plane, open }: ReplayParts): Promise<vo
   }
 }
 
-/** Of a chunk that no device maps yet. */
+/** Of a chunk that nobody maps yet. */
 async function bringContents(
   plane: DataPlane,
   chunk: ChunkId,
@@ -73,9 +72,10 @@ async function restoreStored(
   { chunks }: FoldedLog,
 ): Promise<void> {
   const { access } = plane.chunks;
-  for (const [number, { data, pages }] of chunks) {
+  for (const [number, { data, pages, isFetched }] of chunks) {
     const chunk = chunkId(number);
     if (metadata.chunks.count(chunk) === 0) continue;
+    if (isFetched && access instanceof FileAccess && access.isAway(chunk)) access.noteHere(chunk);
     if (access instanceof FileAccess) access.restorePages(chunk, pages);
     else await layOver(plane, chunk, data);
   }

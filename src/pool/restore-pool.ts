@@ -20,6 +20,7 @@ import type { NodeLimits } from '../format/node.js';
 import type { Superblock } from '../format/superblock.js';
 import type { MappingRun } from '../metadata/mapping-runs.js';
 import { sealedValues } from '../metadata/open-metadata.js';
+import { readRemote } from '../metadata/stored-remote.js';
 import { TreeBuilder } from '../metadata/tree-builder.js';
 import type { KeyValue, KvReader } from '../store/key-value.js';
 import type { DeviceFacts, PoolFacts } from '../thin-tools/facts.js';
@@ -32,7 +33,7 @@ import {
 import { METADATA_BLOCK_SIZE } from './create-pool.js';
 import type { PoolOptions } from './info.js';
 import { parseOptions } from './options-record.js';
-import { rebuiltOperations } from './rebuilt-pool.js';
+import { rebuiltOperations, type RebuiltPool } from './rebuilt-pool.js';
 import { salvageRecords, type Salvaged } from './salvage.js';
 
 export interface RestoreOptions {
@@ -74,8 +75,14 @@ export async function restorePool(
       'the pool has metadata already; run thinfuse check on it, and give --replace to put the dump in its place',
     );
   const bases = await storedBases(store);
+  const remote = await readRemote(store, (error) => {
+    throw error;
+  });
+  const elsewhere = new Set([...remote.all()].map(({ chunk }) => Number(chunk)));
   const stored =
-    options.data === undefined ? new Set([...(await storedChunks(store)), ...bases.keys()]) : undefined;
+    options.data === undefined
+      ? new Set([...(await storedChunks(store)), ...bases.keys(), ...elsewhere])
+      : undefined;
   const restorer = new Restorer(before, stored, options);
   await parseDump(text, restorer);
   const pool = restorer.finish();
@@ -83,8 +90,12 @@ export async function restorePool(
   const mappedChunks = chunkCounts.size;
   for (const [chunk, base] of bases)
     if (chunkCounts.has(chunk)) chunkCounts.set(base, (chunkCounts.get(base) ?? 0) + 1);
-  await store.batch(await rebuiltOperations(store, pool), { sync: true });
-  const strayChunks = stored === undefined ? 0 : stored.size - chunkCounts.size;
+  for (const { chunk } of [...remote.all()]) if (!chunkCounts.has(chunk)) remote.take(chunk);
+  await store.batch(await rebuiltOperations(store, { ...pool, remote }), { sync: true });
+  const strayChunks =
+    stored === undefined
+      ? 0
+      : [...stored].filter((chunk) => !chunkCounts.has(chunk) && !elsewhere.has(chunk)).length;
   return { devices: pool.devices.length, mappedChunks, strayChunks };
 }
 
@@ -203,7 +214,7 @@ class Restorer implements DumpHandler {
     });
   }
 
-  finish(): Parameters<typeof rebuiltOperations>[1] {
+  finish(): Omit<RebuiltPool, 'remote'> {
     const dumped = this.#dumped!;
     const facts = this.#facts;
     const before = this.#before.superblock;

@@ -1,5 +1,6 @@
 import type { ImageFile } from '../io/image-file.js';
 import type { DeviceId, DeviceName, TransactionId } from '../format/ids.js';
+import type { RemoteImage } from '../format/remote-image.js';
 import type { CheckResult } from '../metadata/check.js';
 import type { NameWatch } from '../metadata/device-table.js';
 import type {
@@ -22,9 +23,9 @@ export interface SnapshotRequest {
   /** Bytes; at least the origin's, a multiple of 512. Default: the origin's. */
   readonly size?: number | undefined;
   /**
-   * Opaque to the pool, and kept in the device's record. A user of the device keeps facts here that must
-   * never drift from the device. A few KiB; it is written with every commit that changes the device. Not
-   * inherited. Default: empty.
+   * Opaque to the pool, kept in the device's record: whoever uses the device keeps with it what must never
+   * drift from it. A few KiB; it is written with every commit that changes the device. Not inherited.
+   * Default: empty.
    */
   readonly label?: string | undefined;
   /**
@@ -73,6 +74,20 @@ export interface PoolEvents {
   readonly onDevicesChanged?: () => void;
   readonly onModeChanged?: (mode: PoolMode, reason: string) => void;
   readonly onSpace?: (event: SpaceEvent) => void;
+  /** Bytes of remote chunks cannot be fetched, or can again (undefined). */
+  readonly onRemote?: (problem: string | undefined) => void;
+}
+
+/** An image in a store; see `format/remote-image.ts`. */
+export type NewRemoteImage = Omit<RemoteImage, 'family' | 'isHydrating'>;
+
+/** Sizes in bytes. */
+export interface RemoteImageInfo {
+  readonly url: string;
+  readonly digest: string;
+  /** What is still there alone. */
+  readonly remote: number;
+  readonly isHydrating: boolean;
 }
 
 /** Bytes; undefined: as it is. */
@@ -156,9 +171,24 @@ export interface ThinPool {
   remove(name: DeviceName): Promise<void>;
   setOptions(change: Partial<PoolOptions>): Promise<void>;
 
+  /**
+   * Maps a chunk of an empty device for all that an image in a store has; their bytes are fetched when they
+   * are read. Where it rejects, the device is to be removed. Errors: not-found, busy (active, or not empty),
+   * invalid-argument, no-space, read-only, unsupported (nothing fetches here), io.
+   */
+  attachRemote(name: DeviceName, image: NewRemoteImage): Promise<{ readonly chunks: number }>;
+  /**
+   * Fetches the rest of the images that the device may have something of; begins at once, and goes on after
+   * a restart until it is done. Resolves when that is so; `leftRemote` says how far it is. Errors: not-found,
+   * io, closed.
+   */
+  hydrate(name: DeviceName): Promise<void>;
+  /** Images in stores that something here has its bytes of. */
+  remoteImages(): readonly RemoteImageInfo[];
+
   /** Idempotent: the device's one image file while it is active. Errors: not-found. */
   activate(name: DeviceName): Promise<ImageFile>;
-  /** Commits and closes the image file. The caller ensures that no process has it open. Idempotent. */
+  /** Commits and lets go of it; the caller has seen to it that nobody has it open. Idempotent. */
   deactivate(name: DeviceName): Promise<void>;
   /** The image file of an active device. */
   active(name: DeviceName): ImageFile | undefined;

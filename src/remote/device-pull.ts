@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import path from 'node:path';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { parseDeviceName } from '../format/device-name.js';
 import { ownMaker, passingName } from '../transfer/passing-devices.js';
@@ -9,6 +10,7 @@ import { Claims } from './claims.js';
 import type { CodecPool } from './codec-pool.js';
 import { anchorName } from './device-push.js';
 import { refsOf, type ImageReader } from './image-reader.js';
+import { lazySettings } from './lazy-settings.js';
 import type { StoredImage } from './manifest.js';
 import { FullPull, type PullParts } from './pull.js';
 
@@ -17,7 +19,16 @@ export interface DevicePullRequest {
   /** What the device is called here. Default: what it is called there. */
   readonly name?: string | undefined;
   /** What becomes of it. Default: what it was. */
-  readonly kind?: 'image' | 'snapshot' | undefined;
+  readonly kind?: 'image' | 'snapshot' | 'container' | undefined;
+  /** What it says of the program that it belongs to; default: what `keepLabel` says. */
+  readonly label?: string | undefined;
+  /**
+   * Undefined: all of it is fetched first. Else the device is there at once, and the daemon fetches what is
+   * read, in this environment and with the key in this file.
+   */
+  readonly lazy?:
+    | { readonly env: Readonly<Record<string, string | undefined>>; readonly keyFile: string | undefined }
+    | undefined;
   /** Whether what a program kept with the device there comes with it. */
   readonly keepLabel: boolean;
   readonly signal: AbortSignal;
@@ -32,15 +43,17 @@ export interface Pulled {
   readonly size: number;
   readonly fetched: number;
   readonly written: number;
+  /** What is in the store alone, and is fetched when it is read. */
+  readonly remote: number;
 }
 
 /** Makes a device of an image in a store: under a passing name, until it is complete. */
 export class DevicePull {
   readonly #access: PoolAccess;
   readonly #reader: ImageReader;
-  readonly #codecs: CodecPool;
+  readonly #codecs: () => CodecPool;
 
-  constructor(access: PoolAccess, reader: ImageReader, codecs: CodecPool) {
+  constructor(access: PoolAccess, reader: ImageReader, codecs: () => CodecPool) {
     this.#access = access;
     this.#reader = reader;
     this.#codecs = codecs;
@@ -60,15 +73,23 @@ export class DevicePull {
         `there is a device ${name} already; remove it, or give another name behind the url`,
         { details: { device: name } },
       );
-    return this.#claimed(request, () => this.#make(name, request));
+    return this.#claimed(request, (note) => this.#make(name, request, note));
   }
 
   /** Says in the store that the image is needed, where that is a store for it. */
-  async #claimed<T>({ image, onNote }: DevicePullRequest, work: () => Promise<T>): Promise<T> {
+  async #claimed<T>(
+    { image, lazy, onNote }: DevicePullRequest,
+    work: (note: string) => Promise<T>,
+  ): Promise<T> {
     const { store } = this.#reader;
-    if (!store.isCollected) return work();
+    if (!store.isCollected) return work('');
     const about = { source: `pull/${image.digest}`, maker: await ownMaker() };
-    const claims = new Claims(store, 'pull', randomBytes(8).toString('hex'), about);
+    const note = randomBytes(8).toString('hex');
+    const claims = new Claims(store, 'pull', note, about);
+    const end = (): Promise<void> =>
+      claims.end().catch((error: unknown) => {
+        onNote(`a note of this pull is left in ${store.url}: ${toThinError(error).message}`);
+      });
     try {
       if (!(await claims.claim(refsOf(image, image.manifest))))
         throw new ThinError(
@@ -80,19 +101,23 @@ export class DevicePull {
       onNote(
         `nobody is told that ${store.url} is read (it takes no notes from here): do not take the tag away meanwhile`,
       );
-      return work();
+      return work('');
     }
     try {
-      return await work();
-    } finally {
-      await claims.end().catch((error: unknown) => {
-        onNote(`a note of this pull is left in ${store.url}: ${toThinError(error).message}`);
-      });
+      const result = await work(note);
+      // The daemon takes it away when nothing is in the store alone any more.
+      if (lazy === undefined) await end();
+      return result;
+    } catch (error) {
+      await end();
+      throw error;
     }
   }
 
-  async #make(name: string, request: DevicePullRequest): Promise<Pulled> {
+  async #make(name: string, request: DevicePullRequest, note: string): Promise<Pulled> {
     const { device } = request.image.manifest;
+    const kind = request.kind ?? device.kind;
+    const label = request.label ?? (request.keepLabel ? device.label : '');
     const access = this.#access;
     const target = new PoolTarget(access);
     const maker = await ownMaker();
@@ -100,16 +125,18 @@ export class DevicePull {
     await access.call('device.createThin', {
       name: named,
       size: device.size,
-      kind: 'snapshot',
+      kind: kind === 'container' ? kind : 'snapshot',
       filesystem: device.filesystem,
       maker,
-      ...(request.keepLabel && device.label !== '' ? { label: device.label } : {}),
+      ...(label !== '' && { label }),
     });
     try {
-      const done = await this.#fill(target, named, request);
+      const done = await (request.lazy === undefined
+        ? this.#fill(target, named, request)
+        : this.#attach(named, request, note));
       await access.call('device.rename', { name: named, to: name, maker });
       named = name;
-      await target.finish({ name, kind: request.kind ?? device.kind });
+      await target.finish({ name, kind });
       if (device.quota > 0) await access.call('device.quota', { name, quota: device.quota });
       await this.#keep(name, request);
       return { name, size: device.size, ...done };
@@ -123,16 +150,37 @@ export class DevicePull {
     }
   }
 
+  /** It is there, and has its bytes where they are. */
+  async #attach(
+    named: string,
+    { image, lazy }: DevicePullRequest,
+    note: string,
+  ): Promise<Omit<Pulled, 'name' | 'size'>> {
+    const { blockSize } = await this.#access.call('pool.info', {});
+    const { chunks } = await this.#access.call('device.attach', {
+      name: named,
+      maker: await ownMaker(),
+      image: {
+        url: this.#reader.store.url,
+        digest: image.digest,
+        keyFile: lazy?.keyFile === undefined ? '' : path.resolve(lazy.keyFile),
+        note,
+        settings: lazySettings(lazy?.env ?? {}),
+      },
+    });
+    return { fetched: 0, written: 0, remote: chunks * blockSize };
+  }
+
   async #fill(
     target: PoolTarget,
     named: string,
     { image, signal, onProgress }: DevicePullRequest,
-  ): Promise<Pick<Pulled, 'fetched' | 'written'>> {
+  ): Promise<Omit<Pulled, 'name' | 'size'>> {
     const file = await target.open(named);
     const write = (offset: number, bytes: Uint8Array): Promise<void> => file.write(offset, bytes);
-    const parts = { reader: this.#reader, image, codecs: this.#codecs, write, signal, onProgress };
+    const parts = { reader: this.#reader, image, codecs: this.#codecs(), write, signal, onProgress };
     try {
-      return await new FullPull(parts).run();
+      return { ...(await new FullPull(parts).run()), remote: 0 };
     } finally {
       await file.close();
     }

@@ -72,7 +72,7 @@ export async function withRemote<T>(
   }
 }
 
-async function readKey(file: string): Promise<Uint8Array> {
+export async function readKey(file: string): Promise<Uint8Array> {
   try {
     return await readFile(file);
   } catch (error) {

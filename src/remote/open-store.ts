@@ -16,8 +16,11 @@ const CONNECTIONS = 24;
 export function openStore(
   place: RemotePlace,
   env: Readonly<Record<string, string | undefined>>,
-  retry: RetryLimits = DEFAULT_RETRY,
+  {
+    retry = DEFAULT_RETRY,
+    idleMs = IDLE_MS,
+  }: { readonly retry?: RetryLimits; readonly idleMs?: number } = {},
 ): Promise<RemoteStore> {
-  const limits = { retry, idleMs: IDLE_MS, connections: CONNECTIONS };
+  const limits = { retry, idleMs, connections: CONNECTIONS };
   return place.kind === 's3' ? s3At(place, env, limits) : ociAt(place, env, limits);
 }

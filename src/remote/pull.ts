@@ -1,25 +1,13 @@
 import { ThinError } from '../errors/thin-error.js';
-import { BLOCK_BYTES, MAX_STORED } from './block-codec.js';
+import { BLOCK_BYTES } from './block-codec.js';
 import type { CodecPool } from './codec-pool.js';
 import type { ImageReader } from './image-reader.js';
-import { SEGMENT_BLOCKS, type BlockPlace } from './index-segment.js';
+import { SEGMENT_BLOCKS } from './index-segment.js';
 import type { StoredImage } from './manifest.js';
+import { rangesOf, type PackRange } from './pack-ranges.js';
 
-/**
- * Bytes of one request at most, as measured: more brings little, and each is in memory until it is written.
- */
-const MOST_REQUEST = 2 * 2 ** 20;
-/** Bytes between two blocks that are fetched with them in place of one more request. */
-const MOST_GAP = 128 * 1024;
 /** Requests on their way: with what is unpacked and written, 64 MiB. */
 const PARALLEL = 12;
-
-/** Blocks that lie near each other in a pack, ascending by their place there. */
-interface Batch {
-  readonly blocks: readonly { readonly block: number; readonly place: BlockPlace }[];
-  readonly offset: number;
-  readonly end: number;
-}
 
 export interface PullParts {
   readonly reader: ImageReader;
@@ -62,7 +50,7 @@ export class FullPull {
     return { fetched: this.#fetched, written: this.#done };
   }
 
-  async *#batches(): AsyncGenerator<Batch> {
+  async *#batches(): AsyncGenerator<PackRange> {
     const { reader, image } = this.#parts;
     const blocksOf = image.manifest.device.size / BLOCK_BYTES;
     for (const index of image.manifest.indexes) {
@@ -74,11 +62,11 @@ export class FullPull {
           'damaged',
           `${reader.store.url}: index ${index.digest} has blocks behind the device's end`,
         );
-      yield* batchesOf(blocks);
+      yield* rangesOf(blocks);
     }
   }
 
-  async #fetch({ blocks, offset, end }: Batch): Promise<void> {
+  async #fetch({ blocks, offset, end }: PackRange): Promise<void> {
     const { reader, image, codecs, write, signal, onProgress } = this.#parts;
     signal.throwIfAborted();
     const { pack } = blocks[0]!.place;
@@ -102,30 +90,4 @@ export class FullPull {
     const total = image.manifest.indexes.reduce((sum, index) => sum + index.blocks, 0) * BLOCK_BYTES;
     onProgress?.({ done: this.#done, total });
   }
-}
-
-/** Neighbours together, whatever the order of their blocks; small enough for one request. */
-function* batchesOf(
-  blocks: readonly { readonly block: number; readonly place: BlockPlace }[],
-): Generator<Batch> {
-  const ordered = [...blocks].sort((x, y) =>
-    x.place.pack < y.place.pack ? -1 : x.place.pack > y.place.pack ? 1 : x.place.offset - y.place.offset,
-  );
-  let open: { pack: string; offset: number; end: number; blocks: (typeof blocks)[number][] } | undefined;
-  for (const entry of ordered) {
-    const { pack, offset, length } = entry.place;
-    if (
-      open?.pack === pack &&
-      offset - open.end <= MOST_GAP &&
-      Math.max(open.end, offset + length) - open.offset <= MOST_REQUEST &&
-      open.blocks.length < MOST_REQUEST / MAX_STORED
-    ) {
-      open.blocks.push(entry);
-      open.end = Math.max(open.end, offset + length);
-      continue;
-    }
-    if (open !== undefined) yield open;
-    open = { pack, offset, end: offset + length, blocks: [entry] };
-  }
-  if (open !== undefined) yield open;
 }

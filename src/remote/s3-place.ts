@@ -32,7 +32,7 @@ export async function s3At(
       set(env['THINFUSE_S3_ADDRESSING']),
       given !== undefined || place.bucket.includes('.'),
     ),
-    credentials: new CredentialChain(),
+    credentials: new CredentialChain(env),
     http: new HttpClient({
       ca: bundle === undefined ? undefined : await certificates(bundle),
       idleMs,

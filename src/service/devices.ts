@@ -4,7 +4,7 @@ import { KEPT_PART, PUSHED } from '../format/device-record.js';
 import type { DeviceName } from '../format/ids.js';
 import { pidOf } from '../format/maker.js';
 import type { DeviceInfo, DeviceKind } from '../pool/info.js';
-import type { SnapshotRequest, ThinPool, ThinRequest } from '../pool/thin-pool.js';
+import type { NewRemoteImage, SnapshotRequest, ThinPool, ThinRequest } from '../pool/thin-pool.js';
 import type { DeviceChanges } from './device-changes.js';
 import type { DevicePlace, DeviceUse } from './device-use.js';
 import { isMadeBy, UnfinishedDevices, type Makers } from './unfinished-devices.js';
@@ -37,8 +37,8 @@ export interface DevicesParts {
 }
 
 /**
- * The life of devices: every operation that needs only an open pool, with or without a daemon that serves the
- * devices. Each change is durable and in the projection when its promise resolves, and leaves nothing behind
+ * The life of devices: everything that works on an open pool, whether a daemon serves the devices or nobody
+ * does. Each change is durable and in the projection when its promise resolves, and leaves nothing behind
  * when it rejects. Errors, beside the pool's: not-found, busy (marked deleted, mounted, active),
  * invalid-argument (a name that cannot be, the base device).
  */
@@ -58,7 +58,7 @@ export class Devices {
     return devices;
   }
 
-  /** The same at one moment, in a process that serves no other callers. */
+  /** The same of one moment, in a process that has nobody else to serve. */
   all(): readonly DeviceStatus[] {
     return this.#parts.pool.devices().map((device) => this.#status(device));
   }
@@ -191,6 +191,28 @@ export class Devices {
     });
   }
 
+  /** What `maker` makes, and is empty, gets what an image in a store has. */
+  async attach(
+    given: string,
+    { maker, image }: { readonly maker: string; readonly image: NewRemoteImage },
+  ): Promise<{ chunks: number }> {
+    const name = existingName(given);
+    const { pool, changes } = this.#parts;
+    return changes.run([name], async () => {
+      refuseBase(this.requireLive(name, maker), 'is of no image in a store');
+      return pool.attachRemote(name, image);
+    });
+  }
+
+  /** Fetches the rest of its image: in the background, or until that is done. */
+  async hydrate(given: string, { wait }: { readonly wait: boolean }): Promise<DeviceStatus> {
+    const device = this.requireLive(existingName(given));
+    const done = this.#parts.pool.hydrate(device.name);
+    if (wait) await done;
+    else done.catch(() => undefined);
+    return this.get(given);
+  }
+
   /** Bytes. A mounted filesystem follows at once, any other at its next mount. */
   async grow(given: string, size: number): Promise<DeviceStatus> {
     const name = existingName(given);
@@ -219,7 +241,7 @@ export class Devices {
    */
   async remove(given: string, { force = false } = {}): Promise<{ deferred: boolean }> {
     const name = existingName(given);
-    const { changes, use } = this.#parts;
+    const { pool, changes, use } = this.#parts;
     return changes.run([name], async () => {
       const device = this.require(name);
       refuseBase(device, 'cannot be removed');
@@ -230,30 +252,11 @@ export class Devices {
         if (!isKept) refuseLabelled(device, 'removed without --force');
         if (await use.putOff(device)) return { deferred: true };
       }
-      await this.removeUnused(name);
+      this.#refuseMounted(name, 'removed');
+      this.#refuseActive(name, 'removed');
+      await pool.remove(name);
       return { deferred: false };
     });
-  }
-
-  /**
-   * For an adapter that keeps a record in the device's label. The caller changes the device already
-   * (`DeviceChanges.run`).
-   */
-  async relabel(
-    name: DeviceName,
-    change: { readonly label: string; readonly kind?: 'image' },
-  ): Promise<void> {
-    await this.#parts.pool.update(name, change);
-  }
-
-  /**
-   * For an adapter that has withdrawn the device. The caller changes it already. Errors: busy (it is mounted
-   * or active).
-   */
-  async removeUnused(name: DeviceName): Promise<void> {
-    this.#refuseMounted(name, 'removed');
-    this.#refuseActive(name, 'removed');
-    await this.#parts.pool.remove(name);
   }
 
   /** @throws ThinError not-found */
@@ -364,7 +367,7 @@ function requireWhole({ name, maker }: DeviceInfo): void {
   );
 }
 
-/** The program that keeps a label with a device relies on the device. */
+/** Whoever keeps something in a device's label counts on the device. */
 function refuseLabelled({ name, label }: DeviceInfo, what: string): void {
   if (label !== '')
     throw new ThinError(

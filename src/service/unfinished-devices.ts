@@ -72,7 +72,7 @@ export class UnfinishedDevices {
       const device = pool.device(name);
       return device !== undefined && (await this.#isLeft(device));
     };
-    // A complete device needs no wait.
+    // Nobody is waited for whose device is whole.
     if (!(await isLeft())) return;
     await changes.run([name], async () => {
       if (!(await isLeft())) return;

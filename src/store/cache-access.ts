@@ -13,7 +13,7 @@ export interface CacheMemory {
   /** One word a chunk of the pool: its frame + 1, or 0. */
   readonly index: Int32Array;
   readonly frames: Uint8Array;
-  /** One word a frame, and so for the next three. */
+  /** One word a frame, and so for the next four. */
   readonly locks: Int32Array;
   /** Bit n: page n was changed since the last commit took the frame. */
   readonly changed: Int32Array;
@@ -23,6 +23,11 @@ export interface CacheMemory {
    * origin.
    */
   readonly origins: Int32Array;
+  /**
+   * Not 0: the frame's bytes came from a store elsewhere, and no commit has them so far. They are for reading
+   * alone: the log could not tell what a change was made to.
+   */
+  readonly fetched: Int32Array;
   /** Touched since the clock hand went by. */
   readonly touched: Uint8Array;
   readonly dirty: DirtyMapMemory;
@@ -66,6 +71,7 @@ export function cacheMemory(shape: {
     changed: sharedInts(frames),
     owners: sharedInts(frames),
     origins: sharedInts(frames),
+    fetched: sharedInts(frames),
     touched: new Uint8Array(new SharedArrayBuffer(frames)),
     dirty: DirtyMap.create(frames).memory,
     free: FreeRing.create(2 ** Math.ceil(Math.log2(frames + 1))).memory,
@@ -74,7 +80,7 @@ export function cacheMemory(shape: {
 }
 
 /**
- * Chunks in frames of shared memory, one frame for each chunk. A chunk that ten snapshots share is in memory
+ * Chunks in frames of shared memory, one frame a chunk whoever maps it: what ten snapshots share is in memory
  * once. A frame that was changed stays until a commit has written it. Frames are given to other chunks only
  * when no request that might have seen them is in flight any more (RequestEpochs), so that reading takes no
  * lock; writers exclude the commit and the eviction by the frame's lock.
@@ -100,6 +106,11 @@ export class CacheAccess implements ChunkAccess {
     this.#page = pageSize(memory.chunkSize);
   }
 
+  /** No range runs from one chunk into the next. */
+  isAway(): boolean {
+    return false;
+  }
+
   read(chunk: ChunkId, within: number, into: Uint8Array, at: number, length: number): Access {
     const frame = this.#frameOf(chunk);
     if (frame === undefined) return 'missing';
@@ -117,7 +128,7 @@ export class CacheAccess implements ChunkAccess {
     lock(locks, frame);
     try {
       // Evicted between the look and the lock.
-      if (Atomics.load(index, chunk) !== frame + 1) return 'missing';
+      if (Atomics.load(index, chunk) !== frame + 1 || this.#isFetched(frame)) return 'missing';
       touched[frame] = 1;
       this.#frames.set(part(from, at, length), frame * this.chunkSize + within);
       this.#change(frame, pagesOf(within, length, this.#page));
@@ -147,7 +158,7 @@ export class CacheAccess implements ChunkAccess {
     length: number,
   ): Access {
     const source = this.#frameOf(origin);
-    if (source === undefined) return 'missing';
+    if (source === undefined || this.#isFetched(source)) return 'missing';
     const frame = this.#take();
     if (frame === undefined) return 'no-room';
     const start = source * this.chunkSize;
@@ -166,6 +177,10 @@ export class CacheAccess implements ChunkAccess {
   #frameOf(chunk: ChunkId): number | undefined {
     const word = Atomics.load(this.#memory.index, chunk);
     return word === 0 ? undefined : word - 1;
+  }
+
+  #isFetched(frame: number): boolean {
+    return Atomics.load(this.#memory.fetched, frame) !== 0;
   }
 
   #mustWait(): boolean {

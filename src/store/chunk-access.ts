@@ -20,6 +20,8 @@ export interface ChunkAccess {
   readonly contiguous: boolean;
   /** What is written is gone with the process, until a commit has it. */
   readonly isVolatile: boolean;
+  /** Its bytes are not here: a range stops before it. */
+  isAway(chunk: number): boolean;
   /**
    * The pages that a partial chunk has of its own, and whose the others are; undefined for a whole one.
    * @throws ThinError damaged

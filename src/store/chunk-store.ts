@@ -28,6 +28,21 @@ export interface PartialChunks {
 }
 
 /**
+ * Which chunks are remote: their bytes are in a store elsewhere, and not here (metadata/remote-table.ts).
+ */
+export interface RemoteChunks {
+  /** @throws ThinError damaged */
+  isRemote(chunk: ChunkId): boolean;
+  /** Its bytes are here from this commit on. */
+  makeLocal(chunk: ChunkId): void;
+  /** Has them fetched, verified and landed. Errors: io. */
+  fetch(chunk: ChunkId): Promise<void>;
+  all(): Iterable<{ readonly chunk: ChunkId }>;
+  /** Chunks of which nobody knows whether they are remote. */
+  damaged(): Iterable<{ readonly first: number; readonly count: number }>;
+}
+
+/**
  * The data of the pool's chunks, as the pool thread looks after it: `access` is what requests use, on this
  * thread and others. Writes are seen by reads at once, and are durable with the batch that carries what
  * `collect` returned.
@@ -45,10 +60,21 @@ export interface ChunkStore {
   readonly wantsCommit: boolean;
   /**
    * After `missing`: brings the chunk into memory, at once or, where every frame waits for a commit, after
-   * that.
+   * that; a remote one from where it is.
    * @throws ThinError damaged (missing or not as written), io
    */
   bring(chunk: ChunkId): Promise<void> | undefined;
+  /** The chunk's bytes are not here, and nobody reads it without having them fetched. */
+  isAway(chunk: ChunkId): boolean;
+  /** A chunk that is about to be mapped is remote. */
+  makeRemote(chunk: ChunkId): void;
+  /**
+   * The bytes of a remote chunk, whole and verified, are put where they belong, once: nothing happens where
+   * it is not remote any more. The caller has reserved a line of the log.
+   * @param keep false where no commit will come: they are there for reading
+   * @throws ThinError io, no-space
+   */
+  land(chunk: ChunkId, bytes: Uint8Array, keep: boolean): Promise<void> | undefined;
   /** After `no-room`: makes room, at once or with a commit. */
   makeRoom(): Promise<void> | undefined;
   /**
@@ -57,8 +83,8 @@ export interface ChunkStore {
    */
   drop(chunk: ChunkId): void;
   /**
-   * Forgets chunks whose data no request can see any more, and frees their space. They may be used again when
-   * it resolves.
+   * Nobody can see the data of these any more: they are forgotten, and their space goes back. They may be
+   * used again when it resolves.
    */
   recycle(chunks: readonly ChunkId[]): Promise<void>;
   /**

@@ -9,7 +9,7 @@ import { lock, unlock } from '../shared/spin-lock.js';
 import type { Access, ChunkAccess } from './chunk-access.js';
 import type { LogWriter } from './log-writer.js';
 import { areFew, pagesOf, pageSize } from './pages.js';
-import { DAMAGED, lockOf, partialMemory, WHOLE, type PartialMemory } from './partial-memory.js';
+import { DAMAGED, lockOf, partialMemory, REMOTE, WHOLE, type PartialMemory } from './partial-memory.js';
 
 export interface FileMemory {
   readonly kind: 'file';
@@ -71,7 +71,12 @@ export class FileAccess implements ChunkAccess {
     this.#scratch = Buffer.allocUnsafeSlow(memory.chunkSize);
   }
 
+  isAway(chunk: number): boolean {
+    return Atomics.load(this.#partial.bases, chunk) === REMOTE;
+  }
+
   read(chunk: ChunkId, within: number, into: Uint8Array, at: number, length: number): Access {
+    if (this.isAway(chunk)) return 'missing';
     this.#eachPart(chunk, within, length, (part, offset, from, bytes) => {
       const base = this.#baseOf(part);
       if (base === undefined) this.#read(into, at + from, bytes, this.#placeOf(part) + offset);
@@ -81,6 +86,7 @@ export class FileAccess implements ChunkAccess {
   }
 
   overwrite(chunk: ChunkId, within: number, from: Uint8Array, at: number, length: number): Access {
+    if (this.isAway(chunk)) return 'missing';
     this.#eachPart(chunk, within, length, (part, offset, done, bytes) => {
       if (this.#has(part, pagesOf(offset, bytes, this.#page)))
         this.#write(from, at + done, bytes, this.#placeOf(part) + offset);
@@ -117,6 +123,7 @@ export class FileAccess implements ChunkAccess {
     length: number,
   ): Access {
     const { bases, pages } = this.#partial;
+    if (this.isAway(origin)) return 'missing';
     const base = this.#baseOf(origin);
     const inherited = base === undefined ? 0 : Atomics.load(pages, origin);
     const own = inherited | pagesOf(within, length, this.#page);
@@ -139,7 +146,7 @@ export class FileAccess implements ChunkAccess {
     return base === undefined ? undefined : { base, pages: Atomics.load(this.#partial.pages, chunk) };
   }
 
-  /** Restores what a dead process knew of a chunk that no thread can look up yet. */
+  /** What a process that is gone knew of a chunk that nobody can look up yet. */
   restorePart(chunk: ChunkId, base: ChunkId, pages: number): void {
     Atomics.store(this.#partial.pages, chunk, pages);
     Atomics.store(this.#partial.bases, chunk, base + 1);
@@ -150,6 +157,19 @@ export class FileAccess implements ChunkAccess {
   restorePages(chunk: ChunkId, pages: number): void {
     if (this.#baseOf(chunk) === undefined) return;
     Atomics.or(this.#partial.pages, chunk, pages);
+    this.#changed(chunk);
+  }
+
+  /** The bytes of a remote chunk, whole. Before anybody can change them, the log has that they are here. */
+  land(chunk: ChunkId, bytes: Uint8Array): void {
+    this.#write(bytes, 0, this.chunkSize, this.#placeOf(chunk));
+    this.#log?.fetched(chunk);
+    this.noteHere(chunk);
+  }
+
+  /** What a remote chunk holds is in the data. */
+  noteHere(chunk: ChunkId): void {
+    Atomics.store(this.#partial.bases, chunk, WHOLE);
     this.#changed(chunk);
   }
 
@@ -224,7 +244,7 @@ export class FileAccess implements ChunkAccess {
   /** @throws ThinError damaged */
   #baseOf(chunk: ChunkId): ChunkId | undefined {
     const word = Atomics.load(this.#partial.bases, chunk);
-    if (word === WHOLE) return undefined;
+    if (word === WHOLE || word === REMOTE) return undefined;
     if (word !== DAMAGED) return chunkId(word - 1);
     const path = describeKey(chunkBaseKey(chunk));
     throw new ThinError('damaged', `${path}: it cannot be read; see thinfuse check`, { details: { path } });

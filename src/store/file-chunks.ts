@@ -1,11 +1,11 @@
 import type { FileHandle } from 'node:fs/promises';
 import { chunkId, type ChunkId } from '../format/ids.js';
 import { DirtyMap } from '../shared/dirty-map.js';
-import type { ChunkCommit, ChunkStore, PartialChunks } from './chunk-store.js';
+import type { ChunkCommit, ChunkStore, PartialChunks, RemoteChunks } from './chunk-store.js';
 import { dataError, FileAccess, fileMemory, takeFailure, type FileMemory } from './file-access.js';
 import { pageSize, pagesOf } from './pages.js';
 import type { PoolLog } from './pool-log.js';
-import { DAMAGED, WHOLE } from './partial-memory.js';
+import { DAMAGED, REMOTE, WHOLE } from './partial-memory.js';
 
 /** Bytes of the data file. */
 export interface FileRange {
@@ -31,6 +31,7 @@ export interface FileChunksOptions {
   /** That the pool can have. */
   readonly chunks: number;
   readonly partial: PartialChunks;
+  readonly remote: RemoteChunks;
   /** Without it, freed chunks keep what they held until they are used again. */
   readonly punch?: PunchHoles | undefined;
   /** This chunk and all above hold zeroes; none where undefined. */
@@ -51,6 +52,7 @@ export class FileChunks implements ChunkStore {
   readonly wantsCommit = false;
   readonly #handle: DataHandle;
   readonly #partial: PartialChunks;
+  readonly #remote: RemoteChunks;
   readonly #dirty: DirtyMap;
   readonly #allPages: number;
   readonly #delay: number;
@@ -67,6 +69,7 @@ export class FileChunks implements ChunkStore {
     this.memory = fileMemory(options.handle.fd, { chunkSize, chunks, start });
     this.access = new FileAccess(this.memory, options.log?.writer);
     this.#partial = options.partial;
+    this.#remote = options.remote;
     this.#dirty = new DirtyMap(this.memory.partial.dirty);
     this.#allPages = pagesOf(0, options.chunkSize, pageSize(options.chunkSize));
     const { bases, pages } = this.memory.partial;
@@ -74,6 +77,8 @@ export class FileChunks implements ChunkStore {
       bases[chunk] = base === undefined ? DAMAGED : base + 1;
       pages[chunk] = own;
     }
+    for (const { chunk } of options.remote.all()) bases[chunk] = REMOTE;
+    for (const { first, count } of options.remote.damaged()) bases.fill(DAMAGED, first, first + count);
     // A process that is gone may have written what is not on the disk yet.
     Atomics.store(this.memory.written, 0, 1);
     this.#handle = options.handle;
@@ -86,7 +91,20 @@ export class FileChunks implements ChunkStore {
     return Atomics.load(this.memory.written, 0) !== 0 || Atomics.load(this.memory.failed, 0) !== 0;
   }
 
-  bring(): undefined {
+  bring(chunk: ChunkId): Promise<void> | undefined {
+    return this.isAway(chunk) ? this.#remote.fetch(chunk) : undefined;
+  }
+
+  isAway(chunk: ChunkId): boolean {
+    return this.access.isAway(chunk);
+  }
+
+  makeRemote(chunk: ChunkId): void {
+    Atomics.store(this.memory.partial.bases, chunk, REMOTE);
+  }
+
+  land(chunk: ChunkId, bytes: Uint8Array): undefined {
+    if (this.isAway(chunk) && this.#remote.isRemote(chunk)) this.access.land(chunk, bytes);
     return undefined;
   }
 
@@ -135,6 +153,7 @@ export class FileChunks implements ChunkStore {
     Atomics.store(changed, 0, 0);
     for (const entry of this.#dirty.take()) {
       const chunk = chunkId(entry);
+      if (Atomics.load(bases, chunk) === WHOLE && this.#remote.isRemote(chunk)) this.#remote.makeLocal(chunk);
       // Not mapped so far, or not any more.
       if (Atomics.load(bases, chunk) <= 0 || this.#partial.baseOf(chunk) === undefined) continue;
       // What is seen here was written before, and is durable with this commit's sync.

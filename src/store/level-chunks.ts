@@ -16,7 +16,7 @@ import {
   VALUE_COST,
   type CacheMemory,
 } from './cache-access.js';
-import type { ChunkCommit, ChunkStore, PartialChunks } from './chunk-store.js';
+import type { ChunkCommit, ChunkStore, PartialChunks, RemoteChunks } from './chunk-store.js';
 import {
   applyPatchOf,
   copyPatch,
@@ -45,6 +45,7 @@ export interface LevelChunksOptions {
    */
   readonly stagedBytes: number;
   readonly partial: PartialChunks;
+  readonly remote: RemoteChunks;
   /** How values are written from now on; asked for each commit. */
   readonly compression: () => Compression;
   readonly epochs: RequestEpochs;
@@ -84,7 +85,7 @@ export class LevelChunks implements ChunkStore {
    * Pages of a frame in which its chunk differs from the whole value below it, as far as commits have seen.
    */
   readonly #patched: Int32Array;
-  /** Not mapped by any device, and perhaps still under a late writer. */
+  /** Mapped by nobody, and perhaps still under a late writer. */
   readonly #dropped = new Set<ChunkId>();
   /** Dropped, and not deleted from the store so far. */
   #forgotten: ChunkId[] = [];
@@ -125,7 +126,11 @@ export class LevelChunks implements ChunkStore {
 
   bring(chunk: ChunkId): Promise<void> | undefined {
     const { index, owners, origins, touched } = this.memory;
-    if (Atomics.load(index, chunk) !== 0) return undefined;
+    const there = Atomics.load(index, chunk) - 1;
+    // Whoever wants to change what was fetched waits until it is durable.
+    if (there >= 0)
+      return Atomics.load(this.memory.fetched, there) === 0 ? undefined : this.#options.commit();
+    if (this.#options.remote.isRemote(chunk)) return this.#options.remote.fetch(chunk);
     const frame = this.#free.take() ?? this.#evict();
     if (frame === undefined) return this.#options.commit();
     try {
@@ -138,6 +143,32 @@ export class LevelChunks implements ChunkStore {
     Atomics.store(origins, frame, 0);
     Atomics.store(owners, frame, chunk);
     Atomics.store(index, chunk, frame + 1);
+    return undefined;
+  }
+
+  isAway(chunk: ChunkId): boolean {
+    return Atomics.load(this.memory.index, chunk) === 0 && this.#options.remote.isRemote(chunk);
+  }
+
+  makeRemote(): void {
+    // What has no value and no frame is missing already.
+  }
+
+  land(chunk: ChunkId, bytes: Uint8Array, keep: boolean): Promise<void> | undefined {
+    if (!this.isAway(chunk)) return undefined;
+    if (keep && this.#dirtyCost >= Atomics.load(this.memory.limits, MOST_DIRTY))
+      return this.#options.commit().then(() => this.land(chunk, bytes, keep));
+    const frame = this.#free.take() ?? this.#evict();
+    if (frame === undefined) return this.#options.commit().then(() => this.land(chunk, bytes, keep));
+    const { index, owners, origins, touched, fetched } = this.memory;
+    this.#dataOf(frame).set(bytes);
+    this.#patched[frame] = 0;
+    touched[frame] = 1;
+    Atomics.store(origins, frame, 0);
+    Atomics.store(owners, frame, chunk);
+    if (keep) Atomics.store(fetched, frame, 1);
+    Atomics.store(index, chunk, frame + 1);
+    if (keep) this.#markAll(frame);
     return undefined;
   }
 
@@ -160,6 +191,7 @@ export class LevelChunks implements ChunkStore {
       this.#dropped.delete(chunk);
       const frame = Atomics.exchange(this.memory.index, chunk, 0) - 1;
       if (frame < 0) continue;
+      Atomics.store(this.memory.fetched, frame, 0);
       this.#clean(frame);
       // A batch that is on its way has its own copy.
       this.#committing.delete(frame);
@@ -206,8 +238,8 @@ export class LevelChunks implements ChunkStore {
     for (const frame of this.#dirty.take()) {
       const chunk = ownerOf(this.memory, frame);
       if (this.#dropped.has(chunk)) this.#clean(frame);
-      // Another thread mapped it after the mappings were applied. If it went with this commit and not the
-      // next, a crash would leave a chunk that no device maps.
+      // Another thread mapped it after the mappings were applied: with this commit and not the next, a crash
+      // would leave it to nobody.
       else if (!this.#options.isCounted(chunk)) unmapped.push(frame);
       else this.#prepared.push({ chunk, frame, change: this.#takeChanged(frame, chunk) });
     }
@@ -231,6 +263,7 @@ export class LevelChunks implements ChunkStore {
         )),
       ],
       settle: () => {
+        for (const frame of this.#committing) Atomics.store(this.memory.fetched, frame, 0);
         this.#committing = new Set();
       },
       undo: () => {
@@ -279,6 +312,7 @@ export class LevelChunks implements ChunkStore {
       }
       this.#patched[frame] = 0;
       this.#options.partial.makeWhole(chunk);
+      if (this.#options.remote.isRemote(chunk)) this.#options.remote.makeLocal(chunk);
       return copyWhole(chunk, this.#dataOf(frame));
     } finally {
       unlock(locks, frame);

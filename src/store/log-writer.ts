@@ -100,6 +100,10 @@ export class LogWriter {
       );
   }
 
+  fetched(chunk: number): void {
+    this.#write({ ...NO_FIELDS, kind: LogKind.FETCHED, chunk });
+  }
+
   pages(chunk: number, pages: number): void {
     this.#write({ ...NO_FIELDS, kind: LogKind.PAGES, chunk, pages });
   }

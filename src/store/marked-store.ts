@@ -8,7 +8,7 @@ import type { BatchOptions, KeyValue, KvOperation, KvRange, KvReader, KvSnapshot
 export interface MarkOptions {
   /** Take a store that is older than its mark, and go on from there. Default: it is refused. */
   readonly acceptOlder?: boolean;
-  /** Hears of repairs that need no action. */
+  /** What nobody needs to do anything about. */
   readonly onNote?: (text: string) => void;
 }
 
@@ -145,8 +145,8 @@ export class MarkedStore implements KeyValue {
 }
 
 /**
- * What is missing in a store that is read as it is, for `folder` has its mark; undefined: nothing, or
- * unknown. @throws ThinError wrong-version, io
+ * What is missing in a store that is read as it is, for `folder` has its mark; undefined: nothing, or nobody
+ * knows. @throws ThinError wrong-version, io
  */
 export async function olderThanMark(store: KvReader, folder: string): Promise<OlderStore | undefined> {
   const mark = await readMark(folder);

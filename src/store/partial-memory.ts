@@ -1,12 +1,15 @@
 import { DirtyMap, sharedInts, type DirtyMapMemory } from '../shared/dirty-map.js';
 
 /**
- * Which chunks of a `direct` pool are partial, for all threads. A chunk becomes partial before any thread can
- * look it up, and then gets pages. It is whole again when it has all pages, or when no thread can look it up
- * any more.
+ * Which chunks of a `direct` pool are partial, for all threads. A chunk becomes partial before anybody can
+ * look it up, and gets pages; it is whole again when it has all of them, or when nobody can look it up any
+ * more.
  */
 export interface PartialMemory {
-  /** One word a chunk: its base + 1; 0 for a whole one; DAMAGED where the base cannot be told. */
+  /**
+   * One word a chunk: its base + 1; 0 for a whole one; DAMAGED where the base cannot be told; REMOTE where
+   * its bytes are not here. No mapped chunk becomes remote.
+   */
   readonly bases: Int32Array;
   /**
    * The pages that a partial chunk has. Those of one that has just become whole stay set, for readers that
@@ -23,6 +26,7 @@ export interface PartialMemory {
 
 export const WHOLE = 0;
 export const DAMAGED = -1;
+export const REMOTE = -2;
 /** A power of two. */
 const LOCKS = 1024;
 

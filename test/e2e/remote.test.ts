@@ -72,7 +72,7 @@ describe('end to end: push and pull', function () {
     assert.ok(second.sent < first.sent / 4, `${second.sent} of ${first.sent} bytes were sent`);
     await here.run('umount', 'web');
     await here.run('push', 'web', url('wednesday'));
-    await there.run('pull', url('wednesday'), 'web');
+    await there.run('pull', '--full', url('wednesday'), 'web');
     await same('web');
     assert.match(await here.run('ls'), /^web\.pushed-[0-9a-f]{12} .* pushed/m);
     const check = await here.json<{ ok: boolean; images: number }>(
@@ -142,7 +142,7 @@ describe('end to end: push and pull', function () {
 
     const pull = scratch.current.start(
       command,
-      [...before, 'pull', url('killed'), 'got', '--root', there.root],
+      [...before, 'pull', '--full', url('killed'), 'got', '--root', there.root],
       {
         stdio: 'ignore',
       },
@@ -157,8 +157,33 @@ describe('end to end: push and pull', function () {
       [],
     );
     await there.run('rm', 'web', 'mine', 'web-monday', 'by-digest');
-    await there.run('pull', url('killed'), 'web');
+    await there.run('pull', '--full', url('killed'), 'web');
     await same('web');
+    await there.run('rm', 'web');
+  });
+
+  it('make a device that is there at once, and fetch what is read, also after its daemon was killed', async () => {
+    await there.run('pull', url('killed'), 'web');
+    const remote = async (): Promise<number> => (await there.call('device.get', { name: 'web' })).remote ?? 0;
+    const all = await remote();
+    assert.ok(all > 60 * 2 ** 20, `${all} bytes are remote`);
+    await there.run('snapshot', 'mine', 'web');
+    const mount = (await there.run('mount', 'mine')).trim();
+    await run('dd', [`if=${mount}/three`, 'of=/dev/null', 'bs=1M', 'count=4']);
+    await run('dd', ['if=/dev/urandom', `of=${mount}/own`, 'bs=64K', 'count=3', 'conv=fsync']);
+    const { pid } = await there.call('status', {});
+    process.kill(pid, 'SIGKILL');
+    await eventually('the daemon is gone', async () => (await there.try('status')).code !== 0);
+    await there.run('start');
+    const left = await remote();
+    assert.ok(left > 0 && left < all, `${left} of ${all} bytes are remote`);
+    await same('web');
+    await there.run('hydrate', '--wait', 'web');
+    assert.deepEqual([await remote(), await there.call('remote.images', {})], [0, []]);
+    await there.run('mount', 'mine');
+    await run('cmp', ['-n', '65536', `${mount}/own`, `${mount}/own`]);
+    await there.run('umount', 'mine');
+    await there.run('rm', 'mine');
   });
 
   it('give back with a device what was kept to compare it with', async () => {

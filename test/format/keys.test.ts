@@ -15,6 +15,8 @@ import {
   optionsKey,
   pendingDeleteKey,
   rangeOf,
+  remoteImageKey,
+  remotePageKey,
   superblockKey,
   unpackKey,
 } from '../../src/format/keys.js';
@@ -30,6 +32,8 @@ const KINDS: Record<NumberedKeyKind, { pack: (n: number) => Uint8Array; max: num
   'node-map-page': { pack: nodeMapKey, max: U32, tag: 'p' },
   device: { pack: (n) => deviceKey(deviceId(n)), max: MAX_DEVICE_ID, tag: 'd' },
   'metadata-snapshot': { pack: metadataSnapshotKey, max: MAX_METADATA_SNAPSHOT, tag: 'h' },
+  'remote-page': { pack: remotePageKey, max: U32, tag: 'r' },
+  'remote-image': { pack: remoteImageKey, max: U32, tag: 'i' },
   'pending-delete': { pack: (n) => pendingDeleteKey(deviceId(n)), max: MAX_DEVICE_ID, tag: 'x' },
 };
 const kinds = Object.keys(KINDS) as NumberedKeyKind[];

@@ -30,6 +30,8 @@ const KINDS: Record<SealKind, number> = {
   commit: 13,
   'log-state': 15,
   'log-head': 16,
+  'remote-page': 17,
+  'remote-image': 18,
 };
 const kind = fc.constantFrom(...(Object.keys(KINDS) as SealKind[]));
 const id = fc.oneof(fc.nat(), fc.maxSafeNat(), fc.constant(2 ** 32));

@@ -22,6 +22,13 @@ describe('chunks of a leveldb pool', () => {
         makeWhole: () => undefined,
         all: () => [],
       },
+      remote: {
+        isRemote: () => false,
+        makeLocal: () => undefined,
+        fetch: () => Promise.resolve(),
+        all: () => [],
+        damaged: () => [],
+      },
       isCounted: (chunk) => counted.has(chunk),
       commit: () => Promise.resolve(),
     });

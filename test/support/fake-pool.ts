@@ -9,6 +9,7 @@ import type {
   DeviceChoice,
   PoolCheck,
   PoolCounts,
+  RemoteImageInfo,
   SnapshotRequest,
   ThinPool,
   ThinRequest,
@@ -30,6 +31,7 @@ const OPTIONS: PoolOptions = {
   xfsNospaceMaxRetries: 0,
   errorIfNoSpace: true,
   noSpaceTimeout: 60,
+  originTimeout: 60,
   autoextendThreshold: 100,
   lowWater: 0,
   metadataLowWater: 0,
@@ -86,6 +88,18 @@ export class FakePool implements ThinPool {
     };
   }
 
+  attachRemote(): Promise<{ readonly chunks: number }> {
+    return Promise.resolve({ chunks: 0 });
+  }
+
+  hydrate(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  remoteImages(): readonly RemoteImageInfo[] {
+    return [];
+  }
+
   counts(): PoolCounts {
     const devices = this.devices();
     return {
@@ -103,6 +117,7 @@ export class FakePool implements ThinPool {
       logBytes: undefined,
       host: { free: GIB, total: 10 * GIB, floor: GIB / 2 },
       dataFree: undefined,
+      remote: { remote: 0, inFlight: 0, fetched: 0, failures: 0, problem: undefined },
     };
   }
 

@@ -18,6 +18,7 @@ export const TEST_OPTIONS: PoolOptions = {
   xfsNospaceMaxRetries: 0,
   errorIfNoSpace: true,
   noSpaceTimeout: 60,
+  originTimeout: 60,
   autoextendThreshold: 100,
   lowWater: 0,
   metadataLowWater: 0,

@@ -28,8 +28,10 @@ export function daemonOperations(
           noSpaceTimeout: info.options.noSpaceTimeout,
           lowWater: info.options.lowWater,
           metadataLowWater: info.options.metadataLowWater,
+          originTimeout: info.options.originTimeout,
         },
         dm: statusLine(info),
+        remote: pool.figures().remote,
         devices: {
           total,
           active,

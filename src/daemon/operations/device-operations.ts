@@ -11,6 +11,8 @@ type DeviceOperation =
   | 'device.finish'
   | 'device.rename'
   | 'device.anchor'
+  | 'device.attach'
+  | 'device.hydrate'
   | 'device.grow'
   | 'device.quota'
   | 'device.remove';
@@ -27,6 +29,8 @@ export function deviceOperations({ devices }: Service): Pick<Handlers, DeviceOpe
     'device.finish': ({ name, maker }) => devices.finish(name, maker),
     'device.rename': ({ name, to, ...how }) => devices.rename(name, to, how),
     'device.anchor': ({ name, ...how }) => devices.anchor(name, how),
+    'device.attach': ({ name, ...how }) => devices.attach(name, how),
+    'device.hydrate': ({ name, wait }) => devices.hydrate(name, { wait: wait ?? false }),
     'device.grow': ({ name, size }) => devices.grow(name, size),
     'device.quota': ({ name, quota }) => devices.setQuota(name, quota),
     'device.remove': ({ name, force }) => devices.remove(name, { force: force ?? false }),

@@ -2,7 +2,8 @@ import { ThinError } from '../../errors/thin-error.js';
 import type { Handlers } from '../dispatcher.js';
 import type { Service } from '../service.js';
 
-type PoolOperation = 'pool.info' | 'pool.set' | 'pool.check' | 'pool.extend' | 'pool.commit' | 'pool.settle';
+type PoolOperation =
+  'remote.images' | 'pool.info' | 'pool.set' | 'pool.check' | 'pool.extend' | 'pool.commit' | 'pool.settle';
 
 export function poolOperations({ pool }: Service): Pick<Handlers, PoolOperation> {
   return {
@@ -31,6 +32,7 @@ export function poolOperations({ pool }: Service): Pick<Handlers, PoolOperation>
       return pool.info();
     },
     'pool.extend': (to) => pool.extend(to),
+    'remote.images': () => Promise.resolve(pool.remoteImages()),
     'pool.commit': async () => {
       await pool.commit();
       return {};

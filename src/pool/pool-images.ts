@@ -1,0 +1,147 @@
+import { ThinError } from '../errors/thin-error.js';
+import type { DeviceRecord } from '../format/device-record.js';
+import { chunkId, virtualBlock, type ChunkId } from '../format/ids.js';
+import type { KnownImage } from '../metadata/remote-table.js';
+import { attachRemote } from './attach-remote.js';
+import type { PoolState } from './pool-state.js';
+import type { RemoteSource } from './remote-source.js';
+import type { NewRemoteImage, RemoteImageInfo } from './thin-pool.js';
+
+/** Bytes of an image's block. */
+const BLOCK = 65536;
+/** Milliseconds between looks at images: which are not needed any more, and which have to be held. */
+const INTERVAL = 5000;
+/** Milliseconds after which a store is told again that an image is needed; a week is what it believes. */
+const HOLD_AGAIN = 12 * 3_600_000;
+/** Milliseconds before a fetch in the background that failed is begun again. */
+const HYDRATE_AGAIN = 30_000;
+
+/** The images in stores that a pool has its bytes of: attached, fetched in the background, and let go of. */
+export class PoolImages {
+  readonly #state: PoolState;
+  readonly #source: RemoteSource | undefined;
+  /** By number, with the moment of the last word to the store. */
+  readonly #held = new Map<number, { readonly image: KnownImage; at: number }>();
+  /** Those that are fetched in the background. */
+  readonly #goingOn = new Set<number>();
+  #timer: NodeJS.Timeout | undefined;
+  #isStopped = false;
+
+  constructor(state: PoolState, source: RemoteSource | undefined) {
+    this.#state = state;
+    this.#source = source;
+  }
+
+  /** Goes on with what was fetched in the background before; asks no store for anything by itself. */
+  start(): void {
+    for (const image of this.#images()) this.#held.set(image.id, { image, at: performance.now() });
+    if (this.#held.size > 0) this.#watch();
+    for (const image of this.#images()) if (image.isHydrating) void this.#goOn(image.id);
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    clearInterval(this.#timer);
+    await this.#state.remote.close();
+  }
+
+  list(): readonly RemoteImageInfo[] {
+    const { blockSize } = this.#state.metadata.superblock;
+    return this.#images().map(({ url, digest, left, isHydrating }) => ({
+      url,
+      digest,
+      remote: left * blockSize,
+      isHydrating,
+    }));
+  }
+
+  async attach(device: DeviceRecord, given: NewRemoteImage): Promise<{ readonly chunks: number }> {
+    const state = this.#state;
+    state.requireWritable();
+    const source = this.#source;
+    if (source === undefined)
+      throw new ThinError(
+        'unsupported',
+        'a device that is fetched as it is read needs a daemon; start it first',
+      );
+    if (state.active.has(device.id) || device.mapped > 0)
+      throw new ThinError('busy', `device ${device.name} is active or not empty`);
+    state.space.requireFreeSpace();
+    const blocks = source.blocksOf({ ...given, family: device.family, isHydrating: false });
+    const { image, chunks } = await attachRemote(state, device.id, given, blocks);
+    await state.commit();
+    state.usage.mark(device.id);
+    const known = state.metadata.remote.image(image);
+    if (known !== undefined) {
+      this.#held.set(image, { image: known, at: performance.now() });
+      this.#watch();
+      void this.#prefetch(known, device).catch(() => undefined);
+    }
+    return { chunks };
+  }
+
+  async hydrate({ family }: DeviceRecord): Promise<void> {
+    const { metadata } = this.#state;
+    const images = this.#images().filter((image) => image.family === family);
+    for (const { id } of images) metadata.remote.setHydrating(id, true);
+    if (this.#state.mode !== 'ro') await this.#state.commit();
+    for (const { id } of images) void this.#goOn(id);
+    await Promise.all(images.map(({ id }) => this.#state.remote.hydrate(id)));
+    if (this.#state.mode !== 'ro') await this.#state.commit();
+  }
+
+  #images(): readonly KnownImage[] {
+    return this.#state.metadata.remote.images();
+  }
+
+  /** What a start that somebody recorded has read comes first, before anybody asks. */
+  async #prefetch(image: KnownImage, { id }: DeviceRecord): Promise<void> {
+    const blocks = await this.#source?.startOf(image);
+    if (blocks === undefined || blocks.length === 0) return;
+    await this.#state.remote.ahead(this.#chunksOf(image, id, blocks), image.id);
+  }
+
+  *#chunksOf(image: KnownImage, device: DeviceRecord['id'], blocks: Uint32Array): Generator<ChunkId> {
+    const { metadata } = this.#state;
+    const blocksEach = metadata.superblock.blockSize / BLOCK;
+    for (const number of blocks) {
+      if (!metadata.devices.has(device)) return;
+      const chunk = metadata.lookup(device, virtualBlock(Math.floor(number / blocksEach)));
+      if (chunk !== undefined && metadata.remote.peek(chunkId(chunk))?.image === image.id) yield chunk;
+    }
+  }
+
+  /** A store that is away does not end it. */
+  async #goOn(image: number): Promise<void> {
+    if (this.#goingOn.has(image)) return;
+    this.#goingOn.add(image);
+    while (!this.#isStopped && this.#state.metadata.remote.image(image)?.isHydrating === true)
+      try {
+        await this.#state.remote.hydrate(image);
+        break;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, HYDRATE_AGAIN).unref());
+      }
+    this.#goingOn.delete(image);
+  }
+
+  #watch(): void {
+    this.#timer ??= setInterval(() => void this.#look(), INTERVAL).unref();
+  }
+
+  async #look(): Promise<void> {
+    for (const [id, held] of [...this.#held]) {
+      const isNeeded = this.#state.metadata.remote.image(id) !== undefined;
+      if (isNeeded && performance.now() - held.at < HOLD_AGAIN) continue;
+      held.at = performance.now();
+      if (!isNeeded) this.#held.delete(id);
+      // A word that does not come through is said again, or is not believed any more after a week.
+      await (isNeeded ? this.#source?.hold(held.image) : this.#source?.release(held.image))?.catch(
+        () => undefined,
+      );
+    }
+    if (this.#held.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+}

@@ -1,0 +1,349 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { ThinError, toThinError } from '../errors/thin-error.js';
+import { chunkId, type ChunkId } from '../format/ids.js';
+import type { RemoteEntry } from '../format/remote-page.js';
+import type { KnownImage } from '../metadata/remote-table.js';
+import { linesFor } from '../store/log-writer.js';
+import type { PoolState } from './pool-state.js';
+import type { RemoteSource } from './remote-source.js';
+
+/** Bytes of an image's block. */
+const BLOCK = 65536;
+/**
+ * Bytes around a chunk that somebody waits for which come with it, where they are not here: one request of
+ * 512 KiB takes hardly longer than one of 64 KiB (docs/remote.md).
+ */
+const WINDOW = 512 * 1024;
+/** Bytes on their way: of one image, so that a slow one does not hold up the others, and of all. */
+const MOST_OF_IMAGE = 16 * 2 ** 20;
+const MOST = 48 * 2 ** 20;
+/** Bytes of one request ahead of anybody's need, and such requests at once. */
+const AHEAD = 2 ** 20;
+const AHEAD_AT_ONCE = 6;
+/** Milliseconds beyond the time for which a store is asked again, for what is under way. */
+const LAST_MS = 15_000;
+
+interface Flight {
+  readonly entry: RemoteEntry;
+  readonly isUrgent: boolean;
+  readonly done: Promise<void>;
+  readonly settle: (error?: ThinError) => void;
+}
+
+interface Waiting {
+  readonly chunk: ChunkId;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** How fetching goes, for whoever looks after the pool. Bytes. */
+export interface RemoteFigures {
+  /** Of chunks whose bytes are not here. */
+  readonly remote: number;
+  readonly inFlight: number;
+  /** Since the pool was opened. */
+  readonly fetched: number;
+  readonly failures: number;
+  /** Of the newest fetch, where it failed. */
+  readonly problem: string | undefined;
+}
+
+/**
+ * Brings the bytes of remote chunks where they belong. What somebody waits for goes before what is fetched
+ * ahead; each chunk is on its way once. Pool thread only; the work itself is the source's.
+ */
+export class RemoteFetcher {
+  readonly #state: PoolState;
+  readonly #source: RemoteSource | undefined;
+  readonly #flights = new Map<ChunkId, Flight>();
+  readonly #bytes = new Map<number, number>();
+  /** For room, in the order in which they came. */
+  #waiting: Waiting[] = [];
+  #inFlight = 0;
+  #fetched = 0;
+  #failures = 0;
+  #problem: string | undefined;
+  readonly #hydrating = new Map<number, Promise<void>>();
+
+  constructor(state: PoolState, source: RemoteSource | undefined) {
+    this.#state = state;
+    this.#source = source;
+  }
+
+  get figures(): RemoteFigures {
+    return {
+      remote: this.#state.metadata.remote.count * this.#chunkSize,
+      inFlight: this.#inFlight,
+      fetched: this.#fetched,
+      failures: this.#failures,
+      problem: this.#problem,
+    };
+  }
+
+  /**
+   * Resolves when the chunk's bytes are here. Errors: io, after the pool's `originTimeout`; damaged (where
+   * they come from is not known).
+   */
+  async fetch(chunk: ChunkId): Promise<void> {
+    const ahead = this.#flights.get(chunk);
+    // What was fetched ahead may fail for reasons of its own: then somebody asks who waits for it.
+    if (ahead?.isUrgent === false) await ahead.done.catch(() => undefined);
+    if (!this.#state.plane.chunks.isAway(chunk)) return;
+    const flight = this.#flights.get(chunk);
+    if (flight !== undefined) return flight.done;
+    const entry = this.#state.metadata.remote.get(chunk);
+    if (entry === undefined) return;
+    if (this.#hasRoom(entry.image, this.#chunkSize)) {
+      void this.#start(this.#around(chunk, entry), entry.image, true);
+      return this.#flights.get(chunk)?.done;
+    }
+    await new Promise<void>((resolve, reject) => this.#waiting.push({ chunk, resolve, reject }));
+  }
+
+  /**
+   * Fetches what is left of an image while others go first; one call at a time works on it. Errors: io,
+   * closed.
+   */
+  hydrate(image: number): Promise<void> {
+    let running = this.#hydrating.get(image);
+    if (running === undefined) {
+      running = this.#hydrate(image).finally(() => this.#hydrating.delete(image));
+      this.#hydrating.set(image, running);
+    }
+    return running;
+  }
+
+  isHydrating(image: number): boolean {
+    return this.#hydrating.has(image);
+  }
+
+  /** Fetches these, some at a time, in their order. Errors: io, closed. */
+  async ahead(chunks: Iterable<ChunkId>, image: number): Promise<void> {
+    const each = Math.max(1, Math.floor(AHEAD / this.#chunkSize));
+    const batches = batchesOf(chunks, each, (chunk) => this.#isWanted(chunk, image));
+    const worker = async (): Promise<void> => {
+      for (const batch of batches) {
+        this.#requireOpen();
+        const wanted = batch.filter((chunk) => this.#isWanted(chunk, image));
+        // Who waits for something goes first.
+        while (!this.#hasRoom(image, wanted.length * this.#chunkSize)) await this.#aFlight();
+        if (wanted.length > 0) await this.#start(wanted, image, false);
+        await nextTurn();
+      }
+    };
+    await Promise.all(Array.from({ length: AHEAD_AT_ONCE }, worker));
+  }
+
+  /** Whoever waits is told. */
+  async close(): Promise<void> {
+    const error = new ThinError('closed', 'the pool is being closed');
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
+    await this.#source?.close();
+    for (const { settle } of [...this.#flights.values()]) settle(error);
+    await Promise.allSettled(this.#hydrating.values());
+  }
+
+  get #chunkSize(): number {
+    return this.#state.plane.chunks.chunkSize;
+  }
+
+  async #hydrate(image: number): Promise<void> {
+    const { remote } = this.#state.metadata;
+    const chunks = function* (): Generator<ChunkId> {
+      for (const { chunk, entry } of remote.all()) if (entry.image === image) yield chunk;
+    };
+    await this.ahead(chunks(), image);
+    // What was on its way for somebody else.
+    while ([...this.#flights.values()].some(({ entry }) => entry.image === image)) await this.#aFlight();
+  }
+
+  async #aFlight(): Promise<void> {
+    const [flight] = this.#flights.values();
+    await flight?.done.catch(() => undefined);
+    await nextTurn();
+  }
+
+  #requireOpen(): void {
+    if (this.#state.isClosing) throw new ThinError('closed', 'the pool is being closed');
+  }
+
+  #isWanted(chunk: ChunkId, image: number): boolean {
+    const { metadata, plane } = this.#state;
+    return (
+      metadata.remote.peek(chunk)?.image === image && !this.#flights.has(chunk) && plane.chunks.isAway(chunk)
+    );
+  }
+
+  #hasRoom(image: number, bytes: number): boolean {
+    const own = this.#bytes.get(image) ?? 0;
+    return own === 0 || (own + bytes <= MOST_OF_IMAGE && this.#inFlight + bytes <= MOST);
+  }
+
+  /**
+   * The chunk, and its neighbours in the image that are away, too: chunks of an image lie as its blocks do.
+   */
+  #around(chunk: ChunkId, { image }: RemoteEntry): ChunkId[] {
+    const each = Math.max(1, Math.floor(WINDOW / this.#chunkSize));
+    const first = chunk - (chunk % each);
+    if (!this.#hasRoom(image, each * this.#chunkSize)) return [chunk];
+    return Array.from({ length: each }, (_, at) => chunkId(first + at)).filter(
+      (near) => near === chunk || this.#isWanted(near, image),
+    );
+  }
+
+  /** @returns when all of it is here; rejects where some of it is not */
+  #start(chunks: readonly ChunkId[], id: number, isUrgent: boolean): Promise<void> {
+    const { remote } = this.#state.metadata;
+    const image = remote.image(id);
+    const flights = new Map<number, ChunkId>();
+    for (const chunk of chunks) {
+      const entry = remote.get(chunk)!;
+      flights.set(entry.block, chunk);
+      this.#add(chunk, entry, isUrgent);
+    }
+    const done = this.#run(image, id, flights, isUrgent);
+    done.catch(() => undefined);
+    return done;
+  }
+
+  async #run(
+    image: KnownImage | undefined,
+    id: number,
+    chunks: ReadonlyMap<number, ChunkId>,
+    isUrgent: boolean,
+  ): Promise<void> {
+    const landings: Promise<void>[] = [];
+    const onBytes = (block: number, bytes: Uint8Array): void => {
+      const chunk = chunks.get(block);
+      if (chunk !== undefined) landings.push(this.#land(chunk, bytes));
+    };
+    try {
+      if (image === undefined)
+        throw new ThinError('damaged', `remote image ${id}: it is not known; see thinfuse check`);
+      await this.#bounded(this.#ask(image, [...chunks.keys()], isUrgent, onBytes), image);
+      await Promise.all(landings);
+      this.#note(undefined);
+    } catch (error) {
+      const failure = toThinError(error);
+      this.#note(failure.message);
+      for (const chunk of chunks.values()) this.#end(chunk, failure);
+      throw failure;
+    } finally {
+      this.#letGo();
+    }
+  }
+
+  #ask(
+    image: KnownImage,
+    blocks: readonly number[],
+    isUrgent: boolean,
+    onBytes: (block: number, bytes: Uint8Array) => void,
+  ): Promise<void> {
+    if (this.#source === undefined)
+      throw new ThinError(
+        'io',
+        `its bytes are in ${image.url} and are fetched by the daemon; start it with thinfuse start`,
+      );
+    const blocksEach = this.#chunkSize / BLOCK;
+    return this.#source.fetch({ image, blocks, blocksEach, isUrgent, timeoutMs: this.#timeoutMs }, onBytes);
+  }
+
+  /** Whoever waits is told in time, whatever becomes of the request. */
+  async #bounded(work: Promise<void>, image: KnownImage): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const told = new ThinError('io', `${image.url} does not answer`);
+      timer = setTimeout(() => reject(told), this.#timeoutMs + LAST_MS);
+    });
+    try {
+      await Promise.race([work, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  get #timeoutMs(): number {
+    return this.#state.options.originTimeout * 1000;
+  }
+
+  async #land(chunk: ChunkId, bytes: Uint8Array): Promise<void> {
+    const flight = this.#flights.get(chunk);
+    if (flight === undefined) return;
+    try {
+      await this.#put(chunk, bytes, flight.entry);
+      this.#fetched += bytes.length;
+      this.#end(chunk);
+    } catch (error) {
+      this.#end(chunk, toThinError(error));
+      throw error;
+    }
+  }
+
+  async #put(chunk: ChunkId, bytes: Uint8Array, entry: RemoteEntry): Promise<void> {
+    const { metadata, plane, mode } = this.#state;
+    const writer = plane.log?.writer;
+    const lines = linesFor(0, 1);
+    while (writer?.reserve(lines) === false) await this.#state.commit();
+    try {
+      // It may have been freed meanwhile, and be another's.
+      const now = metadata.remote.peek(chunk);
+      if (now?.image !== entry.image || now.block !== entry.block) return;
+      await plane.chunks.land(chunk, bytes, mode !== 'ro');
+    } finally {
+      writer?.release(lines);
+    }
+    this.#state.noteChange();
+  }
+
+  #add(chunk: ChunkId, entry: RemoteEntry, isUrgent: boolean): void {
+    let settle: Flight['settle'] = () => undefined;
+    const done = new Promise<void>((resolve, reject) => {
+      settle = (error) => (error === undefined ? resolve() : reject(error));
+    });
+    done.catch(() => undefined);
+    this.#flights.set(chunk, { entry, isUrgent, done, settle });
+    this.#count(entry.image, this.#chunkSize);
+  }
+
+  #end(chunk: ChunkId, error?: ThinError): void {
+    const flight = this.#flights.get(chunk);
+    if (flight === undefined) return;
+    this.#flights.delete(chunk);
+    this.#count(flight.entry.image, -this.#chunkSize);
+    flight.settle(error);
+  }
+
+  #count(image: number, bytes: number): void {
+    this.#inFlight += bytes;
+    const own = (this.#bytes.get(image) ?? 0) + bytes;
+    if (own === 0) this.#bytes.delete(image);
+    else this.#bytes.set(image, own);
+  }
+
+  /** There is room for some of those who wait. */
+  #letGo(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { chunk, resolve, reject } of waiting) this.fetch(chunk).then(resolve, reject);
+  }
+
+  /** Told when it begins to fail, and when it works again. */
+  #note(problem: string | undefined): void {
+    if (problem !== undefined) this.#failures++;
+    const isNews = (this.#problem === undefined) !== (problem === undefined);
+    this.#problem = problem;
+    if (isNews && !this.#state.isClosing) this.#state.tellRemote(problem);
+  }
+}
+
+/** Shared by several readers: each batch is one's alone. */
+function* batchesOf<T>(items: Iterable<T>, most: number, isWanted: (item: T) => boolean): Generator<T[]> {
+  let batch: T[] = [];
+  for (const item of items) {
+    if (isWanted(item)) batch.push(item);
+    if (batch.length < most) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
+}

@@ -1,0 +1,70 @@
+import { parentPort } from 'node:worker_threads';
+import { toThinError } from '../errors/thin-error.js';
+import type { RemoteImage } from '../format/remote-image.js';
+import { BlockCodec } from './block-codec.js';
+import { LazyImage } from './lazy-image.js';
+import type { LazyReply, LazyRequest, LazyTask } from './lazy-protocol.js';
+import { TurnTable } from './turns.js';
+
+/** Images whose manifest and indexes are in memory. */
+const IMAGES = 16;
+/** Requests to stores at once, and to one image's. */
+const turns = new TurnTable({ most: 36, ownMost: 12 });
+const images = new Map<string, Promise<LazyImage>>();
+
+/** The same image with the same settings is opened once; those that were not used for long are closed. */
+function imageOf(image: RemoteImage): Promise<LazyImage> {
+  const key = keyOf(image);
+  let open = images.get(key);
+  images.delete(key);
+  open ??= LazyImage.open(image);
+  images.set(key, open);
+  open.catch(() => images.delete(key));
+  for (const [oldest] of images) {
+    if (images.size <= IMAGES) break;
+    images.delete(oldest);
+  }
+  return open;
+}
+
+function keyOf({ url, digest, keyFile, note, settings }: RemoteImage): string {
+  return JSON.stringify([url, digest, keyFile, note, settings]);
+}
+
+function post(reply: LazyReply, moved: ArrayBuffer[] = []): void {
+  parentPort?.postMessage(reply, moved);
+}
+
+async function run(id: number, task: LazyTask): Promise<void> {
+  const image = await imageOf(task.image);
+  switch (task.kind) {
+    case 'blocks':
+      for await (const blocks of image.blocks()) post({ id, kind: 'some', blocks });
+      break;
+    case 'start':
+      post({ id, kind: 'some', blocks: await image.startBlocks() });
+      break;
+    case 'fetch':
+      await image.fetch(task, turns.of(keyOf(task.image), task.isUrgent), ({ block, bytes }) => {
+        post({ id, kind: 'bytes', block, bytes }, [bytes.buffer as ArrayBuffer]);
+      });
+      break;
+    case 'hold':
+      await image.hold();
+      break;
+    case 'release':
+      await image.release();
+      images.delete(keyOf(task.image));
+      image.close();
+      break;
+  }
+  post({ id, kind: 'done' });
+}
+
+await BlockCodec.ready();
+parentPort?.on('message', ({ id, task }: LazyRequest) => {
+  run(id, task).catch((error: unknown) => {
+    const { code, message } = toThinError(error);
+    post({ id, kind: 'failed', code, message });
+  });
+});
