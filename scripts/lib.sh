@@ -226,15 +226,26 @@ fetch_node() {
   say "using Node.js $(node_version)"
 }
 
-# node_modules as package-lock.json says.
+# node_modules as package-lock.json says. Times say nothing: a checkout writes the file anew, and node_modules may be shared by several.
 need_packages() {
-  local installed=$top/node_modules/.package-lock.json
-  if [ ! -f "$installed" ] || [ "$top/package-lock.json" -nt "$installed" ]; then
-    # fuse-native's binary needs it; without it npm would try to compile one.
-    need_commands libfuse.so.2
-    say "npm ci"
-    (cd "$top" && npm ci --no-audit --no-fund)
-  fi
+  is_installed && return
+  [ ! -L "$top/node_modules" ] ||
+    die "$top/node_modules is a link to $(readlink -f "$top/node_modules"), which does not hold what package-lock.json names: run npm ci there, or remove the link"
+  # fuse-native's binary needs it; without it npm would try to compile one.
+  need_commands libfuse.so.2
+  say "npm ci"
+  (cd "$top" && npm ci --no-audit --no-fund)
+}
+
+# is_installed: each package that package-lock.json requires is there in its version.
+is_installed() {
+  [ -f "$top/node_modules/.package-lock.json" ] || return 1
+  node -e '
+    const read = (file) => JSON.parse(require("fs").readFileSync(file, "utf8")).packages;
+    const [wanted, found] = process.argv.slice(1).map(read);
+    const isThere = ([name, { version, optional }]) => name === "" || optional || found[name]?.version === version;
+    process.exit(Object.entries(wanted).every(isThere) ? 0 : 1);
+  ' "$top/package-lock.json" "$top/node_modules/.package-lock.json"
 }
 
 # pack FOLDER: sets $packed to what npm pack makes of the checkout, in that folder. What is built already, and newer than its sources, is packed

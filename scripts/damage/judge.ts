@@ -4,13 +4,21 @@ import { ThinError } from '../../src/errors/thin-error.js';
 import type { PoolKind } from '../../src/pool/info.js';
 import { repairPool } from '../../src/pool/repair-pool.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
-import type { DataLabel } from '../../src/format/data-label.js';
+import { MARGIN, type DataLabel } from '../../src/format/data-label.js';
+import { chunkBaseKey } from '../../src/format/keys.js';
+import { unpackChunkBase } from '../../src/format/chunk-base.js';
+import { chunkId } from '../../src/format/ids.js';
+import { unseal } from '../../src/format/seal.js';
+import { mappingRuns } from '../../src/metadata/mapping-runs.js';
 import { openDataFile } from '../../src/store/data-file.js';
 import { readLabel } from '../../src/store/data-labels.js';
+import type { KeyValue } from '../../src/store/key-value.js';
+import { damagedFiles } from '../../src/store/level-check.js';
 import { openToRepair } from '../../src/store/level-repair.js';
+import { acceptLog, countsOnLog, readLogState } from '../../src/store/pool-log.js';
 import { openPoolStore } from '../../src/store/pool-store.js';
 import { MemoryStore } from '../../test/support/memory-store.js';
-import { injure, type Case } from './injury.js';
+import { injure, type Case, type Injury } from './injury.js';
 import { Random } from './random.js';
 import {
   contentsOf,
@@ -18,6 +26,7 @@ import {
   LOST,
   openSubject,
   STORES,
+  SUBJECT_BLOCK,
   SUBJECT_NODES,
   ZEROES,
   type Contents,
@@ -26,10 +35,11 @@ import {
 
 /**
  * `none`: nothing was changed. `refused`: the pool does not open, `damaged`. `found`: it opens, and its check
- * or scrub finds it. `harmless`: all is as it was acknowledged. `silent`: something is not, and nobody said
- * so.
+ * or scrub finds it. `harmless`: all is as it was acknowledged. `as-on-disk`: so is all but blocks of a direct
+ * pool whose own bytes were damaged: chunks there carry no checksum. `silent`: something else is not, and
+ * nobody said so.
  */
-export type Finding = 'none' | 'refused' | 'found' | 'harmless' | 'silent';
+export type Finding = 'none' | 'refused' | 'found' | 'harmless' | 'as-on-disk' | 'silent';
 
 /**
  * `mixed`: as `earlier`, in a direct pool, whose data stays where it is and is newer; some blocks hold what
@@ -60,84 +70,157 @@ export interface Subject {
 export async function judge({ root, kind, history }: Subject, one: Case, scratch: string): Promise<Verdict> {
   const [hurt, opened] = [path.join(scratch, 'hurt'), path.join(scratch, 'opened')];
   try {
-    await copyRoot(root, hurt);
-    const what = await injure(hurt, one.place, one.how, new Random(one.seed));
+    copyRoot(root, hurt);
+    const injury = await injure(hurt, one.place, one.how, new Random(one.seed));
     const last = history.at(-1)!;
     const blocks = Object.values(last).reduce((sum, found) => sum + found.length, 0);
-    if (what === undefined)
+    if (injury === undefined)
       return { what: 'nothing', found: 'none', repaired: 'all', note: '', blocks: [blocks, blocks] };
-    await copyRoot(hurt, opened);
-    const { found, note } = await open(opened, kind, last);
-    const { repaired, contents, note: said } = await repair(hurt, kind, history);
-    return { what, found, repaired, note: `${note} | ${said}`, blocks: [sameBlocks(contents, last), blocks] };
+    copyRoot(hurt, opened);
+    const { found, note } = await open(opened, kind, { last, injury });
+    const { repaired, contents, note: said } = await repair(hurt, kind, { history, injury });
+    const accepted = ['pool-log', 'log-mark'].includes(one.place)
+      ? await accept(opened, kind, { history, injury })
+      : { repaired, contents, note: '' };
+    return {
+      what: injury.what,
+      found,
+      repaired: repaired === 'wrong' ? repaired : accepted.repaired,
+      note: `${note} | ${said} | ${accepted.note}`,
+      blocks: [sameBlocks(accepted.contents, last), blocks],
+    };
   } finally {
     await rm(hurt, { recursive: true, force: true });
     await rm(opened, { recursive: true, force: true });
   }
 }
 
-async function open(root: string, kind: PoolKind, last: Contents): Promise<{ found: Finding; note: string }> {
+async function open(
+  root: string,
+  kind: PoolKind,
+  { last, injury }: { last: Contents; injury: Injury },
+): Promise<{ found: Finding; note: string }> {
+  const folder = path.join(root, 'devicemapper');
+  let store: KeyValue;
   let pool: ThinPool;
   try {
-    const store = await openPoolStore(path.join(root, 'devicemapper'), STORES[kind]);
+    store = await openPoolStore(folder, STORES[kind]);
+    // All files are read here below, and not in a thread, which takes longer to start than such a pool to read.
+    store.damagedFiles = () => damagedFiles(folder, 'all');
     try {
-      pool = await openSubject(store, kind === 'direct' ? path.join(root, 'data') : undefined);
+      pool = await openSubject(store, { data: dataOf(root, kind), folder });
     } catch (error) {
       await store.close();
       throw error;
     }
   } catch (error) {
-    if (error instanceof ThinError && error.code === 'damaged')
+    // A file that is gone is named as such.
+    if (error instanceof ThinError && ['damaged', 'not-found'].includes(error.code))
       return { found: 'refused', note: error.message };
     throw error;
   }
   try {
-    const { findings } = await pool.check();
-    const problems = findings.map(({ problem }) => problem);
+    const problems: string[] = [];
     const frozen = await pool.tools.freeze();
     for await (const step of frozen.scrub()) if (step.kind === 'finding') problems.push(step.finding.problem);
     await frozen.close();
     let lost = 0;
     const contents = await contentsOf(pool, () => lost++);
     if (problems.length > 0) return { found: 'found', note: problems[0]! };
-    const isSame = lost === 0 && JSON.stringify(contents) === JSON.stringify(last);
-    return { found: isSame ? 'harmless' : 'silent', note: isSame ? '' : difference(contents, last) };
+    if (lost === 0 && isSame(contents, last)) return { found: 'harmless', note: '' };
+    const hurt = await hurtBlocks(pool, store, injury);
+    const isElse = lost > 0 || !isSame(without(contents, hurt), without(last, hurt));
+    return { found: isElse ? 'silent' : 'as-on-disk', note: difference(contents, last) };
   } finally {
     await pool.close().catch(() => undefined);
   }
 }
 
-async function repair(
-  root: string,
-  kind: PoolKind,
-  history: History,
-): Promise<{ repaired: Repaired; contents: Contents; note: string }> {
+interface Expected {
+  readonly history: History;
+  readonly injury: Injury;
+}
+
+interface RepairVerdict {
+  readonly repaired: Repaired;
+  readonly contents: Contents;
+  readonly note: string;
+}
+
+async function repair(root: string, kind: PoolKind, expected: Expected): Promise<RepairVerdict> {
   const from = await openToRepair(path.join(root, 'devicemapper'));
   const to = new MemoryStore();
-  const data = kind === 'direct' ? path.join(root, 'data') : undefined;
+  const data = dataOf(root, kind);
   try {
     const label = data === undefined ? undefined : await labelOf(data);
     const { lost } = await repairPool(from, to, { limits: SUBJECT_NODES, lost: from.lost, data: label });
-    const pool = await openSubject(to.reopen(), data);
+    const pool = await openSubject(to, { data });
     try {
-      const { findings } = await pool.check();
-      const contents = await contentsOf(pool);
+      const isTold = lost.length > 0 || from.older !== undefined || leavesLog(from);
       const note = lost.map((one) => `${one.path}: ${one.problem}`).join('; ');
-      if (findings.length > 0) return { repaired: 'wrong', contents, note: `check: ${findings[0]!.problem}` };
-      return {
-        repaired: compare(contents, history, { kind, isTold: lost.length > 0 || from.older !== undefined }),
-        contents,
-        note,
-      };
+      return await judged(pool, to, { ...expected, kind, isTold, note });
     } finally {
       await pool.close();
     }
   } catch (error) {
-    if (!(error instanceof ThinError) || error.code !== 'damaged') throw error;
-    return { repaired: 'nothing', contents: {}, note: error.message };
+    return nothing(error);
   } finally {
     await from.close();
   }
+}
+
+/** `repair --accept-older`, and the next start. */
+async function accept(root: string, kind: PoolKind, expected: Expected): Promise<RepairVerdict> {
+  const folder = path.join(root, 'devicemapper');
+  try {
+    const store = await openPoolStore(folder, { ...STORES[kind], acceptOlder: true });
+    const state = readLogState(store);
+    await store.batch(state === undefined ? [] : [acceptLog(state)], { sync: true, landmark: true });
+    const pool = await openSubject(store, { data: dataOf(root, kind), folder });
+    try {
+      return await judged(pool, store, { ...expected, kind, isTold: true, note: '' });
+    } finally {
+      await pool.close();
+    }
+  } catch (error) {
+    return nothing(error);
+  }
+}
+
+async function judged(
+  pool: ThinPool,
+  store: KeyValue,
+  {
+    history,
+    injury,
+    kind,
+    isTold,
+    note,
+  }: Expected & { readonly kind: PoolKind; readonly isTold: boolean; readonly note: string },
+): Promise<RepairVerdict> {
+  const { findings } = await pool.check();
+  const contents = await contentsOf(pool);
+  if (findings.length > 0) return { repaired: 'wrong', contents, note: `check: ${findings[0]!.problem}` };
+  const hurt = await hurtBlocks(pool, store, injury);
+  const expected = history.map((state) => without(state, hurt));
+  return { repaired: compare(without(contents, hurt), expected, { kind, isTold }), contents, note };
+}
+
+function nothing(error: unknown): RepairVerdict {
+  if (!(error instanceof ThinError) || !['damaged', 'not-found'].includes(error.code)) throw error;
+  return { repaired: 'nothing', contents: {}, note: error.message };
+}
+
+function leavesLog(from: Parameters<typeof countsOnLog>[0]): boolean {
+  try {
+    return countsOnLog(from);
+  } catch {
+    return true;
+  }
+}
+
+function dataOf(root: string, kind: PoolKind): string | undefined {
+  return kind === 'direct' ? path.join(root, 'data') : undefined;
 }
 
 /** The label's own damage is another case. */
@@ -150,13 +233,60 @@ async function labelOf(data: string): Promise<DataLabel> {
   }
 }
 
+/** Blocks, as `device block`, whose bytes lie where the data of a direct pool was damaged. */
+async function hurtBlocks(
+  pool: ThinPool,
+  store: KeyValue,
+  { name, ranges }: Injury,
+): Promise<ReadonlySet<string>> {
+  const blocks = new Set<string>();
+  if (name !== 'data') return blocks;
+  const isHurt = (chunk: number): boolean =>
+    ranges.some(
+      ({ from, to }) => MARGIN + chunk * SUBJECT_BLOCK < to && MARGIN + (chunk + 1) * SUBJECT_BLOCK > from,
+    );
+  const frozen = await pool.tools.freeze();
+  try {
+    const { devices, nodes } = await frozen.view();
+    for (const device of devices)
+      for await (const { begin, chunk, length } of mappingRuns(nodes, device.root))
+        for (let i = 0; i < length; i++)
+          if (isHurt(chunk + i) || isHurt(baseOf(store, chunk + i) ?? chunk + i))
+            blocks.add(`${device.name} ${begin + i}`);
+  } finally {
+    await frozen.close();
+  }
+  return blocks;
+}
+
+function baseOf(store: KeyValue, chunk: number): number | undefined {
+  const key = chunkBaseKey(chunkId(chunk));
+  const value = store.getSync(key);
+  if (value === undefined) return undefined;
+  return unpackChunkBase(unseal('chunk-base', chunk, value, 'base'), 'base').base;
+}
+
+function without(contents: Contents, blocks: ReadonlySet<string>): Contents {
+  if (blocks.size === 0) return contents;
+  return Object.fromEntries(
+    Object.entries(contents).map(([name, found]) => [
+      name,
+      found.map((crc, block) => (blocks.has(`${name} ${block}`) ? ZEROES : crc)),
+    ]),
+  );
+}
+
+function isSame(one: Contents, other: Contents): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
 function compare(
   contents: Contents,
   history: History,
   { kind, isTold }: { kind: PoolKind; isTold: boolean },
 ): Repaired {
   const last = history.at(-1)!;
-  if (JSON.stringify(contents) === JSON.stringify(last)) return 'all';
+  if (isSame(contents, last)) return 'all';
   if (!isTold) return 'wrong';
   if (isRestOf(contents, last)) return 'rest';
   for (const state of history) if (isRestOf(contents, state)) return 'earlier';

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { PoolKind } from '../../src/pool/info.js';
 import { Judges, problemOf, Tally } from './campaign.js';
-import { casesOf, PLACES, type Place } from './injury.js';
+import { casesOf, placesOf, type Place } from './injury.js';
 import { makeSubject } from './subject.js';
 
 const text = { type: 'string' } as const;
@@ -13,7 +13,7 @@ const { values } = parseArgs({
     cases: { ...text, default: '1000' },
     seed: { ...text, default: '1' },
     pool: { ...text, default: 'leveldb' },
-    places: { ...text, default: Object.keys(PLACES).join(',') },
+    places: text,
     processes: { ...text, default: '2' },
     verbose: { type: 'boolean', default: false },
   },
@@ -33,7 +33,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
 const root = path.join(scratch, 'subject');
 const subject = { root, kind, history: await makeSubject(root, { kind, seed, scratch }) };
 let problems = 0;
-for (const place of values.places.split(',') as Place[]) {
+for (const place of (values.places?.split(',') as Place[] | undefined) ?? placesOf(kind)) {
   const tally = new Tally();
   const cases = casesOf(place, Number(values.cases), seed);
   await judges.run(subject, cases, Number(values.processes), (one, outcome) => {

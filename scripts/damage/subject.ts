@@ -1,7 +1,19 @@
-import { execFile } from 'node:child_process';
-import { readdir, stat } from 'node:fs/promises';
+import {
+  closeSync,
+  copyFileSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  statSync,
+  symlinkSync,
+  writeSync,
+} from 'node:fs';
+import { MARGIN } from '../../src/format/data-label.js';
+import { readdir, readFile, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
-import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { DEFAULT_POOL_OPTIONS } from '../../src/config/defaults.js';
 import { createPoolIn, prepareDataFor } from '../../src/daemon/composition.js';
@@ -16,17 +28,24 @@ import type { ThinPool } from '../../src/pool/thin-pool.js';
 import { openPoolData } from '../../src/store/pool-data.js';
 import type { KeyValue } from '../../src/store/key-value.js';
 import type { LevelStoreOptions } from '../../src/store/level-store.js';
+import { PoolLog } from '../../src/store/pool-log.js';
 import { openPoolStore } from '../../src/store/pool-store.js';
 import { Random } from './random.js';
-
-const run = promisify(execFile);
 
 const BLOCK = 65536;
 const PAGE = 4096;
 const BLOCKS = 12;
 const STEPS = 60;
 const DATA_SIZE = 64 * 2 ** 20;
-/** Bytes of the log that is left, at least. */
+/** Of these, chunks lie in the first ones only. */
+export const DATA_IN_USE: number = 8 * 2 ** 20;
+/** Bytes. */
+const CHUNK_CACHE = 2 ** 20;
+/** Bytes of the pool's log; a quarter of it may be used before there is a commit. */
+const RING = 2 ** 20;
+/** Writes that only the pool's log has. */
+const LOGGED_STEPS = 12;
+/** Bytes of LevelDB's log that is left, at least. */
 const LOG_BYTES = { leveldb: 192 * 1024, direct: 24 * 1024 };
 const NODES = { leaf: 6, internal: 6 };
 /** So small that a short history makes tables at several levels. */
@@ -42,8 +61,8 @@ export type Contents = Readonly<Record<string, readonly number[]>>;
 export type History = readonly Contents[];
 
 /**
- * Makes a pool in `root` as a daemon leaves it that was killed: tables, and a log that is not empty, all of
- * it synced.
+ * Makes a pool in `root` as a daemon leaves it that was killed: tables, a log of LevelDB's and one of the pool's
+ * that are not empty, all of it synced.
  * @param scratch where it is made
  */
 export async function makeSubject(
@@ -74,31 +93,53 @@ export async function makeSubject(
   }
   await fresh.finish();
   const store = await openPoolStore(layout.pool, STORES[kind]);
-  const pool = await openSubject(store, kind === 'direct' ? data : undefined);
-  const history = await work(
-    pool,
-    new Random(seed),
-    async () => (await newestLog(layout.pool)) >= LOG_BYTES[kind],
-  );
+  const pool = await openSubject(store, { data: kind === 'direct' ? data : undefined, folder: layout.pool });
+  const random = new Random(seed);
+  const history = await work(pool, random, async () => (await newestLog(layout.pool)) >= LOG_BYTES[kind]);
+  await writeLogged(pool, random, history);
+  copyRoot(layout.root, root);
   await pool.close();
-  await copyRoot(layout.root, root);
+  if (kind === 'direct' && !(await readFile(data)).equals(await readFile(path.join(root, 'data'))))
+    throw new Error(`chunks of the subject lie beyond ${DATA_IN_USE} bytes`);
   return history;
 }
 
-/** @param data of a `direct` pool */
-export async function openSubject(store: KeyValue, data: string | undefined): Promise<ThinPool> {
-  const options = { commitInterval: 0, limits: NODES };
-  if (data === undefined) return openPool(store, options);
-  const { handle, label } = await openPoolData(data, readSuperblock(store));
+export interface SubjectFiles {
+  /** Of a `direct` pool. */
+  readonly data: string | undefined;
+  /** Where the pool's log is; undefined: it is opened without. */
+  readonly folder?: string;
+}
+
+export async function openSubject(store: KeyValue, { data, folder }: SubjectFiles): Promise<ThinPool> {
+  const superblock = readSuperblock(store);
+  const log = folder === undefined ? undefined : await openLog(folder, store);
+  let handle: FileHandle | undefined;
   try {
-    return await openPool(store, { ...options, data: { handle, start: label.start } });
+    const options = { commitInterval: 0, limits: NODES, log, chunkCache: CHUNK_CACHE };
+    if (data === undefined) return await openPool(store, options);
+    const opened = await openPoolData(data, superblock);
+    handle = opened.handle;
+    return await openPool(store, { ...options, data: { handle, start: opened.label.start } });
   } catch (error) {
-    await handle.close();
+    await handle?.close();
+    await log?.close(undefined);
     throw error;
   }
 }
 
+async function openLog(folder: string, store: KeyValue): Promise<PoolLog> {
+  const { uuid, kind } = readSuperblock(store);
+  return PoolLog.open(folder, store, {
+    uuid,
+    isDirect: kind === 'direct',
+    ring: RING,
+    onNote: () => undefined,
+  });
+}
+
 export const SUBJECT_NODES = NODES;
+export const SUBJECT_BLOCK = BLOCK;
 
 async function newestLog(folder: string): Promise<number> {
   const name = (await readdir(folder))
@@ -108,12 +149,34 @@ async function newestLog(folder: string): Promise<number> {
   return (await stat(path.join(folder, name))).size;
 }
 
-/** Holes stay holes. */
-export async function copyRoot(from: string, to: string): Promise<void> {
-  await run('cp', ['--archive', '--sparse=always', '--no-target-directory', from, to]);
+/** As files, links and folders; a pool has no more. */
+export function copyRoot(from: string, to: string): void {
+  mkdirSync(to);
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    const [here, there] = [path.join(from, entry.name), path.join(to, entry.name)];
+    if (entry.isDirectory()) copyRoot(here, there);
+    else if (entry.isSymbolicLink()) symlinkSync(readlinkSync(here), there);
+    else if (statSync(here).size <= DATA_IN_USE) copyFileSync(here, there);
+    else copyEnds(here, there);
+  }
 }
 
-async function work(pool: ThinPool, random: Random, isEnough: () => Promise<boolean>): Promise<History> {
+/** Of data: what lies between is a hole, and stays one. */
+function copyEnds(from: string, to: string): void {
+  const [source, target] = [openSync(from, 'r'), openSync(to, 'w')];
+  const { size } = statSync(from);
+  const copy = (at: number, length: number): void => {
+    const bytes = Buffer.alloc(length);
+    writeSync(target, bytes, 0, readSync(source, bytes, 0, length, at), at);
+  };
+  ftruncateSync(target, size);
+  copy(0, DATA_IN_USE);
+  copy(size - MARGIN, MARGIN);
+  closeSync(source);
+  closeSync(target);
+}
+
+async function work(pool: ThinPool, random: Random, isEnough: () => Promise<boolean>): Promise<Contents[]> {
   const history: Contents[] = [await contentsOf(pool)];
   const names: DeviceName[] = [BASE_NAME];
   for (let step = 0; step < STEPS || !(await isEnough()); step++) {
@@ -138,6 +201,19 @@ async function work(pool: ThinPool, random: Random, isEnough: () => Promise<bool
     history.push(await contentsOf(pool));
   }
   return history;
+}
+
+/** Writes, each synced, that no commit has. */
+async function writeLogged(pool: ThinPool, random: Random, history: Contents[]): Promise<void> {
+  const names = pool.devices().map(({ name }) => name);
+  for (let step = 0; step < LOGGED_STEPS; step++) {
+    const file = await pool.activate(names[random.below(names.length)]!);
+    const page = random.below((BLOCKS * BLOCK) / PAGE) * PAGE;
+    if (step % 4 === 3) await file.discard(page - (page % BLOCK), BLOCK);
+    else await file.write(page, random.bytes(PAGE));
+    await file.flush();
+    history.push(await contentsOf(pool));
+  }
 }
 
 /** @param onLost told of what cannot be read; its checksum is then -1 */
