@@ -130,6 +130,7 @@ export async function daemonParts(
       openPoolIn(layout, exec, {
         ...pool,
         reserve: true,
+        watchesFiles: true,
         onOwned: () => tools.begin(exec),
         onMended: (text) => log.warn({ event: 'mended' }, text),
         follows: handover !== undefined,

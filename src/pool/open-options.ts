@@ -11,6 +11,8 @@ export interface OpenPoolOptions extends CommitOptions, ChunkOptions, GrowthOpti
   readonly remote?: RemoteSource | undefined;
   /** Milliseconds between commits of what nobody flushed (dm-thin: one second); 0: only when asked. */
   readonly commitInterval?: number;
+  /** Looks, in the background, for damage in the store's files before anything reads them. Default false. */
+  readonly watchesFiles?: boolean;
   /** Nodes of removed devices given back in one commit. */
   readonly reclaimStep?: number;
   /** Blocks that a search for data or holes looks at before others get their turn, about. */

@@ -42,6 +42,7 @@ export async function openPool(store: KeyValue, options: OpenPoolOptions = {}): 
   const zeroedFrom = await zeroTail(stored.metadata, options);
   const pool = new Pool(store, stored, { ...options, zeroedFrom });
   await pool.begin();
+  if (options.watchesFiles === true) pool.watchFiles();
   return pool;
 }
 
@@ -100,6 +101,12 @@ class Pool implements ThinPool {
     await this.#state.beginLog();
     this.#state.reclaimer.start();
     this.#images.start();
+  }
+
+  watchFiles(): void {
+    this.#state.store.watchFiles?.((error) => {
+      if (!this.#state.isClosing) this.#state.foundDamage(error);
+    });
   }
 
   /** @returns whether a commit has to say so */

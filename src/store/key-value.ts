@@ -70,5 +70,10 @@ export interface KeyValue extends KvReader {
    * not as it was written. Errors: io.
    */
   damagedFiles?(): AsyncIterable<ThinError>;
+  /**
+   * Looks, in the background and from now on, for what could end this process if it were read; told of the
+   * first that is damaged.
+   */
+  watchFiles?(onDamage: (error: ThinError) => void): void;
   close(): Promise<void>;
 }

@@ -14,8 +14,8 @@ export type FilesCheckMessage =
 
 /**
  * All that is damaged in the files of a store, found by a thread of its own: every byte is read and summed,
- * which takes as long as there are tables, and the thread that asks has others to serve. As `damagedFiles`
- * otherwise.
+ * which takes as long as there are tables, and the thread that asks has others to serve. It rests as long as
+ * it works, so that at least half of the disk is left to them. As `damagedFiles` otherwise.
  */
 export async function* damagedFilesApart(path: string): AsyncGenerator<ThinError> {
   const thread = startThread(import.meta.url, 'level-check-thread', { path });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setTimeout as pause } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { toThinError } from '../errors/thin-error.js';
 import type { FilesCheckMessage } from './level-check-apart.js';
@@ -18,7 +19,7 @@ function packed(thrown: unknown): Extract<FilesCheckMessage, { readonly found: u
 }
 
 try {
-  for await (const error of damagedFiles(path, 'all')) tell({ found: packed(error) });
+  for await (const error of damagedFiles(path, 'all', pause)) tell({ found: packed(error) });
   tell({ end: true });
 } catch (error) {
   tell({ failure: packed(error) });

@@ -5,9 +5,11 @@ import { ThinError } from '../errors/thin-error.js';
 import type { KeyValue, KvOperation, KvRange, KvReader, KvSnapshot } from './key-value.js';
 import { checkLevelFiles } from './level-check.js';
 import { damagedFilesApart } from './level-check-apart.js';
+import { LevelGuard } from './level-guard.js';
 import { DAMAGED_NEXT, fileError, isLocked, isThere, levelError } from './level-errors.js';
 import { assertWritable, classifyFolder, makeFolder, syncFolder } from './level-folder.js';
 import type { FileDepth } from './level-table-check.js';
+import { StructureCheck } from './level-structure.js';
 import { findLockHolder, type LockHolder } from './lock-holder.js';
 
 export interface LevelStoreOptions {
@@ -63,6 +65,7 @@ export interface LevelStore extends KeyValue {
   /** Of its tables: what its log alone holds, up to a write buffer, does not count. */
   sizeOf(range: KvRange): Promise<number>;
   damagedFiles(): AsyncIterable<ThinError>;
+  watchFiles(onDamage: (error: ThinError) => void): void;
 }
 
 /**
@@ -154,7 +157,18 @@ async function openDatabase(path: string, options: LevelStoreOptions, create: bo
       ...tuning,
     }) as Db;
     await db.open();
-    return new OpenLevelStore(db, path, () => openHere.delete(path));
+    const guard = await LevelGuard.over(path).catch(async (error: unknown) => {
+      await db.close();
+      throw error;
+    });
+    return new OpenLevelStore(db, {
+      path,
+      guard,
+      onClosed: () => openHere.delete(path),
+      // What LevelDB writes from now on is as it was written.
+      structure: create ? undefined : new StructureCheck(path),
+      trusted: tuning.writeBufferSize / 2,
+    });
   } catch (error) {
     openHere.delete(path);
     if (isLocked(error)) throw lockedError(path, await findLockHolder(join(path, 'LOCK')), error);
@@ -195,19 +209,27 @@ export function lockedError(path: string, holder: LockHolder | undefined, cause?
  */
 const READ_AHEAD = 2 ** 20;
 
+interface LevelPlace {
+  readonly path: string;
+  readonly guard: LevelGuard;
+}
+
 class LevelReader implements KvReader {
   protected readonly db: Db;
   protected readonly place: string;
+  protected readonly guard: LevelGuard;
   readonly #at: { snapshot?: DbSnapshot };
 
-  constructor(db: Db, path: string, snapshot?: DbSnapshot) {
+  constructor(db: Db, { path, guard }: LevelPlace, snapshot?: DbSnapshot) {
     this.db = db;
     this.place = path;
+    this.guard = guard;
     this.#at = snapshot === undefined ? {} : { snapshot };
   }
 
   getSync(key: Uint8Array): Uint8Array | undefined {
     try {
+      this.guard.beforeGet(key, this.#at.snapshot !== undefined);
       return plain(this.db.getSync(key, this.#at));
     } catch (error) {
       throw levelError(this.place, 'read', error);
@@ -216,6 +238,7 @@ class LevelReader implements KvReader {
 
   async get(key: Uint8Array): Promise<Uint8Array | undefined> {
     try {
+      this.guard.beforeGet(key, this.#at.snapshot !== undefined);
       return plain(await this.db.get(key, this.#at));
     } catch (error) {
       throw levelError(this.place, 'read', error);
@@ -228,6 +251,7 @@ class LevelReader implements KvReader {
   ): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
     const values = options.values !== false;
     try {
+      await this.guard.beforeRange(range);
       const all = { gte: range.gte, lt: range.lt, values, highWaterMarkBytes: READ_AHEAD, ...this.#at };
       for await (const [key, value] of this.db.iterator(all))
         yield [plain(key), values ? plain(value) : NOTHING];
@@ -240,14 +264,20 @@ class LevelReader implements KvReader {
 class LevelSnapshot extends LevelReader implements KvSnapshot {
   readonly #snapshot: DbSnapshot;
 
-  constructor(db: Db, path: string, snapshot: DbSnapshot) {
-    super(db, path, snapshot);
+  constructor(db: Db, place: LevelPlace, snapshot: DbSnapshot) {
+    super(db, place, snapshot);
     this.#snapshot = snapshot;
   }
 
   async close(): Promise<void> {
     await this.#snapshot.close();
   }
+}
+
+interface OpenLevelParts extends LevelPlace {
+  readonly onClosed: () => void;
+  readonly structure: StructureCheck | undefined;
+  readonly trusted: number;
 }
 
 class OpenLevelStore extends LevelReader implements LevelStore {
@@ -258,10 +288,17 @@ class OpenLevelStore extends LevelReader implements LevelStore {
 
   readonly #onClosed: () => void;
 
-  constructor(db: Db, path: string, onClosed: () => void) {
-    super(db, path);
-    this.path = path;
+  /** Undefined: every table that LevelDB may compact is known to be well. */
+  #structure: StructureCheck | undefined;
+  /** Bytes that can be written before LevelDB compacts anything. */
+  #trusted: number;
+
+  constructor(db: Db, { onClosed, structure, trusted, ...place }: OpenLevelParts) {
+    super(db, place);
+    this.path = place.path;
     this.#onClosed = onClosed;
+    this.#structure = structure;
+    this.#trusted = trusted;
   }
 
   batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void> {
@@ -271,8 +308,10 @@ class OpenLevelStore extends LevelReader implements LevelStore {
     // at a time may change places, and one behind a failed one would go through.
     const batch = this.db.batch();
     for (const operation of operations) {
-      if (operation.type === 'put') batch.put(operation.key, operation.value);
-      else batch.del(operation.key);
+      if (operation.type === 'put') {
+        batch.put(operation.key, operation.value);
+        this.#trusted -= operation.value.length;
+      } else batch.del(operation.key);
     }
     const written = this.#queue.then(async () => {
       if (this.#failed !== undefined) {
@@ -280,6 +319,7 @@ class OpenLevelStore extends LevelReader implements LevelStore {
         throw refusal(this.path, this.#failed);
       }
       try {
+        if (this.#trusted < 0) await this.#beforeCompaction();
         await batch.write({ sync: options.sync });
       } catch (error) {
         this.#failed = levelError(this.path, 'write to', error);
@@ -292,7 +332,7 @@ class OpenLevelStore extends LevelReader implements LevelStore {
 
   snapshot(): KvSnapshot {
     try {
-      return new LevelSnapshot(this.db, this.place, this.db.snapshot());
+      return new LevelSnapshot(this.db, { path: this.place, guard: this.guard }, this.db.snapshot());
     } catch (error) {
       throw levelError(this.path, 'take a snapshot of', error);
     }
@@ -300,6 +340,7 @@ class OpenLevelStore extends LevelReader implements LevelStore {
 
   async compact(range: KvRange): Promise<void> {
     try {
+      await this.#beforeCompaction();
       await this.db.compactRange(range.gte, range.lt);
     } catch (error) {
       throw levelError(this.path, 'compact', error);
@@ -314,13 +355,27 @@ class OpenLevelStore extends LevelReader implements LevelStore {
     }
   }
 
+  watchFiles(onDamage: (error: ThinError) => void): void {
+    void this.#structure?.run().then((error) => error !== undefined && onDamage(error));
+  }
+
   damagedFiles(): AsyncIterable<ThinError> {
     return damagedFilesApart(this.path);
   }
 
+  /** @throws ThinError damaged */
+  async #beforeCompaction(): Promise<void> {
+    const error = await this.#structure?.hurry();
+    if (error !== undefined) throw error;
+    this.#structure = undefined;
+    this.#trusted = Infinity;
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#queue
+      .then(() => this.#structure?.stop())
       .then(() => this.db.close())
+      .finally(() => this.guard.close())
       .then(this.#onClosed)
       .catch((error: unknown) => {
         throw levelError(this.path, 'close', error);

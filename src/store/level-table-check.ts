@@ -4,6 +4,7 @@ import { systemErrorCode, type ThinError } from '../errors/thin-error.js';
 import { describeKey, kindOf } from '../format/keys.js';
 import { damagedStore } from './level-errors.js';
 import { readManifest, type TableEntry } from './level-manifest.js';
+import { TableBlocks } from './level-table-blocks.js';
 import { blockBytes, BlockError, blockProblem, readOutline, type DataBlock } from './level-table.js';
 
 /**
@@ -34,31 +35,81 @@ export async function lengthProblem(path: string, table: TableEntry): Promise<Th
   return damagedStore(path, `its table ${found.name} has ${sizes}`);
 }
 
+interface TableReading {
+  readonly depth: FileDepth;
+  /** Awaited after each piece, with the milliseconds that it took. */
+  readonly rest?: ((worked: number) => Promise<unknown>) | undefined;
+}
+
 /** What is damaged in tables that are there, as `lengthProblem` says. @throws the file system's error */
 export async function* damagedTables(
   path: string,
   tables: readonly TableEntry[],
-  depth: FileDepth,
+  { depth, rest }: TableReading,
 ): AsyncGenerator<ThinError> {
   let left = depth === 'all' ? Infinity : SOME_CHUNK_BYTES;
+  const through = compactedThrough(tables);
   for (const table of [...tables].sort((a, b) => a.level - b.level)) {
-    yield* damagedParts(path, table, left >= table.size);
+    const sums = left >= table.size;
+    yield* damagedParts(path, table, { sums, rest });
+    if (!sums && table.level <= through) {
+      const problem = structureProblem(path, table);
+      if (problem !== undefined) yield problem;
+    }
     left -= table.size;
   }
+}
+
+/** Of what a compaction reads: the ends of each block, about a sixteenth. */
+function structureProblem(path: string, table: TableEntry): ThinError | undefined {
+  const blocks = TableBlocks.open(path, table, Infinity);
+  // Its index is known to be well.
+  if (blocks === undefined || blocks.indexProblem() !== undefined) return undefined;
+  try {
+    for (let at = 0; at < blocks.count; at++) {
+      const bad = blocks.structureProblem(at);
+      if (bad !== undefined)
+        return damagedStore(
+          path,
+          `its table ${tableName(table.number)} is damaged at byte ${bad.offset} (${bad.problem})`,
+        );
+    }
+    return undefined;
+  } finally {
+    blocks.close();
+  }
+}
+
+/**
+ * Bytes of level 1 at which LevelDB compacts; each further level has ten times as many (db/version_set.cc).
+ */
+const LEVEL_BYTES = 10 * 2 ** 20;
+/** Tables of level 0. Two, for opening may write two logs out as tables. */
+const LEVEL_TABLES = 4 - 2;
+
+/** The last level that a compaction reads which opening the store begins; -1: it begins none. */
+function compactedThrough(tables: readonly TableEntry[]): number {
+  const bytes: number[] = [];
+  for (const { level, size } of tables) bytes[level] = (bytes[level] ?? 0) + size;
+  const newest = tables.filter(({ level }) => level === 0).length;
+  let through = newest >= LEVEL_TABLES ? 1 : -1;
+  for (let level = 1; level < bytes.length; level++)
+    if ((bytes[level] ?? 0) >= LEVEL_BYTES * 10 ** (level - 1)) through = level + 1;
+  return through;
 }
 
 async function* damagedParts(
   path: string,
   table: TableEntry,
-  withChunks: boolean,
+  { sums, rest }: { readonly sums: boolean } & Pick<TableReading, 'rest'>,
 ): AsyncGenerator<ThinError> {
   const found = await openTable(path, table.number);
   if (found === undefined) return;
   const { file, name } = found;
   try {
     const { blocks } = await readOutline(file, table.size);
-    const wanted = withChunks ? blocks : blocks.filter((block) => !holdsOnlyChunks(block, table));
-    for await (const { block, problem } of badBlocks(file, wanted))
+    const wanted = sums ? blocks : blocks.filter((block) => !holdsOnlyChunks(block, table));
+    for await (const { block, problem } of badBlocks(file, wanted, rest))
       yield damagedStore(
         path,
         `its table ${name} is damaged at byte ${block.offset} (${problem}): ${keysOf(block, table)}`,
@@ -77,11 +128,16 @@ export interface BadBlock {
 }
 
 /** Those of the blocks, ascending, that are not as they were written. */
-async function* badBlocks(file: FileHandle, blocks: readonly DataBlock[]): AsyncGenerator<BadBlock> {
+async function* badBlocks(
+  file: FileHandle,
+  blocks: readonly DataBlock[],
+  rest: TableReading['rest'],
+): AsyncGenerator<BadBlock> {
   let buffer = Buffer.alloc(0);
   for (let at = 0; at < blocks.length;) {
     const run = neighbours(blocks, at);
     at += run.length;
+    const began = performance.now();
     const start = run[0]!.offset;
     const length = run.at(-1)!.offset + blockBytes(run.at(-1)!) - start;
     if (buffer.length < length) buffer = Buffer.allocUnsafe(Math.max(length, READ_BYTES));
@@ -91,6 +147,7 @@ async function* badBlocks(file: FileHandle, blocks: readonly DataBlock[]): Async
       const problem = blockProblem(buffer.subarray(from, Math.min(from + blockBytes(block), bytesRead)));
       if (problem !== undefined) yield { block, problem };
     }
+    await rest?.(performance.now() - began);
   }
 }
 

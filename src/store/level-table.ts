@@ -11,8 +11,9 @@ import { maskedCrc, unpackInternalKey, VarintReader, type InternalKey } from './
  * footer  := metaindex:handle index:handle padding magic:u64             48 bytes
  * handle  := offset:varint size:varint                  size without type and checksum
  */
-const FOOTER = 48;
-const TRAILER = 5;
+export const FOOTER = 48;
+/** Bytes behind a block's contents. */
+export const TRAILER = 5;
 const MAGIC = Buffer.from([0x57, 0xfb, 0x80, 0x8b, 0x24, 0x75, 0x47, 0xdb]);
 const UNCOMPRESSED = 0;
 
@@ -43,12 +44,7 @@ export class BlockError extends Error {}
  */
 export async function readOutline(file: FileHandle, size: number): Promise<TableOutline> {
   if (size < FOOTER) throw new BlockError('it is too short for its footer');
-  const footer = await readAt(file, size - FOOTER, FOOTER);
-  const reader = new VarintReader(footer);
-  const [metaindex, index] = [handleOf(reader), handleOf(reader)];
-  if (reader.overrun || reader.at > FOOTER - MAGIC.length || !footer.subarray(-MAGIC.length).equals(MAGIC))
-    throw new BlockError('its footer is damaged');
-  if (!isZero(footer.subarray(reader.at, -MAGIC.length))) throw new BlockError('its footer is damaged');
+  const { metaindex, index } = footerOf(await readAt(file, size - FOOTER, FOOTER));
   // One behind the other, so that nothing in the file belongs to none.
   if (
     index.offset + index.size + TRAILER !== size - FOOTER ||
@@ -64,6 +60,21 @@ export async function readOutline(file: FileHandle, size: number): Promise<Table
     end = filter.offset;
   }
   return { blocks: blocksOf(await readBlock(file, index, 'its index'), end) };
+}
+
+/** @throws BlockError */
+function footerOf(footer: Buffer): { readonly metaindex: BlockHandle; readonly index: BlockHandle } {
+  const reader = new VarintReader(footer);
+  const [metaindex, index] = [handleOf(reader), handleOf(reader)];
+  if (reader.overrun || reader.at > FOOTER - MAGIC.length || !footer.subarray(-MAGIC.length).equals(MAGIC))
+    throw new BlockError('its footer is damaged');
+  if (!isZero(footer.subarray(reader.at, -MAGIC.length))) throw new BlockError('its footer is damaged');
+  return { metaindex, index };
+}
+
+/** Where a footer says the index is. @throws BlockError */
+export function indexHandle(footer: Buffer): BlockHandle {
+  return footerOf(footer).index;
 }
 
 function blocksOf(index: Buffer, end: number): readonly DataBlock[] {

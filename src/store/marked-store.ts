@@ -130,6 +130,10 @@ export class MarkedStore implements KeyValue {
     return (await this.#inner.sizeOf?.(range)) ?? 0;
   }
 
+  watchFiles(onDamage: (error: ThinError) => void): void {
+    this.#inner.watchFiles?.(onDamage);
+  }
+
   damagedFiles(): AsyncIterable<ThinError> {
     return this.#inner.damagedFiles?.() ?? none();
   }

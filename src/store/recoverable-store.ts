@@ -75,6 +75,10 @@ export class RecoverableStore implements KeyValue {
     return this.#store.sizeOf(range);
   }
 
+  watchFiles(onDamage: (error: ThinError) => void): void {
+    this.#store.watchFiles(onDamage);
+  }
+
   damagedFiles(): AsyncIterable<ThinError> {
     return this.#store.damagedFiles();
   }

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { open, readdir, stat, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { ThinError } from '../../src/errors/thin-error.js';
+import { chunkId } from '../../src/format/ids.js';
+import { chunkKey, rangeOf } from '../../src/format/keys.js';
+import { openLevelStore, type LevelStore } from '../../src/store/level-store.js';
+import { blockBytes, readOutline } from '../../src/store/level-table.js';
+import { useScratch } from '../support/mounts.js';
+import { SMALL_TUNING } from '../support/numbered-batches.js';
+
+const CHUNKS = 40;
+const SIZE = 32768;
+
+function valueOf(chunk: number): Uint8Array {
+  return new Uint8Array(SIZE).fill(chunk + 1);
+}
+
+/** LevelDB ends this process where it meets what was damaged here. */
+describe('tables that are damaged while a level store is open', () => {
+  const scratch = useScratch();
+  let folder: string;
+  let store: LevelStore;
+  let count = 0;
+
+  beforeEach(async () => {
+    folder = scratch.current.at(`store${count++}`);
+    const made = await openLevelStore(folder, { createIfMissing: true, tuning: SMALL_TUNING });
+    for (let chunk = 0; chunk < CHUNKS; chunk++)
+      await made.batch([{ type: 'put', key: chunkKey(chunkId(chunk)), value: valueOf(chunk) }], {
+        sync: true,
+      });
+    await made.compact(rangeOf('chunk'));
+    await made.close();
+    store = await openLevelStore(folder, { tuning: SMALL_TUNING });
+  });
+
+  afterEach(() => store.close());
+
+  /** The largest table, and where its parts lie. */
+  async function table(): Promise<{ file: FileHandle; size: number }> {
+    const names = (await readdir(folder)).filter((name) => name.endsWith('.ldb'));
+    const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size));
+    const size = Math.max(...sizes);
+    return { file: await open(join(folder, names[sizes.indexOf(size)]!), 'r+'), size };
+  }
+
+  async function flip(file: FileHandle, at: number): Promise<void> {
+    const bytes = Buffer.alloc(1);
+    await file.read(bytes, 0, 1, at);
+    await file.write(Uint8Array.of(bytes[0]! ^ 0xff), 0, 1, at);
+  }
+
+  /** @returns chunks that cannot be read; what can is as it was written, but for values, which have seals */
+  async function lost(): Promise<number[]> {
+    const found: number[] = [];
+    for (let chunk = 0; chunk < CHUNKS; chunk++)
+      try {
+        assert.equal(store.getSync(chunkKey(chunkId(chunk)))?.length, SIZE);
+        await store.get(chunkKey(chunkId(chunk)));
+      } catch (error) {
+        assert.ok(error instanceof ThinError && error.code === 'damaged', String(error));
+        found.push(chunk);
+      }
+    return found;
+  }
+
+  async function scanned(): Promise<number> {
+    let count = 0;
+    for await (const _entry of store.entries(rangeOf('chunk'))) count++;
+    return count;
+  }
+
+  it('lose what a block of them held, and no other', async () => {
+    const { file, size } = await table();
+    const { blocks } = await readOutline(file, size);
+    for (const block of [blocks[0]!, blocks[Math.floor(blocks.length / 2)]!, blocks.at(-1)!]) {
+      const end = block.offset + blockBytes(block);
+      // The entry's lengths, its key and tag, the restart points, their number, the kind of the block.
+      const head = Array.from({ length: 20 }, (_, at) => block.offset + at);
+      const tail = Array.from({ length: 9 }, (_, at) => end - 5 - at);
+      for (const at of [...head, ...tail]) {
+        await flip(file, at);
+        const chunks = await lost();
+        assert.ok(chunks.length <= 1, `byte ${at}: ${chunks.join()}`);
+        if (chunks.length === 1) await assert.rejects(scanned(), { code: 'damaged' });
+        await flip(file, at);
+      }
+      assert.deepEqual(await lost(), []);
+    }
+    assert.equal(await scanned(), CHUNKS);
+    await file.close();
+  });
+
+  it('are damaged where their index is, a second later', async () => {
+    const { file, size } = await table();
+    const { blocks } = await readOutline(file, size);
+    await lost();
+    await pause(1100);
+    // In the last entry of the index, behind which there are restart points and the footer.
+    await flip(file, size - 48 - 5 - 4 * (blocks.length + 1) - 3);
+    assert.notDeepEqual(await lost(), []);
+    await file.close();
+  });
+});
