@@ -106,7 +106,10 @@ export interface Operations {
   'device.remove': { input: { name: string; force?: boolean | undefined }; output: { deferred: boolean } };
   'base.format': { input: Empty; output: DeviceStatus };
   /** `maker`, here and with `mount`: who makes the device, which nobody else uses until it is whole. */
-  activate: { input: { name: string; maker?: string | undefined }; output: { path: string } };
+  activate: {
+    input: { name: string; maker?: string | undefined };
+    output: { path: string } & Incompleteness;
+  };
   /**
    * A device in use goes with its last user (`deferred`), or is `busy` where the pool's option
    * `deferredRemoval` is off.
@@ -229,6 +232,8 @@ export interface DaemonStatus {
   readonly devices: { readonly total: number; readonly active: number; readonly mounted: number };
   /** Of chunks whose bytes are in stores elsewhere. */
   readonly remote: RemoteFigures;
+  /** As `PoolInfo.lacks`. */
+  readonly lacks?: string | undefined;
 }
 
 export interface CheckInput {

@@ -76,8 +76,7 @@ async function exportDevice(
   const write = async (exporting: InstanceType<typeof DeviceExport>): Promise<Incompleteness> => {
     if (format === 'tar') return exporting.tar(name, target);
     const file = requireOutput(output, 'a file');
-    await (format === 'raw' ? exporting.raw(name, file) : exporting.qcow2(name, file));
-    return {};
+    return format === 'raw' ? exporting.raw(name, file) : exporting.qcow2(name, file);
   };
   const { lacks } = await interruptible((signal) =>
     withAccess(context, (access) =>
@@ -93,7 +92,7 @@ async function exportDevice(
 async function exportPool(context: Context, output: string): Promise<void> {
   const { PoolExport } = await import('../transfer/export-pool.js');
   const exporting = await PoolExport.to(output, new ChildProcessExec());
-  const devices = await interruptible((signal) =>
+  const { devices, lacks } = await interruptible((signal) =>
     withAccess(context, (access) =>
       withProgress(context, 'exporting', (onProgress) => exporting.write(access, { signal, onProgress })),
     ),
@@ -107,7 +106,8 @@ async function exportPool(context: Context, output: string): Promise<void> {
     ],
     devices.map(({ id, name, size, sectors }) => [`${id}`, name, formatBinarySize(size), `${sectors}`]),
   );
-  printResult(context, { output: exporting.folder, devices }, table);
+  printResult(context, { output: exporting.folder, devices, lacks }, table);
+  if (lacks !== undefined) throw new ThinError('incomplete', lacks);
 }
 
 async function exportGroup(context: Context, output: string, group: string): Promise<void> {

@@ -7,7 +7,7 @@ import type { PoolInfo } from '../pool/info.js';
 import { withPool } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { example } from './example.js';
-import { print, printJson } from './output.js';
+import { note, print, printJson } from './output.js';
 import { version } from '../config/version.js';
 
 export function registerInfoCommand(program: Command): void {
@@ -24,6 +24,7 @@ export function registerInfoCommand(program: Command): void {
         info: await caller.call('pool.info', {}),
         deleted: (await caller.call('device.list', {})).filter((device) => device.deleted).length,
       }));
+      if (info.lacks !== undefined) note(info.lacks);
       const around = await surroundings(context, info, deleted);
       if (context.json) printJson(infoJson(info, around));
       else print(infoBlock(info, around));

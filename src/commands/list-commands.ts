@@ -12,7 +12,7 @@ import { contextOf, type Context } from './context.js';
 import { deviceJson } from './device-json.js';
 import { example } from './example.js';
 import { isKernel, requireKernel, withKernelOption, type KernelFlags } from './kernel/source.js';
-import { printResult } from './output.js';
+import { note, printResult } from './output.js';
 import { poolSpace, type PoolSpace } from './pool-space.js';
 import { isPassing } from '../format/passing-name.js';
 import { kernelSnapshotOf, withSnapshotOption, type SnapshotFlag } from './snapshot-option.js';
@@ -107,11 +107,13 @@ export function listing(command: Command, kind: DeviceKind | undefined, sample: 
 }
 
 async function look(context: Context): Promise<{ devices: readonly DeviceStatus[]; info: PoolInfo }> {
-  return withPool(context, async (caller) => ({
+  const found = await withPool(context, async (caller) => ({
     // What a command makes for itself is no device of the user's.
     devices: (await caller.call('device.list', {})).filter(({ name }) => !isPassing(name)),
     info: await caller.call('pool.info', {}),
   }));
+  if (found.info.lacks !== undefined) note(found.info.lacks);
+  return found;
 }
 
 /** An origin that was removed has its name and number only. */

@@ -24,12 +24,17 @@ export function registerMountCommands(program: Command): void {
       const { done, failures } = await withDaemon(context, async (caller) =>
         forEach(await chosen(caller, choice, ({ active }) => !active), async (name) => ({
           name,
-          path: (await caller.call('activate', { name })).path,
+          ...(await caller.call('activate', { name })),
         })),
       );
-      if (context.json) printEachJson(choice, done);
+      if (context.json)
+        printEachJson(
+          choice,
+          done.map((each) => ({ ...each, lacks: each.lacks })),
+        );
       else for (const each of done) print(each.path);
       throwFirst(failures);
+      for (const each of done) requireComplete(each.name, each);
     });
 
   program

@@ -3,6 +3,7 @@ import { formatBinarySize } from '../config/sizes.js';
 import { withAccess } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { example } from './example.js';
+import { requireComplete } from './incomplete.js';
 import { interruptible } from './interrupt.js';
 import { note, printResult } from './output.js';
 import { withProgress } from './progress.js';
@@ -61,6 +62,7 @@ async function push(
           { name, url: named, digest: `sha256:${image}`, ...pushed },
           `${named}@sha256:${image}: ${formatBinarySize(pushed.sent)} sent, ${formatBinarySize(pushed.read)} read`,
         );
+        requireComplete(name, pushed);
       });
     }),
   );

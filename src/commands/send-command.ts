@@ -4,6 +4,7 @@ import { ThinError } from '../errors/thin-error.js';
 import { withAccess } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { example } from './example.js';
+import { requireComplete } from './incomplete.js';
 import { interruptible } from './interrupt.js';
 import { withProgress } from './progress.js';
 import { standardOutput } from './standard-stream.js';
@@ -45,12 +46,17 @@ async function send(context: Context, name: string, flags: SendFlags): Promise<v
   const { parsePoint } = await import('../transfer/stream-format.js');
   const { since } = flags;
   const from = flags.resume === undefined ? undefined : parsePoint(flags.resume);
+  let lacks: string | undefined;
   await interruptible((signal) =>
     withAccess(context, (access) =>
       withProgress(context, 'sending', async (onProgress) => {
-        const sender = new Sender(access, { name, since, from, signal, onProgress });
+        const onLacks = (text: string): void => {
+          lacks = text;
+        };
+        const sender = new Sender(access, { name, since, from, signal, onProgress, onLacks });
         for await (const bytes of sender.stream()) await standardOutput.stream(bytes);
       }),
     ),
   );
+  requireComplete(name, { lacks });
 }

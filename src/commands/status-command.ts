@@ -28,7 +28,7 @@ export function registerStatusCommand(program: Command): void {
         printJson(
           options.dm === true
             ? { dm: status.dm }
-            : { ...status, startedAt: new Date(status.startedAt).toISOString(), space },
+            : { ...status, startedAt: new Date(status.startedAt).toISOString(), space, lacks: status.lacks },
         );
       else if (options.dm === true) print(status.dm);
       else
@@ -44,6 +44,7 @@ export function registerStatusCommand(program: Command): void {
             `devices: ${status.devices.total} (${status.devices.active} active, ${status.devices.mounted} mounted)`,
             ...spaceLines(space),
             ...remoteLines(status.remote),
+            ...(status.lacks === undefined ? [] : [`lacks: ${status.lacks}`]),
             ...Object.entries(liveSettings(status.settings)).map(([key, value]) => `${key}: ${value}`),
           ].join('\n'),
         );

@@ -58,6 +58,7 @@ export function infoFields(info: PoolInfo, around: InfoSurroundings): Readonly<R
     'Library Version': around.version,
     // Ours, behind Docker's.
     ...(info.dataRemote === undefined ? {} : { 'Data Space Remote': formatSize(info.dataRemote) }),
+    ...(info.lacks === undefined ? {} : { Lacks: info.lacks }),
     ...(info.dataStored === undefined ? {} : { 'Data Space Stored': formatSize(info.dataStored) }),
   };
 }

@@ -265,7 +265,7 @@ export class DaemonClient {
   }
 
   /**
-   * Writes a device as `format` into a file, which appears whole or not at all. Returns what a tar may lack;
+   * Writes a device as `format` into a file, which appears whole or not at all. Returns what it may lack;
    * undefined: nothing.
    */
   async export(
@@ -276,13 +276,12 @@ export class DaemonClient {
   ): Promise<string | undefined> {
     const exporting = new DeviceExport(this.#access, this.#exec, options);
     if (format === 'tar') return (await exporting.tar(name, { file })).lacks;
-    await (format === 'raw' ? exporting.raw(name, file) : exporting.qcow2(name, file));
-    return undefined;
+    return (await (format === 'raw' ? exporting.raw(name, file) : exporting.qcow2(name, file))).lacks;
   }
 
   /** Writes the whole pool for the kernel's dm-thin into a folder that is missing or empty. */
   async exportPool(folder: string, options: ExportOptions = {}): Promise<readonly ExportedDevice[]> {
-    return (await PoolExport.to(folder, this.#exec)).write(this.#access, options);
+    return (await (await PoolExport.to(folder, this.#exec)).write(this.#access, options)).devices;
   }
 
   /**

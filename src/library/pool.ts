@@ -178,9 +178,12 @@ export class Pool implements AsyncDisposable {
     return (await IncomingStream.begin(stream, request)).into(this.#access);
   }
 
-  /** Writes a device into a sparse file, which appears whole or not at all. */
-  async exportRaw(name: string, file: string): Promise<void> {
-    await new DeviceExport(this.#access, new ChildProcessExec()).raw(name, file);
+  /**
+   * Writes a device into a sparse file, which appears whole or not at all. Returns what it may lack
+   * (`info().lacks`); undefined: nothing.
+   */
+  async exportRaw(name: string, file: string): Promise<string | undefined> {
+    return (await new DeviceExport(this.#access, new ChildProcessExec()).raw(name, file)).lacks;
   }
 
   /**
@@ -188,7 +191,7 @@ export class Pool implements AsyncDisposable {
    * missing-tool (thin_restore), not-empty.
    */
   async exportPool(folder: string): Promise<readonly ExportedDevice[]> {
-    return (await PoolExport.to(folder, new ChildProcessExec())).write(this.#access);
+    return (await (await PoolExport.to(folder, new ChildProcessExec())).write(this.#access)).devices;
   }
 
   /** What was written is durable then. Idempotent. */

@@ -6,6 +6,9 @@ import type { DeviceIo } from '../io/device-io.js';
 import { METADATA_BLOCK_SIZE } from './create-pool.js';
 import type { DeviceInfo, PoolInfo, PoolMode, PoolOptions } from './info.js';
 
+const LACKS_LOG =
+  "devices are shown as the pool's last commit has them, without what was written after that: the pool is read-only and cannot take over its log (run thinfuse check, then stop and start it). Nothing is lost; look again when the pool takes writes";
+
 /** @param atHand chunks that are taken, but only for the next writes: they are not used */
 export function describePool(
   { superblock, chunks, nodes, devices, snapshots, remote }: Metadata,
@@ -14,7 +17,8 @@ export function describePool(
     options,
     atHand,
     waitedEnough,
-  }: { mode: PoolMode; options: PoolOptions; atHand: number; waitedEnough: boolean },
+    lacksLog,
+  }: { mode: PoolMode; options: PoolOptions; atHand: number; waitedEnough: boolean; lacksLog: boolean },
 ): PoolInfo {
   return {
     kind: superblock.kind,
@@ -36,6 +40,7 @@ export function describePool(
     baseSize: devices.find(BASE_NAME)?.size ?? options.baseSize,
     heldRoot: snapshots.all().at(-1)?.id,
     waitedEnough,
+    lacks: lacksLog ? LACKS_LOG : undefined,
     pendingDeletes: devices.pendingCount,
     options,
   };

@@ -94,6 +94,11 @@ export interface PoolInfo {
    * that has passed.
    */
   readonly waitedEnough?: boolean | undefined;
+  /**
+   * What devices show lacks something, and why: the pool is read-only and could not take over what its log
+   * has. Undefined: nothing.
+   */
+  readonly lacks?: string | undefined;
   /** Devices that are deleted for their users, but whose space is still being given back. */
   readonly pendingDeletes: number;
   readonly options: PoolOptions;

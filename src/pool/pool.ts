@@ -129,16 +129,13 @@ class Pool implements ThinPool {
     }
   }
 
-  get lacksLog(): boolean {
-    return (this.#state.plane.log?.left.length ?? 0) > 0;
-  }
-
   info(): PoolInfo {
     return describePool(this.#state.metadata, {
       mode: this.#state.mode,
       options: this.#state.options,
       atHand: this.#state.plane.free.count,
       waitedEnough: this.#state.space.waitedEnough,
+      lacksLog: (this.#state.plane.log?.left.length ?? 0) > 0,
     });
   }
 

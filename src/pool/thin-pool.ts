@@ -132,11 +132,6 @@ export interface ThinPool {
   counts(): PoolCounts;
   /** Tells which devices came, went or changed from now on. */
   watch(): NameWatch;
-  /**
-   * The pool is read-only and could not take over what its log has: devices show what the last commit has,
-   * and lack what was written after it, also where that was synced.
-   */
-  readonly lacksLog: boolean;
   /** The last lifecycle transaction, for Docker's transaction-metadata. */
   lastTransaction():
     { readonly id: TransactionId; readonly name: DeviceName; readonly device: DeviceId } | undefined;

@@ -1,4 +1,4 @@
-import type { DeviceStatus } from '../api/operations.js';
+import type { DeviceStatus, Incompleteness } from '../api/operations.js';
 import { toThinError } from '../errors/thin-error.js';
 import { MAX_NAME_LENGTH } from '../format/device-name.js';
 import { PUSHED } from '../format/device-record.js';
@@ -39,7 +39,7 @@ export class DevicePush {
   }
 
   /** Errors: not-found; as `Push.run`; busy, damaged (the device). */
-  async run(request: DevicePushRequest): Promise<Pushed> {
+  async run(request: DevicePushRequest): Promise<Pushed & Incompleteness> {
     const maker = await ownMaker();
     return withStill(this.#access, request.name, async (still) => {
       const devices = await this.#access.call('device.list', {});
@@ -60,7 +60,7 @@ export class DevicePush {
             `the device as it was pushed is not kept, so that the next push reads all of it: ${toThinError(error).message}`,
           );
         });
-      return pushed;
+      return { ...pushed, lacks: still.lacks };
     });
   }
 

@@ -8,6 +8,15 @@ import type { DeviceDirectory } from './device-directory.js';
 const RELEASE_POLL_MS = 10;
 const RELEASE_PATIENCE_MS = 2000;
 
+export interface Activated {
+  /** The image file. */
+  readonly path: string;
+  /** It was not active before. */
+  readonly fresh: boolean;
+  /** As `PoolInfo.lacks`: this is where a device becomes readable. */
+  readonly lacks: string | undefined;
+}
+
 /**
  * Brings image files into the device directory and takes them out again. The caller holds the device's lock.
  */
@@ -40,16 +49,16 @@ export class ActiveDevices {
   }
 
   /**
-   * Idempotent. `fresh` where it was not active before; a device that was leaving stays (dm's
-   * @cancel_deferred_remove). Errors: not-found.
+   * Idempotent; a device that was leaving stays (dm's @cancel_deferred_remove). Errors: not-found.
    */
-  async activate(name: DeviceName): Promise<{ path: string; fresh: boolean }> {
+  async activate(name: DeviceName): Promise<Activated> {
     this.#leaving.delete(name);
+    const { lacks } = this.#pool.info();
     const known = this.#directory.pathOf(name);
-    if (known !== undefined) return { path: known, fresh: false };
+    if (known !== undefined) return { path: known, fresh: false, lacks };
     this.#directory.add(name, await this.#pool.activate(name));
     this.#onChanged();
-    return { path: this.#directory.pathOf(name) ?? '', fresh: true };
+    return { path: this.#directory.pathOf(name) ?? '', fresh: true, lacks };
   }
 
   /**

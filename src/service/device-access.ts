@@ -5,7 +5,7 @@ import type { DeviceName } from '../format/ids.js';
 import { mountTarget } from '../host/own-paths.js';
 import type { DeviceInfo, FilesystemType } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
-import type { ActiveDevices } from './active-devices.js';
+import type { Activated, ActiveDevices } from './active-devices.js';
 import type { DeferredDeletion } from './deferred-deletion.js';
 import type { DeviceChanges } from './device-changes.js';
 import type { DeviceHost } from './device-host.js';
@@ -67,12 +67,12 @@ export class DeviceAccess {
     this.#parts = parts;
   }
 
-  /** Returns the path of the image file. Idempotent. */
-  async activate(given: string, { maker }: Asker = {}): Promise<string> {
+  /** Idempotent. */
+  async activate(given: string, { maker }: Asker = {}): Promise<Activated> {
     const { active, devices } = this.#parts;
     return this.#locked(given, async (name) => {
       devices.requireLive(name, maker);
-      return (await active.activate(name)).path;
+      return active.activate(name);
     });
   }
 

@@ -290,7 +290,7 @@ export class DeviceMounts {
   ): Promise<MountedView> {
     const undo: (() => Promise<unknown>)[] = [];
     try {
-      const { path: image, fresh } = await this.#active.activate(device.name);
+      const { path: image, fresh, lacks } = await this.#active.activate(device.name);
       if (fresh) undo.push(() => this.#active.deactivate(device.name));
       const request = { ...asked, image };
       onImage(image, fresh ? device.name : undefined);
@@ -301,7 +301,7 @@ export class DeviceMounts {
       // made.
       if (device.label === '' && mounted.filesystem === device.filesystem)
         await this.#host.furnish(mounted.target, device.name);
-      return { mounted, request, view: undefined, activated: fresh, lacks: undefined };
+      return { mounted, request, view: undefined, activated: fresh, lacks };
     } catch (error) {
       for (const step of undo.reverse()) await step().catch(() => undefined);
       throw error;

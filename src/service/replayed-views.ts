@@ -65,10 +65,8 @@ export class ReplayedViews {
   /** Undone on failure. The caller holds the device's lock. Errors: as `DeviceHost.mount`. */
   async mount(device: DeviceInfo, asked: Omit<MountRequest, 'image'>, ask: ViewAsk): Promise<MountedView> {
     const view = await this.#mount(device, asked, ask);
-    if (!this.#pool.lacksLog) return view;
-    const lacks = `device ${device.name} is shown as the pool's last commit has it, without what was written after that: the pool is read-only and cannot take over its log (run thinfuse check, then stop and start it). Nothing is lost; look again when the pool takes writes`;
-    this.#onWarning(lacks);
-    return { ...view, lacks };
+    if (view.lacks !== undefined) this.#onWarning(view.lacks);
+    return view;
   }
 
   async #mount(device: DeviceInfo, asked: Omit<MountRequest, 'image'>, ask: ViewAsk): Promise<MountedView> {
@@ -88,9 +86,9 @@ export class ReplayedViews {
       const why = toThinError(error);
       if (why.code === 'internal' || why.code === 'closed') throw error;
       const view = await plain(undefined).catch(() => Promise.reject(toThinError(dirty ?? error)));
-      if (!view.mounted.skippedLog) return view;
+      // What the pool lacks comes before what the filesystem does.
+      if (!view.mounted.skippedLog || view.lacks !== undefined) return view;
       const lacks = `device ${device.name} is shown without what its filesystem's log holds, which may be the last seconds or minutes of what was written: the log cannot be replayed now (${why.message}). Nothing is lost; look again when the pool takes writes`;
-      this.#onWarning(lacks);
       return { ...view, lacks };
     }
   }
@@ -124,12 +122,12 @@ export class ReplayedViews {
     log: MountRequest['log'],
     onImage: ViewAsk['onImage'],
   ): Promise<MountedView> {
-    const { path: image, fresh } = await this.#active.activate(name);
+    const { path: image, fresh, lacks } = await this.#active.activate(name);
     try {
       const request = { ...asked, image, ...(log === undefined ? {} : { log }) };
       onImage(image, fresh ? name : undefined);
       const mounted = await this.#host.mount(request);
-      return { mounted, request, view: undefined, activated: fresh, lacks: undefined };
+      return { mounted, request, view: undefined, activated: fresh, lacks };
     } catch (error) {
       if (fresh) await this.#active.deactivate(name).catch(() => undefined);
       throw error;

@@ -50,9 +50,9 @@ export class DeviceExport {
   }
 
   /** Its bytes, with holes where it maps nothing. */
-  async raw(name: string, output: string): Promise<void> {
+  async raw(name: string, output: string): Promise<Incompleteness> {
     const { signal, onProgress } = this.#options;
-    await withStill(this.#access, name, async (still) => {
+    return withStill(this.#access, name, async (still) => {
       const { size, mapped } = still.device;
       const { blockSize } = await this.#access.call('pool.info', {});
       let done = 0;
@@ -62,6 +62,7 @@ export class DeviceExport {
       };
       const read = (offset: number, into: Uint8Array): Promise<void> => still.read(offset, into);
       await exportRaw({ runs: inPlace(still.runs()), read, blockSize, size }, output, { signal, onBytes });
+      return { lacks: still.lacks };
     });
   }
 
@@ -69,9 +70,9 @@ export class DeviceExport {
    * qemu-img asks the image file where its holes are. Needs a daemon. Errors: missing-tool, unsupported (no
    * image files).
    */
-  async qcow2(name: string, output: string): Promise<void> {
+  async qcow2(name: string, output: string): Promise<Incompleteness> {
     const { signal } = this.#options;
-    await withStill(this.#access, name, async (still) => {
+    return withStill(this.#access, name, async (still) => {
       const image = await still.path();
       await writeOutput(output, async (part) => {
         const args = ['convert', '--force-share', '-f', 'raw', '-O', 'qcow2', image, part];
@@ -85,6 +86,7 @@ export class DeviceExport {
           });
         }
       });
+      return { lacks: still.lacks };
     });
   }
 

@@ -1,6 +1,6 @@
 import { mkdir, open, readdir, rename, rm, rmdir, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { DeviceStatus } from '../api/operations.js';
+import type { DeviceStatus, Incompleteness } from '../api/operations.js';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import type { Exec } from '../host/exec.js';
 import type { PoolInfo } from '../pool/info.js';
@@ -28,6 +28,10 @@ export interface ExportedDevice {
   readonly filesystem: DeviceStatus['filesystem'];
 }
 
+export interface ExportedPool extends Incompleteness {
+  readonly devices: readonly ExportedDevice[];
+}
+
 /**
  * The pool as a kernel's dm-thin has it, in a folder: `metadata`, `data`, and `devices.json`
  * (`ExportedDevice`). The folder appears whole or not at all.
@@ -52,14 +56,14 @@ export class PoolExport {
   async write(
     access: PoolAccess,
     options: Pick<ExportOptions, 'signal' | 'onProgress'> = {},
-  ): Promise<readonly ExportedDevice[]> {
+  ): Promise<ExportedPool> {
     const part = path.join(path.dirname(this.folder), `.${path.basename(this.folder)}.${process.pid}.part`);
     try {
       await mkdir(part, { mode: 0o700 });
-      const devices = await this.#writeInto(part, access, options);
+      const exported = await this.#writeInto(part, access, options);
       await rmdir(this.folder).catch(() => undefined);
       await rename(part, this.folder);
-      return devices;
+      return exported;
     } catch (error) {
       await rm(part, { recursive: true, force: true });
       throw outputError(error, this.folder);
@@ -70,7 +74,7 @@ export class PoolExport {
     folder: string,
     access: PoolAccess,
     options: Pick<ExportOptions, 'signal' | 'onProgress'>,
-  ): Promise<readonly ExportedDevice[]> {
+  ): Promise<ExportedPool> {
     const xml = path.join(folder, 'metadata.xml');
     const data = await open(path.join(folder, 'data'), 'wx', 0o600);
     let written: WrittenPool;
@@ -85,7 +89,7 @@ export class PoolExport {
     await rm(xml);
     const rows = written.devices.map(rowOf);
     await writeFile(path.join(folder, 'devices.json'), `${JSON.stringify(rows, null, 2)}\n`);
-    return rows;
+    return { devices: rows, lacks: written.info.lacks };
   }
 }
 

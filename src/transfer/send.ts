@@ -17,6 +17,8 @@ export interface SendRequest {
   readonly from?: StreamPoint | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** Hears what the device, or the one that it is compared with, lacks (`PoolInfo.lacks`). */
+  readonly onLacks?: ((text: string) => void) | undefined;
 }
 
 /** Makes the stream of a device, or of what changed in it. */
@@ -35,9 +37,10 @@ export class Sender {
    * invalid-argument (`since` is larger; the stream cannot go on from `from`); busy, damaged, closed.
    */
   async *stream(): AsyncGenerator<Uint8Array> {
-    const { name, since } = this.#request;
+    const { name, since, onLacks } = this.#request;
     const { blockSize } = await this.#access.call('pool.info', {});
     const still = await StillDevice.hold(this.#access, name);
+    if (still.lacks !== undefined) onLacks?.(still.lacks);
     try {
       if (since === undefined) {
         yield* this.#encode(still, headerOf(still.device, null), mapped(still, blockSize));

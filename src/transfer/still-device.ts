@@ -11,14 +11,20 @@ export class StillDevice {
   readonly name: string;
   /** The device itself, as it was. */
   readonly device: DeviceStatus;
+  /** As `PoolInfo.lacks`. */
+  readonly lacks: string | undefined;
   readonly #access: PoolAccess;
   #bytes: Promise<DeviceBytes> | undefined;
   #isKept = false;
 
-  private constructor(access: PoolAccess, name: string, device: DeviceStatus) {
+  private constructor(
+    access: PoolAccess,
+    parts: { name: string; device: DeviceStatus; lacks: string | undefined },
+  ) {
     this.#access = access;
-    this.name = name;
-    this.device = device;
+    this.name = parts.name;
+    this.device = parts.device;
+    this.lacks = parts.lacks;
   }
 
   /**
@@ -28,7 +34,8 @@ export class StillDevice {
    */
   static async hold(access: PoolAccess, name: string): Promise<StillDevice> {
     const device = await access.call('device.get', { name });
-    return new StillDevice(access, await snapshotOf(access, device), device);
+    const { lacks } = await access.call('pool.info', {});
+    return new StillDevice(access, { name: await snapshotOf(access, device), device, lacks });
   }
 
   /**

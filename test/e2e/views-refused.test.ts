@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, open, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { ThinError } from '../../src/errors/thin-error.js';
@@ -7,9 +8,9 @@ import { openPool, type Pool } from '../../src/library/index.js';
 import { putSuperblock } from '../../src/metadata/auto-repair.js';
 import { readSuperblock } from '../../src/metadata/open-metadata.js';
 import { openPoolStore } from '../../src/store/pool-store.js';
-import { Cli } from '../support/cli.js';
+import { CLI_COMMAND, Cli } from '../support/cli.js';
 import { eventually } from '../support/eventually.js';
-import { loopsUnder, requireMounts, run, useScratch } from '../support/mounts.js';
+import { loopsUnder, requireMounts, run, tryRun, useScratch } from '../support/mounts.js';
 
 const INCOMPLETE = 10;
 const CHUNK = 65536;
@@ -26,7 +27,7 @@ async function untilFull(work: () => Promise<void>): Promise<void> {
 
 describe('a view of a device whose log cannot be replayed', function () {
   this.timeout(240_000);
-  requireMounts(['mkfs.ext4']);
+  requireMounts(['mkfs.ext4', 'qemu-img', 'thin_restore']);
   const scratch = useScratch();
   const content = randomBytes(100_000);
   let cli: Cli;
@@ -82,13 +83,48 @@ describe('a view of a device whose log cannot be replayed', function () {
     assert.equal(mounted.code, INCOMPLETE, mounted.stderr);
     const { lacks } = JSON.parse(mounted.stdout) as { lacks: string };
     // Its filesystem's log, or the pool's own, which comes before it.
-    assert.match(lacks, /shown (without what its filesystem's log holds|as the pool's last commit has it)/);
+    assert.match(lacks, /shown (without what its filesystem's log holds|as the pool's last commit has them)/);
     assert.match(lacks, why);
     assert.equal((await readdir(target)).includes('lost+found'), true);
     await cli.run('umount', 'web');
     const tar = await cli.try('export', 'web', '--output', scratch.current.at('part.tar'));
     assert.equal(tar.code, INCOMPLETE, tar.stderr);
     await leavesNothing();
+  }
+
+  /** So does whatever else reads the device, or tells of the pool. */
+  async function everybodySaysSo(): Promise<void> {
+    const lacking = /as the pool's last commit has them/;
+    const activated = await cli.try('--json', 'activate', 'web');
+    assert.equal(activated.code, INCOMPLETE);
+    assert.match((JSON.parse(activated.stdout) as { lacks: string }).lacks, lacking);
+    await cli.run('deactivate', 'web');
+    for (const format of ['raw', 'qcow2', 'dm-thin']) {
+      const output = scratch.current.at(`part.${format}`);
+      const device = format === 'dm-thin' ? [] : ['web'];
+      const exported = await cli.try('export', ...device, '--format', format, '--output', output);
+      assert.equal(exported.code, INCOMPLETE, exported.stderr);
+      assert.match(exported.stderr, lacking);
+      assert.equal(existsSync(output), true);
+    }
+    const sent = await tryRun(
+      'sh',
+      ['-c', '"$@" >"$0"', scratch.current.at('stream'), ...CLI_COMMAND, 'send', 'web'],
+      {
+        env: { ...process.env, THINFUSE_ROOT: cli.root },
+      },
+    );
+    assert.equal(sent.code, INCOMPLETE, sent.stderr);
+    assert.match(sent.stderr, lacking);
+    for (const command of ['ls', 'df', 'info']) assert.match((await cli.try(command)).stderr, lacking);
+    assert.match(await cli.run('status'), lacking);
+    assert.match((await cli.call('pool.info', {})).lacks ?? '', lacking);
+    await cli.run('stop');
+    await inPool(async (pool) => {
+      assert.match(pool.info().lacks ?? '', lacking);
+      assert.match((await pool.exportRaw('web', scratch.current.at('offline.raw'))) ?? '', lacking);
+    });
+    await cli.run('start');
   }
 
   async function isWhole(): Promise<void> {
@@ -106,6 +142,7 @@ describe('a view of a device whose log cannot be replayed', function () {
     await store.close();
     await cli.run('start');
     await saysSo(/read-only/);
+    await everybodySaysSo();
     await cli.run('stop');
     await cli.run('check', '--clear-needs-check-flag');
   });

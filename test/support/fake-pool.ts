@@ -41,7 +41,6 @@ const OPTIONS: PoolOptions = {
 
 /** A pool that remembers devices and nothing else: for tests of what stands on a pool. */
 export class FakePool implements ThinPool {
-  readonly lacksLog = false;
   readonly #devices = new Map<DeviceName, DeviceInfo>();
   readonly #images = new Map<DeviceName, MemoryImage>();
   readonly #reserved: ReservedSnapshot[] = [];

@@ -37,6 +37,7 @@ export function daemonOperations(
           active,
           mounted: served.mounts.count,
         },
+        lacks: info.lacks,
       });
     },
     metrics: async () => ({ text: await requireServing(service, 'metrics').metrics.text() }),

@@ -10,7 +10,10 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
   const access = (what: string): DeviceAccess => requireServing(service, what).served.access;
   return {
     'base.format': async () => access('formatting the base device').formatBase(),
-    activate: async ({ name, ...asker }) => ({ path: await access('activate').activate(name, asker) }),
+    activate: async ({ name, ...asker }) => {
+      const { path, lacks } = await access('activate').activate(name, asker);
+      return { path, lacks };
+    },
     deactivate: async ({ name }) => access('deactivate').deactivate(name),
     mount: async ({ name, ...ask }) => {
       const { target, loop, lacks } = await access('mount').mount(name, ask);
