@@ -115,12 +115,13 @@ async function exportGroup(context: Context, output: string, group: string): Pro
     throw new ThinError('invalid-argument', `--group ${group} is no name that LVM takes`);
   const { GroupExport } = await import('../legacy/lvm/group-export.js');
   const exporting = new GroupExport(new ChildProcessExec());
-  const volumes = await interruptible((signal) =>
-    withAccess(context, (access) =>
-      withProgress(context, 'exporting', (onProgress) =>
+  const { volumes, lacks } = await interruptible((signal) =>
+    withAccess(context, async (access) => ({
+      volumes: await withProgress(context, 'exporting', (onProgress) =>
         exporting.write(access, output, { group, signal, onProgress }),
       ),
-    ),
+      lacks: (await access.call('pool.info', {})).lacks,
+    })),
   );
   const table = formatTable(
     [{ title: 'ID', right: true }, { title: 'NAME' }, { title: 'VOLUME' }, { title: 'SIZE', right: true }],
@@ -131,7 +132,8 @@ async function exportGroup(context: Context, output: string, group: string): Pro
       formatBinarySize(size),
     ]),
   );
-  printResult(context, { output, group, volumes }, table);
+  printResult(context, { output, group, volumes, lacks }, table);
+  if (lacks !== undefined) throw new ThinError('incomplete', lacks);
 }
 
 function requireOutput(output: string | undefined, what: string): string {
