@@ -64,7 +64,7 @@ export const LAYERS = {
   },
   containerd: {
     knows: "containerd's snapshots: filters, records as device labels, its gRPC service",
-    imports: ['errors', 'format', 'host', 'pool', 'service', 'adapter'],
+    imports: ['errors', 'config', 'format', 'host', 'pool', 'service', 'adapter'],
   },
   volumes: {
     knows: "container engines' volumes: options, records as device labels, their plugin protocol",
@@ -151,7 +151,7 @@ export const LAYERS = {
 export const PACKAGES = {
   '@aws-sdk/credential-providers': ['src/remote/s3-credentials.ts'],
   '@bokuweb/zstd-wasm': ['src/remote/block-codec.ts'],
-  '@grpc/grpc-js': ['src/containerd/snapshot-server.ts'],
+  '@grpc/grpc-js': ['src/containerd/snapshot-server.ts', 'src/containerd/known-fields.ts'],
   '@grpc/proto-loader': ['src/containerd/snapshot-server.ts'],
   '@node-rs/crc32': ['src/format', 'src/legacy', 'src/store'],
   '@toondepauw/node-zstd': ['src/store/packed-value.ts'],

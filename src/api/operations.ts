@@ -98,6 +98,11 @@ export interface Operations {
   'remote.images': { input: Empty; output: readonly RemoteImageInfo[] };
   /** Bytes that it may map; 0: no limit. Errors: invalid-argument (it maps more already). */
   'device.quota': { input: { name: string; quota: number }; output: DeviceStatus };
+  /**
+   * Bytes of its filesystem that may be in use while the daemon has it mounted; 0: all. A mounted one follows
+   * at once. Errors: invalid-argument (less than a MiB).
+   */
+  'device.limit': { input: { name: string; limit: number }; output: DeviceStatus };
   'device.grow': { input: { name: string; size: number }; output: DeviceStatus };
   /**
    * `force` unmounts and deactivates first. Without it, a device in use is marked deleted and goes with its

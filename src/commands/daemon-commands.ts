@@ -11,6 +11,7 @@ import { refuseLive } from '../api/live-socket.js';
 import { spawnDaemon } from '../daemon/spawn-daemon.js';
 import { ThinError } from '../errors/thin-error.js';
 import { MOUNT_MODES, type MountMode } from '../containerd/mount-mode.js';
+import { parseSnapshotters, snapshotterText } from '../containerd/snapshotter-settings.js';
 import { defaultTransport, type TransportKind } from '../fuse/transport.js';
 import { DEFAULT_PLUGIN_SOCKET } from '../volumes/messages.js';
 import { openWhenFree, requireNotBeingReplaced, withDaemon } from './connect.js';
@@ -28,8 +29,8 @@ interface StartOptions extends StorageFlags {
   readonly supervised?: boolean;
   readonly keptConnection?: boolean;
   readonly temporary?: string;
-  /** `true`: the socket in the root. */
-  readonly snapshotter?: string | true;
+  /** Empty: the socket in the root. */
+  readonly snapshotter?: readonly string[];
   readonly snapshotMounts: MountMode;
   /** `true`: where Docker looks for it. */
   readonly volumePlugin?: string | true;
@@ -59,14 +60,18 @@ export function registerDaemonCommands(program: Command): void {
         '--cache-size <size>',
         'leveldb pools: memory for chunks, shared by all devices (256M, or a sixteenth of the memory)',
       )
-      .option(
-        '--snapshotter [socket]',
-        "serve containerd's proxy snapshotters; default: snapshotter.sock in the root",
+      .addOption(
+        new Option(
+          '--snapshotter [name]',
+          "serve containerd: NAME[=SOCKET][,mounts=bind|loop,size=20G,fs=ext4], as often as wanted; or a socket alone (snapshotter.sock in the root) for all of containerd's names",
+        )
+          .preset('')
+          .argParser((text: string, before: readonly string[] | undefined) => [...(before ?? []), text]),
       )
       .addOption(
         new Option(
           '--snapshot-mounts <kind>',
-          'what containerd is given to mount: a bind mount, or a loop device',
+          'what containerd is given to mount where a snapshotter does not say: a bind mount, or a loop device',
         )
           .choices(MOUNT_MODES)
           .default('bind'),
@@ -89,13 +94,17 @@ export function registerDaemonCommands(program: Command): void {
         'thinfuse start',
         'thinfuse start --foreground --opt dm.min_free_space=5%',
         'thinfuse start --snapshotter --volume-plugin',
+        'thinfuse start --snapshotter docker --snapshotter kata,mounts=loop,size=20G',
       ),
     )
     .action(async (options: StartOptions, command: Command) => {
       const { layout, json } = contextOf(command);
       const { settings, args: given } = await storageOptions(options);
       for (const warning of settings.warnings) note(warning);
-      const snapshotter = snapshotterSettings(options, layout);
+      const snapshotters = parseSnapshotters(options.snapshotter ?? [], {
+        root: layout.root,
+        mounts: options.snapshotMounts,
+      });
       const volumes = volumeSettings(options);
       const { logLevel, metricsListen } = options;
       const metrics =
@@ -107,9 +116,8 @@ export function registerDaemonCommands(program: Command): void {
         ...['--log-level', logLevel],
         ...(metricsListen === undefined ? [] : ['--metrics-listen', metricsListen]),
         ...(options.cacheSize === undefined ? [] : ['--cache-size', options.cacheSize]),
-        ...(snapshotter === undefined
-          ? []
-          : ['--snapshotter', snapshotter.socket, '--snapshot-mounts', snapshotter.mounts]),
+        ...snapshotters.flatMap((settings) => ['--snapshotter', snapshotterText(settings)]),
+        ...['--snapshot-mounts', options.snapshotMounts],
         ...(volumes === undefined ? [] : ['--volume-plugin', volumes.socket]),
         ...given,
       ];
@@ -124,7 +132,7 @@ export function registerDaemonCommands(program: Command): void {
         const pool = cacheOf(options);
         await runForeground(
           await daemonParts(own, settings, options.transport, pool, {
-            snapshotter,
+            snapshotters,
             volumes,
             metrics,
             logLevel,
@@ -225,13 +233,4 @@ async function followed({ socket, log }: RootLayout, old: number): Promise<numbe
 /** @throws ThinError invalid-argument */
 function cacheOf({ cacheSize }: StartOptions): { chunkCache?: number } {
   return cacheSize === undefined ? {} : { chunkCache: parseDeviceSize(cacheSize, '--cache-size') };
-}
-
-function snapshotterSettings(
-  { snapshotter, snapshotMounts }: StartOptions,
-  { root }: RootLayout,
-): { socket: string; mounts: MountMode } | undefined {
-  if (snapshotter === undefined) return undefined;
-  const socket = snapshotter === true ? path.join(root, 'snapshotter.sock') : path.resolve(snapshotter);
-  return { socket, mounts: snapshotMounts };
 }

@@ -21,6 +21,7 @@ export function registerDeviceCommands(program: Command): void {
     .argument('<origin>', 'the device it starts from; "base" is the empty filesystem')
     .option('--size <size>', 'a size larger than the origin has; the filesystem grows at the first mount')
     .option('--quota <size>', QUOTA_HELP)
+    .option('--limit <size>', LIMIT_HELP)
     .addHelpText('after', example('thinfuse snapshot db-before-upgrade db'))
     .action(async (name: string, origin: string, options: SizeOptions, command: Command) =>
       create(contextOf(command), { name, origin, kind: 'snapshot', ...sizesOf(options) }),
@@ -71,6 +72,22 @@ export function registerDeviceCommands(program: Command): void {
       printResult(context, deviceJson(device), device.name);
     });
 
+  program
+    .command('limit')
+    .summary('bound what may be in a device')
+    .description(
+      'The filesystem of the device holds SIZE at most, for as long as thinfuse has it mounted: write says ENOSPC beyond that, and df shows what is left. A mounted one follows at once; "none" takes the bound away.',
+    )
+    .argument('<id>')
+    .argument('<size>', 'such as 5G, or none')
+    .addHelpText('after', example('thinfuse limit web1 5G', 'thinfuse limit web1 none'))
+    .action(async (name: string, text: string, _options: unknown, command: Command) => {
+      const context = contextOf(command);
+      const limit = text === 'none' ? 0 : parseSize(text, 'the limit');
+      const device = await withPool(context, (caller) => caller.call('device.limit', { name, limit }));
+      printResult(context, deviceJson(device), device.name);
+    });
+
   removal(program.command('rm'), undefined, 'thinfuse rm db-before-upgrade scratch');
 }
 
@@ -96,16 +113,24 @@ export async function create(context: Context, input: Operations['device.create'
 
 export const QUOTA_HELP = 'what it may map of the pool, that included which it shares with its origin';
 
+export const LIMIT_HELP = 'what its filesystem may hold, as its df shows and write says';
+
 export interface SizeOptions {
   readonly size?: string;
   readonly quota?: string;
+  readonly limit?: string;
 }
 
-export function sizesOf({ size, quota }: SizeOptions): {
+export function sizesOf({ size, quota, limit }: SizeOptions): {
   size: number | undefined;
   quota: number | undefined;
+  limit: number | undefined;
 } {
-  return { size: sizeOf(size), quota: quota === undefined ? undefined : parseSize(quota, '--quota') };
+  return {
+    size: sizeOf(size),
+    quota: quota === undefined ? undefined : parseSize(quota, '--quota'),
+    limit: limit === undefined ? undefined : parseSize(limit, '--limit'),
+  };
 }
 
 export function sizeOf(text: string | undefined): number | undefined {

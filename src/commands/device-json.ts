@@ -14,6 +14,7 @@ export function deviceJson(device: DeviceStatus): Readonly<Record<string, unknow
     originId: device.origin ?? null,
     size: device.size,
     quota: device.quota ?? null,
+    limit: device.limit ?? null,
     mapped: device.mapped,
     exclusive: device.exclusive,
     shared: device.shared,

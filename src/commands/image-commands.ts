@@ -3,7 +3,7 @@ import type { DeviceStatus } from '../api/operations.js';
 import { withDevices, withPool } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { deviceJson } from './device-json.js';
-import { create, QUOTA_HELP, removal, sizeOf, sizesOf, type SizeOptions } from './device-commands.js';
+import { create, LIMIT_HELP, QUOTA_HELP, removal, sizeOf, sizesOf, type SizeOptions } from './device-commands.js';
 import { example } from './example.js';
 import { withProgress } from './progress.js';
 import { ChildProcessExec } from '../host/exec.js';
@@ -60,6 +60,7 @@ export function registerImageCommands(program: Command): void {
     .requiredOption('--image <image>', 'the image it starts from')
     .option('--size <size>', 'a size larger than its image has; the filesystem grows at the first mount')
     .option('--quota <size>', QUOTA_HELP)
+    .option('--limit <size>', LIMIT_HELP)
     .addHelpText('after', example('thinfuse container create web1 --image debian --size 20G'))
     .action(async (name: string, options: SizeOptions & { image: string }, command: Command) =>
       create(contextOf(command), {

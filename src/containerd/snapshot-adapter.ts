@@ -3,38 +3,55 @@ import type { MakeAdapter } from '../adapter/adapter.js';
 import { AdapterCalls } from '../adapter/adapter-calls.js';
 import { PoolAdapter } from '../adapter/pool-adapter.js';
 import type { ServedPool } from '../service/pool-service.js';
-import type { MountMode } from './mount-mode.js';
+import { SnapshotBases } from './snapshot-bases.js';
 import { SnapshotIndex } from './snapshot-index.js';
 import { SnapshotMounts } from './snapshot-mounts.js';
 import { SnapshotServer } from './snapshot-server.js';
+import type { SnapshotterSettings } from './snapshotter-settings.js';
 import { Snapshotters } from './snapshotters.js';
 
-export interface SnapshotterSettings {
-  /** Absolute. */
-  readonly socket: string;
-  readonly mounts: MountMode;
+/** The snapshotters of a daemon, each on its socket, for containerd to use the pool through. */
+export function snapshotAdapters(all: readonly SnapshotterSettings[], log: Logger): MakeAdapter[] {
+  let core: SnapshotCore | undefined;
+  return all.map((settings, at) => (served) => {
+    core ??= new SnapshotCore(served, log);
+    return new SnapshotAdapter(settings, { core, isFirst: at === 0, log });
+  });
 }
 
-/** The snapshotter of a daemon, for containerd to use the pool through. */
-export function snapshotAdapter(settings: SnapshotterSettings, log: Logger): MakeAdapter {
-  return (served) => new SnapshotAdapter(served, settings, log);
+/** What all snapshotters of a pool share. */
+class SnapshotCore {
+  readonly mounts: SnapshotMounts;
+  readonly index: SnapshotIndex;
+  readonly snapshotters: Snapshotters;
+
+  constructor(served: ServedPool, log: Logger) {
+    this.mounts = new SnapshotMounts(served);
+    this.index = new SnapshotIndex(served.pool);
+    this.snapshotters = new Snapshotters(
+      served,
+      this.index,
+      this.mounts,
+      new SnapshotBases(served),
+      ({ name, snapshots }) =>
+        log.warn(
+          { event: 'snapshotter', name, snapshots },
+          `${snapshots} snapshots of before names were kept belong to the snapshotter ${JSON.stringify(name)} from now on, because it asked first`,
+        ),
+    );
+  }
 }
 
 class SnapshotAdapter extends PoolAdapter {
-  readonly #snapshotters: Snapshotters;
-  readonly #index: SnapshotIndex;
-  readonly #mounts: SnapshotMounts;
+  readonly #core: SnapshotCore;
+  /** Does for all of them what is done once. */
+  readonly #isFirst: boolean;
 
-  constructor(served: ServedPool, settings: SnapshotterSettings, log: Logger) {
-    const { socket } = settings;
-    const mounts = new SnapshotMounts(served, settings.mounts);
-    const index = new SnapshotIndex(served.pool);
-    const snapshotters = new Snapshotters(served, index, mounts, ({ name, snapshots }) =>
-      log.warn(
-        { event: 'snapshotter', name, snapshots },
-        `${snapshots} snapshots of before names were kept belong to the snapshotter ${JSON.stringify(name)} from now on, because it asked first`,
-      ),
-    );
+  constructor(
+    settings: SnapshotterSettings,
+    { core, isFirst, log }: { readonly core: SnapshotCore; readonly isFirst: boolean; readonly log: Logger },
+  ) {
+    const { name, socket } = settings;
     const calls = new AdapterCalls({
       event: 'snapshot',
       quiet: new Set(['Stat', 'List', 'Usage', 'Mounts']),
@@ -45,27 +62,26 @@ class SnapshotAdapter extends PoolAdapter {
     super({
       event: 'snapshotter',
       ...{ socket, calls, log },
-      server: new SnapshotServer({ socket, snapshotters, calls }),
+      server: new SnapshotServer({ settings, snapshotters: core.snapshotters, calls }),
       says: {
-        who: 'a snapshotter',
-        serving: 'containerd is served',
+        who: name === undefined ? 'a snapshotter' : `the snapshotter ${name}`,
+        serving: name === undefined ? 'containerd is served' : `containerd is served as ${name}`,
         reapFailed: 'devices of removed snapshots are still there',
       },
     });
-    this.#snapshotters = snapshotters;
-    this.#index = index;
-    this.#mounts = mounts;
+    this.#core = core;
+    this.#isFirst = isFirst;
   }
 
   protected override async takeOver(): Promise<void> {
-    await this.#mounts.takeOver(this.#index.devices());
+    if (this.#isFirst) await this.#core.mounts.takeOver(this.#core.index.devices());
   }
 
   protected async reap(): Promise<void> {
-    if (this.#snapshotters.hasRetired) await this.#snapshotters.reap();
+    if (this.#isFirst && this.#core.snapshotters.hasRetired) await this.#core.snapshotters.reap();
   }
 
   protected override async release(): Promise<void> {
-    await this.#mounts.releaseLoops();
+    if (this.#isFirst) await this.#core.mounts.releaseLoops();
   }
 }

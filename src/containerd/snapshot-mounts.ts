@@ -1,5 +1,6 @@
 import type { MountMessage } from './messages.js';
-import { MOUNT_MODES, mountModeOf, type MountMode } from './mount-mode.js';
+import { askedBy } from './asked.js';
+import { MOUNT_MODES, type MountMode } from './mount-mode.js';
 import type { SnapshotRecord } from './snapshot-record.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceName } from '../format/ids.js';
@@ -9,12 +10,10 @@ import type { ServedPool } from '../service/pool-service.js';
 /** How the files of snapshots are reached. The caller holds the device's lock. */
 export class SnapshotMounts {
   readonly #served: ServedPool;
-  readonly #mode: MountMode;
   readonly #loops = new Map<DeviceName, { readonly loop: string; readonly image: string }>();
 
-  constructor(served: ServedPool, mode: MountMode) {
+  constructor(served: ServedPool) {
     this.#served = served;
-    this.#mode = mode;
   }
 
   /**
@@ -33,13 +32,22 @@ export class SnapshotMounts {
    * Mounts or attaches the device where it is not, and says what containerd is to mount. Errors: busy, and as
    * `DeviceHost.mount`.
    */
-  async present(record: SnapshotRecord, device: DeviceInfo): Promise<readonly MountMessage[]> {
+  async present(
+    record: SnapshotRecord,
+    device: DeviceInfo,
+    usual: MountMode,
+  ): Promise<readonly MountMessage[]> {
     const readOnly = record.kind !== 'active';
-    const mode = mountModeOf(record.labels) ?? this.#mode;
-    if (mode === 'loop') return [await this.#attach(device, readOnly)];
+    const { mounts: mode = usual, mapping } = askedBy(record.labels);
+    // The parent's files have their owners mapped already where containerd did that by itself.
+    const mapped =
+      mapping === undefined || record.remapped === true
+        ? []
+        : [`uidmap=${mapping.uids}`, `gidmap=${mapping.gids}`];
+    if (mode === 'loop') return [await this.#attach(device, readOnly, mapped)];
     await this.#requireReleased(device.name, this.#loops.has(device.name));
     const { target } = await this.#served.mounts.ensure(device, { readOnly, inPlace: readOnly });
-    return [{ type: 'bind', source: target, options: ['rbind', readOnly ? 'ro' : 'rw'] }];
+    return [{ type: 'bind', source: target, options: ['rbind', readOnly ? 'ro' : 'rw', ...mapped] }];
   }
 
   /**
@@ -75,7 +83,7 @@ export class SnapshotMounts {
     for (const name of [...this.#loops.keys()]) await this.#detach(name);
   }
 
-  async #attach(device: DeviceInfo, readOnly: boolean): Promise<MountMessage> {
+  async #attach(device: DeviceInfo, readOnly: boolean, mapped: readonly string[]): Promise<MountMessage> {
     const { mounts, active, host } = this.#served;
     await this.#requireReleased(device.name, mounts.of(device.name) !== undefined);
     let loop = await this.#attached(device.name);
@@ -99,7 +107,7 @@ export class SnapshotMounts {
     return {
       type: device.filesystem,
       source: loop,
-      options: [readOnly ? 'ro' : 'rw', ...(xfs ? ['nouuid'] : []), ...ofView],
+      options: [readOnly ? 'ro' : 'rw', ...(xfs ? ['nouuid'] : []), ...ofView, ...mapped],
     };
   }
 

@@ -33,6 +33,11 @@ export interface SnapshotRecord {
    */
   readonly bytes: number;
   readonly inodes: number;
+  /**
+   * The owners of its files are those of a user namespace: containerd has changed them one by one, in it or
+   * in what it is made from.
+   */
+  readonly remapped?: boolean | undefined;
 }
 
 /**
@@ -62,6 +67,7 @@ const stored = z.strictObject({
   labels: z.record(z.string(), z.string()),
   bytes: z.number().int().nonnegative(),
   inodes: z.number().int().nonnegative(),
+  remapped: z.boolean().optional(),
 });
 
 /** @throws ThinError too-large */

@@ -11,12 +11,14 @@ import {
 import { load } from '@grpc/proto-loader';
 import type { AdapterCalls } from '../adapter/adapter-calls.js';
 import type { PrivateServer } from '../adapter/pool-adapter.js';
+import { noticingUnknown, UNKNOWN } from './known-fields.js';
 import { infoMessage, type InfoMessage, type MountMessage } from './messages.js';
 import type { Labels } from './snapshot-record.js';
 import { statusOf } from './status.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { listenPrivately } from '../host/private-socket.js';
 import type { Snapshotter } from './snapshotter.js';
+import type { SnapshotterSettings } from './snapshotter-settings.js';
 import type { Snapshotters } from './snapshotters.js';
 
 const PROTO = path.join(import.meta.dirname, '../../proto/snapshots.proto');
@@ -40,6 +42,7 @@ const KEEP_ALIVE: KeepAlive = { intervalMs: 5_000, timeoutMs: 20_000 };
 /** Every request has it. */
 interface Named {
   readonly snapshotter: string;
+  readonly [UNKNOWN]?: readonly number[];
 }
 
 interface Requests {
@@ -73,19 +76,19 @@ type Methods = {
 
 /** gRPC on a unix socket of mode 0600: containerd's service of proxy snapshotters (proto/snapshots.proto). */
 export class SnapshotServer implements PrivateServer {
-  readonly #socket: string;
+  readonly #settings: SnapshotterSettings;
   readonly #snapshotters: Snapshotters;
   readonly #calls: AdapterCalls;
   readonly #keepAlive: KeepAlive;
   #server: Server | undefined;
 
   constructor(parts: {
-    socket: string;
+    settings: SnapshotterSettings;
     snapshotters: Snapshotters;
     calls: AdapterCalls;
     keepAlive?: KeepAlive | undefined;
   }) {
-    this.#socket = parts.socket;
+    this.#settings = parts.settings;
     this.#snapshotters = parts.snapshotters;
     this.#calls = parts.calls;
     this.#keepAlive = parts.keepAlive ?? KEEP_ALIVE;
@@ -99,8 +102,9 @@ export class SnapshotServer implements PrivateServer {
       'grpc.keepalive_timeout_ms': this.#keepAlive.timeoutMs,
     });
     // proto-loader gives one definition for every service, message and enumeration in the file.
-    server.addService(definition[SERVICE] as ServiceDefinition, this.#implementation());
-    await listenPrivately(this.#socket, () => bound(server, this.#socket));
+    server.addService(noticingUnknown(definition[SERVICE] as ServiceDefinition), this.#implementation());
+    const { socket } = this.#settings;
+    await listenPrivately(socket, () => bound(server, socket));
     this.#server = server;
   }
 
@@ -111,7 +115,7 @@ export class SnapshotServer implements PrivateServer {
     this.#server = undefined;
     // Connections that containerd keeps open would hold an orderly shutdown up for ever.
     server.forceShutdown();
-    await rm(this.#socket, { force: true });
+    await rm(this.#settings.socket, { force: true });
   }
 
   #methods(): Methods {
@@ -206,9 +210,33 @@ export class SnapshotServer implements PrivateServer {
     return this.#calls.run(
       method,
       () => request,
-      async ({ snapshotter }) => work(await this.#snapshotters.under(snapshotter)),
+      async ({ snapshotter, [UNKNOWN]: unknown }) => {
+        if (unknown !== undefined) throw unknownFields(method, unknown);
+        return work(await this.#snapshotters.under(this.#identityOf(snapshotter), this.#settings));
+      },
     );
   }
+
+  /**
+   * What the records are kept under: two containerds that call their plugin the same, each on a socket of its
+   * own, have nothing in common.
+   */
+  #identityOf(request: string): string {
+    const { name } = this.#settings;
+    if (name !== undefined) return request === name ? name : `${name}/${request}`;
+    if (!request.includes('/')) return request;
+    throw new ThinError(
+      'invalid-argument',
+      `the snapshotter name ${JSON.stringify(request)} has a /; give the plugin another name in containerd's config.toml`,
+    );
+  }
+}
+
+function unknownFields(method: string, numbers: readonly number[]): ThinError {
+  return new ThinError(
+    'invalid-argument',
+    `${method} has fields that this version does not know (${numbers.join(', ')}), so it cannot do what they ask for; take what asks for it (such as capabilities = ["rebase"]) out of containerd's config.toml`,
+  );
 }
 
 function statusObject(error: unknown): { code: number; details: string } {

@@ -1,4 +1,5 @@
 import type AsyncLock from 'async-lock';
+import { askedBy, type Asked } from './asked.js';
 import { snapshotDeviceName } from './device-naming.js';
 import { parseFilters } from './filters.js';
 import { updatedLabels, withoutEmpty, type MountMessage } from './messages.js';
@@ -12,9 +13,12 @@ import {
 import { wallClock } from './wall-clock.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceName } from '../format/ids.js';
+import type { DeviceInfo } from '../pool/info.js';
 import type { ServedPool } from '../service/pool-service.js';
+import type { SnapshotBases } from './snapshot-bases.js';
 import type { Snapshot, SnapshotIndex } from './snapshot-index.js';
 import type { SnapshotMounts } from './snapshot-mounts.js';
+import type { SnapshotterSettings } from './snapshotter-settings.js';
 
 export interface NewSnapshot {
   readonly key: string;
@@ -22,6 +26,8 @@ export interface NewSnapshot {
   readonly parent: string;
   readonly labels: Labels;
 }
+
+export type SnapshotterDefaults = Pick<SnapshotterSettings, 'mounts' | 'filesystem' | 'size'>;
 
 export interface SnapshotUsage {
   /** Bytes. */
@@ -40,6 +46,8 @@ export class Snapshotter {
   readonly #served: ServedPool;
   readonly #index: SnapshotIndex;
   readonly #mounts: SnapshotMounts;
+  readonly #bases: SnapshotBases;
+  readonly #settings: SnapshotterDefaults;
   readonly #locks: AsyncLock;
 
   constructor(parts: {
@@ -48,6 +56,8 @@ export class Snapshotter {
     served: ServedPool;
     index: SnapshotIndex;
     mounts: SnapshotMounts;
+    bases: SnapshotBases;
+    settings: SnapshotterDefaults;
     /** Shared by all that work for one pool. */
     locks: AsyncLock;
   }) {
@@ -55,6 +65,8 @@ export class Snapshotter {
     this.#served = parts.served;
     this.#index = parts.index;
     this.#mounts = parts.mounts;
+    this.#bases = parts.bases;
+    this.#settings = parts.settings;
     this.#locks = parts.locks;
   }
 
@@ -65,10 +77,12 @@ export class Snapshotter {
   ): Promise<readonly MountMessage[]> {
     requireKey(key);
     const { pool } = this.#served;
+    const asked = askedBy(labels);
     const name = await this.#exclusively([key, parent], async () => {
       this.#requireFree(key);
-      const origin =
-        parent === '' ? this.#served.devices.requireBase().name : this.#requireParent(parent).device.name;
+      const above = parent === '' ? undefined : this.#requireParent(parent);
+      const origin = above?.device ?? (await this.#bases.of(this.#settings));
+      const bounds = kind === 'active' ? this.#boundsOf(origin, asked) : {};
       const device = snapshotDeviceName(this.#name, key, (taken) => pool.device(taken) !== undefined);
       const now = wallClock();
       const label = packSnapshotRecord({
@@ -81,13 +95,15 @@ export class Snapshotter {
         labels: withoutEmpty(Object.entries(labels)),
         bytes: 0,
         inodes: 0,
+        remapped: above?.record.remapped,
       });
-      await this.#changing([origin, device], () =>
+      await this.#changing([origin.name, device], () =>
         this.#served.devices.snapshot({
           name: device,
-          origin,
+          origin: origin.name,
           kind: kind === 'active' ? 'container' : 'snapshot',
           label,
+          ...bounds,
         }),
       );
       return device;
@@ -137,10 +153,11 @@ export class Snapshotter {
             labels: withoutEmpty(Object.entries(labels)),
             bytes: this.#served.devices.require(device.name).exclusive,
             inodes,
+            remapped: record.remapped === true || isRemapped(key, name) ? true : undefined,
           });
         };
         if (await this.#mounts.release(device.name))
-          await pool.update(device.name, { kind: 'image', label: committed() });
+          await pool.update(device.name, { kind: 'image', label: committed(), limit: 0 });
         else await this.#commitLive(device.name, copy, committed);
       });
     });
@@ -168,11 +185,16 @@ export class Snapshotter {
     return this.#exclusively([key], async () => {
       const { record, device } = this.#require(key);
       const labels = updatedLabels(record.labels, given, paths);
-      const changed = { ...record, labels, updatedAt: wallClock() };
-      await this.#changing([device.name], () =>
-        this.#served.pool.update(device.name, { label: packSnapshotRecord(changed) }),
-      );
-      return changed;
+      const asked = askedBy(labels);
+      const label = packSnapshotRecord({ ...record, labels, updatedAt: wallClock() });
+      const isResized = record.kind === 'active' && asked.size !== askedBy(record.labels).size;
+      const { devices, pool } = this.#served;
+      await this.#changing([device.name], async () => {
+        if (isResized)
+          await devices.bound(device.name, { limit: 0, ...this.#boundsOf(device, asked), label });
+        else await pool.update(device.name, { label });
+      });
+      return this.#require(key).record;
     });
   }
 
@@ -221,8 +243,25 @@ export class Snapshotter {
       const active = record.kind === 'active';
       if (active && (fresh || device.filesystemSize < device.size))
         await this.#mounts.prepare(device, { bare: fresh });
-      return this.#mounts.present(record, this.#served.devices.require(device.name));
+      const { mounts } = this.#settings;
+      return this.#mounts.present(record, this.#served.devices.require(device.name), mounts);
     });
+  }
+
+  /**
+   * How the filesystem of a device made from `origin` comes to hold what was asked for, or what this
+   * snapshotter gives.
+   */
+  #boundsOf(origin: DeviceInfo, asked: Asked): { readonly size?: number; readonly limit?: number } {
+    const size = asked.size ?? this.#settings.size ?? origin.size;
+    if (size > origin.size) return { size: Math.ceil(size / SECTOR) * SECTOR };
+    if (size === origin.size) return {};
+    if ((asked.mounts ?? this.#settings.mounts) === 'bind') return { limit: size };
+    if (asked.size === undefined) return {};
+    throw new ThinError(
+      'unsupported',
+      `${size} bytes are less than the ${origin.size} of the image, and a filesystem that is mounted elsewhere from a loop device does not shrink; ask for more, or start the snapshotter with a smaller size=`,
+    );
   }
 
   async #discard(key: string, name: DeviceName): Promise<void> {
@@ -278,6 +317,21 @@ export class Snapshotter {
       `the parent ${shortKey(parent)} is not committed but ${found.record.kind}; commit it first`,
     );
   }
+}
+
+const SECTOR = 512;
+
+/**
+ * How containerd names the copy of an image in which it changes the owners of all files, where its
+ * configuration does not say that the snapshotter maps them (client/snapshotter_opts_unix.go). Keys have a
+ * namespace and a number in front.
+ */
+function isRemapped(key: string, name: string): boolean {
+  return last(key) === `${last(name)}-remap`;
+}
+
+function last(key: string): string {
+  return key.slice(key.lastIndexOf('/') + 1);
 }
 
 function requireKey(key: string): void {

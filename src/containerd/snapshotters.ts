@@ -4,7 +4,8 @@ import type { DeviceName } from '../format/ids.js';
 import type { ServedPool } from '../service/pool-service.js';
 import type { SnapshotIndex } from './snapshot-index.js';
 import type { SnapshotMounts } from './snapshot-mounts.js';
-import { Snapshotter } from './snapshotter.js';
+import type { SnapshotBases } from './snapshot-bases.js';
+import { Snapshotter, type SnapshotterDefaults } from './snapshotter.js';
 
 /** A name took over the snapshots of before. */
 export interface Adoption {
@@ -26,6 +27,7 @@ export class Snapshotters {
   readonly #served: ServedPool;
   readonly #index: SnapshotIndex;
   readonly #mounts: SnapshotMounts;
+  readonly #bases: SnapshotBases;
   readonly #onAdopted: (adoption: Adoption) => void;
   readonly #locks = new AsyncLock({ maxPending: Number.MAX_SAFE_INTEGER });
   #adopting: Promise<void> | undefined;
@@ -34,11 +36,13 @@ export class Snapshotters {
     served: ServedPool,
     index: SnapshotIndex,
     mounts: SnapshotMounts,
+    bases: SnapshotBases,
     onAdopted: (adoption: Adoption) => void = () => undefined,
   ) {
     this.#served = served;
     this.#index = index;
     this.#mounts = mounts;
+    this.#bases = bases;
     this.#onAdopted = onAdopted;
   }
 
@@ -46,7 +50,7 @@ export class Snapshotters {
    * An empty name is one like any other, but that it takes over nothing. Errors: those of changing a device's
    * label.
    */
-  async under(name: string): Promise<Snapshotter> {
+  async under(name: string, settings: SnapshotterDefaults): Promise<Snapshotter> {
     if (name !== '' && this.#index.unnamed().length > 0)
       await (this.#adopting ??= this.#adopt(name).finally(() => (this.#adopting = undefined)));
     return new Snapshotter({
@@ -54,6 +58,8 @@ export class Snapshotters {
       served: this.#served,
       index: this.#index,
       mounts: this.#mounts,
+      bases: this.#bases,
+      settings,
       locks: this.#locks,
     });
   }

@@ -55,8 +55,8 @@ export class KernelHost implements DeviceHost {
     return this.#mounter.withdraw(mounted, request);
   }
 
-  async restore(mounted: Mounted, request: MountRequest): Promise<void> {
-    await this.#mounter.restore(mounted, request);
+  async restore(mounted: Mounted, request: MountRequest): Promise<boolean> {
+    return this.#mounter.restore(mounted, request);
   }
 
   async attach(image: string, options: { readonly readOnly: boolean }): Promise<{ readonly loop: string }> {
@@ -81,6 +81,13 @@ export class KernelHost implements DeviceHost {
 
   async grow(mounted: Mounted, filesystem: FilesystemType, size: number): Promise<void> {
     await this.#mounter.grow(mounted, filesystem, size);
+  }
+
+  async bound(mounted: Mounted, filesystem: FilesystemType, limit: number | undefined): Promise<void> {
+    const [blocks = 0, blockSize = 1] = (await this.#inMount({ kind: 'capacity', target: mounted.target }))
+      .split(' ')
+      .map(Number);
+    await this.#mounter.bound(mounted, filesystem, { blocks, blockSize, limit });
   }
 
   async furnish(target: string, name: string): Promise<void> {
@@ -110,7 +117,11 @@ export class KernelHost implements DeviceHost {
   async format(
     image: string,
     filesystem: FilesystemType,
-    options: { readonly uuid?: string | undefined; readonly extraArgs: readonly string[] },
+    options: {
+      readonly uuid?: string | undefined;
+      readonly extraArgs: readonly string[];
+      readonly shared?: boolean | undefined;
+    },
   ): Promise<{ readonly uuid: string }> {
     return this.#whileAttaching(image, () => this.#mounter.format(image, filesystem, options));
   }

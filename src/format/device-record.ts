@@ -18,11 +18,12 @@ const DELETED = 2;
 const LABELLED = 4;
 const LIMITED = 8;
 const UNFINISHED = 16;
+const BOUNDED = 32;
 
 /**
  * device := name:text kind:u8 origin:u32 origin-name:text size:u64 root:u32 mapped:u64 transaction:u64 creation-time:u32
  *           snap-time:u32 created-at:u64 filesystem:u8 filesystem-size:u64 flags:u32 family:u32 exclusive:u64 label:text?
- *           quota:u64? maker:text?
+ *           quota:u64? maker:text? limit:u64?
  *
  * dm-thin's device details (dm-thin-metadata.c, `struct disk_device_details`) and, beside them, what Docker's
  * driver kept in JSON files, so that the two cannot drift apart.
@@ -62,6 +63,11 @@ export interface DeviceRecord {
    * not stored.
    */
   readonly maker: string;
+  /**
+   * Bytes of its filesystem that may be in use: the filesystem itself says when they are; zero for all that
+   * it has, and then not stored.
+   */
+  readonly limit: number;
 }
 
 /** In place of a maker: a part that came before a stream was cut, kept until it is gone on with. */
@@ -77,6 +83,7 @@ export function packDeviceRecord(record: DeviceRecord): Uint8Array {
   const labelled = record.label !== '';
   const limited = record.quota !== 0;
   const unfinished = record.maker !== '';
+  const bounded = record.limit !== 0;
   const to = new ByteWriter()
     .text(record.name)
     .u8(DEVICE_KINDS.indexOf(record.kind))
@@ -96,13 +103,15 @@ export function packDeviceRecord(record: DeviceRecord): Uint8Array {
         (record.deleted ? DELETED : 0) |
         (labelled ? LABELLED : 0) |
         (limited ? LIMITED : 0) |
-        (unfinished ? UNFINISHED : 0),
+        (unfinished ? UNFINISHED : 0) |
+        (bounded ? BOUNDED : 0),
     )
     .u32(record.family)
     .u64(record.exclusive);
   if (labelled) to.text(record.label);
   if (limited) to.u64(record.quota);
   if (unfinished) to.text(record.maker);
+  if (bounded) to.u64(record.limit);
   return to.finish();
 }
 
@@ -132,6 +141,7 @@ export function unpackDeviceRecord(id: DeviceId, body: Uint8Array, path: string)
     label: (flags & LABELLED) === 0 ? '' : from.text(),
     quota: (flags & LIMITED) === 0 ? 0 : from.u64(),
     maker: (flags & UNFINISHED) === 0 ? '' : from.text(),
+    limit: (flags & BOUNDED) === 0 ? 0 : from.u64(),
   };
   from.finish();
   return {

@@ -4,7 +4,14 @@ import { missingTool } from '../config/missing-tool.js';
 import { formatBinarySize } from '../config/sizes.js';
 import { ThinError } from '../errors/thin-error.js';
 import { saidBy, type Exec } from './exec.js';
-import { formatCommands, growCommand, toolsOf, type Command, type Filesystem } from './filesystems.js';
+import {
+  formatCommands,
+  growCommand,
+  toolsOf,
+  type Command,
+  type Filesystem,
+  type FormatOptions,
+} from './filesystems.js';
 
 export interface DetectedFilesystem {
   /** As blkid names it; not only those that thinfuse makes. */
@@ -30,6 +37,16 @@ export interface FilesystemLimits {
   /** Milliseconds until a freeze is given up: it waits for everything that is dirty to be written. */
   readonly freezeMs: number;
   readonly thawMs: number;
+}
+
+/** Of a mounted filesystem. */
+export interface Bound {
+  /** What it has for files, used ones included. */
+  readonly blocks: number;
+  /** Bytes of one. */
+  readonly blockSize: number;
+  /** Bytes that may be in use; undefined: all. */
+  readonly limit: number | undefined;
 }
 
 export const FILESYSTEM_LIMITS: FilesystemLimits = {
@@ -73,9 +90,15 @@ export class FilesystemTools {
   async format(
     filesystem: Filesystem,
     device: string,
-    options: { uuid?: string | undefined; extraArgs?: readonly string[] } = {},
+    options: FormatOptions = {},
   ): Promise<{ readonly uuid: string }> {
-    for (const command of formatCommands(filesystem, device, options)) await this.#run(command);
+    try {
+      for (const command of formatCommands(filesystem, device, options)) await this.#run(command);
+    } catch (error) {
+      // e2fsprogs before 1.47 writes its tables whole.
+      if (options.shared !== true || !saidBy(error, /assume_storage_prezeroed|bad option/i)) throw error;
+      return this.format(filesystem, device, { ...options, shared: false });
+    }
     const found = await this.detect(device);
     if (found?.type === filesystem && found.uuid !== undefined) return { uuid: found.uuid };
     throw new ThinError(
@@ -117,6 +140,37 @@ export class FilesystemTools {
         `the ext4 on ${mounted.target} grows to ${formatBinarySize(size)}; resize2fs takes as long as it works`,
       );
     await this.#run(growCommand(filesystem, mounted));
+  }
+
+  /**
+   * The mounted filesystem keeps everything beyond `limit` for itself, until it is unmounted or told
+   * otherwise. Both filesystems have such a reserve, on any kernel: `write` answers ENOSPC to whoever has no
+   * more room, whatever that process may do, and statfs(2) tells what is left. Errors: unsupported (/sys
+   * cannot be written), tool-failed.
+   */
+  async bound(
+    filesystem: Filesystem,
+    { loop, target }: { readonly loop: string; readonly target: string },
+    { blocks, blockSize, limit }: Bound,
+  ): Promise<void> {
+    const beyond = limit === undefined ? 0 : blocks - Math.floor(limit / blockSize);
+    const kept = String(Math.max(beyond, usualReserve(filesystem, blocks)));
+    if (filesystem === 'xfs') {
+      await this.#exec.run('xfs_io', ['-x', '-c', `resblks ${kept}`, target], {
+        timeoutMs: this.#limits.thawMs,
+      });
+      return;
+    }
+    const file = `/sys/fs/ext4/${path.basename(loop)}/reserved_clusters`;
+    try {
+      await writeFile(file, kept);
+    } catch (error) {
+      throw new ThinError(
+        'unsupported',
+        `${file} cannot be set to ${kept}, so the filesystem on ${target} would not keep to its limit; mount /sys for writing (in a container: --privileged)`,
+        { cause: error, details: { path: file } },
+      );
+    }
   }
 
   /** All steps but the last one. */
@@ -278,6 +332,14 @@ export class FilesystemTools {
   #run({ tool, args }: Command): ReturnType<Exec['run']> {
     return this.#exec.run(tool, args, { stallMs: this.#limits.stallMs });
   }
+}
+
+/** Blocks: what the kernel takes by itself for changes that must not fail (xfs_mount.c, ext4/super.c). */
+const MOST_USUAL = { xfs: 8192, ext4: 4096 };
+const USUAL_SHARE = { xfs: 20, ext4: 50 };
+
+function usualReserve(filesystem: Filesystem, blocks: number): number {
+  return Math.min(MOST_USUAL[filesystem], Math.floor(blocks / USUAL_SHARE[filesystem]));
 }
 
 /** `TARGET: 19.5 GiB (20937965568 bytes) trimmed`, the target being anything at all. */

@@ -16,7 +16,9 @@ export type MountTask =
   /** A fresh filesystem becomes an empty root: 0755, without lost+found. */
   | { readonly kind: 'bare'; readonly target: string }
   /** Answers how many inodes are in use. */
-  | { readonly kind: 'inodes'; readonly target: string };
+  | { readonly kind: 'inodes'; readonly target: string }
+  /** Answers how many blocks the filesystem has for files, used ones included, and the bytes of one. */
+  | { readonly kind: 'capacity'; readonly target: string };
 
 export async function performMountTask(task: MountTask): Promise<string> {
   switch (task.kind) {
@@ -27,6 +29,10 @@ export async function performMountTask(task: MountTask): Promise<string> {
     case 'inodes': {
       const { files, ffree } = await statfs(task.target);
       return String(Math.max(0, files - ffree));
+    }
+    case 'capacity': {
+      const { blocks, bsize } = await statfs(task.target);
+      return `${blocks} ${bsize}`;
     }
   }
 }

@@ -3,8 +3,8 @@ import path from 'node:path';
 import { ThinError, systemErrorCode } from '../errors/thin-error.js';
 import { BlockMounts, type BlockMountRequest, type MountedBlock } from './block-mounts.js';
 import { saidBy, type Exec } from './exec.js';
-import type { FilesystemTools } from './filesystem-tools.js';
-import type { Filesystem } from './filesystems.js';
+import type { Bound, FilesystemTools } from './filesystem-tools.js';
+import type { Filesystem, FormatOptions } from './filesystems.js';
 import { describeHolders, namespacesWith, processesIn } from './holders.js';
 import type { LoopDevices } from './loop-devices.js';
 import { MountTable } from './mount-table.js';
@@ -129,12 +129,12 @@ export class Mounter {
   }
 
   /**
-   * Brings a mount back that somebody else undid, while its loop device is still attached. Errors: busy (it
-   * is not), as `mount`.
+   * Brings a mount back that somebody else undid, while its loop device is still attached: true then. Errors:
+   * busy (it is not), as `mount`.
    */
-  async restore(mounted: Attached, request: ImageMountRequest): Promise<void> {
+  async restore(mounted: Attached, request: ImageMountRequest): Promise<boolean> {
     const there = (await MountTable.read()).on(mounted.target);
-    if (there !== undefined && new MountTable([there]).ofLoop(mounted.loop).length > 0) return;
+    if (there !== undefined && new MountTable([there]).ofLoop(mounted.loop).length > 0) return false;
     if ((await this.#loops.get(mounted.loop))?.backingFile !== request.image)
       throw new ThinError(
         'busy',
@@ -142,6 +142,12 @@ export class Mounter {
         { details: { target: mounted.target, loop: mounted.loop } },
       );
     await this.#blocks.mount(mounted.loop, mounted.target, request);
+    return true;
+  }
+
+  /** Errors: as `FilesystemTools.bound`. */
+  async bound(mounted: Attached, filesystem: Filesystem, bytes: Bound): Promise<void> {
+    await this.#filesystems.bound(filesystem, mounted, bytes);
   }
 
   /**
@@ -170,7 +176,7 @@ export class Mounter {
   async format(
     image: string,
     filesystem: Filesystem,
-    options: { uuid?: string | undefined; extraArgs?: readonly string[] } = {},
+    options: FormatOptions = {},
   ): Promise<{ readonly uuid: string }> {
     await this.#filesystems.requireTools(filesystem);
     await this.#refuseAttached(image, false);
@@ -223,6 +229,12 @@ export class Mounter {
     const row = (await MountTable.read()).on(await resolveTarget(target));
     await this.#unmountTarget(target);
     try {
+      if (await this.#isMountedAnywhere(loop, 'ext4'))
+        throw new ThinError(
+          'busy',
+          `the ext4 on ${target} is mounted elsewhere too, and this process lacks CAP_SYS_RESOURCE, which growing it in use takes; it grows when it is next mounted`,
+          { details: { target, loop } },
+        );
       await this.#filesystems.growUnmountedExt4(loop);
     } finally {
       const options = [row?.options, row?.superOptions].filter((words) => words !== undefined).join(',');

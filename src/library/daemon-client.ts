@@ -178,6 +178,11 @@ export class DaemonClient {
     return this.call('device.quota', { name, quota });
   }
 
+  /** `limit`: bytes that the device's filesystem may hold while it is mounted; 0: all that it has. */
+  setLimit(name: string, limit: number): Promise<DeviceStatus> {
+    return this.call('device.limit', { name, limit });
+  }
+
   grow(name: string, size: number): Promise<DeviceStatus> {
     return this.call('device.grow', { name, size });
   }

@@ -19,6 +19,8 @@ export interface SnapshotOptions {
   readonly size?: number;
   /** Bytes that it may map, those included that it shares. Default: no limit. */
   readonly quota?: number;
+  /** Bytes that its filesystem may hold wherever a daemon mounts it. Default: all that it has. */
+  readonly limit?: number;
 }
 
 /**
@@ -93,8 +95,8 @@ export class Device {
 
   /** O(1), whatever the size: what this device holds now, as a device of its own. */
   async snapshot(name: string, options: SnapshotOptions = {}): Promise<Device> {
-    const { kind = 'snapshot', size, quota } = options;
-    await this.#devices.service.create({ name, origin: this.#name, kind, size, quota });
+    const { kind = 'snapshot', size, quota, limit } = options;
+    await this.#devices.service.create({ name, origin: this.#name, kind, size, quota, limit });
     return new Device(this.#devices, parseDeviceName(name));
   }
 
@@ -112,6 +114,11 @@ export class Device {
   /** Bytes that it may map; undefined: no limit. */
   async setQuota(quota: number | undefined): Promise<void> {
     await this.#devices.service.setQuota(this.#name, quota ?? 0);
+  }
+
+  /** Bytes that its filesystem may hold wherever a daemon mounts it; undefined: all that it has. */
+  async setLimit(limit: number | undefined): Promise<void> {
+    await this.#devices.service.setLimit(this.#name, limit ?? 0);
   }
 
   /** It becomes an image, which containers can start from. */

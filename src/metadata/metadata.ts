@@ -55,6 +55,8 @@ export interface NewDevice {
   /** Bytes; 0 or undefined: none. */
   readonly quota?: number | undefined;
   readonly maker?: string | undefined;
+  /** Bytes; 0 or undefined: none. */
+  readonly limit?: number | undefined;
 }
 
 /**
@@ -454,9 +456,9 @@ export class Metadata {
     id: DeviceId,
     fields: Omit<
       DeviceRecord,
-      'id' | 'transactionId' | 'creationTime' | 'snapTime' | 'deleted' | 'label' | 'quota' | 'maker'
+      'id' | 'transactionId' | 'creationTime' | 'snapTime' | 'deleted' | 'label' | 'quota' | 'maker' | 'limit'
     > &
-      Pick<NewDevice, 'label' | 'quota' | 'maker'>,
+      Pick<NewDevice, 'label' | 'quota' | 'maker' | 'limit'>,
   ): DeviceRecord {
     this.#stamp(id, fields.name);
     const { time, transactionId: transaction } = this.#superblock;
@@ -470,6 +472,7 @@ export class Metadata {
       label: fields.label ?? '',
       quota: fields.quota ?? 0,
       maker: fields.maker ?? '',
+      limit: fields.limit ?? 0,
     };
     this.devices.add(record);
     this.changeSuperblock({ lastDeviceId: id });

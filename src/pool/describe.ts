@@ -66,6 +66,7 @@ export function describeDevice(
     originName: originName(metadata, record),
     size: record.size,
     quota: record.quota === 0 ? undefined : record.quota,
+    limit: record.limit === 0 ? undefined : record.limit,
     mapped: mapped * blockSize,
     exclusive: exclusive * blockSize,
     shared: (mapped - exclusive) * blockSize,

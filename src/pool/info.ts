@@ -21,6 +21,11 @@ export interface DeviceInfo {
   readonly size: number;
   /** What it may map, whether it shares that or not; undefined for no limit. */
   readonly quota?: number | undefined;
+  /**
+   * What may be in use of its filesystem while the daemon has it mounted: the filesystem tells writers, and
+   * shows what is left. Undefined: all that it has.
+   */
+  readonly limit?: number | undefined;
   /** Exact at once: includes what no commit has written yet. */
   readonly mapped: number;
   /** Chunks that only this device maps; may trail by a commit or two. */

@@ -257,6 +257,7 @@ class Pool implements ThinPool {
       filesystem: origin.filesystem,
       label: request.label,
       quota,
+      limit: request.limit,
       maker: request.maker,
       originLabel: request.originLabel,
     });

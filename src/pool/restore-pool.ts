@@ -292,6 +292,7 @@ class Restorer implements DumpHandler {
       family: this.#devices[0]?.id ?? dumped.id,
       label: '',
       quota: 0,
+      limit: 0,
     };
   }
 }

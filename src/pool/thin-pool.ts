@@ -33,6 +33,8 @@ export interface SnapshotRequest {
    * Not inherited. Default: no limit.
    */
   readonly quota?: number | undefined;
+  /** Bytes; see `DeviceInfo.limit`. Not inherited. Default: none. */
+  readonly limit?: number | undefined;
   /** See `DeviceInfo.maker`. Default: it is whole. */
   readonly maker?: string | undefined;
   /** What the origin's label becomes in the same commit. Default: it stays. */
@@ -63,6 +65,8 @@ export interface DeviceChange {
   readonly label?: string;
   /** Bytes; 0: no limit. */
   readonly quota?: number;
+  /** Bytes; 0: none. */
+  readonly limit?: number;
   /** Empty: it is whole. */
   readonly maker?: string;
 }

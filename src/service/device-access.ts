@@ -53,6 +53,8 @@ export interface FormattedRequest {
   readonly quota: number | undefined;
   /** The device's label while its filesystem is made, and from then on. */
   readonly labels: { readonly making: string; readonly made: string };
+  /** Many devices start from it: as little as possible is in it, and nothing is kept for root. */
+  readonly shared?: boolean | undefined;
 }
 
 /**
@@ -185,12 +187,12 @@ export class DeviceAccess {
   }
 
   /** A device without an origin, with a filesystem of its own. Nothing is left of it on failure. */
-  async createFormatted({ name, size, filesystem, quota, labels }: FormattedRequest): Promise<void> {
+  async createFormatted({ name, size, filesystem, quota, labels, shared }: FormattedRequest): Promise<void> {
     const { pool, changes } = this.#parts;
     await changes.run([name], async () => {
       await pool.createThin({ name, kind: 'snapshot', size, filesystem, label: labels.making });
       try {
-        await this.#format(name, filesystem);
+        await this.#format(name, filesystem, { shared });
         await pool.update(name, { label: labels.made, ...(quota === undefined ? {} : { quota }) });
       } catch (error) {
         await pool.remove(name).catch(() => undefined);
@@ -210,12 +212,19 @@ export class DeviceAccess {
     return target;
   }
 
-  async #format(name: DeviceName, filesystem: FilesystemType): Promise<{ readonly uuid: string }> {
+  async #format(
+    name: DeviceName,
+    filesystem: FilesystemType,
+    { shared = false }: { readonly shared?: boolean | undefined } = {},
+  ): Promise<{ readonly uuid: string }> {
     const { pool, active, host } = this.#parts;
     const { filesystem: usual, mkfsArgs } = pool.info().options;
     const { path: image } = await active.activate(name);
     try {
-      return await host.format(image, filesystem, { extraArgs: filesystem === usual ? mkfsArgs : [] });
+      return await host.format(image, filesystem, {
+        extraArgs: filesystem === usual ? mkfsArgs : [],
+        shared,
+      });
     } finally {
       await active.deactivate(name);
     }

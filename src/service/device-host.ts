@@ -52,9 +52,10 @@ export interface DeviceHost {
    */
   withdraw(mounted: Mounted, request: MountRequest): Promise<boolean>;
   /**
-   * Mounts again what somebody else unmounted from the target. Errors: busy (its loop device is gone, too).
+   * Mounts again what somebody else unmounted from the target: true then. Errors: busy (its loop device is
+   * gone, too).
    */
-  restore(mounted: Mounted, request: MountRequest): Promise<void>;
+  restore(mounted: Mounted, request: MountRequest): Promise<boolean>;
   /** A loop device alone, for somebody else to mount. Errors: as `mount`. */
   attach(image: string, options: { readonly readOnly: boolean }): Promise<{ readonly loop: string }>;
   /** A loop device on the image, whoever attached it. */
@@ -67,6 +68,11 @@ export interface DeviceHost {
   loopState(loop: string, image: string): Promise<'attached' | 'leaving' | 'gone'>;
   /** The loop device takes its file's new size, then the filesystem fills it. */
   grow(mounted: Mounted, filesystem: FilesystemType, size: number): Promise<void>;
+  /**
+   * Bytes of the mounted filesystem that may be in use, for as long as it is mounted: whoever writes more is
+   * told so by `write`. Undefined: all. Errors: unsupported (this kernel, or a /sys that cannot be written).
+   */
+  bound(mounted: Mounted, filesystem: FilesystemType, limit: number | undefined): Promise<void>;
   /**
    * `rootfs/` (0755) and `id` (0600, `name`, kept where one is) in a device mounted for writing, as Docker's
    * driver had them.
@@ -90,7 +96,12 @@ export interface DeviceHost {
   format(
     image: string,
     filesystem: FilesystemType,
-    options: { readonly uuid?: string | undefined; readonly extraArgs: readonly string[] },
+    options: {
+      readonly uuid?: string | undefined;
+      readonly extraArgs: readonly string[];
+      /** See `FormattedRequest`. */
+      readonly shared?: boolean | undefined;
+    },
   ): Promise<{ readonly uuid: string }>;
   /**
    * Makes the mount point; true where it was not there before. Errors: not-found, invalid-argument (no

@@ -17,6 +17,8 @@ interface MountRecord extends Mounted {
   readonly view?: string | undefined;
   /** What its files may lack. */
   readonly lacks?: string | undefined;
+  /** Its filesystem was told of the device's limit. */
+  bounded?: boolean | undefined;
   /** The folder was made for this mount and goes with it. */
   readonly madeTarget: boolean;
   /** The mount brought the image file up, so it takes it down. */
@@ -166,7 +168,8 @@ export class DeviceMounts {
   /** As `mount`, and where somebody unmounted it behind the daemon's back, it is mounted again. */
   async ensure(device: DeviceInfo, ask: MountAsk): Promise<DeviceMount> {
     const present = this.#mounted.get(device.name);
-    if (present !== undefined) await this.#host.restore(present, present.request);
+    if (present !== undefined && (await this.#host.restore(present, present.request)) && !present.readOnly)
+      await this.#bound(device, present);
     return this.mount(device, ask);
   }
 
@@ -227,10 +230,18 @@ export class DeviceMounts {
     if (!record.pinned && this.#liveViewers(record).length === 0) await this.#takeDown(name, record, false);
   }
 
-  /** After the device grew: a mounted filesystem follows at once, any other at its next mount. */
+  /**
+   * After the device's size or limit changed: a mounted filesystem follows at once, any other at its next
+   * mount.
+   */
   async follow(device: DeviceInfo): Promise<void> {
     const record = this.#mounted.get(device.name);
-    if (record !== undefined && !record.readOnly) await this.#fill(device, record);
+    if (record === undefined || record.readOnly) return;
+    if (device.filesystemSize < device.size) await this.#fill(device, record);
+    if (device.limit === undefined && record.bounded !== true) return;
+    await this.#bound(device, record);
+    record.bounded = device.limit !== undefined;
+    this.#onChanged();
   }
 
   async #bringUp(
@@ -268,6 +279,7 @@ export class DeviceMounts {
         loop: mounted.loop,
         filesystem: mounted.filesystem,
         readOnly,
+        bounded: !readOnly && device.limit !== undefined,
         madeTarget,
         pinned: false,
         viewers: new Map(),
@@ -297,6 +309,7 @@ export class DeviceMounts {
       const mounted = await this.#host.mount(request);
       undo.push(() => this.#host.unmount({ ...mounted, image }, { lazily: true }));
       if (device.filesystemSize < device.size) await this.#fill(device, mounted);
+      if (device.limit !== undefined) await this.#bound(device, mounted);
       // What somebody else keeps in a device is theirs from the root on, and so is a filesystem that they
       // made.
       if (device.label === '' && mounted.filesystem === device.filesystem)
@@ -339,6 +352,15 @@ export class DeviceMounts {
     // What a user made there instead may have no way to grow, and is as large as they made it.
     if (carried === 'xfs' || carried === 'ext4') await this.#host.grow(mounted, carried, device.size);
     await this.#pool.update(device.name, { filesystemSize: device.size });
+  }
+
+  /** What a user made there instead of the filesystem that was expected has no limit but its own. */
+  async #bound(
+    device: DeviceInfo,
+    mounted: Mounted & { readonly filesystem?: string | undefined },
+  ): Promise<void> {
+    const carried = mounted.filesystem ?? device.filesystem;
+    if (carried === 'xfs' || carried === 'ext4') await this.#host.bound(mounted, carried, device.limit);
   }
 
   #join(name: DeviceName, present: MountRecord, target: string, readOnly: boolean): DeviceMount {

@@ -21,6 +21,8 @@ export interface CreateRequest {
   readonly size?: number | undefined;
   /** Bytes that it may map. */
   readonly quota?: number | undefined;
+  /** Bytes of its filesystem that may be in use. */
+  readonly limit?: number | undefined;
   /**
    * The process that makes it (`format/maker.ts`), until `seal` or `finish`. Default: it is whole at once.
    */
@@ -73,12 +75,13 @@ export class Devices {
   async create(request: CreateRequest): Promise<DeviceStatus> {
     const name = parseDeviceName(request.name);
     const origin = existingName(request.origin ?? BASE_NAME);
-    const { kind, size, quota } = request;
+    const { kind, size, quota, limit } = request;
+    if (limit !== undefined) requireLimit(name, limit);
     await this.unfinished.sweep(name);
     const maker = await this.unfinished.noted(request.maker);
     return this.#parts.changes.run([name, origin], async () => {
       requireOrigin(this.requireLive(origin, request.maker), kind);
-      return this.#status(await this.snapshot({ name, origin, kind, size, quota, maker }));
+      return this.#status(await this.snapshot({ name, origin, kind, size, quota, limit, maker }));
     });
   }
 
@@ -235,6 +238,32 @@ export class Devices {
   }
 
   /**
+   * Bytes of its filesystem that may be in use; 0: all. A mounted filesystem follows at once, any other at
+   * its next mount. Errors: invalid-argument.
+   */
+  async setLimit(given: string, limit: number): Promise<DeviceStatus> {
+    const name = existingName(given);
+    const { changes } = this.#parts;
+    return changes.run([name], async () => {
+      refuseBase(this.requireLive(name), 'has no limit');
+      await this.bound(name, { limit });
+      return this.get(name);
+    });
+  }
+
+  /** The caller changes the device already (`DeviceChanges.run`). `size`: bytes, at least what it has. */
+  async bound(
+    name: DeviceName,
+    change: { readonly size?: number | undefined; readonly limit: number; readonly label?: string },
+  ): Promise<void> {
+    const { pool, use } = this.#parts;
+    const { size, ...kept } = change;
+    requireLimit(name, kept.limit);
+    if (size !== undefined) await pool.grow(name, size);
+    await use.follow(await pool.update(name, kept));
+  }
+
+  /**
    * A device in use is marked deleted and goes with its last user (`deferred`), or is `busy` where the pool's
    * option `deferredDeletion` is off. `force` takes it from its users first. What a push kept of it goes
    * within ten seconds (`UnfinishedDevices`).
@@ -344,6 +373,19 @@ function requireFormatted(base: DeviceInfo): void {
       'damaged',
       'the base device has no filesystem, because its making was cut off; remove the root and run thinfuse init again',
     );
+}
+
+/** Bytes; less than this holds no filesystem's own blocks. */
+const LEAST_LIMIT = 2 ** 20;
+
+/** @throws ThinError invalid-argument */
+function requireLimit(name: DeviceName, limit: number): void {
+  if (limit === 0 || (Number.isSafeInteger(limit) && limit >= LEAST_LIMIT)) return;
+  throw new ThinError(
+    'invalid-argument',
+    `a limit of ${limit} bytes is none for ${name}; give at least 1M, or none`,
+    { details: { device: name } },
+  );
 }
 
 function refuseBase(device: DeviceInfo, what: string): void {

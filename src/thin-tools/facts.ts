@@ -34,6 +34,7 @@ const deviceFacts = z.object({
   family: z.number().int().min(1),
   label: z.string().default(''),
   quota: z.number().int().min(0).default(0),
+  limit: z.number().int().min(0).default(0),
 });
 export type DeviceFacts = z.infer<typeof deviceFacts>;
 

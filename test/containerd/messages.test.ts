@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
+import { askedBy } from '../../src/containerd/asked.js';
 import { infoMessage, updatedLabels } from '../../src/containerd/messages.js';
-import { mountModeOf } from '../../src/containerd/mount-mode.js';
 import { STATUS, statusOf } from '../../src/containerd/status.js';
 import { wallClock } from '../../src/containerd/wall-clock.js';
 import { THIN_ERROR_CODES } from '../../src/errors/thin-error.js';
@@ -35,9 +35,35 @@ describe('messages of containerd', () => {
 
   it('choose a way to mount by a label', () => {
     const label = 'containerd.io/snapshot/thinfuse.mounts';
-    assert.equal(mountModeOf({ [label]: 'loop' }), 'loop');
-    assert.equal(mountModeOf({ [label]: 'nonsense' }), undefined);
-    assert.equal(mountModeOf({}), undefined);
+    assert.equal(askedBy({ [label]: 'loop' }).mounts, 'loop');
+    assert.throws(() => askedBy({ [label]: 'nonsense' }), { code: 'invalid-argument' });
+    assert.equal(askedBy({}).mounts, undefined);
+  });
+
+  it('ask for a size and for a mapping of owners, and are refused where they say nothing', () => {
+    const of = (key: string, value: string): object => ({ [`containerd.io/snapshot/${key}`]: value });
+    const maps = (uids: string, gids: string): Record<string, string> => ({
+      ...of('uidmapping', uids),
+      ...of('gidmapping', gids),
+    });
+    assert.equal(askedBy({ ...of('thinfuse.size', '30M') }).size, 30 * 2 ** 20);
+    assert.equal(askedBy({ ...of('max-size', '1048577') }).size, 1_048_577);
+    assert.equal(askedBy({ ...of('max-size', '1'), ...of('thinfuse.size', '2M') }).size, 2 ** 21);
+    assert.deepEqual(askedBy(maps('0:100000:65536', '0:1:2,2:9:1')).mapping, {
+      uids: '0:100000:65536',
+      gids: '0:1:2,2:9:1',
+    });
+    for (const wrong of [
+      of('max-size', '30M'),
+      of('max-size', '-1'),
+      of('thinfuse.size', 'much'),
+      of('thinfuse.sise', '30M'),
+      of('uidmapping', '0:1:2'),
+      maps('0:1:2', 'all'),
+    ])
+      assert.throws(() => askedBy({ ...wrong }), { code: 'invalid-argument' }, JSON.stringify(wrong));
+    const others = { ...of('cri.image-ref', 'docker.io/library/busybox:latest'), ...of('remote/x', 'y') };
+    assert.equal(askedBy({ ...others }).size, undefined);
   });
 });
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { SnapshotBases } from '../../src/containerd/snapshot-bases.js';
 import { SnapshotIndex } from '../../src/containerd/snapshot-index.js';
 import { SnapshotMounts } from '../../src/containerd/snapshot-mounts.js';
 import { SnapshotServer } from '../../src/containerd/snapshot-server.js';
@@ -42,10 +43,15 @@ describe('the server of snapshots', () => {
   it('keeps no descriptor for clients that break the protocol or say nothing, whether they leave or stay', async () => {
     const socket = scratch.current.at('snapshotter.sock');
     const pool = new FakePool();
-    const mounts = new SnapshotMounts({} as unknown as ServedPool, 'bind');
+    const served = { pool } as unknown as ServedPool;
+    const [index, mounts, bases] = [
+      new SnapshotIndex(pool),
+      new SnapshotMounts(served),
+      new SnapshotBases(served),
+    ];
     const server = new SnapshotServer({
-      socket,
-      snapshotters: new Snapshotters({ pool } as unknown as ServedPool, new SnapshotIndex(pool), mounts),
+      settings: { socket, mounts: 'bind' },
+      snapshotters: new Snapshotters(served, index, mounts, bases),
       calls: silentCalls(),
       keepAlive: { intervalMs: 200, timeoutMs: 1000 },
     });

@@ -252,8 +252,9 @@ describe('read-only views show all that was durable', function () {
   it('of a live container that containerd commits, on a mount and on a loop device', async () => {
     const cli = await pool('containerd', 'xfs');
     await cli.run('stop');
-    await cli.run('start', '--snapshotter');
-    const client = new SnapshotClient(path.join(cli.root, 'snapshotter.sock'));
+    const socket = path.join(cli.root, 'snapshotter.sock');
+    await cli.run('start', `--snapshotter=thinfuse=${socket},fs=xfs`);
+    const client = new SnapshotClient(socket);
     const mount = async ([first]: readonly MountMessage[], name: string): Promise<string> => {
       assert(first !== undefined);
       const target = await scratch.current.folder(name);
@@ -271,12 +272,7 @@ describe('read-only views show all that was durable', function () {
       await run('umount', [bound]);
       await cli.run('stop', '--force');
       await file.close();
-      await cli.run(
-        'start',
-        '--snapshotter=' + path.join(cli.root, 'snapshotter.sock'),
-        '--snapshot-mounts',
-        'loop',
-      );
+      await cli.run('start', `--snapshotter=thinfuse=${socket},fs=xfs`, '--snapshot-mounts', 'loop');
       const loop = await mount(await client.view('attached', 'layer'), 'attached');
       await holds(loop, sums, 'a view, on a loop device');
       await run('umount', [loop]);

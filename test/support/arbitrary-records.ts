@@ -39,6 +39,7 @@ export const anyDevice: fc.Arbitrary<DeviceRecord> = fc.record(
       fc.integer({ min: 100, max: 9000 }).map((length) => 'ä'.repeat(length)),
     ),
     quota: fc.oneof(fc.constant(0), u64),
+    limit: fc.oneof(fc.constant(0), u64),
     maker: fc.oneof(fc.constant(''), text),
   },
   { noNullPrototype: true },

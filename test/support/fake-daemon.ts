@@ -13,7 +13,8 @@ import type {
 import type { EventHub } from '../../src/daemon/event-hub.js';
 import { ProjectionWriter } from '../../src/service/projection-writer.js';
 import { rootLayout } from '../../src/config/root-layout.js';
-import { snapshotAdapter, type SnapshotterSettings } from '../../src/containerd/snapshot-adapter.js';
+import { snapshotAdapters } from '../../src/containerd/snapshot-adapter.js';
+import type { SnapshotterSettings } from '../../src/containerd/snapshotter-settings.js';
 import { volumeAdapter, type VolumeSettings } from '../../src/volumes/volume-adapter.js';
 import { ChildProcessExec } from '../../src/host/exec.js';
 import { LoopDevices } from '../../src/host/loop-devices.js';
@@ -63,8 +64,9 @@ export class FakeHost implements DeviceHost {
     return true;
   }
 
-  async restore({ target }: Mounted): Promise<void> {
+  async restore({ target }: Mounted): Promise<boolean> {
     this.log.push(`restore ${target.split('/').at(-1) ?? ''}`);
+    return false;
   }
 
   async attach(image: string, { readOnly }: { readOnly: boolean }): Promise<{ loop: string }> {
@@ -100,6 +102,10 @@ export class FakeHost implements DeviceHost {
 
   async grow(_mounted: Mounted, _filesystem: string, size: number): Promise<void> {
     this.log.push(`grow to ${size}`);
+  }
+
+  async bound({ target }: Mounted, _filesystem: string, limit: number | undefined): Promise<void> {
+    this.log.push(`bound ${target.split('/').at(-1) ?? ''} to ${limit ?? 'all'}`);
   }
 
   async furnish(_target: string, name: string): Promise<void> {
@@ -157,6 +163,7 @@ export async function startFakeDaemon(
     baseInitialized?: boolean;
     pool?: FakePool;
     snapshotter?: SnapshotterSettings;
+    snapshotters?: readonly SnapshotterSettings[];
     volumes?: VolumeSettings;
     adapters?: readonly MakeAdapter[];
     events?: EventHub;
@@ -209,7 +216,10 @@ export async function startFakeDaemon(
     clearStale: async () => [],
     configure: async () => undefined,
     adapters: [
-      ...(options.snapshotter === undefined ? [] : [snapshotAdapter(options.snapshotter, log)]),
+      ...snapshotAdapters(
+        options.snapshotters ?? (options.snapshotter === undefined ? [] : [options.snapshotter]),
+        log,
+      ),
       ...(options.volumes === undefined ? [] : [volumeAdapter(options.volumes, log)]),
       ...(options.adapters ?? []),
     ],

@@ -185,6 +185,7 @@ export class FakePool implements ThinPool {
       exclusive: 0,
       label: request.label ?? '',
       quota: request.quota,
+      limit: request.limit,
     });
     if (request.originLabel !== undefined) this.#change(origin.name, { label: request.originLabel });
     this.#devices.set(device.name, device);
@@ -217,7 +218,8 @@ export class FakePool implements ThinPool {
 
   async update(name: DeviceName, change: DeviceChange): Promise<DeviceInfo> {
     this.#require(name);
-    return this.#change(name, change);
+    const { limit, ...rest } = change;
+    return this.#change(name, limit === undefined ? rest : { ...rest, limit: limit || undefined });
   }
 
   /** As if time or somebody else had changed it. */

@@ -72,6 +72,22 @@ export class SnapshotClient {
     return all;
   }
 
+  /** A request as bytes, which may have fields that this client's definition has not. */
+  raw(method: string, request: Buffer): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#client.makeUnaryRequest(
+        `/containerd.services.snapshots.v1.Snapshots/${method}`,
+        (bytes: Buffer) => bytes,
+        (bytes: Buffer) => bytes,
+        request,
+        (error, response) => {
+          if (error === null) resolve(response);
+          else reject(error);
+        },
+      );
+    });
+  }
+
   close(): void {
     this.#client.close();
   }

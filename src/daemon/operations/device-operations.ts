@@ -15,6 +15,7 @@ type DeviceOperation =
   | 'device.hydrate'
   | 'device.grow'
   | 'device.quota'
+  | 'device.limit'
   | 'device.remove';
 
 /** Lifecycle of devices; works on an open pool alone. */
@@ -33,6 +34,7 @@ export function deviceOperations({ devices }: Service): Pick<Handlers, DeviceOpe
     'device.hydrate': ({ name, wait }) => devices.hydrate(name, { wait: wait ?? false }),
     'device.grow': ({ name, size }) => devices.grow(name, size),
     'device.quota': ({ name, quota }) => devices.setQuota(name, quota),
+    'device.limit': ({ name, limit }) => devices.setLimit(name, limit),
     'device.remove': ({ name, force }) => devices.remove(name, { force: force ?? false }),
   };
 }
