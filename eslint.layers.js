@@ -161,7 +161,11 @@ export const PACKAGES = {
   'cli-progress': ['src/commands/progress.ts'],
   commander: ['src/cli', 'src/commands', 'src/manual/command-tree.ts'],
   'fast-check': ['src/testing'],
-  'fastest-levenshtein': ['src/config/storage-options.ts', 'src/volumes/volume-options.ts'],
+  'fastest-levenshtein': [
+    'src/config/storage-options.ts',
+    'src/volumes/volume-options.ts',
+    'src/containerd/snapshotter-settings.ts',
+  ],
   fastify: ['src/daemon', 'src/volumes/volume-server.ts'],
   'fuse-native': ['src/fuse/fuse-native-transport.ts'],
   level: ['src/store/level-store.ts'],

@@ -3,7 +3,15 @@ import type { DeviceStatus } from '../api/operations.js';
 import { withDevices, withPool } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { deviceJson } from './device-json.js';
-import { create, LIMIT_HELP, QUOTA_HELP, removal, sizeOf, sizesOf, type SizeOptions } from './device-commands.js';
+import {
+  create,
+  LIMIT_HELP,
+  QUOTA_HELP,
+  removal,
+  sizeOf,
+  sizesOf,
+  type SizeOptions,
+} from './device-commands.js';
 import { example } from './example.js';
 import { withProgress } from './progress.js';
 import { ChildProcessExec } from '../host/exec.js';

@@ -18,7 +18,8 @@ describe('fields of a request', () => {
     const [varint, fixed64, fixed32] = ['08ac02', '110102030405060708', '2d01020304'];
     const bytes = Buffer.concat([...[varint, fixed64, fixed32].map((hex) => Buffer.from(hex, 'hex'))]);
     assert.deepEqual(fieldsOf(Buffer.concat([bytes, text(3, 'abc'), text(3, '')])), [1, 2, 5, 3]);
-    for (const broken of ['', '0a', '0aff', 'ffffffffffffffffffff', '0b']) fieldsOf(Buffer.from(broken, 'hex'));
+    for (const broken of ['', '0a', '0aff', 'ffffffffffffffffffff', '0b'])
+      fieldsOf(Buffer.from(broken, 'hex'));
   });
 
   it('are refused where they are not known, and nothing is done', async () => {
