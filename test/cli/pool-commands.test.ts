@@ -63,6 +63,7 @@ describe('command line: a pool without a daemon', function () {
       'originId',
       'size',
       'quota',
+      'limit',
       'mapped',
       'exclusive',
       'shared',
