@@ -6,6 +6,9 @@
 #     -v /var/lib/thinfuse:/var/lib/thinfuse:rshared thinfuse
 #   docker exec thinfuse thinfuse container ls
 #
+# -e THINFUSE_INIT="--base-size 20G"     options of init, before the first start
+# -e THINFUSE_START="--supervised"       options of every start
+#
 # --privileged, --device /dev/fuse   mounting, FUSE and loop devices
 # -v /dev:/dev                       a loop device that the kernel adds later appears in the container too
 # :rshared                           what the daemon mounts below /var/lib/thinfuse shows on the host and in other containers; the
@@ -43,10 +46,15 @@ COPY --from=build /opt/thinfuse/node_modules node_modules
 COPY --from=build /opt/thinfuse/dist dist
 COPY proto proto
 COPY docker/thinfuse docker/entrypoint /usr/local/bin/
+LABEL org.opencontainers.image.title="thinfuse" \
+    org.opencontainers.image.description="A device-mapper thin pool in userspace" \
+    org.opencontainers.image.licenses="MIT"
 ENV NODE_ENV=production THINFUSE_ROOT=/var/lib/thinfuse
 WORKDIR /
 VOLUME /var/lib/thinfuse
 STOPSIGNAL SIGTERM
+# It fails until the daemon answers, and when it answers no more.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["thinfuse", "status"]
 # tini reaps what ends without a parent; the daemon would not.
 ENTRYPOINT ["tini", "--", "entrypoint"]
 CMD ["start", "--foreground"]

@@ -162,6 +162,7 @@ export const PACKAGES = {
   commander: ['src/cli', 'src/commands', 'src/manual/command-tree.ts'],
   'fast-check': ['src/testing'],
   'fastest-levenshtein': [
+    'src/config/nearest.ts',
     'src/config/storage-options.ts',
     'src/volumes/volume-options.ts',
     'src/containerd/snapshotter-settings.ts',

@@ -103,6 +103,8 @@ export interface Operations {
    * at once. Errors: invalid-argument (less than a MiB).
    */
   'device.limit': { input: { name: string; limit: number }; output: DeviceStatus };
+  /** `name` holds what `to` holds, in one commit; it is neither mounted nor active. */
+  'device.rollback': { input: { name: string; to: string }; output: DeviceStatus };
   'device.grow': { input: { name: string; size: number }; output: DeviceStatus };
   /**
    * `force` unmounts and deactivates first. Without it, a device in use is marked deleted and goes with its

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { nearest } from '../config/nearest.js';
 import { registerCloneCommand } from '../commands/clone-command.js';
 import { registerDeviceCommands } from '../commands/device-commands.js';
 import { registerListCommands } from '../commands/list-commands.js';
@@ -52,10 +53,15 @@ export const COMMAND_MODULES: readonly CommandModule[] = [
   {
     commands: {
       snapshot: 'everyday',
+      snap: 'everyday',
+      rollback: 'everyday',
+      wait: 'care',
       rename: 'everyday',
       grow: 'everyday',
       quota: 'everyday',
       rm: 'everyday',
+      delete: 'everyday',
+      remove: 'everyday',
     },
     load: () => registerDeviceCommands,
   },
@@ -75,7 +81,7 @@ export const COMMAND_MODULES: readonly CommandModule[] = [
     load: () => registerMountCommands,
   },
   {
-    commands: { ls: 'everyday', tree: 'look', df: 'look', lsblk: 'look' },
+    commands: { ls: 'everyday', list: 'everyday', tree: 'look', df: 'look', lsblk: 'look' },
     load: () => registerListCommands,
   },
   {
@@ -189,11 +195,37 @@ export function modulesFor(argv: readonly string[]): readonly CommandModule[] {
 }
 
 /** The first word that is neither an option of the program nor the value of one. */
-function commandWord(argv: readonly string[]): string | undefined {
+export function commandWord(argv: readonly string[]): string | undefined {
   for (let at = 2; at < argv.length; at++) {
     const word = argv[at]!;
     if (word === '--root') at++;
     else if (!word.startsWith('-')) return word;
   }
   return undefined;
+}
+
+/** Words of other programs for what a command here does. */
+const OTHER_WORDS: Readonly<Record<string, string>> = {
+  copy: 'clone',
+  cp: 'clone',
+  create: 'container',
+  del: 'rm',
+  dmsetup: 'status',
+  erase: 'rm',
+  expand: 'grow',
+  extendfs: 'grow',
+  fsck: 'check',
+  history: 'events',
+  lvs: 'ls',
+  resize: 'grow',
+  run: 'container',
+  show: 'info',
+  wipe: 'destroy',
+};
+
+/** Commands that a word may mean that is none. */
+export function commandsLike(word: string): readonly string[] {
+  const known = COMMAND_MODULES.flatMap(({ commands }) => Object.keys(commands));
+  const other = OTHER_WORDS[word.toLowerCase()];
+  return [...new Set([...(other === undefined ? [] : [other]), ...nearest(word, known)])];
 }

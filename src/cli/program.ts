@@ -12,15 +12,11 @@ const DEFAULT_WIDTH = 80;
 
 const ORDER = Object.keys(GROUPS) as readonly (keyof typeof GROUPS)[];
 
-export interface ProgramOptions {
-  /** Commander itself prints no errors, because the caller tells them as JSON. */
-  readonly quiet: boolean;
-  /** As `process.argv`. Given: only with the command that it names. */
-  readonly argv?: readonly string[];
-}
-
-/** The command line. */
-export async function buildProgram({ quiet, argv }: ProgramOptions): Promise<Command> {
+/**
+ * The command line. It prints help itself; errors are its caller's to tell.
+ * @param argv as `process.argv`. Given: only with the command that it names
+ */
+export async function buildProgram(argv?: readonly string[]): Promise<Command> {
   const program = new Command('thinfuse')
     .description('A device-mapper thin pool in userspace: instant writable snapshots of real filesystems.')
     .version(version(), VERSION.join(', '))
@@ -29,12 +25,12 @@ export async function buildProgram({ quiet, argv }: ProgramOptions): Promise<Com
     )
     .option('--json', 'results and errors as JSON')
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
-    .showHelpAfterError('(thinfuse --help lists commands and options)')
     .exitOverride();
   // Commander itself asks `process.stdout`, which changes a pipe by being looked at.
   program.configureOutput({
     writeOut: (text) => standardOutput.write(text),
-    writeErr: quiet ? () => undefined : complain,
+    // What a group of commands without a command prints is help.
+    writeErr: (text) => (text.startsWith('Usage:') ? complain(text) : undefined),
     getOutHelpWidth: () => (isatty(1) ? process.stdout.columns : DEFAULT_WIDTH),
     getErrHelpWidth: () => (isatty(2) ? process.stderr.columns : DEFAULT_WIDTH),
     getOutHasColors: () => false,

@@ -3,7 +3,9 @@ import { complain } from '../commands/output.js';
 import { standardError } from '../commands/standard-stream.js';
 import { packError } from '../api/wire.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
+import { commandsLike, commandWord } from './command-table.js';
 import { buildProgram } from './program.js';
+import { withRoot } from './root-hints.js';
 
 /** Commander's own ends that are no failure: help and version. */
 const FINE = new Set(['commander.help', 'commander.helpDisplayed', 'commander.version']);
@@ -23,26 +25,39 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
 async function carryOut(argv: readonly string[]): Promise<number> {
   const json = wantsJson(argv);
   try {
-    const program = await buildProgram({ quiet: json, argv });
+    const program = await buildProgram(argv);
     await program.parseAsync([...argv]);
     return 0;
   } catch (thrown) {
     if (thrown instanceof CommanderError && (thrown.exitCode === 0 || FINE.has(thrown.code)))
       return thrown.exitCode === 0 ? 0 : 2;
     const usage = thrown instanceof CommanderError;
-    const error = usage ? usageError(thrown) : toThinError(thrown);
+    const error = withRoot(usage ? usageError(thrown, argv) : toThinError(thrown), argv);
     if (error.code === 'reader-gone') return READER_GONE;
     if (json) complain(`${JSON.stringify(packError(error))}\n`);
-    // Without a message: it was told in other words.
-    else if (!usage && error.message !== '') complain(`thinfuse: ${error.message}\n`);
+    else
+      complain(
+        `thinfuse: ${error.message}\n${usage ? '(thinfuse --help lists commands and options)\n' : ''}`,
+      );
     if (error.code === 'internal' && process.env['THINFUSE_DEBUG'] !== undefined)
       complain(`${thrown instanceof Error ? (thrown.stack ?? '') : ''}\n`);
     return error.exitCode;
   }
 }
 
-function usageError({ message }: CommanderError): ThinError {
-  return new ThinError('invalid-argument', message.replace(/^error: /, ''));
+/** With what may have been meant, for people in the message and for scripts in the details. */
+function usageError({ code, message }: CommanderError, argv: readonly string[]): ThinError {
+  const [said = '', guess] = message.replace(/^error: /, '').split(/\n?\(Did you mean (?:one of )?(.*)\?\)/);
+  const word = commandWord(argv);
+  const near =
+    code === 'commander.unknownCommand' && word !== undefined && said.includes(`'${word}'`)
+      ? commandsLike(word)
+      : (guess?.split(', ') ?? []);
+  const suggestion = near[0];
+  if (suggestion === undefined) return new ThinError('invalid-argument', said);
+  return new ThinError('invalid-argument', `${said}; did you mean ${near.join(', ')}?`, {
+    details: { suggestion },
+  });
 }
 
 /**

@@ -11,6 +11,7 @@ import { requirePool } from '../daemon/pool-folder.js';
 import type { PoolAccess } from '../transfer/pool-access.js';
 import { note } from './output.js';
 import { rootFlag, type Context } from './context.js';
+import { SuggestingCaller } from './suggesting-caller.js';
 import { withSignsOfLife, type WatchedDaemon } from './signs-of-life.js';
 
 /** Another command that has the pool open is done soon; a daemon that starts or stops needs a moment more. */
@@ -27,7 +28,7 @@ export async function withDaemon<T>(context: Context, work: (caller: Caller) => 
       `no daemon runs for ${layout.root}; start it with: thinfuse start${rootFlag(context)}`,
     );
   }
-  return withSignsOfLife(serving(layout), () => work(new SocketClient(layout.socket)));
+  return withSignsOfLife(serving(layout), () => work(new SuggestingCaller(new SocketClient(layout.socket))));
 }
 
 /** Through the daemon if one runs, else on the pool itself, for operations that need no devices. */
@@ -157,7 +158,7 @@ async function patiently<T>(
     return open();
   });
   try {
-    return await watched(opened.daemon, () => work(opened.caller));
+    return await watched(opened.daemon, () => work(new SuggestingCaller(opened.caller)));
   } finally {
     await opened.end();
   }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Operations } from '../api/operations.js';
-import { parseSize } from '../config/sizes.js';
+import { formatBinarySize, parseSize } from '../config/sizes.js';
 import type { DeviceKind } from '../pool/info.js';
 import { withPool } from './connect.js';
 import { contextOf, type Context } from './context.js';
@@ -13,6 +13,7 @@ import { note, printJson, printResult, print } from './output.js';
 export function registerDeviceCommands(program: Command): void {
   program
     .command('snapshot')
+    .alias('snap')
     .summary('take a snapshot of any device')
     .description(
       'Makes NEW a writable snapshot of ORIGIN, at once and for any size. Freezes a mounted origin meanwhile.',
@@ -22,10 +23,45 @@ export function registerDeviceCommands(program: Command): void {
     .option('--size <size>', 'a size larger than the origin has; the filesystem grows at the first mount')
     .option('--quota <size>', QUOTA_HELP)
     .option('--limit <size>', LIMIT_HELP)
-    .addHelpText('after', example('thinfuse snapshot db-before-upgrade db'))
-    .action(async (name: string, origin: string, options: SizeOptions, command: Command) =>
-      create(contextOf(command), { name, origin, kind: 'snapshot', ...sizesOf(options) }),
+    .option('--ro', 'one that does not change: an image, which is mounted with --ro alone')
+    .addHelpText(
+      'after',
+      example('thinfuse snapshot db-before-upgrade db', 'thinfuse snapshot --ro db-monday db'),
+    )
+    .action(async (name: string, origin: string, options: SizeOptions & { ro?: boolean }, command: Command) =>
+      create(contextOf(command), {
+        name,
+        origin,
+        kind: options.ro === true ? 'image' : 'snapshot',
+        ...sizesOf(options),
+      }),
     );
+
+  program
+    .command('rollback')
+    .summary('take a device back to a snapshot')
+    .description(
+      'Replaces what DEVICE holds by what SNAPSHOT holds, at once; what DEVICE held is lost, unless a snapshot has it. DEVICE is unmounted before. SNAPSHOT stays.',
+    )
+    .argument('<device>')
+    .argument('<snapshot>')
+    .addHelpText('after', example('thinfuse umount db && thinfuse rollback db db-before-upgrade'))
+    .action(async (name: string, to: string, _options: unknown, command: Command) => {
+      const context = contextOf(command);
+      const device = await withPool(context, (caller) => caller.call('device.rollback', { name, to }));
+      printResult(context, deviceJson(device), device.name);
+    });
+
+  program
+    .command('wait')
+    .summary('wait until the space of removed devices has come back')
+    .description('Returns when no removed device holds space any more.')
+    .addHelpText('after', example('thinfuse rm scratch && thinfuse wait && thinfuse df'))
+    .action(async (_options: unknown, command: Command) => {
+      const context = contextOf(command);
+      await withPool(context, (caller) => caller.call('pool.settle', {}));
+      if (context.json) printJson({ pendingDeletes: 0 });
+    });
 
   program
     .command('rename')
@@ -47,12 +83,16 @@ export function registerDeviceCommands(program: Command): void {
       'Grows a device. A mounted filesystem grows at once, any other at its next mount. Devices do not shrink.',
     )
     .argument('<id>')
-    .argument('<size>', 'the new size, such as 20G')
-    .addHelpText('after', example('thinfuse grow db 20G'))
+    .argument('<size>', 'the new size, such as 20G, or what is added: +5G')
+    .addHelpText('after', example('thinfuse grow db 20G', 'thinfuse grow db +5G'))
     .action(async (name: string, text: string, _options: unknown, command: Command) => {
       const context = contextOf(command);
-      const size = parseSize(text);
-      const device = await withPool(context, (caller) => caller.call('device.grow', { name, size }));
+      const added = text.startsWith('+');
+      const given = parseSize(added ? text.slice(1) : text);
+      const device = await withPool(context, async (caller) => {
+        const before = added ? (await caller.call('device.get', { name })).size : 0;
+        return caller.call('device.grow', { name, size: before + given });
+      });
       printResult(context, deviceJson(device), device.name);
     });
 
@@ -98,11 +138,16 @@ export function removal(command: Command, kind: DeviceKind | undefined, sample: 
     .description(
       'Removes devices. Their snapshots keep their data, and the daemon frees the space in the background. A device in use is marked deleted, and removed after its last user.',
     )
+    .aliases(['delete', 'remove'])
     .argument('<id...>')
     .option('-f, --force', 'unmount and deactivate first')
+    .option('-n, --dry-run', 'say what would come back, and remove nothing')
+    .option('--wait', 'return when the space has come back')
     .addHelpText('after', example(sample))
-    .action(async (names: string[], options: { force?: boolean }, self: Command) =>
-      remove(contextOf(self), names, kind, options.force === true),
+    .action(async (names: string[], options: RemoveOptions, self: Command) =>
+      options.dryRun === true
+        ? foretell(contextOf(self), names)
+        : remove(contextOf(self), names, kind, options),
     );
 }
 
@@ -142,19 +187,21 @@ async function remove(
   context: Context,
   names: readonly string[],
   kind: DeviceKind | undefined,
-  force: boolean,
+  { force = false, wait = false }: RemoveOptions,
 ): Promise<void> {
-  const { done, failures } = await withPool(context, (caller) =>
+  const { done, failures } = await withPool(context, async (caller) => {
     // One after the other: a snapshot may be named behind what has to go first.
-    forEach(
+    const outcomes = await forEach(
       [...new Set(names)],
       async (name) => {
         if (kind !== undefined) await requireKind(caller, name, kind);
         return { name, ...(await caller.call('device.remove', { name, force })) };
       },
       { atOnce: 1 },
-    ),
-  );
+    );
+    if (wait) await caller.call('pool.settle', {});
+    return outcomes;
+  });
   const named = (put: boolean): readonly string[] =>
     done.filter(({ deferred }) => deferred === put).map(({ name }) => name);
   const removed = named(false);
@@ -164,4 +211,29 @@ async function remove(
   for (const name of deferred)
     note(`${name} is in use: it is marked deleted and goes with its last user (or now, with --force)`);
   throwFirst(failures);
+}
+
+interface RemoveOptions {
+  readonly force?: boolean;
+  readonly dryRun?: boolean;
+  readonly wait?: boolean;
+}
+
+/**
+ * What only one device maps comes back with it; what several of those share does so, too, and is not counted.
+ */
+async function foretell(context: Context, names: readonly string[]): Promise<void> {
+  const devices = await withPool(context, (caller) =>
+    Promise.all([...new Set(names)].map((name) => caller.call('device.get', { name }))),
+  );
+  const atLeast = devices.reduce((sum, { exclusive }) => sum + exclusive, 0);
+  const lines = devices.map(
+    ({ name, exclusive, mountPoint }) =>
+      `${name}: ${formatBinarySize(exclusive)}${mountPoint === undefined ? '' : ` (mounted on ${mountPoint})`}`,
+  );
+  printResult(
+    context,
+    { devices: devices.map(({ name, exclusive }) => ({ name, exclusive })), atLeast },
+    [...lines, ...(lines.length > 1 ? [`together at least ${formatBinarySize(atLeast)}`] : [])].join('\n'),
+  );
 }

@@ -2,8 +2,8 @@ import type { DeviceStatus } from '../api/operations.js';
 import { PUSHED } from '../format/device-record.js';
 
 /**
- * A device as `--json` shows it: every key always there, in this order. Sizes in bytes, times in
- * milliseconds.
+ * A device as `--json` shows it: every key always there, in this order. Sizes in bytes, times as
+ * ISO 8601 in UTC.
  */
 export function deviceJson(device: DeviceStatus): Readonly<Record<string, unknown>> {
   return {
@@ -23,7 +23,7 @@ export function deviceJson(device: DeviceStatus): Readonly<Record<string, unknow
     transactionId: device.transactionId,
     creationTime: device.creationTime,
     snapTime: device.snapTime,
-    createdAt: device.createdAt,
+    createdAt: new Date(device.createdAt).toISOString(),
     filesystem: device.filesystem,
     filesystemSize: device.filesystemSize,
     initialized: device.initialized,

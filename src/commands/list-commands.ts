@@ -1,10 +1,13 @@
 import type { Command } from 'commander';
 import type { DeviceStatus } from '../api/operations.js';
 import { FIELD_NAMES, fieldJson, fieldTable, parseFields } from '../docker/device-fields.js';
+import { CHOICE_KEYS, filtered, sorted } from '../docker/choose-devices.js';
 import { lineage, type LineageNode } from '../docker/lineage.js';
 import { listTable, poolTable, spaceTable, treeTable } from '../docker/listings.js';
 import { blockFacts, blockTree, lsblkJson, lsblkTable, type BlockFacts } from '../docker/lsblk.js';
 import { devicePrefix } from '../docker/prefix.js';
+import { nearest } from '../config/nearest.js';
+import { ThinError } from '../errors/thin-error.js';
 import type { DeviceKind, PoolInfo } from '../pool/info.js';
 import { dataPlace } from '../daemon/data-place.js';
 import { withPool } from './connect.js';
@@ -73,6 +76,9 @@ export function registerListCommands(program: Command): void {
 interface ListFlags extends KernelFlags, SnapshotFlag {
   readonly format?: string;
   readonly headers: boolean;
+  readonly sort?: string;
+  readonly filter: readonly string[];
+  readonly quiet?: boolean;
 }
 
 /** `ls`, `image ls` and `container ls`. */
@@ -82,10 +88,20 @@ export function listing(command: Command, kind: DeviceKind | undefined, sample: 
     .description(
       `Lists ${kind === undefined ? 'all devices' : `${kind}s`} by number, one a line, in columns that awk and sort can use.`,
     )
+    .alias('list')
+    .argument('[id...]', 'only these')
     .option('-o, --format <fields>', `these columns, as thin_ls prints them, of: ${FIELD_NAMES.join(',')}`)
     .option('--no-headers', 'with --format, no line of titles')
+    .option('--sort <key>', `by ${CHOICE_KEYS.join(', ')}; -KEY: the largest first`)
+    .option(
+      '--filter <condition>',
+      'only those for which it holds, such as state=mounted, name=ci-*, mapped>1G; may be repeated',
+      (condition: string, before: readonly string[]) => [...before, condition],
+      [] as readonly string[],
+    )
+    .option('-q, --quiet', 'names alone')
     .addHelpText('after', example(sample, `${sample.split(' | ')[0]!} -o DEV,NAME,MAPPED,EXCLUSIVE_BLOCKS`))
-    .action(async (options: ListFlags, self: Command) => {
+    .action(async (names: readonly string[], options: ListFlags, self: Command) => {
       const context = contextOf(self);
       requireKernel(options, { '--metadata-snap': options.metadataSnap });
       if (isKernel(options)) {
@@ -94,9 +110,19 @@ export function listing(command: Command, kind: DeviceKind | undefined, sample: 
         await listKernelMetadata(context, options, { format, headers, snapshot: kernelSnapshotOf(options) });
         return;
       }
-      const fields = options.format === undefined ? undefined : parseFields(options.format);
+      const fields = options.format === undefined ? undefined : parseFields(options.format, FIELD_NAMES);
       const { devices: all, info } = await look(context);
-      const devices = all.filter((device) => kind === undefined || device.kind === kind);
+      const ofKind = all.filter((device) => kind === undefined || device.kind === kind);
+      const chosen = filtered(named(ofKind, names, all), options.filter);
+      const devices = options.sort === undefined ? chosen : sorted(chosen, options.sort);
+      if (options.quiet === true) {
+        printResult(
+          context,
+          devices.map(({ name }) => name),
+          devices.map(({ name }) => name).join('\n'),
+        );
+        return;
+      }
       if (fields !== undefined) {
         const text = fieldTable(devices, fields, { blockSize: info.blockSize, headers: options.headers });
         printResult(context, fieldJson(devices, fields, info), text);
@@ -104,6 +130,28 @@ export function listing(command: Command, kind: DeviceKind | undefined, sample: 
       }
       printResult(context, devices.map(deviceJson), listTable(devices));
     });
+}
+
+/** @throws ThinError not-found */
+function named(
+  devices: readonly DeviceStatus[],
+  names: readonly string[],
+  all: readonly DeviceStatus[],
+): readonly DeviceStatus[] {
+  if (names.length === 0) return devices;
+  for (const name of names)
+    if (!devices.some((device) => device.name === name)) {
+      const near = nearest(
+        name,
+        all.map((device) => device.name),
+      );
+      throw new ThinError(
+        'not-found',
+        `there is no device ${name} to list${near.length === 0 ? '' : `; did you mean ${near.join(', ')}?`}`,
+        { details: { device: name, ...(near.length === 0 ? {} : { suggestion: near[0]! }) } },
+      );
+    }
+  return devices.filter(({ name }) => names.includes(name));
 }
 
 async function look(context: Context): Promise<{ devices: readonly DeviceStatus[]; info: PoolInfo }> {

@@ -2,7 +2,12 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Argument, type Command } from 'commander';
 import { bashCompletion } from '../manual/bash-completion.js';
+import { LIVE_KEYS } from '../config/live-settings.js';
+import { STORAGE_OPTION_KEYS } from '../config/storage-options.js';
+import { CHOICE_KEYS } from '../docker/choose-devices.js';
+import { FIELD_NAMES } from '../docker/device-fields.js';
 import { commandTree } from '../manual/command-tree.js';
+import { fishCompletion } from '../manual/fish-completion.js';
 import { manPage } from '../manual/man-page.js';
 import { zshCompletion } from '../manual/zsh-completion.js';
 import { DEFAULT_ROOT } from '../config/defaults.js';
@@ -10,7 +15,18 @@ import { example } from './example.js';
 import { print } from './output.js';
 import { version } from '../config/version.js';
 
-type Shell = 'bash' | 'zsh';
+const SHELLS = { bash: bashCompletion, zsh: zshCompletion, fish: fishCompletion };
+
+/** Of options and arguments whose values the program checks itself. */
+const VALUES = {
+  '--fs': ['xfs', 'ext4'],
+  '--opt': STORAGE_OPTION_KEYS.map((key) => `dm.${key}=`),
+  '--format': FIELD_NAMES.map((name) => name.toLowerCase()),
+  '--sort': CHOICE_KEYS,
+  '--filter': CHOICE_KEYS.map((key) => `${key}=`),
+  key: LIVE_KEYS,
+  setting: LIVE_KEYS.map((key) => `${key}=`),
+};
 
 const EXIT_CODES = [
   [0, 'It is done.'],
@@ -18,12 +34,13 @@ const EXIT_CODES = [
   [2, 'Something on the command line is not understood, or its value is not allowed.'],
   [3, 'Something named is not there: a device, the pool, a file.'],
   [4, 'Something is there already.'],
-  [5, 'Something is in use, or the daemon does not run that is needed.'],
+  [5, 'Something is in use.'],
   [6, 'The pool is full.'],
   [7, 'Metadata or data is damaged; the message names the key.'],
   [8, 'The environment lacks something; the message names the package to install.'],
   [9, 'Permission is missing, or the pool is read-only.'],
   [10, 'It is done, but what was shown is not all there is.'],
+  [11, 'The daemon does not run that is needed.'],
   [141, 'Nobody reads any more what is printed (SIGPIPE).'],
 ] as const;
 
@@ -41,17 +58,17 @@ export function registerManualCommands(program: Command): void {
     .command('completion')
     .summary('print a completion script for a shell')
     .description('Prints the script that completes commands, options, device names and paths in a shell.')
-    .addArgument(new Argument('<shell>', 'which shell').choices(['bash', 'zsh']))
+    .addArgument(new Argument('<shell>', 'which shell').choices(Object.keys(SHELLS)))
     .addHelpText(
       'after',
       example(
         'thinfuse completion bash >/etc/bash_completion.d/thinfuse',
         'thinfuse completion zsh >/usr/local/share/zsh/site-functions/_thinfuse',
+        'thinfuse completion fish >/usr/share/fish/vendor_completions.d/thinfuse.fish',
       ),
     )
-    .action((shell: Shell) => {
-      const make = shell === 'bash' ? bashCompletion : zshCompletion;
-      print(make(commandTree(program), program.name()));
+    .action((shell: keyof typeof SHELLS) => {
+      print(SHELLS[shell](commandTree(program, VALUES), program.name()));
     });
 
   program

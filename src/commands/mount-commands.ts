@@ -68,10 +68,8 @@ export function registerMountCommands(program: Command): void {
     .description(
       'Mounts a device on TARGET, or each of several devices on mnt/ID in the root, and prints the mount points. The files are in rootfs/ there. A second word is a target if it has a slash or names no device.',
     )
-    .argument(
-      '[id...]',
-      'devices, or one device and the folder to mount it on, which is made if it is missing',
-    )
+    .argument('[id]')
+    .argument('[more...]', 'more devices, or the folder to mount it on, which is made if it is missing')
     .option('--ro', 'read-only; images are always mounted so')
     .option('--all', 'every container and snapshot that is not mounted')
     .addHelpText(
@@ -82,33 +80,36 @@ export function registerMountCommands(program: Command): void {
         'thinfuse mount ci-{1..20}',
       ),
     )
-    .action(async (words: readonly string[], options: MountOptions, command: Command) => {
-      const context = contextOf(command);
-      const { names, done, failures } = await withDaemon(context, async (caller) => {
-        const { names, target } = await targetOf(caller, words);
-        const readOnly = options.ro === true;
-        const all = await chosen(
-          caller,
-          { names, all: options.all },
-          ({ kind, mountPoint }) => mountPoint === undefined && (kind !== 'image' || readOnly),
-        );
-        return {
-          names,
-          ...(await forEach(all, async (name) => ({
-            name,
-            ...(await caller.call('mount', { name, readOnly, target })),
-          }))),
-        };
-      });
-      if (context.json)
-        printEachJson(
-          { names, all: options.all },
-          done.map((each) => ({ ...each, lacks: each.lacks })),
-        );
-      else for (const each of done) print(each.path);
-      throwFirst(failures);
-      for (const each of done) requireComplete(each.name, each);
-    });
+    .action(
+      async (first: string | undefined, more: readonly string[], options: MountOptions, command: Command) => {
+        const words = first === undefined ? [] : [first, ...more];
+        const context = contextOf(command);
+        const { names, done, failures } = await withDaemon(context, async (caller) => {
+          const { names, target } = await targetOf(caller, words);
+          const readOnly = options.ro === true;
+          const all = await chosen(
+            caller,
+            { names, all: options.all },
+            ({ kind, mountPoint }) => mountPoint === undefined && (kind !== 'image' || readOnly),
+          );
+          return {
+            names,
+            ...(await forEach(all, async (name) => ({
+              name,
+              ...(await caller.call('mount', { name, readOnly, target })),
+            }))),
+          };
+        });
+        if (context.json)
+          printEachJson(
+            { names, all: options.all },
+            done.map((each) => ({ ...each, lacks: each.lacks })),
+          );
+        else for (const each of done) print(each.path);
+        throwFirst(failures);
+        for (const each of done) requireComplete(each.name, each);
+      },
+    );
 
   program
     .command('umount')

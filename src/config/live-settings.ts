@@ -17,7 +17,7 @@ const SHOWN: Readonly<Record<string, (options: LiveOptions) => string>> = {
   origin_timeout: ({ originTimeout }) => `${originTimeout}`,
 };
 
-const KEYS = Object.keys(SHOWN);
+export const LIVE_KEYS = Object.keys(SHOWN);
 
 function mark(bytes: number): string {
   return bytes === 0 ? 'auto' : formatBinarySize(bytes);
@@ -46,6 +46,6 @@ export function requireLiveKey(given: string): string {
   if (Object.hasOwn(SHOWN, key)) return key;
   throw new ThinError(
     'invalid-argument',
-    `${given} is no setting that changes while the pool serves; those are ${KEYS.join(', ')}`,
+    `${given} is no setting that changes while the pool serves; those are ${LIVE_KEYS.join(', ')}`,
   );
 }

@@ -85,6 +85,7 @@ export const schemas: Schemas = {
   'remote.images': empty,
   'device.quota': z.strictObject({ name, quota: count }),
   'device.limit': z.strictObject({ name, limit: count }),
+  'device.rollback': z.strictObject({ name, to: name }),
   'device.grow': z.strictObject({ name, size: bytes }),
   'device.remove': z.strictObject({ name, force: z.boolean().optional() }),
   'base.format': empty,

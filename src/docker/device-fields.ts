@@ -1,5 +1,7 @@
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceInfo, PoolInfo } from '../pool/info.js';
+import type { ListedDevice } from './listed-device.js';
+import { deviceState } from './listings.js';
 
 /** A device of a pool, or of the kernel's metadata. */
 type Device = Pick<DeviceInfo, 'mapped' | 'exclusive' | 'shared' | 'highestMapped'> & {
@@ -37,8 +39,8 @@ const shared = (device: Device): number => device.shared;
 const highest = (device: Device): number => device.highestMapped;
 
 /**
- * The fields of thin_ls 0.9.0, HIGHEST_BLOCK of later ones (the last mapped block; `-` where none is), and
- * the name.
+ * The fields of thin_ls 0.9.0, HIGHEST_BLOCK of later ones (the last mapped block; `-` where none is), the
+ * name, and what else `ls` knows.
  */
 const FIELDS: Readonly<Record<string, Field>> = {
   DEV: ({ id }) => String(id),
@@ -64,16 +66,38 @@ const FIELDS: Readonly<Record<string, Field>> = {
   CREATE_TIME: ({ creationTime }) => String(creationTime),
   SNAP_TIME: ({ snapTime }) => String(snapTime),
 };
-export const FIELD_NAMES = Object.keys(FIELDS);
 
-/** @throws ThinError invalid-argument */
-export function parseFields(text: string): readonly string[] {
-  const names = text.split(',');
-  const unknown = names.find((name) => !Object.hasOwn(FIELDS, name));
+/** What `ls` knows besides. */
+const OWN_FIELDS: Readonly<Record<string, (device: ListedDevice) => string>> = {
+  ID: ({ id }) => String(id),
+  KIND: ({ kind }) => kind,
+  ORIGIN: ({ originName }) => originName ?? '-',
+  FSTYPE: ({ filesystem }) => filesystem,
+  SIZE: ({ size }) => prettySize(size),
+  SIZE_BYTES: ({ size }) => String(size),
+  QUOTA_BYTES: ({ quota }) => String(quota ?? 0),
+  CREATED: ({ createdAt }) => new Date(createdAt).toISOString(),
+  STATE: (device) => deviceState(device),
+  MOUNTPOINT: ({ mountPoint }) => mountPoint ?? '-',
+  LOOP: ({ loop }) => loop ?? '-',
+  PATH: ({ path }) => path ?? '-',
+};
+export const THIN_FIELDS = Object.keys(FIELDS);
+export const FIELD_NAMES = [...THIN_FIELDS, ...Object.keys(OWN_FIELDS)];
+
+/** @param name of `parseFields`; those of `ls` itself of what `ls` lists alone */
+function fieldOf(device: Device | ListedDevice, name: string, blockSize: number): string {
+  return FIELDS[name]?.(device, blockSize) ?? OWN_FIELDS[name]!(device as ListedDevice);
+}
+
+/** In either case. @throws ThinError invalid-argument */
+export function parseFields(text: string, known: readonly string[] = THIN_FIELDS): readonly string[] {
+  const names = text.split(',').map((name) => name.trim().toUpperCase());
+  const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined)
     throw new ThinError(
       'invalid-argument',
-      `--format: there is no field ${JSON.stringify(unknown)}; choose from ${FIELD_NAMES.join(', ')}`,
+      `--format: there is no field ${JSON.stringify(unknown)}; choose from ${known.join(', ')}`,
     );
   return names;
 }
@@ -84,7 +108,7 @@ export function fieldTable(
   fields: readonly string[],
   { blockSize, headers }: Pick<PoolInfo, 'blockSize'> & { headers: boolean },
 ): string {
-  const rows = devices.map((device) => fields.map((name) => FIELDS[name]!(device, blockSize)));
+  const rows = devices.map((device) => fields.map((name) => fieldOf(device, name, blockSize)));
   const lines = headers ? [fields, ...rows] : rows;
   const widths = fields.map((_, at) => Math.max(0, ...lines.map((cells) => cells[at]!.length)));
   return lines.map((cells) => cells.map((cell, at) => `${cell.padStart(widths[at]!)} `).join('')).join('\n');
@@ -97,7 +121,7 @@ export function fieldJson(
   { blockSize }: Pick<PoolInfo, 'blockSize'>,
 ): readonly Readonly<Record<string, string>>[] {
   return devices.map((device) =>
-    Object.fromEntries(fields.map((name) => [name, FIELDS[name]!(device, blockSize)])),
+    Object.fromEntries(fields.map((name) => [name, fieldOf(device, name, blockSize)])),
   );
 }
 

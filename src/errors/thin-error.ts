@@ -2,7 +2,7 @@
  * The closed list of failures. One row a code: the errno that FUSE answers with and the exit code of the CLI.
  * Exit codes: 1 the operation failed, 2 bad input, 3 not found, 4 exists, 5 busy, 6 no space, 7 damaged, 8
  * the environment lacks something, 9 no permission or read-only, 10 done, but what was shown is not all there
- * is, 141 (as a shell says it of SIGPIPE) nobody reads any more.
+ * is, 11 no daemon runs, 141 (as a shell says it of SIGPIPE) nobody reads any more.
  */
 const TABLE = {
   'invalid-argument': { errno: 22, exit: 2 }, // EINVAL
@@ -13,7 +13,7 @@ const TABLE = {
   'not-empty': { errno: 39, exit: 4 }, // ENOTEMPTY
   busy: { errno: 16, exit: 5 }, // EBUSY
   locked: { errno: 16, exit: 5 },
-  'not-running': { errno: 111, exit: 5 }, // ECONNREFUSED
+  'not-running': { errno: 111, exit: 11 }, // ECONNREFUSED
   'already-running': { errno: 16, exit: 5 },
   'no-space': { errno: 28, exit: 6 }, // ENOSPC
   'too-large': { errno: 27, exit: 2 }, // EFBIG

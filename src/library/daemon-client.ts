@@ -129,6 +129,11 @@ export class DaemonClient {
     return this.call('device.create', request);
   }
 
+  /** `name` holds what `to` holds from now on. Errors: busy (mounted or active). */
+  rollback(name: string, to: string): Promise<DeviceStatus> {
+    return this.call('device.rollback', { name, to });
+  }
+
   /** Writable copies of one moment of `origin`, all of them or none; at most 1000. */
   clone(origin: string, names: readonly string[]): Promise<readonly DeviceStatus[]> {
     return this.call('device.clone', { origin, names });

@@ -24,6 +24,10 @@ _${identifier}_values() {
     devices) mapfile -t COMPREPLY < <(compgen -W "$(_${identifier}_devices "$root")" -- "$current") ;;
     files) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     folders) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
+    places)
+      compopt -o filenames
+      mapfile -t COMPREPLY < <(compgen -W "$(_${identifier}_devices "$root")" -- "$current"; compgen -d -- "$current")
+      ;;
     nothing) ;;
     *) mapfile -t COMPREPLY < <(compgen -W "$1" -- "$current") ;;
   esac

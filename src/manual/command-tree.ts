@@ -3,7 +3,7 @@ import type { Argument, Command, Option } from 'commander';
 /** What can follow on the command line, as far as a shell can complete it. */
 export type Completion =
   | { readonly kind: 'choices'; readonly choices: readonly string[] }
-  | { readonly kind: 'devices' | 'files' | 'folders' | 'nothing' };
+  | { readonly kind: 'devices' | 'files' | 'folders' | 'places' | 'nothing' };
 
 export interface ArgumentFacts {
   readonly name: string;
@@ -41,7 +41,9 @@ export interface CommandFacts {
 }
 
 /** By the names that arguments and the values of options have in this program's help. */
-const KINDS: Readonly<Record<string, 'devices' | 'files' | 'folders'>> = {
+const KINDS: Readonly<Record<string, 'devices' | 'files' | 'folders' | 'places'>> = {
+  // More devices, or a folder.
+  more: 'places',
   id: 'devices',
   origin: 'devices',
   a: 'devices',
@@ -61,9 +63,15 @@ const KINDS: Readonly<Record<string, 'devices' | 'files' | 'folders'>> = {
   'daemon.json': 'files',
 };
 
+/**
+ * What can stand for an option (by its long flag) or an argument (by its name) whose values the program
+ * checks itself.
+ */
+export type KnownValues = Readonly<Record<string, readonly string[]>>;
+
 /** @param command the program itself, as `buildProgram` makes it */
-export function commandTree(command: Command): CommandFacts {
-  return factsOf(command, []);
+export function commandTree(command: Command, values: KnownValues = {}): CommandFacts {
+  return factsOf(command, [], values);
 }
 
 /** Every command that does something, in the order of the help. */
@@ -76,34 +84,34 @@ export function globalOptions(tree: CommandFacts): readonly OptionFacts[] {
   return tree.options.filter(({ flags }) => !flags.includes('--version'));
 }
 
-function factsOf(command: Command, path: readonly string[]): CommandFacts {
+function factsOf(command: Command, path: readonly string[], values: KnownValues): CommandFacts {
   const help = command.createHelp();
   return {
     path,
     summary: command.summary() === '' ? command.description() : command.summary(),
     description: command.description(),
-    args: command.registeredArguments.map(argumentFacts),
-    options: command.options.filter(({ hidden }) => !hidden).map(optionFacts),
+    args: command.registeredArguments.map((argument) => argumentFacts(argument, values)),
+    options: command.options.filter(({ hidden }) => !hidden).map((option) => optionFacts(option, values)),
     examples: examplesOf(command),
     commands: help
       .visibleCommands(command)
       .filter((child) => child.name() !== 'help')
-      .map((child) => factsOf(child, [...path, child.name()])),
+      .map((child) => factsOf(child, [...path, child.name()], values)),
   };
 }
 
-function argumentFacts(argument: Argument): ArgumentFacts {
+function argumentFacts(argument: Argument, values: KnownValues): ArgumentFacts {
   const name = argument.name();
   return {
     name,
     description: argument.description,
     required: argument.required,
     variadic: argument.variadic,
-    completion: completionOf(name, argument.argChoices),
+    completion: completionOf(name, argument.argChoices ?? values[name]),
   };
 }
 
-function optionFacts(option: Option): OptionFacts {
+function optionFacts(option: Option, values: KnownValues): OptionFacts {
   const valued = option.required || option.optional;
   const name = /[<[]([^>\]]+)/.exec(option.flags)?.[1] ?? '';
   const given: unknown = option.defaultValue;
@@ -112,7 +120,9 @@ function optionFacts(option: Option): OptionFacts {
     description: option.description,
     value: valued ? { name, optional: option.optional } : undefined,
     mandatory: option.mandatory,
-    completion: valued ? completionOf(name, option.argChoices) : { kind: 'nothing' },
+    completion: valued
+      ? completionOf(name, option.argChoices ?? values[option.long ?? ''])
+      : { kind: 'nothing' },
     defaultValue: typeof given === 'string' ? given : undefined,
     env: option.envVar,
   };

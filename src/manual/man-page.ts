@@ -26,7 +26,8 @@ export function manPage(tree: CommandFacts, text: ManPageText): string {
     `.\\" Made from the command line's own help by: ${name} manual`,
     `.Dd ${text.date}`,
     `.Dt ${name.toUpperCase()} 8`,
-    '.Os',
+    // What runs it; mandoc would name the system that shows the page otherwise.
+    '.Os Linux',
     '.Sh NAME',
     `.Nm ${name}`,
     `.Nd ${plain(tree.description.replace(/\.$/, ''))}`,

@@ -95,6 +95,8 @@ function action(completion: Completion, identifier: string): string {
       return `(${completion.choices.join(' ')})`;
     case 'devices':
       return `_${identifier}_devices`;
+    case 'places':
+      return `_alternative "devices:device:_${identifier}_devices" "folders:folder:_files -/"`;
     case 'files':
       return '_files';
     case 'folders':

@@ -18,6 +18,7 @@ import { openStored, type StoredPool } from './open-stored.js';
 import { packOptions } from './options-record.js';
 import { needsPackedFlag } from './packed-flag.js';
 import { PoolImages } from './pool-images.js';
+import { PoolSnapshots } from './pool-snapshots.js';
 import { PoolState } from './pool-state.js';
 import { OpenPoolTools, type PoolCheckOptions } from './pool-tools.js';
 import { requireQuota } from './quota.js';
@@ -51,6 +52,7 @@ class Pool implements ThinPool {
   readonly #state: PoolState;
   readonly #images: PoolImages;
   readonly #timer: NodeJS.Timeout | undefined;
+  readonly #snapshots: PoolSnapshots;
   /** Devices whose last requests are being waited for. */
   readonly #leaving = new Map<DeviceId, Promise<void>>();
   readonly #hiddenActive = new Set<DeviceId>();
@@ -66,6 +68,7 @@ class Pool implements ThinPool {
     options: OpenPoolOptions & { readonly zeroedFrom: number | undefined },
   ) {
     this.#state = new PoolState(store, stored, options);
+    this.#snapshots = new PoolSnapshots(this.#state);
     this.#images = new PoolImages(this.#state, options.remote);
     this.tools = new OpenPoolTools(this.#state, options);
     for (const { message } of stored.damage) options.events?.onModeChanged?.('ro', message);
@@ -205,64 +208,19 @@ class Pool implements ThinPool {
     requests: readonly Omit<SnapshotRequest, 'origin'>[],
   ): Promise<readonly DeviceInfo[]> {
     this.#state.requireWritable();
-    const io = this.#state.active.get(this.#find(origin).id);
-    const make = (): DeviceRecord[] => this.#snapshots(origin, requests, io);
-    const records = io === undefined ? make() : await this.#state.committer.applied(io, make);
+    const records = await this.#snapshots.take(origin, requests);
     await this.#commitDevices(...records);
     return records.map(({ id }) => this.#describe(this.#state.metadata.devices.get(id)));
   }
 
-  /** All of them or none. */
-  #snapshots(
-    origin: DeviceName,
-    requests: readonly Omit<SnapshotRequest, 'origin'>[],
-    io?: DeviceIo,
-  ): DeviceRecord[] {
-    const made: DeviceRecord[] = [];
-    try {
-      for (const request of requests) made.push(this.#snapshot({ ...request, origin }, io));
-      return made;
-    } catch (error) {
-      for (const { id } of made) this.#state.metadata.removeDevice(id);
-      if (made.length > 0) this.#state.reclaimer.start(() => undefined);
-      throw error;
-    }
-  }
-
-  /** Waits for nothing, so that no request comes between the origin's last mapping and the shared root. */
-  #snapshot(request: SnapshotRequest, io?: DeviceIo): DeviceRecord {
+  async rollback(name: DeviceName, to: DeviceName): Promise<DeviceInfo> {
+    const record = this.#find(name);
     this.#state.requireWritable();
-    const origin = this.#find(request.origin);
-    requireFree(this.#state.metadata.devices, request.name);
-    const size = request.size ?? origin.size;
-    requireDeviceSize(size, this.#state.metadata.superblock.blockSize);
-    if (size < origin.size)
-      throw new ThinError(
-        'invalid-argument',
-        `${request.name} cannot be smaller (${size} bytes) than its origin ${request.origin} (${origin.size} bytes)`,
-      );
-    this.#state.space.requireFreeSpace();
-    const quota = request.quota ?? 0;
-    requireQuota(
-      request.name,
-      quota,
-      io?.mappedChunks ?? origin.mapped,
-      this.#state.metadata.superblock.blockSize,
-    );
-    const record = this.#state.metadata.createSnapshot(origin.id, {
-      name: request.name,
-      kind: request.kind,
-      size,
-      createdAt: Date.now(),
-      filesystem: origin.filesystem,
-      label: request.label,
-      quota,
-      limit: request.limit,
-      maker: request.maker,
-      originLabel: request.originLabel,
-    });
-    io?.forgetMappings();
-    return record;
+    this.#requireInactive(record);
+    const made = await this.#snapshots.replace(name, to);
+    await this.#commitDevices(made, record);
+    this.#state.reclaimer.start(() => this.#state.usage.markFamily(record.family));
+    return this.#describe(this.#state.metadata.devices.get(made.id));
   }
 
   async createThin(request: ThinRequest): Promise<DeviceInfo> {

@@ -152,6 +152,11 @@ export interface ThinPool {
     requests: readonly Omit<SnapshotRequest, 'origin'>[],
   ): Promise<readonly DeviceInfo[]>;
   /**
+   * `name` becomes a snapshot of `to`, in one commit with the removal of what it was. Errors: as
+   * `createSnapshot` and `remove`.
+   */
+  rollback(name: DeviceName, to: DeviceName): Promise<DeviceInfo>;
+  /**
    * A device without an origin, all of it unmapped (dm-thin's create_thin). Errors: exists, invalid-argument,
    * too-large, no-space, read-only.
    */

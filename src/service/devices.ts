@@ -216,6 +216,30 @@ export class Devices {
     return this.get(given);
   }
 
+  /**
+   * What the device held is lost, and it has another number from then on. Its name, kind and quota stay; its
+   * size is the larger one of both.
+   */
+  async rollback(given: string, givenTo: string): Promise<DeviceStatus> {
+    const name = existingName(given);
+    const to = existingName(givenTo);
+    if (name === to) throw new ThinError('invalid-argument', `${name} is what it is; name a snapshot of it`);
+    const { pool, changes, use } = this.#parts;
+    return changes.run([name, to], async () => {
+      const device = this.requireLive(name);
+      refuseBase(device, 'is not rolled back');
+      refuseLabelled(device, 'rolled back');
+      if (device.kind === 'image')
+        throw new ThinError('invalid-argument', `device ${name} is an image and does not change`, {
+          details: { device: name },
+        });
+      this.requireLive(to);
+      this.#refuseMounted(name, 'rolled back');
+      this.#refuseActive(name, 'rolled back');
+      return this.#status(await use.frozen(to, () => pool.rollback(name, to)));
+    });
+  }
+
   /** Bytes. A mounted filesystem follows at once, any other at its next mount. */
   async grow(given: string, size: number): Promise<DeviceStatus> {
     const name = existingName(given);

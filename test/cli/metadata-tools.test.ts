@@ -73,7 +73,7 @@ describe('command line: metadata tools', function () {
       ['metadata-size', '-b', '64k', '-s', '1g', '-m', '1'],
       ['status', '--dm'],
     ]) {
-      const program = await buildProgram({ quiet: true });
+      const program = await buildProgram();
       const command = program.commands.find((each: Command) => each.name() === name);
       assert.match(command?.helpInformation() ?? '', /--root/, name);
       await assert.rejects(

@@ -159,7 +159,7 @@ export function lifecycle(
       await writeFile(path.join(cli.root, 'mnt/web1/rootfs/flushed'), 'here');
       await run('sync', ['--file-system', path.join(cli.root, 'mnt/web1')]);
       await cli.kill();
-      assert.equal((await cli.try('status')).code, 5);
+      assert.equal((await cli.try('status')).code, 11);
       await rm(path.join(cli.root, 'metadata'), { recursive: true });
       await cli.run('start');
       assert.deepEqual(await loopsUnder(cli.root), []);
@@ -177,7 +177,7 @@ export function lifecycle(
       await run('umount', [path.join(cli.root, 'dev')]);
       for (let poll = 0; existsSync(`/proc/${pid}/cwd`) && poll < 200; poll++)
         await new Promise((resolve) => setTimeout(resolve, 50));
-      assert.equal((await cli.try('status')).code, 5);
+      assert.equal((await cli.try('status')).code, 11);
       await cli.run('start');
     });
 

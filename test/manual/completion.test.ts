@@ -4,10 +4,11 @@ import path from 'node:path';
 import { buildProgram } from '../../src/cli/program.js';
 import { bashCompletion } from '../../src/manual/bash-completion.js';
 import { commandTree, leaves } from '../../src/manual/command-tree.js';
+import { fishCompletion } from '../../src/manual/fish-completion.js';
 import { zshCompletion } from '../../src/manual/zsh-completion.js';
-import { run, useScratch } from '../support/mounts.js';
+import { run, tryRun, useScratch } from '../support/mounts.js';
 
-const tree = commandTree(await buildProgram({ quiet: false }));
+const tree = commandTree(await buildProgram());
 
 describe('completion', function () {
   this.timeout(30_000);
@@ -63,6 +64,22 @@ describe('completion', function () {
     assert.deepEqual(await offered('export', 'db', '--output', script.slice(0, -2)), [script]);
     assert.deepEqual(await offered('mount', 'db', root.slice(0, -1)), [root]);
     assert.deepEqual(await offered('grow', 'db', ''), []);
+  });
+
+  it('knows every command and the values of options in fish', async function () {
+    const text = fishCompletion(
+      commandTree(await buildProgram(), { '--fs': ['xfs', 'ext4'], key: ['min_free_space'] }),
+      'thinfuse',
+    );
+    for (const { path: words } of leaves(tree))
+      assert(text.includes(` -a '${words.at(-1)!}' -d `), words.join(' '));
+    assert.match(text, /__thinfuse_in init' -l fs -x -a 'xfs ext4' /);
+    assert.match(text, /__thinfuse_in get' -a 'min_free_space'$/m);
+    assert.match(text, /__thinfuse_in mount' -a '\(__thinfuse_devices\) \(__fish_complete_directories\)'$/m);
+    const file = scratch.current.at('thinfuse.fish');
+    await writeFile(file, text);
+    // Not every machine that runs the tests has it.
+    if ((await tryRun('sh', ['-c', 'command -v fish'])).code === 0) await run('fish', ['--no-execute', file]);
   });
 
   it('knows every command in zsh, whose syntax zsh takes', async () => {

@@ -23,7 +23,7 @@ describe('man page', function () {
   this.timeout(30_000);
 
   it('has every command with its options and an example', async () => {
-    const tree = commandTree(await buildProgram({ quiet: false }));
+    const tree = commandTree(await buildProgram());
     const page = manPage(tree, TEXT);
     for (const { path, options, examples } of leaves(tree)) {
       assert(page.includes(`\n.Ss ${dashes(path.join(' '))}\n`), path.join(' '));
@@ -35,7 +35,7 @@ describe('man page', function () {
   });
 
   it('is mdoc that mandoc has no warning for', async () => {
-    const page = manPage(commandTree(await buildProgram({ quiet: false })), TEXT);
+    const page = manPage(commandTree(await buildProgram()), TEXT);
     const { stdout, code } = await tryRun('mandoc', ['-T', 'lint', '-W', 'warning'], { input: page });
     assert.equal(stdout, '');
     assert.equal(code, 0);

@@ -278,6 +278,27 @@ describe('the life of devices in a pool', () => {
     assert.equal(pool.devices().length, names.length + 2);
   });
 
+  it('takes a device back to a snapshot in one commit, and gives back what only it held', async () => {
+    await snapshot(pool, A);
+    await write(pool, A, 0, 1);
+    await snapshot(pool, B, A);
+    await write(pool, A, 0, 2);
+    await write(pool, A, 1, 3);
+    await refused(pool.rollback(A, B), 'busy', 'a is active');
+    await pool.deactivate(A);
+    const { id } = await pool.rollback(A, B);
+    assert.equal(pool.device(A)?.id, id);
+    assert.equal(await readByte(pool, A, 0), 1);
+    assert.equal(await readByte(pool, A, 1), 0);
+    await write(pool, A, 0, 4);
+    assert.equal(await readByte(pool, B, 0), 1);
+    for (const each of [A, B]) await pool.deactivate(each);
+    await pool.settle();
+    assert.equal(pool.info().dataUsed, 2 * BLOCK);
+    await reopen();
+    assert.equal(await readByte(pool, A, 0), 4);
+  });
+
   it('keeps min_free_space where devices are made, and nowhere else', async () => {
     const small = await makeSmallPool(new MemoryStore(), { blocks: 10, options: { minFreeSpace: 50 } });
     for (let block = 0; block < 6; block++) await write(small, BASE_NAME, block, 1);

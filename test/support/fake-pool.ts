@@ -154,6 +154,12 @@ export class FakePool implements ThinPool {
     return undefined;
   }
 
+  async rollback(name: DeviceName, to: DeviceName): Promise<DeviceInfo> {
+    const { kind } = this.#require(name);
+    await this.remove(name);
+    return this.createSnapshot({ name, origin: to, kind: kind === 'base' ? 'snapshot' : kind });
+  }
+
   async createSnapshots(
     origin: DeviceName,
     requests: readonly Omit<SnapshotRequest, 'origin'>[],

@@ -13,6 +13,7 @@ type DeviceOperation =
   | 'device.anchor'
   | 'device.attach'
   | 'device.hydrate'
+  | 'device.rollback'
   | 'device.grow'
   | 'device.quota'
   | 'device.limit'
@@ -32,6 +33,7 @@ export function deviceOperations({ devices }: Service): Pick<Handlers, DeviceOpe
     'device.anchor': ({ name, ...how }) => devices.anchor(name, how),
     'device.attach': ({ name, ...how }) => devices.attach(name, how),
     'device.hydrate': ({ name, wait }) => devices.hydrate(name, { wait: wait ?? false }),
+    'device.rollback': ({ name, to }) => devices.rollback(name, to),
     'device.grow': ({ name, size }) => devices.grow(name, size),
     'device.quota': ({ name, quota }) => devices.setQuota(name, quota),
     'device.limit': ({ name, limit }) => devices.setLimit(name, limit),

@@ -1,0 +1,100 @@
+import { globalOptions, type CommandFacts, type Completion, type OptionFacts } from './command-tree.js';
+
+/**
+ * Commands for fish's folder `completions`, under the name `thinfuse.fish`. Device names as in
+ * bash-completion.ts.
+ */
+export function fishCompletion(tree: CommandFacts, name: string): string {
+  const line = (...words: readonly string[]): string => ['complete', '-c', name, ...words].join(' ');
+  return `# fish completion for ${name}; made by: ${name} completion fish
+
+function __${name}_devices
+    set -l root /var/lib/thinfuse
+    set -q THINFUSE_ROOT; and set root $THINFUSE_ROOT
+    set -l words (commandline -opc)
+    if set -l at (contains -i -- --root $words)
+        set root $words[(math $at + 1)]
+    end
+    for file in $root/metadata/*
+        string match -qr '(deviceset|transaction)-metadata$' $file; or basename $file
+    end
+end
+
+# The words that are no options, joined, begin with these.
+function __${name}_in
+    set -l words
+    set -l skip 0
+    for word in (commandline -opc)[2..]
+        if test $skip -eq 1
+            set skip 0
+        else if test $word = --root
+            set skip 1
+        else if not string match -q -- '-*' $word
+            set -a words $word
+        end
+    end
+    test (count $argv) -eq 0; and test (count $words) -eq 0; and return 0
+    test (count $argv) -gt 0; and test "$words[1..(count $argv)]" = "$argv"
+end
+
+${[line('-f'), ...linesOf(tree, tree, name, line)].join('\n')}
+`;
+}
+
+function linesOf(
+  tree: CommandFacts,
+  command: CommandFacts,
+  name: string,
+  line: (...words: readonly string[]) => string,
+): readonly string[] {
+  const within = ['-n', quoted([`__${name}_in`, ...command.path].join(' '))];
+  const children = command.commands.map((child) =>
+    line(...within, '-a', quoted(child.path.at(-1) ?? ''), '-d', quoted(child.summary)),
+  );
+  const options = [...command.options, ...(command.path.length === 0 ? [] : globalOptions(tree))].map(
+    (option) => line(...within, ...optionWords(option, name)),
+  );
+  const values = [...new Set(command.args.map(({ completion }) => valueWords(completion, name)))]
+    .filter((words) => words.length > 0)
+    .map((words) => line(...within, ...words));
+  return [
+    ...children,
+    ...options,
+    ...values,
+    ...command.commands.flatMap((child) => linesOf(tree, child, name, line)),
+  ];
+}
+
+function optionWords(
+  { flags, description, value, completion }: OptionFacts,
+  name: string,
+): readonly string[] {
+  return [
+    ...flags.flatMap((flag) => (flag.startsWith('--') ? ['-l', flag.slice(2)] : ['-s', flag.slice(1)])),
+    ...(value === undefined || value.optional ? [] : ['-x']),
+    ...(value === undefined ? [] : valueWords(completion, name)),
+    '-d',
+    quoted(description),
+  ];
+}
+
+function valueWords(completion: Completion, name: string): readonly string[] {
+  switch (completion.kind) {
+    case 'choices':
+      return ['-a', quoted(completion.choices.join(' '))];
+    case 'devices':
+      return ['-a', quoted(`(__${name}_devices)`)];
+    case 'places':
+      return ['-a', quoted(`(__${name}_devices) (__fish_complete_directories)`)];
+    case 'files':
+      return ['-a', quoted('(__fish_complete_path)')];
+    case 'folders':
+      return ['-a', quoted('(__fish_complete_directories)')];
+    case 'nothing':
+      return [];
+  }
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
+}

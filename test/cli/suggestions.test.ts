@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { commandsLike, modulesFor, COMMAND_MODULES } from '../../src/cli/command-table.js';
+import { withRoot } from '../../src/cli/root-hints.js';
+import { nearest } from '../../src/config/nearest.js';
+import { ThinError } from '../../src/errors/thin-error.js';
+
+describe('command line: suggestions and hints', () => {
+  it('suggests what begins with the word, then what is near it, and no guess that changes most of it', () => {
+    assert.deepEqual(nearest('snap', ['swap', 'snapshot', 'snapped']), ['snapshot', 'snapped', 'swap']);
+    assert.deepEqual(nearest('dbb', ['db', 'web', 'ci-1']), ['db', 'web'].slice(0, 1));
+    assert.deepEqual(nearest('frobnicate', ['db', 'ls']), []);
+    assert.deepEqual(nearest('', ['db']), []);
+  });
+
+  it('knows the words of other programs', () => {
+    assert.equal(commandsLike('resize')[0], 'grow');
+    assert.equal(commandsLike('copy')[0], 'clone');
+    assert.equal(commandsLike('snapsho')[0], 'snapshot');
+  });
+
+  it('loads the module of the command that is named, behind the options, and all where none is', () => {
+    const load = (...words: string[]) => modulesFor(['node', 'thinfuse', ...words]);
+    for (const words of [['ls'], ['--root', 'mount', 'ls'], ['--json', '--root=/x', 'list']])
+      assert.deepEqual(
+        load(...words).map(({ commands }) => Object.hasOwn(commands, 'ls')),
+        [true],
+      );
+    assert.equal(load('frobnicate'), COMMAND_MODULES);
+    assert.equal(load('manual'), COMMAND_MODULES);
+    assert.deepEqual(load('--version'), []);
+  });
+
+  it('gives the root that was given in every command that a message recommends', () => {
+    const hinted = (message: string, ...words: string[]) =>
+      withRoot(new ThinError('busy', message), ['node', 'thinfuse', ...words]).message;
+    const said =
+      'a is mounted; unmount it with: thinfuse umount a (or see thinfuse ls); make one with: thinfuse init --root /x';
+    assert.equal(hinted(said, 'rm', 'a'), said);
+    assert.equal(
+      hinted(said, '--root', "/my pool's", 'rm', 'a'),
+      "a is mounted; unmount it with: thinfuse --root '/my pool'\\''s' umount a (or see thinfuse --root '/my pool'\\''s' ls); make one with: thinfuse init --root /x",
+    );
+    assert.equal(hinted('the thinfuse pool is full', '--root=/x', 'ls'), 'the thinfuse pool is full');
+  });
+});
