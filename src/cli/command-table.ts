@@ -174,6 +174,14 @@ export const COMMAND_MODULES: readonly CommandModule[] = [
     load: async () => (await import('../commands/metadata-snap-commands.js')).registerMetadataSnapCommands,
   },
   {
+    commands: { 'metadata-pack': 'metadata', 'metadata-unpack': 'metadata' },
+    load: async () => (await import('../commands/kernel/pack-commands.js')).registerPackCommands,
+  },
+  {
+    commands: { discard: 'care', shrink: 'care' },
+    load: async () => (await import('../commands/kernel/space-commands.js')).registerSpaceCommands,
+  },
+  {
     commands: { 'metadata-size': 'metadata' },
     load: async () => (await import('../commands/metadata-size-command.js')).registerMetadataSizeCommand,
   },

@@ -6,7 +6,7 @@ import type { ThinCheckOptions } from '../legacy/tools/thin-check.js';
 import { withMetadata } from './connect.js';
 import { contextOf, rootFlag, type Context } from './context.js';
 import { example } from './example.js';
-import { isKernel, requireKernel, withKernelOption, type KernelFlags } from './kernel/source.js';
+import { isKernel, requireKernel, withKernelOption, type KernelFlags } from './kernel/flags.js';
 import { parseCount } from './snapshot-option.js';
 import { findingLines } from './finding-lines.js';
 import { print, printJson } from './output.js';

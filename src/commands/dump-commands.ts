@@ -8,7 +8,7 @@ import { missingCommits } from '../store/marked-store.js';
 import { openWhenFree, withMetadata } from './connect.js';
 import { contextOf, rootFlag, type Context } from './context.js';
 import { example } from './example.js';
-import { isKernel, requireKernel, withKernelOption, type KernelFlags } from './kernel/source.js';
+import { isKernel, requireKernel, withKernelOption, type KernelFlags } from './kernel/flags.js';
 import { note, print, printJson, printPieces, printResult } from './output.js';
 import { piecesOf, writePieces } from './pieces.js';
 import {

@@ -14,7 +14,7 @@ import { withPool } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { deviceJson } from './device-json.js';
 import { example } from './example.js';
-import { isKernel, requireKernel, withKernelOption, type KernelFlags } from './kernel/source.js';
+import { isKernel, requireKernel, withKernelOption, type KernelFlags } from './kernel/flags.js';
 import { note, printResult } from './output.js';
 import { poolSpace, type PoolSpace } from './pool-space.js';
 import { isPassing } from '../format/passing-name.js';

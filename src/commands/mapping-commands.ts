@@ -4,7 +4,7 @@ import type { ChunkRegion } from '../metadata/reverse-map.js';
 import { withMetadata } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
-import { isKernel, withKernelOption, type KernelFlags } from './kernel/source.js';
+import { isKernel, withKernelOption, type KernelFlags } from './kernel/flags.js';
 import { printPieces } from './output.js';
 import { kernelSnapshotOf, snapshotOf, withSnapshotOption, type SnapshotFlag } from './snapshot-option.js';
 

@@ -60,6 +60,7 @@ const TOOLS = {
   xfs_growfs: extra('required', 'xfs devices that grow', 'xfsprogs'),
   xfs_io: extra('required', 'space that a direct pool gives back to its file', 'xfsprogs'),
 
+  blkdiscard: utilLinux('optional', 'thinfuse discard on a disk'),
   bzip2: tool('optional', 'images as .tar.bz2', 'bzip2'),
   dmesg: utilLinux('advised', 'what the kernel says of a failure'),
   dmsetup: tool('advised', 'old pools that the kernel has open', 'dmsetup', 'device-mapper'),
@@ -94,7 +95,6 @@ const TOOLS = {
   zstd: tool('optional', 'images as .tar.zst', 'zstd'),
 
   awk: tool('scripts', 'scripts', 'mawk', 'gawk'),
-  blkdiscard: utilLinux('scripts', 'tests'),
   blockdev: utilLinux('scripts', 'tests'),
   busybox: tool('scripts', 'trials of containers', 'busybox-static', 'busybox'),
   capsh: tool('scripts', 'scripts/docker-trial.sh', 'libcap2-bin', 'libcap'),

@@ -2,7 +2,8 @@ import { ThinError } from '../../errors/thin-error.js';
 import { thinCheck, type ThinCheckOptions } from '../../legacy/tools/thin-check.js';
 import type { Context } from '../context.js';
 import { complain, print, printJson } from '../output.js';
-import { toldAlready, withKernelMetadata, type KernelSource } from './source.js';
+import type { KernelSource } from './flags.js';
+import { toldAlready, withKernelMetadata } from './source.js';
 
 /** thin_check's options, its output and its exit code. Errors: check-failed. */
 export async function checkKernelMetadata(

@@ -3,7 +3,8 @@ import { ToolMetadata, type SnapshotOption } from '../../legacy/tools/tool-metad
 import { parseCount } from '../snapshot-option.js';
 import type { Context } from '../context.js';
 import { printJson, printPieces } from '../output.js';
-import { withKernelMetadata, type KernelSource } from './source.js';
+import type { KernelSource } from './flags.js';
+import { withKernelMetadata } from './source.js';
 
 /** thin_delta's options, its output and its exit code. Errors: check-failed, invalid-argument. */
 export async function deltaOfKernelMetadata(

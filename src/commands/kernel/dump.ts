@@ -2,7 +2,8 @@ import { thinDumpText, type ThinDumpOptions } from '../../legacy/tools/thin-dump
 import type { Context } from '../context.js';
 import { printPieces } from '../output.js';
 import { writePieces } from '../pieces.js';
-import { withKernelMetadata, type KernelSource } from './source.js';
+import type { KernelSource } from './flags.js';
+import { withKernelMetadata } from './source.js';
 
 /** thin_dump's options, its output and its exit code. Errors: check-failed. */
 export async function dumpKernelMetadata(

@@ -3,7 +3,8 @@ import { ToolMetadata, type SnapshotOption } from '../../legacy/tools/tool-metad
 import { thinLs } from '../../legacy/tools/thin-ls.js';
 import type { Context } from '../context.js';
 import { print, printJson } from '../output.js';
-import { withKernelMetadata, type KernelSource } from './source.js';
+import type { KernelSource } from './flags.js';
+import { withKernelMetadata } from './source.js';
 
 const FIELDS = 'DEV,MAPPED,CREATE_TIME,SNAP_TIME';
 /** What the records of devices do not say. */

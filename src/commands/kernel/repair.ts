@@ -7,7 +7,8 @@ import { thinDumpText, type DumpOverrides } from '../../legacy/tools/thin-dump.j
 import type { Context } from '../context.js';
 import { printResult } from '../output.js';
 import { writePieces } from '../pieces.js';
-import { withKernelMetadata, type KernelSource } from './source.js';
+import type { KernelSource } from './flags.js';
+import { withKernelMetadata } from './source.js';
 
 /**
  * As thin_repair: what can be read of broken metadata, written to `output` by thin_restore. Errors:

@@ -4,7 +4,8 @@ import type { ChunkRegion } from '../../metadata/reverse-map.js';
 import { rmapLines } from '../../thin-tools/rmap-text.js';
 import type { Context } from '../context.js';
 import { printResult } from '../output.js';
-import { withKernelMetadata, type KernelSource } from './source.js';
+import type { KernelSource } from './flags.js';
+import { withKernelMetadata } from './source.js';
 
 /** thin_rmap's options, its output and its exit code. Errors: check-failed. */
 export async function rmapOfKernelMetadata(

@@ -267,7 +267,8 @@ interface Words {
   readonly end: string;
 }
 
-const XML: Words = {
+/** Lines of thin_dump's XML. */
+export const XML: Words = {
   begin: ({ time, transaction, flags, version, blockSize, dataBlocks }) =>
     `<superblock uuid="" time="${time}" transaction="${transaction}" flags="${flags}" version="${version}" data_block_size="${blockSize / SECTOR}" nr_data_blocks="${dataBlocks}">\n`,
   beginDevice: (id, { mappedBlocks, transactionId, creationTime, snapTime }) =>

@@ -1,0 +1,45 @@
+import { ThinError } from '../../errors/thin-error.js';
+import { LegacyPool } from '../legacy-pool.js';
+import { MappingCensus } from '../mapping-census.js';
+import { surveyDamage } from '../survey.js';
+
+/** Data blocks [begin, begin + length). */
+export interface BlockRun {
+  readonly begin: number;
+  readonly length: number;
+}
+
+/** What no device and no metadata snapshot maps, and what one does; ascending. */
+export interface DataUse {
+  readonly free: readonly BlockRun[];
+  readonly used: readonly BlockRun[];
+}
+
+/**
+ * Counts what refers to each data block of a pool. Only of metadata in which nothing is wrong, for what it
+ * calls free is given away. Errors: damaged.
+ */
+export function dataUse(pool: LegacyPool): DataUse {
+  const [first, ...others] = surveyDamage(pool);
+  if (first !== undefined)
+    throw new ThinError(
+      'damaged',
+      `the metadata is not sound, so nobody can say what is free: ${first.path}: ${first.problem}${others.length > 0 ? `; and ${others.length} problems more` : ''}; mend it first with repair --metadata`,
+      { details: { path: first.path } },
+    );
+  const census = new MappingCensus(pool.nodes, pool.dataBlocks);
+  for (const device of pool.devices) census.device(device);
+  if (pool.superblock.heldRoot !== 0)
+    for (const device of LegacyPool.open(pool.nodes.blocks, { snapshot: true }).devices)
+      census.device(device);
+  const free: { begin: number; length: number }[] = [];
+  const used: { begin: number; length: number }[] = [];
+  for (const counts of census.data())
+    for (let block = counts.first; block < counts.end; block++) {
+      const runs = counts.of(block) === 0 ? free : used;
+      const last = runs.at(-1);
+      if (last !== undefined && last.begin + last.length === block) last.length++;
+      else runs.push({ begin: block, length: 1 });
+    }
+  return { free, used };
+}
