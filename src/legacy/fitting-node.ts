@@ -26,11 +26,17 @@ export function fittingNode(
   nodes: NodeReader,
   block: number,
   { low, high, depth }: Bounds,
-  { valueSize, where }: { readonly valueSize: number; readonly where: string },
+  tree: {
+    readonly valueSize: number;
+    readonly where: string;
+    /** Default: `keep`. */
+    readonly leaves?: 'keep' | 'pass';
+  },
 ): LegacyNode {
+  const { valueSize, where, leaves } = tree;
   const path = pathOfNode(where, block);
   if (depth > MAX_DEPTH) throw legacyDamage(path, `it lies deeper than any tree goes`);
-  const node = nodes.node(block, path);
+  const node = nodes.node(block, path, leaves);
   if (node.isLeaf && node.valueSize !== valueSize)
     throw legacyDamage(path, `its values have ${node.valueSize} bytes where ${valueSize} belong`);
   const first = node.keys[0];

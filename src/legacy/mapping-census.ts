@@ -92,7 +92,7 @@ export class MappingCensus {
       const mark = 1 << Math.min(MARKS - 1, first / window);
       for (let block = 0; block < this.#marks!.length; block++) {
         if ((this.#marks![block]! & mark) === 0) continue;
-        const node = this.#nodes.node(block, pathOfNode('mappings', block));
+        const node = this.#nodes.node(block, pathOfNode('mappings', block), 'pass');
         for (let index = 0; index < node.count; index++)
           counts.add(dataBlockOf(node.low(index), node.high(index)));
       }
@@ -109,7 +109,7 @@ export class MappingCensus {
         this.#nodes,
         block,
         { low, high, depth },
-        { valueSize: MAPPING_BYTES, where: this.#where },
+        { valueSize: MAPPING_BYTES, where: this.#where, leaves: 'pass' },
       );
     } catch (error) {
       this.#lose(error, low, high);

@@ -16,14 +16,14 @@ export class NodeReader {
     this.#cache = new LRUCache({ max: cachedNodes });
   }
 
-  /** `path`: of whoever asks. Errors: damaged. */
-  node(block: number, path: string): LegacyNode {
+  /** `path`: of whoever asks. `leaves`: `pass` where each is read once. Errors: damaged. */
+  node(block: number, path: string, leaves: 'keep' | 'pass' = 'keep'): LegacyNode {
     const known = this.#cache.get(block);
     if (known !== undefined) return known;
     if (block === 0 || block >= this.#blocks.blocks)
       throw legacyDamage(path, `the metadata has no such block (it has ${this.#blocks.blocks})`);
     const node = unpackTreeNode(block, this.#blocks.read(block), path);
-    this.#cache.set(block, node);
+    if (!node.isLeaf || leaves === 'keep') this.#cache.set(block, node);
     return node;
   }
 
