@@ -4,7 +4,7 @@ import type { ServedPool } from '../service/pool-service.js';
  * Another way into a serving daemon than its control socket, for a program that speaks a protocol of its own.
  */
 export interface Adapter {
-  /** Errors: already-running (somebody answers there), and what keeps a socket from being made. */
+  /** Errors: already-running (another process answers there), and failures to make a socket. */
   listen(): Promise<void>;
   /** Takes no more calls, and resolves when none is under way and nothing is held open but mounts. */
   pause(): Promise<void>;

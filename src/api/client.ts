@@ -19,7 +19,7 @@ export class SocketClient implements Caller {
   }
 
   /**
-   * @throws ThinError as the daemon threw it; `not-running` where nobody listens; `closed` where the daemon
+   * @throws ThinError as the daemon threw it; `not-running` if no daemon listens; `closed` if the daemon
    *   went away before it answered.
    */
   async call<K extends OperationName>(

@@ -112,7 +112,10 @@ export interface Operations {
    */
   'device.remove': { input: { name: string; force?: boolean | undefined }; output: { deferred: boolean } };
   'base.format': { input: Empty; output: DeviceStatus };
-  /** `maker`, here and with `mount`: who makes the device, which nobody else uses until it is whole. */
+  /**
+   * `maker`, here and with `mount`: the process that makes the device. No other process uses the device until
+   * it is complete.
+   */
   activate: {
     input: { name: string; maker?: string | undefined };
     output: { path: string } & Incompleteness;
@@ -155,10 +158,7 @@ export interface Operations {
    * which `url` has. Errors: invalid-argument, busy (the port is taken).
    */
   'ui.open': { input: { listen?: string | undefined }; output: { url: string } };
-  /**
-   * Explains what is left over or in the way, and mends with `fix` what can be mended without taking it from
-   * anybody.
-   */
+  /** Explains leftovers and what blocks operations. With `fix`, repairs everything that no process uses. */
   doctor: { input: { fix?: boolean | undefined }; output: DoctorReport };
   /**
    * Unmounts everything, answers, then stops the daemon. Errors: busy (a filesystem is in use; the daemon
@@ -166,8 +166,8 @@ export interface Operations {
    */
   stop: { input: { force?: boolean | undefined }; output: Empty };
   /**
-   * Answers, then the daemon ends and its supervisor starts another one, under mounts that stay: whoever uses
-   * them sees a pause. Errors: unsupported (no supervisor, another transport, a kernel before 6.9).
+   * Answers. Then the daemon ends, and its supervisor starts another one under the mounts. Their users see a
+   * pause. Errors: unsupported (no supervisor, another transport, a kernel before 6.9).
    */
   restart: { input: Empty; output: Empty };
 }

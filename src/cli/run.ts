@@ -15,7 +15,7 @@ export const READER_GONE = new ThinError('reader-gone', '').exitCode;
 
 /**
  * Does what the arguments ask (`process.argv`'s form) and tells failures on standard error.
- * @returns the exit code; READER_GONE where nobody reads any more what is told, on either stream
+ * @returns the exit code; READER_GONE if the reader of either stream is gone
  */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const code = await carryOut(argv);

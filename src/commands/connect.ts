@@ -106,7 +106,7 @@ export async function withTemporaryDaemon<T>(
   }
 }
 
-/** A daemon of this command's own, on a socket of its own, so that nobody else comes to rely on it. */
+/** A daemon of this command, on its own socket, so that no other command relies on it. */
 async function temporaryDaemon({ layout }: Context): Promise<OpenedPool> {
   const { spawnDaemon } = await import('../daemon/spawn-daemon.js');
   const socketName = `thinfuse-${process.pid}.sock`;

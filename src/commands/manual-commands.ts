@@ -41,7 +41,7 @@ const EXIT_CODES = [
   [9, 'Permission is missing, or the pool is read-only.'],
   [10, 'It is done, but what was shown is not all there is.'],
   [11, 'The daemon does not run that is needed.'],
-  [141, 'Nobody reads any more what is printed (SIGPIPE).'],
+  [141, 'The reader of the output is gone (SIGPIPE).'],
 ] as const;
 
 const FILES = [

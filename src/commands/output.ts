@@ -28,7 +28,7 @@ export function complain(text: string): void {
   try {
     standardError.write(text);
   } catch {
-    // There is nobody left to tell.
+    // The reader is gone, so there is nothing to do.
   }
 }
 

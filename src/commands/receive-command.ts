@@ -46,7 +46,7 @@ async function receive(
     );
   const { IncomingStream } = await import('../transfer/receive.js');
   await interruptible(async (signal) => {
-    // Whoever waits for bytes hears of it.
+    // The reader that waits for bytes gets the reason.
     signal.addEventListener('abort', () => process.stdin.destroy(toThinError(signal.reason)), { once: true });
     const stream = await IncomingStream.begin(process.stdin as AsyncIterable<Uint8Array>, request);
     await withAccess(context, async (access) => {

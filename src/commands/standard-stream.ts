@@ -6,10 +6,10 @@ const FULL_MS = 5;
 const NEVER = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
 
 /**
- * Standard output or error, written with write(2), at once and in order. Nobody calls `process.stdout.write`:
- * it keeps in memory what a pipe does not take at once, and that is lost when the process exits; it makes the
- * pipe non-blocking for all who share it, such as a tar that is our child; and it takes a file for written of
- * which a full disk took a part.
+ * Standard output or error, written with write(2), at once and in order. No code calls
+ * `process.stdout.write`: it keeps in memory what a pipe does not take at once, and loses it when the process
+ * exits; it makes the pipe non-blocking for all who share it, such as a tar that is our child; and it takes a
+ * file for written of which a full disk took a part.
  */
 class StandardStream {
   readonly #fd: number;
@@ -21,7 +21,7 @@ class StandardStream {
     this.#name = fd === 1 ? 'standard output' : 'standard error';
   }
 
-  /** A write has failed because whoever read has closed its end. */
+  /** A write failed because the reader closed its end. */
   get readerGone(): boolean {
     return this.#readerGone;
   }

@@ -34,7 +34,7 @@ async function ended({ pid: file, root }: RootLayout, pid: number): Promise<void
   );
 }
 
-/** A zombie has ended; in a container there may be nobody to reap it. */
+/** A zombie has ended; in a container there may be no process that reaps it. */
 async function isRunning(pid: number): Promise<boolean> {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   const state = text.slice(text.lastIndexOf(')') + 2, text.lastIndexOf(')') + 3);

@@ -4,7 +4,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 
-/** Where a pool lies that nobody says the place of. */
+/** The folder of a pool without --root. */
 export const DEFAULT_ROOT = '/var/lib/thinfuse';
 
 /**
@@ -23,7 +23,7 @@ export const DEFAULT_DATA_SIZE = 100 * GIB;
  */
 export const DEFAULT_METADATA_SIZE = 2 * GIB;
 
-/** A size that somebody gave is a limit, and stays one unless they ask for more. */
+/** A size that the user gave is a limit, and stays one until the user asks for more. */
 export const NEVER_EXTEND = 100;
 
 /** Devices are seen through loop devices, which count in sectors. */

@@ -18,7 +18,7 @@ export interface RootLayout {
   readonly socket: string;
   readonly pid: string;
   readonly log: string;
-  /** Of what is answered and not committed, where somebody could follow on a daemon that dies. */
+  /** Of answered and uncommitted writes, if a successor could follow a daemon that dies. */
   readonly journal: string;
   /** Which processes are the daemon's tools. */
   readonly tools: string;

@@ -173,7 +173,7 @@ function unknownOption(option: string, key: string): ThinError {
   const near = STORAGE_OPTION_KEYS.map((known) => ({ known, far: distance(bare, known) })).sort(
     (a, b) => a.far - b.far,
   )[0]!;
-  // A guess that changes most of the word helps nobody.
+  // A guess that changes most of the word is no help.
   const hint =
     near.far <= Math.max(2, Math.floor(near.known.length / 3))
       ? `did you mean dm.${near.known}?`

@@ -64,7 +64,7 @@ export class SnapshotIndex {
     return [...this.#byName.keys()];
   }
 
-  /** Devices of snapshots that are nobody's yet: recorded before names were. */
+  /** Devices of snapshots without a snapshotter's name, which an older version recorded. */
   unnamed(): readonly DeviceName[] {
     return [...this.#unnamed];
   }

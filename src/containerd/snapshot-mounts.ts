@@ -51,8 +51,8 @@ export class SnapshotMounts {
   }
 
   /**
-   * Mounts a device for the first time: its filesystem fills it and, `bare`, becomes an empty root, whoever
-   * mounts it later.
+   * Mounts a device for the first time: its filesystem grows to the size of the device and, with `bare`,
+   * becomes an empty root for every later mount.
    */
   async prepare(device: DeviceInfo, options: { readonly bare: boolean }): Promise<void> {
     if (this.#loops.has(device.name)) return;
@@ -60,8 +60,8 @@ export class SnapshotMounts {
   }
 
   /**
-   * True: nobody can write to the device any more. False: somebody else has it mounted or open, and it stays
-   * as it is.
+   * True: no process can write to the device any more. False: another process has it mounted or open, and it
+   * does not change.
    */
   async release(name: DeviceName): Promise<boolean> {
     return (await this.#detach(name)) && (await this.#served.mounts.withdraw(name));
@@ -78,7 +78,7 @@ export class SnapshotMounts {
     return mounted === undefined ? undefined : this.#served.host.inodes(mounted.target);
   }
 
-  /** Loop devices that nobody has open go; those in use stay, and their devices stay active. */
+  /** Detaches unused loop devices. Loop devices in use stay, and their devices stay active. */
   async releaseLoops(): Promise<void> {
     for (const name of [...this.#loops.keys()]) await this.#detach(name);
   }
@@ -118,8 +118,8 @@ export class SnapshotMounts {
   }
 
   /**
-   * Replays the log of a view's device, which whoever mounts a read-only block device, perhaps in a virtual
-   * machine, cannot do.
+   * Replays the log of a view's device. A program that mounts a read-only block device, perhaps in a virtual
+   * machine, cannot do this itself.
    */
   async #settle(device: DeviceInfo): Promise<void> {
     const { mounts } = this.#served;

@@ -15,8 +15,8 @@ export type Labels = Readonly<Record<string, string>>;
  */
 export interface SnapshotRecord {
   /**
-   * The name under which its containerd knows the snapshotter. Undefined: recorded before names were, and
-   * nobody's until somebody asks.
+   * The name under which its containerd knows the snapshotter. Undefined: an older version recorded it
+   * without a name; the first snapshotter that asks adopts it.
    */
   readonly snapshotter?: string | undefined;
   /** Opaque: containerd puts namespaces and sequence numbers into it. Two names may have the same. */

@@ -64,7 +64,7 @@ export class Snapshotters {
     });
   }
 
-  /** Removes the devices of snapshots that are gone, as far as nobody uses their files any more. */
+  /** Removes the devices of removed snapshots, except those with files in use. */
   async reap(): Promise<void> {
     const { pool, locks, projection } = this.#served;
     for (const name of this.#index.retired())

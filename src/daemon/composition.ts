@@ -110,7 +110,7 @@ export async function daemonParts(
     ? new StandingHandover(layout, (error) =>
         log.error(
           { event: 'handover', err: error },
-          'nobody could follow on this daemon: its state cannot be written',
+          'no daemon can follow this one: its state cannot be written',
         ),
       )
     : undefined;
@@ -327,7 +327,7 @@ export async function createPoolIn(
       return;
     }
     await createPool(store, { ...request, kind: 'direct', dataSize: data.prepared.dataSize });
-    // The link first, so that whoever finds half a pool finds the label.
+    // The link comes first, so that a later process that finds half a pool also finds the label.
     await symlink(data.prepared.path, dataLink(layout.pool));
     await data.prepared.label({ uuid: readSuperblock(store).uuid, maker: data.maker });
   } finally {
@@ -376,7 +376,7 @@ interface OpenInOptions extends Omit<OpenPoolOptions, 'log'> {
   readonly reserve?: boolean;
   /** This process goes on below the mounts of one that died. */
   readonly follows?: boolean;
-  /** Called when the pool is nobody else's, and nothing of its data was touched. */
+  /** Called when this process owns the pool and has not touched its data. */
   readonly onOwned: () => Promise<void>;
   /** Told of what was found out of order in the pool's files, and mended. */
   readonly onMended: (text: string) => void;

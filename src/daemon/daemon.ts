@@ -220,7 +220,7 @@ export class Daemon {
   }
 
   /**
-   * Stops in order, lazily unmounting what is in use; for signals, where there is nobody to say no to.
+   * Stops in order and unmounts devices in use lazily. For signals, whose sender cannot be refused.
    * Idempotent.
    */
   async stop(reason: string): Promise<void> {
@@ -253,7 +253,7 @@ export class Daemon {
     setImmediate(() => void this.#finish());
   }
 
-  /** Whoever uses the devices waits meanwhile, and the next daemon answers what they asked. */
+  /** Users of the devices wait meanwhile, and the next daemon answers their requests. */
   async #restart(): Promise<void> {
     const { log } = this.#parts;
     log.info({ event: 'restarting' }, 'restarting: asked to');
@@ -289,7 +289,7 @@ export class Daemon {
     this.#served.mounts.takeOver(mounts);
   }
 
-  /** What the earlier daemon had begun and nobody goes on with, once the host has let go of it. */
+  /** What the earlier daemon began and no process continues, after the host released it. */
   async #forgetPassing({ passing = [], attaching = [] }: Handover): Promise<void> {
     const { layout, log } = this.#parts;
     const { active } = this.#served;

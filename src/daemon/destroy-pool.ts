@@ -22,7 +22,7 @@ export interface Destroyed {
  */
 export async function destroyPool(layout: RootLayout, exec: Exec): Promise<Destroyed> {
   const store = await openPoolStore(layout.pool).catch((error: unknown) => {
-    // A pool that is too damaged to be opened can be given up; one that somebody has cannot.
+    // A pool that is too damaged to be opened can be destroyed. A pool in use cannot.
     if (error instanceof ThinError && error.code === 'locked') throw error;
     return undefined;
   });

@@ -12,7 +12,7 @@ export interface DaemonEvent {
   readonly details: Readonly<Record<string, unknown>>;
 }
 
-/** Events kept for whoever asks what has just happened. */
+/** Events kept for callers that ask for past events. */
 const KEPT = 1000;
 /** Milliseconds after which a follower is given nothing, so that one whose reader left is noticed. */
 const BEAT = 10_000;

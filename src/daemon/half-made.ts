@@ -50,9 +50,7 @@ async function uuidOf(layout: RootLayout): Promise<string | undefined> {
   }
 }
 
-/**
- * The store lacks commits that were acknowledged, so that somebody has used the pool: it is not taken away.
- */
+/** The store lacks acknowledged commits, so the pool was in use and is not removed. */
 function isOlder({ details }: ThinError): boolean {
   return 'acknowledged' in details;
 }

@@ -30,7 +30,7 @@ const mount: z.ZodType<HandedMount> = z.object({
 
 const handover = z.object({
   version: z.literal(2),
-  /** Of the supervisor: whether it lives says whether anybody follows. */
+  /** Of the supervisor. If it lives, another daemon will follow. */
   supervisor: z.number(),
   connection: z.object({
     maxIo: z.number(),
@@ -90,14 +90,14 @@ export function hasHandover(layout: Pick<RootLayout, 'root'>): boolean {
   return existsSync(fileIn(layout));
 }
 
-/** Of a daemon that nobody follows. */
+/** Of a daemon without a successor. */
 export function forgetHandover(layout: Pick<RootLayout, 'root'>): void {
   rmSync(fileIn(layout), { force: true });
 }
 
 /**
- * A daemon is gone, and its supervisor, which lives, is about to start the next one: the pool is nobody
- * else's meanwhile.
+ * A daemon ended, and its living supervisor is about to start the next one. No other process may take the
+ * pool meanwhile.
  */
 export function isBeingReplaced(layout: Pick<RootLayout, 'root'>): boolean {
   const pid = readHandover(layout)?.supervisor;

@@ -17,7 +17,7 @@ export interface KernelHostParts {
   readonly onWarning: (text: string) => void;
   /** Carries the task out in another process. */
   readonly inMount: (task: MountTask) => Promise<string>;
-  /** Remembers for whoever follows what is done with an image meanwhile. */
+  /** Records for the next daemon what is being done with an image. */
   readonly standing?: Pick<StandingHandover, 'whileFrozen' | 'whileAttaching'> | undefined;
 }
 

@@ -18,8 +18,9 @@ const MOST_BYTES = 16 * 1024 ** 2;
 const HOW = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
 
 /**
- * The log in the root, found by its path, so that whoever rotates logs may rename it. Nobody has to: it is
- * bounded. A line that cannot be written is lost, because a full disk must not cost the pool.
+ * The log in the root. The daemon finds it by its path, so that a tool that rotates logs may rename it. No
+ * rotation is necessary, because the log is bounded. A line that cannot be written is lost, because a full
+ * disk must not cost the pool.
  */
 export class LogFile {
   readonly #path: string;

@@ -14,7 +14,7 @@ export function metricsAdapter(
   limits: HttpLimits = HTTP_LIMITS,
 ): MakeAdapter {
   return (_served, figures): Adapter => {
-    // Whoever sends half a request, or reads slowly, does not hold up the daemon's end.
+    // A client that sends half a request, or reads slowly, does not delay the daemon's end.
     const http = Fastify({ ...httpTimeouts(limits), forceCloseConnections: true, logger: false });
     http.get('/metrics', async (_request, reply) =>
       reply.type(figures.contentType).send(await figures.text()),

@@ -6,7 +6,7 @@ import { readLabel } from '../store/data-labels.js';
 import { dataLink } from './pool-folder.js';
 import type { RootLayout } from '../config/root-layout.js';
 
-/** The data of a `direct` pool that nobody has open, as it says itself. */
+/** The data of a `direct` pool that no process has open, as its label describes it. */
 export interface OfflineData {
   /** Absolute, without symbolic links. */
   readonly path: string;

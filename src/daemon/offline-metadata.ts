@@ -28,7 +28,7 @@ import { DATA_PATH, openDataOf } from './pool-data.js';
 import { rootLayout, type RootLayout } from '../config/root-layout.js';
 import { parseTextInput } from './schemas.js';
 
-/** The metadata tools on a pool that nobody has open, and which need not be well enough to be opened. */
+/** The metadata tools on a pool that no process has open. The pool may be too damaged to be opened. */
 export interface OfflineMetadata extends MetadataCaller {
   close(): Promise<void>;
 }

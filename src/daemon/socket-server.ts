@@ -60,7 +60,7 @@ export class SocketServer {
     });
   }
 
-  /** Replaces a socket that nobody answers on. Errors: already-running. */
+  /** Replaces a socket on which no daemon answers. Errors: already-running. */
   async listen(): Promise<void> {
     await refuseLive(this.#path);
     await listenPrivately(this.#path, () => this.#http.listen({ path: this.#path }));

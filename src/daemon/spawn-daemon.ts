@@ -58,7 +58,7 @@ export async function spawnDaemon({ layout, args, temporary }: SpawnRequest): Pr
   }
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const pid = await started(child, layout).catch(async (error: unknown) => {
-    // Its log keeps the filesystem busy, and whoever hears of the failure may want to unmount that.
+    // Its log keeps the filesystem busy, and the caller may want to unmount that after the failure.
     await until(() => child.exitCode !== null || child.signalCode !== null, END_PATIENCE);
     throw error;
   });

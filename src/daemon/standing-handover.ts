@@ -5,8 +5,8 @@ import type { RootLayout } from '../config/root-layout.js';
 export type HandoverState = Omit<Handover, 'version' | 'supervisor' | 'frozen' | 'attaching'>;
 
 /**
- * Keeps the handover of a daemon that serves as it would have to be if the daemon died at this moment:
- * brought up to date before anybody hears of a change.
+ * Keeps the handover of a serving daemon as a successor would need it if the daemon died now. Updates it
+ * before any caller hears of a change.
  */
 export class StandingHandover {
   readonly #layout: Pick<RootLayout, 'root'>;
@@ -21,15 +21,13 @@ export class StandingHandover {
     this.#onFailure = onFailure;
   }
 
-  /**
-   * From now on; `state` tells what there is at any moment, or undefined where nobody could go on with it.
-   */
+  /** Begins now. `state` returns the present state, or undefined if no successor could continue with it. */
   begin(state: () => HandoverState | undefined): void {
     this.#state = state;
     this.note();
   }
 
-  /** Something has changed. Where it cannot be written, nobody follows. */
+  /** Writes a change. If the write fails, no daemon will follow. */
   note(): void {
     const state = this.#state?.();
     if (state === undefined) return;
@@ -54,7 +52,7 @@ export class StandingHandover {
     this.#state = undefined;
   }
 
-  /** The end is in order, and nobody is to follow. */
+  /** The daemon ends in order, and no daemon is to follow. */
   end(): void {
     this.#state = undefined;
     forgetHandover(this.#layout);
@@ -64,7 +62,7 @@ export class StandingHandover {
     return this.#noted(this.#frozen, image, work);
   }
 
-  /** A loop device that is on the image when this process ends is nobody's. */
+  /** A loop device on the image that remains when this process ends has no user. */
   whileAttaching<T>(image: string, work: () => Promise<T>): Promise<T> {
     return this.#noted(this.#attaching, image, work);
   }

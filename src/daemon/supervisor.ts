@@ -11,8 +11,8 @@ import { startMessage, type StartMessage } from './spawn-daemon.js';
 /** Where a daemon finds the connection: behind its standard streams and its channel to the supervisor. */
 const KEPT_DESCRIPTOR = 4;
 /**
- * A daemon that did not serve for so long, in milliseconds, has failed; after so many in a row that failed,
- * nobody follows.
+ * A daemon that served for less than this time, in milliseconds, has failed. After this many failures in a
+ * row, no daemon follows.
  */
 const WORTH_FOLLOWING_MS = 1000;
 const MOST_FAILURES = 3;
@@ -29,15 +29,15 @@ export interface SuperviseRequest {
   readonly layout: RootLayout;
   /** The program that this process runs, and the arguments that make it a daemon on the kept connection. */
   readonly args: readonly string[];
-  /** Tells whoever started this process how the first daemon began. */
+  /** Tells the process that started this one how the first daemon began. */
   readonly notify: (message: StartMessage) => void;
   readonly say: (text: string) => void;
 }
 
 /**
- * Holds the connection to the kernel while daemons come and go: one that is replaced, or dies, is followed by
- * the next, which goes on with its handover. Where there is none, or daemons fail one after the other, the
- * connection is closed, so that whoever uses the mounts gets an error at once and waits for nobody.
+ * Holds the connection to the kernel across daemons. When a daemon is replaced or dies, starts the next one,
+ * which continues with its handover. If there is no handover, or daemons fail one after the other, closes the
+ * connection, so that users of the mounts get an error at once and do not hang.
  * @returns the exit code of the last daemon
  * @throws ThinError unsupported (Linux before 6.9), missing-device
  */
@@ -74,7 +74,7 @@ export async function supervise({ layout, args, notify, say }: SuperviseRequest)
     forgetHandover(layout);
     if (code === 0) return 0;
     tell(
-      `the daemon ended (${signal ?? `exit code ${code}`}) and left nobody to follow it; its mounts fail from now on`,
+      `the daemon ended (${signal ?? `exit code ${code}`}) and no other one follows; its mounts fail from now on`,
     );
     return code ?? 1;
   }

@@ -13,9 +13,9 @@ const PUNCHER_PATIENCE_MS = 10_000;
 const PATIENCE_MS = 60_000;
 
 /**
- * `<root>/tools` says which processes are tools of the daemon that has the pool, so that whoever has it next
- * ends them before it trusts the mount table or the data file: a mount(8) or losetup(8) whose daemon was
- * killed goes on by itself. The caller holds the pool's lock.
+ * `<root>/tools` names the processes that are tools of the pool's daemon. The next daemon ends them before it
+ * trusts the mount table or the data file, because a mount(8) or losetup(8) continues after its daemon was
+ * killed. The caller holds the pool's lock.
  */
 export class ToolRecord {
   readonly #file: string;

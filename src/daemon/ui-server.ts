@@ -20,7 +20,7 @@ const FILES: Readonly<Record<string, { readonly file: string; readonly type: str
   '/page.css': { file: 'page.css', type: 'text/css; charset=utf-8' },
 };
 
-/** Nothing from elsewhere, and nobody's frame. */
+/** The page loads nothing from elsewhere, and no other page may frame it. */
 const HEADERS: Readonly<Record<string, string>> = {
   'content-security-policy':
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -46,7 +46,8 @@ interface Listening {
 }
 
 /**
- * The page that shows the pool, and what it asks for: GET only, so that nobody changes anything through it.
+ * Serves the page that shows the pool, and the data that the page asks for. GET only, so that no request
+ * changes anything.
  */
 export class UiServer {
   readonly #source: UiSource;
@@ -134,9 +135,9 @@ export class UiServer {
 }
 
 /**
- * On this machine's own address: whoever calls it by that, so that no page from elsewhere comes in under a
- * name of its own (DNS rebinding). Beyond it: whoever has the token; a browser keeps it as a cookie. Answers
- * others.
+ * On a loopback address, allows requests that name that address, so that a foreign page cannot use a name of
+ * its own (DNS rebinding). On other addresses, allows requests with the token, which a browser keeps as a
+ * cookie. Answers and refuses all others.
  */
 function mayLook(request: FastifyRequest, reply: FastifyReply, token: string | undefined): boolean {
   if (token === undefined) {

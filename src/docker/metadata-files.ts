@@ -31,7 +31,7 @@ export async function metadataFiles(source: ProjectionSource): Promise<ReadonlyM
   return files;
 }
 
-/** Undefined: what is not whole is nobody's to see. */
+/** Undefined: incomplete devices are not shown. */
 export function deviceFile(device: DeviceInfo): string | undefined {
   if (device.maker !== '') return undefined;
   return JSON.stringify({

@@ -8,7 +8,7 @@ import { deviceFile, metadataFiles, poolFiles, type ProjectionSource } from './m
 
 /** As Go's ioutil.TempFile(dir, ".tmp") names them. */
 const TEMPORARY = /^\.tmp\d+$/;
-/** A device's file, whoever wrote it. */
+/** A device's file, by Docker or by thinfuse. */
 export const DEVICE_FILE_START = '{"device_id":';
 /** Far above any of these files; a longer one is not ours. */
 const MAX_FILE = 64 * 1024;
@@ -76,7 +76,7 @@ export class MetadataProjection {
       this.#watch = source.watch();
     }
     this.#source = source;
-    // Until all of it is right, whoever writes next begins here again.
+    // Until all of it is right, the next write begins here again.
     const isSame = identity === this.#identity;
     this.#identity = undefined;
     this.#watch?.take();
@@ -202,9 +202,9 @@ async function readOwn(path: string): Promise<{ content: string; mode: number } 
 }
 
 /**
- * Whole or not at all for whoever reads it. Docker's writeMetaFile syncs each one, milliseconds in every
+ * A reader sees the whole file or none. Docker's writeMetaFile syncs each one, milliseconds in every
  * operation; here a power failure may leave files behind the pool or empty, and the next start writes them
- * again before anybody is served.
+ * again before it serves.
  */
 async function replaceFile(at: string, name: string, content: string): Promise<void> {
   const temporary = `${at}/.tmp${randomInt(2 ** 47)}`;

@@ -2,7 +2,7 @@
  * The closed list of failures. One row a code: the errno that FUSE answers with and the exit code of the CLI.
  * Exit codes: 1 the operation failed, 2 bad input, 3 not found, 4 exists, 5 busy, 6 no space, 7 damaged, 8
  * the environment lacks something, 9 no permission or read-only, 10 done, but what was shown is not all there
- * is, 11 no daemon runs, 141 (as a shell says it of SIGPIPE) nobody reads any more.
+ * is, 11 no daemon runs, 141 (as a shell reports SIGPIPE) the reader is gone.
  */
 const TABLE = {
   'invalid-argument': { errno: 22, exit: 2 }, // EINVAL

@@ -27,7 +27,7 @@ export interface LogState {
    * The log could not be written: the store has what was synced, and what was answered besides may be lost.
    */
   readonly without: boolean;
-  /** Somebody has taken the pool without what its log lacks: what can be read of it counts. */
+  /** The user accepted the pool without the lost part of its log: the readable part counts. */
   readonly accepted: boolean;
   /** The running kernel and the file on it: only there has the file what was written and not synced. */
   readonly place: string;

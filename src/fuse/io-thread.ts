@@ -143,7 +143,7 @@ class IoThread {
     try {
       writeSync(this.#data.fd, this.#reply, 0, length);
     } catch (error) {
-      // ENOENT: nobody waits for it any more, because it was interrupted or the connection has ended.
+      // ENOENT: the request was interrupted or the connection ended, so no program waits for the answer.
       const code = systemErrorCode(error);
       if (code !== 'ENOENT' && code !== 'ENODEV') this.#post({ kind: 'fault', message: String(error) });
     }

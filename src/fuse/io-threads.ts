@@ -165,7 +165,7 @@ export class IoThreads {
     try {
       writeSync(fd, reply);
     } catch (error) {
-      // ENOENT: nobody waits for it any more, because it was interrupted or the connection has ended.
+      // ENOENT: the request was interrupted or the connection ended, so no program waits for the answer.
       const code = systemErrorCode(error);
       if (code !== 'ENOENT' && code !== 'ENODEV') onFault(error);
     }

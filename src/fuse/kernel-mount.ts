@@ -46,8 +46,8 @@ export async function mountWith({ fd, target, maxRead }: KernelMountOptions): Pr
 }
 
 /**
- * For a process that exits with its mount up: libuv joins its threads at exit, and those that wait in read(2)
- * of /dev/fuse would keep the process, and whoever uses the mount, for ever. A forced unmount ends the
+ * For a process that exits with its mount up. libuv joins its threads at exit. Threads that wait in read(2)
+ * of /dev/fuse would block the process, and the users of the mount, for ever. A forced unmount ends the
  * connection without asking anything of this process.
  */
 export function abandonMount(target: string): void {

@@ -48,7 +48,7 @@ export interface KernelTransportOptions {
 /** For files that are kept open, an unmount takes so much longer. */
 const CLOSE_PATIENCE_MS = 500;
 const CLOSE_POLL_MS = 5;
-/** After an unmount, the kernel takes no longer to end a connection that nobody else has. */
+/** After an unmount, the kernel ends a connection without other users within this time. */
 const COPY_PATIENCE_MS = 1000;
 
 type State = 'new' | 'mounted' | 'ended';
@@ -195,7 +195,7 @@ export class KernelTransport implements Transport {
     await this.#end();
   }
 
-  /** A copy of the mount in another namespace keeps the connection alive, with nobody to wake its readers. */
+  /** A copy of the mount in another namespace keeps the connection alive, and nothing wakes its readers. */
   async #drain(): Promise<void> {
     const { drained } = this.#channel ?? {};
     const isLate = await Promise.race([
@@ -213,8 +213,8 @@ export class KernelTransport implements Transport {
   }
 
   /**
-   * Files are open: the connection would live on, and with it readers that nobody can wake. So the folder is
-   * kept at hand while it is unmounted, and looking for names in it wakes them one by one; then closing the
+   * Files are open. The connection would live on, with readers that nothing can wake. So the folder is kept
+   * at hand while it is unmounted, and looking for names in it wakes them one by one; then closing the
    * descriptor ends the connection.
    */
   async #leaveOpenFiles(): Promise<void> {
@@ -233,7 +233,8 @@ export class KernelTransport implements Transport {
   }
 
   /**
-   * Whoever was just answered is about to close its file, and should not hear that the connection is gone.
+   * A program that was just answered is about to close its file, and should not get an error of a closed
+   * connection.
    */
   async #letFilesClose(): Promise<void> {
     const closed = (): boolean => this.#filesystem.openFiles === 0 || this.#channel?.connected !== true;
@@ -245,8 +246,8 @@ export class KernelTransport implements Transport {
     const channel = this.#channel;
     while (channel !== undefined && channel.readers > 0 && channel.connected) {
       const asked = lstat(`/proc/self/fd/${folder.fd}/wake-up`).catch(() => undefined);
-      // Another request may wake the last reader first; then nobody answers this one, until the descriptor is
-      // closed.
+      // Another request may wake the last reader first. Then no thread answers this one until the descriptor
+      // is closed.
       await Promise.race([asked, channel.drained]);
     }
   }

@@ -111,7 +111,7 @@ class Comparison {
     )
       return true;
     if (!after.isDirectory() && (before.size !== after.size || before.mtimeNs !== after.mtimeNs)) return true;
-    // A snapshot keeps inodes: one that nobody touched since has the change time it had.
+    // A snapshot keeps inodes: an inode that did not change since has the same change time.
     if (before.ino === after.ino && before.ctimeNs === after.ctimeNs) return false;
     if (after.isSymbolicLink() && this.#before.link(path) !== this.#after.link(path)) return true;
     return (await this.#before.attributes(path)) !== (await this.#after.attributes(path));

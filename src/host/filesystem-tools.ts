@@ -290,8 +290,8 @@ export class FilesystemTools {
 
   /**
    * Lets a mounted xfs shut down where a metadata write fails: the device of a daemon that died answers with
-   * errors for ever, and a freeze that waits for such a write, as xfs does by default, would never end, nor
-   * would whoever writes. A kernel without the setting is left alone.
+   * errors for ever, and a freeze that waits for such a write, as xfs does by default, would never end. The
+   * writer would hang, too. A kernel without the setting is left alone.
    */
   async failOnErrors(loop: string): Promise<void> {
     const folder = `/sys/fs/xfs/${path.basename(loop)}/error/metadata`;

@@ -9,7 +9,7 @@ import { describeHolders, namespacesWith, processesIn } from './holders.js';
 import type { LoopDevices } from './loop-devices.js';
 import { MountTable } from './mount-table.js';
 
-/** `log`: `replay` attaches the image for writing, so it is to be nobody else's. */
+/** `log`: `replay` attaches the image for writing, so no other process may use it. */
 export interface ImageMountRequest extends BlockMountRequest {
   /** An existing folder. */
   readonly target: string;

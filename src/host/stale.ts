@@ -103,8 +103,8 @@ export class StaleCleaner {
   }
 
   /**
-   * One in use was told to go with its last user, and until then nothing can be read from it: it is in
-   * nobody's way.
+   * One in use was told to go with its last user, and until then nothing can be read from it: it does no
+   * harm.
    */
   async #detach(loop: string, backingFile: string): Promise<string> {
     try {

@@ -29,16 +29,16 @@ const POLL_MS = 20;
 const LEFT_TO_END = new Set(['resize2fs', 'tune2fs', 'fsfreeze', 'perl', 'node']);
 
 /**
- * Whether a tool may be killed whose daemon is gone: nobody waits for what it does, and what it has begun is
- * taken back.
+ * Whether a tool of a dead daemon may be killed: no caller waits for it, and the next daemon undoes what it
+ * began.
  */
 export function mayBeCut(tool: string): boolean {
   return !LEFT_TO_END.has(tool);
 }
 
 /**
- * Tools of daemons that are gone. What they had begun lands as long as they live, whoever has looked at the
- * mount table meanwhile.
+ * Tools of daemons that are gone. While they live, what they began takes effect, also after another process
+ * has read the mount table.
  */
 export class EarlierTools {
   readonly #marks: readonly ToolMark[];
@@ -85,7 +85,7 @@ export class EarlierTools {
     }
   }
 
-  /** The session comes first: a process that hangs in the kernel may let nobody read its environment. */
+  /** The session comes first: the environment of a process that hangs in the kernel may be unreadable. */
   async #isOurs(pid: number, session: number): Promise<boolean> {
     const marks = this.#marks.filter(({ sessions }) => sessions.includes(session));
     if (marks.length === 0) return false;

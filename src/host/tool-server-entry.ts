@@ -11,16 +11,15 @@ const running = new Map<number, { readonly tool: HostTool; readonly controller: 
 
 /**
  * Filesystems frozen for the daemon by where they are mounted, each with its folder, open; and freezes and
- * thaws under way. Whatever ends the daemon, nobody else would thaw them, and by then the next one may have
- * unmounted them lazily, so that no path leads there.
+ * thaws under way. When the daemon ends, no other process thaws them. By then the next daemon may have
+ * unmounted them lazily, so that no path leads to them.
  */
 const frozen = new Map<string, number>();
 const changing = new Set<Promise<unknown>>();
 
 /**
- * FITHAW (linux/fs.h) on standard input: a filesystem that was shut down because its device is gone lets
- * nobody open anything, so fsfreeze(8), which takes a path, cannot thaw it. Perl is on every Debian, and
- * knows ioctl.
+ * FITHAW (linux/fs.h) on standard input: a filesystem that was shut down because its device is gone refuses
+ * every open, so fsfreeze(8), which takes a path, cannot thaw it. Perl is on every Debian, and knows ioctl.
  */
 const THAW = 'ioctl(STDIN, 0xC0045878, 0) or die $!';
 
@@ -102,7 +101,7 @@ async function thawAll(): Promise<void> {
 
 process.on('message', (request) => void serve(request as ToolRequest));
 
-/** Nobody waits for them any more, and what they would still do, the next daemon would not know of. */
+/** No caller waits for these tools any more, and the next daemon would not know what they still change. */
 function endTools(): void {
   for (const { tool, controller } of running.values()) if (mayBeCut(tool)) controller.abort();
 }

@@ -9,7 +9,7 @@ export interface DockerDevice {
   readonly hash: string;
   /** 'init' lies between an image and each of its containers. */
   readonly role: 'base' | 'layer' | 'container' | 'init';
-  /** Image references (`debian:12`), or the container's name; none for what nobody names. */
+  /** Image references (`debian:12`), or the container's name; none without a name. */
   readonly names: readonly string[];
   /** The hash of the device that it is a snapshot of. */
   readonly parent: string | undefined;

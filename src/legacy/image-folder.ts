@@ -33,7 +33,7 @@ export class ImageFolder implements ImageDirectory {
     this.#look();
   }
 
-  /** Resolves when nobody has an image open, from now on. */
+  /** Resolves when no process has an image open, from now on. */
   idle(): Promise<void> {
     this.#watching = true;
     this.#look();

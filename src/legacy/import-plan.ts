@@ -56,10 +56,10 @@ const BY_LAST_CHANGE: DeviceOrder = (a, b) =>
  *
  * dm-thin does not record what a device is a snapshot of. But blocks are shared through snapshots only, so a
  * device that shares much with one made before is made as its snapshot. The order is that of the last write:
- * a snapshot that nobody wrote to comes before the origin that went on changing, and an image before its
- * containers; so what is written anew is what nobody else has. Where devices discarded what they wrote last,
- * the order of the last change may be better: the plan that writes less is taken. What devices share through
- * an origin that is gone or that discarded it, when each of them changed other parts, may be written twice.
+ * a snapshot without writes comes before its changed origin, and an image before its containers. So the
+ * import writes again only what no other device has. Where devices discarded what they wrote last, the order
+ * of the last change may be better: the plan that writes less is taken. What devices share through an origin
+ * that is gone or that discarded it, when each of them changed other parts, may be written twice.
  */
 export function planImport(devices: readonly PlanDevice[], dataBlocks: number): readonly PlanStep[] {
   const first = planInOrder([...devices].sort(BY_LAST_WRITE), dataBlocks);

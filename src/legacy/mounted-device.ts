@@ -106,7 +106,7 @@ export async function mountDevice(
       released: Promise.race([images.idle(), served.ended]),
       unmount: (options = {}) => mounter.unmount(mounted, options),
       end: async () => {
-        // A server that was taken away leaves a mount that nobody can read.
+        // A server that ended leaves an unreadable mount.
         await mounter.unmount(mounted, { lazily: true }).catch(() => undefined);
         await served.end();
         await overlay.close();

@@ -74,8 +74,8 @@ export function requireData({ data }: OldPool): DataReader {
 }
 
 /**
- * At most one folder, which is Docker's; everything else is a disk. What is not there is left to whoever
- * opens it.
+ * At most one folder, which is Docker's; everything else is a disk. A missing path counts as a folder, and
+ * opening it fails.
  */
 async function tellApart(
   paths: readonly string[],

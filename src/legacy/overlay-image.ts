@@ -9,8 +9,8 @@ const PAGE = 4096;
 const ZEROES = Buffer.alloc(2 ** 20);
 
 /**
- * An image that takes writes, over one that cannot: they are kept in a scratch file, which nobody else sees
- * and which goes with it.
+ * A writable image over one that is not. Writes go to a private scratch file, which is removed with the
+ * image.
  */
 export class OverlayImage implements ImageFile {
   readonly readOnly = false;

@@ -69,7 +69,7 @@ export class SourceFile implements DiskReader {
 
 function openReadOnly(path: string, what: string): number {
   try {
-    // O_NONBLOCK: a FIFO that nobody writes must not keep us waiting; files and block devices take no notice.
+    // O_NONBLOCK: a FIFO without a writer must not block; for files and block devices it means nothing.
     return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     const code = systemErrorCode(error);

@@ -87,8 +87,8 @@ export async function openPool(root: string, options: OpenOptions = {}): Promise
 }
 
 /**
- * A pool that this process has open, and nobody else may: devices without FUSE, loop devices or root. What
- * was written is durable after `Device.flush`, `commit` or `close`, or a second later.
+ * A pool that this process has open, and no other process may open: devices without FUSE, loop devices or
+ * root. A write is durable after `Device.flush`, `commit` or `close`, or a second later.
  */
 export class Pool implements AsyncDisposable {
   readonly #service: Service;
@@ -170,9 +170,9 @@ export class Pool implements AsyncDisposable {
   }
 
   /**
-   * Makes a device of such a stream, whoever wrote it: all of it or nothing, or with `keepPartial` what came
-   * before a cut. Errors: exists, not-found (the base), invalid-argument (another base; a damaged stream),
-   * no-space.
+   * Makes a device of such a stream: all of it or nothing, or with `keepPartial` the part before a cut. Any
+   * pool may have written the stream. Errors: exists, not-found (the base), invalid-argument (another base; a
+   * damaged stream), no-space.
    */
   async receive(stream: AsyncIterable<Uint8Array>, request: ReceiveRequest = {}): Promise<Received> {
     return (await IncomingStream.begin(stream, request)).into(this.#access);

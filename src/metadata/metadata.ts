@@ -78,7 +78,7 @@ export class Metadata {
   readonly bases: BaseTable;
   readonly remote: RemoteTable;
   readonly #table: NodeTable;
-  /** One past the last mapped block of devices of which somebody has asked since the pool was opened. */
+  /** One past the last mapped block, for devices that a caller asked about since the pool was opened. */
   readonly #ends = new Map<DeviceId, number>();
   #superblock: Superblock;
   #superblockDirty = false;

@@ -28,7 +28,7 @@ const schema = z.object({
   lowWater: z.number().int().min(0).default(0),
   metadataLowWater: z.number().int().min(0).default(0),
   originTimeout: z.number().int().min(1).max(3600).default(60),
-  // Pools of before were never packed, and stay so until somebody asks.
+  // Older pools were never packed, and stay so until their options ask for it.
   compression: z.enum(COMPRESSIONS).default('off'),
 }) satisfies z.ZodType<PoolOptions>;
 

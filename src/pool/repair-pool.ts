@@ -243,7 +243,7 @@ class Repair {
       if (this.#from.isLost?.(key) !== true) continue;
       this.#lost.push({
         path: describeKey(key),
-        problem: 'nobody knows whether the rest of the chunk lies elsewhere',
+        problem: 'it is unknown whether the rest of the chunk lies elsewhere',
       });
       healthy.delete(id);
     }

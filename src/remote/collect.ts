@@ -81,7 +81,7 @@ export class Collection {
     const store = this.#store;
     const watch = new Stopwatch();
     await store.putNote('sweep', this.#id, packListNote(due), []);
-    // Only now: whoever counts on something and is not seen here sees the list.
+    // Only now: a push or pull that is not seen here sees the list.
     const used = await this.#used(now);
     const left = due.filter((ref) => !used.has(refKey(ref)));
     // Images first: none is ever there without what it needs.

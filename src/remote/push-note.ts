@@ -8,10 +8,7 @@ const ref = z.strictObject({
   size: z.number().int().min(0),
 });
 
-/**
- * What a push or a pull counts on. Whoever collects leaves it alone as long as the note is there and not too
- * old.
- */
+/** What a push or a pull relies on. A collection keeps it as long as the note exists and is not too old. */
 const useNote = z.strictObject({
   version: z.literal(1),
   /** The device, and the process that is at it: `POOL-UUID/DEVICE` and where it runs. */

@@ -4,7 +4,7 @@ import { isDigest, type Digest } from './digest.js';
 /** As OCI has tags. */
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 export const DEFAULT_TAG = 'latest';
-/** Tags of ours in a registry that stand for no image of anybody's. */
+/** thinfuse's own tags in a registry, which name no image. */
 export const OWN_TAG_PREFIX = 'thinfuse-note-';
 
 /** Which image in a store: by a tag that may move, or by its digest. */

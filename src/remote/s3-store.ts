@@ -90,7 +90,7 @@ export class S3Store implements RemoteStore {
       body,
       headers,
       signal,
-      // 412: it is there. 409: somebody else is writing the same.
+      // 412: it is there. 409: another client is writing the same.
       expected: [200, 201, 412],
     });
   }

@@ -27,7 +27,7 @@ export interface DeviceAccessParts {
   readonly carriesDiscards: () => boolean;
 }
 
-/** Of a device that somebody makes and nobody else uses yet: the maker (`CreateRequest`). */
+/** Of an incomplete device, which only its maker uses: the maker (`CreateRequest`). */
 interface Asker {
   readonly maker?: string | undefined;
 }
@@ -58,9 +58,9 @@ export interface FormattedRequest {
 }
 
 /**
- * How the devices of a pool are reached on this host: as image files, mounts and views, by whoever serves
- * them. Each call holds the device's lock, and ends deferred deletion where the device lost its last user by
- * it. Errors of all: not-found; busy (marked deleted, not whole); those of the host's tools.
+ * How the devices of a pool are reached on this host: as image files, mounts and views, by the process that
+ * serves them. Each call holds the device's lock, and ends deferred deletion where the device lost its last
+ * user by it. Errors of all: not-found; busy (marked deleted, not whole); those of the host's tools.
  */
 export class DeviceAccess {
   readonly #parts: DeviceAccessParts;

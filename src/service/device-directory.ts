@@ -75,7 +75,7 @@ export class DeviceDirectory implements ImageDirectory {
     return entry === undefined ? undefined : path.join(this.#folder, entry.fileName);
   }
 
-  /** How many files are open on it: loop devices and whoever else. */
+  /** How many files are open on it, by loop devices and other programs. */
   openCount(name: DeviceName): number {
     return this.#byDevice.get(name)?.open ?? 0;
   }

@@ -47,8 +47,8 @@ export interface DeviceHost {
    */
   unmount(mounted: Held, options: { readonly lazily: boolean }): Promise<void>;
   /**
-   * Lets go of a mount that nobody else uses: true then. False where a process or another mount, in any
-   * namespace, still has the filesystem: it stays mounted as it is.
+   * Unmounts if this was the last use: true then. False if a process or another mount, in any namespace,
+   * still has the filesystem, which stays mounted.
    */
   withdraw(mounted: Mounted, request: MountRequest): Promise<boolean>;
   /**
@@ -56,9 +56,9 @@ export interface DeviceHost {
    * gone, too).
    */
   restore(mounted: Mounted, request: MountRequest): Promise<boolean>;
-  /** A loop device alone, for somebody else to mount. Errors: as `mount`. */
+  /** A loop device alone, for another program to mount. Errors: as `mount`. */
   attach(image: string, options: { readonly readOnly: boolean }): Promise<{ readonly loop: string }>;
-  /** A loop device on the image, whoever attached it. */
+  /** A loop device on the image, of any program. */
   loopOf(image: string): Promise<string | undefined>;
   /**
    * Errors: busy (something has it open or mounted; it goes with its last user, and is `leaving` until then).
@@ -117,7 +117,8 @@ export interface DeviceHost {
    */
   recover(left: LeftUndone): Promise<readonly string[]>;
   /**
-   * Clears mounts and loop devices on image files that nobody here knows of; returns what it did, in words.
+   * Removes mounts and loop devices on image files that this daemon does not know; returns what it did, in
+   * words.
    */
   withdrawOthers(): Promise<readonly string[]>;
 }

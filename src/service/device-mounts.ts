@@ -23,7 +23,7 @@ interface MountRecord extends Mounted {
   readonly madeTarget: boolean;
   /** The mount brought the image file up, so it takes it down. */
   readonly activated: boolean;
-  /** Somebody asked for the mount itself, not only for a view. */
+  /** A caller asked for the mount itself, not only for a view. */
   pinned: boolean;
   /** Views by the pid of who reads. */
   readonly viewers: Map<number, number>;
@@ -39,8 +39,8 @@ export interface MountAsk {
   readonly target?: string | undefined;
   readonly readOnly?: boolean | undefined;
   /**
-   * Of a read-only mount of a device that nobody else has a use for: a log that is not clean is replayed in
-   * the device itself.
+   * Of a read-only mount of a device without other users: a log that is not clean is replayed in the device
+   * itself.
    */
   readonly inPlace?: boolean | undefined;
 }
@@ -108,7 +108,7 @@ export class DeviceMounts {
     return [...this.#unfinished.keys()];
   }
 
-  /** Devices of `unfinished` that nobody has asked to be active. */
+  /** Devices of `unfinished` that no caller asked to be active. */
   passing(): DeviceName[] {
     return [...this.#unfinished.values()].filter((name) => name !== undefined);
   }
@@ -165,7 +165,7 @@ export class DeviceMounts {
     await this.#takeDown(name, record, lazily);
   }
 
-  /** As `mount`, and where somebody unmounted it behind the daemon's back, it is mounted again. */
+  /** As `mount`; a device that another program unmounted is mounted again. */
   async ensure(device: DeviceInfo, ask: MountAsk): Promise<DeviceMount> {
     const present = this.#mounted.get(device.name);
     if (present !== undefined && (await this.#host.restore(present, present.request)) && !present.readOnly)
@@ -174,8 +174,8 @@ export class DeviceMounts {
   }
 
   /**
-   * Lets go of a device whose files nobody else uses: true then, and it is neither mounted nor active. False
-   * where somebody does, and then it stays as it is.
+   * Unmounts and deactivates a device without other users: true then. False if another user has its files; it
+   * does not change then.
    */
   async withdraw(name: DeviceName): Promise<boolean> {
     const record = this.#mounted.get(name);
@@ -219,7 +219,7 @@ export class DeviceMounts {
     if (record !== undefined && this.#isAbandoned(name)) await this.#takeDown(name, record, false);
   }
 
-  /** Idempotent; the last view takes down a mount that nobody else asked for. */
+  /** Idempotent. The last view unmounts a device that no caller mounted. */
   async closeView(name: DeviceName, holder: number): Promise<void> {
     const record = this.#mounted.get(name);
     if (record === undefined) return;
@@ -310,8 +310,8 @@ export class DeviceMounts {
       undo.push(() => this.#host.unmount({ ...mounted, image }, { lazily: true }));
       if (device.filesystemSize < device.size) await this.#fill(device, mounted);
       if (device.limit !== undefined) await this.#bound(device, mounted);
-      // What somebody else keeps in a device is theirs from the root on, and so is a filesystem that they
-      // made.
+      // The content of a device belongs to the program that keeps it, from the root on, and so does a
+      // filesystem that it made.
       if (device.label === '' && mounted.filesystem === device.filesystem)
         await this.#host.furnish(mounted.target, device.name);
       return { mounted, request, view: undefined, activated: fresh, lacks };
@@ -412,7 +412,7 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // EPERM: it lives, but is somebody else's.
+    // EPERM: it lives, but belongs to another user.
     return error instanceof Error && 'code' in error && error.code === 'EPERM';
   }
 }

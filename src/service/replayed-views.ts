@@ -19,7 +19,7 @@ export interface MountedView {
 }
 
 export interface ViewAsk {
-  /** Nobody counts on the device's bytes: its own log is replayed. */
+  /** No user relies on the device's bytes, so the kernel replays its own log. */
   readonly inPlace: boolean;
   /**
    * Before the image file is mounted: something may be left of it if this process ends. `fresh`: the device
@@ -93,14 +93,14 @@ export class ReplayedViews {
     }
   }
 
-  /** Behind the unmount. One that somebody still uses goes with its last user. */
+  /** Called after the unmount. A view in use is removed after its last user. */
   async drop(view: DeviceName, { lazily }: { readonly lazily: boolean }): Promise<void> {
     this.#used.delete(view);
     if (lazily) await this.#active.deactivateAnyway(view);
     await this.#remove(view);
   }
 
-  /** Nobody has the image file of `name` open any more, whatever device that is. Never rejects. */
+  /** The last user closed the image file of `name`, which may be any device. Never rejects. */
   async idle(name: DeviceName): Promise<void> {
     if (!isHidden(name) || this.#used.has(name)) return;
     await this.#remove(name);

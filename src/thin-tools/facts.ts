@@ -15,7 +15,7 @@ const poolFacts = z.object({
   lastDeviceId: z.number().int().min(0),
   baseUuid: z.string(),
   lastTransaction: z.object({ id: z.number().int(), device: z.number().int(), name: z.string() }).nullable(),
-  /** The pool's options record, checked by whoever writes it. */
+  /** The pool's options record; the code that writes it checks it. */
   options: z.unknown(),
 });
 export type PoolFacts = z.infer<typeof poolFacts>;

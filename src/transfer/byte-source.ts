@@ -27,7 +27,7 @@ export class ByteSource {
     return this.#length === 0 && !(await this.#more());
   }
 
-  /** Tells the source that nobody reads on. */
+  /** Tells the source that its reader stopped. */
   async close(): Promise<void> {
     await this.#pieces.return?.();
   }

@@ -26,7 +26,7 @@ export async function changedFiles(
     withView(caller, device, async (view) => {
       if (view.lacks !== undefined) lacks.push(view.lacks);
       const rootfs = await rootfsOf(view.path);
-      // A device that nobody mounted for writing has no files yet.
+      // A device that was never mounted for writing has no files yet.
       return rootfs === undefined ? withEmptyFolder(work) : work(rootfs);
     });
   const found = await viewing(other ?? (await originOf(caller, name)), (before) =>

@@ -57,7 +57,7 @@ export abstract class CallerAccess implements PoolAccess {
   }
 }
 
-/** Through whoever serves the pool's devices: their bytes are image files. */
+/** Through the daemon that serves the pool's devices: their bytes are image files. */
 export class ServedAccess extends CallerAccess {
   readonly #exec: Exec;
 

@@ -21,7 +21,7 @@ export interface TargetImage {
   write(offset: number, from: Uint8Array): Promise<void>;
   /** The range reads as zeroes afterwards, and takes no space where the pool can give it back. */
   zero(offset: number, length: number): Promise<void>;
-  /** What was written is durable, and the device nobody's any more. */
+  /** Every write is durable, and this process uses the device no more. */
   close(): Promise<void>;
 }
 

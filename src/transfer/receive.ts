@@ -183,7 +183,7 @@ class Receiver {
     const { header } = this.#wanted;
     const { signal } = this.#options;
     const { blockSize } = await this.#access.call('pool.info', {});
-    // Of the device itself, which nobody changes meanwhile.
+    // Of the device itself, which no other process changes meanwhile.
     const digest = await withStill(this.#access, this.#passing, (still) =>
       digestOf(still, { size, blockSize, signal }),
     );
@@ -214,7 +214,7 @@ class Receiver {
       }
     } finally {
       await image.close().catch((error: unknown) => {
-        // Nobody knows how much of it is durable.
+        // It is unknown how much of it is durable.
         this.#point = undefined;
         throw error;
       });

@@ -4,9 +4,8 @@ import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 
 /**
- * The folder of a mounted device that holds its files. Undefined where it has none yet, because nobody
- * mounted it for writing. Errors: damaged (a symbolic link or a file is in its place, which would lead out of
- * the device).
+ * The folder of a mounted device that holds its files. Undefined if it was never mounted for writing and so
+ * has none. Errors: damaged (a symbolic link or a file is in its place, which would lead out of the device).
  */
 export async function rootfsOf(mountPoint: string): Promise<string | undefined> {
   const rootfs = path.join(mountPoint, 'rootfs');
@@ -27,8 +26,8 @@ export async function rootfsOf(mountPoint: string): Promise<string | undefined> 
 const BESIDE_ROOTFS = new Set(['rootfs', 'id', 'lost+found']);
 
 /**
- * The folder of a mounted device that holds its files, whoever made it: its rootfs where it has nothing else,
- * and its root otherwise, as containerd has it. Undefined where there are none yet.
+ * The folder of a mounted device that holds its files: its rootfs if it has nothing else, and its root
+ * otherwise, as containerd has it. Undefined if there are no files yet.
  */
 export async function filesOf(mountPoint: string): Promise<string | undefined> {
   const names = await readdir(mountPoint);

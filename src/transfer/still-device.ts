@@ -28,8 +28,8 @@ export class StillDevice {
   }
 
   /**
-   * Holds a device still by a snapshot of its own, so that who uses it goes on. A pool that takes no snapshot
-   * any more (it is read-only, or nearly full) still lets a device be read that nobody uses. Errors:
+   * Takes a snapshot that shows one moment of a device while its users continue. If the pool takes no
+   * snapshot (it is read-only, or nearly full), a device that is not in use is read itself. Errors:
    * not-found; busy (in use, in such a pool).
    */
   static async hold(access: PoolAccess, name: string): Promise<StillDevice> {

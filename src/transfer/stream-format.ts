@@ -49,7 +49,7 @@ export interface StreamPoint {
 }
 
 export function packHeader(header: StreamHeader): Buffer {
-  // Of one device at one moment it is always the same text, whoever made the object.
+  // For one device at one moment this is always the same text.
   const { name, size, kind, filesystem, base } = header;
   const fields = {
     name,

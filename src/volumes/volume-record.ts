@@ -11,8 +11,8 @@ import type { DeviceName } from '../format/ids.js';
 export interface VolumeRecord {
   readonly name: string;
   /**
-   * `making`: its filesystem is being made, and if that was cut off there is no volume. `fresh`: nobody has
-   * mounted it yet, so that its root is still as mkfs left it.
+   * `making`: its filesystem is being made; if that was cut off, there is no volume. `fresh`: it was never
+   * mounted, so its root is still as mkfs left it.
    */
   readonly state: 'making' | 'fresh' | 'used';
   /** The options that it was made with, as they were given. */

@@ -38,7 +38,7 @@ export class Volumes {
   readonly #patienceMs: number;
   readonly #locks = new AsyncLock({ maxPending: Number.MAX_SAFE_INTEGER });
   /**
-   * By device: the ids that engines mounted with. A device without any is mounted for somebody who has not
+   * By device: the ids that engines mounted with. A device without any is mounted for a program that has not
    * let go of its files yet.
    */
   readonly #holders = new Map<DeviceName, Set<string>>();
@@ -207,8 +207,8 @@ export class Volumes {
   }
 
   /**
-   * A volume whose making was cut off is in the way of a new one; anything else under its device's name is
-   * somebody's.
+   * A volume whose making was cut off is in the way of a new one; anything else under its device's name
+   * belongs to another program.
    */
   async #clear(volume: string, name: DeviceName): Promise<void> {
     const device = this.#served.pool.device(name);
@@ -261,7 +261,7 @@ export class Volumes {
     );
   }
 
-  /** A volume of that name, or else a device: a snapshot that somebody took of a volume. */
+  /** A volume of that name, or else a device, such as a snapshot of a volume. */
   #origin(from: string): DeviceInfo {
     const volume = this.#find(from);
     if (volume !== undefined) return volume.device;
@@ -271,7 +271,7 @@ export class Volumes {
   }
 }
 
-/** One whose device somebody renamed is none until it has its name again. */
+/** A volume whose device was renamed is none until the device has its name again. */
 function isVolume({ name, state }: VolumeRecord, device: DeviceInfo): boolean {
   return state !== 'making' && device.name === volumeDeviceName(name);
 }

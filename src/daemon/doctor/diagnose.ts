@@ -58,7 +58,7 @@ function ofPool({ pool }: DoctorFacts): DoctorFinding[] {
   return found;
 }
 
-/** Nobody serves the pool: whatever of it is still mounted or attached is dead. */
+/** No daemon serves the pool, so everything of it that is mounted or attached is dead. */
 function ofDeadDaemon({ table, loops, devicesFolder, deleted, users }: DoctorFacts): DoctorFinding[] {
   const found: DoctorFinding[] = [];
   const fuse = table.on(devicesFolder);
@@ -67,7 +67,7 @@ function ofDeadDaemon({ table, loops, devicesFolder, deleted, users }: DoctorFac
       mendable(
         'dead-mount',
         devicesFolder,
-        'it is the image folder of a daemon that died, and whoever looks into it gets an error; the next start takes it away',
+        'it is the image folder of a daemon that died, and every access to it fails; the next start removes it',
       ),
     );
   for (const loop of loops) {
@@ -106,7 +106,7 @@ function ofDaemon(
         mendable(
           'lost-mount',
           name,
-          `somebody unmounted it from ${mountPoint} without thinfuse, so that ${loop} and the device are kept for nobody; let go of it with: thinfuse umount ${name}`,
+          `another program unmounted it from ${mountPoint}, so that ${loop} and the device stay without a user; release them with: thinfuse umount ${name}`,
         ),
       );
     else if (device.leaving)
@@ -133,7 +133,7 @@ function ofDaemon(
         note(
           'foreign-loop',
           loop.device,
-          `somebody attached it to the image of device ${owner.name}${mountedOn(table, loop.device)}; whoever did detaches it (losetup --detach ${loop.device}), and until then the device is busy`,
+          `another program attached it to the image of device ${owner.name}${mountedOn(table, loop.device)}; that program must detach it (losetup --detach ${loop.device}), and until then the device is busy`,
         ),
       );
   }
@@ -192,7 +192,7 @@ function ofFolders({ mountsFolder, mountFolders, table }: DoctorFacts): DoctorFi
         : problem(
             'hidden-files',
             folder,
-            'nothing is mounted there, yet it holds files: somebody wrote to the mount point. A mount hides them; move them away',
+            'nothing is mounted there, yet it holds files: a program wrote to the mount point. A mount hides them; move them away',
           ),
     );
 }

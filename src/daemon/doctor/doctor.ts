@@ -28,8 +28,7 @@ const TEMPORARY_SOCKET = /^thinfuse-\d+\.sock$/;
 const PASSES = 2;
 
 /**
- * Explains what is left over or in the way around a pool, and mends what can be mended without taking it from
- * anybody.
+ * Explains leftovers around a pool and what blocks operations, and repairs everything that no process uses.
  */
 export async function examine(
   service: Service,

@@ -33,7 +33,7 @@ export interface DoctorFacts {
   readonly deleted: readonly DeviceName[];
   /** Devices whose maker is gone. */
   readonly unfinished: readonly DeviceName[];
-  /** In words, who uses what: by mount point and by loop device; nothing where nobody does. */
+  /** The users of each mount point and loop device, in words; no entry without users. */
   readonly users: ReadonlyMap<string, string>;
   /** Folders in `<root>/mnt`. */
   readonly mountFolders: readonly { readonly name: string; readonly empty: boolean }[];
