@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { LogKind, type LoggedAction } from '../../src/format/log-record.js';
+import { foldLog } from '../../src/pool/log-fold.js';
+
+describe('a folded log', () => {
+  const action = (kind: LogKind, fields: Partial<LoggedAction>): LoggedAction => ({
+    ...{ kind, device: 1, block: 0, chunk: 0, run: 1, origin: 0, pages: 0, within: 0 },
+    payload: new Uint8Array(),
+    ...fields,
+  });
+
+  it('has the last mapping of each block', () => {
+    const { mappings } = foldLog([
+      action(LogKind.MAP, { block: 4, chunk: 10, run: 3 }),
+      action(LogKind.UNMAP, { block: 5 }),
+      action(LogKind.PROVISION, { block: 6, chunk: 20 }),
+    ]);
+    assert.deepEqual(
+      [...mappings.get(1)!],
+      [
+        [4, 10],
+        [5, undefined],
+        [6, 20],
+      ],
+    );
+  });
+
+  it('has what each chunk got since it was last begun', () => {
+    const payload = Uint8Array.of(7);
+    const { chunks } = foldLog([
+      action(LogKind.DATA, { chunk: 3, within: 1, payload }),
+      action(LogKind.PROVISION, { chunk: 4, payload: Uint8Array.of(1) }),
+      action(LogKind.COPY, { chunk: 4, origin: 3, within: 2, payload }),
+      action(LogKind.MAP_PARTIAL, { chunk: 5, origin: 9, pages: 0b1 }),
+      action(LogKind.PAGES, { chunk: 5, pages: 0b100 }),
+    ]);
+    assert.deepEqual(chunks.get(3), {
+      start: { kind: 'stored' },
+      data: [{ within: 1, bytes: payload }],
+      pages: 0,
+      isFetched: false,
+    });
+    assert.deepEqual(chunks.get(4), {
+      start: { kind: 'copy', origin: 3 },
+      data: [{ within: 2, bytes: payload }],
+      pages: 0,
+      isFetched: false,
+    });
+    assert.deepEqual(chunks.get(5), {
+      start: { kind: 'partial', base: 9 },
+      data: [],
+      pages: 0b101,
+      isFetched: false,
+    });
+  });
+});
