@@ -23,7 +23,7 @@ export interface PoolAdapterParts {
   readonly calls: AdapterCalls;
   readonly log: Logger;
   readonly says: {
-    /** Who listens, with its article. */
+    /** The listener's name, with its article. */
     readonly who: string;
     readonly serving: string;
     readonly reapFailed: string;

@@ -11,7 +11,7 @@ export interface TreeValue {
 
 export interface TreeChange {
   readonly root: NodeId;
-  /** What the key held before. */
+  /** The previous value of the key. */
   readonly previous: TreeValue | undefined;
 }
 

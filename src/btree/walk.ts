@@ -4,7 +4,7 @@ import type { TreeNode } from '../format/node.js';
 import type { NodeLoader } from './node-source.js';
 import { keyProblem, KEYS, levelProblem, misplaced } from './place.js';
 
-/** What a walk tells on its way. */
+/** The callbacks of a walk. */
 export interface TreeVisitor {
   /**
    * Before a node is loaded, once for each reference to it. False: pass over it and what is below it.

@@ -111,6 +111,7 @@ export function registerDaemonCommands(program: Command): void {
         metricsListen === undefined ? undefined : parseListenAddress(metricsListen, '--metrics-listen');
       if (options.supervised === true && options.transport !== 'kernel')
         throw new ThinError('invalid-argument', '--supervised needs --transport kernel');
+      // Options and no object: `ps` shows them, and a supervisor of an older version starts a newer program.
       const args = [
         ...['start', '--foreground', '--root', layout.root, '--transport', options.transport],
         ...['--log-level', logLevel],

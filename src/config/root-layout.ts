@@ -24,7 +24,10 @@ export interface RootLayout {
   readonly tools: string;
   /** Space and traffic of the last 24 hours. */
   readonly history: string;
-  /** A link whose target says who makes the pool (`format/maker.ts`); gone once it is whole. */
+  /**
+   * A link whose target names the process that makes the pool (`format/maker.ts`); removed when the pool is
+   * complete.
+   */
   readonly beingMade: string;
 }
 

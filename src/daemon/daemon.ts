@@ -43,7 +43,7 @@ export interface DaemonParts {
   readonly doctor: (pool: ThinPool) => DoctorTools;
   readonly transport: (directory: ImageDirectory) => Transport;
   readonly host: DeviceHost;
-  /** What a daemon that died was running; each tool of it is waited for. Errors: busy (`mustBeGone`). */
+  /** Record of the tools of a daemon that died; waits for each. Errors: busy (`mustBeGone`). */
   readonly tools?: Pick<ToolRecord, 'settle' | 'end'> | undefined;
   /** Ends the process that runs this daemon's tools. */
   readonly endTools?: () => Promise<void>;

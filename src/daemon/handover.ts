@@ -75,9 +75,7 @@ export function leaveHandover(layout: Pick<RootLayout, 'root'>, state: Handover)
   renameSync(`${file}.tmp`, file);
 }
 
-/**
- * What the last daemon has left. Undefined where it left nothing, or nothing that this version understands.
- */
+/** The handover of the last daemon. Undefined if there is none, or none that this version understands. */
 export function readHandover(layout: Pick<RootLayout, 'root'>): Handover | undefined {
   try {
     return handover.safeParse(JSON.parse(readFileSync(fileIn(layout), 'utf8'))).data;

@@ -67,7 +67,7 @@ export async function prepareRoot(
   }
 }
 
-/** Who makes the root, where its process is gone. @throws ThinError busy: it is at work */
+/** The maker of the root, if its process is gone. @throws ThinError busy: it is at work */
 export async function deadMaker(layout: RootLayout): Promise<string | undefined> {
   const maker = makerOfPool(layout);
   if (maker === undefined || !(await isAtWork(maker))) return maker;

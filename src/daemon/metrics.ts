@@ -7,7 +7,7 @@ import { DEVICE_FIGURES } from './device-metrics.js';
 import type { CallRecord } from './dispatcher.js';
 import type { EventHub } from './event-hub.js';
 
-/** What the figures are taken from when they are asked for. */
+/** The sources of the figures, read when a client asks. */
 export interface MetricsSource {
   readonly pool: Pick<ThinPool, 'info' | 'figures' | 'counts' | 'eachDevice'>;
   readonly mounted: () => number;

@@ -117,7 +117,7 @@ async function logProblem({ pool }: RootLayout, store: KeyValue): Promise<ThinEr
   }
 }
 
-/** What is wrong with the data of a `direct` pool, whose contents nothing but the metadata tells. */
+/** Faults of the data of a `direct` pool. Only the metadata describes its content. */
 async function dataFindings(
   layout: RootLayout,
   store: KeyValue,
@@ -187,7 +187,7 @@ export async function restoreOffline(
   await refuseLive(layout.socket);
   requirePool(layout);
   const data = await offlineData(layout);
-  // What is missing is replaced.
+  // The restored metadata replaces commits that are missing.
   const store = await openPoolStore(layout.pool, { acceptOlder: true });
   try {
     return await restorePool(store, text, { ...options, data: data?.label });
@@ -263,7 +263,7 @@ function named(
 export interface AcceptReport {
   /** Undefined: the pool has every commit that was acknowledged. */
   readonly older: OlderStore | undefined;
-  /** What is wrong with the pool's log: the next start takes what can be read of it. */
+  /** Faults of the pool's log; the next start takes its readable part. */
   readonly log: string | undefined;
   readonly transactionId: number;
   /** The data was not taken back with the metadata. */

@@ -9,7 +9,7 @@ export function hasPool(layout: RootLayout): boolean {
   return existsSync(path.join(layout.pool, 'CURRENT'));
 }
 
-/** Who makes the pool; undefined where it is whole, or there is none. */
+/** The process that makes the pool; undefined if the pool is complete or absent. */
 export function makerOfPool({ beingMade }: RootLayout): string | undefined {
   try {
     return readlinkSync(beingMade);
@@ -18,7 +18,10 @@ export function makerOfPool({ beingMade }: RootLayout): string | undefined {
   }
 }
 
-/** @throws ThinError no-pool (also where it is not whole, but for who makes it and its child), permission */
+/**
+ * @throws ThinError no-pool (also if it is incomplete, except for its maker and the maker's child),
+ * permission
+ */
 export function requirePool(layout: RootLayout): void {
   const maker = makerOfPool(layout);
   if (maker !== undefined && ![process.pid, process.ppid].includes(pidOf(maker) ?? 0))

@@ -24,7 +24,7 @@ export function dmStatusLine(info: PoolInfo): string {
     info.mode,
     // A chunk that is given back leaves the store, and with it the host's disk.
     'discard_passdown',
-    // What a writer meets now, as dm-thin's own line has it.
+    // The policy that a writer meets now, as in dm-thin's line.
     info.options.errorIfNoSpace || info.waitedEnough === true ? 'error_if_no_space' : 'queue_if_no_space',
     info.needsCheck ? 'needs_check' : '-',
     String(Math.min(METADATA_LOW_WATER, Math.floor(metadataTotal / 4))),

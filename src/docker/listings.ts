@@ -55,7 +55,7 @@ export function listTable(devices: readonly ListedDevice[]): string {
   );
 }
 
-/** What is a snapshot of what; an origin that is gone has the kind `removed`. */
+/** Devices by lineage. An origin that was removed has the kind `removed`. */
 export function treeTable(devices: readonly ListedDevice[]): string {
   return formatTable(
     [

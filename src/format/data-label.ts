@@ -38,7 +38,7 @@ export interface DataLabel {
   readonly start: number;
   /** Where the label at the end stands, in bytes; 0 in pools of before. */
   readonly last: number;
-  /** Who makes the pool (`format/maker.ts`); empty once it is made. */
+  /** The process that makes the pool (`format/maker.ts`); empty in a complete pool. */
   readonly maker: string;
 }
 

@@ -59,8 +59,8 @@ export interface DeviceRecord {
   /** Bytes that it may map; zero for no limit, and then not stored. */
   readonly quota: number;
   /**
-   * Who makes it (`format/maker.ts`), or `KEPT_PART` or `PUSHED`; empty for a device that is whole, and then
-   * not stored.
+   * The process that makes the device (`format/maker.ts`), or `KEPT_PART` or `PUSHED`. Empty, and not stored,
+   * for a complete device.
    */
   readonly maker: string;
   /**

@@ -86,7 +86,7 @@ export function unpackKey(kind: NumberedKeyKind, key: Uint8Array): number | unde
   return new DataView(key.buffer, key.byteOffset).getUint32(1);
 }
 
-/** What a key, or the beginning of one, is of; undefined where it is none of ours. */
+/** The kind of a key or of the beginning of one; undefined for an unknown key. */
 export function kindOf(key: Uint8Array): KeyKind | undefined {
   return key.length > 0 ? KIND_OF_TAG.get(key[0]!) : undefined;
 }

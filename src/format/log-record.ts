@@ -18,7 +18,7 @@ const MAGIC = 0x334a4654;
 export const LOG_LINE = 64;
 const CHECKSUM_AT = 60;
 
-/** What was done, in terms of the pool. */
+/** An action, in terms of the pool. */
 export const LogKind = {
   /** Nothing: no record follows. */
   END: 0,
@@ -39,7 +39,7 @@ export const LogKind = {
   /** Nothing up to the end of the ring. */
   SKIP: 8,
   /**
-   * What was written to the data of a `direct` pool before the position `device + 2^32 × block` is on its
+   * Everything written to the data of a `direct` pool before the position `device + 2^32 × block` is on its
    * disk.
    */
   SYNCED: 9,

@@ -1,5 +1,5 @@
 /**
- * Who makes something that is not whole yet: a process, told from a later one that has its number.
+ * The process that makes something incomplete, distinguished from a later process with the same number.
  *
  *   maker := PID "-" START "-" BOOT      start time in clock ticks since boot, and the boot's id
  */

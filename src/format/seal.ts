@@ -4,8 +4,8 @@ import { damage } from './damage.js';
 import type { ChunkId } from './ids.js';
 
 /**
- * What a sealed value is. The number is stored, and salts the checksum, so that one kind never passes for
- * another.
+ * The kind of a sealed value. The value stores the number, which also salts the checksum, so that one kind
+ * never passes for another.
  */
 const KINDS = {
   superblock: 1,

@@ -52,15 +52,15 @@ export interface Superblock {
   readonly totals?: PoolTotals | undefined;
   /** Values of chunks may be packed (`packed-value.ts`). */
   readonly hasPacked?: true | undefined;
-  /** What was answered may be in the pool's log alone (`log-state.ts`). */
+  /** Answered writes may be in the pool's log alone (`log-state.ts`). */
   readonly hasLog?: true | undefined;
   /** Chunks whose bytes are in a store elsewhere (`remote-page.ts`); undefined: none, and no image there. */
   readonly remoteChunks?: number | undefined;
 }
 
 /**
- * What the rest of the metadata holds in the same commit, so that what is lost of it, or of another time, is
- * found out.
+ * Counts of the rest of the metadata in the same commit. They reveal records that are lost or of another
+ * time.
  */
 export interface PoolTotals {
   /** Device records. */

@@ -87,7 +87,7 @@ export interface KernelFilesystemOptions {
   readonly onForgotten?: (nodeId: number) => void;
   /** Another process may take the connection over one day. */
   readonly survives?: boolean;
-  /** What the kernel is about to know of nodes and handles has changed. */
+  /** Called before the kernel learns of a change of nodes or handles. */
   readonly onChanged?: (() => void) | undefined;
 }
 
@@ -125,8 +125,8 @@ export class KernelFilesystem {
   }
 
   /**
-   * What the next process needs to answer for what the kernel knows; undefined where the kernel has no way to
-   * ask it again for what this one leaves unanswered.
+   * What the next process needs to serve the kernel's nodes and handles. Undefined if the kernel cannot send
+   * it the requests that this process leaves unanswered.
    */
   connectionState(): ConnectionState | undefined {
     if (!this.#canResend) return undefined;

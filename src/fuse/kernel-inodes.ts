@@ -54,8 +54,8 @@ export class KernelInodes {
   }
 
   /**
-   * What the kernel knows from an earlier process. How often it looked the node up then is not known any
-   * more, so it is never forgotten.
+   * Takes over a node that the kernel knows from an earlier process. The number of lookups is unknown, so the
+   * node is never forgotten.
    */
   adopt(id: number, name: string, file: ImageFile): Inode {
     const inode = { id, name, file, lookups: Infinity };

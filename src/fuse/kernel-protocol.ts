@@ -14,9 +14,9 @@ export const ROOT_NODE = 1;
 export const REQUEST_OVERHEAD = 4096;
 
 export const PROTOCOL_MAJOR = 7;
-/** What is spoken at most. 7.31 has everything used here; newer kernels adapt. */
+/** The highest version that is spoken. 7.31 has everything used here; newer kernels adapt. */
 export const PROTOCOL_MINOR = 31;
-/** What a mount that is to outlive its server needs: FUSE_NOTIFY_RESEND came with 7.39 (Linux 6.9). */
+/** The version that a mount needs to outlive its server: FUSE_NOTIFY_RESEND came with 7.39 (Linux 6.9). */
 export const SURVIVING_MINOR = 39;
 
 export const Opcode = {

@@ -137,9 +137,9 @@ export async function unmountPlainly(mountPoint: string, device: string): Promis
 const CONNECTIONS = '/sys/fs/fuse/connections';
 
 /**
- * Ends the FUSE connection of the filesystem with this device number, wherever it is still mounted: who reads
- * requests from it is told, and every call on it fails. False where it is gone already, or the kernel's
- * control files cannot be had.
+ * Ends the FUSE connection of the filesystem with this device number, wherever it is still mounted: a process
+ * that reads requests from it is told, and every call on it fails. False where it is gone already, or the
+ * kernel's control files cannot be had.
  */
 export async function abortConnection(device: string): Promise<boolean> {
   const file = path.join(CONNECTIONS, device.split(':')[1] ?? '', 'abort');

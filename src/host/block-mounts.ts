@@ -4,15 +4,15 @@ import type { DeviceContent, FilesystemTools } from './filesystem-tools.js';
 import { canSkipLog, mountOptions, type Filesystem } from './filesystems.js';
 
 /**
- * What a read-only mount does about a log that is not clean. `clean`: it fails. `replay`: the kernel replays
- * it, so the device is written. Undefined: it is left alone, and the files are as they are without it.
+ * How a read-only mount treats a log that is not clean. `clean`: it fails. `replay`: the kernel replays it,
+ * so the device is written. Undefined: it is left alone, and the files are as they are without it.
  */
 export type LogHandling = 'clean' | 'replay' | undefined;
 
 export interface BlockMountRequest {
-  /** What the device is called in messages. */
+  /** Name of the device in messages. */
   readonly image: string;
-  /** What the device should carry. */
+  /** The expected filesystem. */
   readonly filesystem: Filesystem;
   readonly readOnly: boolean;
   /** Only for read-only mounts. */

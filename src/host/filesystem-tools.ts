@@ -118,7 +118,7 @@ export class FilesystemTools {
     return parseBlkid(await this.#probe(device));
   }
 
-  /** What the device holds, be it no filesystem. Errors: as `detect`. */
+  /** The content of the device, also if it is no filesystem. Errors: as `detect`. */
   async content(device: string): Promise<DeviceContent> {
     return parseContent(await this.#probe(device));
   }
@@ -196,7 +196,7 @@ export class FilesystemTools {
     await this.#run({ tool: 'resize2fs', args: [device] });
   }
 
-  /** What was written to the filesystem at `target` is on its device. */
+  /** Writes everything in the filesystem at `target` to its device. */
   async sync(target: string): Promise<void> {
     await this.#exec.run('sync', ['--file-system', target], { timeoutMs: this.#limits.freezeMs });
   }

@@ -56,8 +56,8 @@ function unescapeOctal(text: string): string {
 }
 
 /**
- * What is mounted when it was asked for. Reads one file of /proc: no mount is touched, so dead ones cannot
- * hang it.
+ * The mounts at the time of the read. Reads one file of /proc and touches no mount, so a dead mount cannot
+ * block it.
  */
 export class MountTable {
   readonly rows: readonly MountRow[];
@@ -70,7 +70,7 @@ export class MountTable {
     return new MountTable(parseMountTable(await readFile(MOUNT_INFO, 'utf8')));
   }
 
-  /** What is seen at `target` (absolute, without symbolic links), if it is a mount point. */
+  /** The topmost mount on `target` (absolute, without symbolic links), if any. */
   on(target: string): MountRow | undefined {
     return this.rows.findLast((row) => row.target === target);
   }

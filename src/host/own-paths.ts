@@ -29,8 +29,8 @@ async function closePlace(place: string): Promise<void> {
 }
 
 /**
- * What is the daemon's own is a folder, not a link that leads somewhere on the host, where it would mount and
- * remove things. What is not there is fine. Errors: invalid-argument.
+ * The daemon's own paths must be folders. A link would lead elsewhere on the host, where the daemon would
+ * mount and remove things. A missing path is fine. Errors: invalid-argument.
  */
 export async function requireOwnFolder(folder: string): Promise<void> {
   const found = await lstat(folder).catch(() => undefined);

@@ -25,7 +25,7 @@ export async function* tarMembers(file: string, gzipped: boolean): AsyncGenerato
   const source = createReadStream(file, { highWaterMark: 2 ** 20 });
   const stream = new PassThrough({ highWaterMark: 2 ** 20 });
   const fed = gzipped ? pipeline(source, createGunzip(), stream) : pipeline(source, stream);
-  // What the tool that unpacks it says of such a file is better.
+  // The tool that unpacks such a file has a better message.
   fed.catch(() => undefined);
   try {
     yield* members(new Blocks(stream as AsyncIterable<Buffer>));

@@ -30,7 +30,7 @@ export type ToolReply =
     };
 
 interface Pending {
-  /** Who was asked. */
+  /** The process that got the request. */
   readonly server: ChildProcess;
   readonly resolve: (result: ExecResult) => void;
   readonly reject: (error: unknown) => void;

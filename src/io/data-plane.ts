@@ -167,7 +167,7 @@ export class DataPlane {
     return this.chunks.wantsCommit || this.log?.isLong === true;
   }
 
-  /** What a thread asked for that saw stocks run low. */
+  /** Serves the request of a thread that saw stocks run low. */
   lookAfter(): void {
     const { asked } = this.memory;
     Atomics.store(asked, ASKED_FOR_CHUNKS, 0);

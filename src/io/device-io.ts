@@ -174,7 +174,7 @@ export class DeviceIo implements ImageFile {
       const rest = done;
       request.missed ||= outcome === 'missing';
       const waiting = this.#help(outcome, offset + rest);
-      // What is written stays written; the rest goes on when there is room.
+      // Finished parts stay written. The rest continues when there is room.
       if (waiting !== undefined)
         return waiting.then(() => this.#write(offset + rest, from.subarray(rest), request));
     }

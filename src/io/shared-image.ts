@@ -120,7 +120,7 @@ export class SharedImage {
     return shouldAsk(this.#memory.plane, this.#free, this.#sharedLog);
   }
 
-  /** What is left to the pool thread is counted there. */
+  /** The pool thread counts the requests that it serves. */
   #counted(kind: TrafficKind, bytes: number, work: () => boolean): boolean {
     const began = performance.now();
     if (!work()) return false;

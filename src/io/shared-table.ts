@@ -146,7 +146,7 @@ export class SharedTable {
     Atomics.sub(this.#counters, NEWLY_MAPPED, mapped);
   }
 
-  /** What is known from the block on. Costs no more than a directory and the root have words. */
+  /** The known state from the block on. Costs at most the words of a directory and the root. */
   extent(block: number): Extent {
     const at = block >>> DIRECTORY_BITS;
     const directory = this.#root[at]!;

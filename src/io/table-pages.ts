@@ -12,7 +12,7 @@ const FIRST_PAGE = 2;
  * is the pool thread's.
  */
 export class TablePages {
-  /** What is not touched of it costs no memory. */
+  /** Untouched parts cost no memory. */
   readonly memory: Int32Array;
   readonly #end: number;
   #next = FIRST_PAGE;

@@ -169,7 +169,7 @@ export class DaemonClient {
     return this.call('remote.images', {});
   }
 
-  /** What the process `maker` makes (`create`, `createThin`) is whole. */
+  /** Marks a device that the process `maker` makes (`create`, `createThin`) as complete. */
   finish(name: string, maker: string): Promise<DeviceStatus> {
     return this.call('device.finish', { name, maker });
   }

@@ -76,7 +76,7 @@ export class Device {
     await image.writeZeroes(offset, length);
   }
 
-  /** What was written before is durable. */
+  /** Every earlier write is durable when it resolves. */
   async flush(): Promise<void> {
     const image = await this.#image(0, 0);
     await image.flush();

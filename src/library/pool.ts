@@ -194,7 +194,7 @@ export class Pool implements AsyncDisposable {
     return (await (await PoolExport.to(folder, new ChildProcessExec())).write(this.#access)).devices;
   }
 
-  /** What was written is durable then. Idempotent. */
+  /** Every write is durable when it resolves. Idempotent. */
   async close(): Promise<void> {
     await this.#service.pool.close();
   }

@@ -62,7 +62,7 @@ export async function* delta(
   yield* joiner.end();
 }
 
-/** What a cursor stands before: a subtree that is not read yet, or one mapping. */
+/** The next item of a cursor: a subtree that is not read yet, or one mapping. */
 interface Ahead {
   /** The least key it can have. */
   readonly from: number;

@@ -18,8 +18,8 @@ export interface ReverseRun {
 }
 
 /**
- * Who maps the chunks of some regions (thin_rmap), ascending by chunk, then by device. What several devices
- * share is read again for each of them only where it leads into a region.
+ * The devices that map the chunks of some regions (thin_rmap), ascending by chunk, then by device. A shared
+ * node is read again for each device only if it leads into a region.
  * @throws ThinError damaged, wrong-version
  */
 export async function reverseMap(

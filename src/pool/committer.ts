@@ -155,7 +155,7 @@ export class Committer {
   }
 
   async #run(): Promise<void> {
-    // What a failed commit left in memory may be half a change; it never goes to the store.
+    // After a failed commit memory may hold half a change, which never goes to the store.
     if (this.#failure !== undefined) throw this.#failure;
     const { store, metadata, plane, active, space } = this.#state;
     if (store.needsRecovery === true) await this.#recover();

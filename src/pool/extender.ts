@@ -46,7 +46,7 @@ export class Extender {
   /** Chunks that the open pool can address. */
   readonly #capacity: number;
   #last: Promise<unknown> = Promise.resolve();
-  /** What an attempt failed for is tried again only when the pool's use has changed. */
+  /** After a failed attempt, tries again only when the pool's use has changed. */
   readonly #failedAt = new Map<SpaceName, number>();
 
   constructor(state: PoolState, { growData, dataRoom, dataFree }: GrowthOptions) {

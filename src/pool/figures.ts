@@ -1,9 +1,7 @@
 import type { TrafficTotals } from '../shared/traffic.js';
 import type { RemoteFigures } from './remote-fetcher.js';
 
-/**
- * What is going on in an open pool, beside what it is (`PoolInfo`). Costs the same whatever the pool's size.
- */
+/** The activity of an open pool; `PoolInfo` has its state. The cost does not depend on the pool's size. */
 export interface PoolFigures {
   /** Requests of all devices since the pool was opened. */
   readonly traffic: TrafficTotals;

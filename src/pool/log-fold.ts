@@ -1,8 +1,8 @@
 import { LogKind, type LoggedAction } from '../format/log-record.js';
 
-/** What a chunk begins with, before `data` is laid over it. */
+/** The content of a chunk before `data` is applied. */
 export type ChunkStart =
-  /** What is stored of it. */
+  /** Its stored content. */
   | { readonly kind: 'stored' }
   | { readonly kind: 'zeroes' }
   | { readonly kind: 'copy'; readonly origin: number }
@@ -17,7 +17,7 @@ export interface ChunkContents {
   readonly isFetched: boolean;
 }
 
-/** What records amount to: the last mapping of each block, and what chunks hold. */
+/** The result of the records: the last mapping of each block, and the content of chunks. */
 export interface FoldedLog {
   readonly mappings: ReadonlyMap<number, ReadonlyMap<number, number | undefined>>;
   readonly chunks: ReadonlyMap<number, ChunkContents>;

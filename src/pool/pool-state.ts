@@ -23,8 +23,8 @@ import type { PoolEvents } from './thin-pool.js';
 import { UsageCounter } from './usage-counter.js';
 
 /**
- * What the parts of one open pool have in common, as dm-thin's `struct pool`: each part is given it and finds
- * the others here. It also is what the data path below meets of its pool. Pool thread only.
+ * The shared state of the parts of one open pool, like dm-thin's `struct pool`. Each part receives it and
+ * finds the others here. The data path below also uses it as its pool. Pool thread only.
  */
 export class PoolState implements PlaneOwner, PoolGate {
   readonly store: KeyValue;
@@ -122,7 +122,7 @@ export class PoolState implements PlaneOwner, PoolGate {
     if (!this.metadata.superblock.needsCheck || this.isClosing) return;
     this.metadata.changeSuperblock({ needsCheck: false });
     await this.commit();
-    // What the log has is older than anything that would be written from now on.
+    // The records in the log are older than every later write.
     if ((this.plane.log?.left.length ?? 0) > 0) return;
     await this.beginLog();
     this.#mode = 'rw';

@@ -297,7 +297,7 @@ class Pool implements ThinPool {
         sync: true,
       });
       this.#state.options = options;
-      // What the new ones allow or want begins now, not with the next commit.
+      // The new options take effect now, not with the next commit.
       if (this.#state.mode !== 'ro') this.#state.space.check();
     });
     this.#optionsWritten = changed.catch(() => undefined);

@@ -22,7 +22,7 @@ const METADATA_KINDS: readonly KeyKind[] = [
   'device',
   'pending-delete',
   'metadata-snapshot',
-  // What a log has is of the metadata that goes.
+  // The records of a log belong to the metadata that is replaced.
   'log-state',
   'remote-page',
   'remote-image',

@@ -84,7 +84,7 @@ async function* scrubChunks(
 
 type ChunkReader = (chunk: number) => Promise<ThinError | undefined>;
 
-/** What is missing, the check has told. A partial chunk has only its patch. */
+/** The check has reported missing chunks. A partial chunk has only its patch. */
 function sealReader(reader: KvReader, blockSize: number): ChunkReader {
   return async (chunk) => {
     const id = chunkId(chunk);

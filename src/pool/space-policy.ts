@@ -87,8 +87,8 @@ export class SpacePolicy {
    * Resolves when a chunk may be had. @throws ThinError no-space, at once or when the pool's timeout is over
    */
   async waitForSpace(device: string): Promise<void> {
-    // What was freed in the open transaction comes back with its commit, also what active devices have only
-    // just discarded.
+    // Chunks that were freed in the open transaction are available after its commit, including those that
+    // active devices have just discarded.
     if (this.#state.plane.returning > 0 || this.#state.pendingMappings > 0) {
       await this.#state.commit();
       await this.#state.plane.recycled();

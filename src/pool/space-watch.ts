@@ -17,7 +17,7 @@ export interface SpaceUse {
   readonly blockSize: number;
 }
 
-/** What was told of a space already. */
+/** The last report about a space. */
 interface Told {
   percent: number;
   low: boolean;

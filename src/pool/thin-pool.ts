@@ -123,7 +123,8 @@ export interface ThinPool {
   /**
    * Ascending by device id; includes those marked deleted, not those whose space is only being given back.
    * `hidden`: those that the daemon has made for itself (`isHidden`) instead of users' devices. All at one
-   * moment, so that it costs as much as there are devices: who has others to serve takes `eachDevice`.
+   * moment, so that its cost grows with the number of devices. A process that serves other callers uses
+   * `eachDevice`.
    */
   devices(options?: DeviceChoice): readonly DeviceInfo[];
   /**

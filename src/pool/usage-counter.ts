@@ -123,7 +123,7 @@ export class UsageCounter {
     }
   }
 
-  /** What was marked alone comes first. */
+  /** Devices that were marked alone come first. */
   async #countNext(id: DeviceId): Promise<void> {
     if (this.#stale.size > 0) await this.#countMarked();
     await this.#count(id);

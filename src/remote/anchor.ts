@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { isDigest, type Digest } from './digest.js';
 
-/** What a device says that is kept as it was pushed: where to, and as which image. */
+/** The label of a device that keeps a pushed state: the place and the image. */
 export interface Anchor {
   readonly url: string;
   readonly image: Digest;

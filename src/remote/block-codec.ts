@@ -13,8 +13,8 @@ const ZSTD = 1;
 /** Level 3 is a third slower and makes a twentieth less (measured on programs; docs/remote.md). */
 const LEVEL = 1;
 /**
- * What a Zstandard frame of 65,536 bytes begins with (RFC 8878, 3.1.1): magic, single segment with a content
- * size of two bytes, that less 256.
+ * The first bytes of a Zstandard frame of 65,536 bytes (RFC 8878, 3.1.1): magic, single segment with a
+ * content size of two bytes, that less 256.
  */
 const FRAME_HEAD = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x60, 0x00, 0xff);
 

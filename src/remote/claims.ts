@@ -17,9 +17,8 @@ const INTERVAL = 15_000;
 const STALE = 3_600_000;
 
 /**
- * What a push or a pull says it counts on, in a note that no collection passes over. Order is all: first the
- * note, then a look at what is about to be removed, then at what is there. docs/remote-format.md has the
- * argument.
+ * What a push or a pull relies on, in a note that every collection reads. Order is all: first the note, then
+ * a look at what is about to be removed, then at what is there. docs/remote-format.md has the argument.
  */
 export class Claims {
   readonly #store: RemoteStore;

@@ -14,8 +14,7 @@ interface Waiting {
 }
 
 /**
- * Names, compresses, encrypts and verifies blocks on threads of their own, so that who asks does something
- * else meanwhile.
+ * Names, compresses, encrypts and verifies blocks on other threads, so that the caller can work meanwhile.
  */
 export class CodecPool {
   readonly #threads: Thread[];

@@ -95,7 +95,7 @@ export function packManifest(
   return Buffer.from(JSON.stringify(value));
 }
 
-/** What a manifest says without a key: what it keeps alive, and how large it is. */
+/** The part of a manifest that is readable without the key: the blobs that it keeps alive, and its size. */
 export type OpenManifest = Omit<Manifest, 'device'> & { readonly device: string };
 
 /** @throws ThinError damaged, wrong-version, naming `path` */

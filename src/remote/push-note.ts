@@ -22,8 +22,8 @@ const useNote = z.strictObject({
 export type UseNote = z.infer<typeof useNote>;
 
 /**
- * What was found without use, or is about to be removed. `since`: when it was marked, by the store's clock;
- * null: when the note was written. Unix time, milliseconds.
+ * Unused blobs, or blobs about to be removed. `since`: when it was marked, by the store's clock; null: when
+ * the note was written. Unix time, milliseconds.
  */
 const listNote = z.strictObject({
   version: z.literal(1),

@@ -39,7 +39,7 @@ export interface PushParts {
   readonly source: PushSource;
   readonly codecs: CodecPool;
   readonly seal: BlockSeal;
-  /** Who pushes, for notes that are left behind. */
+  /** The process that pushes, for notes that are left behind. */
   readonly maker: string;
   readonly isGone: (maker: string) => Promise<boolean>;
   readonly signal: AbortSignal;

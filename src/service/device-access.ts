@@ -40,7 +40,7 @@ export interface TrimResult {
    * before.
    */
   readonly trimmed: number;
-  /** What the device maps less than before. Something else may have written to it meanwhile. */
+  /** The decrease of the device's mapped space. Other writes may have changed it meanwhile. */
   readonly freed: number;
 }
 

@@ -11,7 +11,7 @@ import type { MountedView, ReplayedViews, ViewAsk } from './replayed-views.js';
 interface MountRecord extends Mounted {
   readonly request: MountRequest;
   readonly readOnly: boolean;
-  /** What the device carries, as blkid names it. */
+  /** The filesystem on the device, as blkid names it. */
   readonly filesystem?: string | undefined;
   /** The hidden snapshot that is mounted in the device's place. */
   readonly view?: string | undefined;
@@ -25,7 +25,7 @@ interface MountRecord extends Mounted {
   readonly activated: boolean;
   /** A caller asked for the mount itself, not only for a view. */
   pinned: boolean;
-  /** Views by the pid of who reads. */
+  /** Views by the pid of their reader. */
   readonly viewers: Map<number, number>;
 }
 
@@ -349,7 +349,7 @@ export class DeviceMounts {
     mounted: Mounted & { readonly filesystem?: string | undefined },
   ): Promise<void> {
     const carried = mounted.filesystem ?? device.filesystem;
-    // What a user made there instead may have no way to grow, and is as large as they made it.
+    // A filesystem that the user made there may be unable to grow, and keeps its size.
     if (carried === 'xfs' || carried === 'ext4') await this.#host.grow(mounted, carried, device.size);
     await this.#pool.update(device.name, { filesystemSize: device.size });
   }

@@ -10,8 +10,8 @@ export interface DevicePlace {
 }
 
 /**
- * What a process does with devices beside their pool: it serves them, mounts them, reads them. `Devices` asks
- * before it changes one. The caller holds the device's lock.
+ * The use of devices by this process: it serves, mounts and reads them. `Devices` asks before it changes one.
+ * The caller holds the device's lock.
  */
 export interface DeviceUse {
   placeOf(name: DeviceName): DevicePlace;

@@ -324,7 +324,7 @@ export class Devices {
   }
 
   /**
-   * A device that can be used for something new, or by `maker`, who makes it.
+   * A device that can be used for something new, or by `maker`, the process that makes it.
    * @throws ThinError not-found; busy, where it is marked deleted, or not whole
    */
   requireLive(name: DeviceName, maker?: string): DeviceInfo {

@@ -23,7 +23,9 @@ export interface UnfinishedDevicesParts {
   readonly makers: Makers;
 }
 
-/** Devices that are not whole: each is marked with who makes it, and goes when that process is gone. */
+/**
+ * Incomplete devices. Each is marked with the process that makes it, and removed when that process is gone.
+ */
 export class UnfinishedDevices {
   readonly #parts: UnfinishedDevicesParts;
   #timer: NodeJS.Timeout | undefined;

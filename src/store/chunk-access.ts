@@ -18,7 +18,7 @@ export interface ChunkAccess {
   readonly chunkSize: number;
   /** Chunks with successive numbers lie side by side, so that a range may run from one into the next. */
   readonly contiguous: boolean;
-  /** What is written is gone with the process, until a commit has it. */
+  /** Writes are lost with the process until a commit has them. */
   readonly isVolatile: boolean;
   /** Its bytes are not here: a range stops before it. */
   isAway(chunk: number): boolean;

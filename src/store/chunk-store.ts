@@ -3,8 +3,8 @@ import type { ChunkAccess, ChunkMemory } from './chunk-access.js';
 import type { KvOperation } from './key-value.js';
 
 /**
- * What a commit must write of the chunks; exactly one of `settle` and `undo` is called before the next is
- * taken.
+ * The chunks that a commit must write. The caller calls exactly one of `settle` and `undo` before it takes
+ * the next.
  */
 export interface ChunkCommit {
   /** Asked once. */

@@ -109,7 +109,7 @@ export class CommitMark {
     this.#timer ??= setTimeout(() => void this.sync(), SOON_MS).unref();
   }
 
-  /** What was written before the call is durable when it resolves. Never rejects. */
+  /** Earlier writes are durable when it resolves. Never rejects. */
   sync(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;

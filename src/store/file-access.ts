@@ -371,7 +371,7 @@ export class FileAccess implements ChunkAccess {
   }
 }
 
-/** What a sync on another thread has met, if it has. */
+/** The error that a sync on another thread met, if any. */
 export function takeFailure({ failed }: FileMemory): ThinError | undefined {
   const errno = Atomics.exchange(failed, 0, 0);
   if (errno === 0) return undefined;
@@ -379,7 +379,7 @@ export function takeFailure({ failed }: FileMemory): ThinError | undefined {
   return dataError(Object.assign(new Error(`fdatasync: ${code}`), { code }));
 }
 
-/** What a failed system call on the data file means. */
+/** The error for a failed system call on the data file. */
 export function dataError(error: unknown): ThinError {
   if (error instanceof ThinError) return error;
   const code = systemErrorCode(error);

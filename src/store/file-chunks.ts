@@ -19,7 +19,7 @@ export interface FileRange {
  */
 export type PunchHoles = (ranges: readonly FileRange[]) => Promise<void>;
 
-/** What is used of the open file; its reads and writes go through the descriptor. */
+/** The parts of `FileHandle` that are used; reads and writes use the descriptor. */
 export type DataHandle = Pick<FileHandle, 'fd' | 'datasync' | 'close'>;
 
 export interface FileChunksOptions {
@@ -156,7 +156,7 @@ export class FileChunks implements ChunkStore {
       if (Atomics.load(bases, chunk) === WHOLE && this.#remote.isRemote(chunk)) this.#remote.makeLocal(chunk);
       // Not mapped so far, or not any more.
       if (Atomics.load(bases, chunk) <= 0 || this.#partial.baseOf(chunk) === undefined) continue;
-      // What is seen here was written before, and is durable with this commit's sync.
+      // The pages seen here were written earlier, and this commit's sync makes them durable.
       const own = Atomics.load(pages, chunk);
       if (own !== this.#allPages) {
         this.#partial.setPages(chunk, own);

@@ -57,7 +57,7 @@ export class VarintReader {
     return this.#bytes.subarray(0, 0);
   }
 
-  /** What a length goes before. */
+  /** Reads a length and that many bytes. */
   bytes(): Uint8Array {
     return this.take(this.number());
   }

@@ -8,7 +8,7 @@ interface PackedError {
   readonly details: ThinError['details'];
 }
 
-/** What the thread says: each place that is damaged, then how it ended. */
+/** The messages of the thread: each damaged place, then the result. */
 export type FilesCheckMessage =
   { readonly found: PackedError } | { readonly failure: PackedError } | { readonly end: true };
 

@@ -29,8 +29,8 @@ export async function checkLevelFiles(path: string, depth: FileDepth = 'metadata
 }
 
 /**
- * What is damaged in the files of a store, which may be open and change meanwhile. Ends with what nothing can
- * be read behind.
+ * Yields the damage in the files of a store, which may be open and change meanwhile. Ends at damage that
+ * hides everything after it.
  * @param rest awaited after each piece of a table, of about 1 MiB, with the milliseconds that it took
  * @throws ThinError permission, io
  */

@@ -5,9 +5,9 @@ import { systemErrorCode } from '../errors/thin-error.js';
 import { fileError } from './level-errors.js';
 
 /**
- * What a folder is to LevelDB. `unfinished`: LevelDB was stopped while it made a store, before anything could
- * be written. `headless`: tables or logs without CURRENT, which LevelDB would take for no store at all and
- * delete.
+ * The state of a folder for LevelDB. `unfinished`: LevelDB was stopped while it made a store, before anything
+ * could be written. `headless`: tables or logs without CURRENT, which LevelDB would take for no store at all
+ * and delete.
  */
 export type LevelFolder = 'absent' | 'empty' | 'unfinished' | 'store' | 'headless' | 'foreign';
 
@@ -15,7 +15,7 @@ const LEVEL_FILE = /^(?:CURRENT|LOCK|LOG|LOG\.old|MANIFEST-\d+|\d+\.(?:log|ldb|s
 /** Of a file system's root, and of LevelDB's own repair. */
 const IGNORED = new Set(['lost+found', 'lost']);
 /**
- * What a pool keeps beside its store: the link to its data, space in reserve, its commit mark (`CommitMark`),
+ * Files of a pool beside its store: the link to its data, space in reserve, its commit mark (`CommitMark`),
  * its log and the log's mark.
  */
 const BESIDE = /^(?:data|reserve|commit-mark(?:\.new)?|pool-log(?:\.new)?|log-mark)$/;

@@ -16,7 +16,7 @@ const FIRST = 2;
 const MIDDLE = 3;
 const LAST = 4;
 
-/** Who reads a log. */
+/** The consumer of a log's records. */
 export interface LogReader {
   /** How many bytes of a record `record` is to be given; the rest is checked all the same. */
   readonly headBytes: number;

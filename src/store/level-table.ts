@@ -106,7 +106,7 @@ async function readBlock(file: FileHandle, handle: BlockHandle, what: string): P
   return bytes.subarray(0, -TRAILER);
 }
 
-/** What is wrong with a block and its trailer. */
+/** The fault of a block and its trailer. */
 export function blockProblem(bytes: Buffer): string | undefined {
   if (bytes.length < TRAILER) return 'it ends too early';
   const type = bytes[bytes.length - TRAILER]!;

@@ -15,7 +15,7 @@ export const LOG_FILE = 'pool-log';
 /** Says, outside of the log, how far it was synced; never more than it has. */
 const LOG_MARK_FILE = 'log-mark';
 
-/** What is used of the open file; its reads and writes go through the descriptor. */
+/** The parts of `FileHandle` that are used; reads and writes use the descriptor. */
 export type LogHandle = Pick<FileHandle, 'fd' | 'read' | 'datasync' | 'close'>;
 
 export interface OpenLogFile {
@@ -36,9 +36,7 @@ export interface LogFiles {
    * read-only
    */
   make(folder: string, pool: string, ring: number): Promise<void>;
-  /**
-   * What the log's mark says; a slot that does not count says nothing. @throws ThinError wrong-version, io
-   */
+  /** The position in the log's mark; an invalid slot does not count. @throws ThinError wrong-version, io */
   readMark(folder: string, counts: (slot: CommitNumber) => boolean): Promise<ReadMark>;
 }
 

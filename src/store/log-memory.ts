@@ -122,7 +122,7 @@ export class SharedLog {
     return false;
   }
 
-  /** What was reserved; what was written of it counts by itself. */
+  /** Releases a reservation; the written part counts separately. */
   release(lines: number): void {
     Atomics.sub(this.memory.words, USED, lines);
   }

@@ -109,8 +109,7 @@ export class LogWriter {
   }
 
   /**
-   * What the log has to say before it is synced: the data of everything before the position is on the disk.
-   * False: not written down.
+   * Records, before the log is synced, that all data before the position is on the disk. False: not recorded.
    */
   syncedData(position: number): boolean {
     if (this.#log.dataSynced >= position) return this.isOn;

@@ -29,7 +29,7 @@ export class MarkedStore implements KeyValue {
   readonly #store: string;
   /** Undefined: there is no room for it, or it cannot be written. */
   readonly #mark: CommitMark | undefined;
-  /** What was accepted; undefined: nothing is missing. */
+  /** The accepted loss; undefined: nothing is missing. */
   readonly older: OlderStore | undefined;
   #number: number;
   #acknowledged: number;
@@ -149,8 +149,8 @@ export class MarkedStore implements KeyValue {
 }
 
 /**
- * What is missing in a store that is read as it is, for `folder` has its mark; undefined: nothing, or nobody
- * knows. @throws ThinError wrong-version, io
+ * The commits that a store lacks, by the mark in `folder`; undefined: nothing, or nobody knows. @throws
+ * ThinError wrong-version, io
  */
 export async function olderThanMark(store: KvReader, folder: string): Promise<OlderStore | undefined> {
   const mark = await readMark(folder);

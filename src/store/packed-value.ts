@@ -11,7 +11,7 @@ export type Codec = keyof typeof NUMBERS;
  * (docs/benchmarks.md).
  */
 const ZSTD_LEVEL = 1;
-/** What is saved less than this of is kept as it is, and read without a codec. */
+/** A value that packing would shrink by less than this is stored unpacked. */
 const WORTH = 1 / 8;
 /** An LZ4 block behind the size of what it holds. */
 const SIZE_BYTES = 4;
@@ -36,7 +36,7 @@ export async function pack(bytes: Uint8Array, codec: Codec): Promise<Uint8Array 
 }
 
 /**
- * What was packed, on this thread: some tens of microseconds for 64 KiB.
+ * Unpacks on this thread: some tens of microseconds for 64 KiB.
  * @param most bytes that it can have
  * @throws ThinError damaged, wrong-version (a codec of a newer thinfuse); both name `path`
  */

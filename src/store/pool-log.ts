@@ -42,7 +42,7 @@ export class PoolLog {
   readonly #epoch: number;
   readonly #place: string;
   #left: readonly LoggedAction[];
-  /** What the store says of it: nothing new so far, that nothing counts, or from where it counts. */
+  /** The log's state in the store: unchanged so far, nothing counts, or the position from which it counts. */
   #step: Step = 'left';
   #tail = 0;
   #syncing: Promise<void> | undefined;
@@ -91,7 +91,7 @@ export class PoolLog {
     }
   }
 
-  /** What is to be done again before anything else, and made durable in the store. */
+  /** The records to replay, and to make durable in the store, before anything else. */
   get left(): readonly LoggedAction[] {
     return this.#left;
   }
@@ -158,7 +158,7 @@ export class PoolLog {
     return this.#shared.head;
   }
 
-  /** What the commit's batch says of the log; nothing while there is something left. */
+  /** The log's state in the commit's batch; nothing while records are left. */
   operations(position: number): readonly KvOperation[] {
     if (this.#left.length > 0 || this.#step === 'left') return [];
     return [this.#stateAt(position)];

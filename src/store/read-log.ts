@@ -16,7 +16,7 @@ export interface LogBounds {
   readonly position: number;
   /** The file has all that was written, synced or not: no machine has stopped since. */
   readonly isWhole: boolean;
-  /** What the mark says was synced; undefined: nothing, or it is of another epoch. */
+  /** The synced position in the mark; undefined: none, or of another epoch. */
   readonly marked: number | undefined;
   /**
    * Data went to a data file: only what was written before it was synced is known to be there, unless the
@@ -68,7 +68,7 @@ export function readLog(ring: Buffer, bounds: LogBounds): ReadLog {
   return { records: counts, end, problem };
 }
 
-/** What a record behind the end says was synced before it was written; 0: there is none. */
+/** The synced position in a record after the end; 0: there is no such record. */
 function laterSync(ring: Buffer, end: number, position: number, salt: number): number {
   let most = 0;
   for (let at = end; at < position + ring.length; at += LOG_LINE) {

@@ -50,7 +50,7 @@ export async function* dump(view: MetadataView, options: DumpOptions): AsyncGene
   yield text + words.end();
 }
 
-/** What is left of a device, whose record may count more than can be read. */
+/** The readable part of a device. Its record may count more. */
 async function surveyed(
   view: MetadataView,
   record: DeviceRecord,

@@ -3,8 +3,7 @@ import { DEVICE_KINDS, FILESYSTEMS, type DeviceRecord } from '../format/device-r
 import type { Superblock } from '../format/superblock.js';
 
 /**
- * What a pool knows and thin_dump's XML has no place for. It stands in comments, so that thin_restore passes
- * over it:
+ * Facts of a pool without a place in thin_dump's XML. They stand in comments, which thin_restore ignores:
  *
  *   <!-- thinfuse {"name":"web",...} -->     as the first child of the superblock, and of each device
  */

@@ -4,7 +4,7 @@ const MAPPINGS_PER_LEAF = 252;
 const BITMAP_ENTRIES = 16320;
 /** Reference counts above two are in a tree of their own, with 12 bytes an entry. */
 const COUNTS_PER_LEAF = 336;
-/** What a kernel takes at most (THIN_METADATA_MAX_SECTORS in dm-thin-metadata.h). */
+/** The most that a kernel accepts (THIN_METADATA_MAX_SECTORS in dm-thin-metadata.h). */
 const MAX_KERNEL_METADATA = 255 * ((1 << 14) - 64) * BLOCK;
 const LEAST = 16 * 2 ** 20;
 

@@ -58,8 +58,8 @@ export function parseQuantity(text: string, what: string): number {
 }
 
 /**
- * What the metadata of a pool may come to, in bytes, as thin_metadata_size 0.9.0 counts: twice the leaves
- * that all mappings fill, because they are half full on average, and one block a device.
+ * The size that the metadata of a pool may reach, in bytes, as thin_metadata_size 0.9.0 counts: twice the
+ * leaves that all mappings fill, because they are half full on average, and one block a device.
  * @param blockSize bytes, a power of two; @param poolSize bytes, more than one block
  * @throws ThinError invalid-argument
  */

@@ -18,9 +18,9 @@ export interface ExportOptions {
 }
 
 /**
- * Writes devices for other programs, each as it is at one moment while who uses it goes on. A file appears
- * whole or not at all. Errors of all: not-found (the device, the file's folder), busy, no-space, permission,
- * read-only, io, damaged, closed.
+ * Writes devices for other programs, each at one moment while its users continue. A file appears whole or not
+ * at all. Errors of all: not-found (the device, the file's folder), busy, no-space, permission, read-only,
+ * io, damaged, closed.
  */
 export class DeviceExport {
   readonly #access: PoolAccess;

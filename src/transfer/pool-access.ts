@@ -32,7 +32,9 @@ export interface DeviceBytes {
   close(): Promise<void>;
 }
 
-/** A pool as those see it who bring devices in and out: its operations, and the bytes of its devices. */
+/**
+ * The view of a pool for code that brings devices in and out: its operations, and the bytes of its devices.
+ */
 export interface PoolAccess extends Caller {
   /** Errors: as the operation `activate`. */
   open(name: string, how: { readonly write: boolean }): Promise<DeviceBytes>;

@@ -22,7 +22,7 @@ export async function rootfsOf(mountPoint: string): Promise<string | undefined> 
   );
 }
 
-/** What a device has beside its files where they lie in its rootfs. */
+/** Other entries beside rootfs in a device's filesystem. */
 const BESIDE_ROOTFS = new Set(['rootfs', 'id', 'lost+found']);
 
 /**

@@ -5,8 +5,8 @@ import { MAX_NAME_LENGTH, parseDeviceName } from '../format/device-name.js';
 import type { DeviceName } from '../format/ids.js';
 
 /**
- * What a container engine knows of a volume: the label of the device that holds its files, so neither is ever
- * without the other.
+ * What a container engine knows of a volume. It is the label of the device that holds the files, so that
+ * neither exists without the other.
  */
 export interface VolumeRecord {
   readonly name: string;

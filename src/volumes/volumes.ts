@@ -30,8 +30,8 @@ interface Volume {
  * commit of the pool. Work on one volume runs in order. Errors, beside the pool's and the host's: not-found,
  * exists (with other options), busy (in use), invalid-argument, unknown-option.
  *
- * Who uses a volume is known for as long as the daemon lives: it is the mount that is in use, and no mount
- * outlives the daemon.
+ * The users of a volume are known while the daemon lives. They use the mount, and no mount outlives the
+ * daemon.
  */
 export class Volumes {
   readonly #served: ServedPool;
@@ -71,7 +71,7 @@ export class Volumes {
       const base = this.#served.devices.requireBase();
       const filesystem = options.filesystem ?? base.filesystem;
       const size = options.size ?? base.size;
-      // What the base device's snapshot cannot be, is a device of its own.
+      // A volume that cannot be a snapshot of the base device is a device of its own.
       if (filesystem === base.filesystem && size >= base.size)
         await this.#copy(device, base, options, { ...record, state: 'fresh' });
       else await this.#format(device, { filesystem, size, quota: options.quota }, record);
@@ -168,7 +168,7 @@ export class Volumes {
   ): Promise<void> {
     const label = packVolumeRecord(record);
     await this.#served.changes.run([origin.name, name], async () => {
-      // What the origin's users had flushed is in the clone. An xfs leaves a record in its log all the same,
+      // The clone has what the users of the origin flushed. An xfs leaves a record in its log all the same,
       // which the clone's mount recovers.
       await this.#served.devices.snapshot({
         name,

@@ -3,7 +3,7 @@ import type { MountTable } from '../../host/mount-table.js';
 import type { DoctorFacts, ServedDevice } from './facts.js';
 import type { DoctorFinding } from '../../api/doctor-report.js';
 
-/** What is wrong, or may puzzle, with a pool's mounts, loop devices, devices and files. Pure. */
+/** Finds faults and surprising states of a pool's mounts, loop devices, devices and files. Pure. */
 export function diagnose(facts: DoctorFacts): readonly DoctorFinding[] {
   return [
     ...ofPool(facts),

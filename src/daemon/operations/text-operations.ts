@@ -11,7 +11,7 @@ export type TextHandlers = {
   readonly [K in TextOperationName]: (input: TextOperations[K]['input']) => AsyncIterable<string>;
 };
 
-/** What is told of metadata that holds still meanwhile, a live pool's or a closed one's. */
+/** Text about metadata that does not change meanwhile, of a live or a closed pool. */
 export function textOperations(freeze: () => Promise<FrozenMetadata>, events?: EventHub): TextHandlers {
   async function* frozen(tell: (metadata: FrozenMetadata) => AsyncGenerator<string>): AsyncGenerator<string> {
     const metadata = await freeze();
