@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Cli } from '../support/cli.js';
 import { eventually } from '../support/eventually.js';
 import { HeldTool } from '../support/held-tool.js';
 import { loopsUnder, mounts, requireMounts, useScratch } from '../support/mounts.js';
+import { SnapshotClient } from '../support/snapshot-client.js';
 import { VolumeClient } from '../support/volume-client.js';
 
 describe('a daemon that is killed while a tool of its runs', function () {
@@ -104,6 +105,48 @@ describe('a daemon that is killed while a tool of its runs', function () {
     await held.release();
     await assertInOrder();
   });
+
+  for (const [tool, pattern] of [
+    ['losetup', '*--find*--show*'],
+    ['mount', '*/mnt/containerd-*'],
+  ] as const)
+    it(`keeps nothing of a Prepare of containerd whose ${tool} was held (supervised)`, async () => {
+      const held = await HeldTool.make(scratch.current, tool, pattern);
+      const socket = path.join(cli.root, 'snapshotter.sock');
+      await cli.run('init', '--data', 'leveldb', '--data-size', '2G', '--base-size', '512M');
+      assert.equal((await cli.tryWith(held.env, 'start', '--supervised', '--snapshotter')).code, 0);
+      await held.hold();
+      const client = new SnapshotClient(socket);
+      scratch.current.defer(() => client.close());
+      const preparing = assert.rejects(client.prepare('work'));
+      await held.held();
+      await cli.die();
+      await preparing;
+      await held.release();
+      let left: readonly { name: string }[] = [];
+      await eventually('snapshots are served again', () =>
+        client.list().then(
+          (found) => ((left = found), true),
+          () => false,
+        ),
+      );
+      // containerd removes what it does not know, and gives no key twice.
+      for (const { name } of left) await client.remove(name);
+      assert.deepEqual(await client.list(), []);
+      const [bind] = await client.prepare('again');
+      assert(bind !== undefined);
+      await writeFile(path.join(bind.source, 'file'), '');
+      await client.remove('again');
+      assert.deepEqual(await loopsUnder(cli.root), []);
+      await cli.run('stop');
+      assert.equal((await cli.json<{ ok: boolean }>('check')).ok, true);
+      const names = (await cli.json<{ name: string }[]>('ls')).map(({ name }) => name);
+      // Those of the pool, and what empty snapshots of another size are made from.
+      assert.deepEqual(
+        names.filter((name) => !/^(containerd-)?base\b/.test(name)),
+        [],
+      );
+    });
 
   it('leaves no loop device where mkfs was held', async () => {
     const held = await HeldTool.make(scratch.current, 'mkfs.xfs', '*');
