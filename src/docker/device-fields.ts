@@ -82,7 +82,7 @@ const OWN_FIELDS: Readonly<Record<string, (device: ListedDevice) => string>> = {
   LOOP: ({ loop }) => loop ?? '-',
   PATH: ({ path }) => path ?? '-',
 };
-export const THIN_FIELDS = Object.keys(FIELDS);
+const THIN_FIELDS = Object.keys(FIELDS);
 export const FIELD_NAMES = [...THIN_FIELDS, ...Object.keys(OWN_FIELDS)];
 
 /** @param name of `parseFields`; those of `ls` itself of what `ls` lists alone */

@@ -9,6 +9,7 @@ import {
   deviceOf,
   sourceOf,
   splitOperands,
+  withDevice,
   withSource,
   type DeviceFlags,
   type SourceFlags,
@@ -20,21 +21,20 @@ interface ExportFlags extends SourceFlags, DeviceFlags {
 }
 
 export function registerLegacyExport(legacy: Command): void {
-  withSource(
-    legacy
-      .command('export')
-      .summary('write a device of an old pool to a file')
-      .description(
-        'Writes one device as a raw image with holes, or its files as a tar (the files in its rootfs, if Docker made it).',
-      )
-      .usage('[options] (PATH... | --metadata META --data DATA) DEVICE --output FILE')
-      .argument('<operands...>', 'PATHs, unless given by options, and DEVICE: its number, name or id'),
+  withDevice(
+    withSource(
+      legacy
+        .command('export')
+        .summary('write a device of an old pool to a file')
+        .description(
+          'Writes one device as a raw image with holes, or its files as a tar (the files in its rootfs, if Docker made it).',
+        )
+        .usage('[options] (PATH... | --metadata META --data DATA) DEVICE --output FILE')
+        .argument('<operands...>', 'PATHs, unless given by options, and DEVICE: its number, name or id'),
+    ),
   )
     .addOption(new Option('--format <format>', 'what to write').choices(['raw', 'tar']).default('raw'))
     .requiredOption('-o, --output <file>', 'the file to write; an existing file is replaced')
-    .option('--external-origin <file>', 'the content of blocks that the device does not map')
-    .option('--skip-damaged', 'read damaged parts as zeroes, and list them (exit code 1)')
-    .option('--size <size>', 'size of the device, if neither Docker nor its filesystem tells it')
     .addHelpText(
       'after',
       example(

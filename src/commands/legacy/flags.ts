@@ -39,6 +39,17 @@ export function withSource(command: Command): Command {
     .option('--search', 'if the superblock is lost: search for the newest pair of trees that fit');
 }
 
+/** How a device of the old pool is read. */
+export function withDevice(command: Command): Command {
+  return command
+    .option('--size <size>', 'size of the device, if neither Docker nor its filesystem tells it')
+    .option('--external-origin <file>', 'the content of blocks that the device does not map')
+    .option(
+      '--skip-damaged',
+      'read damaged parts as zeroes, and list them; export and import then end with 1',
+    );
+}
+
 /** Errors: invalid-argument. */
 export function sourceOf(paths: readonly string[], flags: SourceFlags): SourceRequest {
   return {

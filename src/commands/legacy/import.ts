@@ -13,6 +13,7 @@ import {
   deviceOf,
   sourceOf,
   splitOperands,
+  withDevice,
   withSource,
   type DeviceFlags,
   type SourceFlags,
@@ -25,22 +26,21 @@ interface ImportFlags extends SourceFlags, DeviceFlags {
 }
 
 export function registerLegacyImport(legacy: Command): void {
-  withSource(
-    legacy
-      .command('import')
-      .summary('bring devices of an old pool into the pool of the root')
-      .description(
-        'Copies one device or all devices into the pool of the root. Devices that share blocks there share them here. Copies everything or nothing.',
-      )
-      .usage('[options] (PATH... | --metadata META --data DATA) (DEVICE | --all)')
-      .argument('[operands...]', 'PATHs, unless given by options, and DEVICE'),
+  withDevice(
+    withSource(
+      legacy
+        .command('import')
+        .summary('bring devices of an old pool into the pool of the root')
+        .description(
+          'Copies one device or all devices into the pool of the root. Devices that share blocks there share them here. Copies everything or nothing.',
+        )
+        .usage('[options] (PATH... | --metadata META --data DATA) (DEVICE | --all)')
+        .argument('[operands...]', 'PATHs, unless given by options, and DEVICE'),
+    ),
   )
     .option('--all', 'every device of the old pool')
     .option('--name <name>', 'name of the device here; default: its name there')
     .option('--prefix <text>', 'text before the names from there')
-    .option('--size <size>', 'size of the device, if neither Docker nor its filesystem tells it')
-    .option('--external-origin <file>', 'the content of blocks that the device does not map')
-    .option('--skip-damaged', 'read damaged parts as zeroes, and list them (exit code 1)')
     .addHelpText(
       'after',
       example(

@@ -11,6 +11,7 @@ import {
   deviceOf,
   sourceOf,
   splitOperands,
+  withDevice,
   withSource,
   type DeviceFlags,
   type SourceFlags,
@@ -34,24 +35,23 @@ interface MountRequest {
 }
 
 export function registerLegacyMount(legacy: Command): void {
-  withSource(
-    legacy
-      .command('mount')
-      .summary('mount the filesystem of a device of an old pool')
-      .description(
-        'Mounts a device of an old pool read-only. Replays the log of the filesystem in a scratch file and never changes the pool. `umount TARGET` ends it and leaves nothing behind.',
-      )
-      .usage('[options] (PATH... | --metadata META --data DATA) DEVICE TARGET')
-      .argument(
-        '<operands...>',
-        'PATHs, unless given by options, DEVICE and TARGET, which is made if it is missing',
-      ),
+  withDevice(
+    withSource(
+      legacy
+        .command('mount')
+        .summary('mount the filesystem of a device of an old pool')
+        .description(
+          'Mounts a device of an old pool read-only. Replays the log of the filesystem in a scratch file and never changes the pool. `umount TARGET` ends it and leaves nothing behind.',
+        )
+        .usage('[options] (PATH... | --metadata META --data DATA) DEVICE TARGET')
+        .argument(
+          '<operands...>',
+          'PATHs, unless given by options, DEVICE and TARGET, which is made if it is missing',
+        ),
+    ),
   )
     .option('--image', 'show the device as an image file in TARGET, and mount no filesystem')
     .option('--foreground', 'stay until the device is unmounted; a signal unmounts it')
-    .option('--external-origin <file>', 'the content of blocks that the device does not map')
-    .option('--skip-damaged', 'read damaged parts as zeroes, and list them')
-    .option('--size <size>', 'size of the device, if neither Docker nor its filesystem tells it')
     .addOption(
       new Option('--transport <kind>', 'how the kernel reaches the image file')
         .choices(['kernel', 'fuse-native'])
