@@ -20,7 +20,10 @@ export interface ListedOldDevice {
   readonly problem: string | undefined;
 }
 
-/** The devices of an old pool, and what is damaged in it and in them. */
+/** What is told of one device: a disk of a striped volume that is missing makes thousands of gaps. */
+const SHOWN = 5;
+
+/** The devices of an old pool, and what is damaged in it and, as far as there is not much, in them. */
 export async function listDevices(
   source: OldSource,
 ): Promise<{ readonly devices: readonly ListedOldDevice[]; readonly damage: readonly Damage[] }> {
@@ -32,7 +35,10 @@ export async function listDevices(
     );
   return {
     devices,
-    damage: [...surveys.values(), ...devices].flatMap(({ damage }) => damage),
+    damage: [
+      ...[...surveys.values()].flatMap(({ damage }) => damage),
+      ...devices.flatMap(({ one, damage }) => firstOf(damage, `device ${one.label}`)),
+    ],
   };
 }
 
@@ -101,4 +107,9 @@ async function describeVolume(one: Extract<OldDevice, { kind: 'plain' }>): Promi
     state: damage.length === 0 ? 'sound' : 'damaged',
     problem: undefined,
   };
+}
+
+function firstOf(damage: readonly Damage[], path: string): readonly Damage[] {
+  if (damage.length <= SHOWN) return damage;
+  return [...damage.slice(0, SHOWN), { path, problem: `in ${damage.length - SHOWN} places more` }];
 }

@@ -17,7 +17,7 @@ import { useScratch, type Finished } from '../support/mounts.js';
 import { restoreMetadata } from '../support/old-pool.js';
 import { requireThinTools, thinTool } from '../support/thin-provisioning-tools.js';
 
-/** The long form: THINFUSE_CHECK_ROUNDS=2000, with another THINFUSE_CHECK_SEED each time. */
+/** The long form: scripts/thin-tools.sh. */
 const ROUNDS = Number(process.env['THINFUSE_CHECK_ROUNDS'] ?? 8);
 const BYTES = 160 * METADATA_BLOCK;
 const FIELDS = 'DEV,MAPPED_BLOCKS,EXCLUSIVE_BLOCKS,SHARED_BLOCKS,TRANSACTION,CREATE_TIME,SNAP_TIME';
