@@ -116,7 +116,6 @@ export class Daemon {
     const served = this.#served;
     this.#transport = parts.transport(served.directory);
     const metrics = new Metrics({ pool, mounted: () => served.mounts.count, events: parts.events });
-    const { locks, changes, devices } = served;
     this.#history = new UsageHistory(pool, layout.history);
     this.#ui = new UiServer({
       served,
@@ -124,23 +123,8 @@ export class Daemon {
       history: this.#history,
       events: parts.events,
     });
-    const service: Service = {
-      ...{ layout, pool, projection, locks, changes, devices },
-      poolName: parts.poolName,
-      statusLine: parts.statusLine,
-      doctor: parts.doctor(pool),
-      serving: {
-        served,
-        metrics,
-        ui: this.#ui,
-        transport: this.#transport.kind,
-        startedAt: Date.now(),
-        stop: (options) => this.#stopFromInside(options),
-        restart: () => this.#restart(),
-      },
-    };
     this.#dispatcher = new Dispatcher(
-      createHandlers(service),
+      createHandlers(this.#service(metrics)),
       textOperations(() => pool.tools.freeze(), parts.events),
       (record) => {
         logCall(log, record);
@@ -149,6 +133,24 @@ export class Daemon {
     );
     this.#server = new SocketServer(layout.socket, this.#dispatcher);
     this.#adapters = (parts.adapters ?? []).map((make) => make(served, metrics));
+  }
+
+  #service(metrics: Metrics): Service {
+    const { poolName, statusLine, doctor } = this.#parts;
+    const { layout, pool, projection, locks, changes, devices } = this.#served;
+    return {
+      ...{ layout, pool, projection, locks, changes, devices, poolName, statusLine },
+      doctor: doctor(pool),
+      serving: {
+        served: this.#served,
+        metrics,
+        ui: this.#ui,
+        transport: this.#transport.kind,
+        startedAt: Date.now(),
+        stop: (options) => this.#stopFromInside(options),
+        restart: () => this.#restart(),
+      },
+    };
   }
 
   /**

@@ -59,6 +59,7 @@ export class ServedPool implements PoolService {
   readonly pool: ThinPool;
   readonly projection: ProjectionWriter;
   readonly host: DeviceHost;
+  readonly carriesDiscards: () => boolean;
   readonly locks = new DeviceLocks();
   readonly changes: DeviceChanges;
   /** What the transport shows. */
@@ -76,6 +77,7 @@ export class ServedPool implements PoolService {
     this.pool = pool;
     this.projection = projection;
     this.host = host;
+    this.carriesDiscards = parts.carriesDiscards;
     this.changes = new DeviceChanges(this.locks, projection);
     const space = (): { total: number; free: number } => {
       const { dataTotal, dataUsed } = pool.info();
@@ -105,19 +107,6 @@ export class ServedPool implements PoolService {
     this.deferred = new DeferredDeletion({ pool, locks, active, mounts: this.mounts, projection, log });
     const use = new ServedDevices(this);
     this.devices = new Devices({ root: layout.root, pool, changes: this.changes, use, makers });
-    const { changes, mounts, deferred, devices } = this;
-    const { carriesDiscards } = parts;
-    this.access = new DeviceAccess({
-      layout,
-      pool,
-      locks,
-      changes,
-      devices,
-      active,
-      mounts,
-      host,
-      deferred,
-      carriesDiscards,
-    });
+    this.access = new DeviceAccess(this);
   }
 }
