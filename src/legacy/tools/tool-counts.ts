@@ -56,10 +56,9 @@ export class ToolSpaceMap {
   #large(block: number): number {
     let node = new ToolNode(this.#blocks, this.#root.refCountRoot);
     for (let at = node.floor(block); at >= 0; at = node.floor(block)) {
-      if (!node.isInternal) {
-        if (node.key(at) === block) return node.low(at);
-        break;
-      }
+      if (!node.isInternal && node.key(at) !== block) break;
+      node.requireValues(node.isInternal ? 8 : 4);
+      if (!node.isInternal) return node.low(at);
       node = new ToolNode(this.#blocks, node.block(at));
     }
     throw new ToolFault('ref count not in tree');

@@ -49,7 +49,9 @@ export class ToolMetadata {
   rootOf(device: number): number | undefined {
     let node = new ToolNode(this.blocks, this.superblock.mappingRoot);
     for (let at = node.floor(device); at >= 0; at = node.floor(device)) {
-      if (!node.isInternal) return node.key(at) === device ? node.block(at) : undefined;
+      if (!node.isInternal && node.key(at) !== device) return undefined;
+      node.requireValues(8);
+      if (!node.isInternal) return node.block(at);
       node = new ToolNode(this.blocks, node.block(at));
     }
     return undefined;

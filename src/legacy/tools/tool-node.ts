@@ -58,6 +58,12 @@ export class ToolNode {
     return Buffer.from(this.#view.buffer, this.#view.byteOffset + this.#valueAt(index), this.valueSize);
   }
 
+  /** Before a value is taken without a look at the rest. @throws ToolFault */
+  requireValues(bytes: number): void {
+    const problem = sizeProblem(this, bytes);
+    if (problem !== undefined) throw new ToolFault(problem);
+  }
+
   /** Place of the last key that is at most `key`; -1 where there is none. */
   floor(key: number): number {
     let low = -1;
@@ -96,8 +102,8 @@ export function nodeProblem(
 ): string | undefined {
   const { location, count, capacity, valueSize } = node;
   const where = `(block ${location})`;
-  if (valueSize !== expected.valueSize)
-    return `value size mismatch: expected ${expected.valueSize}, but got ${valueSize} ${where}.`;
+  const mismatch = sizeProblem(node, expected.valueSize);
+  if (mismatch !== undefined) return mismatch;
   if ((8 + valueSize) * capacity + HEADER > METADATA_BLOCK)
     return `max entries too large: ${capacity} ${where}`;
   if (capacity % 3 !== 0) return `max entries is not divisible by 3: ${capacity} ${where}`;
@@ -121,4 +127,9 @@ export function nodeProblem(
 function isBelow(node: ToolNode, index: number): boolean {
   const [before, key] = [node.key(index - 1), node.key(index)];
   return key < before || (key === before && node.exactKey(index) <= node.exactKey(index - 1));
+}
+
+function sizeProblem({ location, valueSize }: ToolNode, expected: number): string | undefined {
+  if (valueSize === expected) return undefined;
+  return `value size mismatch: expected ${expected}, but got ${valueSize} (block ${location}).`;
 }
