@@ -59,6 +59,7 @@ export const COMMAND_MODULES: readonly CommandModule[] = [
       rename: 'everyday',
       grow: 'everyday',
       quota: 'everyday',
+      limit: 'everyday',
       rm: 'everyday',
       delete: 'everyday',
       remove: 'everyday',
@@ -95,6 +96,10 @@ export const COMMAND_MODULES: readonly CommandModule[] = [
   {
     commands: { events: 'look', metrics: 'look' },
     load: async () => (await import('../commands/event-commands.js')).registerEventCommands,
+  },
+  {
+    commands: { iostat: 'look', top: 'look' },
+    load: async () => (await import('../commands/iostat-command.js')).registerIostatCommands,
   },
   {
     commands: { ui: 'look' },

@@ -3,7 +3,7 @@ import type { DeviceStatus } from '../api/operations.js';
 import { FIELD_NAMES, fieldJson, fieldTable, parseFields } from '../docker/device-fields.js';
 import { CHOICE_KEYS, filtered, sorted } from '../docker/choose-devices.js';
 import { lineage, type LineageNode } from '../docker/lineage.js';
-import { listTable, poolTable, spaceTable, treeTable } from '../docker/listings.js';
+import { listTable, poolTable, spaceTable, treeDot, treeTable } from '../docker/listings.js';
 import { blockFacts, blockTree, lsblkJson, lsblkTable, type BlockFacts } from '../docker/lsblk.js';
 import { devicePrefix } from '../docker/prefix.js';
 import { nearest } from '../config/nearest.js';
@@ -15,7 +15,7 @@ import { contextOf, type Context } from './context.js';
 import { deviceJson } from './device-json.js';
 import { example } from './example.js';
 import { isKernel, requireKernel, withKernelOption, type KernelFlags } from './kernel/flags.js';
-import { note, printResult } from './output.js';
+import { note, print, printResult } from './output.js';
 import { poolSpace, type PoolSpace } from './pool-space.js';
 import { isPassing } from '../format/passing-name.js';
 import { kernelSnapshotOf, withSnapshotOption, type SnapshotFlag } from './snapshot-option.js';
@@ -31,11 +31,13 @@ export function registerListCommands(program: Command): void {
     .command('tree')
     .summary('show devices by lineage')
     .description('Draws the lineage of all devices; an origin that was removed keeps its place.')
-    .addHelpText('after', example('thinfuse tree'))
-    .action(async (_options: unknown, command: Command) => {
+    .option('--dot', 'as a graph for Graphviz')
+    .addHelpText('after', example('thinfuse tree', 'thinfuse tree --dot | dot -Tsvg >tree.svg'))
+    .action(async (options: { dot?: boolean }, command: Command) => {
       const context = contextOf(command);
       const { devices } = await look(context);
-      printResult(context, lineage(devices).map(nodeJson), treeTable(devices));
+      if (options.dot === true && !context.json) print(treeDot(devices));
+      else printResult(context, lineage(devices).map(nodeJson), treeTable(devices));
     });
 
   program

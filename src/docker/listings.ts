@@ -2,7 +2,7 @@ import { formatBinarySize } from '../config/sizes.js';
 import { PUSHED } from '../format/device-record.js';
 import type { PoolInfo } from '../pool/info.js';
 import { drawBranches } from './branches.js';
-import { lineage } from './lineage.js';
+import { lineage, type LineageNode } from './lineage.js';
 import type { ListedDevice } from './listed-device.js';
 import { formatTable, type Column } from './table.js';
 
@@ -74,6 +74,25 @@ export function treeTable(devices: readonly ListedDevice[]): string {
         : [device.kind, ...sizes(device), deviceState(device)]),
     ]),
   );
+}
+
+/** The same as a graph in Graphviz's language, origins to their snapshots. */
+export function treeDot(devices: readonly ListedDevice[]): string {
+  const quoted = (text: string): string => JSON.stringify(text);
+  const lines: string[] = [];
+  const visit = ({ id, name, device, children }: LineageNode): void => {
+    const label =
+      device === undefined
+        ? `${name}\n(removed)`
+        : `${name}\n${device.kind}, ${formatBinarySize(device.mapped)}`;
+    lines.push(`  d${id} [label=${quoted(label)}${device === undefined ? ', style=dashed' : ''}];`);
+    for (const child of children) {
+      lines.push(`  d${id} -> d${child.id};`);
+      visit(child);
+    }
+  };
+  lineage(devices).forEach(visit);
+  return ['digraph thinfuse {', '  node [shape=box];', ...lines, '}'].join('\n');
 }
 
 /**

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { commandsLike, modulesFor, COMMAND_MODULES } from '../../src/cli/command-table.js';
+import { buildProgram } from '../../src/cli/program.js';
 import { withRoot } from '../../src/cli/root-hints.js';
 import { nearest } from '../../src/config/nearest.js';
 import { ThinError } from '../../src/errors/thin-error.js';
@@ -10,6 +11,12 @@ describe('command line: suggestions and hints', () => {
     assert.deepEqual(nearest('dbb', ['db', 'web', 'ci-1']), ['db', 'web'].slice(0, 1));
     assert.deepEqual(nearest('frobnicate', ['db', 'ls']), []);
     assert.deepEqual(nearest('', ['db']), []);
+  });
+
+  it('has every command and alias in the table of modules, or they would load all of them', async () => {
+    const known = new Set(COMMAND_MODULES.flatMap(({ commands }) => Object.keys(commands)));
+    for (const command of (await buildProgram()).commands)
+      for (const word of [command.name(), ...command.aliases()]) assert.ok(known.has(word), word);
   });
 
   it('knows the words of other programs', () => {
