@@ -67,6 +67,7 @@ describe('command line: a pool without a daemon', function () {
       'mapped',
       'exclusive',
       'shared',
+      'remote',
       'highestMapped',
       'transactionId',
       'creationTime',
