@@ -136,7 +136,7 @@ wait $pushing || { cat "$scratch/push.out"; die "the push did not go on"; }
 ok "the push went on"
 a umount db
 a push db $place:whole >/dev/null
-b pull $place:whole whole >"$scratch/pull.out" 2>&1 &
+b pull --full $place:whole whole >"$scratch/pull.out" 2>&1 &
 pulling=$!
 sleep 2
 link down b
