@@ -11,71 +11,77 @@ export interface Snapshot {
 interface Entry {
   readonly record: SnapshotRecord;
   readonly device: DeviceName;
-  readonly label: string;
 }
 
-type Snapshots = Map<string, Entry>;
+/** Of one snapshotter. */
+interface Snapshots {
+  readonly byKey: Map<string, Entry>;
+  /** Keys of snapshots, by their parent's. */
+  readonly children: Map<string, Set<string>>;
+}
+
+type IndexedPool = Pick<ThinPool, 'devices' | 'device' | 'watch'>;
 
 /**
  * Snapshots by the snapshotter's name and their key. The labels of the pool's devices are the truth and this
- * only saves reading them all: what it says of one device is compared with that device's label, and where
- * they differ (the device was renamed or removed by somebody else) all are read anew.
+ * only saves reading them all: before it answers, it reads those of the devices that have changed since,
+ * whoever changed them.
  */
 export class SnapshotIndex {
-  readonly #pool: Pick<ThinPool, 'devices' | 'device'>;
+  readonly #pool: IndexedPool;
+  readonly #changed: ReturnType<IndexedPool['watch']>;
   readonly #byName = new Map<string, Snapshots>();
   readonly #entries = new Map<DeviceName, Entry>();
   readonly #unnamed = new Set<DeviceName>();
   readonly #retired = new Set<DeviceName>();
 
   /** @throws ThinError damaged: a label cannot be read. */
-  constructor(pool: Pick<ThinPool, 'devices' | 'device'>) {
+  constructor(pool: IndexedPool) {
     this.#pool = pool;
-    this.#readAll();
+    this.#changed = pool.watch();
+    for (const { name } of pool.devices()) this.note(name);
   }
 
   find(snapshotter: string, key: string): Snapshot | undefined {
-    const entry = this.#byName.get(snapshotter)?.get(key);
-    if (entry === undefined) return undefined;
-    const device = this.#pool.device(entry.device);
-    if (device?.label === entry.label) return { record: entry.record, device };
-    this.#readAll();
-    const again = this.#byName.get(snapshotter)?.get(key);
-    const moved = again === undefined ? undefined : this.#pool.device(again.device);
-    return again === undefined || moved === undefined ? undefined : { record: again.record, device: moved };
+    this.#catchUp();
+    const entry = this.#byName.get(snapshotter)?.byKey.get(key);
+    const device = entry && this.#pool.device(entry.device);
+    return entry === undefined || device === undefined ? undefined : { record: entry.record, device };
   }
 
   /** Ascending by key, as containerd's own store has them. */
   records(snapshotter: string): readonly SnapshotRecord[] {
-    return [...(this.#byName.get(snapshotter)?.keys() ?? [])]
-      .sort()
-      .map((key) => this.find(snapshotter, key)?.record)
-      .filter((record) => record !== undefined);
+    this.#catchUp();
+    const { byKey } = this.#byName.get(snapshotter) ?? { byKey: new Map<string, Entry>() };
+    return [...byKey.keys()].sort().map((key) => byKey.get(key)!.record);
   }
 
   hasChildren(snapshotter: string, key: string): boolean {
-    const all = [...(this.#byName.get(snapshotter)?.values() ?? [])];
-    const children = all.filter(({ record }) => record.parent === key);
-    return children.some(({ record }) => this.find(snapshotter, record.key) !== undefined);
+    this.#catchUp();
+    return this.#byName.get(snapshotter)?.children.has(key) === true;
   }
 
   /** Those that a snapshot is known under. */
   names(): readonly string[] {
+    this.#catchUp();
     return [...this.#byName.keys()];
   }
 
   /** Devices of snapshots without a snapshotter's name, which an older version recorded. */
   unnamed(): readonly DeviceName[] {
+    this.#catchUp();
     return [...this.#unnamed];
   }
 
   /** Every device of a snapshot, retired ones included. */
   devices(): readonly DeviceName[] {
+    this.#catchUp();
     return [...this.#entries.keys(), ...this.#unnamed, ...this.#retired];
   }
 
   /** Devices that wait for the last user of their files. */
   retired(): readonly DeviceName[] {
+    this.#catchUp();
     return [...this.#retired];
   }
 
@@ -94,10 +100,20 @@ export class SnapshotIndex {
       this.#unnamed.add(name);
       return;
     }
-    const entry = { record, device: name, label: device.label };
-    const named = this.#byName.get(record.snapshotter) ?? new Map<string, Entry>();
-    this.#byName.set(record.snapshotter, named.set(record.key, entry));
+    const entry = { record, device: name };
     this.#entries.set(name, entry);
+    let named = this.#byName.get(record.snapshotter);
+    if (named === undefined) {
+      named = { byKey: new Map<string, Entry>(), children: new Map<string, Set<string>>() };
+      this.#byName.set(record.snapshotter, named);
+    }
+    named.byKey.set(record.key, entry);
+    const siblings = named.children.get(record.parent) ?? new Set<string>();
+    named.children.set(record.parent, siblings.add(record.key));
+  }
+
+  #catchUp(): void {
+    for (const name of this.#changed.take()) this.note(name);
   }
 
   #forget(name: DeviceName): void {
@@ -106,15 +122,13 @@ export class SnapshotIndex {
     const before = this.#entries.get(name);
     this.#entries.delete(name);
     if (before?.record.snapshotter === undefined) return;
-    const { snapshotter, key } = before.record;
+    const { snapshotter, key, parent } = before.record;
     const named = this.#byName.get(snapshotter);
-    if (named?.get(key)?.device !== name) return;
-    named.delete(key);
-    if (named.size === 0) this.#byName.delete(snapshotter);
-  }
-
-  #readAll(): void {
-    for (const index of [this.#byName, this.#entries, this.#unnamed, this.#retired]) index.clear();
-    for (const { name } of this.#pool.devices()) this.note(name);
+    if (named?.byKey.get(key)?.device !== name) return;
+    named.byKey.delete(key);
+    const siblings = named.children.get(parent);
+    siblings?.delete(key);
+    if (siblings?.size === 0) named.children.delete(parent);
+    if (named.byKey.size === 0) this.#byName.delete(snapshotter);
   }
 }

@@ -131,7 +131,12 @@ export class FakePool implements ThinPool {
   /** Every device may have changed. */
   watch(): NameWatch {
     const watch = new NameWatch(() => undefined);
-    watch.take = () => new Set(this.#devices.keys());
+    let before: readonly DeviceName[] = [...this.#devices.keys()];
+    watch.take = () => {
+      const names = new Set([...before, ...this.#devices.keys()]);
+      before = [...this.#devices.keys()];
+      return names;
+    };
     return watch;
   }
 
