@@ -4,14 +4,18 @@
 #
 #   scripts/bench.sh [--rounds N] [--seconds N] [--size SIZE] [--large GIB] [--folder DIR]
 #                    [--only TARGET,..] [--jobs JOB,..] [--json FILE] [--judge] [--from FILE]
+#                    [--figures] [--minutes N] [--compressible PERCENT]
 #
 #   --rounds N       of all fio jobs on all targets (3); the lifecycle is measured in the first
 #   --seconds N      of each timed fio job (10)
 #   --size SIZE      of the device that fio fills and works on (1G)
 #   --large GIB      mapped for the jobs called `large`; 0 leaves them out (8)
+#   --figures        the rows of README's table, beside qsd, plain and LevelDB alone, in twelve minutes; judged
+#   --minutes N      begin no more measurements after so long
+#   --compressible P by how many percent what fio writes can be packed (random bytes)
 #   --folder DIR     where all backing files lie (TMPDIR, or /tmp); /dev/shm takes the disk out of the figures
 #   --only TARGET,.. of thinfuse-direct, thinfuse-leveldb, qsd, qsd-ext, nbdfuse, reflink, plain; and, when asked for,
-#                    thinfuse-direct-libfuse, thinfuse-leveldb-libfuse, qsd-cached
+#                    thinfuse-direct-libfuse, thinfuse-leveldb-libfuse, qsd-cached, level
 #   --jobs JOB,..    an unknown one prints their names
 #   --json FILE      everything that was measured
 #   --judge          whether the figures that thinfuse is to reach were reached
@@ -22,12 +26,12 @@
 arguments=("$@") folder='' from=''
 while [ $# -gt 0 ]; do
   case $1 in
-    --rounds | --seconds | --size | --large | --folder | --only | --jobs | --json | --from)
+    --rounds | --seconds | --size | --large | --folder | --only | --jobs | --json | --from | --minutes | --compressible)
       [ $# -gt 1 ] || die "$1 needs a value; see $0 --help"
       case $1 in --folder) folder=$2 ;; --from) from=$2 ;; esac
       shift
       ;;
-    --judge) ;;
+    --judge | --figures) ;;
     -h | --help) print_help; exit 0 ;;
     *) die "unknown option $1; see $0 --help" ;;
   esac
@@ -76,6 +80,7 @@ need_peer qemu-storage-daemon qemu-system-common qemu-storage-daemon >&2
 need_peer qemu-img qemu-utils >&2
 need_peer nbdkit nbdkit >&2
 need_peer nbdfuse nbdfuse libnbd-bin >&2
+need_peer pgbench postgresql >&2
 (cd "$top" && npm run --silent build)
 
 [ -z "$folder" ] || [ -d "$folder" ] || die "--folder $folder: there is no such folder"

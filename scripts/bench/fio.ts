@@ -1,25 +1,38 @@
 import { run } from './host.js';
-import type { FioJob } from './jobs.js';
+import type { FioJob, Job } from './jobs.js';
 import type { Scale } from './run.js';
 
 /** What no job comes near; fio on a device that does not answer would wait for ever. */
 const PATIENCE_MS = 30 * 60_000;
 
-/** Resolves to IOPS or MB/s, whichever the job counts. */
-export async function runFio(device: string, job: FioJob, scale: Scale): Promise<number> {
-  if (job.warm) await readThrough(device, scale.size);
-  return parseFio(await fio(device, scale.size, job.options(scale)), job.unit);
+export interface FioFigures {
+  /** IOPS or MB/s, whichever the job counts. */
+  readonly value: number;
+  /** Milliseconds that the slowest write took. */
+  readonly worst: number;
 }
 
-/** Writes 1 MiB blocks from one offset of the device to another. */
-export async function writeRange(device: string, from: number, to: number): Promise<void> {
-  await fio(device, to - from, [
-    `--offset=${from}`,
-    '--rw=write',
-    '--bs=1M',
-    '--iodepth=16',
-    '--end_fsync=1',
-  ]);
+export async function runFio(device: string, job: FioJob, scale: Scale): Promise<FioFigures> {
+  if (job.warm) await readThrough(device, scale.size);
+  const output = await fio(device, scale.size, [...job.options(scale), ...contents(scale)]);
+  return { value: parseFio(output, job.unit), worst: parseWorst(output) };
+}
+
+/** What fio writes. */
+function contents({ compressible }: Pick<Scale, 'compressible'>): readonly string[] {
+  if (compressible === undefined) return [];
+  return [`--buffer_compress_percentage=${compressible}`, '--refill_buffers=1'];
+}
+
+/** Writes 1 MiB blocks from one offset of the device to another. @returns MB/s */
+export async function writeRange(
+  device: string,
+  from: number,
+  to: number,
+  scale: Pick<Scale, 'compressible'> = {},
+): Promise<number> {
+  const options = [`--offset=${from}`, '--rw=write', '--bs=1M', '--iodepth=16', '--end_fsync=1'];
+  return parseFio(await fio(device, to - from, [...options, ...contents(scale)]), 'MB/s');
 }
 
 async function readThrough(device: string, size: number): Promise<void> {
@@ -36,6 +49,7 @@ async function fio(device: string, size: number, options: readonly string[]): Pr
 interface FioDirection {
   readonly iops: number;
   readonly bw_bytes: number;
+  readonly lat_ns?: { readonly max: number };
 }
 
 interface FioReport {
@@ -50,13 +64,22 @@ interface FioReport {
  * The job's figure from fio's JSON; both directions count. `end_fsync` is in it: fio stops its clock after.
  * fio prints notes before the JSON.
  */
-export function parseFio(output: string, unit: 'IOPS' | 'MB/s' | 'ms' | 'MiB'): number {
+export function parseFio(output: string, unit: Job['unit']): number {
+  const job = parseJob(output);
+  return unit === 'IOPS'
+    ? job.read.iops + job.write.iops
+    : (job.read.bw_bytes + job.write.bw_bytes) / 1_000_000;
+}
+
+function parseWorst(output: string): number {
+  return (parseJob(output).write.lat_ns?.max ?? 0) / 1_000_000;
+}
+
+function parseJob(output: string): FioReport['jobs'][number] {
   const start = output.indexOf('{');
   if (start < 0) throw new Error(`fio printed no JSON: ${output.slice(0, 200)}`);
   const job = (JSON.parse(output.slice(start)) as FioReport).jobs[0];
   if (job === undefined) throw new Error('fio reported no job');
   if (job.error !== 0) throw new Error(`fio met error ${job.error}`);
-  return unit === 'IOPS'
-    ? job.read.iops + job.write.iops
-    : (job.read.bw_bytes + job.write.bw_bytes) / 1_000_000;
+  return job;
 }

@@ -4,7 +4,7 @@ import type { Scale } from './run.js';
 export interface Job {
   readonly name: string;
   readonly title: string;
-  readonly unit: 'IOPS' | 'MB/s' | 'ms' | 'MiB';
+  readonly unit: 'IOPS' | 'MB/s' | 'tps' | 'ms' | 'MiB';
 }
 
 export interface FioJob extends Job {
@@ -13,10 +13,14 @@ export interface FioJob extends Job {
   /** The device is read once from end to end before. */
   readonly warm: boolean;
   readonly options: (scale: Scale) => readonly string[];
+  /** The job that counts the slowest write of this one. */
+  readonly worst?: string;
+  /** In the first round only. Default: in each. */
+  readonly once?: boolean;
 }
 
 export function better(job: Job): 'higher' | 'lower' {
-  return job.unit === 'IOPS' || job.unit === 'MB/s' ? 'higher' : 'lower';
+  return ['IOPS', 'MB/s', 'tps'].includes(job.unit) ? 'higher' : 'lower';
 }
 
 function timed(rw: string, blockSize: string, depth: number, ...more: readonly string[]): FioJob['options'] {
@@ -48,6 +52,9 @@ const FRESH_CHUNK = 64 * 1024;
 const FRESH_BLOCK = 4096;
 /** A slow target does a part of it. */
 const FRESH_SECONDS_FACTOR = 6;
+
+/** Seconds in which whatever is put off has come due. */
+const LONG_SECONDS = 60;
 
 /** In the order in which they run. */
 export const FIO_JOBS: readonly FioJob[] = [
@@ -109,6 +116,22 @@ export const FIO_JOBS: readonly FioJob[] = [
     options: timed('randwrite', '4k', 1, '--fsync=1'),
   },
   {
+    ...plainly,
+    name: 'fsync-8',
+    title: 'the same, 8 jobs at once',
+    unit: 'IOPS',
+    options: timed('randwrite', '4k', 1, '--fsync=1', '--numjobs=8', '--group_reporting'),
+  },
+  {
+    ...plainly,
+    name: 'rand-write-60',
+    title: `4 KiB random write, depth 16, ${LONG_SECONDS} s`,
+    unit: 'IOPS',
+    options: (scale) => timed('randwrite', '4k', 16, LANDED)({ ...scale, seconds: LONG_SECONDS }),
+    worst: 'rand-write-60-worst',
+    once: true,
+  },
+  {
     name: 'snap-write-16',
     title: '4 KiB random write onto a fresh snapshot, depth 16, end_fsync',
     unit: 'IOPS',
@@ -125,12 +148,17 @@ export const FIO_JOBS: readonly FioJob[] = [
   },
 ];
 
+export const PGBENCH_SCALE = 10;
+export const PGBENCH_CLIENTS = 4;
 export const STORM = 200;
 export const ACTIVE = 10;
 
 /** Measured once, in the first round; medians over many runs of each. */
 const LIFECYCLE_JOBS: readonly Job[] = [
+  { name: 'rand-write-60-worst', title: 'the slowest write of these', unit: 'ms' },
   { name: 'snapshot', title: 'snapshot of the idle device', unit: 'ms' },
+  { name: 'sync', title: 'write and fdatasync of a block that is there, beside it', unit: 'ms' },
+  { name: 'seq-large', title: '1 MiB sequential write, fresh blocks up to --large, end_fsync', unit: 'MB/s' },
   { name: 'snapshot-cli', title: 'snapshot of it through the CLI, which starts a Node.js', unit: 'ms' },
   { name: 'cli-node', title: '`node -e 0`, beside the next three', unit: 'ms' },
   { name: 'cli-ls', title: '`thinfuse ls`', unit: 'ms' },
@@ -152,4 +180,10 @@ const LIFECYCLE_JOBS: readonly Job[] = [
   { name: 'pss-after', title: `daemon, PSS, ${ACTIVE} more mounted, after all jobs`, unit: 'MiB' },
 ];
 
-export const JOBS: readonly Job[] = [...FIO_JOBS, ...LIFECYCLE_JOBS];
+export const PGBENCH: Job = {
+  name: 'pgbench',
+  title: `pgbench, scale ${PGBENCH_SCALE}, ${PGBENCH_CLIENTS} clients, on xfs`,
+  unit: 'tps',
+};
+
+export const JOBS: readonly Job[] = [...FIO_JOBS, PGBENCH, ...LIFECYCLE_JOBS];

@@ -1,4 +1,6 @@
 import { commandTimes } from './commands.js';
+import { open } from 'node:fs/promises';
+import path from 'node:path';
 import { writeRange } from './fio.js';
 import { memoryOf } from './host.js';
 import { ACTIVE, STORM } from './jobs.js';
@@ -18,14 +20,15 @@ export interface LifecycleStep {
   /** What it records. */
   readonly jobs: readonly string[];
   /** Undefined: this target has no such thing. */
-  run(target: OpenTarget, scale: Scale, record: Record): Promise<void> | undefined;
+  run(target: OpenTarget, scale: Scale, record: Record, folder: string): Promise<void> | undefined;
 }
 
 /** In the order in which they run; each leaves the target as it was, but the last. */
 export const LIFECYCLE_STEPS: readonly LifecycleStep[] = [
   {
-    jobs: ['snapshot'],
-    run: ({ snapshots }, _scale, record) => snapshots && snapshotLatency(snapshots, 'snapshot', record),
+    jobs: ['snapshot', 'sync'],
+    run: ({ snapshots }, _scale, record, folder) =>
+      snapshots && snapshotBesideSync(snapshots, record, folder),
   },
   {
     jobs: ['snapshot-cli'],
@@ -57,9 +60,11 @@ export const LIFECYCLE_STEPS: readonly LifecycleStep[] = [
     },
   },
   {
-    jobs: ['snapshot-large', 'delete-large'],
+    jobs: ['seq-large', 'snapshot-large', 'delete-large'],
     run: (target, scale, record) => {
-      const { snapshots } = target;
+      const { snapshots, batches } = target;
+      if (batches !== undefined && scale.large > 0)
+        return batches(scale).then((rate) => record('seq-large', rate));
       if (snapshots === undefined || scale.large === 0) return undefined;
       return large(target, snapshots, scale, record);
     },
@@ -78,6 +83,29 @@ async function snapshotLatency(snapshots: Snapshots, job: string, record: Record
     record(job, await milliseconds(() => snapshots.take(name)));
     await snapshots.drop(name);
   });
+}
+
+/** By turns, so that both meet the same disk. */
+async function snapshotBesideSync(snapshots: Snapshots, record: Record, folder: string): Promise<void> {
+  const file = await open(path.join(folder, 'synced'), 'w+');
+  const block = Buffer.alloc(4096, 1);
+  try {
+    await file.write(Buffer.alloc(REPEATS * block.length), 0, REPEATS * block.length, 0);
+    await file.sync();
+    let at = 0;
+    await repeat(REPEATS, async (name) => {
+      const written = async (): Promise<void> => {
+        await file.write(block, 0, block.length, at);
+        await file.datasync();
+      };
+      record('sync', await milliseconds(written));
+      at += block.length;
+      record('snapshot', await milliseconds(() => snapshots.take(name)));
+      await snapshots.drop(name);
+    });
+  } finally {
+    await file.close();
+  }
 }
 
 async function containerLatency(containers: Containers, record: Record): Promise<void> {
@@ -127,7 +155,8 @@ async function memoryWithActive(
 }
 
 async function large(target: OpenTarget, snapshots: Snapshots, scale: Scale, record: Record): Promise<void> {
-  if (scale.large > scale.size) await writeRange(target.device(), scale.size, scale.large);
+  if (scale.large > scale.size)
+    record('seq-large', await writeRange(target.device(), scale.size, scale.large, scale));
   await snapshotLatency(snapshots, 'snapshot-large', record);
   await snapshots.retireDevice();
   record('delete-large', await milliseconds(() => snapshots.removeDevice()));

@@ -6,7 +6,7 @@ import { parseOptions, type BenchOptions } from './options.js';
 import { summariesOf, type Run } from './run.js';
 import { Suite } from './suite.js';
 import { judgementTable, report } from './table.js';
-import { ALL_TARGETS, USUAL_TARGETS } from './targets/registry.js';
+import { ALL_TARGETS, FIGURE_TARGETS, USUAL_TARGETS } from './targets/registry.js';
 
 /** main.ts check ARG... | main.ts run FOLDER ARG...: what scripts/bench.sh calls. */
 async function main([verb, ...rest]: readonly string[]): Promise<void> {
@@ -31,8 +31,9 @@ async function main([verb, ...rest]: readonly string[]): Promise<void> {
 }
 
 async function measure(folder: string, args: readonly string[], options: BenchOptions): Promise<Run> {
-  const { scale, only, jobs } = options;
-  const targets = only === undefined ? USUAL_TARGETS : ALL_TARGETS.filter(({ name }) => only.includes(name));
+  const { scale, only, jobs, figures } = options;
+  const usual = figures ? FIGURE_TARGETS : USUAL_TARGETS;
+  const targets = only === undefined ? usual : ALL_TARGETS.filter(({ name }) => only.includes(name));
   const suite = new Suite({ scale, folder, jobs, tell: (text) => console.error(`   ${text}`) });
   const machine = await describeMachine(folder);
   const versions = await toolVersions();

@@ -13,10 +13,29 @@ export interface BenchOptions {
   /** A JSON file of an earlier run to show; nothing is measured. */
   readonly from: string | undefined;
   readonly judge: boolean;
+  /** The figures of one table, in a bounded time. */
+  readonly figures: boolean;
   /** As given; the folder of the backing files is made below it. */
   readonly folder: string | undefined;
 }
 
+/** `--figures`: what it stands for where nothing else is said. */
+const FIGURES = {
+  jobs: [
+    'seq-write-fresh',
+    'fsync',
+    'fsync-8',
+    'rand-write-16',
+    'rand-write-60',
+    'rand-write-60-worst',
+    'pgbench',
+    'snapshot',
+    'sync',
+    'seq-large',
+    'pss-before',
+  ],
+  scale: { seconds: '5', size: '512M', large: '4', minutes: '12' },
+};
 const GIB = 2 ** 30;
 const MIB = 2 ** 20;
 const MIN_SIZE = 16 * MIB;
@@ -28,9 +47,12 @@ export function parseOptions(args: readonly string[], knownTargets: readonly str
     args: [...args],
     options: {
       rounds: { ...text, default: '3' },
-      seconds: { ...text, default: '10' },
-      size: { ...text, default: '1G' },
-      large: { ...text, default: '8' },
+      seconds: text,
+      size: text,
+      large: text,
+      minutes: text,
+      compressible: text,
+      figures: { type: 'boolean', default: false },
       folder: text,
       only: text,
       jobs: text,
@@ -39,30 +61,40 @@ export function parseOptions(args: readonly string[], knownTargets: readonly str
       judge: { type: 'boolean', default: false },
     },
   });
-  const size = parseSize(values.size, '--size');
+  const usual = values.figures
+    ? FIGURES.scale
+    : { seconds: '10', size: '1G', large: '8', minutes: undefined };
+  const sizeText = values.size ?? usual.size;
+  const largeText = values.large ?? usual.large;
+  const minutes = values.minutes ?? usual.minutes;
+  const size = parseSize(sizeText, '--size');
   if (size < MIN_SIZE || size % MIB !== 0)
-    throw new Error(
-      `--size ${values.size}: whole MiB are needed, and at least ${formatBinarySize(MIN_SIZE)}`,
-    );
-  const large = whole('--large', values.large, 0) * GIB;
+    throw new Error(`--size ${sizeText}: whole MiB are needed, and at least ${formatBinarySize(MIN_SIZE)}`);
+  const large = whole('--large', largeText, 0) * GIB;
   if (large !== 0 && large < size)
-    throw new Error(`--large ${values.large}: at least --size is needed, or 0 to leave it out`);
+    throw new Error(`--large ${largeText}: at least --size is needed, or 0 to leave it out`);
   return {
     scale: {
       rounds: whole('--rounds', values.rounds, 1),
-      seconds: whole('--seconds', values.seconds, 1),
+      seconds: whole('--seconds', values.seconds ?? usual.seconds, 1),
       size,
       large,
+      ...(minutes !== undefined && { minutes: whole('--minutes', minutes, 1) }),
+      ...(values.compressible !== undefined && {
+        compressible: whole('--compressible', values.compressible, 1),
+      }),
     },
     only: list('--only', values.only, knownTargets),
-    jobs: list(
-      '--jobs',
-      values.jobs,
-      JOBS.map(({ name }) => name),
-    ),
+    jobs:
+      list(
+        '--jobs',
+        values.jobs,
+        JOBS.map(({ name }) => name),
+      ) ?? (values.figures ? FIGURES.jobs : undefined),
+    figures: values.figures,
     json: values.json,
     from: values.from,
-    judge: values.judge,
+    judge: values.judge || values.figures,
     folder: values.folder,
   };
 }

@@ -51,6 +51,10 @@ export interface Scale {
   readonly size: number;
   /** Bytes mapped for the jobs named `…-large`; 0 leaves them out. */
   readonly large: number;
+  /** By how many percent what is written can be packed; undefined: random bytes. */
+  readonly compressible?: number | undefined;
+  /** Minutes after which no more is begun. */
+  readonly minutes?: number | undefined;
 }
 
 function summaryOf(run: Run, job: string, target: string): Summary | undefined {

@@ -3,8 +3,9 @@ import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { runFio } from './fio.js';
 import { run } from './host.js';
-import { FILL, FIO_JOBS } from './jobs.js';
+import { FILL, FIO_JOBS, PGBENCH } from './jobs.js';
 import { LIFECYCLE_STEPS, recordMemoryBefore } from './lifecycle.js';
+import { runPgbench } from './pgbench.js';
 import type { Sample, Scale, Shortfall } from './run.js';
 import { Undo, type OpenTarget, type Target } from './targets/target.js';
 
@@ -20,6 +21,8 @@ export class Suite {
   readonly #folder: string;
   readonly #wanted: (job: string) => boolean;
   readonly #tell: (text: string) => void;
+  /** Milliseconds of `performance.now`. */
+  readonly #until: number;
 
   constructor(options: {
     scale: Scale;
@@ -33,6 +36,7 @@ export class Suite {
     this.#folder = options.folder;
     this.#wanted = (job) => options.jobs?.includes(job) ?? true;
     this.#tell = options.tell;
+    this.#until = performance.now() + (options.scale.minutes ?? Infinity) * 60_000;
   }
 
   /** Every target in every round, each round beginning with another one. */
@@ -52,6 +56,7 @@ export class Suite {
   }
 
   async #measure(target: Target, round: number): Promise<void> {
+    if (this.#isLate) return;
     const undo = new Undo();
     const folder = path.join(this.#folder, target.name);
     const { size, large } = this.#scale;
@@ -60,8 +65,12 @@ export class Suite {
       await mkdir(folder);
       const open = await target.open({ folder, size, virtualSize: Math.max(size, large) }, undo);
       if (round === 1) recordMemoryBefore(open, (job, value) => this.#record(target, job, round, value));
-      await this.#runFioJobs(target, open, round);
-      if (round === 1) await this.#runLifecycle(target, open);
+      if (open.batches === undefined) await this.#runFioJobs(target, open, round);
+      if (open.containers !== undefined && this.#wanted(PGBENCH.name) && !this.#isLate)
+        await this.#attempt(target, PGBENCH.name, async () => {
+          this.#record(target, PGBENCH.name, round, await runPgbench(open.device(), folder, this.#scale));
+        });
+      if (round === 1) await this.#runLifecycle(target, open, folder);
     } catch (error) {
       this.#fell(target, undefined, said(error));
     } finally {
@@ -76,8 +85,11 @@ export class Suite {
   async #runFioJobs(target: Target, open: OpenTarget, round: number): Promise<void> {
     for (const job of FIO_JOBS) {
       if (!this.#wanted(job.name) && job !== FILL) continue;
+      if (this.#isLate || (job.once === true && round > 1)) continue;
       const measure = async (device: string): Promise<void> => {
-        this.#record(target, job.name, round, await runFio(device, job, this.#scale));
+        const { value, worst } = await runFio(device, job, this.#scale);
+        this.#record(target, job.name, round, value);
+        if (job.worst !== undefined) this.#record(target, job.worst, round, worst);
       };
       await this.#attempt(target, job.name, () =>
         job.on === 'device' ? measure(open.device()) : open.onSnapshot?.(measure),
@@ -85,11 +97,15 @@ export class Suite {
     }
   }
 
-  async #runLifecycle(target: Target, open: OpenTarget): Promise<void> {
+  get #isLate(): boolean {
+    return performance.now() > this.#until;
+  }
+
+  async #runLifecycle(target: Target, open: OpenTarget, folder: string): Promise<void> {
     const record = (job: string, value: number): void => this.#record(target, job, 1, value);
     for (const step of LIFECYCLE_STEPS)
-      if (step.jobs.some(this.#wanted))
-        await this.#attempt(target, step.jobs.join(', '), () => step.run(open, this.#scale, record));
+      if (step.jobs.some(this.#wanted) && !this.#isLate)
+        await this.#attempt(target, step.jobs.join(', '), () => step.run(open, this.#scale, record, folder));
   }
 
   /** A job that fails is said to have failed, and the others go on. */

@@ -1,5 +1,5 @@
 import { ThinError } from '../errors/thin-error.js';
-import type { LiveOptions } from './pool-options.js';
+import { COMPRESSIONS, type Compression, type LiveOptions } from './pool-options.js';
 import { formatBinarySize } from './sizes.js';
 import { parseStorageOptions } from './storage-options.js';
 
@@ -15,6 +15,7 @@ const SHOWN: Readonly<Record<string, (options: LiveOptions) => string>> = {
   low_water_mark: ({ lowWater }) => mark(lowWater),
   metadata_low_water_mark: ({ metadataLowWater }) => mark(metadataLowWater),
   origin_timeout: ({ originTimeout }) => `${originTimeout}`,
+  compression: ({ compression }) => compression,
 };
 
 export const LIVE_KEYS = Object.keys(SHOWN);
@@ -34,10 +35,27 @@ export function liveSettings(options: LiveOptions): Readonly<Record<string, stri
  *   the pool serves)
  */
 export function parseLiveSettings(texts: readonly string[]): Partial<LiveOptions> {
-  const full = texts.map((text) => (/^dm\./i.test(text) ? text : `dm.${text}`));
+  // No key of Docker's, so that `init --opt` has it under a flag of its own.
+  const codecs = texts.filter((text) => COMPRESSION.test(text));
+  const full = texts
+    .filter((text) => !COMPRESSION.test(text))
+    .map((text) => (/^dm\./i.test(text) ? text : `dm.${text}`));
   const { pool } = parseStorageOptions(full);
   for (const text of full) requireLiveKey(text.slice(0, text.indexOf('=')).trim().toLowerCase());
-  return pool;
+  const codec = codecs.at(-1);
+  return codec === undefined ? pool : { ...pool, compression: parseCompression(codec) };
+}
+
+const COMPRESSION = /^(dm\.)?compression=/i;
+
+function parseCompression(text: string): Compression {
+  const value = text.slice(text.indexOf('=') + 1).trim();
+  const found = COMPRESSIONS.find((each) => each === value);
+  if (found !== undefined) return found;
+  throw new ThinError(
+    'invalid-argument',
+    `compression=${value}: one of ${COMPRESSIONS.join(', ')} is needed`,
+  );
 }
 
 /** The key without `dm.`. @throws ThinError invalid-argument */

@@ -48,4 +48,5 @@ export type LiveOptions = Pick<
   | 'lowWater'
   | 'metadataLowWater'
   | 'originTimeout'
+  | 'compression'
 >;

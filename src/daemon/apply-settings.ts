@@ -2,6 +2,7 @@ import type { PoolOptions } from '../config/pool-options.js';
 import { mergePoolOptions, type StorageOptions } from '../config/storage-options.js';
 import { ThinError } from '../errors/thin-error.js';
 import { BASE_NAME } from '../format/device-name.js';
+import { requirePackable } from '../pool/packed-flag.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 
 /**
@@ -22,11 +23,7 @@ export async function applySettings(pool: ThinPool, settings: StorageOptions): P
       'invalid-argument',
       `dm.basesize: the base device has ${info.baseSize} bytes and cannot shrink to ${baseSize}`,
     );
-  if (info.kind === 'direct' && (settings.pool.compression ?? 'off') !== 'off')
-    throw new ThinError(
-      'invalid-argument',
-      `--compression ${settings.pool.compression}: the chunks of a direct pool lie in their places, unpacked; leave it out`,
-    );
+  requirePackable(info, settings.pool.compression);
   const merged = mergePoolOptions(settings.pool, info.options);
   if (baseSize !== undefined && baseSize > info.baseSize) await pool.grow(BASE_NAME, baseSize);
   if (differs(merged, info.options)) await pool.setOptions(merged);

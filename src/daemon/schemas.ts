@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { COMPRESSIONS } from '../config/pool-options.js';
 import { ThinError } from '../errors/thin-error.js';
 import { CHECK_DEPTHS } from '../metadata/check.js';
 import { DELTA_FORMATS } from '../thin-tools/delta-text.js';
@@ -39,6 +40,7 @@ export const schemas: Schemas = {
     lowWater: count.optional(),
     metadataLowWater: count.optional(),
     originTimeout: z.number().int().min(1).max(3600).optional(),
+    compression: z.enum(COMPRESSIONS).optional(),
   }),
   'pool.extend': z.strictObject({
     data: z.union([bytes, z.literal('max')]).optional(),

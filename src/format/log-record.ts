@@ -45,8 +45,19 @@ export const LogKind = {
   SYNCED: 9,
   /** The bytes of the chunk, which were in a store elsewhere, are in the data of a `direct` pool. */
   FETCHED: 10,
+  /** A device was made, of `origin` where that is not 0 (`device-change.ts`). */
+  CREATE: 11,
+  /** A device's record was changed (`device-change.ts`). */
+  CHANGE: 12,
+  /** The device was removed. */
+  REMOVE: 13,
 } as const;
 export type LogKind = (typeof LogKind)[keyof typeof LogKind];
+
+/** Whether it is about a device as a whole, and not about its blocks. */
+export function isDeviceChange(kind: LogKind): boolean {
+  return kind === LogKind.CREATE || kind === LogKind.CHANGE || kind === LogKind.REMOVE;
+}
 
 /** Fields that a kind does not name are 0. */
 export interface LogFields {

@@ -1,5 +1,5 @@
 import { ByteReader, ByteWriter } from './byte-cursor.js';
-import { seal, SEAL_BYTES, unseal } from './seal.js';
+import { seal, SEAL_BYTES, sealVersion, STATE_VERSION, unseal } from './seal.js';
 
 /** Bytes of the log's file before its ring. */
 export const LOG_HEAD_BYTES = 4096;
@@ -11,7 +11,7 @@ const ACCEPTED = 4;
 /**
  * What the store says of the pool's log, in each batch: the log counts from `position` on.
  *
- * state := sealed( id:text epoch:u32 position:u64 flags:u32 place:text )
+ * state := sealed( id:text epoch:u32 position:u64 flags:u32 place:text changed:u64? )
  * flags := bit 0 closed, bit 1 without, bit 2 accepted
  */
 export interface LogState {
@@ -21,6 +21,12 @@ export interface LogState {
   readonly epoch: number;
   /** Bytes written since the epoch began; what stands before is in the store. */
   readonly position: number;
+  /**
+   * Changes of devices that stand before this position, which is no less than `position`, are in the store;
+   * none behind it is. (Mappings from behind `position` may be, up to any.) In version 2; of an older state it
+   * is `position`, since then each change of a device was a commit.
+   */
+  readonly changed: number;
   /** Nothing counts. */
   readonly closed: boolean;
   /**
@@ -36,7 +42,8 @@ export interface LogState {
 export function packLogState(state: LogState): Uint8Array {
   const flags = (state.closed ? CLOSED : 0) | (state.without ? WITHOUT : 0) | (state.accepted ? ACCEPTED : 0);
   const bytes = new ByteWriter().text(state.id).u32(state.epoch).u64(state.position);
-  return seal('log-state', 0, bytes.u32(flags).text(state.place).finish());
+  bytes.u32(flags).text(state.place).u64(state.changed);
+  return seal('log-state', 0, bytes.finish(), STATE_VERSION);
 }
 
 /** @throws ThinError damaged, wrong-version, naming `path` */
@@ -49,9 +56,11 @@ export function unpackLogState(bytes: Uint8Array, path: string): LogState {
     flags: from.u32(),
     place: from.text(),
   };
+  const changed = sealVersion(bytes, 0) < STATE_VERSION ? fields.position : from.u64();
   from.finish();
   return {
     ...fields,
+    changed,
     closed: (flags & CLOSED) !== 0,
     without: (flags & WITHOUT) !== 0,
     accepted: (flags & ACCEPTED) !== 0,

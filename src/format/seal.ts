@@ -33,12 +33,15 @@ export type SealKind = keyof typeof KINDS;
 export const FORMAT_VERSION = 1;
 /** Of chunks and patches whose bytes are packed (`packed-value.ts`). */
 export const PACKED_VERSION = 2;
+/** Of the log's state, since changes of devices stand in the log. */
+export const STATE_VERSION = 2;
 /** Of kinds that have a newer one. */
 const NEWER: Partial<Record<SealKind, number>> = {
   superblock: 3,
   'data-label': 2,
   chunk: PACKED_VERSION,
   'chunk-patch': PACKED_VERSION,
+  'log-state': STATE_VERSION,
 };
 export const SEAL_BYTES = 16;
 

@@ -169,6 +169,7 @@ export class Committer {
     // earlier mapping.
     for (const io of active.values()) this.apply(io);
     this.#prepare();
+    const changed = plane.log?.position ?? 0;
     const changes = metadata.collect();
     const chunks = plane.chunks.collect(changes.freedChunks);
     const { transactionId } = metadata.superblock;
@@ -179,7 +180,7 @@ export class Committer {
       const operations = [
         ...(await chunks.operations()),
         ...changes.operations,
-        ...(position === undefined ? [] : (plane.log?.operations(position) ?? [])),
+        ...(position === undefined ? [] : (plane.log?.operations(position, changed) ?? [])),
       ];
       if (operations.length > 0)
         await this.#batch(operations, { landmark: transactionId !== this.#transaction });

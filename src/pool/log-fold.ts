@@ -1,4 +1,4 @@
-import { LogKind, type LoggedAction } from '../format/log-record.js';
+import { LogKind, type LogRecord } from '../format/log-record.js';
 
 /** The content of a chunk before `data` is applied. */
 export type ChunkStart =
@@ -17,9 +17,20 @@ export interface ChunkContents {
   readonly isFetched: boolean;
 }
 
+/** The last mapping of each block of each device. */
+export type FoldedMappings = ReadonlyMap<number, ReadonlyMap<number, number | undefined>>;
+
+/** What was mapped before a device was changed, and that change. */
+export interface LogSegment {
+  readonly mappings: FoldedMappings;
+  /** Undefined: the log ends here. */
+  readonly change: LogRecord | undefined;
+}
+
 /** The result of the records: the last mapping of each block, and the content of chunks. */
 export interface FoldedLog {
-  readonly mappings: ReadonlyMap<number, ReadonlyMap<number, number | undefined>>;
+  readonly segments: readonly LogSegment[];
+  /** At the end of all. What somebody copied before was not changed since. */
   readonly chunks: ReadonlyMap<number, ChunkContents>;
 }
 
@@ -34,12 +45,14 @@ interface Building {
  * Only the end of a history can be applied to a state that may have a part of it already: an origin that was
  * copied early may have changed since, in that state, but where a mapping to the copy is not there yet it
  * cannot have, because what was shared in the last durable commit is not overwritten in place before the
- * next.
+ * next. Changes of devices that the state does not have yet part the history, because a snapshot has the
+ * mappings of its moment.
  *
  * @param records in the order in which things were done
  */
-export function foldLog(records: Iterable<LoggedAction>): FoldedLog {
-  const mappings = new Map<number, Map<number, number | undefined>>();
+export function foldLog(records: Iterable<LogRecord>): FoldedLog {
+  const segments: LogSegment[] = [];
+  let mappings = new Map<number, Map<number, number | undefined>>();
   const chunks = new Map<number, Building>();
   const map = (device: number, block: number, chunk: number | undefined): void => {
     let blocks = mappings.get(device);
@@ -85,11 +98,18 @@ export function foldLog(records: Iterable<LoggedAction>): FoldedLog {
       case LogKind.FETCHED:
         known(chunk).isFetched = true;
         break;
+      case LogKind.CREATE:
+      case LogKind.CHANGE:
+      case LogKind.REMOVE:
+        segments.push({ mappings, change: record });
+        mappings = new Map();
+        break;
       case LogKind.END:
       case LogKind.SKIP:
       case LogKind.SYNCED:
         break;
     }
   }
-  return { mappings, chunks };
+  segments.push({ mappings, change: undefined });
+  return { segments, chunks };
 }

@@ -1,4 +1,5 @@
-import type { PoolOptions } from '../config/pool-options.js';
+import type { Compression, PoolOptions } from '../config/pool-options.js';
+import { ThinError } from '../errors/thin-error.js';
 import type { Superblock } from '../format/superblock.js';
 
 /**
@@ -11,4 +12,13 @@ export function needsPackedFlag(superblock: Superblock, { compression }: PoolOpt
 
 export function withPackedFlag(superblock: Superblock, options: PoolOptions): Superblock {
   return needsPackedFlag(superblock, options) ? { ...superblock, hasPacked: true } : superblock;
+}
+
+/** @throws ThinError invalid-argument */
+export function requirePackable({ kind }: Pick<Superblock, 'kind'>, compression: Compression = 'off'): void {
+  if (kind === 'direct' && compression !== 'off')
+    throw new ThinError(
+      'invalid-argument',
+      `compression ${compression}: the chunks of a direct pool lie in their places, unpacked; leave it out`,
+    );
 }

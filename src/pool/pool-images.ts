@@ -68,8 +68,11 @@ export class PoolImages {
       throw new ThinError('busy', `device ${device.name} is active or not empty`);
     state.space.requireFreeSpace();
     const blocks = source.blocksOf({ ...given, family: device.family, isHydrating: false });
+    // The log does not have its mappings.
+    state.deviceLog.skip();
     const { image, chunks } = await attachRemote(state, device.id, given, blocks);
-    await state.commit();
+    state.deviceLog.skip();
+    await state.deviceLog.durable();
     state.usage.mark(device.id);
     const known = state.metadata.remote.image(image);
     if (known !== undefined) {

@@ -24,6 +24,8 @@ export class PoolSnapshots {
   ): Promise<readonly DeviceRecord[]> {
     return this.#atOneMoment(origin, (io) => {
       const made: DeviceRecord[] = [];
+      // The log may end between two records; a commit has all or none.
+      if (requests.length > 1) this.#state.deviceLog.skip();
       try {
         for (const request of requests) made.push(this.#snapshot({ ...request, origin }, io));
         return made;
@@ -39,6 +41,8 @@ export class PoolSnapshots {
   async replace(name: DeviceName, to: DeviceName): Promise<DeviceRecord> {
     return this.#atOneMoment(to, (io) => {
       const { id, kind, size, quota, limit } = this.#find(name);
+      // For the same reason.
+      this.#state.deviceLog.skip();
       if (kind === 'base') throw new ThinError('invalid-argument', 'the base device is not rolled back');
       // Under a passing name first: where no snapshot can be made, the device is still there.
       const passing = passingNameOf(process.pid, 0) as DeviceName;
@@ -78,6 +82,7 @@ export class PoolSnapshots {
       io?.mappedChunks ?? origin.mapped,
       this.#state.metadata.superblock.blockSize,
     );
+    const previous = this.#state.metadata.superblock.lastDeviceId;
     const record = this.#state.metadata.createSnapshot(origin.id, {
       name: request.name,
       kind: request.kind,
@@ -90,6 +95,7 @@ export class PoolSnapshots {
       maker: request.maker,
       originLabel: request.originLabel,
     });
+    this.#state.deviceLog.created(record, previous);
     io?.forgetMappings();
     return record;
   }

@@ -7,6 +7,7 @@ import { RequestEpochs } from '../shared/request-epochs.js';
 import type { KeyValue } from '../store/key-value.js';
 import { Committer } from './committer.js';
 import { Compactor } from './compactor.js';
+import { DeviceLog } from './device-log.js';
 import { Extender } from './extender.js';
 import { HostGuard } from './host-guard.js';
 import type { PoolMode, PoolOptions } from './info.js';
@@ -31,6 +32,7 @@ export class PoolState implements PlaneOwner, PoolGate {
   readonly metadata: Metadata;
   readonly active = new Map<DeviceId, DeviceIo>();
   readonly committer: Committer;
+  readonly deviceLog: DeviceLog;
   readonly pageTables: PageTables;
   readonly plane: DataPlane;
   readonly remote: RemoteFetcher;
@@ -67,6 +69,12 @@ export class PoolState implements PlaneOwner, PoolGate {
     this.plane = new DataPlane(this, { chunks, metadata, epochs, log, tablePages, searchStep });
     this.remote = new RemoteFetcher(this, given.remote);
     this.committer = new Committer(this, given);
+    this.deviceLog = new DeviceLog({
+      log,
+      devices: metadata.devices,
+      flush: () => this.flush(),
+      commit: () => this.commit(),
+    });
     this.pageTables = new PageTables(this);
     this.host = new HostGuard(given.hostDisk, (event) => this.tell(event), given.hostFloor);
     this.extender = new Extender(this, given);

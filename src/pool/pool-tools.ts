@@ -184,7 +184,8 @@ export class OpenPoolTools implements PoolTools {
         { details: { transactionId: current } },
       );
     this.#state.metadata.changeSuperblock({ transactionId: transactionId(to) });
-    await this.#state.commit();
+    this.#state.deviceLog.skip();
+    await this.#state.deviceLog.durable();
   }
 }
 

@@ -16,7 +16,7 @@ import { zeroTail } from './open-chunks.js';
 import type { OpenPoolOptions } from './open-options.js';
 import { openStored, type StoredPool } from './open-stored.js';
 import { packOptions } from './options-record.js';
-import { needsPackedFlag } from './packed-flag.js';
+import { needsPackedFlag, requirePackable } from './packed-flag.js';
 import { PoolImages } from './pool-images.js';
 import { PoolSnapshots } from './pool-snapshots.js';
 import { PoolState } from './pool-state.js';
@@ -96,9 +96,9 @@ class Pool implements ThinPool {
     if (log !== undefined && log.left.length > 0 && this.#state.mode === 'rw') {
       const open = (id: DeviceId): DeviceIo => this.#open(this.#state.metadata.devices.get(id));
       if (!(await this.#replayed(open))) return;
+      await this.#closeAll();
       log.release();
       await this.commit();
-      for (const record of this.#state.metadata.devices.all()) await this.deactivate(record.name);
     }
     if (this.#state.mode !== 'rw') return;
     await this.#state.beginLog();
@@ -123,7 +123,8 @@ class Pool implements ThinPool {
   /** False: something of it is damaged, and the pool is there to be read. */
   async #replayed(open: (id: DeviceId) => DeviceIo): Promise<boolean> {
     try {
-      await replay({ metadata: this.#state.metadata, plane: this.#state.plane, open });
+      const { metadata, plane } = this.#state;
+      await replay({ metadata, plane, open, close: () => this.#closeAll() });
       return true;
     } catch (error) {
       if (!(error instanceof ThinError) || error.code !== 'damaged') throw error;
@@ -228,7 +229,9 @@ class Pool implements ThinPool {
     requireFree(this.#state.metadata.devices, request.name);
     requireDeviceSize(request.size, this.#state.metadata.superblock.blockSize);
     this.#state.space.requireFreeSpace();
+    const previous = this.#state.metadata.superblock.lastDeviceId;
     const record = this.#state.metadata.createThin({ ...request, createdAt: Date.now() });
+    this.#state.deviceLog.created(record, previous);
     await this.#commitDevices(record);
     return this.#describe(this.#state.metadata.devices.get(record.id));
   }
@@ -265,7 +268,10 @@ class Pool implements ThinPool {
     const { baseUuid, ...fields } = change;
     const mapped = this.#state.active.get(record.id)?.mappedChunks ?? record.mapped;
     requireQuota(name, change.quota ?? 0, mapped, this.#state.metadata.superblock.blockSize);
-    if (baseUuid !== undefined) this.#state.metadata.changeSuperblock({ baseUuid });
+    if (baseUuid !== undefined) {
+      this.#state.metadata.changeSuperblock({ baseUuid });
+      this.#state.deviceLog.skip();
+    }
     return this.#change(record.id, fields);
   }
 
@@ -278,6 +284,7 @@ class Pool implements ThinPool {
     const owed = this.#pendingBytes + this.#describe(record).exclusive;
     this.#owed = { bytes: owed, usedBytes: this.info().dataUsed };
     this.#state.metadata.removeDevice(record.id);
+    this.#state.deviceLog.removed(record);
     await this.#commitDevices(record);
     this.#state.reclaimer.start(() => {
       this.#state.usage.markFamily(record.family);
@@ -291,6 +298,7 @@ class Pool implements ThinPool {
   setOptions(change: Partial<PoolOptions>): Promise<void> {
     const changed = this.#optionsWritten.then(async () => {
       this.#state.requireWritable();
+      requirePackable(this.#state.metadata.superblock, change.compression);
       const options = { ...this.#state.options, ...change };
       if (this.#notePacking(options)) await this.commit();
       await this.#state.store.batch([packOptions(options, this.#state.metadata.superblock.uuid)], {
@@ -344,8 +352,12 @@ class Pool implements ThinPool {
     if (record === undefined || io === undefined) return;
     const left = this.#leaving.get(record.id) ?? this.#leave(record.id, io);
     await left;
-    await this.#state.committer.commit();
+    await this.#state.flush();
     this.#state.usage.markFamily(record.family);
+  }
+
+  async #closeAll(): Promise<void> {
+    for (const [id, io] of [...this.#state.active]) await this.#leave(id, io);
   }
 
   #leave(id: DeviceId, io: DeviceIo): Promise<void> {
@@ -439,12 +451,14 @@ class Pool implements ThinPool {
   }
 
   async #change(id: DeviceId, change: Partial<Omit<DeviceRecord, 'id' | 'family'>>): Promise<DeviceInfo> {
-    await this.#commitDevices(this.#state.metadata.devices.change(id, change));
+    const changed = this.#state.metadata.devices.change(id, change);
+    this.#state.deviceLog.changed(changed);
+    await this.#commitDevices(changed);
     return this.#describe(this.#state.metadata.devices.get(id));
   }
 
   async #commitDevices(...records: readonly DeviceRecord[]): Promise<void> {
-    await this.#state.committer.commit();
+    await this.#state.deviceLog.durable();
     for (const { id, origin, family } of records) {
       for (const each of [id, origin]) this.#state.usage.mark(each);
       this.#state.usage.markFamily(family);

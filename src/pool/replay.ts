@@ -1,17 +1,22 @@
 import { ThinError } from '../errors/thin-error.js';
+import { changeOf, unpackCreatedDevice } from '../format/device-change.js';
+import { unpackDeviceRecord } from '../format/device-record.js';
 import { chunkId, deviceId, virtualBlock, type ChunkId, type DeviceId } from '../format/ids.js';
+import { LogKind, type LogRecord } from '../format/log-record.js';
 import type { DataPlane } from '../io/data-plane.js';
 import type { DeviceIo } from '../io/device-io.js';
 import type { Metadata } from '../metadata/metadata.js';
 import type { Access } from '../store/chunk-access.js';
 import { FileAccess } from '../store/file-access.js';
-import { foldLog, type ChunkContents, type FoldedLog } from './log-fold.js';
+import { foldLog, type ChunkContents, type FoldedLog, type FoldedMappings } from './log-fold.js';
 
 export interface ReplayParts {
   readonly metadata: Metadata;
   readonly plane: DataPlane;
   /** Brings a device up for the time of it. */
   readonly open: (device: DeviceId) => DeviceIo;
+  /** Applies what was done to devices that are up, and closes them. */
+  readonly close: () => Promise<void>;
 }
 
 /**
@@ -19,13 +24,28 @@ export interface ReplayParts {
  * as it is, so that this may be cut off and begun anew. The caller commits before anybody else uses the pool.
  * @throws ThinError damaged (the log and the store do not fit together), io, no-space
  */
-export async function replay({ metadata, plane, open }: ReplayParts): Promise<void> {
+export async function replay(parts: ReplayParts): Promise<void> {
+  const { metadata, plane } = parts;
   const folded = foldLog(plane.log?.left ?? []);
   // First of all: a commit that it takes to make room must not free what is to be written to.
   await restoreStored({ metadata, plane }, folded);
-  // A chunk that had got all of its pages may have become a base since, which only whole ones are.
-  if (plane.chunks.access instanceof FileAccess) plane.chunks.prepare();
-  for (const [device, blocks] of folded.mappings) {
+  for (const { mappings, change } of folded.segments) {
+    // A chunk that had got all of its pages may have become a base since, which only whole ones are.
+    if (plane.chunks.access instanceof FileAccess) plane.chunks.prepare();
+    await redoMappings(parts, mappings, folded);
+    if (change === undefined) break;
+    await parts.close();
+    redoChange(metadata, change);
+    plane.log?.noteRedone(change);
+  }
+}
+
+async function redoMappings(
+  { metadata, plane, open }: ReplayParts,
+  mappings: FoldedMappings,
+  { chunks }: FoldedLog,
+): Promise<void> {
+  for (const [device, blocks] of mappings) {
     // It was removed since, with a commit of its own.
     if (!metadata.devices.has(deviceId(device))) continue;
     const io = open(deviceId(device));
@@ -38,10 +58,45 @@ export async function replay({ metadata, plane, open }: ReplayParts): Promise<vo
       if (stored === chunk) continue;
       if (!metadata.chunks.takeExactly(chunk))
         throw new ThinError('damaged', `chunk ${chunk} was given out by a daemon that died, and is not free`);
-      await bringContents(plane, chunkId(chunk), folded.chunks.get(chunk));
+      await bringContents(plane, chunkId(chunk), chunks.get(chunk));
       await io.restore(block, chunkId(chunk));
     }
   }
+}
+
+/** The devices are as they were then. @throws ThinError damaged */
+function redoChange(metadata: Metadata, { kind, device, origin, payload }: LogRecord): void {
+  const id = deviceId(device);
+  if (kind === LogKind.REMOVE) {
+    requireThere(metadata, device);
+    metadata.removeDevice(id);
+    return;
+  }
+  if (kind === LogKind.CHANGE) {
+    requireThere(metadata, device);
+    metadata.devices.change(id, changeOf(unpackDeviceRecord(id, payload, describe(device))));
+    return;
+  }
+  const { record, originLabel } = unpackCreatedDevice(id, payload, describe(device));
+  if (origin !== 0) requireThere(metadata, origin);
+  const made =
+    origin === 0
+      ? metadata.createThin(record)
+      : metadata.createSnapshot(deviceId(origin), { ...record, originLabel });
+  if (made.id !== id) throw misfit(`device ${made.id} was made in the place of ${device}`);
+  metadata.devices.change(id, changeOf(record));
+}
+
+function requireThere(metadata: Metadata, device: number): void {
+  if (!metadata.devices.has(deviceId(device))) throw misfit(`${describe(device)} is not in the pool`);
+}
+
+function describe(device: number): string {
+  return `device ${device} in the log`;
+}
+
+function misfit(problem: string): ThinError {
+  return new ThinError('damaged', `the log does not fit the pool: ${problem}`);
 }
 
 /** Of a chunk that nobody maps yet. */

@@ -97,6 +97,33 @@ export function copyPatch(chunk: ChunkId, pages: number, data: Uint8Array, pageS
   return { kind: 'patch', chunk, bytes: packChunkPatch(pages, data, pageSize) };
 }
 
+/** Places of a value that are looked at, and bytes of each. */
+const SAMPLES = 16;
+const SAMPLE_BYTES = 64;
+/**
+ * Of the sum of the squares of how often each byte comes in a sample: random bytes come to n + n² / 256, give
+ * or take a fiftieth. An eighth of the bytes alike makes it four times as much.
+ */
+const EVEN = 1.15;
+
+/**
+ * Whether the bytes look like ones that no codec packs: random, encrypted, or packed already. What repeats
+ * over long distances, and is even within itself, passes for such.
+ */
+export function looksRandom(bytes: Uint8Array): boolean {
+  const step = Math.floor((bytes.length - SAMPLE_BYTES) / (SAMPLES - 1));
+  if (step < SAMPLE_BYTES) return false;
+  const counts = new Uint16Array(256);
+  for (let sample = 0; sample < SAMPLES; sample++) {
+    const from = sample * step;
+    for (let at = from; at < from + SAMPLE_BYTES; at++) counts[bytes[at]!]!++;
+  }
+  const n = SAMPLES * SAMPLE_BYTES;
+  let squares = 0;
+  for (const count of counts) squares += count * count;
+  return squares < EVEN * (n + (n * n) / 256);
+}
+
 /** Values in a row that were not worth it, before the next are not tried. */
 const MISSES = 8;
 /** Then one of so many is. */
@@ -134,8 +161,10 @@ export async function putChanges(
     while (next < changes.length) {
       const at = next++;
       const change = changes[at]!;
-      const packed = trend.isDue ? await pack(contentOf(change), compression) : undefined;
-      trend.note(packed !== undefined);
+      const content = contentOf(change);
+      const isTried = !looksRandom(content) && trend.isDue;
+      const packed = isTried ? await pack(content, compression) : undefined;
+      if (isTried) trend.note(packed !== undefined);
       operations[at] = put(change, packed);
     }
   };

@@ -2,7 +2,14 @@ import { writeSync } from 'node:fs';
 import path from 'node:path';
 import { ThinError } from '../errors/thin-error.js';
 import { describeKey, logKey } from '../format/keys.js';
-import { LOG_LINE, LogKind, NO_FIELDS, packLine, type LoggedAction } from '../format/log-record.js';
+import {
+  isDeviceChange,
+  LOG_LINE,
+  LogKind,
+  NO_FIELDS,
+  packLine,
+  type LogRecord,
+} from '../format/log-record.js';
 import { LOG_HEAD_BYTES, packLogState, unpackLogState, type LogState } from '../format/log-state.js';
 import type { KeyValue, KvOperation, KvReader } from './key-value.js';
 import { LOG_FILE, logFiles, type LogFiles, type LogHandle, type OpenLogFile } from './log-file.js';
@@ -41,7 +48,10 @@ export class PoolLog {
   readonly #id: string;
   readonly #epoch: number;
   readonly #place: string;
-  #left: readonly LoggedAction[];
+  /** What the store says of what is left. */
+  readonly #before: LogState | undefined;
+  #left: readonly LogRecord[];
+  #redone = 0;
   /** The log's state in the store: unchanged so far, nothing counts, or the position from which it counts. */
   #step: Step = 'left';
   #tail = 0;
@@ -51,10 +61,11 @@ export class PoolLog {
 
   private constructor(
     file: OpenLogFile | undefined,
-    state: { id: string; epoch: number },
-    left: readonly LoggedAction[],
+    state: { id: string; epoch: number; before: LogState | undefined },
+    left: readonly LogRecord[],
   ) {
     this.#file = file;
+    this.#before = state.before;
     this.#id = state.id;
     this.#epoch = state.epoch;
     this.#place = file?.place ?? '';
@@ -83,7 +94,7 @@ export class PoolLog {
     const epoch = (state?.epoch ?? 0) + 1;
     try {
       const usable = file ?? (await madeFile(folder, request));
-      return new PoolLog(usable, { id: usable?.head.id ?? '', epoch }, left);
+      return new PoolLog(usable, { id: usable?.head.id ?? '', epoch, before: state }, left);
     } catch (error) {
       await file?.handle.close();
       await file?.mark?.close();
@@ -92,8 +103,13 @@ export class PoolLog {
   }
 
   /** The records to replay, and to make durable in the store, before anything else. */
-  get left(): readonly LoggedAction[] {
+  get left(): readonly LogRecord[] {
     return this.#left;
+  }
+
+  /** Of what is left, the change of a device was done again: commits from now on have it. */
+  noteRedone({ position }: LogRecord): void {
+    this.#redone = position + 1;
   }
 
   /** All of `left` was done again: the next commit has it. */
@@ -158,10 +174,15 @@ export class PoolLog {
     return this.#shared.head;
   }
 
-  /** The log's state in the commit's batch; nothing while records are left. */
-  operations(position: number): readonly KvOperation[] {
-    if (this.#left.length > 0 || this.#step === 'left') return [];
-    return [this.#stateAt(position)];
+  /**
+   * What the commit's batch says of the log: where it began, and the position when it was collected. While
+   * there is something left, only how far that was done again.
+   */
+  operations(position: number, changed: number): readonly KvOperation[] {
+    if (this.#left.length === 0 && this.#step !== 'left') return [this.#stateAt(position, changed)];
+    const before = this.#before;
+    if (before === undefined || this.#redone <= before.changed) return [];
+    return [{ type: 'put', key: logKey, value: packLogState({ ...before, changed: this.#redone }) }];
   }
 
   /** That batch is durable. */
@@ -210,11 +231,12 @@ export class PoolLog {
     await this.#file?.handle.close();
   }
 
-  #stateAt(position: number): KvOperation {
+  #stateAt(position: number, changed = position): KvOperation {
     const state: LogState = {
       id: this.#id,
       epoch: this.#epoch,
       position,
+      changed,
       closed: this.#step !== 'open',
       without: this.#shared.phase === 'broken',
       accepted: false,
@@ -267,7 +289,7 @@ export function acceptLog(state: LogState): KvOperation {
 interface Left {
   /** Undefined: there is none that could go on. */
   readonly file: OpenLogFile | undefined;
-  readonly left: readonly LoggedAction[];
+  readonly left: readonly LogRecord[];
 }
 
 async function openLeft(
@@ -309,7 +331,9 @@ async function openLeft(
     }
     const { records, problem } = await readFrom(folder, file, state, { isDirect, files });
     if (problem !== undefined && !state.accepted) throw unusable(problem, folder);
-    return { file, left: records };
+    const isNew = ({ kind, position }: LogRecord): boolean =>
+      position >= state.changed || !isDeviceChange(kind);
+    return { file, left: records.filter(isNew) };
   } catch (error) {
     if (file !== undefined) await closeFile(file);
     throw error;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { parseFio } from '../../scripts/bench/fio.js';
-import { FILL, FIO_JOBS, JOBS } from '../../scripts/bench/jobs.js';
+import { FILL, FIO_JOBS, JOBS, PGBENCH } from '../../scripts/bench/jobs.js';
 import { LIFECYCLE_STEPS } from '../../scripts/bench/lifecycle.js';
 
 const output = (error = 0): string =>
@@ -38,7 +38,8 @@ describe('bench: fio', () => {
     const names = JOBS.map(({ name }) => name);
     assert.equal(new Set(names).size, names.length);
     const measured = new Set([
-      ...FIO_JOBS.map(({ name }) => name),
+      ...FIO_JOBS.flatMap(({ name, worst = name }) => [name, worst]),
+      PGBENCH.name,
       ...LIFECYCLE_STEPS.flatMap(({ jobs }) => jobs),
       'rss-before',
       'pss-before',

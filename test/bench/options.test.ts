@@ -12,6 +12,14 @@ describe('bench: options', () => {
     assert.equal(options.judge, false);
   });
 
+  it('has a bounded set of figures', () => {
+    const { scale, jobs, judge } = parse('--figures', '--seconds', '7', '--compressible', '60');
+    const { seconds, size, large, minutes, compressible } = scale;
+    assert.deepEqual([seconds, size, large], [7, 2 ** 29, 4 * 2 ** 30]);
+    assert.deepEqual([minutes, compressible, judge], [12, 60, true]);
+    assert.ok(jobs?.includes('pgbench') === true && !jobs.includes('storm'));
+  });
+
   it('reads lists and sizes', () => {
     const options = parse('--only', 'plain,qsd', '--jobs', 'fsync,storm', '--size', '256M', '--large', '0');
     assert.deepEqual(options.only, ['plain', 'qsd']);

@@ -11,11 +11,16 @@ describe('live settings', () => {
       minFreeSpace: 5,
       errorIfNoSpace: false,
     });
+    assert.deepEqual(parseLiveSettings(['compression=lz4', 'dm.compression=zstd', 'no_space_timeout=3']), {
+      compression: 'zstd',
+      noSpaceTimeout: 3,
+    });
   });
 
   it('are no others, and nothing that cannot be', () => {
     assert.throws(() => parseLiveSettings(['fs=ext4']), { code: 'invalid-argument' });
     assert.throws(() => parseLiveSettings(['basesize=20G']), { code: 'invalid-argument' });
+    assert.throws(() => parseLiveSettings(['compression=gzip']), { code: 'invalid-argument' });
     assert.throws(() => parseLiveSettings(['min_fre_space=5%']), /did you mean dm.min_free_space/);
     assert.throws(() => parseLiveSettings(['min_free_space=100%']), { code: 'invalid-argument' });
     assert.throws(() => parseLiveSettings(['min_free_space']), { code: 'invalid-argument' });

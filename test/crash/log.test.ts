@@ -116,11 +116,19 @@ describe('a pool with a log', () => {
     if (stop?.at === 'batch') machine.store.freezeAt(machine.store.batchCount + stop.n);
     if (stop?.at === 'log') machine.log.file.stopAt(machine.log.file.syncCount + stop.n);
     if (stop?.at === 'data') machine.data!.stopAt(machine.data!.syncCount + stop.n);
+    // Beside what follows: a batch takes in changes of devices from behind the place where it began.
+    let beside: Promise<void> = Promise.resolve();
     try {
-      await work.run(steps);
+      for (let step = 0; step < steps; step++) {
+        await work.step();
+        if (step % 3 === 0) beside = pool.commit().catch(() => undefined);
+        if (step % 6 === 0) await beside;
+      }
       return { machine, pool, work, failure: undefined };
     } catch (failure) {
       return { machine, pool, work, failure };
+    } finally {
+      await beside;
     }
   }
 
@@ -131,10 +139,44 @@ describe('a pool with a log', () => {
     await machine.data?.remove();
   }
 
-  /** @returns whether the run came as far as its stop */
-  async function stopAndRecover(kind: PoolKind, seed: number, steps: number, stop: Stop): Promise<boolean> {
+  /**
+   * The machine on which the pool opens in the end, after one start that stopped at that batch: what it had
+   * done again is in the store in part.
+   */
+  async function lastStart(
+    kind: PoolKind,
+    machine: Machine,
+    seed: number,
+    batch: number | undefined,
+  ): Promise<Machine> {
+    if (batch === undefined) return machine;
+    machine.store.freezeAt(machine.store.batchCount + batch);
+    const pool = await open(machine).catch(() => undefined);
+    const left = {
+      log: machine.log.crash(seed + 2),
+      data: machine.data?.crash(seed + 2) ?? Buffer.alloc(0),
+    };
+    const store = machine.store.crash();
+    machine.store.freeze();
+    await pool?.close().catch(() => undefined);
+    await machine.log.remove();
+    await machine.data?.remove();
+    return machineOf(kind, store, 'third', left);
+  }
+
+  /**
+   * @param again the batch of the next start at which the machine stops once more
+   * @returns whether the run came as far as its stop
+   */
+  async function stopAndRecover(
+    kind: PoolKind,
+    seed: number,
+    steps: number,
+    stop: Stop,
+    again?: number,
+  ): Promise<boolean> {
     const stopped = await run(kind, seed, steps, stop);
-    const when = `${kind}, seed ${seed}, ${steps} steps, stopped at ${JSON.stringify(stop)}`;
+    const when = `${kind}, seed ${seed}, ${steps} steps, stopped at ${JSON.stringify(stop)}, again at ${again}`;
     const reached = stopped.machine.store.frozen;
     if (!reached) assert.ifError(stopped.failure);
     const left = {
@@ -143,7 +185,7 @@ describe('a pool with a log', () => {
     };
     const store = stopped.machine.store.crash();
     await leave(stopped);
-    const machine = machineOf(kind, store, 'second', left);
+    const machine = await lastStart(kind, machineOf(kind, store, 'second', left), seed, again);
     const pool = await open(machine);
     await assertClean(pool, `${when}, as found`);
     const found = await readState(pool);
@@ -196,6 +238,22 @@ describe('a pool with a log', () => {
           },
         ),
         { numRuns: Number(process.env['THINFUSE_POWER_CUTS'] ?? 15) },
+      );
+    });
+
+    it(`takes the log over after a start that did so in part (${kind})`, async function () {
+      this.timeout(300_000);
+      await fc.assert(
+        fc.asyncProperty(
+          fc.nat(2 ** 30),
+          fc.integer({ min: 10, max: STEPS }),
+          fc.nat(30),
+          fc.nat(6),
+          async (seed, steps, n, again) => {
+            await stopAndRecover(kind, seed, steps, { at: 'log', n }, again);
+          },
+        ),
+        { numRuns: Number(process.env['THINFUSE_POWER_CUTS'] ?? 10) },
       );
     });
 

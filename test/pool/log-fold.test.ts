@@ -1,26 +1,42 @@
 import assert from 'node:assert/strict';
-import { LogKind, type LoggedAction } from '../../src/format/log-record.js';
+import { LogKind, type LogRecord } from '../../src/format/log-record.js';
 import { foldLog } from '../../src/pool/log-fold.js';
 
 describe('a folded log', () => {
-  const action = (kind: LogKind, fields: Partial<LoggedAction>): LoggedAction => ({
+  const action = (kind: LogKind, fields: Partial<LogRecord>): LogRecord => ({
     ...{ kind, device: 1, block: 0, chunk: 0, run: 1, origin: 0, pages: 0, within: 0 },
-    payload: new Uint8Array(),
+    ...{ payload: new Uint8Array(), position: 0, length: 64, synced: 0 },
     ...fields,
   });
 
   it('has the last mapping of each block', () => {
-    const { mappings } = foldLog([
+    const { segments } = foldLog([
       action(LogKind.MAP, { block: 4, chunk: 10, run: 3 }),
       action(LogKind.UNMAP, { block: 5 }),
       action(LogKind.PROVISION, { block: 6, chunk: 20 }),
     ]);
     assert.deepEqual(
-      [...mappings.get(1)!],
+      [...segments[0]!.mappings.get(1)!],
       [
         [4, 10],
         [5, undefined],
         [6, 20],
+      ],
+    );
+  });
+
+  it('is parted where a device was changed', () => {
+    const create = action(LogKind.CREATE, { device: 2, origin: 1 });
+    const { segments } = foldLog([
+      action(LogKind.MAP, { block: 4, chunk: 10 }),
+      create,
+      action(LogKind.COPY, { block: 4, chunk: 11, origin: 10 }),
+    ]);
+    assert.deepEqual(
+      segments.map(({ mappings, change }) => [[...(mappings.get(1) ?? [])], change]),
+      [
+        [[[4, 10]], create],
+        [[[4, 11]], undefined],
       ],
     );
   });

@@ -8,6 +8,7 @@ import { PACKED_VERSION, SEAL_BYTES, sealChunk, sealVersion } from '../../src/fo
 import {
   copyPatch,
   copyWhole,
+  looksRandom,
   PackingTrend,
   dataOf,
   putChanges,
@@ -83,6 +84,16 @@ describe('values of chunks', () => {
     assert.ok(good.slice(first + 4).every((_, i) => isPacked(first + 4 + i)));
     for (let i = 0; i < good.length; i++)
       assert.ok(Buffer.from(readWhole(store, chunkId(i), SIZE, PAGE)).equals(mixedAs(good[i]!.bytes)));
+  });
+
+  it('are not tried where a sample looks random', () => {
+    for (let i = 0; i < 200; i++) {
+      for (const size of [PAGE, SIZE]) assert.ok(looksRandom(new Uint8Array(randomBytes(size))));
+      assert.ok(!looksRandom(mixed(i)) && !looksRandom(Buffer.from(randomBytes(SIZE).toString('base64'))));
+    }
+    const eighth = new Uint8Array(randomBytes(SIZE));
+    for (let at = 0; at < SIZE; at += 64) eighth.fill(0, at, at + 8);
+    assert.ok(!looksRandom(eighth) && !looksRandom(new Uint8Array(SIZE)) && !looksRandom(new Uint8Array(9)));
   });
 
   it('keep the order of many, whatever each takes to pack', async () => {

@@ -72,7 +72,7 @@ describe('a log', () => {
     const left = new Map<number, number>();
     const commit = async (): Promise<void> => {
       const { position } = log;
-      await store.batch(log.operations(position), { sync: true });
+      await store.batch(log.operations(position, position), { sync: true });
       log.committed(position);
       left.clear();
     };

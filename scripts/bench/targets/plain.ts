@@ -9,7 +9,7 @@ export const PLAIN: Target = {
   needs: ['mkfs.xfs'],
   async open(site, undo): Promise<OpenTarget> {
     const at = (file: string): string => path.join(site.folder, file);
-    await run('fallocate', ['--length', String(site.size), at('device.raw')]);
+    await run('fallocate', ['--length', String(Math.max(site.size, site.virtualSize)), at('device.raw')]);
     const loop = await attach(at('device.raw'));
     undo.defer(() => detach(loop));
     const mounts = new LoopMounts(at('mnt'));

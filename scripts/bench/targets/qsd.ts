@@ -143,8 +143,14 @@ function how(fileOptions: string): string {
   return `qemu-storage-daemon, FUSE export of a qcow2 overlay (\`${fileOptions}\`), one daemon a device`;
 }
 
+export const QSD: Target = qsd('qsd', {
+  description: `${how(DIRECT)}; 64 KiB clusters`,
+  options: PLAIN_LAYOUT,
+  file: DIRECT,
+});
+
 export const QSD_TARGETS: readonly Target[] = [
-  qsd('qsd', { description: `${how(DIRECT)}; 64 KiB clusters`, options: PLAIN_LAYOUT, file: DIRECT }),
+  QSD,
   // 128 KiB is the size at which a subcluster is 4 KiB: a 4 KiB write copies nothing, and the tables are no
   // larger than without.
   qsd('qsd-ext', {

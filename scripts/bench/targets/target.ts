@@ -1,4 +1,5 @@
 import type { CommandLine } from '../commands.js';
+import type { Scale } from '../run.js';
 
 /** One way to have a block device with snapshots. */
 export interface Target {
@@ -26,6 +27,8 @@ export interface OpenTarget {
   /** Hands out a loop device on a fresh snapshot of the filled device, and takes it back. */
   readonly onSnapshot?: (use: (device: string) => Promise<void>) => Promise<void>;
   readonly snapshots?: Snapshots;
+  /** This target is no device, and has this figure alone: MB/s of `scale.large` bytes. */
+  readonly batches?: (scale: Scale) => Promise<number>;
   readonly containers?: Containers;
   readonly commands?: CommandLine;
   /** Process ids of what serves the devices; undefined where it is the kernel. */

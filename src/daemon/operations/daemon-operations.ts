@@ -29,6 +29,7 @@ export function daemonOperations(
           lowWater: info.options.lowWater,
           metadataLowWater: info.options.metadataLowWater,
           originTimeout: info.options.originTimeout,
+          compression: info.options.compression,
         },
         dm: statusLine(info),
         remote: pool.figures().remote,

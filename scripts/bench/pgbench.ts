@@ -1,0 +1,71 @@
+import { chown, mkdir, readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { run } from './host.js';
+import { PGBENCH_CLIENTS, PGBENCH_SCALE } from './jobs.js';
+import type { Scale } from './run.js';
+
+/** Where Debian puts the programs of each version. */
+const VERSIONS = '/usr/lib/postgresql';
+/** The log goes round on a device of a GiB. */
+const SETTINGS = "-c listen_addresses='' -c max_wal_size=128MB -c min_wal_size=80MB -c wal_recycle=on";
+
+/**
+ * Transactions a second of pgbench's own kind, in a database on an xfs that is made on the device.
+ * @param folder where it is mounted meanwhile
+ */
+export async function runPgbench(device: string, folder: string, { seconds }: Scale): Promise<number> {
+  const programs = path.join(VERSIONS, await newest(), 'bin');
+  const mounted = path.join(folder, 'pgbench');
+  const data = path.join(mounted, 'data');
+  await mkdir(mounted);
+  await run('mkfs.xfs', ['-q', '-f', '-K', device]);
+  await run('mount', ['-t', 'xfs', device, mounted]);
+  const [uid, gid] = await Promise.all(
+    ['-u', '-g'].map(async (flag) => Number(await run('id', [flag, USER]))),
+  );
+  const asUser = (program: string, ...args: readonly string[]): Promise<string> =>
+    run('setpriv', [
+      ...[`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups'],
+      path.join(programs, program),
+      ...args,
+    ]);
+  try {
+    await mkdir(data, { mode: 0o700 });
+    await chown(data, uid!, gid!);
+    await asUser('initdb', '-D', data, '-A', 'trust', '--no-sync', '--no-locale', '-E', 'UTF8');
+    await asUser(
+      'pg_ctl',
+      '-D',
+      data,
+      '-w',
+      '-l',
+      path.join(data, 'log'),
+      '-o',
+      `${SETTINGS} -k ${data}`,
+      'start',
+    );
+    try {
+      await asUser('pgbench', '-h', data, '-i', '-q', '-s', String(PGBENCH_SCALE), 'postgres');
+      const told = await asUser(
+        'pgbench',
+        ...['-h', data, '-c', String(PGBENCH_CLIENTS), '-j', '2', '-T', String(seconds), 'postgres'],
+      );
+      const tps = Number(/^tps = ([\d.]+)/m.exec(told)?.[1]);
+      if (Number.isNaN(tps)) throw new Error(`pgbench printed no figure: ${told.slice(-200)}`);
+      return tps;
+    } finally {
+      await asUser('pg_ctl', '-D', data, '-w', '-m', 'immediate', 'stop');
+    }
+  } finally {
+    await run('umount', [mounted]);
+  }
+}
+
+const USER = 'postgres';
+
+async function newest(): Promise<string> {
+  const versions = await readdir(VERSIONS).catch(() => []);
+  const found = versions.sort((a, b) => Number(a) - Number(b)).at(-1);
+  if (found === undefined) throw new Error("pgbench and Debian's postgresql could not be had");
+  return found;
+}

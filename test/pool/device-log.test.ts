@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { BASE_NAME } from '../../src/format/device-name.js';
+import type { DeviceName } from '../../src/format/ids.js';
+import { readSuperblock } from '../../src/metadata/open-metadata.js';
+import { openPool } from '../../src/pool/pool.js';
+import type { ThinPool } from '../../src/pool/thin-pool.js';
+import { PoolLog } from '../../src/store/pool-log.js';
+import { CrashLog } from '../support/crash-log.js';
+import { CrashStore } from '../support/crash-store.js';
+import { useScratch } from '../support/mounts.js';
+import { BLOCK, makeSmallPool } from '../support/small-pool.js';
+
+const web = 'web' as DeviceName;
+const shop = 'shop' as DeviceName;
+const old = 'old' as DeviceName;
+
+describe('changes of devices in a pool with a log', () => {
+  const scratch = useScratch();
+  let machines = 0;
+  let store: CrashStore;
+  let log: CrashLog;
+  let pool: ThinPool;
+
+  beforeEach(async () => {
+    store = new CrashStore();
+    await (await makeSmallPool(store)).close();
+    store = new CrashStore(store.contents);
+    await start(2 ** 20);
+  });
+
+  afterEach(async () => {
+    await pool.close();
+    await log.remove();
+  });
+
+  async function start(ring: number, left?: ReturnType<CrashLog['left']>): Promise<void> {
+    const machine = { isStopped: () => store.frozen, stop: () => undefined };
+    log = new CrashLog(scratch.current.at(`machine-${machines++}`), `boot-${machines}`, machine, left);
+    const { uuid } = readSuperblock(store);
+    const opened = await PoolLog.open('memory', store, {
+      uuid,
+      isDirect: false,
+      ring,
+      onNote: () => undefined,
+      files: log,
+    });
+    pool = await openPool(store, { commitInterval: 0, log: opened });
+  }
+
+  /** The machine stops, and none of what was not synced is there afterwards. */
+  async function stopAndStart(): Promise<void> {
+    const left = log.crash(1);
+    const found = store.crash();
+    store.freeze();
+    await pool.close().catch(() => undefined);
+    await log.remove();
+    store = found;
+    await start(2 ** 20, left);
+  }
+
+  async function bytesOf(name: DeviceName, length: number): Promise<Buffer> {
+    const bytes = Buffer.alloc(length);
+    await (await pool.activate(name)).read(0, bytes);
+    return bytes;
+  }
+
+  it('are answered when the log is synced, and are there after a stop', async () => {
+    const base = await pool.activate(BASE_NAME);
+    await base.write(0, new Uint8Array(BLOCK).fill(1));
+    const batches = store.batchCount;
+    await pool.createSnapshot({ name: web, origin: BASE_NAME, kind: 'container', label: 'first' });
+    const synced = log.file.syncCount;
+    await base.write(0, new Uint8Array(BLOCK).fill(2));
+    await pool.createSnapshot({ name: shop, origin: web, kind: 'snapshot', quota: 4 * BLOCK });
+    assert.equal(log.file.syncCount, synced + 1);
+    await (await pool.activate(web)).write(0, new Uint8Array(512).fill(3));
+    await pool.deactivate(web);
+    await pool.rename(web, old);
+    await pool.update(shop, { label: 'second', kind: 'image' });
+    await pool.grow(shop, 64 * BLOCK);
+    await pool.createThin({ name: web, kind: 'container', size: 8 * BLOCK, filesystem: 'ext4' });
+    await pool.remove(web);
+    const told = pool.devices();
+    const last = pool.lastTransaction();
+    assert.equal(store.batchCount, batches, 'commits come later');
+
+    await stopAndStart();
+    const found = pool.devices();
+    assert.deepEqual(
+      found.map(({ name, kind, label, size, quota, transactionId, createdAt, originName }) => [
+        name,
+        kind,
+        label,
+        size,
+        quota,
+        transactionId,
+        createdAt,
+        originName,
+      ]),
+      told.map(({ name, kind, label, size, quota, transactionId, createdAt, originName }) => [
+        name,
+        kind,
+        label,
+        size,
+        quota,
+        transactionId,
+        createdAt,
+        originName,
+      ]),
+    );
+    assert.deepEqual(pool.lastTransaction(), last);
+    assert.ok((await bytesOf(BASE_NAME, BLOCK)).every((byte) => byte === 2));
+    assert.ok((await bytesOf(shop, BLOCK)).every((byte) => byte === 1));
+    assert.ok((await bytesOf(old, BLOCK)).every((byte, at) => byte === (at < 512 ? 3 : 1)));
+    assert.deepEqual((await pool.check()).findings, []);
+  });
+
+  it('are commits where the log has no room, and so is what follows until they are durable', async () => {
+    const label = 'x'.repeat(300_000);
+    const batches = store.batchCount;
+    const first = pool.createThin({ name: web, kind: 'container', size: BLOCK, filesystem: 'xfs', label });
+    const second = pool.createThin({ name: shop, kind: 'container', size: BLOCK, filesystem: 'xfs' });
+    await Promise.all([first, second]);
+    const committed = store.batchCount;
+    assert.ok(committed > batches);
+    await pool.createThin({ name: old, kind: 'container', size: BLOCK, filesystem: 'xfs' });
+    assert.equal(store.batchCount, committed);
+
+    await stopAndStart();
+    assert.equal(pool.device(web)?.label, label);
+    assert.ok(pool.has(pool.device(shop)!.id) && pool.device(old) !== undefined);
+    assert.deepEqual((await pool.check()).findings, []);
+  });
+
+  it('leave a removed device removed, and its space comes back', async () => {
+    await pool.createSnapshot({ name: web, origin: BASE_NAME, kind: 'container' });
+    await (await pool.activate(web)).write(0, new Uint8Array(4 * BLOCK).fill(5));
+    await pool.deactivate(web);
+    await pool.commit();
+    const batches = store.batchCount;
+    await pool.remove(web);
+    assert.ok(store.batchCount <= batches + 1, 'at most the first step of the deletion');
+
+    await stopAndStart();
+    assert.equal(pool.device(web), undefined);
+    await pool.settle();
+    assert.equal(pool.info().dataUsed, 0);
+    assert.deepEqual((await pool.check()).findings, []);
+  });
+});
