@@ -1,4 +1,4 @@
-import { chown, mkdir, readdir } from 'node:fs/promises';
+import { chown, mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { run } from './host.js';
 import { PGBENCH_CLIENTS, PGBENCH_SCALE } from './jobs.js';
@@ -20,9 +20,7 @@ export async function runPgbench(device: string, folder: string, { seconds }: Sc
   await mkdir(mounted);
   await run('mkfs.xfs', ['-q', '-f', '-K', device]);
   await run('mount', ['-t', 'xfs', device, mounted]);
-  const [uid, gid] = await Promise.all(
-    ['-u', '-g'].map(async (flag) => Number(await run('id', [flag, USER]))),
-  );
+  const { uid, gid } = await idsOf(USER);
   const asUser = (program: string, ...args: readonly string[]): Promise<string> =>
     run('setpriv', [
       ...[`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups'],
@@ -31,7 +29,7 @@ export async function runPgbench(device: string, folder: string, { seconds }: Sc
     ]);
   try {
     await mkdir(data, { mode: 0o700 });
-    await chown(data, uid!, gid!);
+    await chown(data, uid, gid);
     await asUser('initdb', '-D', data, '-A', 'trust', '--no-sync', '--no-locale', '-E', 'UTF8');
     await asUser(
       'pg_ctl',
@@ -62,6 +60,13 @@ export async function runPgbench(device: string, folder: string, { seconds }: Sc
 }
 
 const USER = 'postgres';
+
+async function idsOf(user: string): Promise<{ uid: number; gid: number }> {
+  const lines = (await readFile('/etc/passwd', 'utf8')).split('\n').map((line) => line.split(':'));
+  const [, , uid, gid] = lines.find(([name]) => name === user) ?? [];
+  if (uid === undefined || gid === undefined) throw new Error(`there is no user ${user}`);
+  return { uid: Number(uid), gid: Number(gid) };
+}
 
 async function newest(): Promise<string> {
   const versions = await readdir(VERSIONS).catch(() => []);

@@ -56,7 +56,7 @@ export class Suite {
   }
 
   async #measure(target: Target, round: number): Promise<void> {
-    if (this.#isLate) return;
+    if (this.#isOver()) return;
     const undo = new Undo();
     const folder = path.join(this.#folder, target.name);
     const { size, large } = this.#scale;
@@ -66,7 +66,7 @@ export class Suite {
       const open = await target.open({ folder, size, virtualSize: Math.max(size, large) }, undo);
       if (round === 1) recordMemoryBefore(open, (job, value) => this.#record(target, job, round, value));
       if (open.batches === undefined) await this.#runFioJobs(target, open, round);
-      if (open.containers !== undefined && this.#wanted(PGBENCH.name) && !this.#isLate)
+      if (open.containers !== undefined && this.#wanted(PGBENCH.name) && !this.#isOver())
         await this.#attempt(target, PGBENCH.name, async () => {
           this.#record(target, PGBENCH.name, round, await runPgbench(open.device(), folder, this.#scale));
         });
@@ -85,7 +85,7 @@ export class Suite {
   async #runFioJobs(target: Target, open: OpenTarget, round: number): Promise<void> {
     for (const job of FIO_JOBS) {
       if (!this.#wanted(job.name) && job !== FILL) continue;
-      if (this.#isLate || (job.once === true && round > 1)) continue;
+      if (this.#isOver() || (job.once === true && round > 1)) continue;
       const measure = async (device: string): Promise<void> => {
         const { value, worst } = await runFio(device, job, this.#scale);
         this.#record(target, job.name, round, value);
@@ -97,14 +97,14 @@ export class Suite {
     }
   }
 
-  get #isLate(): boolean {
+  #isOver(): boolean {
     return performance.now() > this.#until;
   }
 
   async #runLifecycle(target: Target, open: OpenTarget, folder: string): Promise<void> {
     const record = (job: string, value: number): void => this.#record(target, job, 1, value);
     for (const step of LIFECYCLE_STEPS)
-      if (step.jobs.some(this.#wanted) && !this.#isLate)
+      if (step.jobs.some(this.#wanted) && !this.#isOver())
         await this.#attempt(target, step.jobs.join(', '), () => step.run(open, this.#scale, record, folder));
   }
 

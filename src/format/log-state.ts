@@ -23,8 +23,8 @@ export interface LogState {
   readonly position: number;
   /**
    * Changes of devices that stand before this position, which is no less than `position`, are in the store;
-   * none behind it is. (Mappings from behind `position` may be, up to any.) In version 2; of an older state it
-   * is `position`, since then each change of a device was a commit.
+   * none behind it is. (Mappings from behind `position` may be, up to any.) In version 2; an older state has
+   * `position` here, since each change of a device was a commit then.
    */
   readonly changed: number;
   /** Nothing counts. */
