@@ -4,23 +4,37 @@ const SATURATED = 255;
 
 /** How many there are of each, of numbers from `first` on; small where the counts are. */
 export class Counts {
-  readonly first: number;
+  #first: number;
+  #length: number;
   readonly #small: Uint8Array;
   readonly #large = new Map<number, number>();
 
   constructor(first: number, length: number) {
-    this.first = first;
+    this.#first = first;
+    this.#length = length;
     this.#small = new Uint8Array(length);
   }
 
+  get first(): number {
+    return this.#first;
+  }
+
   get end(): number {
-    return this.first + this.#small.length;
+    return this.#first + this.#length;
+  }
+
+  /** Counts other numbers from now on, no more of them than at first: in the same memory. */
+  restart(first: number, length: number): void {
+    this.#first = first;
+    this.#length = length;
+    this.#small.fill(0);
+    this.#large.clear();
   }
 
   /** Returns the count of before. Numbers outside are not counted. */
   add(value: number): number {
-    const at = value - this.first;
-    if (at < 0 || at >= this.#small.length) return 0;
+    const at = value - this.#first;
+    if (at < 0 || at >= this.#length) return 0;
     const before = this.#small[at]!;
     if (before < SATURATED) this.#small[at] = before + 1;
     else this.#large.set(value, (this.#large.get(value) ?? SATURATED) + 1);
@@ -28,7 +42,7 @@ export class Counts {
   }
 
   of(value: number): number {
-    const small = this.#small[value - this.first] ?? 0;
+    const small = this.#small[value - this.#first] ?? 0;
     return small < SATURATED ? small : (this.#large.get(value) ?? small);
   }
 }

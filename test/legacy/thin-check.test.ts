@@ -4,7 +4,7 @@ import { findTrees } from '../../src/legacy/find-trees.js';
 import { METADATA_BLOCK, sealBlock, type BlockKind } from '../../src/legacy/disk-block.js';
 import { LegacyPool } from '../../src/legacy/legacy-pool.js';
 import { NodeReader } from '../../src/legacy/node-reader.js';
-import { surveyDamage } from '../../src/legacy/survey.js';
+import { surveyDamage, surveyPool } from '../../src/legacy/survey.js';
 import { MemoryBlocks } from '../support/legacy-metadata.js';
 import { useScratch } from '../support/mounts.js';
 import { restoreMetadata } from '../support/old-pool.js';
@@ -36,6 +36,8 @@ describe('legacy: metadata as thin_check judges it', function () {
     await restoreMetadata(xml, file, BYTES);
     whole = await readFile(file);
     assert.deepEqual(surveyDamage(LegacyPool.open(new MemoryBlocks(whole))), []);
+    for (const window of [1, 64, 999])
+      assert.deepEqual(surveyPool(LegacyPool.open(new MemoryBlocks(whole)), { window }).damage, []);
   });
 
   it('calls nothing sound that thin_check does not, and finds no fault where it finds none', async () => {
