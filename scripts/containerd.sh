@@ -81,7 +81,7 @@ state = "$scratch/state"
 CONFIG
 # The fragment of the manual, with this pool's socket.
 # shellcheck disable=SC2129 # one after the other, each with what is said of it
-sed -n '/^\[proxy_plugins/,/^```/{/^```/d;p}' "$top/docs/containerd.md" |
+sed -n '/^\[proxy_plugins/,/^```/{/^```/q;p}' "$top/docs/containerd.md" |
   sed "s|/var/lib/thinfuse|$THINFUSE_ROOT|" >>"$scratch/config.toml"
 # And that of the CRI, beside what this trial needs of it: no network, and a sandbox image of its own.
 sed -n '/^\[plugins."io.containerd.grpc.v1.cri".containerd\]/,/^```/{/^```/d;p}' "$top/docs/containerd.md" >>"$scratch/config.toml"

@@ -11,7 +11,7 @@ const SIZE = `${OURS}size`;
 const MAX_SIZE = 'containerd.io/snapshot/max-size';
 const UID_MAPPING = 'containerd.io/snapshot/uidmapping';
 const GID_MAPPING = 'containerd.io/snapshot/gidmapping';
-const REF = 'containerd.io/snapshot.ref';
+export const REF = 'containerd.io/snapshot.ref';
 
 const MAPPING = /^\d{1,10}:\d{1,10}:\d{1,10}(,\d{1,10}:\d{1,10}:\d{1,10})*$/;
 

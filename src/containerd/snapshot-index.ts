@@ -1,3 +1,4 @@
+import { chainIdOf } from './layer-chain.js';
 import { RETIRED_LABEL, unpackSnapshotRecord, type SnapshotRecord } from './snapshot-record.js';
 import type { DeviceName } from '../format/ids.js';
 import type { DeviceInfo } from '../pool/info.js';
@@ -32,6 +33,7 @@ export class SnapshotIndex {
   readonly #changed: ReturnType<IndexedPool['watch']>;
   readonly #byName = new Map<string, Snapshots>();
   readonly #entries = new Map<DeviceName, Entry>();
+  readonly #byChain = new Map<string, Set<DeviceName>>();
   readonly #unnamed = new Set<DeviceName>();
   readonly #retired = new Set<DeviceName>();
 
@@ -65,6 +67,15 @@ export class SnapshotIndex {
   names(): readonly string[] {
     this.#catchUp();
     return [...this.#byName.keys()];
+  }
+
+  /** Committed snapshots of this chain id, under whatever name. */
+  layers(chainId: string): readonly Snapshot[] {
+    this.#catchUp();
+    return [...(this.#byChain.get(chainId) ?? [])]
+      .map((name) => this.#entries.get(name)?.record)
+      .map((record) => (record === undefined ? undefined : this.find(record.snapshotter ?? '', record.key)))
+      .filter((found) => found !== undefined);
   }
 
   /** Devices of snapshots without a snapshotter's name, which an older version recorded. */
@@ -102,6 +113,8 @@ export class SnapshotIndex {
     }
     const entry = { record, device: name };
     this.#entries.set(name, entry);
+    const chain = chainIdOf(record);
+    if (chain !== undefined) this.#byChain.set(chain, (this.#byChain.get(chain) ?? new Set()).add(name));
     let named = this.#byName.get(record.snapshotter);
     if (named === undefined) {
       named = { byKey: new Map<string, Entry>(), children: new Map<string, Set<string>>() };
@@ -122,6 +135,10 @@ export class SnapshotIndex {
     const before = this.#entries.get(name);
     this.#entries.delete(name);
     if (before?.record.snapshotter === undefined) return;
+    const chain = chainIdOf(before.record) ?? '';
+    const layers = this.#byChain.get(chain);
+    layers?.delete(name);
+    if (layers?.size === 0) this.#byChain.delete(chain);
     const { snapshotter, key, parent } = before.record;
     const named = this.#byName.get(snapshotter);
     if (named?.byKey.get(key)?.device !== name) return;

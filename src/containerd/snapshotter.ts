@@ -1,7 +1,8 @@
 import type AsyncLock from 'async-lock';
-import { askedBy, type Asked } from './asked.js';
+import { askedBy, REF, type Asked } from './asked.js';
 import { snapshotDeviceName } from './device-naming.js';
 import { parseFilters } from './filters.js';
+import { sameLayer } from './layer-chain.js';
 import { updatedLabels, withoutEmpty, type MountMessage } from './messages.js';
 import {
   packSnapshotRecord,
@@ -33,6 +34,14 @@ export interface SnapshotUsage {
   /** Bytes. */
   readonly size: number;
   readonly inodes: number;
+}
+
+/** A layer is to be unpacked on top of `above`, the snapshot `parent`, in a snapshot of `origin`. */
+interface Unpacking {
+  readonly parent: string;
+  readonly above: Snapshot | undefined;
+  readonly origin: DeviceInfo;
+  readonly labels: Labels;
 }
 
 /**
@@ -82,6 +91,8 @@ export class Snapshotter {
       this.#requireFree(key);
       const above = parent === '' ? undefined : this.#requireParent(parent);
       const origin = above?.device ?? (await this.#bases.of(this.#settings));
+      if (kind === 'active' && asked.ref !== undefined)
+        await this.#requireMissing(asked.ref, { parent, above, origin, labels });
       const bounds = kind === 'active' ? this.#boundsOf(origin, asked) : {};
       const device = snapshotDeviceName(this.#name, key, (taken) => pool.device(taken) !== undefined);
       const now = wallClock();
@@ -249,6 +260,53 @@ export class Snapshotter {
   }
 
   /**
+   * A layer that the pool has is not unpacked again: it becomes one of this name, O(1), and `exists` tells
+   * containerd to look for it (core/metadata/snapshot.go, `createSnapshot`).
+   */
+  async #requireMissing(ref: string, asked: Unpacking): Promise<void> {
+    const same = sameLayer(this.#index, ref, asked.above?.record);
+    const isThere = same.some(
+      ({ record }) =>
+        record.snapshotter === this.#name && record.parent === asked.parent && record.labels[REF] === ref,
+    );
+    // A filesystem of another kind, or a larger one, would not be what this snapshotter gives.
+    const found = same.find(
+      ({ device }) => device.filesystem === asked.origin.filesystem && device.size <= asked.origin.size,
+    );
+    if (!isThere && (found === undefined || !(await this.#share(found, ref, asked)))) return;
+    throw new ThinError('exists', `the pool has the layer ${shortKey(ref)} already`);
+  }
+
+  /** False where it was removed meanwhile. */
+  async #share(
+    { record, device }: Snapshot,
+    ref: string,
+    { parent, origin, labels }: Unpacking,
+  ): Promise<boolean> {
+    const { pool, devices } = this.#served;
+    let number = 1;
+    while (this.#index.find(this.#name, sharedKey(ref, number)) !== undefined) number++;
+    const key = sharedKey(ref, number);
+    const name = snapshotDeviceName(this.#name, key, (taken) => pool.device(taken) !== undefined);
+    return this.#changing([device.name, name], async () => {
+      if (pool.device(device.name)?.label !== device.label) return false;
+      const now = wallClock();
+      const label = packSnapshotRecord({
+        ...record,
+        snapshotter: this.#name,
+        key,
+        parent,
+        createdAt: now,
+        updatedAt: now,
+        labels: withoutEmpty(Object.entries({ ...labels, [REF]: ref })),
+        bytes: 0,
+      });
+      await devices.snapshot({ name, origin: device.name, kind: 'image', size: origin.size, label });
+      return true;
+    });
+  }
+
+  /**
    * How the filesystem of a device made from `origin` comes to hold what was asked for, or what this
    * snapshotter gives.
    */
@@ -320,6 +378,11 @@ export class Snapshotter {
 }
 
 const SECTOR = 512;
+
+/** Of a layer that was not unpacked under its snapshotter's name. */
+function sharedKey(ref: string, number: number): string {
+  return `thinfuse/${number}/${ref}`;
+}
 
 /**
  * How containerd names the copy of an image in which it changes the owners of all files, where its

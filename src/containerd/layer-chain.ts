@@ -1,0 +1,47 @@
+import type { Snapshot, SnapshotIndex } from './snapshot-index.js';
+import { REF } from './asked.js';
+import type { SnapshotRecord } from './snapshot-record.js';
+
+const CHAIN_ID = /^sha256:[0-9a-f]{64}$/;
+/** More layers than an image can have. */
+const DEEPEST = 1000;
+
+/**
+ * The chain id of a committed layer (OCI image-spec config.md, "Layer ChainID"), which names its content and
+ * that of all below it: containerd's unpacker gives it as a label, and commits under it. Undefined: the
+ * snapshot is no layer of an image.
+ */
+export function chainIdOf({ key, kind, labels }: SnapshotRecord): string | undefined {
+  if (kind !== 'committed') return undefined;
+  // Keys have a namespace and a number in front.
+  const id = labels[REF] ?? key.slice(key.lastIndexOf('/') + 1);
+  return CHAIN_ID.test(id) ? id : undefined;
+}
+
+/** Chain ids from the snapshot down to its lowest layer; undefined where one of them is no layer. */
+export function lineageOf(index: SnapshotIndex, top: SnapshotRecord): readonly string[] | undefined {
+  const ids: string[] = [];
+  for (let record: SnapshotRecord | undefined = top; ids.length < DEEPEST;) {
+    const id = record === undefined ? undefined : chainIdOf(record);
+    if (record === undefined || id === undefined) return undefined;
+    ids.push(id);
+    if (record.parent === '') return ids;
+    record = index.find(record.snapshotter ?? '', record.parent)?.record;
+  }
+  return undefined;
+}
+
+/**
+ * A committed snapshot, under whatever name, that holds the layer `ref` on top of what `above` holds: the
+ * chain ids of both are the same down to the lowest layer.
+ */
+export function sameLayer(
+  index: SnapshotIndex,
+  ref: string,
+  above: SnapshotRecord | undefined,
+): readonly Snapshot[] {
+  const below = above === undefined ? [] : lineageOf(index, above);
+  if (below === undefined) return [];
+  const wanted = [ref, ...below].join(' ');
+  return index.layers(ref).filter(({ record }) => lineageOf(index, record)?.join(' ') === wanted);
+}
