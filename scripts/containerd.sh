@@ -260,6 +260,17 @@ ctr task rm live >/dev/null 2>&1 || true
 ctr containers rm live
 wait_for "and goes after the container" 30 no_retired
 
+step "A container that is full"
+limited=containerd.io/snapshot/thinfuse.size
+ctr run --runc-root "$scratch/runc" --detach --snapshotter thinfuse --snapshotter-label "$limited=40M" "$image" bounded /bin/sleep 600
+fill() { ctr task exec --exec-id "fill-$RANDOM$RANDOM" bounded /bin/sh -c 'yes | head -c 62914560 >/fill'; }
+expect_failure "write says so" 1 fill
+ctr snapshots --snapshotter thinfuse label bounded "$limited=120M" >/dev/null
+expect "and has more when the label says so" fill
+ctr task kill --signal KILL bounded
+until ctr task rm bounded >/dev/null 2>&1; do sleep 0.2; done
+ctr containers rm bounded
+
 step "$many containers at once"
 began=$(date +%s%N)
 pids=()
