@@ -78,8 +78,10 @@ need_thinfuse >&2
 need_commands fio git >&2
 need_peer qemu-storage-daemon qemu-system-common qemu-storage-daemon >&2
 need_peer qemu-img qemu-utils >&2
-need_peer nbdkit nbdkit >&2
-need_peer nbdfuse nbdfuse libnbd-bin >&2
+if [[ " ${arguments[*]} " != *' --figures '* ]]; then
+  need_peer nbdkit nbdkit >&2
+  need_peer nbdfuse nbdfuse libnbd-bin >&2
+fi
 need_peer pgbench postgresql >&2
 (cd "$top" && npm run --silent build)
 

@@ -1,4 +1,4 @@
-import { chown, mkdir, readdir, readFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { run } from './host.js';
 import { PGBENCH_CLIENTS, PGBENCH_SCALE } from './jobs.js';
@@ -18,6 +18,8 @@ export async function runPgbench(device: string, folder: string, { seconds }: Sc
   const mounted = path.join(folder, 'pgbench');
   const data = path.join(mounted, 'data');
   await mkdir(mounted);
+  // Another user than root goes through them.
+  for (const each of [path.dirname(folder), folder]) await chmod(each, 0o711);
   await run('mkfs.xfs', ['-q', '-f', '-K', device]);
   await run('mount', ['-t', 'xfs', device, mounted]);
   const { uid, gid } = await idsOf(USER);
