@@ -1,10 +1,13 @@
 import { createReadStream, createWriteStream, existsSync } from 'node:fs';
-import { chmod, rm } from 'node:fs/promises';
+import { chmod, lstat, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { umaskOfUser } from '../host/private-files.js';
 
-/** The file is the user's, and of their umask. Removes it again where its text breaks off. */
+/**
+ * The file is the user's, and of their umask. Removes it again where its text breaks off, but never a device,
+ * a pipe or a link.
+ */
 export async function writePieces(
   file: string,
   text: AsyncIterable<string> | Iterable<string>,
@@ -16,7 +19,7 @@ export async function writePieces(
     if (isNew && umask !== undefined) await chmod(file, 0o666 & ~umask);
   } catch (error) {
     if (error instanceof ThinError) {
-      await rm(file, { force: true });
+      if ((await lstat(file)).isFile()) await rm(file);
       throw error;
     }
     throw fileError(file, error, 'written');
