@@ -237,8 +237,8 @@ export interface DaemonStatus {
   /** dm-thin's own status line. */
   readonly dm: string;
   readonly devices: { readonly total: number; readonly active: number; readonly mounted: number };
-  /** Of chunks whose bytes are in stores elsewhere. */
-  readonly remote: RemoteFigures;
+  /** Of chunks whose bytes are in stores elsewhere; not told by daemons that can have none. */
+  readonly remote?: RemoteFigures | undefined;
   /** As `PoolInfo.lacks`. */
   readonly lacks?: string | undefined;
 }

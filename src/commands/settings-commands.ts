@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { liveSettings, parseLiveSettings, requireLiveKey } from '../config/live-settings.js';
 import type { PoolOptions } from '../config/pool-options.js';
+import { ThinError } from '../errors/thin-error.js';
 import { withPool } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { example } from './example.js';
@@ -19,7 +20,7 @@ export function registerSettingsCommands(program: Command): void {
       const { options } = await withPool(context, (caller) => caller.call('pool.info', {}));
       const all = liveSettings(options);
       if (key === undefined) printSettings(context, options);
-      else printResult(context, { [key]: all[key] }, all[key]!);
+      else printResult(context, { [key]: settingOf(all, key) }, settingOf(all, key));
     });
 
   program
@@ -43,6 +44,15 @@ export function registerSettingsCommands(program: Command): void {
       const { options } = await withPool(context, (caller) => caller.call('pool.set', change));
       printSettings(context, options);
     });
+}
+
+function settingOf(all: Readonly<Record<string, string>>, key: string): string {
+  const value = all[key];
+  if (value !== undefined) return value;
+  throw new ThinError(
+    'unsupported',
+    `the daemon has no setting ${key}; it is of an older version; restart it with: thinfuse restart`,
+  );
 }
 
 function printSettings(context: Context, options: PoolOptions): void {

@@ -64,8 +64,9 @@ function spaceLines({ data, metadata, host }: PoolSpace): readonly string[] {
 }
 
 /** Nothing where nothing is remote. */
-function remoteLines({ remote, inFlight, problem }: DaemonStatus['remote']): string[] {
-  if (remote === 0) return [];
+function remoteLines(figures: DaemonStatus['remote']): string[] {
+  if (figures === undefined || figures.remote === 0) return [];
+  const { remote, inFlight, problem } = figures;
   const fetching = inFlight > 0 ? `, ${formatBinarySize(inFlight)} are being fetched` : '';
   const failing = problem === undefined ? '' : `; ${problem}`;
   return [`remote: ${formatBinarySize(remote)} are in stores elsewhere${fetching}${failing}`];

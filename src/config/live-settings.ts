@@ -6,27 +6,39 @@ import { parseStorageOptions } from './storage-options.js';
 /**
  * What may change while the pool serves, by its `dm.` key without that; as `parseStorageOptions` reads it.
  */
-const SHOWN: Readonly<Record<string, (options: LiveOptions) => string>> = {
-  thinp_autoextend_threshold: ({ autoextendThreshold }) => `${autoextendThreshold}%`,
-  thinp_autoextend_percent: ({ autoextendPercent }) => `${autoextendPercent}%`,
-  min_free_space: ({ minFreeSpace }) => `${minFreeSpace}%`,
-  queue_if_no_space: ({ errorIfNoSpace }) => `${!errorIfNoSpace}`,
-  no_space_timeout: ({ noSpaceTimeout }) => `${noSpaceTimeout}`,
-  low_water_mark: ({ lowWater }) => mark(lowWater),
-  metadata_low_water_mark: ({ metadataLowWater }) => mark(metadataLowWater),
-  origin_timeout: ({ originTimeout }) => `${originTimeout}`,
-  compression: ({ compression }) => compression,
+const SHOWN: Readonly<Record<string, (options: Partial<LiveOptions>) => string | undefined>> = {
+  thinp_autoextend_threshold: shown('autoextendThreshold', (value) => `${value}%`),
+  thinp_autoextend_percent: shown('autoextendPercent', (value) => `${value}%`),
+  min_free_space: shown('minFreeSpace', (value) => `${value}%`),
+  queue_if_no_space: shown('errorIfNoSpace', (value) => `${!value}`),
+  no_space_timeout: shown('noSpaceTimeout', (value) => `${value}`),
+  low_water_mark: shown('lowWater', mark),
+  metadata_low_water_mark: shown('metadataLowWater', mark),
+  origin_timeout: shown('originTimeout', (value) => `${value}`),
+  compression: shown('compression', (value) => value),
 };
 
 export const LIVE_KEYS = Object.keys(SHOWN);
+
+function shown<Name extends keyof LiveOptions>(
+  name: Name,
+  show: (value: LiveOptions[Name]) => string,
+): (options: Partial<LiveOptions>) => string | undefined {
+  return ({ [name]: value }) => (value === undefined ? undefined : show(value));
+}
 
 function mark(bytes: number): string {
   return bytes === 0 ? 'auto' : formatBinarySize(bytes);
 }
 
-/** Every setting, as it would be given. */
-export function liveSettings(options: LiveOptions): Readonly<Record<string, string>> {
-  return Object.fromEntries(Object.entries(SHOWN).map(([key, shown]) => [key, shown(options)]));
+/** Every setting, as it would be given; without those that a daemon of an older version does not have. */
+export function liveSettings(options: Partial<LiveOptions>): Readonly<Record<string, string>> {
+  const all: Record<string, string> = {};
+  for (const [key, show] of Object.entries(SHOWN)) {
+    const text = show(options);
+    if (text !== undefined) all[key] = text;
+  }
+  return all;
 }
 
 /**
