@@ -3,6 +3,7 @@ import type { MakeAdapter } from '../adapter/adapter.js';
 import { AdapterCalls } from '../adapter/adapter-calls.js';
 import { PoolAdapter } from '../adapter/pool-adapter.js';
 import type { ServedPool } from '../service/pool-service.js';
+import { BASE_NAME } from '../format/device-name.js';
 import { SnapshotBases } from './snapshot-bases.js';
 import { SnapshotIndex } from './snapshot-index.js';
 import { SnapshotMounts } from './snapshot-mounts.js';
@@ -15,8 +16,19 @@ export function snapshotAdapters(all: readonly SnapshotterSettings[], log: Logge
   let core: SnapshotCore | undefined;
   return all.map((settings, at) => (served) => {
     core ??= new SnapshotCore(served, log);
+    sayFilesystem(settings, served, log);
     return new SnapshotAdapter(settings, { core, isFirst: at === 0, log });
   });
+}
+
+function sayFilesystem({ name, filesystem }: SnapshotterSettings, { pool }: ServedPool, log: Logger): void {
+  const usual = pool.device(BASE_NAME)?.filesystem;
+  if (filesystem === undefined || usual === undefined || filesystem === usual) return;
+  const who = name === undefined ? 'the snapshotter' : `the snapshotter ${name}`;
+  log.info(
+    { event: 'snapshotter', filesystem },
+    `new images of ${who} are ${filesystem}; the pool's base device is ${usual}`,
+  );
 }
 
 /** What all snapshotters of a pool share. */

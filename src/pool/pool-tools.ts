@@ -13,6 +13,8 @@ import { fileFinding, scrub, type ScrubOptions, type ScrubStep } from './scrub.j
 
 /** Committed metadata that does not change while it is held. Whoever opened it closes it. */
 export interface FrozenMetadata {
+  /** It is the last commit, and the pool's log has more: the host's disk is full. */
+  readonly isBehind: boolean;
   /** Undefined: damaged. */
   options(): PoolOptions | undefined;
   /** The pool as it was, or one of its metadata snapshots. @throws ThinError not-found, damaged */
@@ -61,6 +63,8 @@ export interface PoolTools {
 }
 
 export interface FrozenParts {
+  /** Default false. */
+  readonly isBehind?: boolean;
   readonly close: () => Promise<void>;
   readonly limits?: NodeLimits | undefined;
   /** Of a `direct` pool. */
@@ -74,9 +78,10 @@ export interface FrozenParts {
 /** @param reader of a store that does not change until `close` */
 export function frozenMetadata(
   reader: KvReader,
-  { close, limits, data, damagedFiles, onDamage }: FrozenParts,
+  { isBehind = false, close, limits, data, damagedFiles, onDamage }: FrozenParts,
 ): FrozenMetadata {
   return {
+    isBehind,
     options: () => {
       try {
         return readOptions(reader);
@@ -113,14 +118,14 @@ export class OpenPoolTools implements PoolTools {
 
   /** See `ThinPool`. */
   async check({ depth = 'all', clearNeedsCheck = true }: PoolCheckOptions): Promise<CheckResult> {
-    await this.#state.commit();
+    const isBehind = !(await this.#committed());
     const snapshot = this.#state.store.snapshot();
     try {
       // First: what LevelDB is given to read may end the process.
       const files = depth === 'all' ? await this.#checkFiles() : [];
       const found = await checkPool(snapshot, { limits: this.#limits, depth });
       const result = { ...found, findings: [...files, ...found.findings] };
-      if (clearNeedsCheck && depth === 'all' && result.findings.length === 0)
+      if (clearNeedsCheck && !isBehind && depth === 'all' && result.findings.length === 0)
         await this.#state.clearNeedsCheck();
       return result;
     } finally {
@@ -137,10 +142,22 @@ export class OpenPoolTools implements PoolTools {
     return findings;
   }
 
+  /** Whether the store has everything: its last commit can be read where the host's disk is full. */
+  async #committed(): Promise<boolean> {
+    try {
+      await this.#state.commit();
+      return true;
+    } catch (error) {
+      if (error instanceof ThinError && error.code === 'no-space') return false;
+      throw error;
+    }
+  }
+
   async freeze(): Promise<FrozenMetadata> {
-    await this.#state.commit();
+    const isBehind = !(await this.#committed());
     const reader = this.#state.store.snapshot();
     return frozenMetadata(reader, {
+      isBehind,
       close: () => reader.close(),
       limits: this.#limits,
       data: this.#data,

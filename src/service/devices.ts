@@ -316,9 +316,10 @@ export class Devices {
   require(name: DeviceName): DeviceInfo {
     const device = this.#parts.pool.device(name);
     if (device !== undefined) return device;
+    const { lacks } = this.#parts.pool.info();
     throw new ThinError(
       'not-found',
-      `no device ${name} in the pool of ${this.#parts.root}; thinfuse ls shows those that are there`,
+      `no device ${name} in the pool of ${this.#parts.root}; thinfuse ls shows those that are there${lacks === undefined ? '' : `; ${lacks}`}`,
       { details: { device: name } },
     );
   }

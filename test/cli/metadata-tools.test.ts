@@ -98,7 +98,7 @@ describe('command line: metadata tools', function () {
     for (const [args, expected, message] of [
       [['dump', '--dev-id', 'nobody'], 3, /nobody/],
       [['dump', '-o', '/nowhere/pool.xml'], 3, /nowhere/],
-      [['dump', '--metadata-snap'], 3, /thinfuse reserve/],
+      [['dump', '--metadata-snap'], 3, /thinfuse .*reserve/],
       [['delta', 'base'], 2, /both/],
       [['delta', 'base', 'nobody'], 3, /nobody/],
       [['rmap', '--region', '7..7'], 2, /BEGIN\.\.END/],
@@ -231,7 +231,7 @@ describe('command line: metadata tools', function () {
       ]) {
         const { code, stderr } = await served.try(...args);
         assert.equal(code, 5, `${args.join(' ')}: ${stderr}`);
-        assert.match(stderr, /thinfuse stop/);
+        assert.match(stderr, /thinfuse .*stop/);
       }
     } finally {
       await daemon.stop('the test is over');

@@ -7,6 +7,10 @@ import { rmapLines } from '../../thin-tools/rmap-text.js';
 import type { TextOperationName, TextOperations } from '../../api/operations.js';
 import type { EventHub } from '../event-hub.js';
 
+/** A comment before the text that thin_restore takes. */
+const BEHIND =
+  "<!-- the disk under the pool is full: this is its last commit, and the pool's log has later changes -->\n";
+
 export type TextHandlers = {
   readonly [K in TextOperationName]: (input: TextOperations[K]['input']) => AsyncIterable<string>;
 };
@@ -35,11 +39,13 @@ export function textOperations(freeze: () => Promise<FrozenMetadata>, events?: E
           options.repair === true && snapshot === undefined
             ? await metadata.salvage()
             : await metadata.view(snapshot);
+        if (metadata.isBehind) yield BEHIND;
         yield* dump(view, { ...options, poolOptions: metadata.options() });
       }),
 
     'metadata.delta': ({ snapshot, ...options }) =>
       frozen(async function* (metadata) {
+        if (metadata.isBehind) yield BEHIND;
         yield* deltaText(await metadata.view(snapshot), options);
       }),
 
