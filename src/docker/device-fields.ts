@@ -76,6 +76,7 @@ const OWN_FIELDS: Readonly<Record<string, (device: ListedDevice) => string>> = {
   SIZE: ({ size }) => prettySize(size),
   SIZE_BYTES: ({ size }) => String(size),
   QUOTA_BYTES: ({ quota }) => String(quota ?? 0),
+  LIMIT_BYTES: ({ limit }) => String(limit ?? 0),
   CREATED: ({ createdAt }) => new Date(createdAt).toISOString(),
   STATE: (device) => deviceState(device),
   MOUNTPOINT: ({ mountPoint }) => mountPoint ?? '-',
@@ -97,7 +98,7 @@ export function parseFields(text: string, known: readonly string[] = THIN_FIELDS
   if (unknown !== undefined)
     throw new ThinError(
       'invalid-argument',
-      `--format: there is no field ${JSON.stringify(unknown)}; choose from ${known.join(', ')}`,
+      `there is no field ${JSON.stringify(unknown)}; choose from ${known.join(', ')}`,
     );
   return names;
 }
