@@ -19,7 +19,7 @@ export function chainIdOf({ key, kind, labels }: SnapshotRecord): string | undef
 }
 
 /** Chain ids from the snapshot down to its lowest layer; undefined where one of them is no layer. */
-export function lineageOf(index: SnapshotIndex, top: SnapshotRecord): readonly string[] | undefined {
+function lineageOf(index: SnapshotIndex, top: SnapshotRecord): readonly string[] | undefined {
   const ids: string[] = [];
   for (let record: SnapshotRecord | undefined = top; ids.length < DEEPEST;) {
     const id = record === undefined ? undefined : chainIdOf(record);

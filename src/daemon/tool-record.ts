@@ -54,6 +54,7 @@ export class ToolRecord {
   async settle({ mustBeGone }: { readonly mustBeGone: boolean }): Promise<void> {
     const left = await new EarlierTools(this.#earlier).end({
       patienceMs: PATIENCE_MS,
+      areUnserved: mustBeGone,
       onWait: (tools) =>
         this.#onWarning(`waiting for what an earlier daemon was running: ${describeTools(tools)}`),
     });

@@ -12,6 +12,7 @@ import {
   type Filesystem,
   type FormatOptions,
 } from './filesystems.js';
+import { failXfsOnErrors } from './xfs-retries.js';
 
 export interface DetectedFilesystem {
   /** As blkid names it; not only those that thinfuse makes. */
@@ -294,9 +295,7 @@ export class FilesystemTools {
    * writer would hang, too. A kernel without the setting is left alone.
    */
   async failOnErrors(loop: string): Promise<void> {
-    const folder = `/sys/fs/xfs/${path.basename(loop)}/error/metadata`;
-    for (const kind of ['EIO', 'default'])
-      await writeFile(`${folder}/${kind}/max_retries`, '0').catch(() => undefined);
+    await failXfsOnErrors(loop);
   }
 
   /**

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { failXfsOfMount } from './xfs-retries.js';
 
 /** In the environment of every tool that a daemon runs: which daemon's it is. */
 export const TOOLS_OF = 'THINFUSE_TOOLS_OF';
@@ -63,16 +64,20 @@ export class EarlierTools {
   /**
    * Kills those that may be, and waits until none of `awaited` lives, or `patienceMs` are over.
    * @param onWait told once of those that are waited for
+   * @param areUnserved their devices answer with errors for good: the mount of an xfs, which would try its
+   *   writes again for ever, is let fail
    * @returns those that still live
    */
   async end({
     patienceMs,
     awaited = () => true,
     onWait,
+    areUnserved = false,
   }: {
     readonly patienceMs: number;
     readonly awaited?: (tool: ToolProcess) => boolean;
     readonly onWait?: (tools: readonly ToolProcess[]) => void;
+    readonly areUnserved?: boolean;
   }): Promise<readonly ToolProcess[]> {
     const deadline = performance.now() + patienceMs;
     for (let told = false; ; told = true) {
@@ -81,6 +86,7 @@ export class EarlierTools {
       const left = living.filter(awaited);
       if (left.length === 0 || performance.now() > deadline) return left;
       if (!told) onWait?.(left);
+      if (areUnserved) for (const { pid, name } of left) if (name === 'mount') await failXfsOfMount(pid);
       await sleep(POLL_MS);
     }
   }
