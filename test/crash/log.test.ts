@@ -1,14 +1,9 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { createPool } from '../../src/pool/create-pool.js';
 import type { PoolKind } from '../../src/pool/info.js';
 import type { OpenPoolOptions } from '../../src/pool/open-options.js';
-import { openPool } from '../../src/pool/pool.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
-import { readSuperblock } from '../../src/metadata/open-metadata.js';
-import { PoolLog } from '../../src/store/pool-log.js';
-import { CrashFile } from '../support/crash-file.js';
-import { CrashLog, type LogContents } from '../support/crash-log.js';
+import { CrashMachines, type CrashMachine } from '../support/crash-machine.js';
 import { assertClean, assertSectorsBetween } from '../support/crash-promise.js';
 import { CrashStore } from '../support/crash-store.js';
 import { useScratch } from '../support/mounts.js';
@@ -20,7 +15,7 @@ import {
   SectorWorkload,
   type PoolState,
 } from '../support/sector-workload.js';
-import { BLOCK, TEST_OPTIONS } from '../support/small-pool.js';
+import { BLOCK } from '../support/small-pool.js';
 
 const BLOCKS = 144;
 const STEPS = 40;
@@ -40,77 +35,24 @@ interface Stop {
   readonly n: number;
 }
 
-/** A machine with a pool, through its starts. */
-interface Machine {
-  readonly kind: PoolKind;
-  readonly store: CrashStore;
-  readonly log: CrashLog;
-  readonly data: CrashFile | undefined;
-}
-
 describe('a pool with a log', () => {
   const scratch = useScratch();
-  let machines = 0;
+  const machines = new CrashMachines(scratch, BLOCKS);
 
-  function machineOf(
-    kind: PoolKind,
-    store: CrashStore,
-    place: string,
-    left?: { log: LogContents | undefined; data: Buffer },
-  ): Machine {
-    const number = machines++;
-    const machine = {
-      isStopped: () => store.frozen,
-      stop: () => {
-        store.freeze();
-      },
-    };
-    const log = new CrashLog(scratch.current.at(`machine-${number}`), place, machine, left?.log);
-    const content = left?.data ?? Buffer.alloc(BLOCKS * BLOCK);
-    const data =
-      kind === 'direct' ? new CrashFile(scratch.current.at(`data-${number}`), content, machine) : undefined;
-    return { kind, store, log, data };
-  }
-
-  async function open({ kind, store, log, data }: Machine): Promise<ThinPool> {
-    const { uuid } = readSuperblock(store);
-    const opened = await PoolLog.open('memory', store, {
-      uuid,
-      isDirect: kind === 'direct',
-      ring: RING[kind],
-      onNote: () => undefined,
-      files: log,
-    });
-    return openPool(store, {
-      ...OPEN,
-      ...(kind === 'leveldb' && { stagedBytes: 4 * BLOCK, chunkCache: 0 }),
-      log: opened,
-      ...(data !== undefined && { data: { handle: data.handle, punch: data.punch, punchDelay: 0 } }),
-    });
-  }
-
-  async function makeMachine(kind: PoolKind): Promise<Machine> {
-    const store = new CrashStore();
-    await createPool(store, {
-      path: 'memory',
-      kind,
-      blockSize: BLOCK,
-      dataSize: BLOCKS * BLOCK,
-      metadataSize: 64 * 2 ** 20,
-      options: TEST_OPTIONS,
-    });
-    return machineOf(kind, store, 'first');
+  function open(machine: CrashMachine): Promise<ThinPool> {
+    const staged = machine.kind === 'leveldb' && { stagedBytes: 4 * BLOCK, chunkCache: 0 };
+    return machine.open(RING, { ...OPEN, ...staged });
   }
 
   interface Run {
-    readonly machine: Machine;
+    readonly machine: CrashMachine;
     readonly pool: ThinPool;
     readonly work: SectorWorkload;
     readonly failure: unknown;
   }
 
   async function run(kind: PoolKind, seed: number, steps: number, stop?: Stop): Promise<Run> {
-    const machine = await makeMachine(kind);
+    const machine = await machines.first(kind);
     const pool = await open(machine);
     const work = new SectorWorkload(pool, INITIAL_STATE, seed, 'a');
     if (stop?.at === 'batch') machine.store.freezeAt(machine.store.batchCount + stop.n);
@@ -132,36 +74,23 @@ describe('a pool with a log', () => {
     }
   }
 
-  async function leave({ machine, pool }: { machine: Machine; pool: ThinPool }): Promise<void> {
-    machine.store.freeze();
-    await pool.close().catch(() => undefined);
-    await machine.log.remove();
-    await machine.data?.remove();
-  }
-
   /**
    * The machine on which the pool opens in the end, after one start that stopped at that batch: what it had
    * done again is in the store in part.
    */
   async function lastStart(
     kind: PoolKind,
-    machine: Machine,
+    machine: CrashMachine,
     seed: number,
     batch: number | undefined,
-  ): Promise<Machine> {
+  ): Promise<CrashMachine> {
     if (batch === undefined) return machine;
     machine.store.freezeAt(machine.store.batchCount + batch);
     const pool = await open(machine).catch(() => undefined);
-    const left = {
-      log: machine.log.crash(seed + 2),
-      data: machine.data?.crash(seed + 2) ?? Buffer.alloc(0),
-    };
+    const left = machine.crashed(seed + 2);
     const store = machine.store.crash();
-    machine.store.freeze();
-    await pool?.close().catch(() => undefined);
-    await machine.log.remove();
-    await machine.data?.remove();
-    return machineOf(kind, store, 'third', left);
+    await machine.leave(pool);
+    return machines.next(kind, store, 'third', left);
   }
 
   /**
@@ -179,13 +108,10 @@ describe('a pool with a log', () => {
     const when = `${kind}, seed ${seed}, ${steps} steps, stopped at ${JSON.stringify(stop)}, again at ${again}`;
     const reached = stopped.machine.store.frozen;
     if (!reached) assert.ifError(stopped.failure);
-    const left = {
-      log: stopped.machine.log.crash(seed),
-      data: stopped.machine.data?.crash(seed) ?? Buffer.alloc(0),
-    };
+    const left = stopped.machine.crashed(seed);
     const store = stopped.machine.store.crash();
-    await leave(stopped);
-    const machine = await lastStart(kind, machineOf(kind, store, 'second', left), seed, again);
+    await stopped.machine.leave(stopped.pool);
+    const machine = await lastStart(kind, machines.next(kind, store, 'second', left), seed, again);
     const pool = await open(machine);
     await assertClean(pool, `${when}, as found`);
     const found = await readState(pool);
@@ -196,7 +122,7 @@ describe('a pool with a log', () => {
     await assertClean(pool, `${when}, after more work`);
     const after = await readState(pool);
     assert.ok(isSameState(after, work.state), `${when}: ${describeDifference(after, work.state)}`);
-    await leave({ machine, pool });
+    await machine.leave(pool);
     return reached;
   }
 
@@ -212,7 +138,7 @@ describe('a pool with a log', () => {
         data: whole.machine.data?.syncCount ?? 0,
       };
       await assertClean(whole.pool, 'undisturbed');
-      await leave(whole);
+      await whole.machine.leave(whole.pool);
       assert.ok(counts.batch > 12 && counts.log > 8, JSON.stringify(counts));
       for (const at of ['batch', 'log', 'data'] as const) {
         let n = 0;
@@ -263,18 +189,15 @@ describe('a pool with a log', () => {
         fc.asyncProperty(fc.nat(2 ** 30), fc.integer({ min: 1, max: STEPS }), async (seed, steps) => {
           const first = await run(kind, seed, steps);
           assert.ifError(first.failure);
-          const left = {
-            log: first.machine.log.left(),
-            data: first.machine.data?.current() ?? Buffer.alloc(0),
-          };
+          const left = first.machine.killed();
           const store = new CrashStore(first.machine.store.contents);
-          await leave(first);
-          const machine = machineOf(kind, store, 'first', left);
+          await first.machine.leave(first.pool);
+          const machine = machines.next(kind, store, 'first', left);
           const pool = await open(machine);
           await assertClean(pool, 'as found');
           const found = await readState(pool);
           assert.ok(isSameState(found, first.work.state), describeDifference(found, first.work.state));
-          await leave({ machine, pool });
+          await machine.leave(pool);
         }),
         { numRuns: Number(process.env['THINFUSE_POWER_CUTS'] ?? 15) },
       );

@@ -1,31 +1,22 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { DeviceName } from '../../src/format/ids.js';
-import { readSuperblock } from '../../src/metadata/open-metadata.js';
-import { createPool } from '../../src/pool/create-pool.js';
 import type { PoolKind } from '../../src/pool/info.js';
-import { openPool } from '../../src/pool/pool.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
-import { PoolLog } from '../../src/store/pool-log.js';
-import { CrashFile } from '../support/crash-file.js';
-import { CrashLog, type LogContents } from '../support/crash-log.js';
+import { CrashMachines, type CrashMachine } from '../support/crash-machine.js';
 import { assertClean } from '../support/crash-promise.js';
 import { CrashStore } from '../support/crash-store.js';
 import { AWAY, IMAGE, imageBlock, MemorySource } from '../support/memory-source.js';
 import { useScratch } from '../support/mounts.js';
-import { BLOCK, TEST_OPTIONS } from '../support/small-pool.js';
+import { BLOCK } from '../support/small-pool.js';
 
 const NAME = 'pulled' as DeviceName;
 const BLOCKS = 24;
 const HAS = Array.from({ length: BLOCKS }, (_, block) => block).filter((block) => block % 5 !== 2);
 const SECTOR = 512;
 
-interface Machine {
-  readonly kind: PoolKind;
-  readonly store: CrashStore;
-  readonly log: CrashLog;
-  readonly data: CrashFile | undefined;
-}
+/** Bytes: so small that the work goes round several times. */
+const RING = { leveldb: 3 * 2 ** 20, direct: 16 * 1024 };
 
 type Step =
   | { readonly kind: 'read' | 'discard'; readonly block: number }
@@ -93,51 +84,11 @@ class Model {
 
 describe('a pool with remote chunks', () => {
   const scratch = useScratch();
-  let machines = 0;
+  const machines = new CrashMachines(scratch, 128);
 
-  function machineOf(
-    kind: PoolKind,
-    store: CrashStore,
-    place: string,
-    left?: { log: LogContents; data: Buffer },
-  ): Machine {
-    const number = machines++;
-    const machine = {
-      isStopped: () => store.frozen,
-      stop: () => {
-        store.freeze();
-      },
-    };
-    const log = new CrashLog(scratch.current.at(`machine-${number}`), place, machine, left?.log);
-    const content = left?.data ?? Buffer.alloc(128 * BLOCK);
-    const data =
-      kind === 'direct' ? new CrashFile(scratch.current.at(`data-${number}`), content, machine) : undefined;
-    return { kind, store, log, data };
-  }
-
-  async function open({ kind, store, log, data }: Machine, source: MemorySource): Promise<ThinPool> {
-    const { uuid } = readSuperblock(store);
-    const opened = await PoolLog.open('memory', store, {
-      uuid,
-      isDirect: kind === 'direct',
-      ring: kind === 'direct' ? 16 * 1024 : 3 * 2 ** 20,
-      onNote: () => undefined,
-      files: log,
-    });
-    return openPool(store, {
-      commitInterval: 0,
-      remote: source,
-      ...(kind === 'leveldb' && { stagedBytes: 8 * BLOCK, chunkCache: 0 }),
-      log: opened,
-      ...(data !== undefined && { data: { handle: data.handle, punch: data.punch, punchDelay: 0 } }),
-    });
-  }
-
-  async function leave(machine: Machine, pool: ThinPool): Promise<void> {
-    machine.store.freeze();
-    await pool.close().catch(() => undefined);
-    await machine.log.remove();
-    await machine.data?.remove();
+  function open(machine: CrashMachine, remote: MemorySource): Promise<ThinPool> {
+    const staged = machine.kind === 'leveldb' && { stagedBytes: 8 * BLOCK, chunkCache: 0 };
+    return machine.open(RING, { commitInterval: 0, remote, ...staged });
   }
 
   async function carryOut(pool: ThinPool, model: Model, steps: readonly Step[]): Promise<void> {
@@ -194,29 +145,17 @@ describe('a pool with remote chunks', () => {
     steps: Step[],
   ): Promise<void> {
     const source = new MemorySource(HAS);
-    const store = new CrashStore();
-    await createPool(store, {
-      path: 'memory',
-      kind,
-      blockSize: BLOCK,
-      dataSize: 128 * BLOCK,
-      metadataSize: 64 * 2 ** 20,
-      options: TEST_OPTIONS,
-    });
-    const first = machineOf(kind, store, 'first');
+    const first = await machines.first(kind);
     const pool = await open(first, source);
     await pool.createThin({ name: NAME, kind: 'snapshot', size: BLOCKS * BLOCK, filesystem: 'xfs' });
     await pool.attachRemote(NAME, IMAGE);
     const model = new Model();
     await carryOut(pool, model, steps);
     if (end === 'process') model.promise();
-    const left =
-      end === 'process'
-        ? { log: first.log.left(), data: first.data?.current() ?? Buffer.alloc(0) }
-        : { log: first.log.crash(seed), data: first.data?.crash(seed) ?? Buffer.alloc(0) };
-    const later = end === 'process' ? new CrashStore(store.contents) : store.crash();
-    await leave(first, pool);
-    const second = machineOf(kind, later, end === 'process' ? 'first' : 'second', left);
+    const left = end === 'process' ? first.killed() : first.crashed(seed);
+    const later = end === 'process' ? new CrashStore(first.store.contents) : first.store.crash();
+    await first.leave(pool);
+    const second = machines.next(kind, later, end === 'process' ? 'first' : 'second', left);
     const gone = new MemorySource(HAS);
     gone.fault = () => AWAY;
     const found = await open(second, gone);
@@ -226,7 +165,7 @@ describe('a pool with remote chunks', () => {
     model.assertMayBe(await contents(found), `${kind}, ${end}`);
     await found.settle();
     await assertClean(found, 'after all was fetched');
-    await leave(second, found);
+    await second.leave(found);
   }
 
   for (const kind of ['leveldb', 'direct'] as const)

@@ -1,28 +1,16 @@
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { findTrees } from '../../src/legacy/find-trees.js';
-import { METADATA_BLOCK, sealBlock, type BlockKind } from '../../src/legacy/disk-block.js';
+import { METADATA_BLOCK, sealBlock } from '../../src/legacy/disk-block.js';
 import { LegacyPool } from '../../src/legacy/legacy-pool.js';
 import { NodeReader } from '../../src/legacy/node-reader.js';
 import { surveyDamage, surveyPool } from '../../src/legacy/survey.js';
+import { METADATA_BYTES, randomOf, sharingMetadata, usedBlocks } from '../support/hurt-metadata.js';
 import { MemoryBlocks } from '../support/legacy-metadata.js';
 import { useScratch } from '../support/mounts.js';
-import { restoreMetadata } from '../support/old-pool.js';
 import { requireThinTools, thinTool } from '../support/thin-provisioning-tools.js';
 
 const ROUNDS = Number(process.env['THINFUSE_CHECK_ROUNDS'] ?? 60);
-const BYTES = 160 * METADATA_BLOCK;
-/** A pool with sharing, counts above two, and trees of two levels. */
-const XML = `<superblock uuid="" time="3" transaction="5" flags="0" version="2" data_block_size="128" nr_data_blocks="2000">
-${[1, 2, 3, 4]
-  .map(
-    (id) =>
-      `<device dev_id="${id}" mapped_blocks="${600 + id}" transaction="${id}" creation_time="${id - 1}" snap_time="3">
-<range_mapping origin_begin="0" data_begin="0" length="600" time="0"/>
-<range_mapping origin_begin="${700 + id}" data_begin="${600 + id * 10}" length="${id}" time="${id - 1}"/></device>`,
-  )
-  .join('\n')}
-</superblock>`;
 
 describe('legacy: metadata as thin_check judges it', function () {
   this.timeout(600_000);
@@ -31,10 +19,7 @@ describe('legacy: metadata as thin_check judges it', function () {
   let whole: Buffer;
 
   before('make a pool', async () => {
-    const [xml, file] = [scratch.current.at('xml'), scratch.current.at('metadata')];
-    await writeFile(xml, XML);
-    await restoreMetadata(xml, file, BYTES);
-    whole = await readFile(file);
+    whole = await sharingMetadata(scratch.current, 0);
     assert.deepEqual(surveyDamage(LegacyPool.open(new MemoryBlocks(whole))), []);
     for (const window of [1, 64, 999])
       assert.deepEqual(surveyPool(LegacyPool.open(new MemoryBlocks(whole)), { window }).damage, []);
@@ -43,11 +28,7 @@ describe('legacy: metadata as thin_check judges it', function () {
   it('calls nothing sound that thin_check does not, and finds no fault where it finds none', async () => {
     const file = scratch.current.at('hurt');
     const used = usedBlocks(whole);
-    let seed = Number(process.env['THINFUSE_CHECK_SEED'] ?? 7);
-    const random = (below: number): number => {
-      seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
-      return Math.floor((seed / 2 ** 32) * below);
-    };
+    const random = randomOf(Number(process.env['THINFUSE_CHECK_SEED'] ?? 7));
     let damaged = 0;
     const differ: string[] = [];
     for (let round = 0; round < ROUNDS; round++) {
@@ -95,7 +76,7 @@ describe('legacy: metadata as thin_check judges it', function () {
   });
 
   it('says where metadata ends too early', () => {
-    const short = new MemoryBlocks(whole.subarray(0, BYTES - METADATA_BLOCK));
+    const short = new MemoryBlocks(whole.subarray(0, METADATA_BYTES - METADATA_BLOCK));
     assert.match(
       JSON.stringify(surveyDamage(LegacyPool.open(short))),
       /159 blocks, and its superblock says 160/,
@@ -108,14 +89,3 @@ describe('legacy: metadata as thin_check judges it', function () {
  * node above; 1.x does.
  */
 const KNOWN_STRICTER = /data space map|its record says|is mapped to data block|do not belong between|24 bits/;
-
-function usedBlocks(bytes: Buffer): readonly (readonly [number, BlockKind])[] {
-  const kinds: readonly BlockKind[] = ['superblock', 'node', 'bitmap', 'index'];
-  const used: [number, BlockKind][] = [];
-  for (let block = 0; block < bytes.length / METADATA_BLOCK; block++) {
-    const content = bytes.subarray(block * METADATA_BLOCK, (block + 1) * METADATA_BLOCK);
-    for (const kind of kinds)
-      if (sealBlock(kind, block, Buffer.from(content)).equals(content)) used.push([block, kind]);
-  }
-  return used;
-}

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { METADATA_BLOCK, sealBlock, type BlockKind } from '../../src/legacy/disk-block.js';
 import { LegacyPool } from '../../src/legacy/legacy-pool.js';
 import { surveyDamage } from '../../src/legacy/survey.js';
@@ -11,26 +11,15 @@ import { thinRmap } from '../../src/legacy/tools/thin-rmap.js';
 import { ToolFault } from '../../src/legacy/tools/tool-blocks.js';
 import { ToolMetadata } from '../../src/legacy/tools/tool-metadata.js';
 import { rmapLines } from '../../src/thin-tools/rmap-text.js';
+import { randomOf, sharingMetadata, usedBlocks } from '../support/hurt-metadata.js';
 import { shareRoot } from '../support/legacy-dump.js';
 import { MemoryBlocks } from '../support/legacy-metadata.js';
 import { useScratch, type Finished } from '../support/mounts.js';
-import { restoreMetadata } from '../support/old-pool.js';
 import { requireThinTools, thinTool } from '../support/thin-provisioning-tools.js';
 
 /** The long form: scripts/thin-tools.sh. */
 const ROUNDS = Number(process.env['THINFUSE_CHECK_ROUNDS'] ?? 8);
-const BYTES = 160 * METADATA_BLOCK;
 const FIELDS = 'DEV,MAPPED_BLOCKS,EXCLUSIVE_BLOCKS,SHARED_BLOCKS,TRANSACTION,CREATE_TIME,SNAP_TIME';
-const XML = `<superblock uuid="" time="3" transaction="5" flags="1" version="2" data_block_size="128" nr_data_blocks="2000">
-${[1, 2, 3, 4]
-  .map(
-    (id) =>
-      `<device dev_id="${id}" mapped_blocks="${600 + id}" transaction="${id}" creation_time="${id - 1}" snap_time="3">
-<range_mapping origin_begin="0" data_begin="0" length="600" time="0"/>
-<range_mapping origin_begin="${700 + id}" data_begin="${600 + id * 10}" length="${id}" time="${id - 1}"/></device>`,
-  )
-  .join('\n')}
-</superblock>`;
 
 interface Told {
   readonly code: number;
@@ -78,10 +67,8 @@ describe('legacy: what thin-provisioning-tools 0.9 say', function () {
 
   for (const shared of [false, true])
     it(`of metadata that is hurt at random, with ${shared ? 'nodes that devices share' : 'nodes of its own for each device'}`, async () => {
-      const [xml, file] = [scratch.current.at('xml'), scratch.current.at('metadata')];
-      await writeFile(xml, XML);
-      await restoreMetadata(xml, file, BYTES);
-      const whole = await readFile(file);
+      const whole = await sharingMetadata(scratch.current, 1);
+      const file = scratch.current.at('hurt');
       if (shared) shareRoot(whole, 1, 2);
       const used = usedBlocks(whole);
       const random = randomOf(Number(process.env['THINFUSE_CHECK_SEED'] ?? 11) + Number(shared));
@@ -110,10 +97,7 @@ describe('legacy: what thin-provisioning-tools 0.9 say', function () {
     });
 
   it('ends where the superblock claims more metadata than there can be', async () => {
-    const [xml, file] = [scratch.current.at('xml'), scratch.current.at('metadata')];
-    await writeFile(xml, XML);
-    await restoreMetadata(xml, file, BYTES);
-    const bytes = await readFile(file);
+    const bytes = await sharingMetadata(scratch.current, 1);
     bytes.writeBigUInt64LE(2n ** 38n, METADATA_BLOCKS_AT);
     sealBlock('superblock', 0, bytes.subarray(0, METADATA_BLOCK));
     assert.equal(checked(new MemoryBlocks(bytes), 'all').code, 1);
@@ -202,20 +186,10 @@ function soundBySurvey(bytes: Buffer): boolean {
   }
 }
 
-type Random = (below: number) => number;
-
-function randomOf(first: number): Random {
-  let seed = first;
-  return (below) => {
-    seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
-    return Math.floor((seed / 2 ** 32) * below);
-  };
-}
-
 function hurt(
   whole: Buffer,
   used: readonly (readonly [number, BlockKind])[],
-  random: Random,
+  random: (below: number) => number,
 ): { bytes: Buffer; what: string } {
   const bytes = Buffer.from(whole);
   const [block, kind] = used[random(used.length)]!;
@@ -238,15 +212,4 @@ function hurt(
       return { bytes, what: `block ${block} (${kind}) changed at ${place}` };
     }
   }
-}
-
-function usedBlocks(bytes: Buffer): readonly (readonly [number, BlockKind])[] {
-  const kinds: readonly BlockKind[] = ['superblock', 'node', 'bitmap', 'index'];
-  const used: [number, BlockKind][] = [];
-  for (let block = 0; block < bytes.length / METADATA_BLOCK; block++) {
-    const content = bytes.subarray(block * METADATA_BLOCK, (block + 1) * METADATA_BLOCK);
-    for (const kind of kinds)
-      if (sealBlock(kind, block, Buffer.from(content)).equals(content)) used.push([block, kind]);
-  }
-  return used;
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import type { DeviceName } from '../../src/format/ids.js';
 import { readSuperblock } from '../../src/metadata/open-metadata.js';
+import type { DeviceInfo } from '../../src/pool/info.js';
 import { openPool } from '../../src/pool/pool.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
 import { PoolLog } from '../../src/store/pool-log.js';
@@ -13,6 +14,12 @@ import { BLOCK, makeSmallPool } from '../support/small-pool.js';
 const web = 'web' as DeviceName;
 const shop = 'shop' as DeviceName;
 const old = 'old' as DeviceName;
+
+/** What its record has. */
+function recorded(device: DeviceInfo): readonly unknown[] {
+  const { name, kind, label, size, quota, transactionId, createdAt, originName } = device;
+  return [name, kind, label, size, quota, transactionId, createdAt, originName];
+}
 
 describe('changes of devices in a pool with a log', () => {
   const scratch = useScratch();
@@ -86,28 +93,7 @@ describe('changes of devices in a pool with a log', () => {
 
     await stopAndStart();
     const found = pool.devices();
-    assert.deepEqual(
-      found.map(({ name, kind, label, size, quota, transactionId, createdAt, originName }) => [
-        name,
-        kind,
-        label,
-        size,
-        quota,
-        transactionId,
-        createdAt,
-        originName,
-      ]),
-      told.map(({ name, kind, label, size, quota, transactionId, createdAt, originName }) => [
-        name,
-        kind,
-        label,
-        size,
-        quota,
-        transactionId,
-        createdAt,
-        originName,
-      ]),
-    );
+    assert.deepEqual(found.map(recorded), told.map(recorded));
     assert.deepEqual(pool.lastTransaction(), last);
     assert.ok((await bytesOf(BASE_NAME, BLOCK)).every((byte) => byte === 2));
     assert.ok((await bytesOf(shop, BLOCK)).every((byte) => byte === 1));
