@@ -163,7 +163,6 @@ export const PACKAGES = {
   'fast-check': ['src/testing'],
   'fastest-levenshtein': [
     'src/config/nearest.ts',
-    'src/config/storage-options.ts',
     'src/volumes/volume-options.ts',
     'src/containerd/snapshotter-settings.ts',
   ],

@@ -2,7 +2,7 @@
 // of dist/cli, for a command starts in the time that its files take to be found and read. What a command
 // alone needs is a file of its own, loaded when it runs. The library stays as tsc made it.
 import { build } from 'esbuild';
-import { readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
 const top = path.resolve(import.meta.dirname, '..');
@@ -45,17 +45,12 @@ const options = {
 const named = (files) => files.map((file) => ({ in: file, out: path.basename(file, '.ts') }));
 
 rmSync(path.join(top, 'dist/cli'), { recursive: true, force: true });
-// Threads and processes of ours, which are started from a file beside the one that asks.
-await build({
-  ...options,
-  entryPoints: named([
-    'src/fuse/io-thread.ts',
-    'src/host/tool-server-entry.ts',
-    'src/remote/codec-thread.ts',
-    'src/remote/lazy-thread.ts',
-    'src/store/level-check-thread.ts',
-  ]),
-});
+// Threads and processes of ours, which are started from a file beside the one that asks. They are found by
+// their names, for one that is missing fails only when it is started.
+const startedApart = readdirSync(path.join(top, 'src'), { recursive: true })
+  .filter((file) => /-(thread|server-entry)\.ts$/.test(file) && !file.startsWith('shared'))
+  .map((file) => path.join('src', file));
+await build({ ...options, entryPoints: named(startedApart) });
 await build({
   ...options,
   entryPoints: named(['src/cli/main.ts']),

@@ -1,7 +1,7 @@
-import { distance } from 'fastest-levenshtein';
 import { ThinError } from '../errors/thin-error.js';
 import { DEFAULT_POOL_OPTIONS } from './defaults.js';
 import { parseBlockSize, parseDeviceSize } from './limits.js';
+import { nearest } from './nearest.js';
 import type { PoolOptions } from './pool-options.js';
 import { parseSize } from './sizes.js';
 
@@ -170,14 +170,11 @@ function splitOption(option: string): { key: string; value: string } {
 function unknownOption(option: string, key: string): ThinError {
   const asGiven = option.slice(0, option.indexOf('=')).trim();
   const bare = key.startsWith(PREFIX) ? key.slice(PREFIX.length) : key;
-  const near = STORAGE_OPTION_KEYS.map((known) => ({ known, far: distance(bare, known) })).sort(
-    (a, b) => a.far - b.far,
-  )[0]!;
-  // A guess that changes most of the word is no help.
+  const [near] = nearest(bare, STORAGE_OPTION_KEYS);
   const hint =
-    near.far <= Math.max(2, Math.floor(near.known.length / 3))
-      ? `did you mean dm.${near.known}?`
-      : `known are ${STORAGE_OPTION_KEYS.map((known) => `dm.${known}`).join(', ')}`;
+    near === undefined
+      ? `known are ${STORAGE_OPTION_KEYS.map((known) => `dm.${known}`).join(', ')}`
+      : `did you mean dm.${near}?`;
   return new ThinError('unknown-option', `devmapper: Unknown option ${asGiven}; ${hint}`, {
     details: { option: asGiven },
   });
@@ -196,7 +193,7 @@ function withoutEffect(check: (value: string, key: string) => unknown, why: stri
  */
 function ofKernelPool(what: string, why: string): Reader {
   return (value, key, { warnings, kernelPool = [] }) => {
-    nonEmpty(value, key, `the path of ${what}`);
+    nonEmpty(value, key, what);
     return { warnings: [...warnings, `${key} has no effect: ${why}`], kernelPool: [...kernelPool, key] };
   };
 }

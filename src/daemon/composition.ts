@@ -191,7 +191,8 @@ async function adaptersOf(
   const adapters: MakeAdapter[] = [];
   if (snapshotters.length > 0) {
     const { snapshotAdapters } = await import('../containerd/snapshot-adapter.js');
-    const usual = await favoured(exec, log);
+    const areTold = snapshotters.every(({ filesystem }) => filesystem !== undefined);
+    const usual = areTold ? {} : await favoured(exec, log);
     adapters.push(
       ...snapshotAdapters(
         snapshotters.map((settings) => ({ ...usual, ...settings })),

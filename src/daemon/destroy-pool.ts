@@ -7,6 +7,7 @@ import { LoopDevices } from '../host/loop-devices.js';
 import { StaleCleaner } from '../host/stale.js';
 import { ThinError } from '../errors/thin-error.js';
 import { openPoolStore } from '../store/pool-store.js';
+import { forgetHandover } from './handover.js';
 import { removeLabel } from './init-data.js';
 import { dataLink } from './pool-folder.js';
 
@@ -36,13 +37,14 @@ export async function destroyPool(layout: RootLayout, exec: Exec): Promise<Destr
   await Promise.all(
     (await readdir(folder)).map((name) => rm(path.join(folder, name), { recursive: true, force: true })),
   );
+  const sockets = (await readdir(root)).filter((name) => /^snapshotter(-.+)?\.sock$/.test(name));
   for (const place of [
     ...Object.values(places),
     `${layout.log}.1`,
-    path.join(root, 'handover.json'),
-    path.join(root, 'snapshotter.sock'),
+    ...sockets.map((name) => path.join(root, name)),
   ])
     await rm(place, { recursive: true, force: true });
+  forgetHandover(layout);
   // Both stay where they hold something else, or are where a disk is mounted.
   for (const each of [folder, root]) await rmdir(each).catch(() => undefined);
   return { data };

@@ -22,6 +22,8 @@ const mount: z.ZodType<HandedMount> = z.object({
   filesystem: z.string().optional(),
   view: z.string().optional(),
   lacks: z.string().optional(),
+  /** Undefined in what an earlier version left. */
+  bounded: z.boolean().optional(),
   madeTarget: z.boolean(),
   activated: z.boolean(),
   pinned: z.boolean(),

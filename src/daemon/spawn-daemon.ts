@@ -2,8 +2,8 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { readFile, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import * as z from 'zod';
-import { until } from '../async/until.js';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import { ended } from '../host/child-end.js';
 import { openOwnFile } from '../host/own-paths.js';
 import type { RootLayout } from '../config/root-layout.js';
 import { unpackError } from '../api/wire.js';
@@ -15,7 +15,6 @@ import { unpackError } from '../api/wire.js';
 const THREADPOOL_SIZE = '16';
 
 const SHOWN_LOG_LINES = 8;
-const END_PATIENCE = { limitMs: 5000, pollMs: 5 };
 
 /** What a daemon tells the process that started it, once. */
 export type StartMessage = { readonly ready: { readonly pid: number } } | { readonly failure: unknown };
@@ -59,7 +58,7 @@ export async function spawnDaemon({ layout, args, temporary }: SpawnRequest): Pr
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const pid = await started(child, layout).catch(async (error: unknown) => {
     // Its log keeps the filesystem busy, and the caller may want to unmount that after the failure.
-    await until(() => child.exitCode !== null || child.signalCode !== null, END_PATIENCE);
+    await ended(child);
     throw error;
   });
   if (!temporary) {

@@ -12,7 +12,6 @@ import {
   type Filesystem,
   type FormatOptions,
 } from './filesystems.js';
-import { failXfsOnErrors } from './xfs-retries.js';
 
 export interface DetectedFilesystem {
   /** As blkid names it; not only those that thinfuse makes. */
@@ -285,36 +284,6 @@ export class FilesystemTools {
         'unsupported',
         `what serves ${target} takes no discards, so its free space stays in the pool; the kernel transport does: thinfuse start --transport kernel`,
         { cause: error, details: { target } },
-      );
-    }
-  }
-
-  /**
-   * Lets a mounted xfs shut down where a metadata write fails: the device of a daemon that died answers with
-   * errors for ever, and a freeze that waits for such a write, as xfs does by default, would never end. The
-   * writer would hang, too. A kernel without the setting is left alone.
-   */
-  async failOnErrors(loop: string): Promise<void> {
-    await failXfsOnErrors(loop);
-  }
-
-  /**
-   * How often a mounted xfs tries a metadata write again that found no space; 0 = it shuts down at once, -1 =
-   * it waits for ever, which is xfs's own default (`dm.xfs_nospace_max_retries`). Errors: unsupported (no
-   * such setting in this kernel).
-   */
-  async setNospaceRetries(loop: string, retries: number): Promise<void> {
-    const file = `/sys/fs/xfs/${path.basename(loop)}/error/metadata/ENOSPC/max_retries`;
-    try {
-      await writeFile(file, String(retries));
-    } catch (error) {
-      throw new ThinError(
-        'unsupported',
-        `${file} cannot be set to ${retries}, so a full pool could make the filesystem on ${loop} hang; mount /sys for writing (in a container: --privileged)`,
-        {
-          cause: error,
-          details: { path: file },
-        },
       );
     }
   }

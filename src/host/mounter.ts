@@ -8,6 +8,7 @@ import type { Filesystem, FormatOptions } from './filesystems.js';
 import { describeHolders, namespacesWith, processesIn } from './holders.js';
 import type { LoopDevices } from './loop-devices.js';
 import { MountTable } from './mount-table.js';
+import { failXfsOnErrors, setNospaceRetries } from './xfs-retries.js';
 
 /** `log`: `replay` attaches the image for writing, so no other process may use it. */
 export interface ImageMountRequest extends BlockMountRequest {
@@ -253,10 +254,10 @@ export class Mounter {
     const warnings: string[] = [];
     if (!directIo) warnings.push(`${loop} works without direct I/O, so ${request.image} is cached twice`);
     if (filesystem !== 'xfs' || !writes(request)) return warnings;
-    await this.#filesystems.failOnErrors(loop);
+    await failXfsOnErrors(loop);
     if (request.xfsNospaceMaxRetries === undefined) return warnings;
     try {
-      await this.#filesystems.setNospaceRetries(loop, request.xfsNospaceMaxRetries);
+      await setNospaceRetries(loop, request.xfsNospaceMaxRetries);
     } catch (error) {
       if (!(error instanceof ThinError)) throw error;
       warnings.push(error.message);

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { fork, type ChildProcess } from 'node:child_process';
-import { until } from '../async/until.js';
 import type { HostTool } from '../config/host-tools.js';
 import { ThinError, type ThinErrorCode } from '../errors/thin-error.js';
+import { ended } from './child-end.js';
 import type { MountTask } from './mount-task.js';
 import { EarlierTools, ownSession, TOOLS_OF, type ToolMark } from './tool-processes.js';
 import { ChildProcessExec, requireKnown, type Exec, type ExecOptions, type ExecResult } from './exec.js';
@@ -38,7 +38,6 @@ interface Pending {
 
 /** For the tools of a small process that is gone to end. */
 const ORPHANS_MS = 60_000;
-const END_PATIENCE = { limitMs: 5000, pollMs: 5 };
 
 /**
  * Runs tools from a small process of its own. A fork copies the page tables of the process that asks for it
@@ -166,7 +165,7 @@ export class ToolServer implements Exec {
   async end(): Promise<void> {
     const server = this.#server;
     this.close();
-    await until(() => server.exitCode !== null || server.signalCode !== null, END_PATIENCE);
+    await ended(server);
   }
 
   #ask(request: AnsweredRequest): Promise<ExecResult> {

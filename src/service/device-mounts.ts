@@ -169,7 +169,7 @@ export class DeviceMounts {
   async ensure(device: DeviceInfo, ask: MountAsk): Promise<DeviceMount> {
     const present = this.#mounted.get(device.name);
     if (present !== undefined && (await this.#host.restore(present, present.request)) && !present.readOnly)
-      await this.#bound(device, present);
+      if (device.limit !== undefined) await this.#bound(device, present);
     return this.mount(device, ask);
   }
 

@@ -54,7 +54,10 @@ export class StructureCheck {
     }));
     const told = once(thread, 'message').then(([message]) => message as StructureResult);
     // What cannot be read now is found when it is needed.
-    const result = await Promise.race([told, ended]).catch((): StructureResult => ({ kind: 'well' }));
+    const result = await Promise.race([told, ended]).catch((error: unknown): StructureResult => ({
+      kind: 'failed',
+      message: String(error),
+    }));
     this.#thread = undefined;
     await thread.terminate();
     return result.kind === 'damaged' ? new ThinError('damaged', result.message) : undefined;

@@ -36,6 +36,7 @@ const STATE: Handover = {
         xfsNospaceMaxRetries: 0,
       },
       readOnly: false,
+      bounded: true,
       madeTarget: true,
       activated: true,
       pinned: true,

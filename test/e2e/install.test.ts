@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BUILT, Cli } from '../support/cli.js';
 import { OWN_MOUNTS } from '../support/mount-namespace.js';
@@ -22,7 +22,7 @@ async function build(): Promise<void> {
  * whether it fits.
  */
 const WITHOUT_LIBFUSE = `
-ldconfig -p | sed -n 's/.*libfuse\\.so\\.2.* => //p' | while read -r library; do mount --bind /dev/null "$library"; done
+ldconfig -p | sed -n 's/.*libfuse\\.so\\.2.* => //p' | while read -r library; do mount --bind "$(mktemp)" "$library"; done
 exec "$@"`;
 
 describe('end to end: packed and installed', function () {
@@ -57,6 +57,22 @@ describe('end to end: packed and installed', function () {
       },
     );
     cli = new Cli(scratch.current, 'root', [path.join(prefix, 'bin/thinfuse')]);
+  });
+
+  it('has every thread that it starts', async () => {
+    const started: string[] = [];
+    for (const file of await readdir(path.join(TOP, 'src'), { recursive: true }))
+      if (file.endsWith('.ts')) {
+        const text = await readFile(path.join(TOP, 'src', file), 'utf8');
+        for (const [, name = ''] of text.matchAll(/startThread\(import\.meta\.url, '([\w-]+)'/g))
+          started.push(`${name}.js`);
+      }
+    assert(started.length >= 5, started.join(' '));
+    const there = await readdir(path.join(prefix, 'lib/node_modules/thinfuse/dist/cli'));
+    assert.deepEqual(
+      started.filter((name) => !there.includes(name)),
+      [],
+    );
   });
 
   it('needs no compiler and knows its version', async () => {
