@@ -169,7 +169,7 @@ export class Committer {
     // earlier mapping.
     for (const io of active.values()) this.apply(io);
     this.#prepare();
-    const changed = plane.log?.position ?? 0;
+    const changed = plane.log?.changed ?? 0;
     const changes = metadata.collect();
     const chunks = plane.chunks.collect(changes.freedChunks);
     const { transactionId } = metadata.superblock;

@@ -24,6 +24,7 @@ const AHEAD_AT_ONCE = 6;
 const LAST_MS = 15_000;
 
 interface Flight {
+  readonly chunk: ChunkId;
   readonly entry: RemoteEntry;
   readonly isUrgent: boolean;
   readonly done: Promise<void>;
@@ -195,11 +196,10 @@ export class RemoteFetcher {
   #start(chunks: readonly ChunkId[], id: number, isUrgent: boolean): Promise<void> {
     const { remote } = this.#state.metadata;
     const image = remote.image(id);
-    const flights = new Map<number, ChunkId>();
+    const flights = new Map<number, Flight>();
     for (const chunk of chunks) {
       const entry = remote.get(chunk)!;
-      flights.set(entry.block, chunk);
-      this.#add(chunk, entry, isUrgent);
+      flights.set(entry.block, this.#add(chunk, entry, isUrgent));
     }
     const done = this.#run(image, id, flights, isUrgent);
     done.catch(() => undefined);
@@ -209,24 +209,28 @@ export class RemoteFetcher {
   async #run(
     image: KnownImage | undefined,
     id: number,
-    chunks: ReadonlyMap<number, ChunkId>,
+    flights: ReadonlyMap<number, Flight>,
     isUrgent: boolean,
   ): Promise<void> {
     const landings: Promise<void>[] = [];
     const onBytes = (block: number, bytes: Uint8Array): void => {
-      const chunk = chunks.get(block);
-      if (chunk !== undefined) landings.push(this.#land(chunk, bytes));
+      const flight = flights.get(block);
+      if (flight === undefined) return;
+      const landing = this.#land(flight, bytes);
+      // Who waits for it is told; it is looked at below, where the whole request ends well.
+      landing.catch(() => undefined);
+      landings.push(landing);
     };
     try {
       if (image === undefined)
         throw new ThinError('damaged', `remote image ${id}: it is not known; see thinfuse check`);
-      await this.#bounded(this.#ask(image, [...chunks.keys()], isUrgent, onBytes), image);
+      await this.#bounded(this.#ask(image, [...flights.keys()], isUrgent, onBytes), image);
       await Promise.all(landings);
       this.#note(undefined);
     } catch (error) {
       const failure = toThinError(error);
       this.#note(failure.message);
-      for (const chunk of chunks.values()) this.#end(chunk, failure);
+      for (const flight of flights.values()) this.#end(flight, failure);
       throw failure;
     } finally {
       this.#letGo();
@@ -266,15 +270,19 @@ export class RemoteFetcher {
     return this.#state.options.originTimeout * 1000;
   }
 
-  async #land(chunk: ChunkId, bytes: Uint8Array): Promise<void> {
-    const flight = this.#flights.get(chunk);
-    if (flight === undefined) return;
+  /** Of a flight that was given up its bytes may come late, when the chunk is another's. */
+  #isUnderWay(flight: Flight): boolean {
+    return this.#flights.get(flight.chunk) === flight;
+  }
+
+  async #land(flight: Flight, bytes: Uint8Array): Promise<void> {
+    if (!this.#isUnderWay(flight)) return;
     try {
-      await this.#put(chunk, bytes, flight.entry);
+      await this.#put(flight.chunk, bytes, flight.entry);
       this.#fetched += bytes.length;
-      this.#end(chunk);
+      this.#end(flight);
     } catch (error) {
-      this.#end(chunk, toThinError(error));
+      this.#end(flight, toThinError(error));
       throw error;
     }
   }
@@ -285,30 +293,35 @@ export class RemoteFetcher {
     const lines = linesFor(0, 1);
     while (writer?.reserve(lines) === false) await this.#state.commit();
     try {
-      // It may have been freed meanwhile, and be another's.
-      const now = metadata.remote.peek(chunk);
-      if (now?.image !== entry.image || now.block !== entry.block) return;
-      await plane.chunks.land(chunk, bytes, mode !== 'ro');
+      for (;;) {
+        // It may have been freed meanwhile, and be another's.
+        const now = metadata.remote.peek(chunk);
+        if (now?.image !== entry.image || now.block !== entry.block) return;
+        const room = plane.chunks.land(chunk, bytes, mode !== 'ro');
+        if (room === undefined) break;
+        await room;
+      }
     } finally {
       writer?.release(lines);
     }
     this.#state.noteChange();
   }
 
-  #add(chunk: ChunkId, entry: RemoteEntry, isUrgent: boolean): void {
+  #add(chunk: ChunkId, entry: RemoteEntry, isUrgent: boolean): Flight {
     let settle: Flight['settle'] = () => undefined;
     const done = new Promise<void>((resolve, reject) => {
       settle = (error) => (error === undefined ? resolve() : reject(error));
     });
     done.catch(() => undefined);
-    this.#flights.set(chunk, { entry, isUrgent, done, settle });
+    const flight = { chunk, entry, isUrgent, done, settle };
+    this.#flights.set(chunk, flight);
     this.#count(entry.image, this.#chunkSize);
+    return flight;
   }
 
-  #end(chunk: ChunkId, error?: ThinError): void {
-    const flight = this.#flights.get(chunk);
-    if (flight === undefined) return;
-    this.#flights.delete(chunk);
+  #end(flight: Flight, error?: ThinError): void {
+    if (!this.#isUnderWay(flight)) return;
+    this.#flights.delete(flight.chunk);
     this.#count(flight.entry.image, -this.#chunkSize);
     flight.settle(error);
   }

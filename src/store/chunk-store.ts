@@ -70,7 +70,8 @@ export interface ChunkStore {
   makeRemote(chunk: ChunkId): void;
   /**
    * The bytes of a remote chunk, whole and verified, are put where they belong, once: nothing happens where
-   * it is not remote any more. The caller has reserved a line of the log.
+   * it is not remote any more. The caller has reserved a line of the log. Where every frame waits for a
+   * commit, nothing is put: the caller waits, and calls again if the chunk is still the same.
    * @param keep false where no commit will come: they are there for reading
    * @throws ThinError io, no-space
    */

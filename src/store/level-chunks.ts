@@ -157,9 +157,9 @@ export class LevelChunks implements ChunkStore {
   land(chunk: ChunkId, bytes: Uint8Array, keep: boolean): Promise<void> | undefined {
     if (!this.isAway(chunk)) return undefined;
     if (keep && this.#dirtyCost >= Atomics.load(this.memory.limits, MOST_DIRTY))
-      return this.#options.commit().then(() => this.land(chunk, bytes, keep));
+      return this.#options.commit();
     const frame = this.#free.take() ?? this.#evict();
-    if (frame === undefined) return this.#options.commit().then(() => this.land(chunk, bytes, keep));
+    if (frame === undefined) return this.#options.commit();
     const { index, owners, origins, touched, fetched } = this.memory;
     this.#dataOf(frame).set(bytes);
     this.#patched[frame] = 0;

@@ -174,15 +174,20 @@ export class PoolLog {
     return this.#shared.head;
   }
 
+  /** Changes of devices before it are in what a commit collects now. */
+  get changed(): number {
+    return this.#step === 'left' ? this.#redone : this.#shared.head;
+  }
+
   /**
-   * What the commit's batch says of the log: where it began, and the position when it was collected. While
+   * What the commit's batch says of the log: where it began, and `changed` when it was collected. While
    * there is something left, only how far that was done again.
    */
   operations(position: number, changed: number): readonly KvOperation[] {
     if (this.#left.length === 0 && this.#step !== 'left') return [this.#stateAt(position, changed)];
     const before = this.#before;
-    if (before === undefined || this.#redone <= before.changed) return [];
-    return [{ type: 'put', key: logKey, value: packLogState({ ...before, changed: this.#redone }) }];
+    if (before === undefined || changed <= before.changed) return [];
+    return [{ type: 'put', key: logKey, value: packLogState({ ...before, changed }) }];
   }
 
   /** That batch is durable. */

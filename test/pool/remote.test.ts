@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { DeviceName } from '../../src/format/ids.js';
 import { openPool } from '../../src/pool/pool.js';
 import { repairPool } from '../../src/pool/repair-pool.js';
@@ -82,6 +83,27 @@ for (const kind of ['leveldb', 'direct'] as const)
       await pool.commit();
       assert.equal(pool.device(NAME)!.remote, undefined);
       assert.equal(readSuperblock(store).remoteChunks, undefined);
+    });
+
+    it('that cannot be put where they belong are an error of their reader, and come again', async () => {
+      const whole = source.fetch.bind(source);
+      source.fetch = async ({ blocks }, onBytes) => {
+        // Anything that makes the putting fail, long before the request ends.
+        onBytes(blocks[0]!, undefined as unknown as Uint8Array);
+        await sleep(20);
+      };
+      const unhandled: unknown[] = [];
+      const note = (error: unknown): void => void unhandled.push(error);
+      process.on('unhandledRejection', note);
+      try {
+        await assert.rejects(read(NAME, 5));
+        await sleep(40);
+      } finally {
+        process.off('unhandledRejection', note);
+      }
+      assert.deepEqual(unhandled, [], 'Node.js would end the daemon');
+      source.fetch = whole;
+      assert.ok((await read(NAME, 5)).equals(expected(5)));
     });
 
     it('are shared by snapshots, whoever reads first, and stay here when the pool is opened again', async () => {
