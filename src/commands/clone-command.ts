@@ -5,12 +5,11 @@ import { withDaemon, withPool } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { deviceJson } from './device-json.js';
 import { example } from './example.js';
+import { forEach } from './many-devices.js';
 import { print, printJson } from './output.js';
 
 /** Made in one call, which holds the pool for a moment. */
 const MADE_AT_ONCE = 200;
-/** Each mount is a tool's work; the daemon serves others between two of them. */
-const MOUNTED_AT_ONCE = 8;
 
 interface Clone {
   readonly device: DeviceStatus;
@@ -23,7 +22,7 @@ export function registerCloneCommand(program: Command): void {
     .command('clone')
     .summary('make any number of writable copies of a device')
     .description(
-      'Makes each NAME a writable snapshot of ORIGIN (of an image: a container), at once and for any size. Prints the names, or with --mount the mount points. All copies show the same moment of ORIGIN. If one copy fails, none is made.',
+      'Makes each NAME a writable snapshot of ORIGIN (of an image: a container), at once and for any size. Prints the names, or with --mount the mount points. Up to 200 copies show the same moment of ORIGIN, and if one of them fails, none of those is made; more are made 200 at a time.',
     )
     .argument('<origin>')
     .argument('<name...>', 'names of the copies')
@@ -62,18 +61,14 @@ async function cloneAll(
   } catch (error) {
     return { clones: devices.map((device) => ({ device, path: undefined })), failure: toThinError(error) };
   }
-  const clones: Clone[] = [];
-  let failure: ThinError | undefined;
-  for (const some of batches(devices, mount ? MOUNTED_AT_ONCE : devices.length)) {
-    const mounted = await Promise.allSettled(
-      some.map(async ({ name }) => (mount ? (await caller.call('mount', { name })).path : undefined)),
-    );
-    mounted.forEach((each, at) => {
-      clones.push({ device: some[at]!, path: each.status === 'fulfilled' ? each.value : undefined });
-      if (each.status === 'rejected') failure ??= toThinError(each.reason);
-    });
-  }
-  return { clones, failure };
+  const paths = new Map<string, string>();
+  const { failures } = await forEach(mount ? devices.map(({ name }) => name) : [], async (name) => {
+    paths.set(name, (await caller.call('mount', { name })).path);
+  });
+  return {
+    clones: devices.map((device) => ({ device, path: paths.get(device.name) })),
+    failure: failures[0],
+  };
 }
 
 function batches<T>(all: readonly T[], size: number): readonly (readonly T[])[] {

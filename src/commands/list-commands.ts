@@ -107,6 +107,12 @@ export function listing(command: Command, kind: DeviceKind | undefined, sample: 
       const context = contextOf(self);
       requireKernel(options, { '--metadata-snap': options.metadataSnap });
       if (isKernel(options)) {
+        const { sort, filter, quiet } = options;
+        if (names.length > 0 || sort !== undefined || filter.length > 0 || quiet === true)
+          throw new ThinError(
+            'invalid-argument',
+            'ls --metadata lists all devices, as thin_ls does; leave names, --sort, --filter and --quiet out',
+          );
         const { listKernelMetadata } = await import('./kernel/list.js');
         const { format, headers } = options;
         await listKernelMetadata(context, options, { format, headers, snapshot: kernelSnapshotOf(options) });

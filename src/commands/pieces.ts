@@ -18,11 +18,10 @@ export async function writePieces(
     const umask = umaskOfUser();
     if (isNew && umask !== undefined) await chmod(file, 0o666 & ~umask);
   } catch (error) {
-    if (error instanceof ThinError) {
-      if ((await lstat(file)).isFile()) await rm(file);
-      throw error;
-    }
-    throw fileError(file, error, 'written');
+    if (!(error instanceof ThinError) && systemErrorCode(error) !== undefined)
+      throw fileError(file, error, 'written');
+    if ((await lstat(file).catch(() => undefined))?.isFile() === true) await rm(file);
+    throw error;
   }
 }
 

@@ -1,7 +1,7 @@
 import { formatBinarySize } from '../config/sizes.js';
 import { formatTable, type Column } from './table.js';
 
-/** What a device has done since its daemon started. */
+/** What a device has done since it became active. */
 export interface IoCounts {
   readonly reads: number;
   readonly writes: number;
@@ -22,7 +22,7 @@ export interface IoRates {
   readonly writtenBytesPerSecond: number;
   readonly readMilliseconds: number;
   readonly writeMilliseconds: number;
-  /** Of reads, 0 to 100. */
+  /** Of reads and writes, 0 to 100. */
   readonly hitPercent: number | undefined;
 }
 
@@ -62,7 +62,10 @@ function keyOf(what: string, operation: string | undefined): keyof IoCounts | un
   return operation === 'read' || operation === 'write' ? of[operation] : undefined;
 }
 
-/** @param seconds between the counts. A device that is new since `before` began at nothing */
+/**
+ * @param seconds between the counts. A device that is new since `before`, or became active again, began at
+ *   nothing
+ */
 export function ioRates(
   before: ReadonlyMap<string, IoCounts>,
   after: ReadonlyMap<string, IoCounts>,
@@ -70,7 +73,9 @@ export function ioRates(
 ): ReadonlyMap<string, IoRates> {
   return new Map(
     [...after].map(([device, now]) => {
-      const then = before.get(device) ?? NOTHING;
+      const last = before.get(device);
+      const isAnew = last === undefined || now.reads < last.reads || now.writes < last.writes;
+      const then = isAnew ? NOTHING : last;
       const reads = now.reads - then.reads;
       const writes = now.writes - then.writes;
       return [
@@ -83,9 +88,9 @@ export function ioRates(
           readMilliseconds: reads === 0 ? 0 : ((now.readSeconds - then.readSeconds) * 1000) / reads,
           writeMilliseconds: writes === 0 ? 0 : ((now.writeSeconds - then.writeSeconds) * 1000) / writes,
           hitPercent:
-            now.hits === undefined || reads === 0
+            now.hits === undefined || reads + writes === 0
               ? undefined
-              : Math.min(100, ((now.hits - (then.hits ?? 0)) / reads) * 100),
+              : Math.min(100, ((now.hits - (then.hits ?? 0)) / (reads + writes)) * 100),
         },
       ];
     }),

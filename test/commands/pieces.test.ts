@@ -26,6 +26,16 @@ describe('a text that a command writes into a file', () => {
     assert.equal(existsSync(file), false);
   });
 
+  it('fails with what the text failed with, in its own words', async () => {
+    const file = path.join(folder, 'file');
+    function* fault(): Generator<string> {
+      yield 'begun';
+      throw new Error('metadata contains errors');
+    }
+    await assert.rejects(writePieces(file, fault()), { message: 'metadata contains errors' });
+    assert.equal(existsSync(file), false);
+  });
+
   it('leaves a name alone that is no file, as that of a device', async () => {
     const link = path.join(folder, 'null');
     await symlink('/dev/null', link);

@@ -30,4 +30,9 @@ describe('docker: what devices read and write', () => {
   it('counts a device that is new from nothing', () => {
     assert.equal(ioRates(new Map(), ioCounts(metrics(10, 0)), 10).get('db')?.readsPerSecond, 1);
   });
+
+  it('counts a device that became active again from nothing, too', () => {
+    const rates = ioRates(ioCounts(metrics(300, 0)), ioCounts(metrics(10, 0)), 10);
+    assert.equal(rates.get('db')?.readsPerSecond, 1);
+  });
 });

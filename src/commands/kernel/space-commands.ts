@@ -1,6 +1,4 @@
-import { mkdtemp, open, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
+import { open, stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { formatBinarySize, parseSize } from '../../config/sizes.js';
 import { ThinError } from '../../errors/thin-error.js';
@@ -17,7 +15,7 @@ import { contextOf, type Context } from '../context.js';
 import { example } from '../example.js';
 import { interruptible } from '../interrupt.js';
 import { note, printResult } from '../output.js';
-import { writePieces } from '../pieces.js';
+import { requireOther, restoreText } from './restore.js';
 
 interface DataFlags {
   readonly metadata: string;
@@ -78,8 +76,7 @@ async function discard(context: Context, flags: DataFlags): Promise<void> {
 
 async function shrink(context: Context, flags: ShrinkFlags): Promise<void> {
   const { metadata, data, output } = flags;
-  if ([metadata, data].some((one) => path.resolve(one) === path.resolve(output)))
-    throw new ThinError('invalid-argument', `${output} is what is read; name another file or device`);
+  await requireOther(output, [metadata, data]);
   const size = parseSize(flags.size);
   await withPool(flags, async ({ pool, data: reader }) => {
     const { blockSize } = pool.superblock;
@@ -100,7 +97,8 @@ async function shrink(context: Context, flags: ShrinkFlags): Promise<void> {
         await target.close();
       }
     });
-    await writeMetadata(shrunkDump(pool, moves, blocks), output, (await stat(metadata)).size);
+    const { size: bytes } = await stat(metadata);
+    await restoreText(shrunkDump(pool, moves, blocks), output, () => atLeast(output, bytes));
     const moved = moves.reduce((sum, { length }) => sum + length, 0) * blockSize;
     note(
       `use ${output} as the metadata from now on, and then cut the data off at ${blocks * blockSize} bytes`,
@@ -113,22 +111,14 @@ async function shrink(context: Context, flags: ShrinkFlags): Promise<void> {
   });
 }
 
-/** By thin_restore. `bytes`: what a file is given that is not there yet. */
-async function writeMetadata(text: Iterable<string>, output: string, bytes: number): Promise<void> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'thinfuse-shrink-'));
+/** A file that is not there yet is made, and given its size. */
+async function atLeast(output: string, bytes: number): Promise<void> {
+  const handle = await open(output, 'a', 0o600);
   try {
-    const xml = path.join(folder, 'metadata.xml');
-    await writePieces(xml, text);
-    const handle = await open(output, 'a', 0o600);
-    try {
-      const found = await handle.stat();
-      if (found.isFile() && found.size < bytes) await handle.truncate(bytes);
-    } finally {
-      await handle.close();
-    }
-    await new ChildProcessExec().run('thin_restore', ['--quiet', '-i', xml, '-o', output]);
+    const found = await handle.stat();
+    if (found.isFile() && found.size < bytes) await handle.truncate(bytes);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await handle.close();
   }
 }
 

@@ -79,8 +79,9 @@ export class GroupExport {
     options: GroupExportOptions,
   ): Promise<readonly ExportedVolume[]> {
     const devices = await access.call('device.list', {});
-    // The text is written last, and its room is kept before the data: about 600 bytes describe a volume.
-    const extentsBegin = roundUp(AREA_BEGIN + 1024 * (devices.length + 16), ALIGNMENT);
+    // The text is written last, and its room is kept before the data: about 600 bytes describe a volume, and
+    // LVM writes the next text beside it.
+    const extentsBegin = roundUp(AREA_BEGIN + 2 * 1024 * (devices.length + 16), ALIGNMENT);
     const { dataTotal } = await access.call('pool.info', {});
     if (size !== undefined && size < extentsBegin + dataTotal) throw tooSmall(disk, size, dataTotal);
     const folder = await mkdtemp(path.join(tmpdir(), 'thinfuse-lvm-'));
