@@ -11,7 +11,7 @@ import type { NewRemoteImage, RemoteImageInfo } from './thin-pool.js';
 const BLOCK = 65536;
 /** Milliseconds between looks at images: which are not needed any more, and which have to be held. */
 const INTERVAL = 5000;
-/** Milliseconds after which a store is told again that an image is needed; a week is what it believes. */
+/** Milliseconds after which a store is told again that an image is needed. */
 const HOLD_AGAIN = 12 * 3_600_000;
 /** Milliseconds before a fetch in the background that failed is begun again. */
 const HYDRATE_AGAIN = 30_000;
@@ -138,7 +138,7 @@ export class PoolImages {
       if (isNeeded && performance.now() - held.at < HOLD_AGAIN) continue;
       held.at = performance.now();
       if (!isNeeded) this.#held.delete(id);
-      // A word that does not come through is said again, or is not believed any more after a week.
+      // The note of one that was not taken away stays in the store, and keeps the image there.
       await (isNeeded ? this.#source?.hold(held.image) : this.#source?.release(held.image))?.catch(
         () => undefined,
       );
