@@ -35,7 +35,8 @@ async function carryOut(argv: readonly string[]): Promise<number> {
     const error = withRoot(usage ? usageError(thrown, argv) : toThinError(thrown), argv);
     if (error.code === 'reader-gone') return READER_GONE;
     if (json) complain(`${JSON.stringify(packError(error))}\n`);
-    else
+    // Without a message: it was told in other words.
+    else if (error.message !== '')
       complain(
         `thinfuse: ${error.message}\n${usage ? '(thinfuse --help lists commands and options)\n' : ''}`,
       );
