@@ -38,7 +38,7 @@ export class SnapshotBases {
     const there = pool.device(name);
     if (there?.label === LABELS.made) return there;
     // A daemon that was killed while it made one.
-    if (there?.label === LABELS.making) await changes.run([name], () => pool.remove(name));
+    if (there?.label === LABELS.making) await changes.run([name], () => devices.removeUnused(name));
     await access.createFormatted({ name, size, filesystem, quota: undefined, labels: LABELS, shared: true });
     return devices.require(name);
   }

@@ -139,7 +139,7 @@ export class Snapshotter {
    */
   async commit(name: string, key: string, labels: Labels): Promise<void> {
     requireKey(name);
-    const { pool } = this.#served;
+    const { pool, devices } = this.#served;
     await this.#exclusively([name, key], async () => {
       const { record, device } = this.#require(key);
       this.#requireFree(name);
@@ -162,13 +162,13 @@ export class Snapshotter {
             createdAt: now,
             updatedAt: now,
             labels: withoutEmpty(Object.entries(labels)),
-            bytes: this.#served.devices.require(device.name).exclusive,
+            bytes: devices.require(device.name).exclusive,
             inodes,
             remapped: record.remapped === true || isRemapped(key, name) ? true : undefined,
           });
         };
         if (await this.#mounts.release(device.name))
-          await pool.update(device.name, { kind: 'image', label: committed(), limit: 0 });
+          await devices.relabel(device.name, { kind: 'image', label: committed(), limit: 0 });
         else await this.#commitLive(device.name, copy, committed);
       });
     });
@@ -199,11 +199,11 @@ export class Snapshotter {
       const asked = askedBy(labels);
       const label = packSnapshotRecord({ ...record, labels, updatedAt: wallClock() });
       const isResized = record.kind === 'active' && asked.size !== askedBy(record.labels).size;
-      const { devices, pool } = this.#served;
+      const { devices } = this.#served;
       await this.#changing([device.name], async () => {
         if (isResized)
           await devices.bound(device.name, { limit: 0, ...this.#boundsOf(device, asked), label });
-        else await pool.update(device.name, { label });
+        else await devices.relabel(device.name, { label });
       });
       return this.#require(key).record;
     });
@@ -324,10 +324,10 @@ export class Snapshotter {
 
   async #discard(key: string, name: DeviceName): Promise<void> {
     if (this.#index.find(this.#name, key)?.device.name !== name) return;
-    const { pool } = this.#served;
+    const { devices } = this.#served;
     await this.#changing([name], async () => {
-      if (await this.#mounts.release(name)) await pool.remove(name);
-      else await pool.update(name, { label: RETIRED_LABEL });
+      if (await this.#mounts.release(name)) await devices.removeUnused(name);
+      else await devices.relabel(name, { label: RETIRED_LABEL });
     });
   }
 

@@ -66,15 +66,14 @@ export class Snapshotters {
 
   /** Removes the devices of removed snapshots, except those with files in use. */
   async reap(): Promise<void> {
-    const { pool, locks, projection } = this.#served;
+    const { devices, changes } = this.#served;
     for (const name of this.#index.retired())
-      await locks.run([name], async () => {
+      await changes.run([name], async () => {
         try {
           if (this.#index.retired().includes(name) && (await this.#mounts.release(name)))
-            await pool.remove(name);
+            await devices.removeUnused(name);
         } finally {
           this.#index.note(name);
-          await projection.refresh();
         }
       });
   }
@@ -94,11 +93,11 @@ export class Snapshotters {
   }
 
   async #name(device: DeviceName, name: string): Promise<void> {
-    const { pool, locks } = this.#served;
+    const { pool, locks, devices } = this.#served;
     await locks.run([device], async () => {
       const record = unpackSnapshotRecord(pool.device(device)?.label ?? '', device);
       if (record !== undefined && record.snapshotter === undefined)
-        await pool.update(device, { label: packSnapshotRecord({ ...record, snapshotter: name }) });
+        await devices.relabel(device, { label: packSnapshotRecord({ ...record, snapshotter: name }) });
       this.#index.note(device);
     });
   }

@@ -294,7 +294,7 @@ export class Devices {
    */
   async remove(given: string, { force = false } = {}): Promise<{ deferred: boolean }> {
     const name = existingName(given);
-    const { pool, changes, use } = this.#parts;
+    const { changes, use } = this.#parts;
     return changes.run([name], async () => {
       const device = this.require(name);
       refuseBase(device, 'cannot be removed');
@@ -305,11 +305,30 @@ export class Devices {
         if (!isKept) refuseLabelled(device, 'removed without --force');
         if (await use.putOff(device)) return { deferred: true };
       }
-      this.#refuseMounted(name, 'removed');
-      this.#refuseActive(name, 'removed');
-      await pool.remove(name);
+      await this.removeUnused(name);
       return { deferred: false };
     });
+  }
+
+  /**
+   * For an adapter that keeps a record in the device's label. The caller changes the device already
+   * (`DeviceChanges.run`). What becomes an image has no limit any more.
+   */
+  async relabel(
+    name: DeviceName,
+    change: { readonly label: string; readonly kind?: 'image'; readonly limit?: 0 },
+  ): Promise<void> {
+    await this.#parts.pool.update(name, change);
+  }
+
+  /**
+   * For an adapter that has withdrawn the device. The caller changes it already. Errors: busy (it is mounted
+   * or active).
+   */
+  async removeUnused(name: DeviceName): Promise<void> {
+    this.#refuseMounted(name, 'removed');
+    this.#refuseActive(name, 'removed');
+    await this.#parts.pool.remove(name);
   }
 
   /** @throws ThinError not-found */

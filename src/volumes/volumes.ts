@@ -92,7 +92,7 @@ export class Volumes {
         if (!(await until(withdraw, { limitMs: this.#patienceMs, pollMs: POLL_MS })))
           throw busy(name, 'a process works in it');
         this.#holders.delete(device.name);
-        await this.#served.pool.remove(device.name);
+        await this.#served.devices.removeUnused(device.name);
       });
     });
   }
@@ -102,10 +102,11 @@ export class Volumes {
     return this.#exclusively(name, async () => {
       const { record, device } = this.#require(name);
       const target = await this.#served.changes.run([device.name], async () => {
-        const { access, devices, pool } = this.#served;
+        const { access, devices } = this.#served;
         const first = record.state === 'fresh';
         const mounted = await access.ensureMounted(devices.require(device.name), { first });
-        if (first) await pool.update(device.name, { label: packVolumeRecord({ ...record, state: 'used' }) });
+        if (first)
+          await devices.relabel(device.name, { label: packVolumeRecord({ ...record, state: 'used' }) });
         return mounted;
       });
       const holders = this.#holders.get(device.name) ?? new Set();
@@ -219,7 +220,7 @@ export class Volumes {
         `there is a device ${name} already, which is no volume; rename it, or choose another name than ${volume}`,
         { details: { device: name } },
       );
-    await this.#served.changes.run([name], () => this.#served.pool.remove(name));
+    await this.#served.changes.run([name], () => this.#served.devices.removeUnused(name));
   }
 
   async #exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
