@@ -31,8 +31,8 @@ export function lookup(source: NodeSource, root: NodeId, key: number): TreeValue
 }
 
 /**
- * Sets the key. A change takes at most two new nodes a level and one more; whoever cannot have it fail half
- * way keeps so many free.
+ * Sets the key. A change takes at most two new nodes a level and one more. A caller that must not fail half
+ * way keeps that many free.
  * @throws ThinError damaged, no-space (then the tree may be half changed: give the transaction up)
  */
 export function insert(source: NodeSource, root: NodeId, key: number, a: number, b: number): TreeChange {

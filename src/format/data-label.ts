@@ -72,7 +72,7 @@ export function packDataLabel(label: DataLabel): Uint8Array {
   return seal('data-label', 0, body, label.start === 0 ? FORMAT_VERSION : MARGIN_VERSION);
 }
 
-/** What the data begins with: words for whoever looks, then the label. */
+/** The first blocks of the data: words for human readers, then the label. */
 export function packFirstBlocks(label: DataLabel): Uint8Array {
   const bytes = new Uint8Array(FIRST_LABEL_AT + LABEL_BYTES);
   bytes.set(Buffer.from(`${FIRST_WORDS}${label.uuid}\n`));

@@ -72,7 +72,7 @@ export interface LogFields {
   readonly within: number;
 }
 
-/** What was done, whoever wrote it down; `payload` is a view of what was read. */
+/** An action from the log; `payload` is a view of the bytes that were read. */
 export interface LoggedAction extends LogFields {
   readonly payload: Uint8Array;
 }

@@ -172,7 +172,7 @@ export class BlockPath {
     }
   }
 
-  /** Before anybody can look the mapping up, and write to its chunk. */
+  /** Runs before any thread can look up the mapping and write to its chunk. */
   #noteMapping(
     log: LogWriter,
     block: number,

@@ -55,9 +55,8 @@ export interface PlaneOwner {
 }
 
 /**
- * What all active devices of a pool share beneath their tables: the data of chunks, free chunks at hand for
- * threads that cannot ask the space map, and the way of a chunk that nobody maps any more back into it. Pool
- * thread only.
+ * What all active devices of a pool share below their tables: the data of chunks, free chunks for threads
+ * that cannot ask the space map, and the way of an unmapped chunk back into the space map. Pool thread only.
  */
 export class DataPlane {
   readonly chunks: ChunkStore;
@@ -73,7 +72,7 @@ export class DataPlane {
   readonly searchStep: number;
   readonly #metadata: Metadata;
   readonly #owner: PlaneOwner;
-  /** Never counted in the space map, and mapped by nobody any more. */
+  /** Never counted in the space map, and not mapped any more. */
   #givenUp: ChunkId[] = [];
   readonly #recycling = new Set<Promise<void>>();
 
@@ -151,7 +150,7 @@ export class DataPlane {
     return this.free.count > 0;
   }
 
-  /** Takes back what is at hand, so that nobody maps it before asking. */
+  /** Takes back the free chunks in the ring, so that no thread maps one without asking. */
   drain(): void {
     for (let entry = this.free.take(); entry !== undefined; entry = this.free.take())
       this.#metadata.chunks.putBack(entry & ~ZEROED);
@@ -182,15 +181,15 @@ export class DataPlane {
         .finally(() => Atomics.store(asked, ASKED_FOR_COMMIT, 0));
   }
 
-  /** A chunk that was mapped, and never by a commit, is mapped by nobody any more. */
+  /** Takes a chunk that was mapped, never by a commit, and is not mapped any more. */
   giveUp(chunk: ChunkId): void {
     this.chunks.drop(chunk);
     this.#givenUp.push(chunk);
   }
 
   /**
-   * What was given up so far: whoever takes it recycles it or keeps it. The log may have the mapping, and its
-   * end behind that: so the commit after which such a chunk is used again has begun later than both.
+   * The chunks that were given up so far. The caller recycles or keeps them. The log may have the mapping
+   * and, later, its end. So the commit after which such a chunk is used again must begin after both.
    */
   takeGivenUp(): readonly ChunkId[] {
     const givenUp = this.#givenUp;
@@ -203,8 +202,8 @@ export class DataPlane {
   }
 
   /**
-   * Brings chunks back into the space map when nobody can see their data any more: those that a durable
-   * commit has freed, and what was given up before it began.
+   * Returns chunks to the space map when no request can see their data: chunks that a durable commit freed,
+   * and chunks that were given up before it began.
    */
   recycle(freed: readonly ChunkId[], givenUp: readonly ChunkId[]): void {
     if (freed.length === 0 && givenUp.length === 0) return;

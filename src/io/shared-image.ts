@@ -115,7 +115,7 @@ export class SharedImage {
     return this.#counted('flush', 0, () => this.#within(READ_ONLY, needsNoCommit) && access.sync());
   }
 
-  /** Stocks run low, and nobody has told the pool thread so far. */
+  /** True if stocks run low and no thread has told the pool thread. */
   shouldAsk(): boolean {
     return shouldAsk(this.#memory.plane, this.#free, this.#sharedLog);
   }
@@ -136,7 +136,7 @@ export class SharedImage {
       if (Atomics.load(this.#memory.control, GATE) >= barrier || !this.isCurrent) return false;
       return work();
     } catch {
-      // The pool thread meets the same failure and tells whoever asked.
+      // The pool thread meets the same failure and reports it to the caller.
       return false;
     } finally {
       this.#epochs.leave(this.#thread);

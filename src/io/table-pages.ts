@@ -36,7 +36,7 @@ export class TablePages {
     return page;
   }
 
-  /** The page is nobody's any more, and neither are those that it names: no thread looks at them. */
+  /** Frees the page and those that it names. No thread looks at them any more. */
   freeDirectory(page: number): void {
     this.#dropped.push(page);
   }

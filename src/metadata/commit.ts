@@ -9,8 +9,8 @@ import type { KvOperation } from '../store/key-value.js';
 export interface MetadataCommit {
   readonly operations: readonly KvOperation[];
   /**
-   * Chunks that nothing refers to after this commit: their data can go in the same batch. Whoever commits
-   * releases them in the space map, when the batch is durable and nobody can see their data any more.
+   * Chunks that nothing refers to after this commit: their data can go in the same batch. The committer
+   * releases them in the space map when the batch is durable and no request can see their data.
    */
   readonly freedChunks: readonly ChunkId[];
   settle(): void;

@@ -116,7 +116,7 @@ export class DeviceTable {
     return this.family(this.get(id).family).size;
   }
 
-  /** Whoever goes through it may wait meanwhile: it goes on with those that are there then. */
+  /** A consumer may wait between two devices, and continues with those that are there then. */
   family(family: DeviceId): ReadonlySet<DeviceId> {
     return this.#families.get(family) ?? new Set();
   }

@@ -251,8 +251,8 @@ export class Metadata {
   }
 
   /**
-   * One past the last mapped block; 0 in an empty device, and in one whose tree is damaged there: whoever
-   * reads it hears of that. The first call for a device goes down its tree, and later ones only after that
+   * One past the last mapped block; 0 in an empty device, and in one with a damaged tree there. A reader of
+   * the device gets the error. The first call for a device goes down its tree, and later ones only after that
    * block was unmapped.
    */
   endOfMappings(id: DeviceId): number {

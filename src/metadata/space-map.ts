@@ -130,7 +130,7 @@ export class SpaceMap {
 
   /**
    * Whether the entry had more references than one in the last durable commit, and has no more than that now.
-   * After a crash it has them again, so whoever holds the last one must not change the contents in place yet.
+   * After a crash it has them again, so the holder of the last one must not change the content in place yet.
    */
   wasShared(entry: number): boolean {
     return this.#lowered.some((entries) => entries.has(entry));

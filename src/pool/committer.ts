@@ -25,10 +25,10 @@ export interface CommitOptions extends MetadataOptions {
  * Makes what is in memory durable, one batch at a time. The steps of a commit, in order: **apply** the
  * mappings that active devices changed, **prepare** the values of chunks, which says what is partial,
  * **collect** nodes, pages, records and chunks, **sync** the data that lies elsewhere and the log, **write**
- * the rest as one synced batch, **settle** memory and **recycle** what the batch freed (or **undo**, when the
- * batch failed: what is in memory can still be read, the error goes to whoever waits, and no commit is made
- * any more until the pool is opened again; but a batch that found no room on the disk is tried again by the
- * next commit).
+ * the rest as one synced batch, **settle** memory and **recycle** what the batch freed or, if the batch
+ * failed, **undo**. After a failure memory can still be read, all waiting callers get the error, and there is
+ * no commit until the pool is opened again. There is one exception: after a batch that found no room on the
+ * disk, the next commit tries again.
  */
 export class Committer {
   readonly #state: PoolState;
@@ -161,11 +161,11 @@ export class Committer {
     if (store.needsRecovery === true) await this.#recover();
     const position = plane.log?.position;
     const givenUp = plane.takeGivenUp();
-    // Whoever wrote something down before has published it then.
+    // After this wait, every record before the position has its mapping published.
     if (position !== undefined) await plane.epochs.quiet();
     plane.isSettled = false;
     for (const io of active.values()) await this.applyInTurns(io);
-    // From here to what is collected nobody has a turn: a later overwrite would be in the batch without an
+    // From here to `collect` no other task runs. Otherwise the batch could have a later overwrite without an
     // earlier mapping.
     for (const io of active.values()) this.apply(io);
     this.#prepare();

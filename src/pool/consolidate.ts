@@ -8,8 +8,8 @@ import { nextTurn } from './usage-counter.js';
 const CHUNKS_PER_STEP = 64;
 
 /**
- * Makes partial chunks whole that are their base's last user, in bounded steps: what nobody else maps is
- * worth its space no longer. (A device's discards and removals leave such chunks behind.)
+ * Completes partial chunks that are the last user of their base, in bounded steps. Such a base takes space
+ * that no device maps. (Discards and removals of devices leave such chunks behind.)
  */
 export async function consolidate(state: PoolState, isStopped: () => boolean): Promise<void> {
   const { metadata } = state;
@@ -32,7 +32,7 @@ async function makeWhole(state: PoolState, chunk: ChunkId): Promise<boolean> {
     await chunks.consolidate(chunk);
     return true;
   } catch (error) {
-    // Whoever reads it is told.
+    // A reader of the chunk gets the error.
     if (error instanceof ThinError && error.code === 'damaged') return false;
     throw error;
   } finally {

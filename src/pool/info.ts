@@ -54,8 +54,8 @@ export interface DeviceInfo {
   /** What the device's user keeps with it (`SnapshotRequest.label`); empty for none. */
   readonly label: string;
   /**
-   * Who makes it, in the words of `format/maker.ts`, or `KEPT_PART`: it is not whole, and nobody else uses
-   * it. Empty for all others. It goes when its maker is gone.
+   * Of an incomplete device: the process that makes it (`format/maker.ts`), or `KEPT_PART`. Only that process
+   * uses the device, and it is removed after the process ends. Empty for all others.
    */
   readonly maker: string;
   /** Its image file is being served. */

@@ -5,8 +5,8 @@ const MOST_CACHED = 256 * 2 ** 20;
 const LEAST_CACHED = 16 * 2 ** 20;
 
 /**
- * Bytes of chunks in memory where nobody says how many: a sixteenth of what the machine has, or the daemon's
- * control group where that is less.
+ * Default size of the chunk cache in bytes: a sixteenth of the machine's memory, or of the control group's
+ * limit if that is less.
  * @param limit of the control group; 0, or more than the machine has: none
  */
 export function defaultChunkCache(total = totalmem(), limit = process.constrainedMemory()): number {

@@ -9,7 +9,7 @@ export interface OpenPoolOptions extends CommitOptions, ChunkOptions, GrowthOpti
   readonly events?: PoolEvents;
   /** Where the bytes of remote chunks come from. Without, they cannot be read. Closed with the pool. */
   readonly remote?: RemoteSource | undefined;
-  /** Milliseconds between commits of what nobody flushed (dm-thin: one second); 0: only when asked. */
+  /** Milliseconds between commits of unflushed changes (dm-thin: one second); 0: only when asked. */
   readonly commitInterval?: number;
   /** Looks, in the background, for damage in the store's files before anything reads them. Default false. */
   readonly watchesFiles?: boolean;

@@ -11,7 +11,7 @@ import type { PoolState } from './pool-state.js';
 import { salvageRecords } from './salvage.js';
 import { fileFinding, scrub, type ScrubOptions, type ScrubStep } from './scrub.js';
 
-/** Committed metadata that does not change while it is held. Whoever opened it closes it. */
+/** Committed metadata that does not change while it is held. The caller that opened it closes it. */
 export interface FrozenMetadata {
   /** It is the last commit, and the pool's log has more: the host's disk is full. */
   readonly isBehind: boolean;

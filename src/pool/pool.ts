@@ -77,7 +77,7 @@ class Pool implements ThinPool {
     if (interval > 0) this.#timer = setInterval(() => this.#tick(), interval).unref();
   }
 
-  /** What nobody flushed becomes durable. */
+  /** Makes unflushed changes durable. */
   #tick(): void {
     const { mode, committer, space } = this.#state;
     if (mode === 'ro') return;
@@ -85,13 +85,10 @@ class Pool implements ThinPool {
     else space.check();
   }
 
-  /**
-   * Before anybody uses it: does again what a process answered that died, and goes on with what is being
-   * removed.
-   */
+  /** Runs before the first use: replays what a dead process answered, and continues deletions. */
   async begin(): Promise<void> {
     const { log } = this.#state.plane;
-    // With the first batch, where it was not so before: options that nobody could read are the default.
+    // Goes with the first batch if the flag is new: options that could not be read are the defaults.
     if (this.#state.mode === 'rw') this.#notePacking(this.#state.options);
     if (log !== undefined && log.left.length > 0 && this.#state.mode === 'rw') {
       const open = (id: DeviceId): DeviceIo => this.#open(this.#state.metadata.devices.get(id));
@@ -151,7 +148,7 @@ class Pool implements ThinPool {
     const { devices } = this.#state.metadata;
     let step = devices.after(0, DEVICES_PER_STEP);
     while (step.length > 0) {
-      // It may have gone, or be another's, while whoever reads this did something else.
+      // The device may have been removed, or its id reused, since the consumer took the last one.
       for (const { id } of step)
         if (devices.has(id) && isHidden(devices.get(id).name) === hidden)
           yield this.#describe(devices.get(id));
@@ -368,7 +365,7 @@ class Pool implements ThinPool {
         io.forgetMappings();
       })
       .finally(() => {
-        // Whatever became of it: whoever activates it next gets a file that is open.
+        // Also after a failure: the next activation gets an open file.
         this.#state.active.delete(id);
         this.#hiddenActive.delete(id);
         this.#leaving.delete(id);

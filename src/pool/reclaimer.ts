@@ -30,7 +30,7 @@ export class Reclaimer {
     if (this.#stopped) return;
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
-      // Whoever was removed since the last look found this one running.
+      // A device that was removed after the last look found this run active.
       if (this.#hasMore()) this.start();
     });
   }
@@ -54,7 +54,7 @@ export class Reclaimer {
   }
 
   async #run(): Promise<void> {
-    // Started without a waiter, so a failure must not go unhandled: whoever commits next hears of it.
+    // No caller waits for this, so a failure must not go unhandled. The next commit reports it.
     try {
       while (this.#hasMore()) {
         await nextTurn();

@@ -20,8 +20,9 @@ export interface ReplayParts {
 }
 
 /**
- * Does again what an earlier process answered and did not commit. Whatever of it the store has already stays
- * as it is, so that this may be cut off and begun anew. The caller commits before anybody else uses the pool.
+ * Replays what an earlier process answered and did not commit. Changes that the store has already stay
+ * unchanged, so that an interrupted replay can start again. The caller commits before other users see the
+ * pool.
  * @throws ThinError damaged (the log and the store do not fit together), io, no-space
  */
 export async function replay(parts: ReplayParts): Promise<void> {
@@ -99,7 +100,7 @@ function misfit(problem: string): ThinError {
   return new ThinError('damaged', `the log does not fit the pool: ${problem}`);
 }
 
-/** Of a chunk that nobody maps yet. */
+/** Of a chunk that no device maps yet. */
 async function bringContents(
   plane: DataPlane,
   chunk: ChunkId,

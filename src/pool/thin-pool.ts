@@ -23,9 +23,9 @@ export interface SnapshotRequest {
   /** Bytes; at least the origin's, a multiple of 512. Default: the origin's. */
   readonly size?: number | undefined;
   /**
-   * Opaque to the pool, kept in the device's record: whoever uses the device keeps with it what must never
-   * drift from it. A few KiB; it is written with every commit that changes the device. Not inherited.
-   * Default: empty.
+   * Opaque to the pool, and kept in the device's record. A user of the device keeps facts here that must
+   * never drift from the device. A few KiB; it is written with every commit that changes the device. Not
+   * inherited. Default: empty.
    */
   readonly label?: string | undefined;
   /**
@@ -193,7 +193,7 @@ export interface ThinPool {
 
   /** Idempotent: the device's one image file while it is active. Errors: not-found. */
   activate(name: DeviceName): Promise<ImageFile>;
-  /** Commits and lets go of it; the caller has seen to it that nobody has it open. Idempotent. */
+  /** Commits and closes the image file. The caller ensures that no process has it open. Idempotent. */
   deactivate(name: DeviceName): Promise<void>;
   /** The image file of an active device. */
   active(name: DeviceName): ImageFile | undefined;

@@ -149,7 +149,7 @@ export class UsageCounter {
       from = step.next;
     }
     this.#metadata.devices.noteExclusive(id, exclusive);
-    // Known from now on, so that nobody has to go down the tree who wants all devices described.
+    // Caches the end now, so that a list of all devices descends no tree for it.
     this.#metadata.endOfMappings(id);
   }
 
@@ -158,7 +158,7 @@ export class UsageCounter {
     this.#looks = 0;
   }
 
-  /** Undefined: the tree is damaged, which whoever reads the device hears of; its count stays as it was. */
+  /** Undefined: the tree is damaged. Readers of the device get the error; its count does not change. */
   #step(id: DeviceId, from: number): ReturnType<Metadata['countExclusive']> | undefined {
     try {
       return this.#metadata.countExclusive(id, from, LOOKS_PER_TURN - this.#looks);

@@ -68,7 +68,7 @@ export class DeferredDeletion {
   }
 
   /**
-   * Removes the device if it is marked deleted and nobody uses it. The caller holds its lock. Errors: as
+   * Removes the device if it is marked deleted and not in use. The caller holds its lock. Errors: as
    * `ThinPool.remove`.
    */
   async finish(name: DeviceName): Promise<boolean> {
@@ -81,7 +81,7 @@ export class DeferredDeletion {
     return true;
   }
 
-  /** Nobody has the device's image file open any more. */
+  /** The last user closed the device's image file. */
   idle(name: DeviceName): void {
     const { active, pool } = this.#parts;
     if (isHidden(name) || (!active.isLeaving(name) && pool.device(name)?.deleted !== true)) return;

@@ -26,7 +26,8 @@ export interface DeviceUse {
    */
   putOff(device: DeviceInfo): Promise<boolean>;
   /**
-   * Unmounts after a sync and takes the image file away, whoever uses it: their requests fail from then on.
+   * Unmounts after a sync and removes the image file, also while it is in use. Requests of its users fail
+   * from then on.
    */
   release(name: DeviceName): Promise<void>;
   /** After the device grew: a mounted filesystem follows. */

@@ -39,8 +39,8 @@ export interface DevicesParts {
 }
 
 /**
- * The life of devices: everything that works on an open pool, whether a daemon serves the devices or nobody
- * does. Each change is durable and in the projection when its promise resolves, and leaves nothing behind
+ * The life of devices: every operation that needs only an open pool, with or without a daemon that serves the
+ * devices. Each change is durable and in the projection when its promise resolves, and leaves nothing behind
  * when it rejects. Errors, beside the pool's: not-found, busy (marked deleted, mounted, active),
  * invalid-argument (a name that cannot be, the base device).
  */
@@ -60,7 +60,7 @@ export class Devices {
     return devices;
   }
 
-  /** The same of one moment, in a process that has nobody else to serve. */
+  /** The same at one moment, in a process that serves no other callers. */
   all(): readonly DeviceStatus[] {
     return this.#parts.pool.devices().map((device) => this.#status(device));
   }
@@ -453,7 +453,7 @@ function requireWhole({ name, maker }: DeviceInfo): void {
   );
 }
 
-/** Whoever keeps something in a device's label counts on the device. */
+/** The program that keeps a label with a device relies on the device. */
 function refuseLabelled({ name, label }: DeviceInfo, what: string): void {
   if (label !== '')
     throw new ThinError(

@@ -74,7 +74,7 @@ export class UnfinishedDevices {
       const device = pool.device(name);
       return device !== undefined && (await this.#isLeft(device));
     };
-    // Nobody is waited for whose device is whole.
+    // A complete device needs no wait.
     if (!(await isLeft())) return;
     await changes.run([name], async () => {
       if (!(await isLeft())) return;

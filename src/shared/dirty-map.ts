@@ -36,15 +36,15 @@ export class DirtyMap {
   }
 
   /**
-   * True where the entry was not in the set. What the caller wrote before is seen by whoever takes the entry.
+   * True if the entry was not in the set. The thread that takes the entry sees what the caller wrote before.
    */
   mark(entry: number): boolean {
     let at = entry;
     let isNew = false;
     for (let level = 0; level < this.memory.length; level++) {
       const bit = 1 << (at & 31);
-      // Upward always, since whoever set the bit may not have come this far yet, and this thread's caller
-      // counts on the entry from now on.
+      // Always goes up: the thread that set the bit may not have reached this level yet, and this thread's
+      // caller relies on the entry from now on.
       const before = Atomics.or(this.memory[level]!, at >>> 5, bit);
       if (level === 0) isNew = (before & bit) === 0;
       at >>>= 5;

@@ -8,9 +8,9 @@ const STRIDE = 16;
 const NAP = 0.05;
 
 /**
- * Who is inside a request (epoch-based reclamation). A thread counts up when it enters one and again when it
- * leaves it, so an odd count is a request in flight. What was unreachable before `quiet` was asked for is in
- * nobody's hands when it is done.
+ * Which threads are inside a request (epoch-based reclamation). A thread counts up when it enters a request
+ * and again when it leaves it, so an odd count is a request in flight. If memory was unreachable before
+ * `quiet` was called, no thread uses it when `quiet` resolves.
  */
 export class RequestEpochs {
   readonly memory: Int32Array;

@@ -8,7 +8,7 @@ const SPINS = 200;
 /** For moments: nothing that waits for a disk or another lock is done under one. */
 export function lock(locks: Int32Array, at: number): void {
   for (let spins = 0; Atomics.compareExchange(locks, at, FREE, HELD) !== FREE; spins++) {
-    // Whoever has it may have lost its processor.
+    // The holder may have lost its processor.
     if (spins > SPINS) nap();
   }
 }

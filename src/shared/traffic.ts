@@ -27,8 +27,8 @@ export interface TrafficTotals {
 }
 
 /**
- * Counts requests of all threads without a lock: each thread adds to its own slot, and whoever looks adds the
- * slots up. A total may be late by the requests that end while it is taken.
+ * Counts requests of all threads without a lock: each thread adds to its own slot, and a reader adds up the
+ * slots. A total may be late by the requests that end while it is taken.
  */
 export class Traffic {
   readonly memory: Float64Array;

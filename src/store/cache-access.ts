@@ -80,7 +80,7 @@ export function cacheMemory(shape: {
 }
 
 /**
- * Chunks in frames of shared memory, one frame a chunk whoever maps it: what ten snapshots share is in memory
+ * Chunks in frames of shared memory, one frame for each chunk. A chunk that ten snapshots share is in memory
  * once. A frame that was changed stays until a commit has written it. Frames are given to other chunks only
  * when no request that might have seen them is in flight any more (RequestEpochs), so that reading takes no
  * lock; writers exclude the commit and the eviction by the frame's lock.

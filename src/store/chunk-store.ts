@@ -84,8 +84,8 @@ export interface ChunkStore {
    */
   drop(chunk: ChunkId): void;
   /**
-   * Nobody can see the data of these any more: they are forgotten, and their space goes back. They may be
-   * used again when it resolves.
+   * Forgets chunks whose data no request can see any more, and frees their space. They may be used again when
+   * it resolves.
    */
   recycle(chunks: readonly ChunkId[]): Promise<void>;
   /**

@@ -15,7 +15,7 @@ import { replaceFile } from './replaced-file.js';
 
 /** In the store's folder, beside LevelDB's files. */
 export const MARK_FILE = 'commit-mark';
-/** Milliseconds until a mark that nobody waits for goes to the disk. */
+/** Milliseconds until a mark without a waiting caller goes to the disk. */
 const SOON_MS = 1000;
 
 /** What stands in a folder: the later of two slots, or that neither can be read. */

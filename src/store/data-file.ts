@@ -12,7 +12,8 @@ export interface DataFile {
 
 /**
  * Opens a file or block device for a pool's data. A block device is opened exclusively, as mount(2) does it:
- * what is mounted, or another pool's, is refused, and nobody can mount it meanwhile.
+ * a device that is mounted or belongs to another pool is refused, and no other process can mount it
+ * meanwhile.
  * @throws ThinError not-found, busy, permission, invalid-argument (neither file nor block device), io
  */
 export async function openDataFile(path: string): Promise<DataFile> {

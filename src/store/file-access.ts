@@ -146,7 +146,7 @@ export class FileAccess implements ChunkAccess {
     return base === undefined ? undefined : { base, pages: Atomics.load(this.#partial.pages, chunk) };
   }
 
-  /** What a process that is gone knew of a chunk that nobody can look up yet. */
+  /** Restores what a dead process knew of a chunk that no thread can look up yet. */
   restorePart(chunk: ChunkId, base: ChunkId, pages: number): void {
     Atomics.store(this.#partial.pages, chunk, pages);
     Atomics.store(this.#partial.bases, chunk, base + 1);

@@ -85,7 +85,7 @@ export class LevelChunks implements ChunkStore {
    * Pages of a frame in which its chunk differs from the whole value below it, as far as commits have seen.
    */
   readonly #patched: Int32Array;
-  /** Mapped by nobody, and perhaps still under a late writer. */
+  /** Not mapped by any device, and perhaps still under a late writer. */
   readonly #dropped = new Set<ChunkId>();
   /** Dropped, and not deleted from the store so far. */
   #forgotten: ChunkId[] = [];
@@ -238,8 +238,8 @@ export class LevelChunks implements ChunkStore {
     for (const frame of this.#dirty.take()) {
       const chunk = ownerOf(this.memory, frame);
       if (this.#dropped.has(chunk)) this.#clean(frame);
-      // Another thread mapped it after the mappings were applied: with this commit and not the next, a crash
-      // would leave it to nobody.
+      // Another thread mapped it after the mappings were applied. If it went with this commit and not the
+      // next, a crash would leave a chunk that no device maps.
       else if (!this.#options.isCounted(chunk)) unmapped.push(frame);
       else this.#prepared.push({ chunk, frame, change: this.#takeChanged(frame, chunk) });
     }

@@ -9,7 +9,7 @@ import { openPoolStore } from './pool-store.js';
 
 /** What can be read of a pool's store, whatever is wrong with it. */
 export type RepairReader = SalvageReader & {
-  /** The commits that were acknowledged and that it lacks; undefined: none, or nobody knows. */
+  /** The acknowledged commits that it lacks; undefined: none, or unknown. */
   readonly older: OlderStore | undefined;
 };
 

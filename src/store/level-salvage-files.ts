@@ -27,8 +27,8 @@ export type Place = { readonly sequence: number; readonly rank: Rank } & (
 );
 
 /**
- * How new a source is: what a key has in a higher rank is newer. Where MANIFEST is lost nobody knows that of
- * tables (`undefined`); their sequence numbers then decide.
+ * How new a source is: what a key has in a higher rank is newer. If MANIFEST is lost, the rank of tables is
+ * unknown (`undefined`), and sequence numbers decide.
  */
 type Rank = number | undefined;
 const LOG_RANK = Infinity;
@@ -224,7 +224,7 @@ class Batches extends LogSequence {
     const changes = unpackBatch(data);
     if (at >= this.damagedBefore || header === undefined || changes === undefined) return false;
     const states = changes.map(({ key, value }) => (value === undefined ? 'well' : sealState(key, value)));
-    // Where every seal holds, nobody knows what is wrong: perhaps the key of a deletion.
+    // If every seal holds, the fault is unknown: perhaps it is in the key of a deletion.
     if (states.includes('foreign') || !states.includes('damaged') || super.record(data) !== undefined)
       return false;
     changes.forEach((change, i) => {

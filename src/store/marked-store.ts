@@ -8,7 +8,7 @@ import type { BatchOptions, KeyValue, KvOperation, KvRange, KvReader, KvSnapshot
 export interface MarkOptions {
   /** Take a store that is older than its mark, and go on from there. Default: it is refused. */
   readonly acceptOlder?: boolean;
-  /** What nobody needs to do anything about. */
+  /** Hears of repairs that need no action. */
   readonly onNote?: (text: string) => void;
 }
 
@@ -149,7 +149,7 @@ export class MarkedStore implements KeyValue {
 }
 
 /**
- * The commits that a store lacks, by the mark in `folder`; undefined: nothing, or nobody knows. @throws
+ * The commits that a store lacks, by the mark in `folder`; undefined: nothing, or unknown. @throws
  * ThinError wrong-version, io
  */
 export async function olderThanMark(store: KvReader, folder: string): Promise<OlderStore | undefined> {

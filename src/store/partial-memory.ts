@@ -1,9 +1,9 @@
 import { DirtyMap, sharedInts, type DirtyMapMemory } from '../shared/dirty-map.js';
 
 /**
- * Which chunks of a `direct` pool are partial, for all threads. A chunk becomes partial before anybody can
- * look it up, and gets pages; it is whole again when it has all of them, or when nobody can look it up any
- * more.
+ * Which chunks of a `direct` pool are partial, for all threads. A chunk becomes partial before any thread can
+ * look it up, and then gets pages. It is whole again when it has all pages, or when no thread can look it up
+ * any more.
  */
 export interface PartialMemory {
   /**
