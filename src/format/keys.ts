@@ -6,15 +6,15 @@ import type { ChunkId, DeviceId, NodeId } from './ids.js';
  *      | 'k'                number of the last commit
  *      | 'l'                state of the log
  *      | 'n' node:u32       tree node
- *      | 'm' page:u32       page of the chunk space map
- *      | 'p' page:u32       page of the node space map
+ *      | 'm' sheet:u32       sheet of the chunk space map
+ *      | 'p' sheet:u32       sheet of the node space map
  *      | 'd' device:u32     device record
  *      | 'x' device:u32     pending delete
  *      | 'h' snapshot:u32   metadata snapshot
  *      | 'b' chunk:u32      base of a partial chunk
  *      | 'c' chunk:u32      chunk (leveldb pools)
  *      | 'e' chunk:u32      patch of a chunk (leveldb pools)
- *      | 'r' page:u32       which chunks are remote (remote-page.ts)
+ *      | 'r' sheet:u32       which chunks are remote (remote-sheet.ts)
  *      | 'i' image:u32      image in a store that remote chunks are of (remote-image.ts)
  *
  * Numbers are big-endian, so keys sort as numbers do.
@@ -25,15 +25,15 @@ const TAGS = {
   commit: 'k',
   'log-state': 'l',
   node: 'n',
-  'chunk-map-page': 'm',
-  'node-map-page': 'p',
+  'chunk-map-sheet': 'm',
+  'node-map-sheet': 'p',
   device: 'd',
   'pending-delete': 'x',
   'metadata-snapshot': 'h',
   'chunk-base': 'b',
   chunk: 'c',
   'chunk-patch': 'e',
-  'remote-page': 'r',
+  'remote-sheet': 'r',
   'remote-image': 'i',
 } as const;
 export type KeyKind = keyof typeof TAGS;
@@ -71,12 +71,12 @@ export const nodeKey = (node: NodeId): Uint8Array => numberedKey('node', node);
 export const chunkKey = (chunk: ChunkId): Uint8Array => numberedKey('chunk', chunk);
 export const chunkBaseKey = (chunk: ChunkId): Uint8Array => numberedKey('chunk-base', chunk);
 export const chunkPatchKey = (chunk: ChunkId): Uint8Array => numberedKey('chunk-patch', chunk);
-export const chunkMapKey = (page: number): Uint8Array => numberedKey('chunk-map-page', page);
-export const nodeMapKey = (page: number): Uint8Array => numberedKey('node-map-page', page);
+export const chunkMapKey = (sheet: number): Uint8Array => numberedKey('chunk-map-sheet', sheet);
+export const nodeMapKey = (sheet: number): Uint8Array => numberedKey('node-map-sheet', sheet);
 export const deviceKey = (device: DeviceId): Uint8Array => numberedKey('device', device);
 export const metadataSnapshotKey = (snapshot: number): Uint8Array =>
   numberedKey('metadata-snapshot', snapshot);
-export const remotePageKey = (page: number): Uint8Array => numberedKey('remote-page', page);
+export const remoteSheetKey = (sheet: number): Uint8Array => numberedKey('remote-sheet', sheet);
 export const remoteImageKey = (image: number): Uint8Array => numberedKey('remote-image', image);
 export const pendingDeleteKey = (device: DeviceId): Uint8Array => numberedKey('pending-delete', device);
 

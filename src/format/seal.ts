@@ -11,8 +11,8 @@ const KINDS = {
   superblock: 1,
   options: 2,
   node: 3,
-  'chunk-map-page': 4,
-  'node-map-page': 5,
+  'chunk-map-sheet': 4,
+  'node-map-sheet': 5,
   device: 6,
   'pending-delete': 7,
   chunk: 8,
@@ -24,7 +24,7 @@ const KINDS = {
   // 14 was the state of a journal, before there was the log.
   'log-state': 15,
   'log-head': 16,
-  'remote-page': 17,
+  'remote-sheet': 17,
   'remote-image': 18,
 } as const;
 export type SealKind = keyof typeof KINDS;
@@ -49,7 +49,7 @@ export const SEAL_BYTES = 16;
  * sealed := checksum:u32 kind:u16 version:u16 id:u64 body
  *
  * checksum = CRC-32 (zlib) of everything behind it, begun at the kind's salt. The id is the value's own (node
- * number, page number, device number; 0 where there is one of a kind), so a value under the wrong key is
+ * number, sheet number, device number; 0 where there is one of a kind), so a value under the wrong key is
  * found out.
  */
 export function seal(

@@ -54,7 +54,7 @@ export interface Superblock {
   readonly hasPacked?: true | undefined;
   /** Answered writes may be in the pool's log alone (`log-state.ts`). */
   readonly hasLog?: true | undefined;
-  /** Chunks whose bytes are in a store elsewhere (`remote-page.ts`); undefined: none, and no image there. */
+  /** Chunks whose bytes are in a store elsewhere (`remote-sheet.ts`); undefined: none, and no image there. */
   readonly remoteChunks?: number | undefined;
 }
 

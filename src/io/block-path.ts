@@ -8,11 +8,11 @@ import { chunkOf, HOLE, SHARED, successor, UNKNOWN, type SharedTable } from './s
 
 /**
  * How far a request came. Whatever is not `done` needs the pool thread first, and goes on at `progress`:
- * `unknown`: the block's mapping was not read from the tree yet; `no-page`: it is a hole, and the table has
+ * `unknown`: the block's mapping was not read from the tree yet; `no-sheet`: it is a hole, and the table has
  * no word to map it with; `no-chunk`: no free chunk was at hand; `no-log`: the log has no room for it before
  * a commit; else as `Access`.
  */
-export type Outcome = Access | 'unknown' | 'no-page' | 'no-chunk' | 'no-log';
+export type Outcome = Access | 'unknown' | 'no-sheet' | 'no-chunk' | 'no-log';
 
 /** An entry of the ring of free chunks with this bit is known to hold zeroes. */
 export const ZEROED = 1 << 30;
@@ -123,7 +123,7 @@ export class BlockPath {
         this.progress += first;
         continue;
       }
-      if (word === HOLE && !this.#table.hasPage(block)) return 'no-page';
+      if (word === HOLE && !this.#table.hasSheet(block)) return 'no-sheet';
       if (!this.#table.tryLock(block, word)) {
         if (++spins > SPINS) nap();
         continue;

@@ -12,7 +12,7 @@ import type { ChunkMemory } from '../store/chunk-access.js';
 import type { ChunkStore } from '../store/chunk-store.js';
 import { ZEROED } from './block-path.js';
 import { SEARCH_STEP } from './device-mappings.js';
-import { PAGE_BYTES, TablePages } from './table-pages.js';
+import { SHEET_BYTES, TableSheets } from './table-sheets.js';
 
 /** What another thread needs to serve devices of the pool. */
 export interface PlaneMemory {
@@ -33,7 +33,7 @@ const ASKED_FOR_CHUNKS = 0;
 const ASKED_FOR_COMMIT = 1;
 /** Word of `asked`: with fewer chunks than this at hand, a thread asks. */
 const LOW_MARK = 2;
-/** Word of `asked`: mappings or pages were changed, and no durable commit has them so far. */
+/** Word of `asked`: mappings or sheets were changed, and no durable commit has them so far. */
 const UNSETTLED = 3;
 /**
  * Chunks handed out ahead: 256 MiB of 64 KiB chunks, some tenths of a second of the fastest writing. A power
@@ -66,8 +66,8 @@ export class DataPlane {
   /** Requests of all devices since the pool was opened. */
   readonly traffic = new Traffic();
   readonly log: PoolLog | undefined;
-  /** Of the page tables of all devices. */
-  readonly pages: TablePages;
+  /** Of the mapping tables of all devices. */
+  readonly sheets: TableSheets;
   /** Blocks that a search for data or holes looks at before others get their turn, about. */
   readonly searchStep: number;
   readonly #metadata: Metadata;
@@ -83,8 +83,8 @@ export class DataPlane {
       readonly metadata: Metadata;
       readonly epochs: RequestEpochs;
       readonly log: PoolLog | undefined;
-      /** Pages of 4 KiB that all page tables may have. */
-      readonly tablePages: number | undefined;
+      /** Sheets of 4 KiB that all mapping tables may have. */
+      readonly tableSheets: number | undefined;
       readonly searchStep: number | undefined;
     },
   ) {
@@ -93,7 +93,7 @@ export class DataPlane {
     this.epochs = parts.epochs;
     this.log = parts.log;
     this.free = FreeRing.create(RING);
-    this.pages = new TablePages(parts.tablePages ?? mostTablePages());
+    this.sheets = new TableSheets(parts.tableSheets ?? mostTableSheets());
     this.searchStep = parts.searchStep ?? SEARCH_STEP;
     this.memory = {
       chunks: parts.chunks.memory,
@@ -229,8 +229,8 @@ export class DataPlane {
  * A sixteenth of the machine's memory, and what 8 TiB of mapped blocks take at most; no less than two devices
  * need.
  */
-function mostTablePages(): number {
-  return Math.floor(Math.min(512 * 2 ** 20, Math.max(16 * 2 ** 20, totalmem() / 16)) / PAGE_BYTES);
+function mostTableSheets(): number {
+  return Math.floor(Math.min(512 * 2 ** 20, Math.max(16 * 2 ** 20, totalmem() / 16)) / SHEET_BYTES);
 }
 
 /** Whether a thread should ask the pool thread to look after the plane; once each time that it is needed. */

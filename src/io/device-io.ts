@@ -33,8 +33,8 @@ export interface PoolGate {
   admit(io: DeviceIo, offset: number, length: number): Promise<void> | undefined;
   /** Resolves when one more block can be unmapped. */
   waitForNodes(device: string): Promise<void>;
-  /** Resolves when some device has let go of its page table. */
-  waitForPages(): Promise<void>;
+  /** Resolves when some device has let go of its mapping table. */
+  waitForSheets(): Promise<void>;
   /** A chunk or node was found damaged. */
   foundDamage(error: ThinError): void;
 }
@@ -50,7 +50,7 @@ const MOST_PENDING = 16 * 1024;
 /** Where a discard that is not done goes on, and what it waits for before. */
 interface DiscardRest {
   readonly block: number;
-  readonly needs: 'turn' | 'commit' | 'nodes' | 'pages';
+  readonly needs: 'turn' | 'commit' | 'nodes' | 'sheets';
 }
 
 /** A read or write on its way. */
@@ -95,7 +95,7 @@ export class DeviceIo implements ImageFile {
     this.#mappings = new DeviceMappings({
       device: parts.device,
       metadata: parts.metadata,
-      pages: parts.plane.pages,
+      sheets: parts.plane.sheets,
       blocks: this.#blocksOf(record.size),
       searchStep: parts.plane.searchStep,
     });
@@ -260,7 +260,7 @@ export class DeviceIo implements ImageFile {
    * data.
    */
   async restore(block: number, chunk: ChunkId | undefined): Promise<void> {
-    while (!this.#mappings.loadWord(block)) await this.#gate.waitForPages();
+    while (!this.#mappings.loadWord(block)) await this.#gate.waitForSheets();
     if (chunk === undefined) this.#unmap(block);
     else {
       this.#table.lock(block);
@@ -319,9 +319,9 @@ export class DeviceIo implements ImageFile {
     }
   }
 
-  /** Pages that `forgetMappings` gives back to all. */
-  get tablePages(): number {
-    return this.#table.pageCount;
+  /** Sheets that `forgetMappings` gives back to all. */
+  get tableSheets(): number {
+    return this.#table.sheetCount;
   }
 
   /**
@@ -398,9 +398,9 @@ export class DeviceIo implements ImageFile {
       case 'unknown':
         return this.#guard(() => this.#mappings.load(this.#blockAt(offset)))
           ? undefined
-          : this.#gate.waitForPages();
-      case 'no-page':
-        return this.#mappings.loadWord(this.#blockAt(offset)) ? undefined : this.#gate.waitForPages();
+          : this.#gate.waitForSheets();
+      case 'no-sheet':
+        return this.#mappings.loadWord(this.#blockAt(offset)) ? undefined : this.#gate.waitForSheets();
       case 'missing':
         return this.#guard(() => this.#plane.chunks.bring(this.#path.missing!));
       case 'no-room':
@@ -442,7 +442,7 @@ export class DeviceIo implements ImageFile {
       if (!found) return block < end ? { block, needs: 'turn' } : undefined;
       if (this.#table.dirtyCount >= MOST_PENDING) return { block, needs: 'commit' };
       if (!this.#plane.mayUnmap) return { block, needs: 'nodes' };
-      if (!this.#guard(() => this.#mappings.loadWord(at))) return { block, needs: 'pages' };
+      if (!this.#guard(() => this.#mappings.loadWord(at))) return { block, needs: 'sheets' };
       this.#unmap(block++);
     }
     return block < end ? { block, needs: 'turn' } : undefined;
@@ -467,8 +467,8 @@ export class DeviceIo implements ImageFile {
         return this.#gate.commit();
       case 'nodes':
         return this.#gate.waitForNodes(this.#name);
-      case 'pages':
-        return this.#gate.waitForPages();
+      case 'sheets':
+        return this.#gate.waitForSheets();
     }
   }
 

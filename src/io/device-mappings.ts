@@ -1,7 +1,7 @@
 import type { DeviceId } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { HOLE, mappedWord, SharedTable, UNKNOWN } from './shared-table.js';
-import { PAGE_WORDS, type TablePages } from './table-pages.js';
+import { SHEET_WORDS, type TableSheets } from './table-sheets.js';
 
 /**
  * Blocks that one step of a search looks at: some tenths of a millisecond, and the nodes of a leveldb store
@@ -24,7 +24,7 @@ export interface SearchStep {
 export class DeviceMappings {
   readonly #device: DeviceId;
   readonly #metadata: Metadata;
-  readonly #pages: TablePages;
+  readonly #sheets: TableSheets;
   readonly #searchStep: number;
   #table: SharedTable;
 
@@ -32,15 +32,15 @@ export class DeviceMappings {
   constructor(parts: {
     device: DeviceId;
     metadata: Metadata;
-    pages: TablePages;
+    sheets: TableSheets;
     blocks: number;
     searchStep: number;
   }) {
     this.#device = parts.device;
     this.#metadata = parts.metadata;
-    this.#pages = parts.pages;
+    this.#sheets = parts.sheets;
     this.#searchStep = parts.searchStep;
-    this.#table = SharedTable.create(parts.blocks, parts.pages.memory);
+    this.#table = SharedTable.create(parts.blocks, parts.sheets.memory);
   }
 
   get table(): SharedTable {
@@ -48,24 +48,24 @@ export class DeviceMappings {
   }
 
   /**
-   * Has the table know the block, and what else is easily known with it. False where there is no page for
+   * Has the table know the block, and what else is easily known with it. False where there is no sheet for
    * that. @throws ThinError damaged
    */
   load(block: number): boolean {
     if (this.#table.load(block) !== UNKNOWN) return true;
-    const from = block - (block % PAGE_WORDS);
-    const to = from + PAGE_WORDS;
+    const from = block - (block % SHEET_WORDS);
+    const to = from + SHEET_WORDS;
     const next = this.#metadata.nextMapped(this.#device, from) ?? Infinity;
-    if (next >= to) return this.#table.fillHoles(from, next, this.#pages);
-    const words = new Int32Array(PAGE_WORDS).fill(HOLE);
+    if (next >= to) return this.#table.fillHoles(from, next, this.#sheets);
+    const words = new Int32Array(SHEET_WORDS).fill(HOLE);
     for (const mapping of this.#metadata.mappings(this.#device, next, to))
       words[mapping.block - from] = mappedWord(mapping.chunk, mapping.shared);
-    return this.#table.fillPage(block, words, this.#pages);
+    return this.#table.fillSheet(block, words, this.#sheets);
   }
 
   /** As `load`, and the block can be locked. */
   loadWord(block: number): boolean {
-    return this.load(block) && this.#table.makePage(block, this.#pages);
+    return this.load(block) && this.#table.makeSheet(block, this.#sheets);
   }
 
   /** @throws ThinError damaged */
@@ -117,6 +117,6 @@ export class DeviceMappings {
 
   /** Everything is read from the tree anew. Nothing is dirty, and no request is in flight. */
   forget(): void {
-    this.#table.forget(this.#pages);
+    this.#table.forget(this.#sheets);
   }
 }

@@ -1,7 +1,7 @@
 import { chunkId, type ChunkId } from '../format/ids.js';
 import { DirtyMap, sharedInts, type DirtyMapMemory } from '../shared/dirty-map.js';
 import { nap } from '../shared/request-epochs.js';
-import { PAGE_WORDS, type TablePages } from './table-pages.js';
+import { SHEET_WORDS, type TableSheets } from './table-sheets.js';
 
 /**
  * word := 0                       not known: the tree was not asked yet
@@ -9,8 +9,8 @@ import { PAGE_WORDS, type TablePages } from './table-pages.js';
  *       | [LOCK] [SHARED] chunk + 2
  *
  * A word under LOCK keeps its old value until the new one is published: readers go on with it. The words of
- * 1024 blocks are a page; where all of them are unknown, or holes, there is none, and their directory has
- * that in the page's place. It is so with directories, too, and the root's words.
+ * 1024 blocks are a sheet; where all of them are unknown, or holes, there is none, and their directory has
+ * that in the sheet's place. It is so with directories, too, and the root's words.
  */
 export const UNKNOWN = 0;
 export const HOLE = 1;
@@ -19,19 +19,19 @@ const LOCK = 1 << 31;
 const FIRST_CHUNK = 2;
 const VALUE = SHARED - 1;
 
-const PAGE_BITS = Math.log2(PAGE_WORDS);
-const DIRECTORY_BITS = 2 * PAGE_BITS;
-/** Blocks below a page of a directory. */
+const SHEET_BITS = Math.log2(SHEET_WORDS);
+const DIRECTORY_BITS = 2 * SHEET_BITS;
+/** Blocks below a sheet of a directory. */
 const DIRECTORY_BLOCKS = 2 ** DIRECTORY_BITS;
 
 /** What another thread needs to use the table of a device. */
 export interface TableMemory {
   /**
-   * A word for each directory: UNKNOWN, HOLE, or the number of its page, whose words are the same for the
-   * pages of blocks.
+   * A word for each directory: UNKNOWN, HOLE, or the number of its sheet, whose words are the same for the
+   * sheets of blocks.
    */
   readonly root: Int32Array;
-  readonly pages: Int32Array;
+  readonly sheets: Int32Array;
   readonly dirty: DirtyMapMemory;
   readonly counters: Int32Array;
 }
@@ -55,24 +55,24 @@ const SPINS = 200;
 export class SharedTable {
   readonly memory: TableMemory;
   readonly #root: Int32Array;
-  readonly #pages: Int32Array;
+  readonly #sheets: Int32Array;
   readonly #dirty: DirtyMap;
   readonly #counters: Int32Array;
-  #pageCount = 0;
+  #sheetCount = 0;
 
   constructor(memory: TableMemory) {
     this.memory = memory;
     this.#root = memory.root;
-    this.#pages = memory.pages;
+    this.#sheets = memory.sheets;
     this.#dirty = new DirtyMap(memory.dirty);
     this.#counters = memory.counters;
   }
 
   /** Nothing is known. */
-  static create(blocks: number, pages: Int32Array): SharedTable {
+  static create(blocks: number, sheets: Int32Array): SharedTable {
     return new SharedTable({
       root: sharedInts(Math.ceil(blocks / DIRECTORY_BLOCKS)),
-      pages,
+      sheets,
       dirty: DirtyMap.create(blocks).memory,
       counters: sharedInts(2),
     });
@@ -90,23 +90,23 @@ export class SharedTable {
 
   /** The word without its lock. */
   load(block: number): number {
-    const page = this.#pageOf(block);
-    return page <= HOLE ? page : Atomics.load(this.#pages, place(page, block)) & ~LOCK;
+    const sheet = this.#sheetOf(block);
+    return sheet <= HOLE ? sheet : Atomics.load(this.#sheets, place(sheet, block)) & ~LOCK;
   }
 
-  /** Whether a hole can be locked, and so mapped; where not, the pool thread makes the page. */
-  hasPage(block: number): boolean {
-    return this.#pageOf(block) > HOLE;
+  /** Whether a hole can be locked, and so mapped; where not, the pool thread makes the sheet. */
+  hasSheet(block: number): boolean {
+    return this.#sheetOf(block) > HOLE;
   }
 
-  /** False where the word is locked, not `word` any more, or has no page. */
+  /** False where the word is locked, not `word` any more, or has no sheet. */
   tryLock(block: number, word: number): boolean {
-    const page = this.#pageOf(block);
-    if (page <= HOLE) return false;
-    return Atomics.compareExchange(this.#pages, place(page, block), word, word | LOCK) === word;
+    const sheet = this.#sheetOf(block);
+    if (sheet <= HOLE) return false;
+    return Atomics.compareExchange(this.#sheets, place(sheet, block), word, word | LOCK) === word;
   }
 
-  /** Locks whatever the word is, and returns it. The block has a page. */
+  /** Locks whatever the word is, and returns it. The block has a sheet. */
   lock(block: number): number {
     for (let spins = 0; ; spins++) {
       const word = this.load(block);
@@ -117,14 +117,14 @@ export class SharedTable {
 
   /** Leaves a locked word as it was. */
   unlock(block: number): void {
-    Atomics.and(this.#pages, place(this.#pageOf(block), block), ~LOCK);
+    Atomics.and(this.#sheets, place(this.#sheetOf(block), block), ~LOCK);
   }
 
   /** Ends a lock with a mapping of the device's own, or none. */
   publish(block: number, chunk: ChunkId | undefined): void {
-    const at = place(this.#pageOf(block), block);
-    const before = Atomics.load(this.#pages, at) & ~LOCK;
-    Atomics.store(this.#pages, at, chunk === undefined ? HOLE : chunk + FIRST_CHUNK);
+    const at = place(this.#sheetOf(block), block);
+    const before = Atomics.load(this.#sheets, at) & ~LOCK;
+    Atomics.store(this.#sheets, at, chunk === undefined ? HOLE : chunk + FIRST_CHUNK);
     const delta = (chunk === undefined ? 0 : 1) - (before === HOLE ? 0 : 1);
     if (delta !== 0) Atomics.add(this.#counters, NEWLY_MAPPED, delta);
     this.markDirty(block);
@@ -155,112 +155,112 @@ export class SharedTable {
       while (next < this.#root.length && this.#root[next] === directory) next++;
       return { known: directory === HOLE ? 'holes' : 'nothing', end: next * DIRECTORY_BLOCKS };
     }
-    const page = this.#pageOf(block);
-    let next = (block >>> PAGE_BITS) + 1;
-    if (page > HOLE) return { known: 'words', end: next * PAGE_WORDS };
-    while (next % PAGE_WORDS !== 0 && this.#pages[place(directory, next)] === page) next++;
-    return { known: page === HOLE ? 'holes' : 'nothing', end: next * PAGE_WORDS };
+    const sheet = this.#sheetOf(block);
+    let next = (block >>> SHEET_BITS) + 1;
+    if (sheet > HOLE) return { known: 'words', end: next * SHEET_WORDS };
+    while (next % SHEET_WORDS !== 0 && this.#sheets[place(directory, next)] === sheet) next++;
+    return { known: sheet === HOLE ? 'holes' : 'nothing', end: next * SHEET_WORDS };
   }
 
   /**
-   * The words of the page around a block of which nothing was known.
-   * @returns false where there is no page to be had
+   * The words of the sheet around a block of which nothing was known.
+   * @returns false where there is no sheet to be had
    */
-  fillPage(block: number, words: Int32Array, pages: TablePages): boolean {
-    const directory = this.#directoryOf(block, pages);
-    const page = directory === undefined ? undefined : this.#take(HOLE, pages);
-    if (directory === undefined || page === undefined) return false;
-    this.#pages.set(words, page * PAGE_WORDS);
-    // Threads find the page by this word, and with it what was put in before.
-    Atomics.store(this.#pages, place(directory, block >>> PAGE_BITS), page);
+  fillSheet(block: number, words: Int32Array, sheets: TableSheets): boolean {
+    const directory = this.#directoryOf(block, sheets);
+    const sheet = directory === undefined ? undefined : this.#take(HOLE, sheets);
+    if (directory === undefined || sheet === undefined) return false;
+    this.#sheets.set(words, sheet * SHEET_WORDS);
+    // Threads find the sheet by this word, and with it what was put in before.
+    Atomics.store(this.#sheets, place(directory, block >>> SHEET_BITS), sheet);
     return true;
   }
 
   /**
-   * The tree maps nothing in [from, to): whole pages and directories in there of which nothing was known are
+   * The tree maps nothing in [from, to): whole sheets and directories in there of which nothing was known are
    * holes.
-   * @returns false where there is no page to be had
+   * @returns false where there is no sheet to be had
    */
-  fillHoles(from: number, to: number, pages: TablePages): boolean {
+  fillHoles(from: number, to: number, sheets: TableSheets): boolean {
     const end = Math.min(Math.floor(to / DIRECTORY_BLOCKS), this.#root.length);
     for (let at = Math.ceil(from / DIRECTORY_BLOCKS); at < end; at++)
       if (this.#root[at] === UNKNOWN) Atomics.store(this.#root, at, HOLE);
     if (this.#root[from >>> DIRECTORY_BITS] === HOLE) return true;
-    const directory = this.#directoryOf(from, pages);
+    const directory = this.#directoryOf(from, sheets);
     if (directory === undefined) return false;
-    const first = Math.ceil(from / PAGE_WORDS);
-    const last = Math.min(Math.floor(to / PAGE_WORDS), ((from >>> DIRECTORY_BITS) + 1) * PAGE_WORDS);
-    for (let page = first; page < last; page++) {
-      const at = place(directory, page);
-      if (this.#pages[at] === UNKNOWN) Atomics.store(this.#pages, at, HOLE);
+    const first = Math.ceil(from / SHEET_WORDS);
+    const last = Math.min(Math.floor(to / SHEET_WORDS), ((from >>> DIRECTORY_BITS) + 1) * SHEET_WORDS);
+    for (let sheet = first; sheet < last; sheet++) {
+      const at = place(directory, sheet);
+      if (this.#sheets[at] === UNKNOWN) Atomics.store(this.#sheets, at, HOLE);
     }
     return true;
   }
 
   /**
-   * Gives a known hole that has no page one, so that it can be mapped. False where there is none to be had.
+   * Gives a known hole that has no sheet one, so that it can be mapped. False where there is none to be had.
    */
-  makePage(block: number, pages: TablePages): boolean {
-    const directory = this.#directoryOf(block, pages);
+  makeSheet(block: number, sheets: TableSheets): boolean {
+    const directory = this.#directoryOf(block, sheets);
     if (directory === undefined) return false;
-    const at = place(directory, block >>> PAGE_BITS);
-    if (this.#pages[at] !== HOLE) return true;
-    const page = this.#take(HOLE, pages);
-    if (page === undefined) return false;
-    Atomics.store(this.#pages, at, page);
+    const at = place(directory, block >>> SHEET_BITS);
+    if (this.#sheets[at] !== HOLE) return true;
+    const sheet = this.#take(HOLE, sheets);
+    if (sheet === undefined) return false;
+    Atomics.store(this.#sheets, at, sheet);
     return true;
   }
 
   /** What `forget` gives back. */
-  get pageCount(): number {
-    return this.#pageCount;
+  get sheetCount(): number {
+    return this.#sheetCount;
   }
 
   /**
-   * A table of more blocks that takes over what this one knows, its pages and `newlyMapped`; nothing is
+   * A table of more blocks that takes over what this one knows, its sheets and `newlyMapped`; nothing is
    * dirty. No request is in flight.
    */
   grown(blocks: number): SharedTable {
-    const larger = SharedTable.create(blocks, this.#pages);
+    const larger = SharedTable.create(blocks, this.#sheets);
     larger.#root.set(this.#root);
-    larger.#pageCount = this.#pageCount;
+    larger.#sheetCount = this.#sheetCount;
     Atomics.store(larger.#counters, NEWLY_MAPPED, this.newlyMapped);
     return larger;
   }
 
   /** Nothing is known any more. Nothing is dirty, and no request is in flight. */
-  forget(pages: TablePages): void {
-    for (const word of this.#root) if (word > HOLE) pages.freeDirectory(word);
+  forget(sheets: TableSheets): void {
+    for (const word of this.#root) if (word > HOLE) sheets.freeDirectory(word);
     this.#root.fill(UNKNOWN);
-    this.#pageCount = 0;
+    this.#sheetCount = 0;
   }
 
-  /** The page of the block's words, or UNKNOWN or HOLE, which all of them are. */
-  #pageOf(block: number): number {
+  /** The sheet of the block's words, or UNKNOWN or HOLE, which all of them are. */
+  #sheetOf(block: number): number {
     const directory = Atomics.load(this.#root, block >>> DIRECTORY_BITS);
-    return directory <= HOLE ? directory : Atomics.load(this.#pages, place(directory, block >>> PAGE_BITS));
+    return directory <= HOLE ? directory : Atomics.load(this.#sheets, place(directory, block >>> SHEET_BITS));
   }
 
-  /** The page of the directory, which is made where there is none. */
-  #directoryOf(block: number, pages: TablePages): number | undefined {
+  /** The sheet of the directory, which is made where there is none. */
+  #directoryOf(block: number, sheets: TableSheets): number | undefined {
     const at = block >>> DIRECTORY_BITS;
     const word = this.#root[at]!;
     if (word > HOLE) return word;
-    const page = this.#take(word, pages);
-    if (page !== undefined) Atomics.store(this.#root, at, page);
-    return page;
+    const sheet = this.#take(word, sheets);
+    if (sheet !== undefined) Atomics.store(this.#root, at, sheet);
+    return sheet;
   }
 
-  #take(word: number, pages: TablePages): number | undefined {
-    const page = pages.take(word);
-    if (page !== undefined) this.#pageCount++;
-    return page;
+  #take(word: number, sheets: TableSheets): number | undefined {
+    const sheet = sheets.take(word);
+    if (sheet !== undefined) this.#sheetCount++;
+    return sheet;
   }
 }
 
-/** Of an entry of a page, by the last bits of its number. */
-function place(page: number, entry: number): number {
-  return page * PAGE_WORDS + (entry & (PAGE_WORDS - 1));
+/** Of an entry of a sheet, by the last bits of its number. */
+function place(sheet: number, entry: number): number {
+  return sheet * SHEET_WORDS + (entry & (SHEET_WORDS - 1));
 }
 
 /** The word of a block that is mapped. */

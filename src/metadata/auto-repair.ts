@@ -4,7 +4,7 @@ import { seal } from '../format/seal.js';
 import { sealSuperblock, type Superblock } from '../format/superblock.js';
 import type { KvOperation, KvReader } from '../store/key-value.js';
 import type { Check } from './check.js';
-import { spaceMapPages } from './space-map-pages.js';
+import { spaceMapSheets } from './space-map-sheets.js';
 
 /**
  * The batch that mends what a whole check found: both space maps anew from the references in the trees, stray
@@ -19,9 +19,9 @@ export async function repairOperations(
   if (superblock === undefined || check.result().findings.some(({ repairable }) => !repairable))
     return undefined;
   return [
-    ...(await deleteAll(store, ['chunk-map-page', 'node-map-page'])),
-    ...spaceMapPages('chunk-map-page', references.chunks),
-    ...spaceMapPages('node-map-page', references.nodes),
+    ...(await deleteAll(store, ['chunk-map-sheet', 'node-map-sheet'])),
+    ...spaceMapSheets('chunk-map-sheet', references.chunks),
+    ...spaceMapSheets('node-map-sheet', references.nodes),
     ...check.remote.collect().operations,
     ...check.strayKeys.map((key): KvOperation => ({ type: 'del', key })),
     ...check.miscounted.map((record): KvOperation => ({

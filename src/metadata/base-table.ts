@@ -6,8 +6,8 @@ import { chunkBaseKey, describeKey } from '../format/keys.js';
 import { seal, unseal } from '../format/seal.js';
 import type { KvOperation } from '../store/key-value.js';
 
-/** Chunks to a page of the table. */
-const PAGE = 4096;
+/** Chunks of which one sheet of the table knows. */
+const SHEET = 4096;
 const WHOLE = 0;
 const DAMAGED = -1;
 
@@ -16,7 +16,7 @@ const DAMAGED = -1;
  */
 export class BaseTable {
   /** Of each chunk its base + 1, and its pages. */
-  readonly #pages = new Map<number, Int32Array>();
+  readonly #sheets = new Map<number, Int32Array>();
   #dirty = new Set<ChunkId>();
 
   get isDirty(): boolean {
@@ -70,11 +70,11 @@ export class BaseTable {
 
   /** Partial chunks; base undefined: it cannot be told. The table may change meanwhile. */
   *all(): Generator<{ chunk: ChunkId; base: ChunkId | undefined; pages: number }> {
-    for (const [page, entries] of this.#pages)
-      for (let i = 0; i < PAGE; i++) {
+    for (const [sheet, entries] of this.#sheets)
+      for (let i = 0; i < SHEET; i++) {
         const entry = entries[2 * i]!;
         const base = entry === DAMAGED ? undefined : chunkId(entry - 1);
-        if (entry !== WHOLE) yield { chunk: chunkId(page * PAGE + i), base, pages: entries[2 * i + 1]! };
+        if (entry !== WHOLE) yield { chunk: chunkId(sheet * SHEET + i), base, pages: entries[2 * i + 1]! };
       }
   }
 
@@ -98,19 +98,19 @@ export class BaseTable {
   }
 
   #pack(chunk: ChunkId, entry: number): Uint8Array {
-    const pages = this.#pages.get(Math.floor(chunk / PAGE))?.[2 * (chunk % PAGE) + 1] ?? 0;
+    const pages = this.#sheets.get(Math.floor(chunk / SHEET))?.[2 * (chunk % SHEET) + 1] ?? 0;
     return packChunkBase({ base: chunkId(entry - 1), pages });
   }
 
   #get(chunk: ChunkId): number {
-    return this.#pages.get(Math.floor(chunk / PAGE))?.[2 * (chunk % PAGE)] ?? WHOLE;
+    return this.#sheets.get(Math.floor(chunk / SHEET))?.[2 * (chunk % SHEET)] ?? WHOLE;
   }
 
   #set(chunk: ChunkId, entry: number, own = 0): void {
-    const page = Math.floor(chunk / PAGE);
-    let entries = this.#pages.get(page);
-    if (entries === undefined) this.#pages.set(page, (entries = new Int32Array(2 * PAGE)));
-    entries[2 * (chunk % PAGE)] = entry;
-    entries[2 * (chunk % PAGE) + 1] = own;
+    const sheet = Math.floor(chunk / SHEET);
+    let entries = this.#sheets.get(sheet);
+    if (entries === undefined) this.#sheets.set(sheet, (entries = new Int32Array(2 * SHEET)));
+    entries[2 * (chunk % SHEET)] = entry;
+    entries[2 * (chunk % SHEET) + 1] = own;
   }
 }

@@ -8,7 +8,7 @@ import { unpackMetadataSnapshot } from '../format/metadata-snapshot.js';
 import { FULL_NODE, type NodeLimits } from '../format/node.js';
 import { unpackPendingDelete } from '../format/pending-delete.js';
 import { unseal } from '../format/seal.js';
-import { unpackSpaceMapPage, ENTRIES_PER_PAGE } from '../format/space-map-page.js';
+import { unpackSpaceMapSheet, ENTRIES_PER_SHEET } from '../format/space-map-sheet.js';
 import type { Superblock } from '../format/superblock.js';
 import type { KvReader } from '../store/key-value.js';
 import { disagreements, foreignOptions, optionsOwner } from './agreement.js';
@@ -141,8 +141,8 @@ export class Check {
     await this.#checkBases();
     const remote = await this.#checkRemote();
     this.#checkAgreement(superblock, remote);
-    await this.#compareMap('chunk-map-page', 'chunk', this.#chunks, superblock.chunks);
-    await this.#compareMap('node-map-page', 'node', this.#nodes, superblock.nodes);
+    await this.#compareMap('chunk-map-sheet', 'chunk', this.#chunks, superblock.chunks);
+    await this.#compareMap('node-map-sheet', 'node', this.#nodes, superblock.nodes);
     await this.#checkKeys('node', this.#nodes);
     if (superblock.kind !== 'leveldb') return;
     const partial = new Set(this.#bases.keys());
@@ -264,16 +264,16 @@ export class Check {
   }
 
   async #compareMap(
-    kind: 'chunk-map-page' | 'node-map-page',
+    kind: 'chunk-map-sheet' | 'node-map-sheet',
     what: 'chunk' | 'node',
     found: ReadonlyMap<number, number>,
     limit: number,
   ): Promise<void> {
     const unseen = new Set(found.keys());
-    const visit = (page: number, body: Uint8Array, path: string): Promise<void> => {
+    const visit = (sheet: number, body: Uint8Array, path: string): Promise<void> => {
       const read = (): void => {
-        unpackSpaceMapPage(body, path, (index, count) => {
-          const entry = page * ENTRIES_PER_PAGE + index;
+        unpackSpaceMapSheet(body, path, (index, count) => {
+          const entry = sheet * ENTRIES_PER_SHEET + index;
           unseen.delete(entry);
           const references = found.get(entry) ?? 0;
           if (references !== count)

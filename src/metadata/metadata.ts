@@ -378,8 +378,8 @@ export class Metadata {
     const remote = this.remote.collect();
     const parts = [nodes, devices, snapshots, bases, remote];
     const operations: KvOperation[] = parts.flatMap((part) => part.operations);
-    const chunkPages = this.#collectPages(this.chunks, 'chunk-map-page', operations);
-    const nodePages = this.#collectPages(this.nodes, 'node-map-page', operations);
+    const chunkSheets = this.#collectSheets(this.chunks, 'chunk-map-sheet', operations);
+    const nodeSheets = this.#collectSheets(this.nodes, 'node-map-sheet', operations);
     const freedChunks = this.chunks.takeFreed().map(chunkId);
     const freedNodes = this.nodes.takeFreed();
     this.chunks.takeLowered();
@@ -409,8 +409,8 @@ export class Metadata {
         snapshots.undo();
         bases.undo();
         remote.undo();
-        this.chunks.keepDirty(chunkPages);
-        this.nodes.keepDirty(nodePages);
+        this.chunks.keepDirty(chunkSheets);
+        this.nodes.keepDirty(nodeSheets);
         this.chunks.keepFreed(freedChunks);
         this.nodes.keepFreed(freedNodes);
         this.#superblockDirty ||= superblock;
@@ -418,20 +418,20 @@ export class Metadata {
     };
   }
 
-  #collectPages(
+  #collectSheets(
     map: SpaceMap,
-    kind: 'chunk-map-page' | 'node-map-page',
+    kind: 'chunk-map-sheet' | 'node-map-sheet',
     operations: KvOperation[],
   ): readonly number[] {
-    const pages = map.takeDirty();
-    for (const page of pages) {
-      const key = kind === 'chunk-map-page' ? chunkMapKey(page) : nodeMapKey(page);
-      const body = map.packPage(page);
+    const sheets = map.takeDirty();
+    for (const sheet of sheets) {
+      const key = kind === 'chunk-map-sheet' ? chunkMapKey(sheet) : nodeMapKey(sheet);
+      const body = map.packSheet(sheet);
       operations.push(
-        body === undefined ? { type: 'del', key } : { type: 'put', key, value: seal(kind, page, body) },
+        body === undefined ? { type: 'del', key } : { type: 'put', key, value: seal(kind, sheet, body) },
       );
     }
-    return pages;
+    return sheets;
   }
 
   get #totals(): PoolTotals {

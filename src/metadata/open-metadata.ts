@@ -31,7 +31,7 @@ export interface MetadataOptions {
   /** Clean nodes kept in memory, about 4 KiB each. */
   readonly cachedNodes?: number;
   /**
-   * Told of each record or page that cannot be used, which is then left out; without it, that ends the
+   * Told of each record or sheet that cannot be used, which is then left out; without it, that ends the
    * opening.
    */
   readonly onDamage?: (error: ThinError) => void;
@@ -92,8 +92,8 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
         options.onDamage(error);
       }
   };
-  await load('chunk-map-page', (id, body, path) => chunks.loadPage(id, body, path));
-  await load('node-map-page', (id, body, path) => nodes.loadPage(id, body, path));
+  await load('chunk-map-sheet', (id, body, path) => chunks.loadSheet(id, body, path));
+  await load('node-map-sheet', (id, body, path) => nodes.loadSheet(id, body, path));
   await load('device', (id, body, path) => devices.load(unpackDeviceRecord(deviceId(id), body, path)));
   await load('pending-delete', (id, body, path) =>
     devices.loadPending(unpackPendingDelete(deviceId(id), body, path)),
@@ -124,7 +124,7 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
     limits: options.limits ?? FULL_NODE,
     cachedNodes: options.cachedNodes ?? CACHED_NODES,
   });
-  // The pages were just read; nothing is to be written yet.
+  // The sheets were just read; nothing is to be written yet.
   chunks.takeDirty();
   nodes.takeDirty();
   return new Metadata({ superblock, chunks, nodes, devices, snapshots, bases, remote, table });

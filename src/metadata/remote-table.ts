@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { damage } from '../format/damage.js';
 import { chunkId, type ChunkId } from '../format/ids.js';
-import { remoteImageKey, remotePageKey, describeKey } from '../format/keys.js';
+import { remoteImageKey, remoteSheetKey, describeKey } from '../format/keys.js';
 import { packRemoteImage, unpackRemoteImage, type RemoteImage } from '../format/remote-image.js';
 import {
-  packRemotePage,
-  REMOTE_PER_PAGE,
-  unpackRemotePage,
+  packRemoteSheet,
+  REMOTE_PER_SHEET,
+  unpackRemoteSheet,
   type RemoteEntry,
-} from '../format/remote-page.js';
+} from '../format/remote-sheet.js';
 import { seal } from '../format/seal.js';
 import type { KvOperation } from '../store/key-value.js';
 
@@ -32,16 +32,16 @@ interface Image {
  */
 export class RemoteTable {
   /** Of each chunk its image, or 0, and its block. */
-  readonly #pages = new Map<number, Uint32Array>();
+  readonly #sheets = new Map<number, Uint32Array>();
   readonly #damaged = new Set<number>();
   readonly #images = new Map<number, Image>();
-  #dirtyPages = new Set<number>();
+  #dirtySheets = new Set<number>();
   #dirtyImages = new Set<number>();
   #count = 0;
   #lastImage = 0;
 
   get isDirty(): boolean {
-    return this.#dirtyPages.size > 0 || this.#dirtyImages.size > 0;
+    return this.#dirtySheets.size > 0 || this.#dirtyImages.size > 0;
   }
 
   /** Remote chunks. */
@@ -55,20 +55,20 @@ export class RemoteTable {
   }
 
   /** @throws ThinError damaged, naming `path` */
-  loadPage(page: number, body: Uint8Array, path: string): void {
+  loadSheet(sheet: number, body: Uint8Array, path: string): void {
     try {
-      unpackRemotePage(body, path, (index, entry) => {
-        this.#store(page * REMOTE_PER_PAGE + index, entry);
+      unpackRemoteSheet(body, path, (index, entry) => {
+        this.#store(sheet * REMOTE_PER_SHEET + index, entry);
       });
     } catch (error) {
-      this.noteDamaged(page);
+      this.noteDamaged(sheet);
       throw error;
     }
   }
 
-  /** Of the chunks of this page, nobody knows which are remote. */
-  noteDamaged(page: number): void {
-    this.#damaged.add(page);
+  /** Of the chunks of this sheet, nobody knows which are remote. */
+  noteDamaged(sheet: number): void {
+    this.#damaged.add(sheet);
   }
 
   /** @throws ThinError damaged, naming `path` */
@@ -89,10 +89,10 @@ export class RemoteTable {
 
   /** @throws ThinError damaged */
   get(chunk: ChunkId): RemoteEntry | undefined {
-    const page = Math.floor(chunk / REMOTE_PER_PAGE);
-    if (this.#damaged.has(page))
+    const sheet = Math.floor(chunk / REMOTE_PER_SHEET);
+    if (this.#damaged.has(sheet))
       throw damage(
-        describeKey(remotePageKey(page)),
+        describeKey(remoteSheetKey(sheet)),
         'it cannot be read, and nobody knows which of its chunks are here',
       );
     return this.#get(chunk);
@@ -147,18 +147,18 @@ export class RemoteTable {
     assert(this.#get(chunk) === undefined && this.#images.has(entry.image), 'a chunk becomes remote once');
     this.#store(chunk, entry);
     this.#images.get(entry.image)!.left++;
-    this.#dirtyPages.add(Math.floor(chunk / REMOTE_PER_PAGE));
+    this.#dirtySheets.add(Math.floor(chunk / REMOTE_PER_SHEET));
   }
 
   /** Its bytes are here, or nobody wants them any more. False: it was not remote. */
   take(chunk: ChunkId): boolean {
     const entry = this.#get(chunk);
     if (entry === undefined) return false;
-    const page = Math.floor(chunk / REMOTE_PER_PAGE);
-    const entries = this.#pages.get(page)!;
-    entries.fill(0, 2 * (chunk % REMOTE_PER_PAGE), 2 * (chunk % REMOTE_PER_PAGE) + 2);
+    const sheet = Math.floor(chunk / REMOTE_PER_SHEET);
+    const entries = this.#sheets.get(sheet)!;
+    entries.fill(0, 2 * (chunk % REMOTE_PER_SHEET), 2 * (chunk % REMOTE_PER_SHEET) + 2);
     this.#count--;
-    this.#dirtyPages.add(page);
+    this.#dirtySheets.add(sheet);
     const image = this.#images.get(entry.image);
     if (image !== undefined) {
       image.left--;
@@ -167,32 +167,32 @@ export class RemoteTable {
     return true;
   }
 
-  /** Remote chunks, ascending within a page. The table may change meanwhile. */
+  /** Remote chunks, ascending within a sheet. The table may change meanwhile. */
   *all(): Generator<{ readonly chunk: ChunkId; readonly entry: RemoteEntry }> {
-    for (const [page, entries] of this.#pages)
-      for (let index = 0; index < REMOTE_PER_PAGE; index++) {
+    for (const [sheet, entries] of this.#sheets)
+      for (let index = 0; index < REMOTE_PER_SHEET; index++) {
         const [image, block] = [entries[2 * index]!, entries[2 * index + 1]!];
-        if (image !== 0) yield { chunk: chunkId(page * REMOTE_PER_PAGE + index), entry: { image, block } };
+        if (image !== 0) yield { chunk: chunkId(sheet * REMOTE_PER_SHEET + index), entry: { image, block } };
       }
   }
 
-  /** First chunks of pages that are damaged, and how many each has. */
+  /** First chunks of sheets that are damaged, and how many each has. */
   *damaged(): Generator<{ readonly first: number; readonly count: number }> {
-    for (const page of this.#damaged) yield { first: page * REMOTE_PER_PAGE, count: REMOTE_PER_PAGE };
+    for (const sheet of this.#damaged) yield { first: sheet * REMOTE_PER_SHEET, count: REMOTE_PER_SHEET };
   }
 
   /** Operations for everything changed since the last call, and the way back. */
   collect(): { operations: readonly KvOperation[]; undo: () => void } {
-    const [pages, images] = [this.#dirtyPages, this.#dirtyImages];
-    this.#dirtyPages = new Set();
+    const [sheets, images] = [this.#dirtySheets, this.#dirtyImages];
+    this.#dirtySheets = new Set();
     this.#dirtyImages = new Set();
     return {
       operations: [
-        ...[...pages].map((page) => this.#pageOperation(page)),
+        ...[...sheets].map((sheet) => this.#sheetOperation(sheet)),
         ...[...images].map((id) => this.#imageOperation(id)),
       ],
       undo: () => {
-        for (const page of pages) this.#dirtyPages.add(page);
+        for (const sheet of sheets) this.#dirtySheets.add(sheet);
         for (const id of images) this.#dirtyImages.add(id);
       },
     };
@@ -201,17 +201,17 @@ export class RemoteTable {
   /** All of it, for a store that has nothing of it. */
   operations(): readonly KvOperation[] {
     return [
-      ...[...this.#pages.keys()].map((page) => this.#pageOperation(page)),
+      ...[...this.#sheets.keys()].map((sheet) => this.#sheetOperation(sheet)),
       ...[...this.#images.keys()].map((id) => this.#imageOperation(id)),
     ].filter(({ type }) => type === 'put');
   }
 
-  #pageOperation(page: number): KvOperation {
-    const key = remotePageKey(page);
-    const entries = this.#pages.get(page);
+  #sheetOperation(sheet: number): KvOperation {
+    const key = remoteSheetKey(sheet);
+    const entries = this.#sheets.get(sheet);
     if (entries?.some((word) => word !== 0) !== true) return { type: 'del', key };
-    const body = packRemotePage((index) => this.#get(chunkId(page * REMOTE_PER_PAGE + index)));
-    return { type: 'put', key, value: seal('remote-page', page, body) };
+    const body = packRemoteSheet((index) => this.#get(chunkId(sheet * REMOTE_PER_SHEET + index)));
+    return { type: 'put', key, value: seal('remote-sheet', sheet, body) };
   }
 
   #imageOperation(id: number): KvOperation {
@@ -235,17 +235,17 @@ export class RemoteTable {
   }
 
   #get(chunk: number): RemoteEntry | undefined {
-    const entries = this.#pages.get(Math.floor(chunk / REMOTE_PER_PAGE));
-    const image = entries?.[2 * (chunk % REMOTE_PER_PAGE)] ?? 0;
-    return image === 0 ? undefined : { image, block: entries![2 * (chunk % REMOTE_PER_PAGE) + 1]! };
+    const entries = this.#sheets.get(Math.floor(chunk / REMOTE_PER_SHEET));
+    const image = entries?.[2 * (chunk % REMOTE_PER_SHEET)] ?? 0;
+    return image === 0 ? undefined : { image, block: entries![2 * (chunk % REMOTE_PER_SHEET) + 1]! };
   }
 
   #store(chunk: number, { image, block }: RemoteEntry): void {
-    const page = Math.floor(chunk / REMOTE_PER_PAGE);
-    let entries = this.#pages.get(page);
-    if (entries === undefined) this.#pages.set(page, (entries = new Uint32Array(2 * REMOTE_PER_PAGE)));
-    entries[2 * (chunk % REMOTE_PER_PAGE)] = image;
-    entries[2 * (chunk % REMOTE_PER_PAGE) + 1] = block;
+    const sheet = Math.floor(chunk / REMOTE_PER_SHEET);
+    let entries = this.#sheets.get(sheet);
+    if (entries === undefined) this.#sheets.set(sheet, (entries = new Uint32Array(2 * REMOTE_PER_SHEET)));
+    entries[2 * (chunk % REMOTE_PER_SHEET)] = image;
+    entries[2 * (chunk % REMOTE_PER_SHEET) + 1] = block;
     this.#count++;
   }
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { ENTRIES_PER_PAGE, packSpaceMapPage, unpackSpaceMapPage } from '../format/space-map-page.js';
+import { ENTRIES_PER_SHEET, packSpaceMapSheet, unpackSpaceMapSheet } from '../format/space-map-sheet.js';
 import { BusyMap } from './busy-map.js';
 
 /** A count that does not fit into the byte an entry has; the real one is in the overflow map. */
@@ -98,7 +98,7 @@ export class SpaceMap {
   }
 
   count(entry: number): number {
-    const count = this.#counts.get(Math.floor(entry / ENTRIES_PER_PAGE))?.[entry % ENTRIES_PER_PAGE] ?? 0;
+    const count = this.#counts.get(Math.floor(entry / ENTRIES_PER_SHEET))?.[entry % ENTRIES_PER_SHEET] ?? 0;
     return count === OVERFLOW ? this.#overflow.get(entry)! : count;
   }
 
@@ -171,46 +171,46 @@ export class SpaceMap {
     this.#freed = [...freed, ...this.#freed];
   }
 
-  /** Pages changed since the last call. */
+  /** Sheets changed since the last call. */
   takeDirty(): readonly number[] {
     const dirty = [...this.#dirty];
     this.#dirty.clear();
     return dirty;
   }
 
-  keepDirty(pages: readonly number[]): void {
-    for (const page of pages) this.#dirty.add(page);
+  keepDirty(sheets: readonly number[]): void {
+    for (const sheet of sheets) this.#dirty.add(sheet);
   }
 
-  /** The page's body, or undefined when nothing in it has a count: then it is not stored at all. */
-  packPage(page: number): Uint8Array | undefined {
-    const counts = this.#counts.get(page);
+  /** The sheet's body, or undefined when nothing in it has a count: then it is not stored at all. */
+  packSheet(sheet: number): Uint8Array | undefined {
+    const counts = this.#counts.get(sheet);
     if (counts?.some((count) => count !== 0) !== true) return undefined;
-    const first = page * ENTRIES_PER_PAGE;
-    return packSpaceMapPage((index) => {
+    const first = sheet * ENTRIES_PER_SHEET;
+    return packSpaceMapSheet((index) => {
       const count = counts[index]!;
       return count === OVERFLOW ? this.#overflow.get(first + index)! : count;
     });
   }
 
-  /** Takes in a stored page, at open. @throws ThinError damaged, naming `path` */
-  loadPage(page: number, body: Uint8Array, path: string): void {
-    const first = page * ENTRIES_PER_PAGE;
-    unpackSpaceMapPage(body, path, (index, count) => {
+  /** Takes in a stored sheet, at open. @throws ThinError damaged, naming `path` */
+  loadSheet(sheet: number, body: Uint8Array, path: string): void {
+    const first = sheet * ENTRIES_PER_SHEET;
+    unpackSpaceMapSheet(body, path, (index, count) => {
       this.#busy.set(first + index);
       this.#counted++;
       this.#store(first + index, count);
     });
-    this.#dirty.delete(page);
+    this.#dirty.delete(sheet);
   }
 
   #store(entry: number, count: number): void {
-    const page = Math.floor(entry / ENTRIES_PER_PAGE);
-    let counts = this.#counts.get(page);
-    if (counts === undefined) this.#counts.set(page, (counts = new Uint8Array(ENTRIES_PER_PAGE)));
+    const sheet = Math.floor(entry / ENTRIES_PER_SHEET);
+    let counts = this.#counts.get(sheet);
+    if (counts === undefined) this.#counts.set(sheet, (counts = new Uint8Array(ENTRIES_PER_SHEET)));
     if (count >= OVERFLOW) this.#overflow.set(entry, count);
-    else if (counts[entry % ENTRIES_PER_PAGE] === OVERFLOW) this.#overflow.delete(entry);
-    counts[entry % ENTRIES_PER_PAGE] = Math.min(count, OVERFLOW);
-    this.#dirty.add(page);
+    else if (counts[entry % ENTRIES_PER_SHEET] === OVERFLOW) this.#overflow.delete(entry);
+    counts[entry % ENTRIES_PER_SHEET] = Math.min(count, OVERFLOW);
+    this.#dirty.add(sheet);
   }
 }

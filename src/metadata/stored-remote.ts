@@ -13,14 +13,14 @@ export async function readRemote(
   onDamage: (error: ThinError, key: Uint8Array) => void,
 ): Promise<RemoteTable> {
   const table = new RemoteTable();
-  // The pages first: an image is there as long as they name it.
-  for (const kind of ['remote-page', 'remote-image'] as const)
+  // The sheets first: an image is there as long as they name it.
+  for (const kind of ['remote-sheet', 'remote-image'] as const)
     for await (const [key, value] of store.entries(rangeOf(kind))) {
       const path = describeKey(key);
       const id = unpackKey(kind, key);
       try {
         if (id === undefined) throw new ThinError('damaged', `${path}: no such key belongs into a pool`);
-        if (kind === 'remote-page') readPage(table, id, value, path);
+        if (kind === 'remote-sheet') readSheet(table, id, value, path);
         else table.loadImage(id, unseal(kind, id, value, path), path);
       } catch (error) {
         if (!(error instanceof ThinError) || error.code !== 'damaged') throw error;
@@ -30,13 +30,13 @@ export async function readRemote(
   return table;
 }
 
-function readPage(table: RemoteTable, page: number, value: Uint8Array, path: string): void {
+function readSheet(table: RemoteTable, sheet: number, value: Uint8Array, path: string): void {
   let body;
   try {
-    body = unseal('remote-page', page, value, path);
+    body = unseal('remote-sheet', sheet, value, path);
   } catch (error) {
-    table.noteDamaged(page);
+    table.noteDamaged(sheet);
     throw error;
   }
-  table.loadPage(page, body, path);
+  table.loadSheet(sheet, body, path);
 }

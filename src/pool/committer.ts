@@ -24,7 +24,7 @@ export interface CommitOptions extends MetadataOptions {
 /**
  * Makes what is in memory durable, one batch at a time. The steps of a commit, in order: **apply** the
  * mappings that active devices changed, **prepare** the values of chunks, which says what is partial,
- * **collect** nodes, pages, records and chunks, **sync** the data that lies elsewhere and the log, **write**
+ * **collect** nodes, sheets, records and chunks, **sync** the data that lies elsewhere and the log, **write**
  * the rest as one synced batch, **settle** memory and **recycle** what the batch freed or, if the batch
  * failed, **undo**. After a failure memory can still be read, all waiting callers get the error, and there is
  * no commit until the pool is opened again. There is one exception: after a batch that found no room on the

@@ -18,8 +18,8 @@ export interface OpenPoolOptions extends CommitOptions, ChunkOptions, GrowthOpti
   /** Blocks that a search for data or holes looks at before others get their turn, about. */
   readonly searchStep?: number;
   /**
-   * Pages of 4 KiB that the page tables of all active devices may have at once; six at least. Default: by the
-   * machine's memory.
+   * Most sheets of 4 KiB in the mapping tables of all active devices, six at least. Default: by the machine's
+   * memory.
    */
-  readonly tablePages?: number;
+  readonly tableSheets?: number;
 }

@@ -14,7 +14,7 @@ import type { PoolMode, PoolOptions } from './info.js';
 import { openChunks } from './open-chunks.js';
 import type { OpenPoolOptions } from './open-options.js';
 import type { StoredPool } from './open-stored.js';
-import { PageTables } from './page-tables.js';
+import { MappingTables } from './mapping-tables.js';
 import { Reclaimer } from './reclaimer.js';
 import { RemoteFetcher } from './remote-fetcher.js';
 import type { SpaceEvent } from './space-events.js';
@@ -33,7 +33,7 @@ export class PoolState implements PlaneOwner, PoolGate {
   readonly active = new Map<DeviceId, DeviceIo>();
   readonly committer: Committer;
   readonly deviceLog: DeviceLog;
-  readonly pageTables: PageTables;
+  readonly mappingTables: MappingTables;
   readonly plane: DataPlane;
   readonly remote: RemoteFetcher;
   readonly host: HostGuard;
@@ -58,7 +58,7 @@ export class PoolState implements PlaneOwner, PoolGate {
     this.#events = given.events ?? {};
     if (metadata.superblock.needsCheck) this.#mode = 'ro';
     const epochs = new RequestEpochs();
-    const { zeroedFrom, log, tablePages, searchStep } = given;
+    const { zeroedFrom, log, tableSheets, searchStep } = given;
     const chunks = openChunks(store, metadata, given, {
       epochs,
       commit: () => this.commit(),
@@ -66,7 +66,7 @@ export class PoolState implements PlaneOwner, PoolGate {
       compression: () => this.options.compression,
       fetch: (chunk) => this.remote.fetch(chunk),
     });
-    this.plane = new DataPlane(this, { chunks, metadata, epochs, log, tablePages, searchStep });
+    this.plane = new DataPlane(this, { chunks, metadata, epochs, log, tableSheets, searchStep });
     this.remote = new RemoteFetcher(this, given.remote);
     this.committer = new Committer(this, given);
     this.deviceLog = new DeviceLog({
@@ -75,7 +75,7 @@ export class PoolState implements PlaneOwner, PoolGate {
       flush: () => this.flush(),
       commit: () => this.commit(),
     });
-    this.pageTables = new PageTables(this);
+    this.mappingTables = new MappingTables(this);
     this.host = new HostGuard(given.hostDisk, (event) => this.tell(event), given.hostFloor);
     this.extender = new Extender(this, given);
     this.space = new SpacePolicy(this);
@@ -225,8 +225,8 @@ export class PoolState implements PlaneOwner, PoolGate {
     return this.space.waitForNodes(device);
   }
 
-  waitForPages(): Promise<void> {
-    return this.pageTables.makeRoom();
+  waitForSheets(): Promise<void> {
+    return this.mappingTables.makeRoom();
   }
 
   admit(io: DeviceIo, offset: number, length: number): Promise<void> | undefined {

@@ -4,7 +4,7 @@ import { deviceKey, type KeyKind } from '../format/keys.js';
 import { seal } from '../format/seal.js';
 import type { Superblock } from '../format/superblock.js';
 import { deleteAll, putSuperblock } from '../metadata/auto-repair.js';
-import { spaceMapPages } from '../metadata/space-map-pages.js';
+import { spaceMapSheets } from '../metadata/space-map-sheets.js';
 import type { RemoteTable } from '../metadata/remote-table.js';
 import type { TreeBuilder } from '../metadata/tree-builder.js';
 import type { KvOperation, KvReader } from '../store/key-value.js';
@@ -17,14 +17,14 @@ const METADATA_KINDS: readonly KeyKind[] = [
   'superblock',
   'options',
   'node',
-  'chunk-map-page',
-  'node-map-page',
+  'chunk-map-sheet',
+  'node-map-sheet',
   'device',
   'pending-delete',
   'metadata-snapshot',
   // The records of a log belong to the metadata that is replaced.
   'log-state',
-  'remote-page',
+  'remote-sheet',
   'remote-image',
 ];
 
@@ -50,8 +50,8 @@ export async function rebuiltOperations(store: KvReader, pool: RebuiltPool): Pro
     ...(await deleteAll(store, METADATA_KINDS)),
     ...builder.operations,
     ...remote.operations(),
-    ...spaceMapPages('chunk-map-page', builder.chunkCounts),
-    ...spaceMapPages('node-map-page', builder.nodeCounts),
+    ...spaceMapSheets('chunk-map-sheet', builder.chunkCounts),
+    ...spaceMapSheets('node-map-sheet', builder.nodeCounts),
     ...devices.map((record): KvOperation => ({
       type: 'put',
       key: deviceKey(record.id),

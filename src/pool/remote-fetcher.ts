@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { chunkId, type ChunkId } from '../format/ids.js';
-import type { RemoteEntry } from '../format/remote-page.js';
+import type { RemoteEntry } from '../format/remote-sheet.js';
 import type { KnownImage } from '../metadata/remote-table.js';
 import { linesFor } from '../store/log-writer.js';
 import type { PoolState } from './pool-state.js';

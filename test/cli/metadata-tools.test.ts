@@ -193,7 +193,7 @@ describe('command line: metadata tools', function () {
     const file = scratch.current.at('pool.xml');
     await cli.run('dump', '-o', file);
     await spoil(hurt.root, 'superblock');
-    await spoil(hurt.root, 'node-map-page');
+    await spoil(hurt.root, 'node-map-sheet');
     assert.equal((await hurt.try('ls')).code, 7);
     assert.equal(await hurt.run('restore', '-i', file, '--transaction-id', '40', '-q'), '');
     assert.match(await hurt.run('check'), /no problem found\nTRANSACTION_ID=40/);

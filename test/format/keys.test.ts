@@ -16,7 +16,7 @@ import {
   pendingDeleteKey,
   rangeOf,
   remoteImageKey,
-  remotePageKey,
+  remoteSheetKey,
   superblockKey,
   unpackKey,
 } from '../../src/format/keys.js';
@@ -28,11 +28,11 @@ const KINDS: Record<NumberedKeyKind, { pack: (n: number) => Uint8Array; max: num
   chunk: { pack: (n) => chunkKey(chunkId(n)), max: MAX_CHUNKS - 1, tag: 'c' },
   'chunk-base': { pack: (n) => chunkBaseKey(chunkId(n)), max: MAX_CHUNKS - 1, tag: 'b' },
   'chunk-patch': { pack: (n) => chunkPatchKey(chunkId(n)), max: MAX_CHUNKS - 1, tag: 'e' },
-  'chunk-map-page': { pack: chunkMapKey, max: U32, tag: 'm' },
-  'node-map-page': { pack: nodeMapKey, max: U32, tag: 'p' },
+  'chunk-map-sheet': { pack: chunkMapKey, max: U32, tag: 'm' },
+  'node-map-sheet': { pack: nodeMapKey, max: U32, tag: 'p' },
   device: { pack: (n) => deviceKey(deviceId(n)), max: MAX_DEVICE_ID, tag: 'd' },
   'metadata-snapshot': { pack: metadataSnapshotKey, max: MAX_METADATA_SNAPSHOT, tag: 'h' },
-  'remote-page': { pack: remotePageKey, max: U32, tag: 'r' },
+  'remote-sheet': { pack: remoteSheetKey, max: U32, tag: 'r' },
   'remote-image': { pack: remoteImageKey, max: U32, tag: 'i' },
   'pending-delete': { pack: (n) => pendingDeleteKey(deviceId(n)), max: MAX_DEVICE_ID, tag: 'x' },
 };

@@ -6,7 +6,11 @@ import { packChunkBase, unpackChunkBase } from '../../src/format/chunk-base.js';
 import { applyChunkPatch, packChunkPatch } from '../../src/format/chunk-patch.js';
 import { chunkId, deviceId, MAX_CHUNKS, nodeId } from '../../src/format/ids.js';
 import { packPendingDelete, unpackPendingDelete } from '../../src/format/pending-delete.js';
-import { ENTRIES_PER_PAGE, packSpaceMapPage, unpackSpaceMapPage } from '../../src/format/space-map-page.js';
+import {
+  ENTRIES_PER_SHEET,
+  packSpaceMapSheet,
+  unpackSpaceMapSheet,
+} from '../../src/format/space-map-sheet.js';
 import { packSuperblock, unpackSuperblock } from '../../src/format/superblock.js';
 import { anyDevice, anySuperblock, text, u32 } from '../support/arbitrary-records.js';
 
@@ -111,26 +115,26 @@ describe('stored records', () => {
     fuzz(pending.map(packPendingDelete), (bytes) => unpackPendingDelete(deviceId(1), bytes, 'here'));
   });
 
-  it('pages of a space map do', () => {
+  it('sheets of a space map do', () => {
     const counts = fc
       .array(
         fc.tuple(
-          fc.nat(ENTRIES_PER_PAGE - 1),
+          fc.nat(ENTRIES_PER_SHEET - 1),
           fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 2 ** 32 - 1 })),
         ),
       )
       .map((entries) => new Map(entries.sort(([a], [b]) => a - b)));
     const pack = (entries: ReadonlyMap<number, number>) =>
-      packSpaceMapPage((index) => entries.get(index) ?? 0);
+      packSpaceMapSheet((index) => entries.get(index) ?? 0);
     fc.assert(
       fc.property(counts, (entries) => {
         const found = new Map<number, number>();
-        unpackSpaceMapPage(pack(entries), 'here', (index, count) => found.set(index, count));
+        unpackSpaceMapSheet(pack(entries), 'here', (index, count) => found.set(index, count));
         assert.deepEqual(found, entries);
       }),
     );
     fuzz(counts.map(pack), (bytes) => {
-      unpackSpaceMapPage(bytes, 'here', () => undefined);
+      unpackSpaceMapSheet(bytes, 'here', () => undefined);
     });
   });
 });

@@ -18,8 +18,8 @@ const KINDS: Record<SealKind, number> = {
   superblock: 1,
   options: 2,
   node: 3,
-  'chunk-map-page': 4,
-  'node-map-page': 5,
+  'chunk-map-sheet': 4,
+  'node-map-sheet': 5,
   device: 6,
   'pending-delete': 7,
   chunk: 8,
@@ -30,7 +30,7 @@ const KINDS: Record<SealKind, number> = {
   commit: 13,
   'log-state': 15,
   'log-head': 16,
-  'remote-page': 17,
+  'remote-sheet': 17,
   'remote-image': 18,
 };
 const kind = fc.constantFrom(...(Object.keys(KINDS) as SealKind[]));

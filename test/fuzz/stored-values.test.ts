@@ -8,7 +8,11 @@ import { packMetadataSnapshot, unpackMetadataSnapshot } from '../../src/format/m
 import { FULL_NODE, packNode, TreeNode, unpackNode } from '../../src/format/node.js';
 import { packPendingDelete, unpackPendingDelete } from '../../src/format/pending-delete.js';
 import { unsealChunk, seal, SEAL_BYTES, sealChunk, unseal } from '../../src/format/seal.js';
-import { ENTRIES_PER_PAGE, packSpaceMapPage, unpackSpaceMapPage } from '../../src/format/space-map-page.js';
+import {
+  ENTRIES_PER_SHEET,
+  packSpaceMapSheet,
+  unpackSpaceMapSheet,
+} from '../../src/format/space-map-sheet.js';
 import { packSuperblock, unpackSuperblock } from '../../src/format/superblock.js';
 import { optionsOwner } from '../../src/metadata/agreement.js';
 import { packOptions, readOptions } from '../../src/pool/options-record.js';
@@ -22,9 +26,9 @@ const anyNode = fc.tuple(fc.nat(3), fc.uniqueArray(u32, { maxLength: 60 })).map(
   for (const [at, key] of keys.toSorted((x, y) => x - y).entries()) node.insertAt(at, key, at * 3, at % 4);
   return packNode(node);
 });
-const anyPage = fc
-  .dictionary(fc.nat(ENTRIES_PER_PAGE - 1).map(String), fc.integer({ min: 1, max: 9 }), { maxKeys: 40 })
-  .map((counts) => packSpaceMapPage((index) => counts[String(index)] ?? 0));
+const anySheet = fc
+  .dictionary(fc.nat(ENTRIES_PER_SHEET - 1).map(String), fc.integer({ min: 1, max: 9 }), { maxKeys: 40 })
+  .map((counts) => packSpaceMapSheet((index) => counts[String(index)] ?? 0));
 const anyPending = fc
   .tuple(fc.string({ maxLength: 20 }), fc.array(u32, { maxLength: 20 }))
   .map(([name, stack]) => packPendingDelete({ id: deviceId(4), name, stack: stack.map(nodeId) }));
@@ -59,7 +63,7 @@ const DECODERS: readonly (readonly [string, fc.Arbitrary<Uint8Array>, (bytes: Ui
     (bytes) => unpackDeviceRecord(deviceId(1), bytes, 'here'),
   ],
   ['node', anyNode, (bytes) => unpackNode(nodeId(7), bytes, FULL_NODE, 'here')],
-  ['page of a space map', anyPage, (bytes) => unpackSpaceMapPage(bytes, 'here', () => undefined)],
+  ['sheet of a space map', anySheet, (bytes) => unpackSpaceMapSheet(bytes, 'here', () => undefined)],
   ['pending delete', anyPending, (bytes) => unpackPendingDelete(deviceId(4), bytes, 'here')],
   ['metadata snapshot', anySnapshot, (bytes) => unpackMetadataSnapshot(5, bytes, 'here')],
   ['data label', anyLabel, (bytes) => unpackDataLabel(bytes, 'here')],

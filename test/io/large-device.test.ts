@@ -12,7 +12,7 @@ import { BLOCK, makeSmallPool } from '../support/small-pool.js';
 const SIZE = 100 * 2 ** 40;
 const BLOCKS = SIZE / BLOCK;
 const SECTOR = 512;
-/** Around them lie the ends of pages and directories of a page table, and of the device. */
+/** Around them lie the ends of sheets and directories of a mapping table, and of the device. */
 const PLACES = [0, 1024, 2 ** 20, 7 * 2 ** 20 - 1024, 2 ** 30, BLOCKS - 8];
 
 /** What a device holds: a byte for each block that was written to. */
@@ -98,14 +98,14 @@ describe('a device of 100 TiB', () => {
     assert.equal(file.mappedBytes, model.size * BLOCK);
   }
 
-  it('holds what a plain map holds, in nodes of four entries, few pages of tables and short steps', async function () {
+  it('holds what a plain map holds, in nodes of four entries, few sheets of tables and short steps', async function () {
     this.timeout(120_000);
     await fc.assert(
       fc.asyncProperty(steps, async (all) => {
         const pool = await open({
           limits: { leaf: 4, internal: 4 },
           cachedNodes: 4,
-          tablePages: 6,
+          tableSheets: 6,
           searchStep: 40,
           applyStep: 3,
         });
@@ -145,7 +145,7 @@ describe('a device of 100 TiB', () => {
               );
               break;
             case 'again':
-              // Beside others, which may take its pages away.
+              // Beside others, which may take its sheets away.
               await Promise.all([pool.commit(), extents(file)]);
           }
         await assertHolds(file, model);

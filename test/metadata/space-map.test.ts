@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { ENTRIES_PER_PAGE } from '../../src/format/space-map-page.js';
+import { ENTRIES_PER_SHEET } from '../../src/format/space-map-sheet.js';
 import { SpaceMap } from '../../src/metadata/space-map.js';
 
-const LIMIT = ENTRIES_PER_PAGE + 9;
+const LIMIT = ENTRIES_PER_SHEET + 9;
 
 const step = fc.record({
   do: fc.constantFrom(
@@ -25,9 +25,9 @@ const step = fc.record({
 /** What was counted, as another process reads it. */
 function reopened(counts: ReadonlyMap<number, number>, map: SpaceMap): SpaceMap {
   const other = new SpaceMap(LIMIT);
-  for (let page = 0; page * ENTRIES_PER_PAGE < LIMIT; page++) {
-    const body = map.packPage(page);
-    if (body !== undefined) other.loadPage(page, body, 'page');
+  for (let sheet = 0; sheet * ENTRIES_PER_SHEET < LIMIT; sheet++) {
+    const body = map.packSheet(sheet);
+    if (body !== undefined) other.loadSheet(sheet, body, 'sheet');
   }
   assert.equal(other.used, counts.size);
   return other;
@@ -41,7 +41,7 @@ describe('the space map against a plain map of counts', () => {
         const counts = new Map<number, number>();
         const taken = new Set<number>();
         let freed: number[] = [];
-        // All but a few are counted once, so that entries run out and the second page is met.
+        // All but a few are counted once, so that entries run out and the second sheet is met.
         for (let i = 0; crowded && i < LIMIT - 5; i++) {
           const entry = map.take()!;
           map.increment(entry);
@@ -114,19 +114,19 @@ describe('the space map against a plain map of counts', () => {
     assert.ok(!map.wasShared(entry));
   });
 
-  it('says which pages changed, and stores none that is empty', () => {
+  it('says which sheets changed, and stores none that is empty', () => {
     const map = new SpaceMap(LIMIT);
     const entry = map.take()!;
     assert.deepEqual(map.takeDirty(), [], 'what is only taken is not stored');
     map.increment(entry);
-    const pages = map.takeDirty();
-    assert.deepEqual(pages, [0]);
+    const sheets = map.takeDirty();
+    assert.deepEqual(sheets, [0]);
     assert.deepEqual(map.takeDirty(), []);
-    map.keepDirty(pages);
+    map.keepDirty(sheets);
     assert.deepEqual(map.takeDirty(), [0]);
-    assert.notEqual(map.packPage(0), undefined);
+    assert.notEqual(map.packSheet(0), undefined);
     map.decrement(entry);
-    assert.equal(map.packPage(0), undefined);
-    assert.equal(map.packPage(1), undefined);
+    assert.equal(map.packSheet(0), undefined);
+    assert.equal(map.packSheet(1), undefined);
   });
 });

@@ -150,8 +150,8 @@ describe('a pool whose store is damaged', () => {
   for (const [what, key, lost] of [
     ['options', optionsKey, undefined],
     ['device record', deviceKey(deviceId(2)), HURT],
-    ['page of the chunk map', chunkMapKey(0), undefined],
-    ['page of the node map', nodeMapKey(0), undefined],
+    ['sheet of the chunk map', chunkMapKey(0), undefined],
+    ['sheet of the node map', nodeMapKey(0), undefined],
   ] as const)
     for (const [how, spoil] of [
       ...SPOILT.filter(([name]) => name !== 'another kind'),
@@ -162,7 +162,7 @@ describe('a pool whose store is damaged', () => {
         spoil(store, key);
         // What is lost is told by what the superblock counts.
         const sign = how === 'lost' && what !== 'options' ? 'superblock' : describeKey(key);
-        const told = how === 'lost' && what.startsWith('page') ? 'the space map calls it free' : sign;
+        const told = how === 'lost' && what.startsWith('sheet') ? 'the space map calls it free' : sign;
         assert.ok((await found(store)).includes(told));
         for (const attempt of ['first', 'second']) {
           const reasons: string[] = [];

@@ -1,10 +1,10 @@
 import type { PoolState } from './pool-state.js';
 
 /**
- * Keeps the page tables of active devices within their memory: where it is used up, the device with the
+ * Keeps the mapping tables of active devices within their memory: where it is used up, the device with the
  * largest table begins a new one.
  */
-export class PageTables {
+export class MappingTables {
   readonly #state: PoolState;
   #running: Promise<void> | undefined;
 
@@ -20,7 +20,7 @@ export class PageTables {
   }
 
   async #forgetLargest(): Promise<void> {
-    const [largest] = [...this.#state.active.values()].sort((x, y) => y.tablePages - x.tablePages);
+    const [largest] = [...this.#state.active.values()].sort((x, y) => y.tableSheets - x.tableSheets);
     if (largest === undefined) return;
     await this.#state.committer.applied(largest, () => {
       largest.forgetMappings();

@@ -1,21 +1,21 @@
 import { ThinError } from '../errors/thin-error.js';
 
-/** Entries (chunks or nodes) that one page of a space map counts. */
-export const ENTRIES_PER_PAGE = 4096;
-const BITMAP_BYTES = ENTRIES_PER_PAGE / 8;
+/** Entries (chunks or nodes) that one sheet of a space map counts. */
+export const ENTRIES_PER_SHEET = 4096;
+const BITMAP_BYTES = ENTRIES_PER_SHEET / 8;
 const EXTRA_BYTES = 6;
 
 /**
- * page   := bitmap extras
+ * sheet   := bitmap extras
  * bitmap := 512 bytes, bit i (LSB first) set: entry i has a count of at least one
  * extras := n:u32 { index:u16 count:u32 } × n     counts above one, ascending by index
  *
- * Little-endian; the body of a sealed value. @param count the reference count of entry `index` of this page
+ * Little-endian; the body of a sealed value. @param count the reference count of entry `index` of this sheet
  */
-export function packSpaceMapPage(count: (index: number) => number): Uint8Array {
+export function packSpaceMapSheet(count: (index: number) => number): Uint8Array {
   const bitmap = new Uint8Array(BITMAP_BYTES);
   const extras: number[] = [];
-  for (let index = 0; index < ENTRIES_PER_PAGE; index++) {
+  for (let index = 0; index < ENTRIES_PER_SHEET; index++) {
     const references = count(index);
     if (references === 0) continue;
     bitmap[index >> 3]! |= 1 << (index & 7);
@@ -34,20 +34,20 @@ export function packSpaceMapPage(count: (index: number) => number): Uint8Array {
 }
 
 /** Calls `visit` for each entry with a count, ascending. @throws ThinError damaged, naming `path` */
-export function unpackSpaceMapPage(
+export function unpackSpaceMapSheet(
   bytes: Uint8Array,
   path: string,
   visit: (index: number, count: number) => void,
 ): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const damaged = (problem: string) => new ThinError('damaged', `${path}: ${problem}`);
-  if (bytes.length < BITMAP_BYTES + 4) throw damaged(`a space map page of ${bytes.length} bytes is cut off`);
+  if (bytes.length < BITMAP_BYTES + 4) throw damaged(`a space map sheet of ${bytes.length} bytes is cut off`);
   const extras = view.getUint32(BITMAP_BYTES, true);
   if (bytes.length !== BITMAP_BYTES + 4 + extras * EXTRA_BYTES)
-    throw damaged(`a space map page of ${bytes.length} bytes cannot hold ${extras} counts`);
+    throw damaged(`a space map sheet of ${bytes.length} bytes cannot hold ${extras} counts`);
   const end = bytes.length;
   let at = BITMAP_BYTES + 4;
-  for (let index = 0; index < ENTRIES_PER_PAGE; index++) {
+  for (let index = 0; index < ENTRIES_PER_SHEET; index++) {
     const used = (bytes[index >> 3]! & (1 << (index & 7))) !== 0;
     const hasExtra = at < end && view.getUint16(at, true) === index;
     if (hasExtra && !used) throw damaged(`entry ${index} has a count but is not in use`);
