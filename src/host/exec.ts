@@ -5,8 +5,9 @@ import path from 'node:path';
 import { isHostTool, type HostTool } from '../config/host-tools.js';
 import { missingTool } from '../config/missing-tool.js';
 import { ThinError, systemErrorCode } from '../errors/thin-error.js';
-import { ProgressWatch } from './progress-watch.js';
 import { umaskOfUser } from './private-files.js';
+import { killTree } from './process-tree.js';
+import { ProgressWatch } from './progress-watch.js';
 
 /** Enough for any listing that is parsed; what a tool prints beyond it is dropped. */
 const MAX_CAPTURED_BYTES = 64 * 1024 * 1024;
@@ -26,8 +27,8 @@ export interface ExecOptions {
   readonly stdin?: number;
   readonly stdout?: number;
   /**
-   * Milliseconds; the tool is killed and the call fails with `timeout`, also when the tool cannot die (it
-   * hangs in the kernel).
+   * Milliseconds; the tool is killed, with what it started, and the call fails with `timeout`, also when the
+   * tool cannot die (it hangs in the kernel).
    */
   readonly timeoutMs?: number;
   /**
@@ -35,7 +36,7 @@ export interface ExecOptions {
    * with `timeout`. For work that takes as long as it takes.
    */
   readonly stallMs?: number;
-  /** Kills the tool; the call fails with `closed`. */
+  /** Kills the tool and what it started; the call fails with `closed`. */
   readonly signal?: AbortSignal | undefined;
   /** Exit codes that are an answer and no failure; [0] unless given. */
   readonly okCodes?: readonly number[];
@@ -113,7 +114,8 @@ export class ChildProcessExec implements Exec {
 
       const fail = (error: ThinError): void => {
         done();
-        child.kill('SIGKILL');
+        if (child.pid !== undefined && child.exitCode === null && child.signalCode === null)
+          killTree(child.pid);
         child.unref();
         for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.destroy();
         reject(error);

@@ -16,7 +16,6 @@ interface DeviceJson {
 const MIB = 2 ** 20;
 
 describe('command line: a pool without a daemon', function () {
-  this.timeout(60_000);
   const scratch = useScratch();
   let cli: Cli;
 

@@ -5,7 +5,6 @@ import { Cli } from '../support/cli.js';
 import { useScratch } from '../support/mounts.js';
 
 describe('command line: help and usage', function () {
-  this.timeout(60_000);
   const scratch = useScratch();
   let cli: Cli;
 

@@ -11,7 +11,6 @@ const BLOCK = 64 * 1024;
 const SIZE = 64 * 2 ** 20;
 
 describe('what a direct pool is to be made on', function () {
-  this.timeout(60_000);
   requireMounts(['mkfs.ext4', 'blkid', 'wipefs', 'losetup']);
   const scratch = useScratch();
   let count = 0;

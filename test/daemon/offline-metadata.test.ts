@@ -22,7 +22,6 @@ import { BLOCK } from '../support/small-pool.js';
 const COPY = 'copy' as DeviceName;
 
 describe('metadata tools on a direct pool', function () {
-  this.timeout(60_000);
   const scratch = useScratch();
 
   async function furnished(name: string): Promise<{ layout: RootLayout; data: string; dump: string }> {

@@ -2,14 +2,11 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { DoctorReport } from '../../src/api/doctor-report.js';
+import { eventually } from '../support/eventually.js';
 import { Cli } from '../support/cli.js';
 import { holdInNamespace } from '../support/mount-namespace.js';
 import { loopsUnder, mounts, requireMounts, run, useScratch } from '../support/mounts.js';
-
-const POLLS = 200;
-const POLL_MS = 50;
 
 describe('busy devices', function () {
   this.timeout(180_000);
@@ -24,8 +21,7 @@ describe('busy devices', function () {
   const field = async (name: string): Promise<unknown> =>
     (await cli.json<Record<string, unknown>>('info'))[name];
   const gone = async (name: string): Promise<void> => {
-    for (let poll = 0; name in (await states()) && poll < POLLS; poll++) await sleep(POLL_MS);
-    assert.equal(name in (await states()), false, `${name} is still there`);
+    await eventually(`${name} is gone`, async () => !(name in (await states())));
   };
 
   before('make a pool and start it', async () => {

@@ -15,7 +15,6 @@ function inNamespace(before: string, cli: Cli, ...args: string[]): ReturnType<ty
 }
 
 describe('init that cannot end well', function () {
-  this.timeout(60_000);
   requireMounts(['mkfs.xfs', 'unshare']);
   const scratch = useScratch();
   let count = 0;

@@ -137,7 +137,7 @@ describe('a daemon that is killed while a tool of its runs', function () {
       assert(bind !== undefined);
       await writeFile(path.join(bind.source, 'file'), '');
       await client.remove('again');
-      assert.deepEqual(await loopsUnder(cli.root), []);
+      await eventually('no loop device is left', async () => (await loopsUnder(cli.root)).length === 0);
       await cli.run('stop');
       assert.equal((await cli.json<{ ok: boolean }>('check')).ok, true);
       const names = (await cli.json<{ name: string }[]>('ls')).map(({ name }) => name);

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { copyFile, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '../support/eventually.js';
 import { Cli } from '../support/cli.js';
 import { damageBlock, nodesOf } from '../support/legacy-dump.js';
 import { loopsUnder, mounts, requireMounts, run, useScratch } from '../support/mounts.js';
@@ -178,8 +178,7 @@ describe('end to end: an old pool', function () {
       await assert.rejects(open(file, 'r+'));
       await run('umount', [target]);
       await gone(before);
-      for (let poll = 0; isRunning(pid) && poll < 200; poll++) await sleep(50);
-      assert.equal(isRunning(pid), false);
+      await eventually('the process that served it has ended', () => !isRunning(pid));
     }
   });
 
@@ -187,7 +186,7 @@ describe('end to end: an old pool', function () {
     const target = scratch.current.at('there');
     const before = await readdir(tmpdir());
     const mounted = cli.try('legacy', 'mount', graph, 'nginx:1', target, '--foreground', '--json');
-    for (let poll = 0; !existsSync(path.join(target, 'rootfs')) && poll < 400; poll++) await sleep(50);
+    await eventually('the image is mounted', () => existsSync(path.join(target, 'rootfs')));
     assert.equal(await readFile(path.join(target, 'rootfs/etc/os'), 'utf8'), 'debian\n');
     const serving = (await readdir(tmpdir())).find(
       (name) => name.startsWith('thinfuse-legacy-') && !before.includes(name),
@@ -347,9 +346,11 @@ describe('end to end: an old pool', function () {
       (await readdir(tmpdir())).filter(
         (name) => name.startsWith('thinfuse-legacy-') && !before.includes(name),
       );
-    for (let poll = 0; (await fresh()).length > 0 && poll < 200; poll++) await sleep(50);
-    assert.deepEqual(await fresh(), []);
-    assert.deepEqual(await loopsUnder(path.join(tmpdir(), 'thinfuse-legacy-')), []);
+    await eventually('its folder is gone', async () => (await fresh()).length === 0);
+    await eventually(
+      'its loop device is gone',
+      async () => (await loopsUnder(path.join(tmpdir(), 'thinfuse-legacy-'))).length === 0,
+    );
     assert.deepEqual(
       (await mounts()).filter(({ target }) => target.startsWith(scratch.current.root)),
       [],

@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/
 import path from 'node:path';
 import type { TransportKind } from '../../src/fuse/transport.js';
 import type { FilesystemType } from '../../src/pool/info.js';
+import { eventually } from '../support/eventually.js';
 import { Cli } from '../support/cli.js';
 import { loopsUnder, mounts, requireMounts, run, useScratch } from '../support/mounts.js';
 
@@ -175,8 +176,7 @@ export function lifecycle(
       await cli.run('umount', 'web1');
       const pid = await cli.daemonPid();
       await run('umount', [path.join(cli.root, 'dev')]);
-      for (let poll = 0; existsSync(`/proc/${pid}/cwd`) && poll < 200; poll++)
-        await new Promise((resolve) => setTimeout(resolve, 50));
+      await eventually('the daemon has ended', () => !existsSync(`/proc/${pid}/cwd`));
       assert.equal((await cli.try('status')).code, 11);
       await cli.run('start');
     });

@@ -9,7 +9,6 @@ import { testTransport } from './test-transport.js';
 testTransport('kernel', (mountPoint, directory) => new KernelTransport(mountPoint, directory));
 
 describe('kernel transport beside other mount namespaces', function () {
-  this.timeout(30_000);
   requireMounts(['unshare']);
   const scratch = useScratch();
 

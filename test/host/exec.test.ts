@@ -4,6 +4,7 @@ import type { HostTool } from '../../src/config/host-tools.js';
 import { ThinError } from '../../src/errors/thin-error.js';
 import { ChildProcessExec, commandLine, saidBy, type Exec, type ExecOptions } from '../../src/host/exec.js';
 import { ToolServer } from '../../src/host/tool-server.js';
+import { eventually } from '../support/eventually.js';
 import { isAlive as isStillAlive } from '../support/held-tool.js';
 import { useScratch } from '../support/mounts.js';
 
@@ -22,6 +23,8 @@ async function failure(running: Promise<unknown>): Promise<ThinError> {
 
 /** What holds for every way to run a tool. */
 function execCompliance(): void {
+  const scratch = useScratch();
+
   it('says that a tool is missing', async () => {
     const error = await failure(exec.run('umoci', [], { env: { PATH: '/nowhere' } }));
     assert.equal(error.code, 'missing-tool');
@@ -87,6 +90,21 @@ function execCompliance(): void {
     // Longer than it may stand still, and at work throughout.
     await sh('i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done', { stallMs: 2_000 });
     await sh('for i in 1 2 3 4 5 6; do sleep 0.4; echo > /dev/null; done', { stallMs: 2_000 });
+  });
+
+  it('ends with a tool what it started', async () => {
+    const below = scratch.current.at('below');
+    const stop = new AbortController();
+    const script = `sh -c 'echo $$ > ${below}; sleep 600; true' & sleep 600; true`;
+    const running = failure(exec.run('sh', ['-c', script], { signal: stop.signal }));
+    let pid = 0;
+    await eventually('the shell below is at work', async () => {
+      pid = Number(await readFile(below, 'utf8').catch(() => ''));
+      return pid !== 0;
+    });
+    stop.abort();
+    assert.equal((await running).code, 'closed');
+    await eventually('what the tool started is gone', async () => !(await isStillAlive(pid)));
   });
 
   it('ends a tool when it is cancelled, before and while it runs', async () => {
@@ -182,8 +200,7 @@ describe('ToolServer', () => {
     const { pid } = leaving;
     assert(pid !== undefined);
     leaving.close();
-    for (let look = 0; look < 500 && isAlive(pid); look++) await new Promise((next) => setTimeout(next, 10));
-    assert(!isAlive(pid));
+    await eventually('it has ended', () => !isAlive(pid));
   });
 });
 

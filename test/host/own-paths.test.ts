@@ -16,7 +16,6 @@ import { useScratch } from '../support/mounts.js';
 const modeOf = async (file: string): Promise<number> => (await stat(file)).mode & 0o777;
 
 describe('what is the daemon’s own', function () {
-  this.timeout(30_000);
   const scratch = useScratch();
   let made = 0;
 

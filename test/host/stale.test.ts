@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { mkdir, open, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ChildProcessExec } from '../../src/host/exec.js';
 import { FilesystemTools } from '../../src/host/filesystem-tools.js';
 import { LOOP_LIMITS, LoopDevices, type LoopDevice } from '../../src/host/loop-devices.js';
 import { MountTable, parseMountTable } from '../../src/host/mount-table.js';
 import { Mounter } from '../../src/host/mounter.js';
 import { StaleCleaner, planStale } from '../../src/host/stale.js';
+import { eventually } from '../support/eventually.js';
 import { requireMounts, run, useScratch } from '../support/mounts.js';
 
 const TABLE = new MountTable(
@@ -113,13 +113,12 @@ describe('StaleCleaner', function () {
     await scratch.current.stop(user);
     const attached = async (): Promise<string[]> =>
       (await loops.list()).map((loop) => loop.backingFile).filter((file) => file.startsWith(`${devices}/`));
-    for (let poll = 0; (await attached()).length > 0 && poll < 200; poll++) await sleep(20);
+    await eventually('each loop device is gone', async () => (await attached()).length === 0);
 
     assert.deepEqual(report.left, []);
     assert(report.done.some((words) => words.includes(lone.device)));
     assert(report.done.some((words) => words.includes(c) && words.includes('lazily')));
     assert.deepEqual((await MountTable.read()).below(root), []);
-    assert.deepEqual(await attached(), []);
     assert.equal((await loops.get(kept.device))?.backingFile, foreign);
     await loops.detach(kept.device);
     assert.deepEqual(await cleaner.clear({ devices }), { done: [], left: [] });

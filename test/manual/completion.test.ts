@@ -11,7 +11,6 @@ import { run, tryRun, useScratch } from '../support/mounts.js';
 const tree = commandTree(await buildProgram());
 
 describe('completion', function () {
-  this.timeout(30_000);
   const scratch = useScratch();
   let script: string;
   let root: string;

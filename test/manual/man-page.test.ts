@@ -20,8 +20,6 @@ function dashes(text: string): string {
 }
 
 describe('man page', function () {
-  this.timeout(30_000);
-
   it('has every command with its options and an example', async () => {
     const tree = commandTree(await buildProgram());
     const page = manPage(tree, TEXT);

@@ -15,7 +15,6 @@ const HURT = 'hurt' as DeviceName;
 const DATA_BYTES = 64 * 2 ** 20;
 
 describe('a direct pool that is damaged', function () {
-  this.timeout(60_000);
   const scratch = useScratch();
   let made = 0;
 

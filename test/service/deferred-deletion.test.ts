@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { SocketClient } from '../../src/api/client.js';
+import { eventually } from '../support/eventually.js';
 import { startFakeDaemon, type FakeDaemon } from '../support/fake-daemon.js';
 import { FakePool } from '../support/fake-pool.js';
 import { useScratch } from '../support/mounts.js';
 
 const IMAGE = 'docker-8:1-42-web';
-const POLLS = 500;
 
 describe('deferred removal and deletion', () => {
   const scratch = useScratch();
@@ -24,8 +23,7 @@ describe('deferred removal and deletion', () => {
   }
 
   async function gone(): Promise<void> {
-    for (let poll = 0; (await isThere()) && poll < POLLS; poll++) await sleep(10);
-    assert.equal(await isThere(), false, 'the device is still there');
+    await eventually('the device is gone', async () => !(await isThere()));
   }
 
   beforeEach(async () => {
@@ -81,8 +79,7 @@ describe('deferred removal and deletion', () => {
     fake.directory.opened?.(IMAGE, 1);
     await client.call('deactivate', { name: 'web' });
     fake.directory.opened?.(IMAGE, -1);
-    for (let poll = 0; (await active()) && poll < POLLS; poll++) await sleep(10);
-    assert.equal(await active(), false);
+    await eventually('the device is inactive', async () => !(await active()));
   });
 
   it('unmounts a filesystem that another namespace keeps, whose device goes with that', async () => {

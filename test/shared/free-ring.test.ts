@@ -46,7 +46,6 @@ describe('a ring of free entries', () => {
   });
 
   it('gives each entry to one thread only', async function () {
-    this.timeout(30_000);
     const ring = FreeRing.create(64);
     const total = 20_000;
     const seen = sharedInts(total);

@@ -132,7 +132,6 @@ describe('a log', () => {
   });
 
   it('finds any damage to what counts of it', async function () {
-    this.timeout(60_000);
     const found = new Set<string>();
     await fc.assert(
       fc.asyncProperty(steps, injuries, async (all, { how, at, length }) => {

@@ -8,7 +8,8 @@ import { tryRun, type Finished, type Scratch } from './mounts.js';
 const TOP = path.resolve(import.meta.dirname, '../..');
 const ENTRY = path.join(TOP, 'src/cli/main.ts');
 const LOADER = path.join(TOP, 'node_modules/tsx/dist/loader.mjs');
-const GONE_POLLS = 200;
+/** Two minutes: far more than a slow machine takes. */
+const GONE_POLLS = 2400;
 const GONE_POLL_MS = 50;
 
 /** As test.sh has just built it, in a third of the time that the sources take to start. */

@@ -2,12 +2,13 @@ import { execFile, spawn, type ChildProcess, type StdioOptions } from 'node:chil
 import { access, constants, mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { eventually } from './eventually.js';
 
 /** What every mount test needs; a test asks for more by name. */
 const BASIC_TOOLS = ['losetup', 'mount', 'umount'];
 /** A command that takes longer hangs on a dead mount; generous, because machines differ. */
 const COMMAND_LIMIT_MS = 120_000;
-const SWEEP_LIMIT_MS = 10_000;
+const SWEEP_LIMIT_MS = 30_000;
 
 export interface Finished {
   readonly code: number;
@@ -203,11 +204,21 @@ export class Scratch {
     this.#loops.clear();
     for (const mount of (await mounts()).filter(({ target }) => this.#holds(target)).reverse())
       await forceUnmount(mount.target);
-    const left = [
+    // The kernel lets a loop device go when its last opener has closed it: udev, or a lazy unmount.
+    let left = await this.#left();
+    await eventually(
+      'nothing is mounted or attached',
+      async () => (left = await this.#left()).length === 0,
+    ).catch((cause: unknown) => {
+      throw new Error(`still there after clean-up: ${left.join(', ')}`, { cause });
+    });
+  }
+
+  async #left(): Promise<readonly string[]> {
+    return [
       ...(await mounts()).filter(({ target }) => this.#holds(target)).map(({ target }) => target),
       ...(await loopsUnder(this.root)),
     ];
-    if (left.length > 0) throw new Error(`still there after clean-up: ${left.join(', ')}`);
   }
 
   #holds(target: string): boolean {
@@ -223,7 +234,7 @@ export function useScratch(): { readonly current: Scratch } {
     await mkdir(scratch.root, { recursive: true });
   });
   after('clean the scratch root', async function () {
-    this.timeout(COMMAND_LIMIT_MS);
+    this.timeout(3 * COMMAND_LIMIT_MS);
     await scratch?.clean();
   });
   return {

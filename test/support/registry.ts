@@ -35,7 +35,7 @@ http: {addr: "${host}"}
     await ended;
     await rm(folder, { recursive: true, force: true });
   };
-  for (let tries = 0; tries < 200; tries++) {
+  for (let tries = 0; tries < 1200; tries++) {
     if (child.pid === undefined || child.exitCode !== null) break;
     const answer = await fetch(`http://${host}/v2/`).catch(() => undefined);
     if (answer?.ok === true) return { host, stop };

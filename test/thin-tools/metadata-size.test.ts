@@ -11,7 +11,6 @@ import {
 } from '../../src/thin-tools/metadata-size.js';
 
 describe('metadata size', function () {
-  this.timeout(60_000);
   requireThinTools();
   const clis = useCliSession();
 

@@ -206,7 +206,6 @@ describe('volume plugin', () => {
   });
 
   it('answers whatever it is asked, and stays as it is', async function () {
-    this.timeout(30_000);
     await client.create('db');
     const body = fc.oneof(
       fc.json(),
