@@ -14,7 +14,7 @@ export const LAYERS = {
   },
   format: { knows: 'bytes: pack and unpack side by side; keys; seals', imports: ['errors'] },
   async: { knows: 'waiting: for work that is under way, for a state', imports: [] },
-  shared: {
+  threads: {
     knows:
       'what threads share without a lock: a set of numbers, a ring, epochs; a spin lock for what is short',
     imports: [],
@@ -22,7 +22,7 @@ export const LAYERS = {
   store: {
     knows:
       'LevelDB behind `KeyValue`, and the mark of its last commit; chunk stores of both kinds of pool; the log',
-    imports: ['errors', 'format', 'shared'],
+    imports: ['errors', 'format', 'threads'],
   },
   btree: { knows: "the copy-on-write tree over nodes; no value's meaning", imports: ['errors', 'format'] },
   metadata: {
@@ -35,15 +35,15 @@ export const LAYERS = {
   },
   io: {
     knows: 'the data path of one device, on every thread, and `ImageFile`, which is what a transport serves',
-    imports: ['errors', 'format', 'shared', 'store', 'metadata'],
+    imports: ['errors', 'format', 'threads', 'store', 'metadata'],
   },
   pool: {
     knows: 'devices and their life, commit cadence, modes, space policy',
-    imports: ['errors', 'config', 'format', 'shared', 'store', 'metadata', 'thin-tools', 'io'],
+    imports: ['errors', 'config', 'format', 'threads', 'store', 'metadata', 'thin-tools', 'io'],
   },
   fuse: {
     knows: "transports: how the kernel's FUSE reaches an `ImageDirectory`",
-    imports: ['errors', 'config', 'async', 'shared', 'io'],
+    imports: ['errors', 'config', 'async', 'threads', 'io'],
   },
   host: {
     knows: 'running host tools: losetup, mount, mkfs, fsfreeze, tar',
@@ -86,7 +86,7 @@ export const LAYERS = {
   },
   remote: {
     knows: 'images in stores elsewhere: their format, S3 and OCI stores, push, pull, collection',
-    imports: ['errors', 'format', 'shared', 'pool', 'host', 'transfer', 'api'],
+    imports: ['errors', 'format', 'threads', 'pool', 'host', 'transfer', 'api'],
   },
   testing: {
     knows: 'contract suites for implementers of stores and transports, with any test runner',

@@ -48,7 +48,7 @@ rmSync(path.join(top, 'dist/cli'), { recursive: true, force: true });
 // Threads and processes of ours, which are started from a file beside the one that asks. They are found by
 // their names, for one that is missing fails only when it is started.
 const startedApart = readdirSync(path.join(top, 'src'), { recursive: true })
-  .filter((file) => /-(thread|server-entry)\.ts$/.test(file) && !file.startsWith('shared'))
+  .filter((file) => /-(thread|server-entry)\.ts$/.test(file) && !file.startsWith('threads'))
   .map((file) => path.join('src', file));
 await build({ ...options, entryPoints: named(startedApart) });
 await build({

@@ -39,7 +39,14 @@ export class SnapshotBases {
     if (there?.label === LABELS.made) return there;
     // A daemon that was killed while it made one.
     if (there?.label === LABELS.making) await changes.run([name], () => devices.removeUnused(name));
-    await access.createFormatted({ name, size, filesystem, quota: undefined, labels: LABELS, shared: true });
+    await access.createFormatted({
+      name,
+      size,
+      filesystem,
+      quota: undefined,
+      labels: LABELS,
+      template: true,
+    });
     return devices.require(name);
   }
 }

@@ -285,8 +285,8 @@ export class Snapshotter {
   ): Promise<boolean> {
     const { pool, devices } = this.#served;
     let number = 1;
-    while (this.#index.find(this.#name, sharedKey(ref, number)) !== undefined) number++;
-    const key = sharedKey(ref, number);
+    while (this.#index.find(this.#name, lentKey(ref, number)) !== undefined) number++;
+    const key = lentKey(ref, number);
     const name = snapshotDeviceName(this.#name, key, (taken) => pool.device(taken) !== undefined);
     return this.#changing([device.name, name], async () => {
       if (pool.device(device.name)?.label !== device.label) return false;
@@ -380,7 +380,7 @@ export class Snapshotter {
 const SECTOR = 512;
 
 /** Of a layer that was not unpacked under its snapshotter's name. */
-function sharedKey(ref: string, number: number): string {
+function lentKey(ref: string, number: number): string {
   return `thinfuse/${number}/${ref}`;
 }
 

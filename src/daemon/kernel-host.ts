@@ -120,7 +120,7 @@ export class KernelHost implements DeviceHost {
     options: {
       readonly uuid?: string | undefined;
       readonly extraArgs: readonly string[];
-      readonly shared?: boolean | undefined;
+      readonly template?: boolean | undefined;
     },
   ): Promise<{ readonly uuid: string }> {
     return this.#whileAttaching(image, () => this.#mounter.format(image, filesystem, options));

@@ -42,7 +42,7 @@ export interface DeviceRecord {
   readonly mapped: number;
   readonly transactionId: TransactionId;
   readonly creationTime: SnapTime;
-  /** The pool's time when it was last snapshotted: mappings older than this are shared. */
+  /** The pool's time when it was last snapshotted: mappings that are older may be shared. */
   readonly snapTime: SnapTime;
   /** Unix time, milliseconds. */
   readonly createdAt: number;

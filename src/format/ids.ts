@@ -18,7 +18,7 @@ export type SnapTime = Branded<number, 'SnapTime'>;
 
 /**
  * A chunk number shares a 32-bit word with a lock bit and a shared bit in the mapping table
- * (io/shared-table.ts), where two values mean that there is none: 2^30 - 2 chunks, 64 TiB of 64 KiB chunks.
+ * (io/mapping-table.ts), where two values mean that there is none: 2^30 - 2 chunks, 64 TiB of 64 KiB chunks.
  */
 export const MAX_CHUNKS = 2 ** 30 - 2;
 /** Blocks a device can have: virtual blocks are u32 keys of its tree. */

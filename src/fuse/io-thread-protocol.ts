@@ -1,4 +1,4 @@
-import type { ImageMemory } from '../io/shared-image.js';
+import type { ImageMemory } from '../io/thread-image.js';
 
 /** What a thread is started with. */
 export interface IoThreadData {

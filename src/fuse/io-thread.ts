@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readSync, writeSync } from 'node:fs';
 import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads';
 import { systemErrorCode } from '../errors/thin-error.js';
-import { SharedImage } from '../io/shared-image.js';
-import { nap } from '../shared/request-epochs.js';
+import { ThreadImage } from '../io/thread-image.js';
+import { nap } from '../threads/request-epochs.js';
 import type { IoThreadData, IoThreadMessage, NodeNews } from './io-thread-protocol.js';
 import {
   OUT_HEADER_SIZE,
@@ -34,7 +34,7 @@ class IoThread {
   readonly #port: MessagePort;
   readonly #request: Buffer;
   readonly #reply: Buffer;
-  readonly #images = new Map<number, SharedImage>();
+  readonly #images = new Map<number, ThreadImage>();
 
   constructor(data: IoThreadData, port: MessagePort) {
     this.#data = data;
@@ -83,7 +83,7 @@ class IoThread {
     }
   }
 
-  #imageOf(nodeId: number): SharedImage | undefined {
+  #imageOf(nodeId: number): ThreadImage | undefined {
     const opcode = opcodeOf(this.#request);
     if (opcode !== Opcode.READ && opcode !== Opcode.WRITE && opcode !== Opcode.FSYNC) return undefined;
     const known = this.#images.get(nodeId);
@@ -97,12 +97,12 @@ class IoThread {
     for (let news = receiveMessageOnPort(this.#port); news !== undefined;) {
       const { nodeId, image } = news.message as NodeNews;
       if (image === undefined) this.#images.delete(nodeId);
-      else this.#images.set(nodeId, new SharedImage(image, this.#data.thread));
+      else this.#images.set(nodeId, new ThreadImage(image, this.#data.thread));
       news = receiveMessageOnPort(this.#port);
     }
   }
 
-  #serve(image: SharedImage): boolean {
+  #serve(image: ThreadImage): boolean {
     if (opcodeOf(this.#request) === Opcode.FSYNC) {
       if (!this.#flush(image)) return false;
       this.#answer(OUT_HEADER_SIZE);
@@ -128,7 +128,7 @@ class IoThread {
   }
 
   /** False: the pool thread must do it. */
-  #flush(image: SharedImage): boolean {
+  #flush(image: ThreadImage): boolean {
     const { flushing, mostFlushing } = this.#data;
     try {
       return Atomics.add(flushing, 0, 1) < mostFlushing && image.flush();

@@ -2,12 +2,12 @@ import { writeSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import { systemErrorCode } from '../errors/thin-error.js';
 import type { ImageFile } from '../io/image-file.js';
-import { sharedInts } from '../shared/dirty-map.js';
+import { threadInts } from '../threads/dirty-map.js';
 import type { BufferPool } from './buffer-pool.js';
 import { InFlight } from '../async/in-flight.js';
 import type { IoThreadData, IoThreadMessage, NodeNews } from './io-thread-protocol.js';
 import { nodeIdOf } from './kernel-protocol.js';
-import { startThread } from '../shared/start-thread.js';
+import { startThread } from '../threads/start-thread.js';
 
 type Serve = (request: Buffer) => Buffer | undefined | Promise<Buffer | undefined>;
 
@@ -38,9 +38,9 @@ export class IoThreads {
    */
   readonly drained: Promise<void>;
   readonly #options: IoThreadsOptions;
-  readonly #stopping = sharedInts(1);
-  readonly #muted = sharedInts(1);
-  readonly #flushing = sharedInts(1);
+  readonly #stopping = threadInts(1);
+  readonly #muted = threadInts(1);
+  readonly #flushing = threadInts(1);
   readonly #inFlight = new InFlight();
   readonly #workers = new Set<Worker>();
   /** The version of each node's image that the threads were told of. */
@@ -149,7 +149,7 @@ export class IoThreads {
 
   /** A request came here: perhaps only because the threads do not know how to serve its node. */
   #tellOf(nodeId: number): void {
-    const image = this.#options.fileOf(nodeId)?.shared;
+    const image = this.#options.fileOf(nodeId)?.memory;
     if (image === undefined || this.#told.get(nodeId) === image.version) return;
     this.#told.set(nodeId, image.version);
     this.#tell({ nodeId, image });

@@ -56,7 +56,7 @@ type State = 'new' | 'mounted' | 'ended';
 /**
  * The FUSE protocol spoken on /dev/fuse, without libfuse: requests of 1 MiB, several in flight, fallocate and
  * lseek. Needs root. An instance mounts once. I/O threads answer reads and writes of devices that other
- * threads may serve (`ImageFile.shared`).
+ * threads may serve (`ImageFile.memory`).
  */
 export class KernelTransport implements Transport {
   readonly kind = 'kernel';

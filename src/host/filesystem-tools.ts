@@ -96,8 +96,8 @@ export class FilesystemTools {
       for (const command of formatCommands(filesystem, device, options)) await this.#run(command);
     } catch (error) {
       // e2fsprogs before 1.47 writes its tables whole.
-      if (options.shared !== true || !saidBy(error, /assume_storage_prezeroed|bad option/i)) throw error;
-      return this.format(filesystem, device, { ...options, shared: false });
+      if (options.template !== true || !saidBy(error, /assume_storage_prezeroed|bad option/i)) throw error;
+      return this.format(filesystem, device, { ...options, template: false });
     }
     const found = await this.detect(device);
     if (found?.type === filesystem && found.uuid !== undefined) return { uuid: found.uuid };

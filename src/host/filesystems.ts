@@ -14,7 +14,7 @@ export interface FormatOptions {
   /** `dm.mkfsarg`. */
   readonly extraArgs?: readonly string[];
   /** Many devices start from it, which has only zeroes so far: as little as possible is written. */
-  readonly shared?: boolean | undefined;
+  readonly template?: boolean | undefined;
 }
 
 /**
@@ -27,7 +27,7 @@ export function formatCommands(
   options: FormatOptions = {},
 ): readonly Command[] {
   const extra = options.extraArgs ?? [];
-  const { uuid, shared = false } = options;
+  const { uuid, template = false } = options;
   if (filesystem === 'xfs')
     // -f: a device's former content is the caller's matter; mkfs.xfs would ask on finding some.
     return [
@@ -42,8 +42,8 @@ export function formatCommands(
       args: [
         '-F',
         '-E',
-        `nodiscard,${shared ? 'assume_storage_prezeroed=1' : 'lazy_itable_init=0,lazy_journal_init=0'}`,
-        ...(shared ? SHARED_EXT4 : []),
+        `nodiscard,${template ? 'assume_storage_prezeroed=1' : 'lazy_itable_init=0,lazy_journal_init=0'}`,
+        ...(template ? TEMPLATE_EXT4 : []),
         ...(uuid === undefined ? [] : ['-U', uuid]),
         ...extra,
         device,
@@ -55,7 +55,7 @@ export function formatCommands(
 }
 
 /** 4 KiB blocks also below 512 MiB, and no share for root, which a container's root is. */
-const SHARED_EXT4 = ['-b', '4096', '-m', '0'];
+const TEMPLATE_EXT4 = ['-b', '4096', '-m', '0'];
 
 /** The tools that `formatCommands` and `growCommand` need, to be asked for before anything is made. */
 export function toolsOf(filesystem: Filesystem): readonly HostTool[] {

@@ -1,10 +1,10 @@
 import { chunkId, type ChunkId, type DeviceId } from '../format/ids.js';
-import type { FreeRing } from '../shared/free-ring.js';
-import { nap } from '../shared/request-epochs.js';
+import type { FreeRing } from '../threads/free-ring.js';
+import { nap } from '../threads/request-epochs.js';
 import type { Access, ChunkAccess } from '../store/chunk-access.js';
 import { linesFor, type LogWriter } from '../store/log-writer.js';
 import { isZero } from './block-ranges.js';
-import { chunkOf, HOLE, SHARED, successor, UNKNOWN, type SharedTable } from './shared-table.js';
+import { chunkOf, HOLE, SHARED, successor, UNKNOWN, type MappingTable } from './mapping-table.js';
 
 /**
  * How far a request came. Whatever is not `done` needs the pool thread first, and goes on at `progress`:
@@ -34,7 +34,7 @@ export class BlockPath {
   progress = 0;
   /** The chunk that a `missing` is about. */
   missing: ChunkId | undefined;
-  readonly #table: SharedTable;
+  readonly #table: MappingTable;
   readonly #access: ChunkAccess;
   readonly #free: FreeRing;
   readonly #chunkSize: number;
@@ -43,7 +43,7 @@ export class BlockPath {
 
   constructor(parts: {
     device: DeviceId;
-    table: SharedTable;
+    table: MappingTable;
     access: ChunkAccess;
     free: FreeRing;
     log: LogWriter | undefined;

@@ -1,11 +1,11 @@
 import { totalmem } from 'node:os';
 import { chunkId, type ChunkId } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
-import { sharedInts } from '../shared/dirty-map.js';
-import { FreeRing, type FreeRingMemory } from '../shared/free-ring.js';
-import type { RequestEpochs } from '../shared/request-epochs.js';
-import { Traffic } from '../shared/traffic.js';
-import type { LogMemory, SharedLog } from '../store/log-memory.js';
+import { threadInts } from '../threads/dirty-map.js';
+import { FreeRing, type FreeRingMemory } from '../threads/free-ring.js';
+import type { RequestEpochs } from '../threads/request-epochs.js';
+import { Traffic } from '../threads/traffic.js';
+import type { LogMemory, LogWords } from '../store/log-memory.js';
 import { isLong, type PoolLog } from '../store/pool-log.js';
 import { isHalfDirty } from '../store/cache-access.js';
 import type { ChunkMemory } from '../store/chunk-access.js';
@@ -99,7 +99,7 @@ export class DataPlane {
       chunks: parts.chunks.memory,
       free: this.free.memory,
       epochs: parts.epochs.memory,
-      asked: sharedInts(4),
+      asked: threadInts(4),
       traffic: this.traffic.memory,
       log: parts.log?.memory,
     };
@@ -234,7 +234,7 @@ function mostTableSheets(): number {
 }
 
 /** Whether a thread should ask the pool thread to look after the plane; once each time that it is needed. */
-export function shouldAsk(memory: PlaneMemory, free: FreeRing, log: SharedLog | undefined): boolean {
+export function shouldAsk(memory: PlaneMemory, free: FreeRing, log: LogWords | undefined): boolean {
   const { asked, chunks } = memory;
   if (free.count < Atomics.load(asked, LOW_MARK) && claim(asked, ASKED_FOR_CHUNKS)) return true;
   const isDue = (chunks.kind === 'cache' && isHalfDirty(chunks)) || (log !== undefined && isLong(log));

@@ -3,8 +3,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ThinError } from '../errors/thin-error.js';
 import { virtualBlock, type ChunkId, type DeviceId } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
-import { sharedInts } from '../shared/dirty-map.js';
-import { POOL_SLOT, Traffic, type TrafficKind } from '../shared/traffic.js';
+import { threadInts } from '../threads/dirty-map.js';
+import { POOL_SLOT, Traffic, type TrafficKind } from '../threads/traffic.js';
 import { linesFor } from '../store/log-writer.js';
 import { askAhead } from './ask-ahead.js';
 import { BlockPath, type Outcome } from './block-path.js';
@@ -13,8 +13,8 @@ import type { DataPlane } from './data-plane.js';
 import { DeviceMappings } from './device-mappings.js';
 import type { ImageFile } from './image-file.js';
 import { inOrder } from './in-order.js';
-import { GATE, OPEN, READ_ONLY, SHUT, TOUCHED, VERSION, type ImageMemory } from './shared-image.js';
-import { chunkOf, HOLE, type SharedTable } from './shared-table.js';
+import { GATE, OPEN, READ_ONLY, SHUT, TOUCHED, VERSION, type ImageMemory } from './thread-image.js';
+import { chunkOf, HOLE, type MappingTable } from './mapping-table.js';
 
 /** What a device's data path asks of its pool. */
 export interface PoolGate {
@@ -60,7 +60,7 @@ interface Request {
 }
 
 /**
- * The data path of one active device on the pool thread, and what its other threads (SharedImage) cannot do
+ * The data path of one active device on the pool thread, and what its other threads (ThreadImage) cannot do
  * by themselves: read mappings from the tree, bring chunks into memory, wait for room, discard, flush. Each
  * step on a chunk is whole.
  */
@@ -71,7 +71,7 @@ export class DeviceIo implements ImageFile {
   readonly #metadata: Metadata;
   readonly #plane: DataPlane;
   readonly #gate: PoolGate;
-  readonly #control = sharedInts(3);
+  readonly #control = threadInts(3);
   /** Its requests since it became active. */
   readonly traffic = new Traffic();
   readonly #mappings: DeviceMappings;
@@ -107,7 +107,7 @@ export class DeviceIo implements ImageFile {
     return this.#size;
   }
 
-  get shared(): ImageMemory {
+  get memory(): ImageMemory {
     return this.#memory;
   }
 
@@ -355,7 +355,7 @@ export class DeviceIo implements ImageFile {
     await this.#plane.epochs.quiet();
   }
 
-  get #table(): SharedTable {
+  get #table(): MappingTable {
     return this.#mappings.table;
   }
 

@@ -1,6 +1,6 @@
 import type { DeviceId } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
-import { HOLE, mappedWord, SharedTable, UNKNOWN } from './shared-table.js';
+import { HOLE, mappedWord, MappingTable, UNKNOWN } from './mapping-table.js';
 import { SHEET_WORDS, type TableSheets } from './table-sheets.js';
 
 /**
@@ -26,7 +26,7 @@ export class DeviceMappings {
   readonly #metadata: Metadata;
   readonly #sheets: TableSheets;
   readonly #searchStep: number;
-  #table: SharedTable;
+  #table: MappingTable;
 
   /** @param parts.blocks that the device has */
   constructor(parts: {
@@ -40,10 +40,10 @@ export class DeviceMappings {
     this.#metadata = parts.metadata;
     this.#sheets = parts.sheets;
     this.#searchStep = parts.searchStep;
-    this.#table = SharedTable.create(parts.blocks, parts.sheets.memory);
+    this.#table = MappingTable.create(parts.blocks, parts.sheets.memory);
   }
 
-  get table(): SharedTable {
+  get table(): MappingTable {
     return this.#table;
   }
 

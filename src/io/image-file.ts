@@ -1,4 +1,4 @@
-import type { ImageMemory } from './shared-image.js';
+import type { ImageMemory } from './thread-image.js';
 
 /**
  * What a transport serves for one active device: a fixed-size file of blocks. Implemented by `DeviceIo`
@@ -11,7 +11,7 @@ import type { ImageMemory } from './shared-image.js';
  */
 export interface ImageFile {
   /** Where other threads may serve it too: how, as of now. */
-  readonly shared?: ImageMemory;
+  readonly memory?: ImageMemory;
   /** Bytes; a multiple of 512. Grows, never shrinks. */
   readonly size: number;
   /** Bytes of the pool that the device's mappings take: `st_blocks` × 512. */

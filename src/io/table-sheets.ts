@@ -1,9 +1,9 @@
-import { sharedInts } from '../shared/dirty-map.js';
+import { threadInts } from '../threads/dirty-map.js';
 
 /** Words of a sheet: blocks of a sheet of mappings, or sheets of a directory. */
 export const SHEET_WORDS = 1024;
 export const SHEET_BYTES = 4 * SHEET_WORDS;
-/** A number of a sheet is never one of these: see shared-table.ts. */
+/** A number of a sheet is never one of these: see mapping-table.ts. */
 const FIRST_SHEET = 2;
 
 /**
@@ -25,7 +25,7 @@ export class TableSheets {
 
   /** @param sheets that there can be at once */
   constructor(sheets: number) {
-    this.memory = sharedInts((sheets + FIRST_SHEET) * SHEET_WORDS);
+    this.memory = threadInts((sheets + FIRST_SHEET) * SHEET_WORDS);
     this.#end = sheets + FIRST_SHEET;
   }
 

@@ -78,10 +78,10 @@ function follows(run: DeviceChange, next: DeviceChange): boolean {
 
 function* entries(
   tree: LegacyTree,
-  shared: ReadonlySet<number> | undefined,
+  common: ReadonlySet<number> | undefined,
   { dataBlocks, onLost }: ChangeOptions,
 ): Generator<Entry> {
-  const skip = shared === undefined ? undefined : (block: number): boolean => shared.has(block);
+  const skip = common === undefined ? undefined : (block: number): boolean => common.has(block);
   for (const { node, first, end } of tree.leaves({ onLost, ...(skip === undefined ? {} : { skip }) }))
     for (let index = first; index < end; index++) {
       const data = dataBlockOf(node.low(index), node.high(index));

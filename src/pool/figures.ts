@@ -1,4 +1,4 @@
-import type { TrafficTotals } from '../shared/traffic.js';
+import type { TrafficTotals } from '../threads/traffic.js';
 import type { RemoteFigures } from './remote-fetcher.js';
 
 /** The activity of an open pool; `PoolInfo` has its state. The cost does not depend on the pool's size. */

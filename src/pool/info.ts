@@ -1,5 +1,5 @@
 import type { FilesystemType, LiveOptions, PoolOptions } from '../config/pool-options.js';
-import type { TrafficTotals } from '../shared/traffic.js';
+import type { TrafficTotals } from '../threads/traffic.js';
 import type { DeviceId, DeviceName, SnapTime, TransactionId } from '../format/ids.js';
 
 export type { FilesystemType, LiveOptions, PoolOptions, TrafficTotals };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { Superblock } from '../format/superblock.js';
 import { MAX_CHUNKS, type ChunkId } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
-import type { RequestEpochs } from '../shared/request-epochs.js';
+import type { RequestEpochs } from '../threads/request-epochs.js';
 import type { Compression } from '../config/pool-options.js';
 import type { ChunkStore, PartialChunks, RemoteChunks } from '../store/chunk-store.js';
 import { FileChunks, type FileChunksOptions } from '../store/file-chunks.js';

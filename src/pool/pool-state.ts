@@ -3,7 +3,7 @@ import type { DeviceId } from '../format/ids.js';
 import { DataPlane, type PlaneOwner } from '../io/data-plane.js';
 import type { DeviceIo, PoolGate } from '../io/device-io.js';
 import type { Metadata } from '../metadata/metadata.js';
-import { RequestEpochs } from '../shared/request-epochs.js';
+import { RequestEpochs } from '../threads/request-epochs.js';
 import type { KeyValue } from '../store/key-value.js';
 import { Committer } from './committer.js';
 import { Compactor } from './compactor.js';

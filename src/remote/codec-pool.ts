@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { Worker } from 'node:worker_threads';
 import { ThinError } from '../errors/thin-error.js';
-import { startThread } from '../shared/start-thread.js';
+import { startThread } from '../threads/start-thread.js';
 import type { CodecAnswer, CodecReply, CodecTask, CodecThreadData } from './codec-protocol.js';
 import type { Digest } from './digest.js';
 

@@ -2,7 +2,7 @@ import type { Worker } from 'node:worker_threads';
 import { ThinError } from '../errors/thin-error.js';
 import type { RemoteImage } from '../format/remote-image.js';
 import type { FetchRequest, RemoteSource } from '../pool/remote-source.js';
-import { startThread } from '../shared/start-thread.js';
+import { startThread } from '../threads/start-thread.js';
 import type { LazyReply, LazyTask } from './lazy-protocol.js';
 
 interface Asked {

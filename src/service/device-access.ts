@@ -54,7 +54,7 @@ export interface FormattedRequest {
   /** The device's label while its filesystem is made, and from then on. */
   readonly labels: { readonly making: string; readonly made: string };
   /** Many devices start from it: as little as possible is in it, and nothing is kept for root. */
-  readonly shared?: boolean | undefined;
+  readonly template?: boolean | undefined;
 }
 
 /**
@@ -187,12 +187,19 @@ export class DeviceAccess {
   }
 
   /** A device without an origin, with a filesystem of its own. Nothing is left of it on failure. */
-  async createFormatted({ name, size, filesystem, quota, labels, shared }: FormattedRequest): Promise<void> {
+  async createFormatted({
+    name,
+    size,
+    filesystem,
+    quota,
+    labels,
+    template,
+  }: FormattedRequest): Promise<void> {
     const { pool, changes } = this.#parts;
     await changes.run([name], async () => {
       await pool.createThin({ name, kind: 'snapshot', size, filesystem, label: labels.making });
       try {
-        await this.#format(name, filesystem, { shared });
+        await this.#format(name, filesystem, { template });
         await pool.update(name, { label: labels.made, ...(quota === undefined ? {} : { quota }) });
       } catch (error) {
         await pool.remove(name).catch(() => undefined);
@@ -215,7 +222,7 @@ export class DeviceAccess {
   async #format(
     name: DeviceName,
     filesystem: FilesystemType,
-    { shared = false }: { readonly shared?: boolean | undefined } = {},
+    { template = false }: { readonly template?: boolean | undefined } = {},
   ): Promise<{ readonly uuid: string }> {
     const { pool, active, host } = this.#parts;
     const { filesystem: usual, mkfsArgs } = pool.info().options;
@@ -223,7 +230,7 @@ export class DeviceAccess {
     try {
       return await host.format(image, filesystem, {
         extraArgs: filesystem === usual ? mkfsArgs : [],
-        shared,
+        template,
       });
     } finally {
       await active.deactivate(name);

@@ -100,7 +100,7 @@ export interface DeviceHost {
       readonly uuid?: string | undefined;
       readonly extraArgs: readonly string[];
       /** See `FormattedRequest`. */
-      readonly shared?: boolean | undefined;
+      readonly template?: boolean | undefined;
     },
   ): Promise<{ readonly uuid: string }>;
   /**

@@ -1,8 +1,8 @@
 import { countPages } from '../format/chunk-patch.js';
 import { chunkId, type ChunkId } from '../format/ids.js';
-import { DirtyMap, sharedInts, type DirtyMapMemory } from '../shared/dirty-map.js';
-import { FreeRing, type FreeRingMemory } from '../shared/free-ring.js';
-import { lock, unlock } from '../shared/spin-lock.js';
+import { DirtyMap, threadInts, type DirtyMapMemory } from '../threads/dirty-map.js';
+import { FreeRing, type FreeRingMemory } from '../threads/free-ring.js';
+import { lock, unlock } from '../threads/spin-lock.js';
 import type { Access, ChunkAccess } from './chunk-access.js';
 import type { LogWriter } from './log-writer.js';
 import { pageSize, pagesOf } from './pages.js';
@@ -60,18 +60,18 @@ export function cacheMemory(shape: {
   mostDirty: number;
 }): CacheMemory {
   const { chunkSize, chunks, frames, mostDirty } = shape;
-  const limits = sharedInts(2);
+  const limits = threadInts(2);
   limits[MOST_DIRTY] = mostDirty;
   return {
     kind: 'cache',
     chunkSize,
-    index: sharedInts(chunks),
+    index: threadInts(chunks),
     frames: new Uint8Array(new SharedArrayBuffer(frames * chunkSize)),
-    locks: sharedInts(frames),
-    changed: sharedInts(frames),
-    owners: sharedInts(frames),
-    origins: sharedInts(frames),
-    fetched: sharedInts(frames),
+    locks: threadInts(frames),
+    changed: threadInts(frames),
+    owners: threadInts(frames),
+    origins: threadInts(frames),
+    fetched: threadInts(frames),
     touched: new Uint8Array(new SharedArrayBuffer(frames)),
     dirty: DirtyMap.create(frames).memory,
     free: FreeRing.create(2 ** Math.ceil(Math.log2(frames + 1))).memory,

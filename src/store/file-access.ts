@@ -4,8 +4,8 @@ import { getSystemErrorName } from 'node:util';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { chunkId, type ChunkId } from '../format/ids.js';
 import { chunkBaseKey, describeKey } from '../format/keys.js';
-import { DirtyMap, sharedInts } from '../shared/dirty-map.js';
-import { lock, unlock } from '../shared/spin-lock.js';
+import { DirtyMap, threadInts } from '../threads/dirty-map.js';
+import { lock, unlock } from '../threads/spin-lock.js';
 import type { Access, ChunkAccess } from './chunk-access.js';
 import type { LogWriter } from './log-writer.js';
 import { areFew, pagesOf, pageSize } from './pages.js';
@@ -37,8 +37,8 @@ export function fileMemory(
     chunkSize,
     start,
     fd,
-    written: sharedInts(1),
-    failed: sharedInts(1),
+    written: threadInts(1),
+    failed: threadInts(1),
     partial: partialMemory(chunks),
   };
 }

@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { chunkId, type ChunkId } from '../format/ids.js';
-import { DirtyMap } from '../shared/dirty-map.js';
+import { DirtyMap } from '../threads/dirty-map.js';
 import type { ChunkCommit, ChunkStore, PartialChunks, RemoteChunks } from './chunk-store.js';
 import { dataError, FileAccess, fileMemory, takeFailure, type FileMemory } from './file-access.js';
 import { pageSize, pagesOf } from './pages.js';

@@ -1,6 +1,6 @@
 import { on } from 'node:events';
 import { ThinError, type ThinErrorCode } from '../errors/thin-error.js';
-import { startThread } from '../shared/start-thread.js';
+import { startThread } from '../threads/start-thread.js';
 
 interface PackedError {
   readonly code: ThinErrorCode;

@@ -1,10 +1,10 @@
 import { damage } from '../format/damage.js';
 import { chunkId, type ChunkId } from '../format/ids.js';
 import { chunkPatchKey, describeKey } from '../format/keys.js';
-import { DirtyMap } from '../shared/dirty-map.js';
-import { FreeRing } from '../shared/free-ring.js';
-import type { RequestEpochs } from '../shared/request-epochs.js';
-import { lock, unlock } from '../shared/spin-lock.js';
+import { DirtyMap } from '../threads/dirty-map.js';
+import { FreeRing } from '../threads/free-ring.js';
+import type { RequestEpochs } from '../threads/request-epochs.js';
+import { lock, unlock } from '../threads/spin-lock.js';
 import {
   CacheAccess,
   cacheMemory,

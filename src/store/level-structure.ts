@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { Worker } from 'node:worker_threads';
 import { ThinError } from '../errors/thin-error.js';
-import { startThread } from '../shared/start-thread.js';
+import { startThread } from '../threads/start-thread.js';
 
 export interface StructureRequest {
   readonly path: string;

@@ -174,9 +174,9 @@ export class TableBlocks {
     if (tail.readUInt32LE(0) !== 0 || tail.readUInt32LE(4) !== 1 || tail[LONE_RESTARTS] !== 0)
       return undefined;
     const reader = new VarintReader(head);
-    const [shared, rest, length] = [reader.number(), reader.number(), reader.number()];
+    const [common, rest, length] = [reader.number(), reader.number(), reader.number()];
     const internal = unpackInternalKey(reader.take(rest));
-    if (shared !== 0 || reader.overrun || reader.at + length !== size - LONE_RESTARTS) return undefined;
+    if (common !== 0 || reader.overrun || reader.at + length !== size - LONE_RESTARTS) return undefined;
     if (internal?.type !== VALUE || internal.sequence > this.#lastSequence) return undefined;
     return isPoolKey(internal.key) ? internal.key : undefined;
   }

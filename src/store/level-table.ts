@@ -7,7 +7,7 @@ import { maskedCrc, unpackInternalKey, VarintReader, type InternalKey } from './
  * table   := block* filter? metaindex index footer
  * block   := contents type:u8 checksum:u32              masked CRC-32C of contents and type; type 0: as it is
  * contents := entry* restart:u32 × n n:u32              but the filter's
- * entry   := shared:varint rest:varint length:varint key:byte×rest value:byte×length
+ * entry   := common:varint rest:varint length:varint key:byte×rest value:byte×length
  * footer  := metaindex:handle index:handle padding magic:u64             48 bytes
  * handle  := offset:varint size:varint                  size without type and checksum
  */
@@ -130,11 +130,11 @@ function* entriesOf(contents: Buffer, what: string): Generator<TableEntryOf> {
   const reader = new VarintReader(contents.subarray(0, end));
   let key = Buffer.alloc(0);
   while (!reader.ended) {
-    const shared = reader.number();
+    const common = reader.number();
     const rest = reader.number();
     const length = reader.number();
-    if (shared > key.length) throw broken();
-    key = Buffer.concat([key.subarray(0, shared), reader.take(rest)]);
+    if (common > key.length) throw broken();
+    key = Buffer.concat([key.subarray(0, common), reader.take(rest)]);
     const value = reader.take(length);
     if (reader.overrun) throw broken();
     yield { key, value };

@@ -2,8 +2,8 @@ import { constants } from 'node:os';
 import { writeSync } from 'node:fs';
 import { MARK_SLOT_BYTES, MARK_SLOT_STEP, packMarkSlot } from '../format/commit-number.js';
 import { LOG_LINE, logSalt } from '../format/log-record.js';
-import { sharedInts } from '../shared/dirty-map.js';
-import { lock, unlock } from '../shared/spin-lock.js';
+import { threadInts } from '../threads/dirty-map.js';
+import { lock, unlock } from '../threads/spin-lock.js';
 
 /** Words of `LogMemory.words`. */
 const STATE = 0;
@@ -51,7 +51,7 @@ export function logMemory(file: Omit<LogMemory, 'positions' | 'words'>): LogMemo
   return {
     ...file,
     positions: new BigInt64Array(new SharedArrayBuffer(POSITIONS * 8)),
-    words: sharedInts(WORDS),
+    words: threadInts(WORDS),
   };
 }
 
@@ -61,7 +61,7 @@ export function logName({ id, epoch }: { readonly id: string; readonly epoch: nu
 }
 
 /** What the threads of a process share of its log. */
-export class SharedLog {
+export class LogWords {
   readonly salt: number;
   readonly memory: LogMemory;
 

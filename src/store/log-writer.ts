@@ -10,7 +10,7 @@ import {
   syncedFields,
   type LogFields,
 } from '../format/log-record.js';
-import { SharedLog, type LogMemory } from './log-memory.js';
+import { LogWords, type LogMemory } from './log-memory.js';
 
 /**
  * Bytes of which a process that is killed in the middle of a write leaves all or none, at a multiple of them.
@@ -44,11 +44,11 @@ export function linesFor(bytes: number, chunks: number): number {
  * file. The caller is inside a request's epoch, or is the pool thread, and has reserved what it writes.
  */
 export class LogWriter {
-  readonly #log: SharedLog;
+  readonly #log: LogWords;
   readonly #scratch: Buffer;
 
   constructor(memory: LogMemory) {
-    this.#log = new SharedLog(memory);
+    this.#log = new LogWords(memory);
     this.#scratch = Buffer.allocUnsafeSlow(logRecordSize(MOST_PAYLOAD) + LOG_LINE);
   }
 
@@ -129,7 +129,7 @@ export class LogWriter {
     return this.isOn;
   }
 
-  /** See `SharedLog.head`. */
+  /** See `LogWords.head`. */
   get head(): number {
     return this.#log.head;
   }

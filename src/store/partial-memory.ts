@@ -1,4 +1,4 @@
-import { DirtyMap, sharedInts, type DirtyMapMemory } from '../shared/dirty-map.js';
+import { DirtyMap, threadInts, type DirtyMapMemory } from '../threads/dirty-map.js';
 
 /**
  * Which chunks of a `direct` pool are partial, for all threads. A chunk becomes partial before any thread can
@@ -33,11 +33,11 @@ const LOCKS = 1024;
 /** @param chunks that the pool can have; what is not touched costs no memory */
 export function partialMemory(chunks: number): PartialMemory {
   return {
-    bases: sharedInts(chunks),
-    pages: sharedInts(chunks),
-    locks: sharedInts(LOCKS),
+    bases: threadInts(chunks),
+    pages: threadInts(chunks),
+    locks: threadInts(LOCKS),
     dirty: DirtyMap.create(chunks).memory,
-    changed: sharedInts(1),
+    changed: threadInts(1),
   };
 }
 

@@ -13,7 +13,7 @@ import {
 import { LOG_HEAD_BYTES, packLogState, unpackLogState, type LogState } from '../format/log-state.js';
 import type { KeyValue, KvOperation, KvReader } from './key-value.js';
 import { LOG_FILE, logFiles, type LogFiles, type LogHandle, type OpenLogFile } from './log-file.js';
-import { logMemory, logName, SharedLog, type LogMemory } from './log-memory.js';
+import { logMemory, logName, LogWords, type LogMemory } from './log-memory.js';
 import { LogWriter } from './log-writer.js';
 import { readLog, type ReadLog } from './read-log.js';
 
@@ -43,7 +43,7 @@ export class PoolLog {
   readonly memory: LogMemory;
   /** The pool thread's. */
   readonly writer: LogWriter;
-  readonly #shared: SharedLog;
+  readonly #words: LogWords;
   readonly #file: OpenLogFile | undefined;
   readonly #id: string;
   readonly #epoch: number;
@@ -78,7 +78,7 @@ export class PoolLog {
       ring: file?.head.ring ?? 0,
       start: LOG_HEAD_BYTES,
     });
-    this.#shared = new SharedLog(this.memory);
+    this.#words = new LogWords(this.memory);
     this.writer = new LogWriter(this.memory);
   }
 
@@ -121,7 +121,7 @@ export class PoolLog {
   async begin(store: KeyValue): Promise<void> {
     this.#step = 'closed';
     if (this.#file === undefined) {
-      this.#shared.phase = 'broken';
+      this.#words.phase = 'broken';
       await store.batch([this.#stateAt(0)], { sync: true });
       return;
     }
@@ -130,12 +130,12 @@ export class PoolLog {
     if (readLogState(store)?.closed !== true) await store.batch([this.#stateAt(0)], { sync: true });
     try {
       const end = Buffer.alloc(LOG_LINE);
-      packLine(end, { ...NO_FIELDS, kind: LogKind.END }, { position: 0, synced: 0 }, this.#shared.salt);
+      packLine(end, { ...NO_FIELDS, kind: LogKind.END }, { position: 0, synced: 0 }, this.#words.salt);
       writeSync(this.#file.handle.fd, end, 0, LOG_LINE, LOG_HEAD_BYTES);
       await this.#file.handle.datasync();
-      this.#shared.phase = 'on';
+      this.#words.phase = 'on';
     } catch (error) {
-      this.#shared.fail(error);
+      this.#words.fail(error);
     }
     this.#step = 'open';
     await store.batch([this.#stateAt(0)], { sync: true });
@@ -143,12 +143,12 @@ export class PoolLog {
   }
 
   get isBegun(): boolean {
-    return this.#step === 'open' || this.#shared.phase === 'broken';
+    return this.#step === 'open' || this.#words.phase === 'broken';
   }
 
   /** What is synced here is durable. */
   get isOn(): boolean {
-    return this.#shared.isOn;
+    return this.#words.isOn;
   }
 
   /** Something stands here that the store does not have. */
@@ -158,12 +158,12 @@ export class PoolLog {
 
   /** Bytes that stand here and that the store does not have. */
   get used(): number {
-    return this.#shared.isOn ? this.#shared.head - this.#tail : 0;
+    return this.#words.isOn ? this.#words.head - this.#tail : 0;
   }
 
   /** The store should take over what is here. */
   get isLong(): boolean {
-    return isLong(this.#shared);
+    return isLong(this.#words);
   }
 
   /**
@@ -171,12 +171,12 @@ export class PoolLog {
    * have ended.
    */
   get position(): number {
-    return this.#shared.head;
+    return this.#words.head;
   }
 
   /** Changes of devices before it are in what a commit collects now. */
   get changed(): number {
-    return this.#step === 'left' ? this.#redone : this.#shared.head;
+    return this.#step === 'left' ? this.#redone : this.#words.head;
   }
 
   /**
@@ -193,7 +193,7 @@ export class PoolLog {
   /** That batch is durable. */
   committed(position: number): void {
     if (this.#step !== 'open' || position <= this.#tail) return;
-    this.#shared.free(position - this.#tail);
+    this.#words.free(position - this.#tail);
     this.#tail = position;
   }
 
@@ -202,21 +202,21 @@ export class PoolLog {
    * a commit can make it durable.
    */
   async sync(): Promise<boolean> {
-    const head = this.#shared.head;
-    while (this.#shared.isOn && this.#shared.synced < head) {
+    const head = this.#words.head;
+    while (this.#words.isOn && this.#words.synced < head) {
       this.#syncing ??= this.#sync().finally(() => (this.#syncing = undefined));
       await this.#syncing;
     }
-    return this.#shared.isOn;
+    return this.#words.isOn;
   }
 
   async #sync(): Promise<void> {
-    const head = this.#shared.head;
+    const head = this.#words.head;
     try {
       await this.#file!.handle.datasync();
-      this.#shared.noteSynced(head);
+      this.#words.noteSynced(head);
     } catch (error) {
-      this.#shared.fail(error);
+      this.#words.fail(error);
     }
   }
 
@@ -228,9 +228,9 @@ export class PoolLog {
     if (store !== undefined && this.#step === 'open' && this.#left.length === 0) {
       this.#step = 'closed';
       // Where it fails, what it has is done again by the next process, and was done.
-      await store.batch([this.#stateAt(this.#shared.head)], { sync: true }).catch(() => undefined);
+      await store.batch([this.#stateAt(this.#words.head)], { sync: true }).catch(() => undefined);
     }
-    this.#shared.phase = 'off';
+    this.#words.phase = 'off';
     await this.#syncing;
     await this.#file?.mark?.close();
     await this.#file?.handle.close();
@@ -243,7 +243,7 @@ export class PoolLog {
       position,
       changed,
       closed: this.#step !== 'open',
-      without: this.#shared.phase === 'broken',
+      without: this.#words.phase === 'broken',
       accepted: false,
       place: this.#place,
     };
@@ -251,12 +251,12 @@ export class PoolLog {
   }
 
   async #syncMark(): Promise<void> {
-    if (this.#shared.takeFreshMark()) await this.#file?.mark?.datasync().catch(() => undefined);
+    if (this.#words.takeFreshMark()) await this.#file?.mark?.datasync().catch(() => undefined);
   }
 }
 
 /** The store should take over what is in it. */
-export function isLong(log: SharedLog): boolean {
+export function isLong(log: LogWords): boolean {
   return log.isOn && log.fullness >= LONG;
 }
 

@@ -6,7 +6,7 @@ import { metricsAdapter } from '../../src/daemon/metrics-server.js';
 import { notifyServiceManager } from '../../src/host/service-manager.js';
 import { Metrics } from '../../src/daemon/metrics.js';
 import { BASE_NAME } from '../../src/format/device-name.js';
-import { SharedImage } from '../../src/io/shared-image.js';
+import { ThreadImage } from '../../src/io/thread-image.js';
 import { MemoryStore } from '../support/memory-store.js';
 import { BLOCK, makeSmallPool } from '../support/small-pool.js';
 import { startFakeDaemon } from '../support/fake-daemon.js';
@@ -60,7 +60,7 @@ describe('metrics', () => {
     await file.write(0, Buffer.alloc(BLOCK, 1));
     await file.read(0, Buffer.alloc(4096));
     await file.flush();
-    const thread = new SharedImage(file.shared!, 3);
+    const thread = new ThreadImage(file.memory!, 3);
     assert.ok(thread.write(4096, Buffer.alloc(512, 2), 0, 512));
     assert.ok(thread.read(0, Buffer.alloc(4096), 0, 4096));
     const metrics = new Metrics({ pool, mounted: () => 0, events: undefined });

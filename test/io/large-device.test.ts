@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import type { DeviceName } from '../../src/format/ids.js';
 import type { ImageFile } from '../../src/io/image-file.js';
-import { SharedImage } from '../../src/io/shared-image.js';
+import { ThreadImage } from '../../src/io/thread-image.js';
 import type { OpenPoolOptions } from '../../src/pool/open-options.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
 import { MemoryStore } from '../support/memory-store.js';
@@ -55,7 +55,7 @@ describe('a device of 100 TiB', () => {
   /** By one of the two threads that a device is served on. */
   async function write(file: ImageFile, at: number, byte: number): Promise<void> {
     const bytes = Buffer.alloc(SECTOR, byte);
-    if (byte % 2 === 0 || !new SharedImage(file.shared!, 0).write(at * BLOCK, bytes, 0, SECTOR))
+    if (byte % 2 === 0 || !new ThreadImage(file.memory!, 0).write(at * BLOCK, bytes, 0, SECTOR))
       await file.write(at * BLOCK, bytes);
   }
 

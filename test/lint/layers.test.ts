@@ -70,7 +70,7 @@ describe('lint: the layer rule', () => {
     for (const [name, importers] of Object.entries(PACKAGES)) {
       const source = `import x from '${name}';\nexport const y: unknown = x;\n`;
       assert.ok(
-        (await rulesBrokenBy('src/shared/no-such-probe.ts', source)).includes('no-restricted-imports'),
+        (await rulesBrokenBy('src/threads/no-such-probe.ts', source)).includes('no-restricted-imports'),
       );
       for (const importer of importers) {
         const file = importer.endsWith('.ts') ? importer : `${importer}/no-such-probe.ts`;

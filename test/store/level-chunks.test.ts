@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { chunkId, type ChunkId } from '../../src/format/ids.js';
-import { RequestEpochs } from '../../src/shared/request-epochs.js';
+import { RequestEpochs } from '../../src/threads/request-epochs.js';
 import { LevelChunks } from '../../src/store/level-chunks.js';
 import { MemoryStore } from '../support/memory-store.js';
 

@@ -2,7 +2,7 @@ import { ThinError } from '../../src/errors/thin-error.js';
 import { BASE_NAME, isHidden } from '../../src/format/device-name.js';
 import { deviceId, snapTime, transactionId, type DeviceName } from '../../src/format/ids.js';
 import type { PoolFigures } from '../../src/pool/figures.js';
-import { Traffic } from '../../src/shared/traffic.js';
+import { Traffic } from '../../src/threads/traffic.js';
 import type { DeviceInfo, PoolInfo, PoolOptions } from '../../src/pool/info.js';
 import type {
   DeviceChange,

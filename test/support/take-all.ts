@@ -1,5 +1,5 @@
 import { workerData } from 'node:worker_threads';
-import { FreeRing, type FreeRingMemory } from '../../src/shared/free-ring.js';
+import { FreeRing, type FreeRingMemory } from '../../src/threads/free-ring.js';
 
 /**
  * Entry of a thread: takes what there is, counts it in `seen`, and ends when `done` is set and nothing is

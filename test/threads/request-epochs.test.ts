@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { RequestEpochs } from '../../src/shared/request-epochs.js';
+import { RequestEpochs } from '../../src/threads/request-epochs.js';
 
 describe('epochs of requests', () => {
   const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -29,9 +29,9 @@ export class DirtyMap {
 
   /** @param range entries are 0 .. range - 1, at most 2^32; what is not touched of them costs no memory */
   static create(range: number): DirtyMap {
-    const levels = [sharedInts(Math.ceil(range / BITS))];
+    const levels = [threadInts(Math.ceil(range / BITS))];
     for (let words = levels[0]!.length; words > TOP_WORDS; words = levels.at(-1)!.length)
-      levels.push(sharedInts(Math.ceil(words / BITS)));
+      levels.push(threadInts(Math.ceil(words / BITS)));
     return new DirtyMap(levels);
   }
 
@@ -91,7 +91,7 @@ export class DirtyMap {
   }
 }
 
-export function sharedInts(length: number): Int32Array {
+export function threadInts(length: number): Int32Array {
   return new Int32Array(new SharedArrayBuffer(Math.max(1, length) * 4));
 }
 

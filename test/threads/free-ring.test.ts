@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { type Worker } from 'node:worker_threads';
 import fc from 'fast-check';
-import { sharedInts } from '../../src/shared/dirty-map.js';
-import { FreeRing } from '../../src/shared/free-ring.js';
-import { startThread } from '../../src/shared/start-thread.js';
+import { threadInts } from '../../src/threads/dirty-map.js';
+import { FreeRing } from '../../src/threads/free-ring.js';
+import { startThread } from '../../src/threads/start-thread.js';
 
 describe('a ring of free entries', () => {
   it('is a queue with a bound', () => {
@@ -48,8 +48,8 @@ describe('a ring of free entries', () => {
   it('gives each entry to one thread only', async function () {
     const ring = FreeRing.create(64);
     const total = 20_000;
-    const seen = sharedInts(total);
-    const done = sharedInts(1);
+    const seen = threadInts(total);
+    const done = threadInts(1);
     const workers = [0, 1].map(() => takeAll({ memory: ring.memory, seen, done }));
     for (let entry = 0; entry < total;) {
       if (ring.put(entry)) entry++;

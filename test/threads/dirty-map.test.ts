@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { DirtyMap } from '../../src/shared/dirty-map.js';
+import { DirtyMap } from '../../src/threads/dirty-map.js';
 
 const RANGE = 5000;
 

@@ -1,14 +1,14 @@
-import { FreeRing } from '../shared/free-ring.js';
-import { RequestEpochs } from '../shared/request-epochs.js';
-import { Traffic, type TrafficKind } from '../shared/traffic.js';
+import { FreeRing } from '../threads/free-ring.js';
+import { RequestEpochs } from '../threads/request-epochs.js';
+import { Traffic, type TrafficKind } from '../threads/traffic.js';
 import { CacheAccess } from '../store/cache-access.js';
 import { FileAccess } from '../store/file-access.js';
 import type { DeviceId } from '../format/ids.js';
-import { SharedLog, type LogMemory } from '../store/log-memory.js';
+import { LogWords, type LogMemory } from '../store/log-memory.js';
 import { LogWriter } from '../store/log-writer.js';
 import { BlockPath } from './block-path.js';
 import { areSettled, shouldAsk, type PlaneMemory } from './data-plane.js';
-import { SharedTable, type TableMemory } from './shared-table.js';
+import { MappingTable, type TableMemory } from './mapping-table.js';
 
 /** Words of `ImageMemory.control`. */
 export const GATE = 0;
@@ -40,32 +40,32 @@ export interface ImageMemory {
  * One active device as a thread other than the pool's sees it: what it cannot do at once and by itself, it
  * leaves to the pool thread.
  */
-export class SharedImage {
+export class ThreadImage {
   readonly size: number;
   readonly #thread: number;
   readonly #memory: ImageMemory;
   readonly #path: BlockPath;
   readonly #epochs: RequestEpochs;
   readonly #free: FreeRing;
-  readonly #table: SharedTable;
+  readonly #table: MappingTable;
   readonly #access: FileAccess | CacheAccess;
   readonly #traffic: readonly Traffic[];
   readonly #log: LogWriter | undefined;
-  readonly #sharedLog: SharedLog | undefined;
+  readonly #logWords: LogWords | undefined;
 
   /** @param thread its number among those that serve the pool, from 0 */
   constructor(memory: ImageMemory, thread: number) {
-    const { chunks, free, epochs, log: shared } = memory.plane;
-    const log = shared === undefined ? undefined : writerOf(shared);
+    const { chunks, free, epochs, log: words } = memory.plane;
+    const log = words === undefined ? undefined : writerOf(words);
     this.#log = log;
-    this.#sharedLog = shared === undefined ? undefined : new SharedLog(shared);
+    this.#logWords = words === undefined ? undefined : new LogWords(words);
     this.size = memory.size;
     this.#thread = thread;
     this.#memory = memory;
     this.#epochs = new RequestEpochs(epochs);
     this.#free = new FreeRing(free);
     this.#traffic = [new Traffic(memory.traffic), new Traffic(memory.plane.traffic)];
-    this.#table = new SharedTable(memory.table);
+    this.#table = new MappingTable(memory.table);
     this.#access = chunks.kind === 'file' ? new FileAccess(chunks, log) : new CacheAccess(chunks, log);
     this.#path = new BlockPath({
       device: memory.device,
@@ -117,7 +117,7 @@ export class SharedImage {
 
   /** True if stocks run low and no thread has told the pool thread. */
   shouldAsk(): boolean {
-    return shouldAsk(this.#memory.plane, this.#free, this.#sharedLog);
+    return shouldAsk(this.#memory.plane, this.#free, this.#logWords);
   }
 
   /** The pool thread counts the requests that it serves. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { sharedInts } from './dirty-map.js';
+import { threadInts } from './dirty-map.js';
 
 /** What another thread needs to take entries from the same ring. */
 export interface FreeRingMemory {
@@ -31,7 +31,7 @@ export class FreeRing {
   /** @param capacity entries it holds; a power of two */
   static create(capacity: number): FreeRing {
     assert((capacity & (capacity - 1)) === 0, 'a ring has a power of two of places');
-    return new FreeRing({ entries: sharedInts(capacity), ends: sharedInts(2) });
+    return new FreeRing({ entries: threadInts(capacity), ends: threadInts(2) });
   }
 
   get capacity(): number {
@@ -45,12 +45,12 @@ export class FreeRing {
 
   /** An entry, or undefined. */
   take(): number | undefined {
-    return this.#kept.pop() ?? this.#takeShared(undefined);
+    return this.#kept.pop() ?? this.#takeFromRing(undefined);
   }
 
   /** The next entry if it is this one: what makes neighbours of neighbours. */
   takeExactly(entry: number): boolean {
-    return this.#takeShared(entry) !== undefined;
+    return this.#takeFromRing(entry) !== undefined;
   }
 
   /** An entry that this thread took and did not use. */
@@ -67,7 +67,7 @@ export class FreeRing {
     return true;
   }
 
-  #takeShared(wanted: number | undefined): number | undefined {
+  #takeFromRing(wanted: number | undefined): number | undefined {
     for (;;) {
       const head = Atomics.load(this.#ends, HEAD);
       if (head === Atomics.load(this.#ends, TAIL)) return undefined;

@@ -1,4 +1,4 @@
-import { sharedInts } from './dirty-map.js';
+import { threadInts } from './dirty-map.js';
 
 /** Threads that can serve one pool at once, the pool thread not counted. */
 export const MAX_THREADS = 16;
@@ -15,7 +15,7 @@ const NAP = 0.05;
 export class RequestEpochs {
   readonly memory: Int32Array;
 
-  constructor(memory: Int32Array = sharedInts(MAX_THREADS * STRIDE)) {
+  constructor(memory: Int32Array = threadInts(MAX_THREADS * STRIDE)) {
     this.memory = memory;
   }
 
@@ -59,7 +59,7 @@ export class RequestEpochs {
   }
 }
 
-const NEVER = sharedInts(1);
+const NEVER = threadInts(1);
 
 /** Sleeps this thread for a moment. */
 export function nap(milliseconds = NAP): void {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import type { DeviceName } from '../../src/format/ids.js';
 import type { ImageFile } from '../../src/io/image-file.js';
-import { SharedImage } from '../../src/io/shared-image.js';
+import { ThreadImage } from '../../src/io/thread-image.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
 import type { KvOperation } from '../../src/store/key-value.js';
 import { MemoryStore } from '../support/memory-store.js';
@@ -28,7 +28,7 @@ describe('a device of a direct pool on another thread', () => {
   let file: ImageFile;
 
   /** Threads get it anew when what they have is not current any more. */
-  const onThread = (): SharedImage => new SharedImage(file.shared!, 0);
+  const onThread = (): ThreadImage => new ThreadImage(file.memory!, 0);
   const bytes = (length: number, fill = 7): Buffer => Buffer.alloc(length, fill);
 
   beforeEach(async () => {
@@ -83,10 +83,10 @@ describe('a device of a direct pool on another thread', () => {
 
   it('tells the pool what a sync has met', async () => {
     await pool.commit();
-    const { chunks } = file.shared!.plane;
+    const { chunks } = file.memory!.plane;
     assert(chunks.kind === 'file');
-    const broken = { ...file.shared!, plane: { ...file.shared!.plane, chunks: { ...chunks, fd: 2 ** 30 } } };
-    assert.equal(new SharedImage(broken, 0).flush(), false);
+    const broken = { ...file.memory!, plane: { ...file.memory!.plane, chunks: { ...chunks, fd: 2 ** 30 } } };
+    assert.equal(new ThreadImage(broken, 0).flush(), false);
     await assert.rejects(pool.commit(), { code: 'io', message: /EBADF/ });
     assert.throws(() => file.write(0, bytes(PAGE)), { code: 'read-only' });
   });

@@ -1,6 +1,6 @@
 import { chunkId, type ChunkId } from '../format/ids.js';
-import { DirtyMap, sharedInts, type DirtyMapMemory } from '../shared/dirty-map.js';
-import { nap } from '../shared/request-epochs.js';
+import { DirtyMap, threadInts, type DirtyMapMemory } from '../threads/dirty-map.js';
+import { nap } from '../threads/request-epochs.js';
 import { SHEET_WORDS, type TableSheets } from './table-sheets.js';
 
 /**
@@ -52,7 +52,7 @@ const SPINS = 200;
  * them up, and changes one that it has locked. Costs memory where blocks are mapped and somebody has looked,
  * whatever the size of the device.
  */
-export class SharedTable {
+export class MappingTable {
   readonly memory: TableMemory;
   readonly #root: Int32Array;
   readonly #sheets: Int32Array;
@@ -69,12 +69,12 @@ export class SharedTable {
   }
 
   /** Nothing is known. */
-  static create(blocks: number, sheets: Int32Array): SharedTable {
-    return new SharedTable({
-      root: sharedInts(Math.ceil(blocks / DIRECTORY_BLOCKS)),
+  static create(blocks: number, sheets: Int32Array): MappingTable {
+    return new MappingTable({
+      root: threadInts(Math.ceil(blocks / DIRECTORY_BLOCKS)),
       sheets,
       dirty: DirtyMap.create(blocks).memory,
-      counters: sharedInts(2),
+      counters: threadInts(2),
     });
   }
 
@@ -220,8 +220,8 @@ export class SharedTable {
    * A table of more blocks that takes over what this one knows, its sheets and `newlyMapped`; nothing is
    * dirty. No request is in flight.
    */
-  grown(blocks: number): SharedTable {
-    const larger = SharedTable.create(blocks, this.#sheets);
+  grown(blocks: number): MappingTable {
+    const larger = MappingTable.create(blocks, this.#sheets);
     larger.#root.set(this.#root);
     larger.#sheetCount = this.#sheetCount;
     Atomics.store(larger.#counters, NEWLY_MAPPED, this.newlyMapped);
