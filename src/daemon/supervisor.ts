@@ -3,6 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { release } from 'node:os';
 import { ThinError } from '../errors/thin-error.js';
 import type { ConnectionState, KeptConnection } from '../fuse/connection.js';
+import { holdMountNamespace } from '../fuse/mount-namespace.js';
 import { forgetHandover, hasHandover } from './handover.js';
 import type { RootLayout } from '../config/root-layout.js';
 import { LogFile, printsTo } from './log-file.js';
@@ -88,6 +89,7 @@ class HeldConnection {
   /** @param log that daemons print into; undefined: where this process does */
   constructor(log: LogFile | undefined) {
     this.#log = log;
+    holdMountNamespace();
   }
 
   get isOpen(): boolean {

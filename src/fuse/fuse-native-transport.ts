@@ -16,6 +16,7 @@ import {
 import type { ImageDirectory, ImageFile } from '../io/image-file.js';
 import { InFlight } from '../async/in-flight.js';
 import { mountFailure } from './mount-failure.js';
+import { holdMountNamespace } from './mount-namespace.js';
 import {
   filesystemLives,
   leaveMountPoint,
@@ -102,6 +103,7 @@ export class FuseNativeTransport implements Transport {
     const target = await resolveMountPoint(this.mountPoint);
     await requireFreeMountPoint(target);
     await requireFuseDevice();
+    holdMountNamespace();
     const Fuse = await loadFuse();
     const fuse = new Fuse(target, this.#operations(), { timeout: false });
     await openFuse(fuse, target);

@@ -13,6 +13,7 @@ import { IoThreads } from './io-threads.js';
 import { KernelFilesystem } from './kernel-filesystem.js';
 import { abandonMount, mountWith } from './kernel-mount.js';
 import { REQUEST_OVERHEAD, packResend } from './kernel-protocol.js';
+import { holdMountNamespace } from './mount-namespace.js';
 import {
   fuseDeviceError,
   leaveMountPoint,
@@ -106,6 +107,7 @@ export class KernelTransport implements Transport {
         'unsupported',
         'the kernel transport needs a little-endian machine; choose fuse-native',
       );
+    holdMountNamespace();
     const kept = this.#connection;
     if (kept?.state !== undefined) await this.#takeOver(kept.fd, kept.state);
     else await this.#mountAnew();
