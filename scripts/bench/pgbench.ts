@@ -1,11 +1,14 @@
 import { chmod, chown, mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from './host.js';
 import { PGBENCH_CLIENTS, PGBENCH_SCALE } from './jobs.js';
 import type { Scale } from './run.js';
 
 /** Where Debian puts the programs of each version. */
 const VERSIONS = '/usr/lib/postgresql';
+const UMOUNT_TRIES = 300;
+const UMOUNT_PAUSE_MS = 100;
 /** The log goes round on a device of a GiB. */
 const SETTINGS = "-c listen_addresses='' -c max_wal_size=128MB -c min_wal_size=80MB -c wal_recycle=on";
 
@@ -57,8 +60,20 @@ export async function runPgbench(device: string, folder: string, { seconds }: Sc
       await asUser('pg_ctl', '-D', data, '-w', '-m', 'immediate', 'stop');
     }
   } finally {
-    await run('umount', [mounted]);
+    await umountIdle(mounted);
   }
+}
+
+/** The server's last processes outlive its pid file, which pg_ctl(1) waits for. */
+async function umountIdle(mounted: string): Promise<void> {
+  for (let left = UMOUNT_TRIES; ; left--)
+    try {
+      await run('umount', [mounted]);
+      return;
+    } catch (error) {
+      if (left === 0 || !String(error).includes('busy')) throw error;
+      await sleep(UMOUNT_PAUSE_MS);
+    }
 }
 
 const USER = 'postgres';

@@ -122,7 +122,7 @@ export async function daemonParts(
   return {
     layout,
     reopenLog: () => logFile?.reopen(),
-    doctor: (pool) => doctorTools(layout, pool, { loops, stale, query }),
+    doctor: (pool, projection) => doctorTools(layout, { pool, projection }, { loops, stale, query }),
     poolName: poolName(prefix),
     statusLine: dmStatusLine,
     fileNameOf: (name) => deviceName(prefix, name),
@@ -238,12 +238,15 @@ function hostOf(
 
 function doctorTools(
   layout: RootLayout,
-  pool: ThinPool,
+  { pool, projection }: Pick<Service, 'pool' | 'projection'>,
   host: Pick<DoctorTools, 'loops' | 'stale' | 'query'>,
 ): DoctorTools {
   return {
     ...host,
-    drifted: () => projectionDrift(layout.metadata, pool),
+    drifted: async () => {
+      await projection.settled();
+      return projectionDrift(layout.metadata, pool);
+    },
     // One that knows of no file yet, so that it looks at every one.
     rewrite: async () => {
       const files = new MetadataProjection(layout.metadata);
@@ -272,6 +275,7 @@ export async function openOffline(
     caller: dispatcher,
     close: async () => {
       await dispatcher.close();
+      await service.projection.settled();
       await service.pool.close();
     },
   };
@@ -307,7 +311,7 @@ export async function openAlone(layout: RootLayout, onWarning: (text: string) =>
     ...unservedPool({ layout, pool, projection, makers: { isAtWork, makerOf } }),
     poolName: poolName(prefix),
     statusLine: dmStatusLine,
-    doctor: doctorTools(layout, pool, hostOf(layout, prefix, new ChildProcessExec())),
+    doctor: doctorTools(layout, { pool, projection }, hostOf(layout, prefix, new ChildProcessExec())),
     serving: undefined,
   };
 }

@@ -40,7 +40,7 @@ export interface DaemonParts {
   readonly statusLine: (info: PoolInfo) => string;
   readonly fileNameOf: (name: DeviceName) => string;
   readonly projection: (pool: ThinPool) => ProjectionWriter;
-  readonly doctor: (pool: ThinPool) => DoctorTools;
+  readonly doctor: (pool: ThinPool, projection: ProjectionWriter) => DoctorTools;
   readonly transport: (directory: ImageDirectory) => Transport;
   readonly host: DeviceHost;
   /** Record of the tools of a daemon that died; waits for each. Errors: busy (`mustBeGone`). */
@@ -140,7 +140,7 @@ export class Daemon {
     const { layout, pool, projection, locks, changes, devices } = this.#served;
     return {
       ...{ layout, pool, projection, locks, changes, devices, poolName, statusLine },
-      doctor: doctor(pool),
+      doctor: doctor(pool, projection),
       serving: {
         served: this.#served,
         metrics,
@@ -387,6 +387,7 @@ export class Daemon {
       () => this.#server.close(),
       ...this.#adapters.map((adapter) => () => adapter.close()),
       () => this.#transport.unmount(),
+      () => this.#served.projection.settled(),
       () => this.#pool.close(),
       () => rm(layout.pid, { force: true }),
     ];

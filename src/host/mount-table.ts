@@ -1,6 +1,8 @@
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 
 const MOUNT_INFO = '/proc/self/mountinfo';
+/** MAJ:MIN of a loop device, and its name: a btrfs has a MAJ:MIN of its own. */
+const LOOP_NUMBER = /^(?:7:|\/dev\/loop)(\d+)$/;
 
 /** One row of /proc/PID/mountinfo (proc_pid_mountinfo(5)). */
 export interface MountRow {
@@ -66,8 +68,9 @@ export class MountTable {
     this.rows = rows;
   }
 
-  static async read(): Promise<MountTable> {
-    return new MountTable(parseMountTable(await readFile(MOUNT_INFO, 'utf8')));
+  static read(): Promise<MountTable> {
+    // The kernel answers from memory: round trips through the thread pool would take longer than the calls.
+    return Promise.resolve(new MountTable(parseMountTable(readFileSync(MOUNT_INFO, 'utf8'))));
   }
 
   /** The topmost mount on `target` (absolute, without symbolic links), if any. */
@@ -81,6 +84,20 @@ export class MountTable {
     return this.rows.filter(
       (row) => row.source === device || (number !== undefined && row.device === `7:${number}`),
     );
+  }
+
+  /** Loop devices whose filesystem is mounted, each with its mounts as `ofLoop` has them. */
+  onLoops(): readonly (readonly [device: string, rows: readonly MountRow[]])[] {
+    const found = new Map<string, MountRow[]>();
+    for (const row of this.rows) {
+      const number = (LOOP_NUMBER.exec(row.device) ?? LOOP_NUMBER.exec(row.source))?.[1];
+      if (number === undefined) continue;
+      const device = `/dev/loop${number}`;
+      const rows = found.get(device);
+      if (rows === undefined) found.set(device, [row]);
+      else rows.push(row);
+    }
+    return [...found];
   }
 
   /** On `folder` itself or below it, oldest first. */

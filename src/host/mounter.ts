@@ -209,15 +209,16 @@ export class Mounter {
   }
 
   async #writableMountsOf(image: string): Promise<readonly string[]> {
-    const loops = (await this.#loops.findByBackingFile(image)).filter((loop) => !loop.readOnly);
     const table = await MountTable.read();
-    const targets = loops
-      // A mount that another one hides cannot be reached by its path.
-      .map(({ device }) =>
-        table.ofLoop(device).find((row) => table.on(row.target) === row && !isReadOnly(row.superOptions)),
+    return table
+      .onLoops()
+      .filter(([device]) => this.#loops.isOn(device, image))
+      .map(([, rows]) =>
+        // A mount that another one hides cannot be reached by its path.
+        rows.find((row) => table.on(row.target) === row && !isReadOnly(row.superOptions)),
       )
-      .filter((row) => row !== undefined);
-    return targets.map((row) => row.target);
+      .filter((row) => row !== undefined)
+      .map((row) => row.target);
   }
 
   /** Errors: as `FilesystemTools.trim`. */

@@ -196,6 +196,7 @@ export class Pool implements AsyncDisposable {
 
   /** Every write is durable when it resolves. Idempotent. */
   async close(): Promise<void> {
+    await this.#service.projection.settled();
     await this.#service.pool.close();
   }
 

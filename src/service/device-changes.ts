@@ -3,8 +3,8 @@ import type { DeviceLocks } from './device-locks.js';
 import type { ProjectionWriter } from './projection-writer.js';
 
 /**
- * How a device is changed: under its lock, with the files in `<root>/metadata` brought up to the change
- * whatever became of it.
+ * How a device is changed: under its lock. The files in `<root>/metadata` follow, whatever became of the
+ * change: they are behind the pool for some milliseconds, and a start writes those that a crash left behind.
  */
 export class DeviceChanges {
   readonly #locks: DeviceLocks;
@@ -21,7 +21,7 @@ export class DeviceChanges {
       try {
         return await change();
       } finally {
-        await this.#projection.refresh();
+        this.#projection.follow();
       }
     });
   }

@@ -1,7 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ThinPool } from '../pool/thin-pool.js';
 
 /** Writes Docker's JSON files from the pool: `MetadataProjection` (docker/projection.ts). */
 export type WriteProjection = (pool: ThinPool) => Promise<void>;
+
+/** Milliseconds for which changes are gathered. */
+const FOLLOW_MS = 10;
 
 /**
  * Keeps `<root>/metadata` behind the pool: never two writes at once, and a request that comes while one runs
@@ -14,11 +18,29 @@ export class ProjectionWriter {
   readonly #onFailure: (error: unknown) => void;
   #last: Promise<void> = Promise.resolve();
   #queued: Promise<void> | undefined;
+  #following: Promise<void> | undefined;
 
   constructor(pool: ThinPool, write: WriteProjection, onFailure: (error: unknown) => void) {
     this.#pool = pool;
     this.#write = write;
     this.#onFailure = onFailure;
+  }
+
+  /**
+   * The files show within some milliseconds what the pool holds now. Whoever changed a device does not wait
+   * for them, and changes in quick succession share a write.
+   */
+  follow(): void {
+    this.#following ??= sleep(FOLLOW_MS).then(() => {
+      this.#following = undefined;
+      return this.refresh();
+    });
+  }
+
+  /** Resolves when the files show all that `follow` was called for. */
+  async settled(): Promise<void> {
+    await this.#following;
+    await this.#last;
   }
 
   /**

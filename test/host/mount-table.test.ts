@@ -48,6 +48,19 @@ describe('MountTable', () => {
     assert.deepEqual(table.ofLoop('/dev/loop1'), []);
   });
 
+  it('gathers the mounts of each loop device, also of a filesystem that has a number of its own', () => {
+    const btrfs = '36 21 0:60 / /srv/pool rw - btrfs /dev/loop5 rw\n';
+    const loops = new MountTable(parseMountTable(TEXT + btrfs)).onLoops();
+    assert.deepEqual(
+      loops.map(([device, rows]) => [device, rows.map((row) => row.target)]),
+      [
+        ['/dev/loop3', ['/srv/a b', '/srv/bind']],
+        ['/dev/loop31', ['/srv/covered']],
+        ['/dev/loop5', ['/srv/pool']],
+      ],
+    );
+  });
+
   it('finds what is below a folder', () => {
     assert.deepEqual(
       table.below('/srv/a b').map((row) => row.target),

@@ -23,6 +23,26 @@ describe('projection writer', () => {
     assert.equal(written, 2);
   });
 
+  it('writes once for changes in quick succession, and says when it has', async () => {
+    let written = 0;
+    const writer = new ProjectionWriter(
+      new FakePool(),
+      () => {
+        written++;
+        return Promise.resolve();
+      },
+      () => assert.fail('nothing fails here'),
+    );
+    await writer.settled();
+    for (let change = 0; change < 5; change++) writer.follow();
+    assert.equal(written, 0, 'nobody waits for it');
+    await writer.settled();
+    assert.equal(written, 1);
+    writer.follow();
+    await writer.settled();
+    assert.equal(written, 2);
+  });
+
   it('tells of a failure, does not fail, and tries again at the next change', async () => {
     const told: unknown[] = [];
     let failing = true;
