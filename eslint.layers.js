@@ -26,7 +26,7 @@ export const LAYERS = {
   },
   btree: { knows: "the copy-on-write tree over nodes; no value's meaning", imports: ['errors', 'format'] },
   metadata: {
-    knows: 'the open transaction: device table, node table, space maps, bases of partial chunks, check',
+    knows: 'the open transaction: device table, node table, space maps, backings of partial chunks, check',
     imports: ['errors', 'format', 'store', 'btree'],
   },
   'thin-tools': {

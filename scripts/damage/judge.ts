@@ -5,8 +5,8 @@ import type { PoolKind } from '../../src/pool/info.js';
 import { repairPool } from '../../src/pool/repair-pool.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
 import { MARGIN, type DataLabel } from '../../src/format/data-label.js';
-import { chunkBaseKey } from '../../src/format/keys.js';
-import { unpackChunkBase } from '../../src/format/chunk-base.js';
+import { chunkBackingKey } from '../../src/format/keys.js';
+import { unpackChunkBacking } from '../../src/format/chunk-backing.js';
 import { chunkId } from '../../src/format/ids.js';
 import { unseal } from '../../src/format/seal.js';
 import { mappingRuns } from '../../src/metadata/mapping-runs.js';
@@ -35,9 +35,9 @@ import {
 
 /**
  * `none`: nothing was changed. `refused`: the pool does not open, `damaged`. `found`: it opens, and its check
- * or scrub finds it. `harmless`: all is as it was acknowledged. `as-on-disk`: so is all but blocks of a direct
- * pool whose own bytes were damaged: chunks there carry no checksum. `silent`: something else is not, and
- * nobody said so.
+ * or scrub finds it. `harmless`: all is as it was acknowledged. `as-on-disk`: so is all but blocks of a
+ * direct pool whose own bytes were damaged: chunks there carry no checksum. `silent`: something else is not,
+ * and nobody said so.
  */
 export type Finding = 'none' | 'refused' | 'found' | 'harmless' | 'as-on-disk' | 'silent';
 
@@ -105,7 +105,8 @@ async function open(
   let pool: ThinPool;
   try {
     store = await openPoolStore(folder, STORES[kind]);
-    // All files are read here below, and not in a thread, which takes longer to start than such a pool to read.
+    // All files are read here below, and not in a thread, which takes longer to start than such a pool to
+    // read.
     store.damagedFiles = () => damagedFiles(folder, 'all');
     try {
       pool = await openSubject(store, { data: dataOf(root, kind), folder });
@@ -260,10 +261,10 @@ async function hurtBlocks(
 }
 
 function baseOf(store: KeyValue, chunk: number): number | undefined {
-  const key = chunkBaseKey(chunkId(chunk));
+  const key = chunkBackingKey(chunkId(chunk));
   const value = store.getSync(key);
   if (value === undefined) return undefined;
-  return unpackChunkBase(unseal('chunk-base', chunk, value, 'base'), 'base').base;
+  return unpackChunkBacking(unseal('chunk-backing', chunk, value, 'backing'), 'backing').backing;
 }
 
 function without(contents: Contents, blocks: ReadonlySet<string>): Contents {

@@ -1,5 +1,5 @@
 import type { CheckDepth, Finding } from '../metadata/check.js';
-import type { SnapshotChoice } from '../metadata/metadata-view.js';
+import type { HeldChoice } from '../metadata/metadata-view.js';
 import type { ChunkRegion } from '../metadata/reverse-map.js';
 import type { DeviceKind, FilesystemType, LiveOptions, PoolInfo } from '../pool/info.js';
 import type { ReservedSnapshot } from '../pool/pool-tools.js';
@@ -192,7 +192,7 @@ export interface TextOperations {
 
 interface FromSnapshot {
   /** Undefined: the pool as it is. */
-  readonly snapshot?: SnapshotChoice | undefined;
+  readonly snapshot?: HeldChoice | undefined;
 }
 
 export type TextOperationName = keyof TextOperations;

@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander';
 import { ThinError } from '../errors/thin-error.js';
-import type { SnapshotChoice } from '../metadata/metadata-view.js';
+import type { HeldChoice } from '../metadata/metadata-view.js';
 
 export interface SnapshotFlag {
   readonly metadataSnap?: string | true;
@@ -17,7 +17,7 @@ export function withSnapshotOption(command: Command): Command {
 }
 
 /** @throws ThinError invalid-argument */
-export function snapshotOf({ metadataSnap }: SnapshotFlag): SnapshotChoice | undefined {
+export function snapshotOf({ metadataSnap }: SnapshotFlag): HeldChoice | undefined {
   if (metadataSnap === undefined) return undefined;
   return metadataSnap === true ? 'newest' : parseCount(metadataSnap, '--metadata-snap');
 }

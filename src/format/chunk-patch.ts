@@ -1,10 +1,11 @@
 import { damage } from './damage.js';
 
 /**
- * chunk-patch := pages:u32 page × n        n: bits in pages; bit i, least significant first, set: page i of the chunk follows
+ * chunk-patch := pages:u32 page × n        n: bits in pages; bit i, least significant first, set: page i of
+ * the chunk follows
  *
- * What of a chunk differs from the value below it, which is its own whole one or that of its base
- * (chunk-base.ts).
+ * What of a chunk differs from the value below it, which is its own whole one or that of its backing
+ * (chunk-backing.ts).
  */
 /** Bytes before the pages. */
 export const PATCH_HEAD = 4;

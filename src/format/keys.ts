@@ -11,7 +11,7 @@ import type { ChunkId, DeviceId, NodeId } from './ids.js';
  *      | 'd' device:u32     device record
  *      | 'x' device:u32     pending delete
  *      | 'h' snapshot:u32   metadata snapshot
- *      | 'b' chunk:u32      base of a partial chunk
+ *      | 'b' chunk:u32      backing of a partial chunk
  *      | 'c' chunk:u32      chunk (leveldb pools)
  *      | 'e' chunk:u32      patch of a chunk (leveldb pools)
  *      | 'r' sheet:u32       which chunks are remote (remote-sheet.ts)
@@ -30,7 +30,7 @@ const TAGS = {
   device: 'd',
   'pending-delete': 'x',
   'metadata-snapshot': 'h',
-  'chunk-base': 'b',
+  'chunk-backing': 'b',
   chunk: 'c',
   'chunk-patch': 'e',
   'remote-sheet': 'r',
@@ -69,7 +69,7 @@ function numberedKey(kind: NumberedKeyKind, id: number): Uint8Array {
 
 export const nodeKey = (node: NodeId): Uint8Array => numberedKey('node', node);
 export const chunkKey = (chunk: ChunkId): Uint8Array => numberedKey('chunk', chunk);
-export const chunkBaseKey = (chunk: ChunkId): Uint8Array => numberedKey('chunk-base', chunk);
+export const chunkBackingKey = (chunk: ChunkId): Uint8Array => numberedKey('chunk-backing', chunk);
 export const chunkPatchKey = (chunk: ChunkId): Uint8Array => numberedKey('chunk-patch', chunk);
 export const chunkMapKey = (sheet: number): Uint8Array => numberedKey('chunk-map-sheet', sheet);
 export const nodeMapKey = (sheet: number): Uint8Array => numberedKey('node-map-sheet', sheet);

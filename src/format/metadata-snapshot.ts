@@ -22,7 +22,7 @@ export interface MetadataSnapshot {
 
 /**
  * Released ones are given back under keys behind those of devices, which are u32
- * (metadata/snapshot-table.ts).
+ * (metadata/held-roots.ts).
  */
 export const MAX_METADATA_SNAPSHOT = 2 ** 24;
 

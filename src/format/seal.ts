@@ -18,7 +18,7 @@ const KINDS = {
   chunk: 8,
   'data-label': 9,
   'metadata-snapshot': 10,
-  'chunk-base': 11,
+  'chunk-backing': 11,
   'chunk-patch': 12,
   commit: 13,
   // 14 was the state of a journal, before there was the log.

@@ -183,7 +183,7 @@ export class BlockPath {
     const part = this.#access.partOf(chunk);
     if (this.#access.isVolatile) log.mapWith(this.#device, block, chunk, origin, data);
     else if (part === undefined) log.map(this.#device, block, chunk, 1);
-    else log.mapPartial(this.#device, block, chunk, part.base, part.pages);
+    else log.mapPartial(this.#device, block, chunk, part.backing, part.pages);
   }
 
   /**

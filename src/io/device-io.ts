@@ -294,9 +294,9 @@ export class DeviceIo implements ImageFile {
   }
 
   #map(block: number, chunk: ChunkId): void {
-    const base = this.#plane.chunks.takeBase(chunk);
-    // Before the block lets go of what was copied, which may be the base.
-    if (base !== undefined) this.#metadata.makePartial(chunk, base);
+    const backing = this.#plane.chunks.takeBacking(chunk);
+    // Before the block lets go of what was copied, which may be the backing.
+    if (backing !== undefined) this.#metadata.makePartial(chunk, backing);
     this.#metadata.map(this.device, virtualBlock(block), chunk);
   }
 

@@ -1,9 +1,9 @@
 import { walk } from '../btree/walk.js';
 import { ThinError } from '../errors/thin-error.js';
-import { unpackChunkBase } from '../format/chunk-base.js';
+import { unpackChunkBacking } from '../format/chunk-backing.js';
 import { unpackDeviceRecord, type DeviceRecord } from '../format/device-record.js';
 import { chunkId, deviceId, nodeId, type NodeId } from '../format/ids.js';
-import { chunkBaseKey, describeKey, rangeOf, unpackKey } from '../format/keys.js';
+import { chunkBackingKey, describeKey, rangeOf, unpackKey } from '../format/keys.js';
 import { unpackMetadataSnapshot } from '../format/metadata-snapshot.js';
 import { FULL_NODE, type NodeLimits } from '../format/node.js';
 import { unpackPendingDelete } from '../format/pending-delete.js';
@@ -80,7 +80,7 @@ export class Check {
   readonly #miscounted: DeviceRecord[] = [];
   readonly #strayKeys: Uint8Array[] = [];
   /** Partial chunks in use, by number. */
-  readonly #bases = new Map<number, number>();
+  readonly #backings = new Map<number, number>();
   /** Without what is remote and not in use. */
   #remote = new RemoteTable();
   #superblock: Superblock | undefined;
@@ -137,15 +137,15 @@ export class Check {
     }
     await this.#checkDevices(superblock.blockSize);
     await this.#checkPendingDeletes();
-    await this.#checkSnapshots();
-    await this.#checkBases();
+    await this.#checkHeldRoots();
+    await this.#checkBackings();
     const remote = await this.#checkRemote();
     this.#checkAgreement(superblock, remote);
     await this.#compareMap('chunk-map-sheet', 'chunk', this.#chunks, superblock.chunks);
     await this.#compareMap('node-map-sheet', 'node', this.#nodes, superblock.nodes);
     await this.#checkKeys('node', this.#nodes);
     if (superblock.kind !== 'leveldb') return;
-    const partial = new Set(this.#bases.keys());
+    const partial = new Set(this.#backings.keys());
     const isWhole = (chunk: number): boolean =>
       !partial.has(chunk) && this.#remote.peek(chunkId(chunk)) === undefined;
     await this.#checkKeys('chunk', new Map([...this.#chunks].filter(([chunk]) => isWhole(chunk))));
@@ -182,11 +182,11 @@ export class Check {
     return mapped;
   }
 
-  async #checkSnapshots(): Promise<void> {
+  async #checkHeldRoots(): Promise<void> {
     await this.#eachSealed('metadata-snapshot', async (id, body, path) => {
-      const snapshot = this.#guard(path, () => unpackMetadataSnapshot(id, body, path));
-      for (const record of snapshot?.devices ?? [])
-        await this.#checkDevice(record, snapshot!.superblock.blockSize, `${path} / device ${record.id}`);
+      const held = this.#guard(path, () => unpackMetadataSnapshot(id, body, path));
+      for (const record of held?.devices ?? [])
+        await this.#checkDevice(record, held!.superblock.blockSize, `${path} / device ${record.id}`);
     });
   }
 
@@ -294,26 +294,27 @@ export class Check {
       this.#find(`${what} ${entry}`, 'is in use, but the space map calls it free', UNDERCOUNTED);
   }
 
-  /** A partial chunk refers to its base, as long as something refers to it. */
-  async #checkBases(): Promise<void> {
+  /** A partial chunk refers to its backing, as long as something refers to it. */
+  async #checkBackings(): Promise<void> {
     const inUse = new Set(this.#chunks.keys());
-    await this.#eachSealed('chunk-base', (id, body, path) => {
-      const base = this.#guard(path, () => unpackChunkBase(body, path).base);
+    await this.#eachSealed('chunk-backing', (id, body, path) => {
+      const backing = this.#guard(path, () => unpackChunkBacking(body, path).backing);
       if (!inUse.has(id)) {
-        this.#strayKeys.push(chunkBaseKey(chunkId(id)));
+        this.#strayKeys.push(chunkBackingKey(chunkId(id)));
         this.#find(path, 'is stored, but nothing refers to its chunk', MISCOUNTED);
-      } else if (base !== undefined) {
-        this.#bases.set(id, base);
-        this.#chunks.set(base, (this.#chunks.get(base) ?? 0) + 1);
+      } else if (backing !== undefined) {
+        this.#backings.set(id, backing);
+        this.#chunks.set(backing, (this.#chunks.get(backing) ?? 0) + 1);
       }
       return Promise.resolve();
     });
-    for (const [chunk, base] of this.#bases)
-      if (this.#bases.has(base)) this.#find(`chunk base ${chunk}`, `its base ${base} is partial itself`);
+    for (const [chunk, backing] of this.#backings)
+      if (this.#backings.has(backing))
+        this.#find(`chunk backing ${chunk}`, `its backing ${backing} is partial itself`);
   }
 
   /**
-   * A remote chunk is in use, is not partial and no other chunk's base, and its image is known.
+   * A remote chunk is in use, is not partial and no other chunk's backing, and its image is known.
    * @returns how many there are; undefined: not all can be told
    */
   async #checkRemote(): Promise<number | undefined> {
@@ -324,7 +325,7 @@ export class Check {
     this.#remote = remote;
     const count = remote.count;
     const isDamaged = this.#findings.length > before;
-    const bases = new Set(this.#bases.values());
+    const backings = new Set(this.#backings.values());
     for (const { chunk, entry } of [...remote.all()]) {
       const path = `chunk ${chunk}`;
       if (!this.#chunks.has(chunk)) {
@@ -332,7 +333,8 @@ export class Check {
         this.#find(path, 'is remote, but nothing refers to it', MISCOUNTED);
       } else if (remote.image(entry.image) === undefined)
         this.#find(path, `is remote, and its image ${entry.image} is not known`);
-      if (this.#bases.has(chunk) || bases.has(chunk)) this.#find(path, 'is remote, and partial or a base');
+      if (this.#backings.has(chunk) || backings.has(chunk))
+        this.#find(path, 'is remote, and partial or a backing');
     }
     for (const { id, left } of remote.images()) if (left === 0) remote.releaseImage(id);
     return isDamaged ? undefined : count;

@@ -23,19 +23,19 @@ export interface MetadataView {
 }
 
 /** The number of a metadata snapshot, or the one that was reserved last. */
-export type SnapshotChoice = number | 'newest';
+export type HeldChoice = number | 'newest';
 
 export interface ViewOptions {
   readonly limits?: NodeLimits | undefined;
   /** A metadata snapshot; undefined: the pool as it is. */
-  readonly snapshot?: SnapshotChoice | undefined;
+  readonly held?: HeldChoice | undefined;
 }
 
 /** @throws ThinError no-pool, not-found (the metadata snapshot), damaged, wrong-version */
 export async function openView(store: KvReader, options: ViewOptions = {}): Promise<MetadataView> {
   const nodes = new StoredNodes(store, options.limits);
-  if (options.snapshot !== undefined) {
-    const { superblock, devices } = await readMetadataSnapshot(store, options.snapshot);
+  if (options.held !== undefined) {
+    const { superblock, devices } = await readMetadataSnapshot(store, options.held);
     return { superblock, devices, nodes };
   }
   const superblock = readSuperblock(store);
@@ -45,7 +45,7 @@ export async function openView(store: KvReader, options: ViewOptions = {}): Prom
   return { superblock, devices, nodes };
 }
 
-async function readMetadataSnapshot(store: KvReader, choice: SnapshotChoice): Promise<MetadataSnapshot> {
+async function readMetadataSnapshot(store: KvReader, choice: HeldChoice): Promise<MetadataSnapshot> {
   const id = choice === 'newest' ? await newestSnapshot(store) : choice;
   const key = metadataSnapshotKey(id);
   const path = describeKey(key);

@@ -30,12 +30,12 @@ import { chunkMapKey, nodeMapKey, superblockKey } from '../format/keys.js';
 import { seal } from '../format/seal.js';
 import { sealSuperblock, type PoolTotals, type Superblock } from '../format/superblock.js';
 import type { KvOperation } from '../store/key-value.js';
-import type { BaseTable } from './base-table.js';
+import type { BackingTable } from './backing-table.js';
 import type { MetadataCommit } from './commit.js';
 import type { DeviceTable } from './device-table.js';
 import type { NodeTable } from './node-table.js';
 import type { RemoteTable } from './remote-table.js';
-import type { SnapshotTable } from './snapshot-table.js';
+import type { HeldRoots } from './held-roots.js';
 import type { SpaceMap } from './space-map.js';
 
 export interface Mapping {
@@ -74,8 +74,8 @@ export class Metadata {
   readonly chunks: SpaceMap;
   readonly nodes: SpaceMap;
   readonly devices: DeviceTable;
-  readonly snapshots: SnapshotTable;
-  readonly bases: BaseTable;
+  readonly heldRoots: HeldRoots;
+  readonly backings: BackingTable;
   readonly remote: RemoteTable;
   readonly #table: NodeTable;
   /** One past the last mapped block, for devices that a caller asked about since the pool was opened. */
@@ -88,8 +88,8 @@ export class Metadata {
     chunks: SpaceMap;
     nodes: SpaceMap;
     devices: DeviceTable;
-    snapshots: SnapshotTable;
-    bases: BaseTable;
+    heldRoots: HeldRoots;
+    backings: BackingTable;
     remote: RemoteTable;
     table: NodeTable;
   }) {
@@ -97,8 +97,8 @@ export class Metadata {
     this.chunks = parts.chunks;
     this.nodes = parts.nodes;
     this.devices = parts.devices;
-    this.snapshots = parts.snapshots;
-    this.bases = parts.bases;
+    this.heldRoots = parts.heldRoots;
+    this.backings = parts.backings;
     this.remote = parts.remote;
     this.#table = parts.table;
   }
@@ -111,8 +111,8 @@ export class Metadata {
     return (
       this.#superblockDirty ||
       this.devices.isDirty ||
-      this.snapshots.isDirty ||
-      this.bases.isDirty ||
+      this.heldRoots.isDirty ||
+      this.backings.isDirty ||
       this.remote.isDirty ||
       this.#table.isDirty
     );
@@ -195,30 +195,30 @@ export class Metadata {
    * devices, whatever they map.
    * @throws ThinError no-space
    */
-  reserveSnapshot(createdAt: number): MetadataSnapshot {
-    const id = this.snapshots.nextId();
+  holdRoots(createdAt: number): MetadataSnapshot {
+    const id = this.heldRoots.nextId();
     if (id === undefined) throw new ThinError('no-space', 'all numbers of metadata snapshots are given out');
     const devices = this.devices.all();
     for (const { id: device, root } of devices) {
       this.#table.share(root);
       this.devices.noteExclusive(device, 0);
     }
-    const snapshot = { id, createdAt, superblock: this.#superblock, devices };
-    this.snapshots.add(snapshot);
-    return snapshot;
+    const held = { id, createdAt, superblock: this.#superblock, devices };
+    this.heldRoots.add(held);
+    return held;
   }
 
   /** Costs no more than reserving; what only it held is given back by `deleteStep`. */
-  releaseSnapshot(id: number): void {
-    const snapshot = this.snapshots.get(id);
-    assert(snapshot !== undefined, `metadata snapshot ${id} is not in the table`);
-    this.snapshots.remove(id);
-    if (snapshot.devices.length === 0) return;
+  releaseRoots(id: number): void {
+    const held = this.heldRoots.get(id);
+    assert(held !== undefined, `metadata snapshot ${id} is not in the table`);
+    this.heldRoots.remove(id);
+    if (held.devices.length === 0) return;
     this.devices.addPending({
       // Behind the numbers of devices.
       id: deviceId(MAX_DEVICE_ID + id),
       name: `metadata snapshot ${id}`,
-      stack: snapshot.devices.map(({ root }) => root),
+      stack: held.devices.map(({ root }) => root),
     });
   }
 
@@ -298,23 +298,23 @@ export class Metadata {
   }
 
   /**
-   * The chunk, which is about to be mapped, is partial: the rest of it is the base's, which is mapped, whole,
-   * and never changes as long as this holds.
+   * The chunk, which is about to be mapped, is partial: the rest of it is the backing's, which is mapped,
+   * whole, and never changes as long as this holds.
    */
-  makePartial(chunk: ChunkId, base: ChunkId): void {
-    this.bases.add(chunk, base);
-    this.chunks.increment(base);
+  makePartial(chunk: ChunkId, backing: ChunkId): void {
+    this.backings.add(chunk, backing);
+    this.chunks.increment(backing);
   }
 
   /** The chunk has all of its pages itself from now on. */
   makeWhole(chunk: ChunkId): void {
-    const base = this.bases.take(chunk);
-    if (base !== undefined) this.chunks.decrement(base);
+    const backing = this.backings.take(chunk);
+    if (backing !== undefined) this.chunks.decrement(backing);
   }
 
   /**
-   * In the same transaction: partial chunks that were freed let go of their bases, and nobody wants the bytes
-   * of remote ones.
+   * In the same transaction: partial chunks that were freed let go of their backings, and nobody wants the
+   * bytes of remote ones.
    */
   releaseFreed(): void {
     for (const chunk of this.chunks.freed) {
@@ -373,10 +373,10 @@ export class Metadata {
   collect(): MetadataCommit {
     const nodes = this.#table.collect();
     const devices = this.devices.collect();
-    const snapshots = this.snapshots.collect();
-    const bases = this.bases.collect();
+    const heldRoots = this.heldRoots.collect();
+    const backings = this.backings.collect();
     const remote = this.remote.collect();
-    const parts = [nodes, devices, snapshots, bases, remote];
+    const parts = [nodes, devices, heldRoots, backings, remote];
     const operations: KvOperation[] = parts.flatMap((part) => part.operations);
     const chunkSheets = this.#collectSheets(this.chunks, 'chunk-map-sheet', operations);
     const nodeSheets = this.#collectSheets(this.nodes, 'node-map-sheet', operations);
@@ -406,8 +406,8 @@ export class Metadata {
       undo: () => {
         nodes.undo();
         devices.undo();
-        snapshots.undo();
-        bases.undo();
+        heldRoots.undo();
+        backings.undo();
         remote.undo();
         this.chunks.keepDirty(chunkSheets);
         this.nodes.keepDirty(nodeSheets);

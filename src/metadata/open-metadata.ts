@@ -18,11 +18,11 @@ import { unseal } from '../format/seal.js';
 import { unpackSuperblock, type Superblock } from '../format/superblock.js';
 import type { KeyValue, KvReader } from '../store/key-value.js';
 import { disagreements } from './agreement.js';
-import { BaseTable } from './base-table.js';
+import { BackingTable } from './backing-table.js';
 import { DeviceTable } from './device-table.js';
 import { Metadata } from './metadata.js';
 import { NodeTable } from './node-table.js';
-import { SnapshotTable } from './snapshot-table.js';
+import { HeldRoots } from './held-roots.js';
 import { SpaceMap } from './space-map.js';
 import { readRemote } from './stored-remote.js';
 
@@ -76,7 +76,7 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
   const chunks = new SpaceMap(superblock.chunks);
   const nodes = new SpaceMap(superblock.nodes);
   const devices = new DeviceTable();
-  const snapshots = new SnapshotTable();
+  const heldRoots = new HeldRoots();
   const unread: ThinError[] = [];
   const load = async (
     kind: SealedKind,
@@ -98,7 +98,7 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
   await load('pending-delete', (id, body, path) =>
     devices.loadPending(unpackPendingDelete(deviceId(id), body, path)),
   );
-  await load('metadata-snapshot', (id, body, path) => snapshots.load(unpackMetadataSnapshot(id, body, path)));
+  await load('metadata-snapshot', (id, body, path) => heldRoots.load(unpackMetadataSnapshot(id, body, path)));
   const remote = await readRemote(store, (error) => {
     if (options.onDamage === undefined) throw error;
     unread.push(error);
@@ -115,10 +115,10 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
       if (options.onDamage === undefined) throw error;
       options.onDamage(error);
     }
-  const bases = new BaseTable();
-  for await (const [key, value] of store.entries(rangeOf('chunk-base'))) {
-    const id = unpackKey('chunk-base', key);
-    if (id !== undefined) bases.load(chunkId(id), value);
+  const backings = new BackingTable();
+  for await (const [key, value] of store.entries(rangeOf('chunk-backing'))) {
+    const id = unpackKey('chunk-backing', key);
+    if (id !== undefined) backings.load(chunkId(id), value);
   }
   const table = new NodeTable(store, nodes, chunks, {
     limits: options.limits ?? FULL_NODE,
@@ -127,7 +127,7 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
   // The sheets were just read; nothing is to be written yet.
   chunks.takeDirty();
   nodes.takeDirty();
-  return new Metadata({ superblock, chunks, nodes, devices, snapshots, bases, remote, table });
+  return new Metadata({ superblock, chunks, nodes, devices, heldRoots, backings, remote, table });
 }
 
 type SealedKind = Exclude<NumberedKeyKind, 'chunk'>;

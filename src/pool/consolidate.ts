@@ -8,15 +8,16 @@ import { nextTurn } from './usage-counter.js';
 const CHUNKS_PER_STEP = 64;
 
 /**
- * Completes partial chunks that are the last user of their base, in bounded steps. Such a base takes space
- * that no device maps. (Discards and removals of devices leave such chunks behind.)
+ * Completes partial chunks that are the last user of their backing, in bounded steps. Such a backing takes
+ * space that no device maps. (Discards and removals of devices leave such chunks behind.)
  */
 export async function consolidate(state: PoolState, isStopped: () => boolean): Promise<void> {
   const { metadata } = state;
   let changed = 0;
-  for (const { chunk, base } of metadata.bases.all()) {
+  for (const { chunk, backing } of metadata.backings.all()) {
     if (isStopped()) return;
-    if (base === undefined || metadata.chunks.count(base) !== 1 || !(await makeWhole(state, chunk))) continue;
+    if (backing === undefined || metadata.chunks.count(backing) !== 1 || !(await makeWhole(state, chunk)))
+      continue;
     if (++changed % CHUNKS_PER_STEP !== 0) continue;
     await state.commit();
     await nextTurn();

@@ -16,7 +16,7 @@ const MAX_BLOCK_SIZE = 2 ** 30;
 
 /**
  * Makes an empty store a pool with an empty base device; the store stays open. One batch makes the pool,
- * another its base.
+ * another its base device.
  * @throws ThinError invalid-argument, too-large, and what the store throws
  */
 export async function createPool(store: KeyValue, request: CreatePoolRequest): Promise<void> {

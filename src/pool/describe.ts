@@ -11,7 +11,7 @@ const LACKS_LOG =
 
 /** @param atHand chunks that are taken, but only for the next writes: they are not used */
 export function describePool(
-  { superblock, chunks, nodes, devices, snapshots, remote }: Metadata,
+  { superblock, chunks, nodes, devices, heldRoots, remote }: Metadata,
   {
     mode,
     options,
@@ -38,7 +38,7 @@ export function describePool(
     baseDeviceUuid: superblock.baseUuid,
     baseFilesystem: devices.find(BASE_NAME)?.filesystem ?? options.filesystem,
     baseSize: devices.find(BASE_NAME)?.size ?? options.baseSize,
-    heldRoot: snapshots.all().at(-1)?.id,
+    heldRoot: heldRoots.all().at(-1)?.id,
     waitedEnough,
     lacks: lacksLog ? LACKS_LOG : undefined,
     pendingDeletes: devices.pendingCount,

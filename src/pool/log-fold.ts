@@ -6,7 +6,7 @@ export type ChunkStart =
   | { readonly kind: 'stored' }
   | { readonly kind: 'zeroes' }
   | { readonly kind: 'copy'; readonly origin: number }
-  | { readonly kind: 'partial'; readonly base: number };
+  | { readonly kind: 'partial'; readonly backing: number };
 
 export interface ChunkContents {
   readonly start: ChunkStart;
@@ -76,7 +76,7 @@ export function foldLog(records: Iterable<LogRecord>): FoldedLog {
         break;
       case LogKind.MAP_PARTIAL:
         map(device, block, chunk);
-        begin(chunk, { kind: 'partial', base: origin }, pages);
+        begin(chunk, { kind: 'partial', backing: origin }, pages);
         break;
       case LogKind.PROVISION:
       case LogKind.COPY:

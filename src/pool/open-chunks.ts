@@ -76,14 +76,14 @@ export function openChunks(
   const { kind, blockSize: chunkSize } = metadata.superblock;
   const chunks = chunkCapacity(metadata.superblock);
   const partial: PartialChunks = {
-    baseOf: (chunk) => metadata.bases.baseOf(chunk),
+    backingOf: (chunk) => metadata.backings.backingOf(chunk),
     setPages: (chunk, pages) => {
-      metadata.bases.setPages(chunk, pages);
+      metadata.backings.setPages(chunk, pages);
     },
     makeWhole: (chunk) => {
       metadata.makeWhole(chunk);
     },
-    all: () => metadata.bases.all(),
+    all: () => metadata.backings.all(),
   };
   const remote: RemoteChunks = {
     isRemote: (chunk) => metadata.remote.get(chunk) !== undefined,

@@ -3,7 +3,7 @@ import { transactionId } from '../format/ids.js';
 import type { NodeLimits } from '../format/node.js';
 import { checkPool, type CheckDepth, type CheckResult, type Finding } from '../metadata/check.js';
 import type { Metadata } from '../metadata/metadata.js';
-import { openView, StoredNodes, type MetadataView, type SnapshotChoice } from '../metadata/metadata-view.js';
+import { openView, StoredNodes, type MetadataView, type HeldChoice } from '../metadata/metadata-view.js';
 import type { KvReader } from '../store/key-value.js';
 import type { PoolOptions } from './info.js';
 import { readOptions } from './options-record.js';
@@ -18,7 +18,7 @@ export interface FrozenMetadata {
   /** Undefined: damaged. */
   options(): PoolOptions | undefined;
   /** The pool as it was, or one of its metadata snapshots. @throws ThinError not-found, damaged */
-  view(snapshot?: SnapshotChoice): Promise<MetadataView>;
+  view(held?: HeldChoice): Promise<MetadataView>;
   /** With the devices whose records can be read. @throws ThinError damaged (the superblock) */
   salvage(): Promise<MetadataView>;
   /** Reads everything; a pool that is open turns read-only where something is damaged. */
@@ -90,7 +90,7 @@ export function frozenMetadata(
         throw error;
       }
     },
-    view: (snapshot) => openView(reader, { limits, snapshot }),
+    view: (held) => openView(reader, { limits, held }),
     salvage: async () => {
       const { superblock, devices } = await salvageRecords(reader);
       if (superblock === undefined)
@@ -119,17 +119,17 @@ export class OpenPoolTools implements PoolTools {
   /** See `ThinPool`. */
   async check({ depth = 'all', clearNeedsCheck = true }: PoolCheckOptions): Promise<CheckResult> {
     const isBehind = !(await this.#committed());
-    const snapshot = this.#state.store.snapshot();
+    const reader = this.#state.store.snapshot();
     try {
       // First: what LevelDB is given to read may end the process.
       const files = depth === 'all' ? await this.#checkFiles() : [];
-      const found = await checkPool(snapshot, { limits: this.#limits, depth });
+      const found = await checkPool(reader, { limits: this.#limits, depth });
       const result = { ...found, findings: [...files, ...found.findings] };
       if (clearNeedsCheck && !isBehind && depth === 'all' && result.findings.length === 0)
         await this.#state.clearNeedsCheck();
       return result;
     } finally {
-      await snapshot.close();
+      await reader.close();
     }
   }
 
@@ -169,26 +169,26 @@ export class OpenPoolTools implements PoolTools {
   async reserve(): Promise<ReservedSnapshot> {
     this.#state.requireWritable();
     // The roots are those of one moment.
-    const snapshot = await this.#state.sharing(() => this.#state.metadata.reserveSnapshot(Date.now()));
+    const held = await this.#state.sharing(() => this.#state.metadata.holdRoots(Date.now()));
     await this.#state.commit();
-    return describe(snapshot);
+    return describe(held);
   }
 
   async release(id: number): Promise<void> {
     this.#state.requireWritable();
-    if (this.#state.metadata.snapshots.get(id) === undefined)
+    if (this.#state.metadata.heldRoots.get(id) === undefined)
       throw new ThinError(
         'not-found',
         `there is no metadata snapshot ${id}; thinfuse reserved lists those there are`,
         { details: { snapshot: id } },
       );
-    this.#state.metadata.releaseSnapshot(id);
+    this.#state.metadata.releaseRoots(id);
     await this.#state.commit();
     this.#state.reclaim();
   }
 
   reserved(): readonly ReservedSnapshot[] {
-    return this.#state.metadata.snapshots.all().map(describe);
+    return this.#state.metadata.heldRoots.all().map(describe);
   }
 
   async setTransactionId(from: number, to: number): Promise<void> {
@@ -211,6 +211,6 @@ function describe({
   createdAt,
   superblock,
   devices,
-}: ReturnType<Metadata['reserveSnapshot']>): ReservedSnapshot {
+}: ReturnType<Metadata['holdRoots']>): ReservedSnapshot {
   return { id, createdAt, transactionId: superblock.transactionId, devices: devices.length };
 }

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { DEFAULT_DATA_SIZE, DEFAULT_METADATA_SIZE, DEFAULT_POOL_OPTIONS } from '../config/defaults.js';
 import { ThinError } from '../errors/thin-error.js';
-import { unpackChunkBase } from '../format/chunk-base.js';
+import { unpackChunkBacking } from '../format/chunk-backing.js';
 import type { DataLabel } from '../format/data-label.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import { damage } from '../format/damage.js';
 import { chunkId, deviceId, MAX_CHUNKS, snapTime, transactionId, type ChunkId } from '../format/ids.js';
-import { chunkBaseKey, chunkPatchKey, describeKey, rangeOf, unpackKey } from '../format/keys.js';
+import { chunkBackingKey, chunkPatchKey, describeKey, rangeOf, unpackKey } from '../format/keys.js';
 import { FULL_NODE, type NodeLimits } from '../format/node.js';
 import { unseal } from '../format/seal.js';
 import type { Superblock } from '../format/superblock.js';
@@ -72,8 +72,8 @@ class Repair {
   readonly #to: KeyValue;
   readonly #limits: NodeLimits;
   readonly #data: DataLabel | undefined;
-  /** Partial chunks of a `direct` pool, and their bases. */
-  readonly #bases = new Map<number, number>();
+  /** Partial chunks of a `direct` pool, and their backings. */
+  readonly #backings = new Map<number, number>();
   readonly #salvaged: Salvaged;
   readonly #nodes: StoredNodes;
   readonly #lost: { path: string; problem: string }[];
@@ -106,7 +106,7 @@ class Repair {
     const copied =
       this.#data === undefined
         ? await this.#copyChunks(here, superblock.blockSize)
-        : await this.#copyBases(this.#tellable(here, remote), superblock.chunks);
+        : await this.#copyBackings(this.#tellable(here, remote), superblock.chunks);
     const elsewhere = [...remote.all()]
       .filter(({ entry }) => remote.image(entry.image) !== undefined)
       .map(({ chunk }) => Number(chunk));
@@ -117,9 +117,9 @@ class Repair {
       devices.push(await this.#rebuild(record, builder, healthy, superblock));
     for await (const [key] of this.#from.entries(rangeOf('metadata-snapshot'), { values: false }))
       this.#lost.push({ path: describeKey(key), problem: 'metadata snapshots are not taken along' });
-    for (const [chunk, base] of this.#bases)
+    for (const [chunk, backing] of this.#backings)
       if (builder.chunkCounts.has(chunk))
-        builder.chunkCounts.set(base, (builder.chunkCounts.get(base) ?? 0) + 1);
+        builder.chunkCounts.set(backing, (builder.chunkCounts.get(backing) ?? 0) + 1);
     const options = this.#salvaged.options ?? DEFAULT_POOL_OPTIONS;
     for (const { chunk } of [...remote.all()]) if (!builder.chunkCounts.has(chunk)) remote.take(chunk);
     const rebuilt = { superblock, options, devices, builder, remote };
@@ -209,7 +209,7 @@ class Repair {
       if (changes.length > 0) await this.#to.batch(await putChanges(changes, compression), { sync: true });
       changes = [];
     };
-    for (const kind of ['chunk', 'chunk-base'] as const)
+    for (const kind of ['chunk', 'chunk-backing'] as const)
       for await (const [key, value] of this.#from.entries(rangeOf(kind))) {
         const id = unpackKey(kind, key);
         if (id === undefined || !mapped.has(id)) continue;
@@ -236,10 +236,10 @@ class Repair {
    * Of a `direct` pool: where the rest of partial chunks lies. @returns the mapped chunks but those that this
    * is lost of
    */
-  async #copyBases(mapped: ReadonlySet<number>, chunks: number): Promise<ReadonlySet<number>> {
+  async #copyBackings(mapped: ReadonlySet<number>, chunks: number): Promise<ReadonlySet<number>> {
     const healthy = new Set(mapped);
     for (const id of mapped) {
-      const key = chunkBaseKey(chunkId(id));
+      const key = chunkBackingKey(chunkId(id));
       if (this.#from.isLost?.(key) !== true) continue;
       this.#lost.push({
         path: describeKey(key),
@@ -248,14 +248,14 @@ class Repair {
       healthy.delete(id);
     }
     const operations: KvOperation[] = [];
-    for await (const [key, value] of this.#from.entries(rangeOf('chunk-base'))) {
-      const id = unpackKey('chunk-base', key);
+    for await (const [key, value] of this.#from.entries(rangeOf('chunk-backing'))) {
+      const id = unpackKey('chunk-backing', key);
       if (id === undefined || !mapped.has(id)) continue;
       const path = describeKey(key);
       try {
-        const { base } = unpackChunkBase(unseal('chunk-base', id, value, path), path);
-        if (base >= chunks) throw damage(path, `its base ${base} lies beyond the end of the pool`);
-        this.#bases.set(id, base);
+        const { backing } = unpackChunkBacking(unseal('chunk-backing', id, value, path), path);
+        if (backing >= chunks) throw damage(path, `its backing ${backing} lies beyond the end of the pool`);
+        this.#backings.set(id, backing);
         operations.push({ type: 'put', key, value });
       } catch (error) {
         if (!(error instanceof ThinError)) throw error;
@@ -268,9 +268,9 @@ class Repair {
   }
 
   #readPartial(chunk: ChunkId, record: Uint8Array, blockSize: number): Uint8Array {
-    const path = describeKey(chunkBaseKey(chunk));
-    const { base } = unpackChunkBase(unseal('chunk-base', chunk, record, path), path);
-    const data = readWhole(this.#from, base, blockSize, pageSize(blockSize));
+    const path = describeKey(chunkBackingKey(chunk));
+    const { backing } = unpackChunkBacking(unseal('chunk-backing', chunk, record, path), path);
+    const data = readWhole(this.#from, backing, blockSize, pageSize(blockSize));
     if (applyPatchOf(this.#from, chunk, data, pageSize(blockSize)) === 0)
       throw damage(describeKey(chunkPatchKey(chunk)), 'it is missing');
     return data;

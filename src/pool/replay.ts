@@ -31,7 +31,7 @@ export async function replay(parts: ReplayParts): Promise<void> {
   // First of all: a commit that it takes to make room must not free what is to be written to.
   await restoreStored({ metadata, plane }, folded);
   for (const { mappings, change } of folded.segments) {
-    // A chunk that had got all of its pages may have become a base since, which only whole ones are.
+    // A chunk that had got all of its pages may have become a backing since, which only whole ones are.
     if (plane.chunks.access instanceof FileAccess) plane.chunks.prepare();
     await redoMappings(parts, mappings, folded);
     if (change === undefined) break;
@@ -110,7 +110,7 @@ async function bringContents(
   if (contents === undefined) return;
   const { start, data, pages } = contents;
   if (start.kind === 'partial' && access instanceof FileAccess)
-    access.restorePart(chunk, chunkId(start.base), pages);
+    access.restorePart(chunk, chunkId(start.backing), pages);
   if (start.kind !== 'zeroes' && start.kind !== 'copy') return;
   const [first, ...rest] = data;
   const { within, bytes } = first ?? { within: 0, bytes: new Uint8Array(0) };

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { DEFAULT_METADATA_SIZE, DEFAULT_POOL_OPTIONS } from '../config/defaults.js';
 import { ThinError } from '../errors/thin-error.js';
-import { unpackChunkBase } from '../format/chunk-base.js';
+import { unpackChunkBacking } from '../format/chunk-backing.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import type { DataLabel } from '../format/data-label.js';
 import { parseDeviceName } from '../format/device-name.js';
@@ -74,22 +74,22 @@ export async function restorePool(
       'exists',
       'the pool has metadata already; run thinfuse check on it, and give --replace to put the dump in its place',
     );
-  const bases = await storedBases(store);
+  const backings = await storedBackings(store);
   const remote = await readRemote(store, (error) => {
     throw error;
   });
   const elsewhere = new Set([...remote.all()].map(({ chunk }) => Number(chunk)));
   const stored =
     options.data === undefined
-      ? new Set([...(await storedChunks(store)), ...bases.keys(), ...elsewhere])
+      ? new Set([...(await storedChunks(store)), ...backings.keys(), ...elsewhere])
       : undefined;
   const restorer = new Restorer(before, stored, options);
   await parseDump(text, restorer);
   const pool = restorer.finish();
   const { chunkCounts } = pool.builder;
   const mappedChunks = chunkCounts.size;
-  for (const [chunk, base] of bases)
-    if (chunkCounts.has(chunk)) chunkCounts.set(base, (chunkCounts.get(base) ?? 0) + 1);
+  for (const [chunk, backing] of backings)
+    if (chunkCounts.has(chunk)) chunkCounts.set(backing, (chunkCounts.get(backing) ?? 0) + 1);
   for (const { chunk } of [...remote.all()]) if (!chunkCounts.has(chunk)) remote.take(chunk);
   await store.batch(await rebuiltOperations(store, { ...pool, remote }), { sync: true });
   const strayChunks =
@@ -99,12 +99,12 @@ export async function restorePool(
   return { devices: pool.devices.length, mappedChunks, strayChunks };
 }
 
-/** Partial chunks, by number, and the bases that they refer to. */
-async function storedBases(store: KvReader): Promise<ReadonlyMap<number, number>> {
-  const bases = new Map<number, number>();
-  for await (const { id, body, path } of sealedValues(store, 'chunk-base'))
-    bases.set(id, unpackChunkBase(body, path).base);
-  return bases;
+/** Partial chunks, by number, and the backings that they refer to. */
+async function storedBackings(store: KvReader): Promise<ReadonlyMap<number, number>> {
+  const backings = new Map<number, number>();
+  for await (const { id, body, path } of sealedValues(store, 'chunk-backing'))
+    backings.set(id, unpackChunkBacking(body, path).backing);
+  return backings;
 }
 
 async function storedChunks(store: KvReader): Promise<ReadonlySet<number>> {

@@ -26,7 +26,7 @@ export interface ChunkAccess {
    * The pages that a partial chunk has of its own, and whose the others are; undefined for a whole one.
    * @throws ThinError damaged
    */
-  partOf(chunk: ChunkId): { readonly base: ChunkId; readonly pages: number } | undefined;
+  partOf(chunk: ChunkId): { readonly backing: ChunkId; readonly pages: number } | undefined;
   /** @throws ThinError io */
   read(chunk: ChunkId, within: number, into: Uint8Array, at: number, length: number): Access;
   /** @throws ThinError io, no-space (the host's disk is full) */

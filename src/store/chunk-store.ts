@@ -14,17 +14,18 @@ export interface ChunkCommit {
 }
 
 /**
- * Which chunks are partial: they have some of their pages, and a base has the rest (metadata/base-table.ts).
+ * Which chunks are partial: they have some of their pages, and a backing has the rest
+ * (metadata/backing-table.ts).
  */
 export interface PartialChunks {
   /** @throws ThinError damaged */
-  baseOf(chunk: ChunkId): ChunkId | undefined;
-  /** The chunk has these pages from this commit on (format/chunk-base.ts). */
+  backingOf(chunk: ChunkId): ChunkId | undefined;
+  /** The chunk has these pages from this commit on (format/chunk-backing.ts). */
   setPages(chunk: ChunkId, pages: number): void;
   /** The chunk has all its pages from this commit on. */
   makeWhole(chunk: ChunkId): void;
   /** Base undefined: its record is damaged. */
-  all(): Iterable<{ readonly chunk: ChunkId; readonly base: ChunkId | undefined; readonly pages: number }>;
+  all(): Iterable<{ readonly chunk: ChunkId; readonly backing: ChunkId | undefined; readonly pages: number }>;
 }
 
 /**
@@ -98,7 +99,7 @@ export interface ChunkStore {
    * was changed: the chunk, never partial itself, that it differs from. Asked once; the store counts on the
    * answer being used.
    */
-  takeBase(chunk: ChunkId): ChunkId | undefined;
+  takeBacking(chunk: ChunkId): ChunkId | undefined;
   /** The next commit writes the chunk whole. @throws as `bring` */
   consolidate(chunk: ChunkId): Promise<void>;
   /**

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { chunkId, type ChunkId } from '../format/ids.js';
-import { chunkBaseKey, describeKey } from '../format/keys.js';
+import { chunkBackingKey, describeKey } from '../format/keys.js';
 import { DirtyMap, threadInts } from '../threads/dirty-map.js';
 import { lock, unlock } from '../threads/spin-lock.js';
 import type { Access, ChunkAccess } from './chunk-access.js';
@@ -46,7 +46,7 @@ export function fileMemory(
 /**
  * Chunks in a file or on a block device, each at its number times its size behind the start. Knows no cache
  * but the kernel's. A copy in which little is changed is partial: it gets the changed pages, and the others
- * are read from its base.
+ * are read from its backing.
  */
 export class FileAccess implements ChunkAccess {
   readonly chunkSize: number;
@@ -72,15 +72,15 @@ export class FileAccess implements ChunkAccess {
   }
 
   isAway(chunk: number): boolean {
-    return Atomics.load(this.#partial.bases, chunk) === REMOTE;
+    return Atomics.load(this.#partial.backings, chunk) === REMOTE;
   }
 
   read(chunk: ChunkId, within: number, into: Uint8Array, at: number, length: number): Access {
     if (this.isAway(chunk)) return 'missing';
     this.#eachPart(chunk, within, length, (part, offset, from, bytes) => {
-      const base = this.#baseOf(part);
-      if (base === undefined) this.#read(into, at + from, bytes, this.#placeOf(part) + offset);
-      else this.#readPartial(part, base, offset, into, at + from, bytes);
+      const backing = this.#backingOf(part);
+      if (backing === undefined) this.#read(into, at + from, bytes, this.#placeOf(part) + offset);
+      else this.#readPartial(part, backing, offset, into, at + from, bytes);
     });
     return 'done';
   }
@@ -122,10 +122,10 @@ export class FileAccess implements ChunkAccess {
     at: number,
     length: number,
   ): Access {
-    const { bases, pages } = this.#partial;
+    const { backings, pages } = this.#partial;
     if (this.isAway(origin)) return 'missing';
-    const base = this.#baseOf(origin);
-    const inherited = base === undefined ? 0 : Atomics.load(pages, origin);
+    const backing = this.#backingOf(origin);
+    const inherited = backing === undefined ? 0 : Atomics.load(pages, origin);
     const own = inherited | pagesOf(within, length, this.#page);
     if (!areFew(own, this.#allPages)) {
       if (length < this.chunkSize) this.read(origin, 0, this.#scratch, 0, this.chunkSize);
@@ -136,26 +136,26 @@ export class FileAccess implements ChunkAccess {
     this.#copyPages(origin, chunk, inherited);
     this.#writePages(origin, chunk, within, from, at, length, own);
     Atomics.store(pages, chunk, own);
-    Atomics.store(bases, chunk, (base ?? origin) + 1);
+    Atomics.store(backings, chunk, (backing ?? origin) + 1);
     this.#changed(chunk);
     return 'done';
   }
 
-  partOf(chunk: ChunkId): { readonly base: ChunkId; readonly pages: number } | undefined {
-    const base = this.#baseOf(chunk);
-    return base === undefined ? undefined : { base, pages: Atomics.load(this.#partial.pages, chunk) };
+  partOf(chunk: ChunkId): { readonly backing: ChunkId; readonly pages: number } | undefined {
+    const backing = this.#backingOf(chunk);
+    return backing === undefined ? undefined : { backing, pages: Atomics.load(this.#partial.pages, chunk) };
   }
 
   /** Restores what a dead process knew of a chunk that no thread can look up yet. */
-  restorePart(chunk: ChunkId, base: ChunkId, pages: number): void {
+  restorePart(chunk: ChunkId, backing: ChunkId, pages: number): void {
     Atomics.store(this.#partial.pages, chunk, pages);
-    Atomics.store(this.#partial.bases, chunk, base + 1);
+    Atomics.store(this.#partial.backings, chunk, backing + 1);
     this.#changed(chunk);
   }
 
   /** As `restorePart`, of pages that came to a chunk which may be partial. */
   restorePages(chunk: ChunkId, pages: number): void {
-    if (this.#baseOf(chunk) === undefined) return;
+    if (this.#backingOf(chunk) === undefined) return;
     Atomics.or(this.#partial.pages, chunk, pages);
     this.#changed(chunk);
   }
@@ -169,18 +169,18 @@ export class FileAccess implements ChunkAccess {
 
   /** What a remote chunk holds is in the data. */
   noteHere(chunk: ChunkId): void {
-    Atomics.store(this.#partial.bases, chunk, WHOLE);
+    Atomics.store(this.#partial.backings, chunk, WHOLE);
     this.#changed(chunk);
   }
 
   /** Gives a partial chunk all of its pages. */
   fill(chunk: ChunkId): void {
     const { locks, pages } = this.#partial;
-    const base = this.#baseOf(chunk);
-    if (base === undefined) return;
+    const backing = this.#backingOf(chunk);
+    if (backing === undefined) return;
     lock(locks, lockOf(chunk));
     try {
-      this.#copyPages(base, chunk, this.#allPages & ~Atomics.load(pages, chunk));
+      this.#copyPages(backing, chunk, this.#allPages & ~Atomics.load(pages, chunk));
       this.#log?.pages(chunk, this.#allPages);
       Atomics.store(pages, chunk, this.#allPages);
     } finally {
@@ -223,14 +223,14 @@ export class FileAccess implements ChunkAccess {
     length: number,
     visit: (chunk: ChunkId, within: number, done: number, bytes: number) => void,
   ): void {
-    const { bases } = this.#partial;
+    const { backings } = this.#partial;
     for (let done = 0; done < length;) {
       const part = Math.floor((within + done) / this.chunkSize);
       const offset = within + done - part * this.chunkSize;
       let bytes = this.chunkSize - offset;
-      if (Atomics.load(bases, chunk + part) === WHOLE)
+      if (Atomics.load(backings, chunk + part) === WHOLE)
         for (let next = chunk + part + 1; bytes < length - done; bytes += this.chunkSize, next++)
-          if (Atomics.load(bases, next) !== WHOLE) break;
+          if (Atomics.load(backings, next) !== WHOLE) break;
       bytes = Math.min(bytes, length - done);
       visit(chunkId(chunk + part), offset, done, bytes);
       done += bytes;
@@ -242,27 +242,27 @@ export class FileAccess implements ChunkAccess {
   }
 
   /** @throws ThinError damaged */
-  #baseOf(chunk: ChunkId): ChunkId | undefined {
-    const word = Atomics.load(this.#partial.bases, chunk);
+  #backingOf(chunk: ChunkId): ChunkId | undefined {
+    const word = Atomics.load(this.#partial.backings, chunk);
     if (word === WHOLE || word === REMOTE) return undefined;
     if (word !== DAMAGED) return chunkId(word - 1);
-    const path = describeKey(chunkBaseKey(chunk));
+    const path = describeKey(chunkBackingKey(chunk));
     throw new ThinError('damaged', `${path}: it cannot be read; see thinfuse check`, { details: { path } });
   }
 
   #has(chunk: ChunkId, pages: number): boolean {
-    return this.#baseOf(chunk) === undefined || (pages & ~Atomics.load(this.#partial.pages, chunk)) === 0;
+    return this.#backingOf(chunk) === undefined || (pages & ~Atomics.load(this.#partial.pages, chunk)) === 0;
   }
 
   #readPartial(
     chunk: ChunkId,
-    base: ChunkId,
+    backing: ChunkId,
     within: number,
     into: Uint8Array,
     at: number,
     length: number,
   ): void {
-    // Behind the base, which stands as long as some page is missing.
+    // Behind the backing, which stands as long as some page is missing.
     const own = Atomics.load(this.#partial.pages, chunk);
     for (let done = 0; done < length;) {
       const first = Math.floor((within + done) / this.#page);
@@ -270,13 +270,13 @@ export class FileAccess implements ChunkAccess {
       let end = first + 1;
       while (end * this.#page < within + length && (((own >>> end) & 1) === 1) === isOwn) end++;
       const bytes = Math.min(end * this.#page - within, length) - done;
-      this.#read(into, at + done, bytes, this.#placeOf(isOwn ? chunk : base) + within + done);
+      this.#read(into, at + done, bytes, this.#placeOf(isOwn ? chunk : backing) + within + done);
       done += bytes;
     }
   }
 
   /**
-   * Writes where some pages are still the base's. Only such writers wait for each other, and each page is
+   * Writes where some pages are still the backing's. Only such writers wait for each other, and each page is
    * brought once.
    */
   #addPages(chunk: ChunkId, within: number, from: Uint8Array, at: number, length: number): void {
@@ -284,9 +284,9 @@ export class FileAccess implements ChunkAccess {
     const touched = pagesOf(within, length, this.#page);
     lock(locks, lockOf(chunk));
     try {
-      const base = this.#baseOf(chunk);
-      const missing = base === undefined ? 0 : touched & ~Atomics.load(pages, chunk);
-      this.#writePages(base ?? chunk, chunk, within, from, at, length, missing);
+      const backing = this.#backingOf(chunk);
+      const missing = backing === undefined ? 0 : touched & ~Atomics.load(pages, chunk);
+      this.#writePages(backing ?? chunk, chunk, within, from, at, length, missing);
       if (missing === 0) return;
       // Before others find them there, and write to them without a word.
       this.#log?.pages(chunk, touched);

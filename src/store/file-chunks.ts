@@ -72,13 +72,13 @@ export class FileChunks implements ChunkStore {
     this.#remote = options.remote;
     this.#dirty = new DirtyMap(this.memory.partial.dirty);
     this.#allPages = pagesOf(0, options.chunkSize, pageSize(options.chunkSize));
-    const { bases, pages } = this.memory.partial;
-    for (const { chunk, base, pages: own } of options.partial.all()) {
-      bases[chunk] = base === undefined ? DAMAGED : base + 1;
+    const { backings, pages } = this.memory.partial;
+    for (const { chunk, backing, pages: own } of options.partial.all()) {
+      backings[chunk] = backing === undefined ? DAMAGED : backing + 1;
       pages[chunk] = own;
     }
-    for (const { chunk } of options.remote.all()) bases[chunk] = REMOTE;
-    for (const { first, count } of options.remote.damaged()) bases.fill(DAMAGED, first, first + count);
+    for (const { chunk } of options.remote.all()) backings[chunk] = REMOTE;
+    for (const { first, count } of options.remote.damaged()) backings.fill(DAMAGED, first, first + count);
     // A process that is gone may have written what is not on the disk yet.
     Atomics.store(this.memory.written, 0, 1);
     this.#handle = options.handle;
@@ -100,7 +100,7 @@ export class FileChunks implements ChunkStore {
   }
 
   makeRemote(chunk: ChunkId): void {
-    Atomics.store(this.memory.partial.bases, chunk, REMOTE);
+    Atomics.store(this.memory.partial.backings, chunk, REMOTE);
   }
 
   land(chunk: ChunkId, bytes: Uint8Array): undefined {
@@ -117,9 +117,9 @@ export class FileChunks implements ChunkStore {
   }
 
   async recycle(chunks: readonly ChunkId[]): Promise<void> {
-    const { bases, pages } = this.memory.partial;
+    const { backings, pages } = this.memory.partial;
     for (const chunk of chunks) {
-      Atomics.store(bases, chunk, WHOLE);
+      Atomics.store(backings, chunk, WHOLE);
       Atomics.store(pages, chunk, 0);
     }
     if (this.#punch === undefined || chunks.length === 0) return;
@@ -135,9 +135,9 @@ export class FileChunks implements ChunkStore {
     return this.#zeroed.delete(chunk);
   }
 
-  takeBase(chunk: ChunkId): ChunkId | undefined {
-    const word = Atomics.load(this.memory.partial.bases, chunk);
-    if (word <= 0 || this.#partial.baseOf(chunk) !== undefined) return undefined;
+  takeBacking(chunk: ChunkId): ChunkId | undefined {
+    const word = Atomics.load(this.memory.partial.backings, chunk);
+    if (word <= 0 || this.#partial.backingOf(chunk) !== undefined) return undefined;
     // A commit that came before the mapping has passed it by.
     this.#dirty.mark(chunk);
     return chunkId(word - 1);
@@ -149,13 +149,14 @@ export class FileChunks implements ChunkStore {
   }
 
   prepare(): void {
-    const { bases, pages, changed } = this.memory.partial;
+    const { backings, pages, changed } = this.memory.partial;
     Atomics.store(changed, 0, 0);
     for (const entry of this.#dirty.take()) {
       const chunk = chunkId(entry);
-      if (Atomics.load(bases, chunk) === WHOLE && this.#remote.isRemote(chunk)) this.#remote.makeLocal(chunk);
+      if (Atomics.load(backings, chunk) === WHOLE && this.#remote.isRemote(chunk))
+        this.#remote.makeLocal(chunk);
       // Not mapped so far, or not any more.
-      if (Atomics.load(bases, chunk) <= 0 || this.#partial.baseOf(chunk) === undefined) continue;
+      if (Atomics.load(backings, chunk) <= 0 || this.#partial.backingOf(chunk) === undefined) continue;
       // The pages seen here were written earlier, and this commit's sync makes them durable.
       const own = Atomics.load(pages, chunk);
       if (own !== this.#allPages) {
@@ -163,7 +164,7 @@ export class FileChunks implements ChunkStore {
         continue;
       }
       this.#partial.makeWhole(chunk);
-      Atomics.store(bases, chunk, WHOLE);
+      Atomics.store(backings, chunk, WHOLE);
     }
   }
 

@@ -204,22 +204,22 @@ export class LevelChunks implements ChunkStore {
     return false;
   }
 
-  takeBase(chunk: ChunkId): ChunkId | undefined {
+  takeBacking(chunk: ChunkId): ChunkId | undefined {
     const { index, origins, changed } = this.memory;
     const frame = Atomics.load(index, chunk) - 1;
     if (frame < 0) return undefined;
     const origin = Atomics.exchange(origins, frame, 0) - 1;
     if (origin < 0) return undefined;
-    const base = this.#options.partial.baseOf(chunkId(origin));
-    // Where the origin is partial itself, both have the same base, and the copy also differs from it where
+    const backing = this.#options.partial.backingOf(chunkId(origin));
+    // Where the origin is partial itself, both have the same backing, and the copy also differs from it where
     // the origin does.
-    const below = base === undefined ? 0 : this.#pagesOf(chunkId(origin));
+    const below = backing === undefined ? 0 : this.#pagesOf(chunkId(origin));
     if (below === undefined || !areFew(below | Atomics.load(changed, frame), this.#allPages)) {
       this.#markAll(frame);
       return undefined;
     }
     this.#patched[frame] = below;
-    return base ?? chunkId(origin);
+    return backing ?? chunkId(origin);
   }
 
   async consolidate(chunk: ChunkId): Promise<void> {
@@ -336,15 +336,15 @@ export class LevelChunks implements ChunkStore {
 
   #load(chunk: ChunkId, frame: number): void {
     const data = this.#dataOf(frame);
-    const base = this.#options.partial.baseOf(chunk);
-    if (base === undefined) {
+    const backing = this.#options.partial.backingOf(chunk);
+    if (backing === undefined) {
       const found = readWithPatch(this.#store, chunk, this.chunkSize, this.#page);
       data.set(found.data);
       this.#patched[frame] = found.patched;
       return;
     }
-    const below = Atomics.load(this.memory.index, base) - 1;
-    data.set(below < 0 ? readWhole(this.#store, base, this.chunkSize, this.#page) : this.#dataOf(below));
+    const below = Atomics.load(this.memory.index, backing) - 1;
+    data.set(below < 0 ? readWhole(this.#store, backing, this.chunkSize, this.#page) : this.#dataOf(below));
     const patched = applyPatchOf(this.#store, chunk, data, this.#page);
     if (patched === 0) throw damage(describeKey(chunkPatchKey(chunk)), 'it is missing');
     this.#patched[frame] = patched;

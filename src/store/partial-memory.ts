@@ -7,13 +7,13 @@ import { DirtyMap, threadInts, type DirtyMapMemory } from '../threads/dirty-map.
  */
 export interface PartialMemory {
   /**
-   * One word a chunk: its base + 1; 0 for a whole one; DAMAGED where the base cannot be told; REMOTE where
-   * its bytes are not here. No mapped chunk becomes remote.
+   * One word a chunk: its backing + 1; 0 for a whole one; DAMAGED where the backing cannot be told; REMOTE
+   * where its bytes are not here. No mapped chunk becomes remote.
    */
-  readonly bases: Int32Array;
+  readonly backings: Int32Array;
   /**
    * The pages that a partial chunk has. Those of one that has just become whole stay set, for readers that
-   * have seen the base.
+   * have seen the backing.
    */
   readonly pages: Int32Array;
   /** Of some chunks each: for writers that bring pages. */
@@ -33,7 +33,7 @@ const LOCKS = 1024;
 /** @param chunks that the pool can have; what is not touched costs no memory */
 export function partialMemory(chunks: number): PartialMemory {
   return {
-    bases: threadInts(chunks),
+    backings: threadInts(chunks),
     pages: threadInts(chunks),
     locks: threadInts(LOCKS),
     dirty: DirtyMap.create(chunks).memory,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { chunkId, deviceId, MAX_CHUNKS, MAX_DEVICE_ID, nodeId } from '../../src/format/ids.js';
 import {
-  chunkBaseKey,
+  chunkBackingKey,
   chunkKey,
   chunkPatchKey,
   chunkMapKey,
@@ -26,7 +26,7 @@ const U32 = 2 ** 32 - 1;
 const KINDS: Record<NumberedKeyKind, { pack: (n: number) => Uint8Array; max: number; tag: string }> = {
   node: { pack: (n) => nodeKey(nodeId(n)), max: U32, tag: 'n' },
   chunk: { pack: (n) => chunkKey(chunkId(n)), max: MAX_CHUNKS - 1, tag: 'c' },
-  'chunk-base': { pack: (n) => chunkBaseKey(chunkId(n)), max: MAX_CHUNKS - 1, tag: 'b' },
+  'chunk-backing': { pack: (n) => chunkBackingKey(chunkId(n)), max: MAX_CHUNKS - 1, tag: 'b' },
   'chunk-patch': { pack: (n) => chunkPatchKey(chunkId(n)), max: MAX_CHUNKS - 1, tag: 'e' },
   'chunk-map-sheet': { pack: chunkMapKey, max: U32, tag: 'm' },
   'node-map-sheet': { pack: nodeMapKey, max: U32, tag: 'p' },

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { ThinError } from '../../src/errors/thin-error.js';
 import { packDeviceRecord, unpackDeviceRecord } from '../../src/format/device-record.js';
-import { packChunkBase, unpackChunkBase } from '../../src/format/chunk-base.js';
+import { packChunkBacking, unpackChunkBacking } from '../../src/format/chunk-backing.js';
 import { applyChunkPatch, packChunkPatch } from '../../src/format/chunk-patch.js';
 import { chunkId, deviceId, MAX_CHUNKS, nodeId } from '../../src/format/ids.js';
 import { packPendingDelete, unpackPendingDelete } from '../../src/format/pending-delete.js';
@@ -51,17 +51,17 @@ describe('stored records', () => {
     fuzz(anyDevice.map(packDeviceRecord), (bytes) => unpackDeviceRecord(deviceId(1), bytes, 'here'));
   });
 
-  it('bases of partial chunks do', () => {
-    const base = fc.record(
-      { base: fc.nat(MAX_CHUNKS - 1).map(chunkId), pages: fc.integer() },
+  it('backings of partial chunks do', () => {
+    const backing = fc.record(
+      { backing: fc.nat(MAX_CHUNKS - 1).map(chunkId), pages: fc.integer() },
       { noNullPrototype: true },
     );
     fc.assert(
-      fc.property(base, (one) => {
-        assert.deepEqual(unpackChunkBase(packChunkBase(one), 'here'), one);
+      fc.property(backing, (one) => {
+        assert.deepEqual(unpackChunkBacking(packChunkBacking(one), 'here'), one);
       }),
     );
-    fuzz(base.map(packChunkBase), (bytes) => unpackChunkBase(bytes, 'here'));
+    fuzz(backing.map(packChunkBacking), (bytes) => unpackChunkBacking(bytes, 'here'));
   });
 
   it('patches of chunks do, and touch no other page', () => {

@@ -25,7 +25,7 @@ const KINDS: Record<SealKind, number> = {
   chunk: 8,
   'data-label': 9,
   'metadata-snapshot': 10,
-  'chunk-base': 11,
+  'chunk-backing': 11,
   'chunk-patch': 12,
   commit: 13,
   'log-state': 15,

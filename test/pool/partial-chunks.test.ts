@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { setImmediate as yieldToOthers } from 'node:timers/promises';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import { chunkId, type DeviceName } from '../../src/format/ids.js';
-import { chunkBaseKey, chunkKey, chunkPatchKey, describeKey } from '../../src/format/keys.js';
+import { chunkBackingKey, chunkKey, chunkPatchKey, describeKey } from '../../src/format/keys.js';
 import { SEAL_BYTES } from '../../src/format/seal.js';
 import { checkPool } from '../../src/metadata/check.js';
 import { openPool } from '../../src/pool/pool.js';
@@ -103,7 +103,7 @@ describe('small writes in a leveldb pool', () => {
     await close(pool, store);
   });
 
-  it('to a snapshot leave a partial chunk, read with its base after a restart', async () => {
+  it('to a snapshot leave a partial chunk, read with its backing after a restart', async () => {
     const pool = await prepare(store);
     await write(pool, SNAP, 2 * PAGE, 7);
     await write(pool, SNAP, 5 * PAGE, 8);
@@ -121,7 +121,7 @@ describe('small writes in a leveldb pool', () => {
     await again.close();
   });
 
-  it('to a snapshot of a snapshot share one base', async () => {
+  it('to a snapshot of a snapshot share one backing', async () => {
     const pool = await prepare(store);
     await write(pool, SNAP, 2 * PAGE, 7);
     await pool.createSnapshot({ name: SECOND, origin: SNAP, kind: 'snapshot' });
@@ -136,7 +136,7 @@ describe('small writes in a leveldb pool', () => {
     await again.close();
   });
 
-  it('never show in what they share a base with, whoever writes', async () => {
+  it('never show in what they share a backing with, whoever writes', async () => {
     const pool = await prepare(store);
     await write(pool, SNAP, 2 * PAGE, 7);
     await write(pool, BASE_NAME, 3 * PAGE, 8);
@@ -150,14 +150,14 @@ describe('small writes in a leveldb pool', () => {
     await again.close();
   });
 
-  it('give the base back when the last partial chunk on it is whole, or gone', async () => {
+  it('give the backing back when the last partial chunk on it is whole, or gone', async () => {
     const pool = await prepare(store);
     await write(pool, BASE_NAME, 3 * PAGE, 8);
     const before = pool.info().dataUsed;
     assert.equal(before, 2 * BLOCK);
     await pool.remove(SNAP);
     await pool.settle();
-    assert.equal(pool.info().dataUsed, BLOCK, 'made whole, since nobody else has the base');
+    assert.equal(pool.info().dataUsed, BLOCK, 'made whole, since nobody else has the backing');
     assert.deepEqual([stored(store, 'b'), stored(store, 'e'), stored(store, 'c').length], [[], [], 1]);
     assert.deepEqual(await firstBlock(pool, BASE_NAME), block({ 3: 8 }));
     await close(pool, store);
@@ -243,7 +243,7 @@ describe('a partial chunk that is damaged', () => {
   ];
 
   for (const [how, spoil] of WAYS)
-    for (const what of ['base', 'patch', 'record'] as const)
+    for (const what of ['backing', 'patch', 'record'] as const)
       it(`is named and not served when its ${what} is ${how}, and the rest is`, async () => {
         const store = new CrashStore();
         const made = await prepare(store);
@@ -253,9 +253,9 @@ describe('a partial chunk that is damaged', () => {
         const hurt = new CrashStore(store.contents);
         const partial = chunkId(stored(hurt, 'b')[0]!);
         const key = {
-          base: chunkKey(chunkId(stored(hurt, 'c')[0]!)),
+          backing: chunkKey(chunkId(stored(hurt, 'c')[0]!)),
           patch: chunkPatchKey(partial),
-          record: chunkBaseKey(partial),
+          record: chunkBackingKey(partial),
         }[what];
         assert.ok(hurt.contents.has(keyText(key)));
         spoil(hurt, key);

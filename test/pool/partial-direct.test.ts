@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import { chunkId, type DeviceName } from '../../src/format/ids.js';
-import { chunkBaseKey } from '../../src/format/keys.js';
+import { chunkBackingKey } from '../../src/format/keys.js';
 import { SEAL_BYTES } from '../../src/format/seal.js';
 import { checkPool } from '../../src/metadata/check.js';
 import { openPool } from '../../src/pool/pool.js';
@@ -86,20 +86,20 @@ describe('small writes to shared chunks in a direct pool', () => {
     assert.deepEqual(await read(SNAP, 0, 2 * BLOCK), expected);
   });
 
-  it('end in a whole chunk when every page was written, and the base is let go', async () => {
+  it('end in a whole chunk when every page was written, and the backing is let go', async () => {
     for (let page = 0; page < BLOCK / PAGE; page++) {
       await write(SNAP, page * PAGE, 10 + page, PAGE);
       assert.equal(partial().length, page < BLOCK / PAGE - 1 ? 1 : 0);
     }
     await write(BASE_NAME, 0, 5, PAGE);
-    assert.deepEqual(partial(), [], 'the base has one user again, who writes in place');
+    assert.deepEqual(partial(), [], 'the backing has one user again, who writes in place');
     assert.equal((await read(SNAP, 0, 1))[0], 10);
     await reopen();
     assert.equal((await read(SNAP, BLOCK - 1, 1))[0], 25);
     assert.equal((await read(BASE_NAME, 0, 1))[0], 5);
   });
 
-  it('are made whole when the base has no other user', async () => {
+  it('are made whole when the backing has no other user', async () => {
     await write(BASE_NAME, 3 * PAGE, 8, PAGE);
     assert.equal(pool.info().dataUsed, 3 * BLOCK);
     await pool.deactivate(SNAP).catch(() => undefined);
@@ -130,8 +130,8 @@ describe('small writes to shared chunks in a direct pool', () => {
     await write(SNAP, 0, 7, PAGE);
     await pool.close();
     const hurt = new CrashStore(store.contents);
-    hurt.flipBit(chunkBaseKey(chunkId(partial()[0]!)), 8 * SEAL_BYTES + 3);
-    assert.ok((await checkPool(hurt)).findings.some(({ path }) => path.startsWith('chunk base')));
+    hurt.flipBit(chunkBackingKey(chunkId(partial()[0]!)), 8 * SEAL_BYTES + 3);
+    assert.ok((await checkPool(hurt)).findings.some(({ path }) => path.startsWith('chunk backing')));
     pool = await openPool(hurt, { commitInterval: 0, data: await data.open() });
     const image = await pool.activate(SNAP);
     assert.throws(() => image.read(0, new Uint8Array(512)), { code: 'damaged' });

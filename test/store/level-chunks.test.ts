@@ -17,7 +17,7 @@ describe('chunks of a leveldb pool', () => {
       epochs: new RequestEpochs(),
       compression: () => 'off',
       partial: {
-        baseOf: () => undefined,
+        backingOf: () => undefined,
         setPages: () => undefined,
         makeWhole: () => undefined,
         all: () => [],

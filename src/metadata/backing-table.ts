@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { ThinError } from '../errors/thin-error.js';
-import { packChunkBase, unpackChunkBase } from '../format/chunk-base.js';
+import { packChunkBacking, unpackChunkBacking } from '../format/chunk-backing.js';
 import { chunkId, type ChunkId } from '../format/ids.js';
-import { chunkBaseKey, describeKey } from '../format/keys.js';
+import { chunkBackingKey, describeKey } from '../format/keys.js';
 import { seal, unseal } from '../format/seal.js';
 import type { KvOperation } from '../store/key-value.js';
 
@@ -14,8 +14,8 @@ const DAMAGED = -1;
 /**
  * Which chunks are partial, and the chunk that has the rest of each: eight bytes a chunk where there are any.
  */
-export class BaseTable {
-  /** Of each chunk its base + 1, and its pages. */
+export class BackingTable {
+  /** Of each chunk its backing + 1, and its pages. */
   readonly #sheets = new Map<number, Int32Array>();
   #dirty = new Set<ChunkId>();
 
@@ -25,10 +25,10 @@ export class BaseTable {
 
   /** Takes in a stored record, at open. One that is damaged shows when its chunk is needed. */
   load(chunk: ChunkId, value: Uint8Array): void {
-    const path = describeKey(chunkBaseKey(chunk));
+    const path = describeKey(chunkBackingKey(chunk));
     try {
-      const { base, pages } = unpackChunkBase(unseal('chunk-base', chunk, value, path), path);
-      this.#set(chunk, base + 1, pages);
+      const { backing, pages } = unpackChunkBacking(unseal('chunk-backing', chunk, value, path), path);
+      this.#set(chunk, backing + 1, pages);
     } catch (error) {
       if (!(error instanceof ThinError) || error.code !== 'damaged') throw error;
       this.#set(chunk, DAMAGED);
@@ -36,20 +36,20 @@ export class BaseTable {
   }
 
   /** @throws ThinError damaged */
-  baseOf(chunk: ChunkId): ChunkId | undefined {
+  backingOf(chunk: ChunkId): ChunkId | undefined {
     const entry = this.#get(chunk);
     if (entry === WHOLE) return undefined;
     if (entry !== DAMAGED) return chunkId(entry - 1);
-    const path = describeKey(chunkBaseKey(chunk));
+    const path = describeKey(chunkBackingKey(chunk));
     throw new ThinError('damaged', `${path}: it cannot be read; see thinfuse check`, { details: { path } });
   }
 
-  add(chunk: ChunkId, base: ChunkId): void {
+  add(chunk: ChunkId, backing: ChunkId): void {
     assert(
-      this.#get(chunk) === WHOLE && this.#get(base) === WHOLE,
-      'a chunk has one base, and that is whole',
+      this.#get(chunk) === WHOLE && this.#get(backing) === WHOLE,
+      'a chunk has one backing, and that is whole',
     );
-    this.#set(chunk, base + 1);
+    this.#set(chunk, backing + 1);
     this.#dirty.add(chunk);
   }
 
@@ -59,7 +59,7 @@ export class BaseTable {
     this.#dirty.add(chunk);
   }
 
-  /** Removes the chunk's record, if it has one. @returns the base, if that can be told */
+  /** Removes the chunk's record, if it has one. @returns the backing, if that can be told */
   take(chunk: ChunkId): ChunkId | undefined {
     const entry = this.#get(chunk);
     if (entry === WHOLE) return undefined;
@@ -68,13 +68,13 @@ export class BaseTable {
     return entry === DAMAGED ? undefined : chunkId(entry - 1);
   }
 
-  /** Partial chunks; base undefined: it cannot be told. The table may change meanwhile. */
-  *all(): Generator<{ chunk: ChunkId; base: ChunkId | undefined; pages: number }> {
+  /** Partial chunks; backing undefined: it cannot be told. The table may change meanwhile. */
+  *all(): Generator<{ chunk: ChunkId; backing: ChunkId | undefined; pages: number }> {
     for (const [sheet, entries] of this.#sheets)
       for (let i = 0; i < SHEET; i++) {
         const entry = entries[2 * i]!;
-        const base = entry === DAMAGED ? undefined : chunkId(entry - 1);
-        if (entry !== WHOLE) yield { chunk: chunkId(sheet * SHEET + i), base, pages: entries[2 * i + 1]! };
+        const backing = entry === DAMAGED ? undefined : chunkId(entry - 1);
+        if (entry !== WHOLE) yield { chunk: chunkId(sheet * SHEET + i), backing, pages: entries[2 * i + 1]! };
       }
   }
 
@@ -83,11 +83,11 @@ export class BaseTable {
     const dirty = this.#dirty;
     this.#dirty = new Set();
     const operations = [...dirty].map((chunk): KvOperation => {
-      const key = chunkBaseKey(chunk);
+      const key = chunkBackingKey(chunk);
       const entry = this.#get(chunk);
       return entry === WHOLE
         ? { type: 'del', key }
-        : { type: 'put', key, value: seal('chunk-base', chunk, this.#pack(chunk, entry)) };
+        : { type: 'put', key, value: seal('chunk-backing', chunk, this.#pack(chunk, entry)) };
     });
     return {
       operations,
@@ -99,7 +99,7 @@ export class BaseTable {
 
   #pack(chunk: ChunkId, entry: number): Uint8Array {
     const pages = this.#sheets.get(Math.floor(chunk / SHEET))?.[2 * (chunk % SHEET) + 1] ?? 0;
-    return packChunkBase({ base: chunkId(entry - 1), pages });
+    return packChunkBacking({ backing: chunkId(entry - 1), pages });
   }
 
   #get(chunk: ChunkId): number {

@@ -5,7 +5,7 @@ import { seal } from '../format/seal.js';
 import type { KvOperation } from '../store/key-value.js';
 
 /** The metadata snapshots that are reserved. Few, so all in memory. */
-export class SnapshotTable {
+export class HeldRoots {
   readonly #held = new Map<number, MetadataSnapshot>();
   #dirty = new Set<number>();
 
@@ -28,13 +28,13 @@ export class SnapshotTable {
     return id <= MAX_METADATA_SNAPSHOT ? id : undefined;
   }
 
-  load(snapshot: MetadataSnapshot): void {
-    this.#held.set(snapshot.id, snapshot);
+  load(held: MetadataSnapshot): void {
+    this.#held.set(held.id, held);
   }
 
-  add(snapshot: MetadataSnapshot): void {
-    this.load(snapshot);
-    this.#dirty.add(snapshot.id);
+  add(held: MetadataSnapshot): void {
+    this.load(held);
+    this.#dirty.add(held.id);
   }
 
   remove(id: number): void {
@@ -48,10 +48,10 @@ export class SnapshotTable {
     this.#dirty = new Set();
     const operations = [...dirty].map((id): KvOperation => {
       const key = metadataSnapshotKey(id);
-      const snapshot = this.#held.get(id);
-      return snapshot === undefined
+      const held = this.#held.get(id);
+      return held === undefined
         ? { type: 'del', key }
-        : { type: 'put', key, value: seal('metadata-snapshot', id, packMetadataSnapshot(snapshot)) };
+        : { type: 'put', key, value: seal('metadata-snapshot', id, packMetadataSnapshot(held)) };
     });
     return {
       operations,

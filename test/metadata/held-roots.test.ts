@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { MAX_METADATA_SNAPSHOT, type MetadataSnapshot } from '../../src/format/metadata-snapshot.js';
-import { SnapshotTable } from '../../src/metadata/snapshot-table.js';
+import { HeldRoots } from '../../src/metadata/held-roots.js';
 
 describe('the table of metadata snapshots', () => {
   const snapshot = (id: number): MetadataSnapshot =>
     ({ id, createdAt: 5, superblock: new Uint8Array(), devices: [] }) as unknown as MetadataSnapshot;
 
   it('numbers above all that are there, until numbers are used up', () => {
-    const table = new SnapshotTable();
+    const table = new HeldRoots();
     assert.equal(table.nextId(), 1);
     table.load(snapshot(7));
     table.load(snapshot(3));
@@ -21,7 +21,7 @@ describe('the table of metadata snapshots', () => {
   });
 
   it('collects removals, and again when their commit failed', () => {
-    const table = new SnapshotTable();
+    const table = new HeldRoots();
     table.load(snapshot(3));
     assert(!table.isDirty);
     table.remove(3);
