@@ -22,4 +22,4 @@ scratch thin-tools
 export TMPDIR=$scratch
 cd "$top"
 step "Comparing $THINFUSE_CHECK_ROUNDS rounds, seed $THINFUSE_CHECK_SEED"
-node --import tsx node_modules/.bin/mocha --no-config --reporter spec --exit test/legacy/thin-tools.test.ts
+node --import tsx node_modules/.bin/mocha --no-config --reporter spec --exit test/legacy/thin-tools.test.ts test/legacy/thin-mend.test.ts

@@ -2,10 +2,10 @@ import type { Command } from 'commander';
 import type { CheckInput, CheckReport } from '../api/operations.js';
 import { DATA_PATH } from '../daemon/pool-data.js';
 import { ThinError } from '../errors/thin-error.js';
-import type { ThinCheckOptions } from '../legacy/tools/thin-check.js';
 import { withMetadata } from './connect.js';
 import { contextOf, rootFlag, type Context } from './context.js';
 import { example } from './example.js';
+import type { KernelCheckOptions } from './kernel/check.js';
 import { isKernel, requireKernel, withKernelOption, type KernelFlags } from './kernel/flags.js';
 import { parseCount } from './snapshot-option.js';
 import { findingLines } from './finding-lines.js';
@@ -77,13 +77,8 @@ export function registerCheckCommand(program: Command): void {
     });
 }
 
-/** @throws ThinError invalid-argument, unsupported */
-function kernelInputOf(options: CheckOptions): ThinCheckOptions & { readonly quiet: boolean } {
-  if (options.autoRepair === true || options.clearNeedsCheckFlag === true)
-    throw new ThinError(
-      'unsupported',
-      "thinfuse never writes to the kernel's metadata; make new metadata of it with repair --metadata, or use thin_check",
-    );
+/** @throws ThinError invalid-argument */
+function kernelInputOf(options: CheckOptions): KernelCheckOptions {
   const root = (text: string | undefined, what: string): number | undefined =>
     text === undefined ? undefined : parseCount(text, what);
   return {
@@ -93,7 +88,23 @@ function kernelInputOf(options: CheckOptions): ThinCheckOptions & { readonly qui
     mappingRoot: root(options.overrideMappingRoot, '--override-mapping-root'),
     detailsRoot: root(options.overrideDetailsRoot, '--override-details-root'),
     quiet: options.quiet === true,
+    mend: mendOf(options),
   };
+}
+
+/** thin_check refuses the same. @throws ThinError invalid-argument */
+function mendOf(options: CheckOptions): KernelCheckOptions['mend'] {
+  if (options.autoRepair !== true && options.clearNeedsCheckFlag !== true) return undefined;
+  requireWhole(options);
+  const [other] = Object.entries({
+    '--ignore-non-fatal-errors': options.ignoreNonFatalErrors,
+    '--metadata-snap': options.metadataSnap,
+    '--override-mapping-root': options.overrideMappingRoot,
+    '--override-details-root': options.overrideDetailsRoot,
+  }).find(([, value]) => value !== undefined) ?? [undefined];
+  if (other !== undefined)
+    throw new ThinError('invalid-argument', `nothing can be repaired or cleared with ${other}; leave it out`);
+  return options.autoRepair === true ? 'leaks' : 'flag';
 }
 
 function depthOf({ superBlockOnly, skipMappings }: CheckOptions): CheckInput['depth'] & string {
@@ -101,17 +112,21 @@ function depthOf({ superBlockOnly, skipMappings }: CheckOptions): CheckInput['de
 }
 
 function inputOf(options: CheckOptions): CheckInput {
-  const partial = options.superBlockOnly === true || options.skipMappings === true;
-  if (partial && (options.autoRepair === true || options.clearNeedsCheckFlag === true))
-    throw new ThinError(
-      'invalid-argument',
-      'what was not looked at cannot be repaired or cleared; leave out --super-block-only and --skip-mappings',
-    );
+  if (options.autoRepair === true || options.clearNeedsCheckFlag === true) requireWhole(options);
   return {
     depth: depthOf(options),
     clearNeedsCheck: options.clearNeedsCheckFlag === true,
     autoRepair: options.autoRepair === true,
   };
+}
+
+/** @throws ThinError invalid-argument */
+function requireWhole({ superBlockOnly, skipMappings }: CheckOptions): void {
+  if (superBlockOnly === true || skipMappings === true)
+    throw new ThinError(
+      'invalid-argument',
+      'what was not looked at cannot be repaired or cleared; leave out --super-block-only and --skip-mappings',
+    );
 }
 
 function reportText(report: CheckReport): string {

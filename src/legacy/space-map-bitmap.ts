@@ -47,6 +47,11 @@ export class Bitmap {
   }
 }
 
+/** Entry `index` of a bitmap's block is 0 from now on; the block is not sealed. */
+export function clearBitmapEntry(bytes: Buffer, index: number): void {
+  bytes[HEADER_BYTES + (index >>> 2)]! &= ~(3 << ((index & 3) * 2));
+}
+
 export function packBitmap(block: number, counts: readonly BitmapCount[]): Buffer {
   assert(counts.length <= BITMAP_ENTRIES, 'a bitmap holds no more');
   const bytes = Buffer.alloc(METADATA_BLOCK);

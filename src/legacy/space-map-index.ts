@@ -31,6 +31,11 @@ export function packIndexEntry({ bitmap, free, noneFreeBefore }: IndexEntry): Bu
   return bytes;
 }
 
+/** Where entry `number` lies in the one index block of a metadata space map. */
+export function indexEntryAt(number: number): number {
+  return HEADER_BYTES + number * INDEX_ENTRY_BYTES;
+}
+
 /**
  * index := csum:u32 padding:u32 blocknr:u64 entry × 255
  *
@@ -39,15 +44,13 @@ export function packIndexEntry({ bitmap, free, noneFreeBefore }: IndexEntry): Bu
 export function unpackMetadataIndex(block: number, bytes: Buffer, count: number, path: string): IndexEntry[] {
   checkBlock('index', block, bytes, path);
   return Array.from({ length: Math.min(count, INDEX_ENTRIES) }, (_, index) => {
-    const at = HEADER_BYTES + index * INDEX_ENTRY_BYTES;
+    const at = indexEntryAt(index);
     return unpackIndexEntry(bytes.subarray(at, at + INDEX_ENTRY_BYTES), path);
   });
 }
 
 export function packMetadataIndex(block: number, entries: readonly IndexEntry[]): Buffer {
   const bytes = Buffer.alloc(METADATA_BLOCK);
-  entries.forEach((entry, index) =>
-    packIndexEntry(entry).copy(bytes, HEADER_BYTES + index * INDEX_ENTRY_BYTES),
-  );
+  entries.forEach((entry, index) => packIndexEntry(entry).copy(bytes, indexEntryAt(index)));
   return sealBlock('index', block, bytes);
 }

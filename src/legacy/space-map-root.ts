@@ -2,6 +2,8 @@ import { readCount } from './disk-block.js';
 
 /** SPACE_MAP_ROOT_SIZE: the room that a superblock keeps for one. */
 const SPACE_MAP_ROOT_BYTES = 128;
+/** Where a root has the number of its allocated blocks. */
+export const ALLOCATED_AT = 8;
 
 /** As `struct disk_sm_root` of dm-space-map-common.h. */
 export interface SpaceMapRoot {

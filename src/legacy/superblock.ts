@@ -5,7 +5,9 @@ import { packSpaceMapRoot, unpackSpaceMapRoot, type SpaceMapRoot } from './space
 
 export const SUPERBLOCK_BLOCK = 0;
 const MAGIC = 27022010n;
-const NEEDS_CHECK = 1;
+export const NEEDS_CHECK = 1;
+export const FLAGS_AT = 4;
+export const METADATA_SPACE_MAP_AT = 192;
 /** 1: before metadata snapshots had space maps; 2: since Linux 3.10. */
 const MAX_VERSION = 2;
 /** DATA_DEV_BLOCK_SIZE_MIN_SECTORS and _MAX_SECTORS of dm-thin.c: 64 KiB to 1 GiB in steps of 64 KiB. */
@@ -79,7 +81,7 @@ export function unpackSuperblock(block: number, bytes: Buffer, path: string): Le
   const metadataSectors = bytes.readUInt32LE(340);
   if (metadataSectors !== METADATA_BLOCK / SECTOR)
     throw legacyDamage(path, `a metadata block of ${metadataSectors} sectors is not possible`);
-  const flags = bytes.readUInt32LE(4);
+  const flags = bytes.readUInt32LE(FLAGS_AT);
   return {
     flags,
     needsCheck: (flags & NEEDS_CHECK) !== 0,
@@ -89,7 +91,10 @@ export function unpackSuperblock(block: number, bytes: Buffer, path: string): Le
     transactionId: bytes.readBigUInt64LE(48),
     heldRoot: readCount(bytes, 56, path, 'held root'),
     dataSpaceMap: unpackSpaceMapRoot(bytes.subarray(64, 192), `${path} / data space map`),
-    metadataSpaceMap: unpackSpaceMapRoot(bytes.subarray(192, 320), `${path} / metadata space map`),
+    metadataSpaceMap: unpackSpaceMapRoot(
+      bytes.subarray(METADATA_SPACE_MAP_AT, 320),
+      `${path} / metadata space map`,
+    ),
     mappingRoot: readCount(bytes, 320, path, 'mapping root'),
     detailsRoot: readCount(bytes, 328, path, 'details root'),
     blockSize: sectors * SECTOR,
@@ -102,7 +107,7 @@ export function unpackSuperblock(block: number, bytes: Buffer, path: string): Le
 
 export function packSuperblock(block: number, superblock: LegacySuperblock): Buffer {
   const bytes = Buffer.alloc(METADATA_BLOCK);
-  bytes.writeUInt32LE(superblock.flags, 4);
+  bytes.writeUInt32LE(superblock.flags, FLAGS_AT);
   bytes.write(superblock.uuid, 16, 'hex');
   bytes.writeBigUInt64LE(MAGIC, 32);
   bytes.writeUInt32LE(superblock.version, 40);
@@ -110,7 +115,7 @@ export function packSuperblock(block: number, superblock: LegacySuperblock): Buf
   bytes.writeBigUInt64LE(superblock.transactionId, 48);
   bytes.writeBigUInt64LE(BigInt(superblock.heldRoot), 56);
   packSpaceMapRoot(superblock.dataSpaceMap).copy(bytes, 64);
-  packSpaceMapRoot(superblock.metadataSpaceMap).copy(bytes, 192);
+  packSpaceMapRoot(superblock.metadataSpaceMap).copy(bytes, METADATA_SPACE_MAP_AT);
   bytes.writeBigUInt64LE(BigInt(superblock.mappingRoot), 320);
   bytes.writeBigUInt64LE(BigInt(superblock.detailsRoot), 328);
   bytes.writeUInt32LE(superblock.blockSize / SECTOR, 336);

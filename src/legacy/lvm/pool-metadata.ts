@@ -45,7 +45,8 @@ function fullName({ group }: LvmGroup, name: string): string {
   return `${group.name}/${name}`;
 }
 
-function hasLvm(disk: DiskReader): boolean {
+/** On the disk itself, or in one of its partitions. */
+export function hasLvm(disk: DiskReader): boolean {
   const parts = readPartitions(disk).map(({ begin, size }) => new DiskPart(disk, begin, size, disk.path));
   return [disk, ...parts].some((one) => readPvLabel(one) !== undefined);
 }

@@ -3,6 +3,7 @@ import { Counts } from '../reference-counts.js';
 import { DETAILS_BYTES } from '../device-details.js';
 import { MAPPING_BYTES } from '../mapping-value.js';
 import { ToolBlocks, ToolFault } from './tool-blocks.js';
+import { clearNeedsCheck, freeBlocks, leakedBlocks, type WriteBlock } from './thin-mend.js';
 import { countToolMetadata, ToolSpaceMap } from './tool-counts.js';
 import { readToolSuperblock, type ToolSuperblock } from './tool-superblock.js';
 import { ToolWalk, type TreeShape } from './tool-walk.js';
@@ -14,6 +15,15 @@ export interface ThinCheckOptions {
   readonly snapshot: boolean;
   readonly mappingRoot?: number | undefined;
   readonly detailsRoot?: number | undefined;
+  /** Leave it out to read only. */
+  readonly mend?: ThinMend | undefined;
+}
+
+/** What thin_check writes where nothing is worse than that. */
+export interface ThinMend {
+  /** `--auto-repair`: blocks that are counted, and to which nothing refers, become free. */
+  readonly freeLeaks: boolean;
+  readonly write: WriteBlock;
 }
 
 /** Told in the order in which thin_check prints. */
@@ -28,7 +38,7 @@ export interface ThinCheckOutput {
 type Verdict = 'sound' | 'leaks' | 'fatal';
 
 /**
- * Checks metadata of dm-thin as thin_check 0.9 does, and says so in its words.
+ * Checks metadata of dm-thin as thin_check 0.9 does, says so in its words, and mends what it mends.
  * @returns whether thin_check ends with 0
  */
 export function thinCheck(reader: BlockReader, options: ThinCheckOptions, output: ThinCheckOutput): boolean {
@@ -37,7 +47,9 @@ export function thinCheck(reader: BlockReader, options: ThinCheckOptions, output
     return false;
   }
   try {
-    const verdict = new Checker(new ToolBlocks(reader), options, output).check();
+    const checker = new Checker(new ToolBlocks(reader), options, output);
+    const found = checker.check();
+    const verdict = options.mend === undefined ? found : checker.mend(found, options.mend);
     return verdict === 'sound' || (verdict === 'leaks' && options.ignoreNonFatal);
   } catch (error) {
     if (!(error instanceof ToolFault)) throw error;
@@ -50,6 +62,7 @@ class Checker {
   readonly #blocks: ToolBlocks;
   readonly #options: ThinCheckOptions;
   readonly #output: ThinCheckOutput;
+  #counted: { readonly superblock: ToolSuperblock; readonly counts: Counts } | undefined;
 
   constructor(blocks: ToolBlocks, options: ThinCheckOptions, output: ThinCheckOutput) {
     this.#blocks = blocks;
@@ -80,6 +93,27 @@ class Checker {
           });
     if (!details || !mappings) return 'fatal';
     return depth === 'all' && !snapshot ? this.#counts(superblock) : 'sound';
+  }
+
+  mend(found: Verdict, { freeLeaks, write }: ThinMend): Verdict {
+    if (this.#counted === undefined) {
+      for (const _ of freeLeaks ? ['leaks', 'flag'] : ['flag'])
+        this.#output.progress('metadata has not been fully examined');
+      return found;
+    }
+    let verdict = found;
+    if (freeLeaks && found === 'leaks') {
+      const { superblock, counts } = this.#counted;
+      const map = new ToolSpaceMap(this.#blocks, superblock.metadataSpaceMap);
+      const leaked = leakedBlocks(map, superblock, counts);
+      if (leaked === undefined) return found;
+      freeBlocks(this.#blocks, superblock, leaked, write);
+      this.#output.progress('fixed metadata leaks');
+      verdict = 'sound';
+    }
+    if (verdict === 'sound' && clearNeedsCheck(this.#blocks, write))
+      this.#output.progress('cleared needs_check flag');
+    return verdict;
   }
 
   #location(): number {
@@ -125,6 +159,7 @@ class Checker {
   #counts(superblock: ToolSuperblock): Verdict {
     this.#output.progress('checking space map counts');
     const expected = new Counts(0, this.#blocks.count);
+    this.#counted = { superblock, counts: expected };
     const isWhole = countToolMetadata(this.#blocks, superblock, expected, (problem) =>
       this.#output.progress(problem),
     );
