@@ -34,7 +34,7 @@ interface Usage {
  * Docker forgot.
  */
 describe('end to end: an old pool', function () {
-  this.timeout(300_000);
+  this.timeout(600_000);
   requireMounts(['mkfs.xfs', 'thin_restore', 'thin_check', 'fallocate']);
   const scratch = useScratch();
   let cli: Cli;

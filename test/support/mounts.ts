@@ -7,7 +7,7 @@ import { eventually } from './eventually.js';
 /** What every mount test needs; a test asks for more by name. */
 const BASIC_TOOLS = ['losetup', 'mount', 'umount'];
 /** A command that takes longer hangs on a dead mount; generous, because machines differ. */
-const COMMAND_LIMIT_MS = 120_000;
+const COMMAND_LIMIT_MS = 300_000;
 const SWEEP_LIMIT_MS = 30_000;
 
 export interface Finished {
@@ -234,7 +234,7 @@ export function useScratch(): { readonly current: Scratch } {
     await mkdir(scratch.root, { recursive: true });
   });
   after('clean the scratch root', async function () {
-    this.timeout(3 * COMMAND_LIMIT_MS);
+    this.timeout(2 * COMMAND_LIMIT_MS);
     await scratch?.clean();
   });
   return {
