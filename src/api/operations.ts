@@ -1,11 +1,12 @@
 import type { CheckDepth, Finding } from '../metadata/check.js';
 import type { HeldChoice } from '../metadata/metadata-view.js';
 import type { ChunkRegion } from '../metadata/reverse-map.js';
-import type { DeviceKind, FilesystemType, LiveOptions, PoolInfo } from '../pool/info.js';
+import type { Automount, Content, DeviceKind, FilesystemType, LiveOptions, PoolInfo } from '../pool/info.js';
 import type { ReservedSnapshot } from '../pool/pool-tools.js';
 import type { RemoteFigures } from '../pool/remote-fetcher.js';
 import type { NewRemoteImage, RemoteImageInfo, SpaceRequest } from '../pool/thin-pool.js';
 import type { TrimResult } from '../service/device-access.js';
+import type { RootPermissions } from '../service/device-host.js';
 import type { CreateRequest, DeviceStatus } from '../service/devices.js';
 import type { DeltaOptions } from '../thin-tools/delta-text.js';
 import type { DumpOptions } from '../thin-tools/dump.js';
@@ -56,6 +57,8 @@ export interface Operations {
       filesystem: FilesystemType;
       /** Whatever a program keeps with it. */
       label?: string | undefined;
+      /** Default: `rootfs`. */
+      content?: Content | undefined;
       /** As in `CreateRequest`. */
       maker?: string | undefined;
     };
@@ -103,6 +106,16 @@ export interface Operations {
    * at once. Errors: invalid-argument (less than a MiB).
    */
   'device.limit': { input: { name: string; limit: number }; output: DeviceStatus };
+  /**
+   * How it is mounted at each start of the daemon; null: not at all. Mounts nothing now. Errors: exists
+   * (another device has that target).
+   */
+  'device.automount': { input: { name: string; automount: Automount | null }; output: DeviceStatus };
+  /** Labels of the user's own; null takes one away, and those that are not named stay. */
+  'device.labels': {
+    input: { name: string; labels: Readonly<Record<string, string | null>> };
+    output: DeviceStatus;
+  };
   /** `name` holds what `to` holds, in one commit; it is neither mounted nor active. */
   'device.rollback': { input: { name: string; to: string }; output: DeviceStatus };
   'device.grow': { input: { name: string; size: number }; output: DeviceStatus };
@@ -130,6 +143,10 @@ export interface Operations {
       name: string;
       target?: string | undefined;
       readOnly?: boolean | undefined;
+      /** As in `MountAsk`. */
+      options?: string | undefined;
+      permissions?: RootPermissions | undefined;
+      allowOther?: boolean | undefined;
       maker?: string | undefined;
     };
     output: { path: string; loop: string } & Incompleteness;

@@ -82,6 +82,10 @@ export const COMMAND_MODULES: readonly CommandModule[] = [
     load: () => registerMountCommands,
   },
   {
+    commands: { automount: 'everyday', label: 'everyday' },
+    load: async () => (await import('../commands/property-commands.js')).registerPropertyCommands,
+  },
+  {
     commands: { ls: 'everyday', list: 'everyday', tree: 'look', df: 'look', lsblk: 'look' },
     load: () => registerListCommands,
   },

@@ -2,6 +2,7 @@
 import module from 'node:module';
 import { homedir } from 'node:os';
 import path from 'node:path';
+import { isMountHelper } from '../commands/mount-helper.js';
 
 /** From Node.js 22.1 on. */
 const { enableCompileCache } = module as { enableCompileCache?: (folder: string) => unknown };
@@ -11,9 +12,11 @@ const { enableCompileCache } = module as { enableCompileCache?: (folder: string)
 enableCompileCache?.(
   process.getuid?.() === 0 ? '/var/cache/thinfuse/compiled' : path.join(homedir(), '.cache/thinfuse'),
 );
-const { READER_GONE, runCommandLine } = await import('./run.js');
+const { READER_GONE, runCommandLine, runMountHelper } = await import('./run.js');
 
-const code = await runCommandLine(process.argv);
+const code = isMountHelper(process.argv)
+  ? await runMountHelper(process.argv)
+  : await runCommandLine(process.argv);
 if (code === READER_GONE) {
   // As other tools end in a pipe. Node.js ignores the signal, until a listener of it has gone.
   const listener = (): void => undefined;

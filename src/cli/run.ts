@@ -2,6 +2,7 @@ import { CommanderError } from 'commander';
 import { complain } from '../commands/output.js';
 import { standardError } from '../commands/standard-stream.js';
 import { packError } from '../api/wire.js';
+import { MOUNT_FAILED, mountHelperArguments } from '../commands/mount-helper.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { commandsLike, commandWord } from './command-table.js';
 import { buildProgram } from './program.js';
@@ -20,6 +21,16 @@ export const READER_GONE = new ThinError('reader-gone', '').exitCode;
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const code = await carryOut(argv);
   return standardError.readerGone ? READER_GONE : code;
+}
+
+/**
+ * Does what mount(8) asks of its helper (`commands/mount-helper.ts`).
+ * @returns the exit code as mount(8) has them
+ */
+export async function runMountHelper(argv: readonly string[]): Promise<number> {
+  const translated = mountHelperArguments(argv);
+  if (translated === undefined) return 0;
+  return (await runCommandLine(translated)) === 0 ? 0 : MOUNT_FAILED;
 }
 
 async function carryOut(argv: readonly string[]): Promise<number> {

@@ -29,6 +29,7 @@ interface StartOptions extends StorageFlags {
   readonly supervised?: boolean;
   readonly keptConnection?: boolean;
   readonly temporary?: string;
+  readonly automount: boolean;
   /** Empty: the socket in the root. */
   readonly snapshotter?: readonly string[];
   readonly snapshotMounts: MountMode;
@@ -80,6 +81,7 @@ export function registerDaemonCommands(program: Command): void {
         '--volume-plugin [socket]',
         `serve volumes to Docker and podman; default: ${DEFAULT_PLUGIN_SOCKET}, whose name is the driver's`,
       )
+      .option('--no-automount', 'mount nothing by itself (thinfuse automount)')
       .option('--metrics-listen <address>', 'serve Prometheus metrics on [HOST:]PORT as well')
       .addOption(
         new Option('--log-level <level>', 'lowest level that is logged').choices(LOG_LEVELS).default('info'),
@@ -119,6 +121,7 @@ export function registerDaemonCommands(program: Command): void {
         ...(options.cacheSize === undefined ? [] : ['--cache-size', options.cacheSize]),
         ...snapshotters.flatMap((settings) => ['--snapshotter', snapshotterText(settings)]),
         ...['--snapshot-mounts', options.snapshotMounts],
+        ...(options.automount ? [] : ['--no-automount']),
         ...(volumes === undefined ? [] : ['--volume-plugin', volumes.socket]),
         ...given,
       ];
@@ -138,6 +141,7 @@ export function registerDaemonCommands(program: Command): void {
             metrics,
             logLevel,
             supervised: options.keptConnection === true,
+            automount: options.automount && options.temporary === undefined,
           }),
           {
             notify: options.notify === true,

@@ -25,6 +25,7 @@ interface ImageOptions {
   readonly parent?: string;
   readonly from?: string;
   readonly size?: string;
+  readonly plain?: boolean;
 }
 
 export function registerImageCommands(program: Command): void {
@@ -38,17 +39,19 @@ export function registerImageCommands(program: Command): void {
     .argument('<id>')
     .option('--parent <image>', 'the image it starts from; default: the base device')
     .option('--from <path>', 'folder or archive to unpack into its rootfs')
+    .option('--plain', 'of plain data: its files lie at the top of its filesystem, without rootfs/ and id')
     .option('--size <size>', 'a size larger than its parent has')
     .addHelpText(
       'after',
       example(
         'mmdebstrap --variant=minbase bookworm debian.tar && thinfuse image create debian --from debian.tar',
+        'thinfuse image create seed --plain --from /var/lib/postgresql/16/main',
       ),
     )
     .action(async (name: string, options: ImageOptions, command: Command) => {
       const context = contextOf(command);
-      const { from, parent } = options;
-      const request = { name, parent, size: sizeOf(options.size) };
+      const { from, parent, plain } = options;
+      const request = { name, parent, plain, size: sizeOf(options.size) };
       const device =
         from === undefined
           ? await withPool(context, (caller) => makePlainImage(caller, request))

@@ -7,6 +7,14 @@ import { withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
 import { requireComplete } from './incomplete.js';
+import {
+  mountAsk,
+  permissionsOf,
+  withMountFlags,
+  withPermissionFlags,
+  type MountFlags,
+  type PermissionFlags,
+} from './mount-flags.js';
 import { chosen, forEach, printEachJson, throwFirst } from './many-devices.js';
 import { note, print, printJson } from './output.js';
 
@@ -62,31 +70,44 @@ export function registerMountCommands(program: Command): void {
       throwFirst(failures);
     });
 
-  program
-    .command('mount')
-    .summary("mount devices' filesystems")
-    .description(
-      'Mounts a device on TARGET, or each of several devices on mnt/ID in the root, and prints the mount points. The files are in rootfs/ there. A second word is a target if it has a slash or names no device.',
-    )
-    .argument('[id]')
-    .argument('[more...]', 'more devices, or the folder to mount it on, which is made if it is missing')
-    .option('--ro', 'read-only; images are always mounted so')
-    .option('--all', 'every container and snapshot that is not mounted')
+  withPermissionFlags(
+    withMountFlags(
+      program
+        .command('mount')
+        .summary("mount devices' filesystems")
+        .description(
+          'Mounts a device on TARGET, or each of several devices on mnt/ID in the root, and prints the mount points. The files are in rootfs/ there, unless the image was made with --plain. A second word is a target if it has a slash or names no device.',
+        )
+        .argument('[id]')
+        .argument('[more...]', 'more devices, or the folder to mount it on, which is made if it is missing')
+        .option('--ro', 'read-only; images are always mounted so')
+        .option('--all', 'every container and snapshot that is not mounted')
+        .option('--automount', 'at each start of the daemon, too'),
+    ),
+  )
     .addHelpText(
       'after',
       example(
         'cd $(thinfuse mount web1)/rootfs',
         'thinfuse mount --ro debian /mnt',
         'thinfuse mount ci-{1..20}',
+        'thinfuse mount db /srv/db --owner 999:999 -o noatime --automount',
       ),
     )
     .action(
       async (first: string | undefined, more: readonly string[], options: MountOptions, command: Command) => {
         const words = first === undefined ? [] : [first, ...more];
         const context = contextOf(command);
+        const ask = mountAsk(options);
+        const permissions = permissionsOf(options);
         const { names, done, failures } = await withDaemon(context, async (caller) => {
           const { names, target } = await targetOf(caller, words);
-          const readOnly = options.ro === true;
+          const { readOnly } = ask;
+          if (target !== undefined && ask.allowOther)
+            throw new ThinError(
+              'invalid-argument',
+              '--allow-other is for a mount without a target of its own',
+            );
           const all = await chosen(
             caller,
             { names, all: options.all },
@@ -94,10 +115,17 @@ export function registerMountCommands(program: Command): void {
           );
           return {
             names,
-            ...(await forEach(all, async (name) => ({
-              name,
-              ...(await caller.call('mount', { name, readOnly, target })),
-            }))),
+            ...(await forEach(all, async (name) => {
+              const mounted = await caller.call('mount', {
+                ...{ name, target, readOnly, permissions },
+                // A daemon of before knows neither.
+                ...(ask.options !== '' && { options: ask.options }),
+                ...(ask.allowOther && { allowOther: true }),
+              });
+              if (options.automount === true)
+                await caller.call('device.automount', { name, automount: { ...ask, target: target ?? '' } });
+              return { name, ...mounted };
+            })),
           };
         });
         if (context.json)
@@ -157,8 +185,8 @@ interface AllOption {
   readonly all?: boolean;
 }
 
-interface MountOptions extends AllOption {
-  readonly ro?: boolean;
+interface MountOptions extends AllOption, MountFlags, PermissionFlags {
+  readonly automount?: boolean;
 }
 
 /** Two words are two devices, or one and where to mount it: a path, or what names no device. */

@@ -13,6 +13,8 @@ export interface RootLayout {
   /** FUSE mount: one image file an active device. */
   readonly devices: string;
   readonly mounts: string;
+  /** Mounts that users other than root reach; not there while there is none. */
+  readonly shared: string;
   /** Docker's JSON projection. */
   readonly metadata: string;
   readonly socket: string;
@@ -48,6 +50,7 @@ export function rootLayout(folder: string, options: { socketName?: string | unde
     pool: path.join(root, 'devicemapper'),
     devices: path.join(root, 'dev'),
     mounts: path.join(root, 'mnt'),
+    shared: path.join(root, 'shared'),
     metadata: path.join(root, 'metadata'),
     socket,
     pid: path.join(root, 'thinfuse.pid'),

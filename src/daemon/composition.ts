@@ -74,6 +74,8 @@ export interface DaemonOptions {
   readonly logLevel?: LogLevel | undefined;
   /** A supervisor has given this process the connection to the kernel. */
   readonly supervised?: boolean;
+  /** Default: false. */
+  readonly automount?: boolean;
 }
 
 function standardOutput(): DestinationStream {
@@ -175,6 +177,7 @@ export async function daemonParts(
     },
     configure: (pool) => applySettings(pool, settings),
     handover,
+    automount: options.automount,
     adapters: await adaptersOf(options, log, exec),
     log,
     events,

@@ -53,6 +53,8 @@ export interface DaemonParts {
   readonly configure: (pool: ThinPool) => Promise<void>;
   /** Other ways in than the control socket. */
   readonly adapters?: readonly MakeAdapter[];
+  /** Devices that are to be mounted at each start are mounted. Default: false. */
+  readonly automount?: boolean | undefined;
   /** What an earlier daemon left, whose mount this one takes over with the transport. */
   readonly handover?: Handover | undefined;
   /** Where somebody follows on this daemon when it dies. */
@@ -137,9 +139,9 @@ export class Daemon {
 
   #service(metrics: Metrics): Service {
     const { poolName, statusLine, doctor } = this.#parts;
-    const { layout, pool, projection, locks, changes, devices } = this.#served;
+    const { layout, pool, projection, locks, changes, devices, properties } = this.#served;
     return {
-      ...{ layout, pool, projection, locks, changes, devices, poolName, statusLine },
+      ...{ layout, pool, projection, locks, changes, devices, properties, poolName, statusLine },
       doctor: doctor(pool, projection),
       serving: {
         served: this.#served,
@@ -203,6 +205,10 @@ export class Daemon {
       });
       await daemon.#served.deferred.start();
       undo.push(() => daemon.#served.deferred.stop());
+      if (parts.handover === undefined && parts.automount === true) {
+        undo.push(() => daemon.#unmountAll(true));
+        await daemon.#served.automounts.start();
+      }
       log.info(
         { event: 'started', pool: parts.poolName, transport: daemon.#transport.kind },
         `serving ${layout.devices}`,
@@ -301,10 +307,8 @@ export class Daemon {
         log.warn({ event: 'stale', device: name, err: error }, `${name} stays active`);
       });
     const mounted = new Set(this.#served.mounts.handOver().map(({ target }) => target));
-    for (const name of await readdir(layout.mounts)) {
-      const folder = path.join(layout.mounts, name);
+    for (const folder of await mountFolders(layout))
       if (!mounted.has(folder)) await rmdir(folder).catch(() => undefined);
-    }
   }
 
   #handover(): HandoverState | undefined {
@@ -362,6 +366,13 @@ export class Daemon {
 
   /** Never rejects. */
   async #reapViews(): Promise<void> {
+    for (const name of await this.#served.mounts.undone().catch(() => []))
+      await this.#served.locks
+        .run([name], async () => {
+          await this.#served.mounts.releaseUndone(name);
+          await this.#served.deferred.finish(name);
+        })
+        .catch((error: unknown) => this.#parts.log.debug({ event: 'undone', device: name, err: error }));
     for (const name of this.#served.mounts.abandoned())
       await this.#served.locks
         .run([name], async () => {
@@ -421,11 +432,17 @@ async function tidyRoot(layout: RootLayout): Promise<void> {
     await requireOwnFolder(folder);
     await mkdir(folder, { recursive: true, mode: 0o700 });
   }
-  for (const name of await readdir(layout.mounts))
-    await rmdir(path.join(layout.mounts, name)).catch(() => undefined);
+  for (const folder of await mountFolders(layout)) await rmdir(folder).catch(() => undefined);
+  await rmdir(layout.shared).catch(() => undefined);
   for (const name of await readdir(layout.root))
     if (TEMPORARY_SOCKET.test(name) && path.join(layout.root, name) !== layout.socket)
       await rm(path.join(layout.root, name), { force: true });
+}
+
+async function mountFolders({ mounts, shared }: RootLayout): Promise<readonly string[]> {
+  const of = async (folder: string): Promise<readonly string[]> =>
+    (await readdir(folder).catch(() => [])).map((name) => path.join(folder, name));
+  return [...(await of(mounts)), ...(await of(shared))];
 }
 
 async function writePid(at: string): Promise<void> {

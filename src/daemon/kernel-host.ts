@@ -2,11 +2,19 @@ import { chmod, mkdir, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import type { LoopDevices } from '../host/loop-devices.js';
+import { MountTable } from '../host/mount-table.js';
 import type { MountTask } from '../host/mount-task.js';
 import type { Held, Mounter } from '../host/mounter.js';
 import type { StaleCleaner, StaleQuery } from '../host/stale.js';
 import type { FilesystemType } from '../pool/info.js';
-import type { DeviceHost, FreshMount, LeftUndone, Mounted, MountRequest } from '../service/device-host.js';
+import type {
+  DeviceHost,
+  FreshMount,
+  LeftUndone,
+  Mounted,
+  MountRequest,
+  RootPermissions,
+} from '../service/device-host.js';
 import type { StandingHandover } from './standing-handover.js';
 
 export interface KernelHostParts {
@@ -59,6 +67,12 @@ export class KernelHost implements DeviceHost {
     return this.#mounter.restore(mounted, request);
   }
 
+  async unmounted<T extends Mounted>(mounts: readonly T[]): Promise<readonly T[]> {
+    if (mounts.length === 0) return [];
+    const table = await MountTable.read();
+    return mounts.filter(({ loop }) => table.ofLoop(loop).length === 0);
+  }
+
   async attach(image: string, options: { readonly readOnly: boolean }): Promise<{ readonly loop: string }> {
     const { device, directIo } = await this.#whileAttaching(image, () => this.#loops.attach(image, options));
     if (!directIo) this.#onWarning(`${device} works without direct I/O, so ${image} is cached twice`);
@@ -99,6 +113,10 @@ export class KernelHost implements DeviceHost {
 
   async bare(target: string): Promise<void> {
     await this.#inMount({ kind: 'bare', target });
+  }
+
+  async setPermissions(target: string, permissions: RootPermissions): Promise<void> {
+    await this.#inMount({ kind: 'permissions', target, ...permissions });
   }
 
   async inodes(target: string): Promise<number> {

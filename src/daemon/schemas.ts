@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { COMPRESSIONS } from '../config/pool-options.js';
 import { ThinError } from '../errors/thin-error.js';
+import { CONTENTS } from '../format/device-properties.js';
 import { CHECK_DEPTHS } from '../metadata/check.js';
 import { DELTA_FORMATS } from '../thin-tools/delta-text.js';
 import { DUMP_FORMATS } from '../thin-tools/dump.js';
@@ -14,6 +15,18 @@ const count = z.number().int().min(0);
 /** As `format/maker.ts` has it. */
 const maker = z.string().regex(/^\d+-\d+-[0-9a-f-]+$/);
 const made = z.strictObject({ name, maker: maker.optional() });
+const content = z.enum(CONTENTS);
+/** No blank: mount(8) takes them as one word. */
+const mountOptions = z
+  .string()
+  .max(1024)
+  .regex(/^[\x21-\x7e]*$/);
+const mode = z.number().int().min(0).max(0o7777);
+const userId = z
+  .number()
+  .int()
+  .min(0)
+  .max(2 ** 32 - 2);
 const viewed = z.strictObject({ name, holder: z.number().int().positive() });
 
 type Schemas = { readonly [K in OperationName]: z.ZodType<Operations[K]['input']> };
@@ -57,6 +70,7 @@ export const schemas: Schemas = {
     size: bytes.optional(),
     quota: bytes.optional(),
     limit: bytes.optional(),
+    content: content.optional(),
     maker: maker.optional(),
   }),
   'device.clone': z.strictObject({ origin: name, names: z.array(name).min(1).max(1000) }),
@@ -66,6 +80,7 @@ export const schemas: Schemas = {
     size: bytes,
     filesystem: z.enum(['xfs', 'ext4']),
     label: z.string().max(65536).optional(),
+    content: content.optional(),
     maker: maker.optional(),
   }),
   'device.seal': made,
@@ -87,6 +102,21 @@ export const schemas: Schemas = {
   'remote.images': empty,
   'device.quota': z.strictObject({ name, quota: count }),
   'device.limit': z.strictObject({ name, limit: count }),
+  'device.automount': z.strictObject({
+    name,
+    automount: z
+      .strictObject({
+        target: z.string().max(4096),
+        readOnly: z.boolean(),
+        options: mountOptions,
+        allowOther: z.boolean(),
+      })
+      .nullable(),
+  }),
+  'device.labels': z.strictObject({
+    name,
+    labels: z.record(z.string().max(256), z.string().max(4096).nullable()),
+  }),
   'device.rollback': z.strictObject({ name, to: name }),
   'device.grow': z.strictObject({ name, size: bytes }),
   'device.remove': z.strictObject({ name, force: z.boolean().optional() }),
@@ -97,6 +127,11 @@ export const schemas: Schemas = {
     name,
     target: z.string().optional(),
     readOnly: z.boolean().optional(),
+    options: mountOptions.optional(),
+    permissions: z
+      .strictObject({ mode: mode.optional(), uid: userId.optional(), gid: userId.optional() })
+      .optional(),
+    allowOther: z.boolean().optional(),
     maker: maker.optional(),
   }),
   umount: named,

@@ -58,6 +58,7 @@ function parseCondition(text: string): (device: ListedDevice) => boolean {
       'invalid-argument',
       `--filter ${text}: write it as KEY=VALUE, such as state=mounted or mapped>1G`,
     );
+  if (isLabel(key) && (operator === '=' || operator === '!=')) return labelTest(wanted, operator === '=');
   const value = keyOf(key, '--filter');
   const compares = OPERATORS[operator];
   if (compares !== undefined)
@@ -65,12 +66,34 @@ function parseCondition(text: string): (device: ListedDevice) => boolean {
       const has = value(device);
       return compares(compare(has, typeof has === 'number' ? numberOf(wanted, key) : wanted));
     };
-  const pattern = new RegExp(`^${wanted.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`);
+  const pattern = patternOf(wanted);
   return (device) => {
     const has = value(device);
     const equals = typeof has === 'number' ? has === numberOf(wanted, key) : pattern.test(has);
     return equals === (operator === '=');
   };
+}
+
+/** `label=KEY` and `label=KEY=VALUE`, as Docker's; and the text that a program keeps, where it has one. */
+function isLabel(key: string): boolean {
+  return key.toLowerCase() === 'label';
+}
+
+function labelTest(wanted: string, isToBe: boolean): (device: ListedDevice) => boolean {
+  const [, key = wanted, value] = /^([^=]*)=(.*)$/s.exec(wanted) ?? [];
+  const keys = patternOf(key);
+  const values = value === undefined ? undefined : patternOf(value);
+  const program = patternOf(wanted);
+  return ({ label, labels = {} }) =>
+    isToBe ===
+    (Object.entries(labels).some(
+      ([key, value]) => keys.test(key) && (values === undefined || values.test(value)),
+    ) ||
+      (label !== '' && program.test(label)));
+}
+
+function patternOf(wanted: string): RegExp {
+  return new RegExp(`^${wanted.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`, 's');
 }
 
 function numberOf(text: string, key: string): number {

@@ -82,6 +82,12 @@ const OWN_FIELDS: Readonly<Record<string, (device: ListedDevice) => string>> = {
   MOUNTPOINT: ({ mountPoint }) => mountPoint ?? '-',
   LOOP: ({ loop }) => loop ?? '-',
   PATH: ({ path }) => path ?? '-',
+  CONTENT: ({ content }) => content ?? 'rootfs',
+  AUTOMOUNT: ({ automount, name }) => (automount === undefined ? '-' : automount.target || name),
+  LABELS: ({ labels = {} }) =>
+    Object.entries(labels)
+      .map(([key, value]) => `${key}=${value}`)
+      .join(',') || '-',
 };
 const THIN_FIELDS = Object.keys(FIELDS);
 export const FIELD_NAMES = [...THIN_FIELDS, ...Object.keys(OWN_FIELDS)];

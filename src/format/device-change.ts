@@ -28,10 +28,10 @@ export function unpackCreatedDevice(id: DeviceId, bytes: Uint8Array, path: strin
 /** Of a record, what its users change: a mapping changes the rest. */
 export function changeOf(record: DeviceRecord): DeviceFields {
   const { name, kind, size, filesystem, filesystemSize, initialized, deleted } = record;
-  const { label, quota, limit, maker } = record;
+  const { label, quota, limit, maker, content, automount, labels } = record;
   return {
     ...{ name, kind, size, filesystem, filesystemSize, initialized, deleted },
-    ...{ label, quota, limit, maker },
+    ...{ label, quota, limit, maker, content, automount, labels },
   };
 }
 
@@ -48,4 +48,7 @@ export type DeviceFields = Pick<
   | 'quota'
   | 'limit'
   | 'maker'
+  | 'content'
+  | 'automount'
+  | 'labels'
 >;

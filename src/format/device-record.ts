@@ -1,5 +1,15 @@
 import { ByteReader, ByteWriter } from './byte-cursor.js';
 import {
+  NO_LABELS,
+  packAutomount,
+  packLabels,
+  unpackAutomount,
+  unpackLabels,
+  type Automount,
+  type Content,
+  type Labels,
+} from './device-properties.js';
+import {
   deviceId,
   nodeId,
   snapTime,
@@ -19,11 +29,15 @@ const LABELLED = 4;
 const LIMITED = 8;
 const UNFINISHED = 16;
 const BOUNDED = 32;
+const PLAIN = 64;
+const RAW = 128;
+const AUTOMOUNTED = 256;
+const TAGGED = 512;
 
 /**
  * device := name:text kind:u8 origin:u32 origin-name:text size:u64 root:u32 mapped:u64 transaction:u64 creation-time:u32
  *           snap-time:u32 created-at:u64 filesystem:u8 filesystem-size:u64 flags:u32 family:u32 exclusive:u64 label:text?
- *           quota:u64? maker:text? limit:u64?
+ *           quota:u64? maker:text? limit:u64? automount? labels?     (device-properties.ts)
  *
  * dm-thin's device details (dm-thin-metadata.c, `struct disk_device_details`) and, beside them, what Docker's
  * driver kept in JSON files, so that the two cannot drift apart.
@@ -68,6 +82,12 @@ export interface DeviceRecord {
    * it has, and then not stored.
    */
   readonly limit: number;
+  /** Its snapshots' too. */
+  readonly content: Content;
+  /** Undefined, and not stored: it is mounted when somebody asks. */
+  readonly automount: Automount | undefined;
+  /** The user's own; not stored where there are none. */
+  readonly labels: Labels;
 }
 
 /** In place of a maker: a part that came before a stream was cut, kept until it is gone on with. */
@@ -84,6 +104,7 @@ export function packDeviceRecord(record: DeviceRecord): Uint8Array {
   const limited = record.quota !== 0;
   const unfinished = record.maker !== '';
   const bounded = record.limit !== 0;
+  const tagged = Object.keys(record.labels).length > 0;
   const to = new ByteWriter()
     .text(record.name)
     .u8(DEVICE_KINDS.indexOf(record.kind))
@@ -104,7 +125,11 @@ export function packDeviceRecord(record: DeviceRecord): Uint8Array {
         (labelled ? LABELLED : 0) |
         (limited ? LIMITED : 0) |
         (unfinished ? UNFINISHED : 0) |
-        (bounded ? BOUNDED : 0),
+        (bounded ? BOUNDED : 0) |
+        (record.content === 'plain' ? PLAIN : 0) |
+        (record.content === 'raw' ? RAW : 0) |
+        (record.automount === undefined ? 0 : AUTOMOUNTED) |
+        (tagged ? TAGGED : 0),
     )
     .u32(record.family)
     .u64(record.exclusive);
@@ -112,6 +137,8 @@ export function packDeviceRecord(record: DeviceRecord): Uint8Array {
   if (limited) to.u64(record.quota);
   if (unfinished) to.text(record.maker);
   if (bounded) to.u64(record.limit);
+  if (record.automount !== undefined) packAutomount(to, record.automount);
+  if (tagged) packLabels(to, record.labels);
   return to.finish();
 }
 
@@ -142,6 +169,9 @@ export function unpackDeviceRecord(id: DeviceId, body: Uint8Array, path: string)
     quota: (flags & LIMITED) === 0 ? 0 : from.u64(),
     maker: (flags & UNFINISHED) === 0 ? '' : from.text(),
     limit: (flags & BOUNDED) === 0 ? 0 : from.u64(),
+    content: contentOf(flags),
+    automount: (flags & AUTOMOUNTED) === 0 ? undefined : unpackAutomount(from),
+    labels: (flags & TAGGED) === 0 ? NO_LABELS : unpackLabels(from),
   };
   from.finish();
   return {
@@ -150,4 +180,9 @@ export function unpackDeviceRecord(id: DeviceId, body: Uint8Array, path: string)
     deleted: (flags & DELETED) !== 0,
     ...tail,
   };
+}
+
+function contentOf(flags: number): Content {
+  if ((flags & RAW) !== 0) return 'raw';
+  return (flags & PLAIN) === 0 ? 'rootfs' : 'plain';
 }

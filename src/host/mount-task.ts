@@ -1,4 +1,4 @@
-import { chmod, lstat, mkdir, rmdir, statfs, writeFile } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, rmdir, statfs, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode } from '../errors/thin-error.js';
 
@@ -15,6 +15,14 @@ export type MountTask =
   | { readonly kind: 'furnish'; readonly target: string; readonly name: string }
   /** A fresh filesystem becomes an empty root: 0755, without lost+found. */
   | { readonly kind: 'bare'; readonly target: string }
+  /** Owner and mode of the root; what is undefined stays. */
+  | {
+      readonly kind: 'permissions';
+      readonly target: string;
+      readonly mode?: number | undefined;
+      readonly uid?: number | undefined;
+      readonly gid?: number | undefined;
+    }
   /** Answers how many inodes are in use. */
   | { readonly kind: 'inodes'; readonly target: string }
   /** Answers how many blocks the filesystem has for files, used ones included, and the bytes of one. */
@@ -26,6 +34,13 @@ export async function performMountTask(task: MountTask): Promise<string> {
       return furnish(task.target, task.name);
     case 'bare':
       return bare(task.target);
+    case 'permissions': {
+      const { target, mode, uid = -1, gid = -1 } = task;
+      // First, for a change of the owner takes set-id bits away.
+      if (uid !== -1 || gid !== -1) await chown(target, uid, gid);
+      if (mode !== undefined) await chmod(target, mode);
+      return '';
+    }
     case 'inodes': {
       const { files, ffree } = await statfs(task.target);
       return String(Math.max(0, files - ffree));

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { chmod, lstat, open, readdir, realpath, stat, type FileHandle } from 'node:fs/promises';
+import { chmod, lstat, mkdir, open, readdir, realpath, rmdir, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { requireMountPlace } from './mount-place.js';
@@ -18,6 +18,30 @@ export async function closeToOthers({ root, pool }: RootLayout): Promise<void> {
     const files = entries.filter((entry) => entry.isFile()).map(({ name }) => path.join(folder, name));
     for (const place of [folder, ...files]) await closePlace(place);
   }
+}
+
+const THROUGH = 0o011;
+
+/**
+ * A folder of the root through which users other than root reach what is mounted in it: they may pass through
+ * it and the root, and list neither.
+ */
+export async function openToOthers(folder: string): Promise<void> {
+  await requireOwnFolder(folder);
+  await mkdir(folder, { recursive: true, mode: 0o711 });
+  for (const place of [folder, path.dirname(folder)]) {
+    const { mode } = await stat(place);
+    if ((mode & THROUGH) !== THROUGH) await chmod(place, (mode & 0o7777) | THROUGH);
+  }
+}
+
+/** Undoes `openToOthers`, where nothing is in the folder. */
+export async function closeAgain(folder: string): Promise<void> {
+  const isGone = await rmdir(folder).then(
+    () => true,
+    (error: unknown) => systemErrorCode(error) === 'ENOENT',
+  );
+  if (isGone) await closePlace(path.dirname(folder));
 }
 
 async function closePlace(place: string): Promise<void> {
@@ -66,7 +90,7 @@ export async function mountTarget(layout: RootLayout, target: string): Promise<s
       () => normal,
     ),
   );
-  const hidden = [layout.devices, layout.pool, layout.metadata, layout.journal];
+  const hidden = [layout.devices, layout.pool, layout.metadata, layout.journal, layout.shared];
   if (isIn(layout.mounts, real) || hidden.some((folder) => isIn(real, folder)))
     throw new ThinError(
       'invalid-argument',

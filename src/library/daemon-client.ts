@@ -188,6 +188,19 @@ export class DaemonClient {
     return this.call('device.limit', { name, limit });
   }
 
+  /** How the device is mounted at each start of the daemon; null: not at all. Mounts nothing now. */
+  setAutomount(
+    name: string,
+    automount: Operations['device.automount']['input']['automount'],
+  ): Promise<DeviceStatus> {
+    return this.call('device.automount', { name, automount });
+  }
+
+  /** Null takes a label away; those that are not named stay. */
+  setLabels(name: string, labels: Readonly<Record<string, string | null>>): Promise<DeviceStatus> {
+    return this.call('device.labels', { name, labels });
+  }
+
   grow(name: string, size: number): Promise<DeviceStatus> {
     return this.call('device.grow', { name, size });
   }

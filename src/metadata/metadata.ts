@@ -12,6 +12,7 @@ import {
 } from '../btree/mapping-tree.js';
 import { ThinError } from '../errors/thin-error.js';
 import { isHidden } from '../format/device-name.js';
+import { NO_LABELS } from '../format/device-properties.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import {
   MAX_DEVICE_ID,
@@ -52,12 +53,16 @@ export interface NewDevice {
   readonly createdAt: number;
   readonly filesystem: DeviceRecord['filesystem'];
   readonly label?: string | undefined;
-  /** Bytes; 0 or undefined: none. */
+  /** This and `limit`: bytes; 0 or undefined: none. */
   readonly quota?: number | undefined;
   readonly maker?: string | undefined;
-  /** Bytes; 0 or undefined: none. */
   readonly limit?: number | undefined;
+  /** Undefined: the origin's, or `rootfs`. */
+  readonly content?: DeviceRecord['content'] | undefined;
+  readonly labels?: DeviceRecord['labels'] | undefined;
 }
+
+type Optional = 'label' | 'quota' | 'maker' | 'limit' | 'content' | 'labels';
 
 /**
  * Splits and copies of the upper levels; below them, one change costs a copied leaf, its split, and as much
@@ -171,6 +176,7 @@ export class Metadata {
     this.devices.change(origin, { snapTime: time, exclusive: 0, label: originLabel ?? from.label });
     return this.#add(id, {
       ...device,
+      content: device.content ?? from.content,
       origin,
       originName: from.name,
       root: from.root,
@@ -456,9 +462,9 @@ export class Metadata {
     id: DeviceId,
     fields: Omit<
       DeviceRecord,
-      'id' | 'transactionId' | 'creationTime' | 'snapTime' | 'deleted' | 'label' | 'quota' | 'maker' | 'limit'
+      'id' | 'transactionId' | 'creationTime' | 'snapTime' | 'deleted' | 'automount' | Optional
     > &
-      Pick<NewDevice, 'label' | 'quota' | 'maker' | 'limit'>,
+      Pick<NewDevice, Optional>,
   ): DeviceRecord {
     this.#stamp(id, fields.name);
     const { time, transactionId: transaction } = this.#superblock;
@@ -473,6 +479,9 @@ export class Metadata {
       quota: fields.quota ?? 0,
       maker: fields.maker ?? '',
       limit: fields.limit ?? 0,
+      content: fields.content ?? 'rootfs',
+      automount: undefined,
+      labels: fields.labels ?? NO_LABELS,
     };
     this.devices.add(record);
     this.changeSuperblock({ lastDeviceId: id });

@@ -82,6 +82,9 @@ export function describeDevice(
     deleted: record.deleted,
     label: record.label,
     maker: record.maker,
+    content: record.content,
+    automount: record.automount,
+    labels: record.labels,
     active: active !== undefined,
     traffic: active?.traffic.totals(),
   };

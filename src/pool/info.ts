@@ -1,7 +1,9 @@
 import type { FilesystemType, LiveOptions, PoolOptions } from '../config/pool-options.js';
 import type { TrafficTotals } from '../threads/traffic.js';
+import type { Automount, Content, Labels } from '../format/device-properties.js';
 import type { DeviceId, DeviceName, SnapTime, TransactionId } from '../format/ids.js';
 
+export type { Automount, Content, Labels };
 export type { FilesystemType, LiveOptions, PoolOptions, TrafficTotals };
 
 export type DeviceKind = 'base' | 'image' | 'container' | 'snapshot';
@@ -58,6 +60,12 @@ export interface DeviceInfo {
    * uses the device, and it is removed after the process ends. Empty for all others.
    */
   readonly maker: string;
+  /** Not told by daemons that know only `rootfs`. */
+  readonly content?: Content | undefined;
+  /** How it is mounted when the daemon starts; undefined: it is not. */
+  readonly automount?: Automount | undefined;
+  /** Not told by daemons that know none. */
+  readonly labels?: Labels | undefined;
   /** Its image file is being served. */
   readonly active: boolean;
   /** Its requests since it became active. */

@@ -40,7 +40,7 @@ export class PoolSnapshots {
   /** A snapshot of `to` in the place of `name`, which is removed. */
   async replace(name: DeviceName, to: DeviceName): Promise<DeviceRecord> {
     return this.#atOneMoment(to, (io) => {
-      const { id, kind, size, quota, limit } = this.#find(name);
+      const { id, kind, size, quota, limit, automount, labels } = this.#find(name);
       // For the same reason.
       this.#state.deviceLog.skip();
       if (kind === 'base') throw new ThinError('invalid-argument', 'the base device is not rolled back');
@@ -48,11 +48,11 @@ export class PoolSnapshots {
       const passing = passingNameOf(process.pid, 0) as DeviceName;
       const larger = Math.max(size, this.#find(to).size);
       const { id: fresh } = this.#snapshot(
-        { name: passing, origin: to, kind, size: larger, quota, limit },
+        { name: passing, origin: to, kind, size: larger, quota, limit, labels },
         io,
       );
       this.#state.metadata.removeDevice(id);
-      return this.#state.metadata.devices.change(fresh, { name });
+      return this.#state.metadata.devices.change(fresh, { name, automount });
     });
   }
 
@@ -92,6 +92,8 @@ export class PoolSnapshots {
       label: request.label,
       quota,
       limit: request.limit,
+      content: request.content,
+      labels: request.labels,
       maker: request.maker,
       originLabel: request.originLabel,
     });

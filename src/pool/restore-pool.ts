@@ -201,6 +201,7 @@ class Restorer implements DumpHandler {
     this.#names.add(facts.name);
     this.#devices.push({
       maker: '',
+      automount: undefined,
       ...facts,
       id: deviceId(dumped.id),
       origin: deviceId(facts.origin),
@@ -293,6 +294,9 @@ class Restorer implements DumpHandler {
       label: '',
       quota: 0,
       limit: 0,
+      content: 'rootfs',
+      automount: undefined,
+      labels: {},
     };
   }
 }

@@ -4,9 +4,12 @@ import type { RemoteImage } from '../format/remote-image.js';
 import type { CheckResult } from '../metadata/check.js';
 import type { NameWatch } from '../metadata/device-table.js';
 import type {
+  Automount,
+  Content,
   DeviceInfo,
   DeviceKind,
   FilesystemType,
+  Labels,
   PoolInfo,
   PoolKind,
   PoolMode,
@@ -39,6 +42,10 @@ export interface SnapshotRequest {
   readonly maker?: string | undefined;
   /** What the origin's label becomes in the same commit. Default: it stays. */
   readonly originLabel?: string | undefined;
+  /** Default: the origin's. */
+  readonly content?: Content | undefined;
+  /** Not inherited. Default: none. */
+  readonly labels?: Labels | undefined;
 }
 
 /** An empty device, whose filesystem is still to be written. */
@@ -52,6 +59,10 @@ export interface ThinRequest {
   readonly label?: string | undefined;
   /** See `DeviceInfo.maker`. Default: it is whole. */
   readonly maker?: string | undefined;
+  /** Default: `rootfs`. */
+  readonly content?: Content | undefined;
+  /** Default: none. */
+  readonly labels?: Labels | undefined;
 }
 
 /** What may change of a device besides its data; all of it in one commit. */
@@ -69,6 +80,10 @@ export interface DeviceChange {
   readonly limit?: number;
   /** Empty: it is whole. */
   readonly maker?: string;
+  readonly content?: Content;
+  /** Undefined takes it away. */
+  readonly automount?: Automount | undefined;
+  readonly labels?: Labels;
 }
 
 export type MakerChange = Pick<DeviceChange, 'maker' | 'label'>;

@@ -127,6 +127,7 @@ export class DevicePull {
       size: device.size,
       kind: kind === 'container' ? kind : 'snapshot',
       filesystem: device.filesystem,
+      content: device.content,
       maker,
       ...(label !== '' && { label }),
     });

@@ -75,6 +75,7 @@ export class DevicePush {
         size: device.size,
         kind: device.kind === 'image' ? 'image' : 'snapshot',
         filesystem: device.filesystem,
+        ...((device.content ?? 'rootfs') !== 'rootfs' && { content: device.content }),
         label: device.label,
         quota: device.quota ?? 0,
         lineage: chain.slice(1).map(({ name }) => name),

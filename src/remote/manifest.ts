@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { ThinError } from '../errors/thin-error.js';
+import { CONTENTS } from '../format/device-properties.js';
 import { BLOCK_BYTES } from './block-codec.js';
 import { CIPHER, type BlockSeal } from './block-seal.js';
 import { digestOf, isDigest, type Digest } from './digest.js';
@@ -20,6 +21,8 @@ const remoteDevice = z.strictObject({
   size: safe.min(1),
   kind: z.enum(['image', 'snapshot']),
   filesystem: z.enum(['xfs', 'ext4']),
+  /** Left out: `rootfs`. */
+  content: z.enum(CONTENTS).optional(),
   label: z.string(),
   /** 0: none. */
   quota: safe,

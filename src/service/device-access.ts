@@ -102,19 +102,19 @@ export class DeviceAccess {
   /** As `DeviceMounts.mount`. Errors: read-only (the pool is); invalid-argument (a target that cannot be). */
   async mount(
     given: string,
-    { target, readOnly, maker }: Omit<MountAsk, 'inPlace'> & Asker = {},
+    { target, maker, ...ask }: Omit<MountAsk, 'inPlace'> & Asker = {},
   ): Promise<DeviceMount> {
     const { layout, pool, mounts, devices } = this.#parts;
     const place = target === undefined ? undefined : await mountTarget(layout, target);
     return this.#locked(given, (name) => {
       const device = devices.requireLive(name, maker);
-      if (readOnly !== true && pool.info().mode === 'ro')
+      if (ask.readOnly !== true && pool.info().mode === 'ro')
         throw new ThinError(
           'read-only',
           `the pool is read-only, so that ${name} can only be read: mount it with --ro, and see thinfuse check for why`,
           { details: { device: name } },
         );
-      return mounts.mount(device, { target: place, readOnly });
+      return mounts.mount(device, { ...ask, target: place });
     });
   }
 

@@ -21,6 +21,14 @@ export interface Mounted {
   readonly loop: string;
 }
 
+/** Of the root of a filesystem; what is undefined stays. */
+export interface RootPermissions {
+  /** As chmod(2) takes it. */
+  readonly mode?: number | undefined;
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+}
+
 /** A mount that was just made. */
 export interface FreshMount extends Mounted {
   /** As blkid names it: what the device carries, whatever was asked for. */
@@ -56,6 +64,8 @@ export interface DeviceHost {
    * gone, too).
    */
   restore(mounted: Mounted, request: MountRequest): Promise<boolean>;
+  /** Those of `mounts` whose filesystem is mounted nowhere in this mount namespace. */
+  unmounted<T extends Mounted>(mounts: readonly T[]): Promise<readonly T[]>;
   /** A loop device alone, for another program to mount. Errors: as `mount`. */
   attach(image: string, options: { readonly readOnly: boolean }): Promise<{ readonly loop: string }>;
   /** A loop device on the image, of any program. */
@@ -80,6 +90,8 @@ export interface DeviceHost {
   furnish(target: string, name: string): Promise<void>;
   /** Makes a fresh filesystem the empty root of a container: 0755, without ext4's lost+found. */
   bare(target: string): Promise<void>;
+  /** Owner and mode of the root of the filesystem that is mounted on `target`. */
+  setPermissions(target: string, permissions: RootPermissions): Promise<void>;
   /** Inodes in use in the mounted filesystem. O(1). */
   inodes(target: string): Promise<number>;
   /**

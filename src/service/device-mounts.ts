@@ -4,8 +4,8 @@ import type { DeviceName } from '../format/ids.js';
 import type { DeviceInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import type { ActiveDevices } from './active-devices.js';
-import type { DeviceHost, Mounted, MountRequest } from './device-host.js';
-import { requireOwnFolder } from '../host/own-paths.js';
+import type { DeviceHost, Mounted, MountRequest, RootPermissions } from './device-host.js';
+import { closeAgain, openToOthers, requireOwnFolder } from '../host/own-paths.js';
 import type { MountedView, ReplayedViews, ViewAsk } from './replayed-views.js';
 
 interface MountRecord extends Mounted {
@@ -43,6 +43,15 @@ export interface MountAsk {
    * itself.
    */
   readonly inPlace?: boolean | undefined;
+  /** For mount(8), beside the pool's own, comma-separated. */
+  readonly options?: string | undefined;
+  /** Of the root of its filesystem, from now on; of a mount for writing alone. */
+  readonly permissions?: RootPermissions | undefined;
+  /**
+   * Where no target is given: it is mounted where users other than root reach it, on `<root>/shared/NAME`.
+   * The other folders of the root stay closed to them.
+   */
+  readonly allowOther?: boolean | undefined;
 }
 
 /** A mount, and what of the device it shows. */
@@ -59,6 +68,7 @@ export class DeviceMounts {
   readonly #host: DeviceHost;
   readonly #views: ReplayedViews;
   readonly #folder: string;
+  readonly #shared: string;
   readonly #isAlive: (pid: number) => boolean;
   readonly #onChanged: () => void;
   readonly #mounted = new Map<DeviceName, MountRecord>();
@@ -72,6 +82,8 @@ export class DeviceMounts {
     views: ReplayedViews;
     /** `<root>/mnt`. */
     folder: string;
+    /** `<root>/shared`. */
+    shared: string;
     isAlive?: (pid: number) => boolean;
     /** `handOver` or `unfinished` tell something else now. */
     onChanged?: () => void;
@@ -81,6 +93,7 @@ export class DeviceMounts {
     this.#host = parts.host;
     this.#views = parts.views;
     this.#folder = parts.folder;
+    this.#shared = parts.shared;
     this.#isAlive = parts.isAlive ?? isAlive;
     this.#onChanged = parts.onChanged ?? ((): void => undefined);
   }
@@ -136,12 +149,26 @@ export class DeviceMounts {
    * writing).
    */
   async mount(device: DeviceInfo, ask: MountAsk): Promise<DeviceMount> {
-    const target = ask.target ?? path.join(this.#folder, device.name);
+    const folder = ask.allowOther === true ? this.#shared : this.#folder;
+    const target = ask.target ?? path.join(folder, device.name);
     const readOnly = ask.readOnly ?? false;
     const present = this.#mounted.get(device.name);
-    if (present !== undefined) return this.#join(device.name, present, target, readOnly);
-    refuseUnmountable(device, readOnly);
-    const record = await this.#bringUp(device, target, { readOnly, inPlace: ask.inPlace ?? false });
+    if (present === undefined) refuseUnmountable(device, readOnly);
+    if (readOnly && ask.permissions !== undefined)
+      throw new ThinError(
+        'invalid-argument',
+        `device ${device.name} is mounted read-only, so that the owner and the mode of its root stay as they are`,
+        { details: { device: device.name } },
+      );
+    const record =
+      present ??
+      (await this.#bringUp(device, target, {
+        readOnly,
+        inPlace: ask.inPlace ?? false,
+        options: ask.options ?? '',
+      }));
+    if (present !== undefined) await this.#join(device.name, present, { ...ask, target, readOnly });
+    if (ask.permissions !== undefined) await this.#host.setPermissions(record.target, ask.permissions);
     record.pinned = true;
     this.#onChanged();
     return record;
@@ -202,6 +229,7 @@ export class DeviceMounts {
       (await this.#bringUp(device, path.join(this.#folder, device.name), {
         readOnly: true,
         inPlace: false,
+        options: '',
       }));
     record.viewers.set(holder, (record.viewers.get(holder) ?? 0) + 1);
     this.#onChanged();
@@ -217,6 +245,19 @@ export class DeviceMounts {
   async reap(name: DeviceName): Promise<void> {
     const record = this.#mounted.get(name);
     if (record !== undefined && this.#isAbandoned(name)) await this.#takeDown(name, record, false);
+  }
+
+  /** Devices whose mount another program undid, such as umount(8), so that nothing shows their files here. */
+  async undone(): Promise<readonly DeviceName[]> {
+    const gone = new Set(await this.#host.unmounted([...this.#mounted.values()]));
+    return [...this.#mounted].filter(([, record]) => gone.has(record)).map(([name]) => name);
+  }
+
+  /** Lets go of such a device. Errors: busy (something else uses it, such as another mount namespace). */
+  async releaseUndone(name: DeviceName): Promise<void> {
+    const record = this.#mounted.get(name);
+    if (record !== undefined && (await this.#host.unmounted([record])).length > 0)
+      await this.#takeDown(name, record, false);
   }
 
   /** Idempotent. The last view unmounts a device that no caller mounted. */
@@ -247,11 +288,17 @@ export class DeviceMounts {
   async #bringUp(
     device: DeviceInfo,
     target: string,
-    { readOnly, inPlace }: { readonly readOnly: boolean; readonly inPlace: boolean },
+    {
+      readOnly,
+      inPlace,
+      options: extra,
+    }: { readonly readOnly: boolean; readonly inPlace: boolean; readonly options: string },
   ): Promise<MountRecord> {
     const undo: (() => Promise<unknown>)[] = [];
-    const isOwn = path.dirname(target) === this.#folder;
+    const isShared = isIn(this.#shared, target);
+    const isOwn = isShared || isIn(this.#folder, target);
     if (isOwn) await requireOwnFolder(target);
+    if (isShared) await openToOthers(this.#shared);
     const unfinished = new Set<string>();
     const onImage: ViewAsk['onImage'] = (image, fresh) => {
       unfinished.add(image);
@@ -267,7 +314,7 @@ export class DeviceMounts {
         target,
         filesystem: device.filesystem,
         readOnly,
-        mountOptions: options.mountOptions,
+        mountOptions: [options.mountOptions, extra].filter((words) => words !== '').join(','),
         xfsNospaceMaxRetries: options.xfsNospaceMaxRetries,
       };
       const { mounted, ...made } = readOnly
@@ -312,7 +359,7 @@ export class DeviceMounts {
       if (device.limit !== undefined) await this.#bound(device, mounted);
       // The content of a device belongs to the program that keeps it, from the root on, and so does a
       // filesystem that it made.
-      if (device.label === '' && mounted.filesystem === device.filesystem)
+      if (device.label === '' && isRootfs(device) && mounted.filesystem === device.filesystem)
         await this.#host.furnish(mounted.target, device.name);
       return { mounted, request, view: undefined, activated: fresh, lacks };
     } catch (error) {
@@ -329,10 +376,16 @@ export class DeviceMounts {
     });
     this.#forget(name);
     if (record.madeTarget) await this.#host.removeTarget(record.target);
+    if (isIn(this.#shared, target)) await this.#closeShared();
     await this.#dropView(record, lazily);
     if (record.view !== undefined || !record.activated) return;
     if (lazily) await this.#active.deactivateAnyway(name);
     else await this.#active.deactivate(name, { deferred });
+  }
+
+  async #closeShared(): Promise<void> {
+    const isUsed = [...this.#mounted.values()].some(({ target }) => isIn(this.#shared, target));
+    if (!isUsed) await closeAgain(this.#shared);
   }
 
   #forget(name: DeviceName): void {
@@ -363,11 +416,21 @@ export class DeviceMounts {
     if (carried === 'xfs' || carried === 'ext4') await this.#host.bound(mounted, carried, device.limit);
   }
 
-  #join(name: DeviceName, present: MountRecord, target: string, readOnly: boolean): DeviceMount {
+  /** The mount that is there, as it was asked for; again where another program undid it. */
+  async #join(
+    name: DeviceName,
+    present: MountRecord,
+    { target, readOnly, options }: { target: string; readOnly: boolean; options?: string | undefined },
+  ): Promise<void> {
     if (present.target === target && present.readOnly === readOnly) {
-      present.pinned = true;
-      this.#onChanged();
-      return present;
+      await this.#host.restore(present, present.request);
+      const { mountOptions } = present.request;
+      if (options === undefined || options === '' || `,${mountOptions}`.endsWith(`,${options}`)) return;
+      throw new ThinError(
+        'busy',
+        `device ${name} is mounted with other options (${mountOptions}); unmount it first with: thinfuse umount ${name}`,
+        { details: { device: name, target } },
+      );
     }
     throw new ThinError(
       'busy',
@@ -405,6 +468,14 @@ function refuseUnmountable(device: DeviceInfo, readOnly: boolean): void {
       'invalid-argument',
       `device ${device.name} is an image and does not change; mount it with --ro, or make a container of it: thinfuse container create NAME --image ${device.name}`,
     );
+}
+
+function isIn(folder: string, target: string): boolean {
+  return path.dirname(target) === folder;
+}
+
+function isRootfs({ content = 'rootfs' }: DeviceInfo): boolean {
+  return content === 'rootfs';
 }
 
 function isAlive(pid: number): boolean {

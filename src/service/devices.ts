@@ -3,7 +3,7 @@ import { BASE_NAME, parseDeviceName } from '../format/device-name.js';
 import { KEPT_PART, PUSHED } from '../format/device-record.js';
 import type { DeviceName } from '../format/ids.js';
 import { pidOf } from '../format/maker.js';
-import type { DeviceInfo, DeviceKind } from '../pool/info.js';
+import type { Content, DeviceInfo, DeviceKind } from '../pool/info.js';
 import type { NewRemoteImage, SnapshotRequest, ThinPool, ThinRequest } from '../pool/thin-pool.js';
 import type { DeviceChanges } from './device-changes.js';
 import type { DevicePlace, DeviceUse } from './device-use.js';
@@ -23,6 +23,8 @@ export interface CreateRequest {
   readonly quota?: number | undefined;
   /** Bytes of its filesystem that may be in use. */
   readonly limit?: number | undefined;
+  /** Default: the origin's. */
+  readonly content?: Content | undefined;
   /**
    * The process that makes it (`format/maker.ts`), until `seal` or `finish`. Default: it is whole at once.
    */
@@ -75,13 +77,15 @@ export class Devices {
   async create(request: CreateRequest): Promise<DeviceStatus> {
     const name = parseDeviceName(request.name);
     const origin = existingName(request.origin ?? BASE_NAME);
-    const { kind, size, quota, limit } = request;
+    const { kind, size, quota, limit, content } = request;
     if (limit !== undefined) requireLimit(name, limit);
     await this.unfinished.sweep(name);
     const maker = await this.unfinished.noted(request.maker);
     return this.#parts.changes.run([name, origin], async () => {
       requireOrigin(this.requireLive(origin, request.maker), kind);
-      return this.#status(await this.snapshot({ name, origin, kind, size, quota, limit, maker }));
+      return this.#status(
+        await this.snapshot({ ...{ name, origin, kind, size, quota, limit }, content, maker }),
+      );
     });
   }
 

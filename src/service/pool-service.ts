@@ -3,11 +3,13 @@ import type { RootLayout } from '../config/root-layout.js';
 import type { DeviceName } from '../format/ids.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import { ActiveDevices } from './active-devices.js';
+import { Automounts } from './automounts.js';
 import { DeferredDeletion } from './deferred-deletion.js';
 import { DeviceAccess } from './device-access.js';
 import { DeviceChanges } from './device-changes.js';
 import { DeviceDirectory } from './device-directory.js';
 import type { DeviceHost } from './device-host.js';
+import { DeviceProperties } from './device-properties.js';
 import { DeviceLocks } from './device-locks.js';
 import { DeviceMounts } from './device-mounts.js';
 import { Unused } from './device-use.js';
@@ -25,6 +27,7 @@ export interface PoolService {
   readonly locks: DeviceLocks;
   readonly changes: DeviceChanges;
   readonly devices: Devices;
+  readonly properties: DeviceProperties;
 }
 
 export interface PoolServiceParts {
@@ -39,7 +42,8 @@ export function unservedPool({ layout, pool, projection, makers }: PoolServicePa
   const locks = new DeviceLocks();
   const changes = new DeviceChanges(locks, projection);
   const devices = new Devices({ root: layout.root, pool, changes, use: new Unused(), makers });
-  return { layout, pool, projection, locks, changes, devices };
+  const properties = new DeviceProperties({ layout, pool, changes, devices });
+  return { layout, pool, projection, locks, changes, devices, properties };
 }
 
 export interface ServedPoolParts extends PoolServiceParts {
@@ -69,7 +73,9 @@ export class ServedPool implements PoolService {
   readonly mounts: DeviceMounts;
   readonly deferred: DeferredDeletion;
   readonly devices: Devices;
+  readonly properties: DeviceProperties;
   readonly access: DeviceAccess;
+  readonly automounts: Automounts;
 
   constructor(parts: ServedPoolParts) {
     const { layout, pool, projection, host, log, onChanged, makers } = parts;
@@ -102,11 +108,14 @@ export class ServedPool implements PoolService {
       host,
       views: this.views,
       folder: layout.mounts,
+      shared: layout.shared,
       onChanged,
     });
     this.deferred = new DeferredDeletion({ pool, locks, active, mounts: this.mounts, projection, log });
     const use = new ServedDevices(this);
     this.devices = new Devices({ root: layout.root, pool, changes: this.changes, use, makers });
+    this.properties = new DeviceProperties(this);
     this.access = new DeviceAccess(this);
+    this.automounts = new Automounts({ pool, access: this.access, log });
   }
 }

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { CONTENTS, NO_LABELS } from '../format/device-properties.js';
 import { DEVICE_KINDS, FILESYSTEMS, type DeviceRecord } from '../format/device-record.js';
 import type { Superblock } from '../format/superblock.js';
 
@@ -34,6 +35,11 @@ const deviceFacts = z.object({
   label: z.string().default(''),
   quota: z.number().int().min(0).default(0),
   limit: z.number().int().min(0).default(0),
+  content: z.enum(CONTENTS).default('rootfs'),
+  automount: z
+    .object({ target: z.string(), readOnly: z.boolean(), options: z.string(), allowOther: z.boolean() })
+    .optional(),
+  labels: z.record(z.string(), z.string()).default(NO_LABELS),
 });
 export type DeviceFacts = z.infer<typeof deviceFacts>;
 

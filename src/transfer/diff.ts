@@ -25,7 +25,8 @@ export async function changedFiles(
   const viewing = <T>(device: string, work: (rootfs: string) => Promise<T>): Promise<T> =>
     withView(caller, device, async (view) => {
       if (view.lacks !== undefined) lacks.push(view.lacks);
-      const rootfs = await rootfsOf(view.path);
+      const { content = 'rootfs' } = await caller.call('device.get', { name: device });
+      const rootfs = content === 'rootfs' ? await rootfsOf(view.path) : view.path;
       // A device that was never mounted for writing has no files yet.
       return rootfs === undefined ? withEmptyFolder(work) : work(rootfs);
     });

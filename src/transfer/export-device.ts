@@ -6,7 +6,7 @@ import type { MappingRun } from '../metadata/mapping-runs.js';
 import type { MappedRun } from './copy-pieces.js';
 import { exportRaw, writeOutput } from './output-file.js';
 import type { PoolAccess } from './pool-access.js';
-import { filesOf, withEmptyFolder } from './rootfs.js';
+import { filesOfDevice, withEmptyFolder } from './rootfs.js';
 import { withStill } from './still-device.js';
 import { withView } from './view.js';
 
@@ -40,7 +40,7 @@ export class DeviceExport {
   ): Promise<Incompleteness> {
     return withStill(this.#access, name, (still) =>
       withView(this.#access, still.name, async ({ path, lacks }) => {
-        const files = await filesOf(path);
+        const files = await filesOfDevice(path, still.device);
         await (files === undefined
           ? withEmptyFolder((empty) => this.#pack(empty, target))
           : this.#pack(files, target));

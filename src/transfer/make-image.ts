@@ -13,6 +13,8 @@ export interface ImageRequest {
   readonly parent?: string | undefined;
   /** Bytes; at least the parent's. Default: the parent's. */
   readonly size?: number | undefined;
+  /** Of plain data: its files lie at the top, and not in `rootfs/`. Default: as its parent. */
+  readonly plain?: boolean | undefined;
 }
 
 export interface MakeOptions {
@@ -25,10 +27,10 @@ export interface MakeOptions {
 /** An image as its parent is. Errors: exists, not-found, invalid-argument. */
 export async function makePlainImage(
   caller: Caller,
-  { name, parent, size }: ImageRequest,
+  { name, parent, size, plain = false }: ImageRequest,
 ): Promise<DeviceStatus> {
-  if (parent !== undefined) await requireKind(caller, parent, 'image');
-  return caller.call('device.create', { name, origin: parent, kind: 'image', size });
+  if (parent !== undefined) await requireParent(caller, parent, plain);
+  return caller.call('device.create', { name, origin: parent, kind: 'image', size, ...contentOf(plain) });
 }
 
 /** A root filesystem, as a folder or an archive, that images are made of. */
@@ -52,16 +54,19 @@ export class ImageFiles {
    */
   async make(
     caller: Caller,
-    { name, parent, size }: ImageRequest,
+    { name, parent, size, plain = false }: ImageRequest,
     options: MakeOptions = {},
   ): Promise<DeviceStatus> {
     const { signal, onNote } = options;
     const maker = await ownMaker();
-    if (parent !== undefined) await requireKind(caller, parent, 'image');
-    await caller.call('device.create', { name, origin: parent, kind: 'snapshot', size, maker });
+    if (parent !== undefined) await requireParent(caller, parent, plain);
+    const { content } = await caller.call('device.create', {
+      ...{ name, origin: parent, kind: 'snapshot', size, maker },
+      ...contentOf(plain),
+    });
     try {
       const { path } = await caller.call('mount', { name, maker });
-      await this.#unpack(path, name, options);
+      await this.#unpack(path, { name, content }, options);
       signal?.throwIfAborted();
       await caller.call('umount', { name });
       return await caller.call('device.seal', { name, maker });
@@ -75,13 +80,28 @@ export class ImageFiles {
 
   async #unpack(
     mountPoint: string,
-    name: string,
+    { name, content = 'rootfs' }: Pick<DeviceStatus, 'content'> & { readonly name: string },
     { signal, onProgress, onNote }: MakeOptions,
   ): Promise<void> {
-    const rootfs = await rootfsOf(mountPoint);
+    const rootfs = content === 'rootfs' ? await rootfsOf(mountPoint) : mountPoint;
     if (rootfs === undefined)
       throw new ThinError('not-found', `device ${name} was mounted without its rootfs on ${mountPoint}`);
     const { warnings } = await new Archive(this.#exec).import(this.#path, rootfs, { signal, onProgress });
     for (const warning of warnings) onNote?.(warning);
   }
+}
+
+function contentOf(plain: boolean): { readonly content?: 'plain' } {
+  return plain ? { content: 'plain' } : {};
+}
+
+/** @throws ThinError invalid-argument */
+async function requireParent(caller: Caller, parent: string, plain: boolean): Promise<void> {
+  const { content = 'rootfs' } = await requireKind(caller, parent, 'image');
+  if (plain && content === 'rootfs')
+    throw new ThinError(
+      'invalid-argument',
+      `image ${parent} has its files in rootfs/, so that an image of it is not --plain; leave --parent or --plain out`,
+      { details: { device: parent } },
+    );
 }

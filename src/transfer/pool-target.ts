@@ -1,5 +1,6 @@
 import type { FilesystemType } from '../config/pool-options.js';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import type { Content } from '../format/device-properties.js';
 import { ownMaker } from './passing-devices.js';
 import type { DeviceBytes, PoolAccess } from './pool-access.js';
 
@@ -11,6 +12,8 @@ export interface NewDevice {
   readonly size: number;
   readonly kind: 'image' | 'container' | 'snapshot';
   readonly filesystem: FilesystemType;
+  /** Default: the origin's, or `rootfs`. */
+  readonly content?: Content | undefined;
 }
 
 /**
@@ -43,16 +46,18 @@ export class PoolTarget implements ImportTarget {
     this.#access = access;
   }
 
-  async create({ name, origin, size, kind, filesystem }: NewDevice): Promise<void> {
+  async create({ name, origin, size, kind, filesystem, content }: NewDevice): Promise<void> {
     // Nothing starts from an image that is not complete: it becomes one at the end.
     const maker = await ownMaker();
     const made = kind === 'image' ? 'snapshot' : kind;
     if (origin === undefined)
-      await this.#access.call('device.createThin', { name, size, kind: made, filesystem, maker });
+      await this.#access.call('device.createThin', {
+        ...{ name, size, kind: made, filesystem, content, maker },
+      });
     else {
       const from = await this.#access.call('device.get', { name: origin });
       const allowed = made === 'container' && from.kind !== 'image' ? 'snapshot' : made;
-      await this.#access.call('device.create', { name, origin, kind: allowed, size, maker });
+      await this.#access.call('device.create', { name, origin, kind: allowed, size, content, maker });
     }
   }
 

@@ -159,7 +159,7 @@ class Receiver {
       this.#point = point;
       return point;
     }
-    const { size, filesystem } = header;
+    const { size, filesystem, content } = header;
     const origin = devices.find((device) => device.name === base);
     if (base !== undefined && origin === undefined)
       throw new ThinError(
@@ -168,7 +168,8 @@ class Receiver {
         { details: { device: base } },
       );
     if (origin !== undefined && origin.size > size) throw wrongBase(origin.name);
-    await this.#target.create({ name: this.#passing, origin: base, size, filesystem, kind: 'snapshot' });
+    const made = { size, filesystem, content, kind: 'snapshot' } as const;
+    await this.#target.create({ name: this.#passing, origin: base, ...made });
     try {
       if (origin !== undefined) await this.#requireSame(origin);
     } catch (error) {

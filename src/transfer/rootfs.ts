@@ -1,6 +1,7 @@
 import { lstat, mkdtemp, readdir, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { Content } from '../format/device-properties.js';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 
 /**
@@ -33,6 +34,14 @@ export async function filesOf(mountPoint: string): Promise<string | undefined> {
   const names = await readdir(mountPoint);
   if (names.some((name) => !BESIDE_ROOTFS.has(name))) return mountPoint;
   return rootfsOf(mountPoint);
+}
+
+/** As `filesOf`, of a device of which it is known what it has. */
+export async function filesOfDevice(
+  mountPoint: string,
+  { content = 'rootfs' }: { readonly content?: Content | undefined },
+): Promise<string | undefined> {
+  return content === 'rootfs' ? filesOf(mountPoint) : mountPoint;
 }
 
 /** An empty folder while `work` needs one. */

@@ -104,8 +104,11 @@ export class Sender {
   }
 }
 
-function headerOf({ name, size, kind, filesystem }: DeviceStatus, base: StreamHeader['base']): StreamHeader {
-  return { name, size, filesystem, kind: kind === 'image' ? 'image' : 'snapshot', base };
+function headerOf(
+  { name, size, kind, filesystem, content }: DeviceStatus,
+  base: StreamHeader['base'],
+): StreamHeader {
+  return { name, size, filesystem, content, kind: kind === 'image' ? 'image' : 'snapshot', base };
 }
 
 function refuseLarger(base: DeviceStatus, device: DeviceStatus): void {

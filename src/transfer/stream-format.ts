@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { ThinError } from '../errors/thin-error.js';
+import { CONTENTS } from '../format/device-properties.js';
 
 /** docs/send-stream.md says it as a grammar. */
 export const MAGIC = Buffer.from('thinsend');
@@ -35,6 +36,8 @@ const streamHeader = z.strictObject({
   size: safe.min(1),
   kind: z.enum(['image', 'snapshot']),
   filesystem: z.enum(['xfs', 'ext4']),
+  /** Left out: `rootfs`. */
+  content: z.enum(CONTENTS).optional(),
   /** What the changes are changes of; null: of a device that is all zeroes. */
   base: z.strictObject({ name: z.string(), digest: z.string().regex(/^[0-9a-f]{64}$/) }).nullable(),
 });
@@ -50,12 +53,13 @@ export interface StreamPoint {
 
 export function packHeader(header: StreamHeader): Buffer {
   // For one device at one moment this is always the same text.
-  const { name, size, kind, filesystem, base } = header;
+  const { name, size, kind, filesystem, content = 'rootfs', base } = header;
   const fields = {
     name,
     size,
     kind,
     filesystem,
+    ...(content === 'rootfs' ? {} : { content }),
     base: base === null ? null : { name: base.name, digest: base.digest },
   };
   return Buffer.from(JSON.stringify(fields));

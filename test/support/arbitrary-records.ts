@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { CONTENTS } from '../../src/format/device-properties.js';
 import { DEVICE_KINDS, FILESYSTEMS, type DeviceRecord } from '../../src/format/device-record.js';
 import {
   deviceId,
@@ -41,6 +42,15 @@ export const anyDevice: fc.Arbitrary<DeviceRecord> = fc.record(
     quota: fc.oneof(fc.constant(0), u64),
     limit: fc.oneof(fc.constant(0), u64),
     maker: fc.oneof(fc.constant(''), text),
+    content: fc.constantFrom(...CONTENTS),
+    automount: fc.option(
+      fc.record(
+        { target: text, readOnly: fc.boolean(), options: text, allowOther: fc.boolean() },
+        { noNullPrototype: true },
+      ),
+      { nil: undefined },
+    ),
+    labels: fc.dictionary(text, text, { maxKeys: 5, noNullPrototype: true }),
   },
   { noNullPrototype: true },
 );

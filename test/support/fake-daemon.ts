@@ -9,6 +9,7 @@ import type {
   LeftUndone,
   Mounted,
   MountRequest,
+  RootPermissions,
 } from '../../src/service/device-host.js';
 import type { EventHub } from '../../src/daemon/event-hub.js';
 import { ProjectionWriter } from '../../src/service/projection-writer.js';
@@ -67,6 +68,19 @@ export class FakeHost implements DeviceHost {
   async restore({ target }: Mounted): Promise<boolean> {
     this.log.push(`restore ${target.split('/').at(-1) ?? ''}`);
     return false;
+  }
+
+  /** Loop devices whose mounts another program undid. */
+  readonly undone = new Set<string>();
+
+  async unmounted<T extends Mounted>(mounts: readonly T[]): Promise<readonly T[]> {
+    return mounts.filter(({ loop }) => this.undone.has(loop));
+  }
+
+  async setPermissions(target: string, { mode, uid, gid }: RootPermissions): Promise<void> {
+    this.log.push(
+      `permissions ${target.split('/').at(-1) ?? ''} ${mode?.toString(8) ?? ''} ${uid ?? ''}:${gid ?? ''}`,
+    );
   }
 
   async attach(image: string, { readOnly }: { readOnly: boolean }): Promise<{ loop: string }> {

@@ -17,10 +17,12 @@ type DeviceOperation =
   | 'device.grow'
   | 'device.quota'
   | 'device.limit'
+  | 'device.automount'
+  | 'device.labels'
   | 'device.remove';
 
 /** Lifecycle of devices; works on an open pool alone. */
-export function deviceOperations({ devices }: Service): Pick<Handlers, DeviceOperation> {
+export function deviceOperations({ devices, properties }: Service): Pick<Handlers, DeviceOperation> {
   return {
     'device.list': () => devices.list(),
     'device.get': async ({ name }) => Promise.resolve(devices.get(name)),
@@ -37,6 +39,8 @@ export function deviceOperations({ devices }: Service): Pick<Handlers, DeviceOpe
     'device.grow': ({ name, size }) => devices.grow(name, size),
     'device.quota': ({ name, quota }) => devices.setQuota(name, quota),
     'device.limit': ({ name, limit }) => devices.setLimit(name, limit),
+    'device.automount': ({ name, automount }) => properties.setAutomount(name, automount ?? undefined),
+    'device.labels': ({ name, labels }) => properties.setLabels(name, labels),
     'device.remove': ({ name, force }) => devices.remove(name, { force: force ?? false }),
   };
 }
