@@ -423,7 +423,8 @@ export class DeviceMounts {
     { target, readOnly, options }: { target: string; readOnly: boolean; options?: string | undefined },
   ): Promise<void> {
     if (present.target === target && present.readOnly === readOnly) {
-      await this.#host.restore(present, present.request);
+      if ((await this.#host.unmounted([present])).length > 0)
+        await this.#host.restore(present, present.request);
       const { mountOptions } = present.request;
       if (options === undefined || options === '' || `,${mountOptions}`.endsWith(`,${options}`)) return;
       throw new ThinError(
