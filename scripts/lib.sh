@@ -54,7 +54,8 @@ run_exit_steps() {
 }
 trap run_exit_steps EXIT
 trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+trap 'exit 143' TERM
+trap 'exit 129' HUP
 trap 'printf "error: line %s: %s (exit code %s)\n" "$LINENO" "$BASH_COMMAND" "$?" >&2' ERR
 
 # scratch NAME: sets $scratch to a fresh folder that goes away at the end; mounts and loops below it go first.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The first process of a root that fresh.sh made, in namespaces of its own: inside.sh ROOT NPM-CACHE COMMAND [ARGUMENT...]
-# It makes ROOT the root, runs the command, and then ends what is still running, in 14 seconds at most. Into ROOT.devices it writes the devices
-# (MAJ:MIN, one a line) of the filesystems that were mounted in here only.
+# It makes ROOT the root, runs the command, and then ends what is still running, in 14 seconds at most; when its descriptor 9 ends, too, which
+# fresh.sh holds. Into ROOT.devices it writes the devices (MAJ:MIN, one a line) of the filesystems that were mounted in here only.
 
 set -Eeuo pipefail
 root=$1 npm_cache=$2
@@ -76,7 +76,8 @@ end_others() {
   others_end 3
 }
 
+{ read -r <&9 || kill -TERM $$; } {list}>&- &
 status=0
-"$@" <&0 {list}>&- &
+"$@" <&0 9<&- {list}>&- &
 wait "$!" || status=$?
 exit "$status"

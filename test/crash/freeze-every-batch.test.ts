@@ -99,7 +99,7 @@ for (const seed of SEEDS)
     });
 
     it('comes back as some moment after its last flush, and works on', async function () {
-      this.timeout(120_000);
+      this.timeout(300_000);
       assert.ok(batches - first > 30, 'the work makes batches');
       for (let n = first; n < batches; n++) {
         const crashed = await run(seed, (store) => {
@@ -113,7 +113,7 @@ for (const seed of SEEDS)
 
     for (const code of ['no-space', 'io'] as const)
       it(`turns read-only when a batch fails (${code}), reads on, and loses nothing it promised`, async function () {
-        this.timeout(120_000);
+        this.timeout(300_000);
         for (let n = first + (code === 'io' ? 1 : 0); n < batches; n += 3) {
           const when = `batch ${n} failed`;
           const failed = await run(seed, (store) => {

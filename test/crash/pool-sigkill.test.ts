@@ -37,7 +37,7 @@ describe('a pool whose process is killed', () => {
   }
 
   it('keeps what was flushed, whole, and no space that nobody maps', async function () {
-    this.timeout(180_000);
+    this.timeout(300_000);
     const seed = Date.now() % 2 ** 31;
     const next = seededNumbers(seed);
     const path = scratch.current.at('pool');

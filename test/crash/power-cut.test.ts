@@ -111,7 +111,7 @@ describe('a direct pool whose machine loses its power', () => {
   }
 
   it('keeps what was flushed at every batch and every data sync, and each sector old or new', async function () {
-    this.timeout(120_000);
+    this.timeout(300_000);
     const seed = 4;
     const whole = await run(seed, MANY_STEPS, undefined);
     assert.ifError(whole.failure);
@@ -127,7 +127,7 @@ describe('a direct pool whose machine loses its power', () => {
   });
 
   it('does so whatever the work, wherever it stops', async function () {
-    this.timeout(120_000);
+    this.timeout(300_000);
     const stops = fc.oneof(
       fc.record({ batch: fc.integer({ min: 3, max: 60 }) }),
       fc.record({ sync: fc.integer({ min: 0, max: 40 }) }),

@@ -39,7 +39,7 @@ describe('a writer that is killed', () => {
   }
 
   it('loses no batch that it was told is durable, and leaves none by half', async function () {
-    this.timeout(180_000);
+    this.timeout(300_000);
     const path = scratch.current.at('store');
     let before = 0;
     for (let round = 0; round < ROUNDS; round++) {

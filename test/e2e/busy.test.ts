@@ -9,7 +9,7 @@ import { holdInNamespace } from '../support/mount-namespace.js';
 import { loopsUnder, mounts, requireMounts, run, useScratch } from '../support/mounts.js';
 
 describe('busy devices', function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.xfs', 'unshare']);
   const scratch = useScratch();
   let cli: Cli;

@@ -25,7 +25,7 @@ ${plugins.join('')}`;
 }
 
 describe('end to end: two names of one snapshotter, and containerd', function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.xfs', 'mkfs.ext4', 'containerd', 'ctr']);
   const scratch = useScratch();
   let cli: Cli;

@@ -14,7 +14,7 @@ interface Listed {
 }
 
 describe('end to end: snapshots of containerd', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.xfs', 'mkfs.ext4', 'fsfreeze']);
   const scratch = useScratch();
   let cli: Cli;

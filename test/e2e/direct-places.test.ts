@@ -9,7 +9,7 @@ const GIB = 2 ** 30;
 const SECTOR = 512;
 
 describe('a direct pool on what hosts have', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.xfs', 'fallocate', 'blkid', 'wipefs']);
   const scratch = useScratch();
 

@@ -14,7 +14,7 @@ const NOBODY = 65534;
 const NO_DEVICES = 'mount -t tmpfs none /dev && mknod /dev/null c 1 3 && exec "$@"';
 
 describe('end to end: doctor --host', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   requireMounts(['setpriv', 'unshare', 'mkfs.xfs', 'getfattr']);
   const scratch = useScratch();
 

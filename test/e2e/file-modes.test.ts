@@ -8,7 +8,7 @@ import { requireMounts, run, tryRun, useScratch } from '../support/mounts.js';
 const MUCH = '150M';
 
 describe('end to end: who may read files', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.ext4']);
   const scratch = useScratch();
 

@@ -8,7 +8,7 @@ const MIB = 2 ** 20;
 
 for (const kind of ['leveldb', 'direct'] as const)
   describe(`a full pool under a filesystem (${kind})`, function () {
-    this.timeout(180_000);
+    this.timeout(300_000);
     requireMounts(['mkfs.xfs', 'dd']);
     const scratch = useScratch();
     let cli: Cli;

@@ -26,7 +26,7 @@ ldconfig -p | sed -n 's/.*libfuse\\.so\\.2.* => //p' | while read -r library; do
 exec "$@"`;
 
 describe('end to end: packed and installed', function () {
-  this.timeout(240_000);
+  this.timeout(300_000);
   requireMounts(['npm', 'unshare', 'mkfs.xfs']);
   const scratch = useScratch();
   let prefix: string;

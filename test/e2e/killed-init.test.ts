@@ -5,7 +5,7 @@ import { CLI_COMMAND, Cli } from '../support/cli.js';
 import { loopsUnder, requireMounts, run, useScratch } from '../support/mounts.js';
 
 describe('init that is killed', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.xfs']);
   const scratch = useScratch();
   let count = 0;

@@ -6,7 +6,7 @@ import { CLI_COMMAND, Cli } from '../support/cli.js';
 import { requireMounts, run, useScratch } from '../support/mounts.js';
 
 describe('what a killed command was making', function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.xfs']);
   const scratch = useScratch();
   let cli: Cli;

@@ -9,7 +9,7 @@ import { SnapshotClient } from '../support/snapshot-client.js';
 import { VolumeClient } from '../support/volume-client.js';
 
 describe('a daemon that is killed while a tool of its runs', function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.xfs', 'losetup']);
   const scratch = useScratch();
   let cli: Cli;

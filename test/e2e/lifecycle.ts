@@ -28,7 +28,7 @@ export function lifecycle(
   { transport = 'kernel', data = false }: { transport?: TransportKind; data?: boolean } = {},
 ): void {
   describe(`end to end on ${filesystem}, ${transport}, ${data ? 'direct' : 'leveldb'}`, function () {
-    this.timeout(120_000);
+    this.timeout(300_000);
     requireMounts(TOOLS[filesystem]);
     const scratch = useScratch();
     let cli: Cli;

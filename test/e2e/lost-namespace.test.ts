@@ -8,7 +8,7 @@ import { OWN_MOUNTS } from '../support/mount-namespace.js';
 import { requireMounts, run, useScratch } from '../support/mounts.js';
 
 describe('a mount namespace that all processes of a pool leave at one moment', function () {
-  this.timeout(240_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.xfs', 'mkfs.ext4', 'unshare', 'nsenter']);
   const scratch = useScratch();
   let root = 0;

@@ -7,7 +7,7 @@ import { requireMounts, run, tryRun, useScratch } from '../support/mounts.js';
 const PAGE = path.resolve(import.meta.dirname, '../../docs/migrating-from-devicemapper.md');
 
 describe("end to end: Docker's manual, as the page on migrating has it", function () {
-  this.timeout(240_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.xfs', 'losetup', 'wipefs']);
   const scratch = useScratch();
   let disk: string;

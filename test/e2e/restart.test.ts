@@ -15,7 +15,7 @@ const RESTARTS = Number(process.env['THINFUSE_RESTARTS'] ?? 3);
 
 for (const pool of ['leveldb', 'direct'] as const satisfies readonly PoolKind[])
   describe(`a daemon that is replaced under its mounts (${pool})`, function () {
-    this.timeout(180_000);
+    this.timeout(300_000);
     requireMounts(['mkfs.xfs', 'fsfreeze']);
     const scratch = useScratch();
     let cli: Cli;

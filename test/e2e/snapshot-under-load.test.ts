@@ -13,7 +13,7 @@ const CHECKERS = { xfs: ['xfs_repair', '-n'], ext4: ['e2fsck', '-fn'] } as const
 
 for (const filesystem of ['xfs', 'ext4'] as const)
   describe(`snapshots of a container under load on ${filesystem}`, function () {
-    this.timeout(120_000);
+    this.timeout(300_000);
     requireMounts([`mkfs.${filesystem}`, 'fsfreeze', CHECKERS[filesystem][0]]);
     const scratch = useScratch();
 

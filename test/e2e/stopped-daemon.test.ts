@@ -15,7 +15,7 @@ interface Running {
 }
 
 describe('end to end: a daemon that was stopped by a signal', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   requireMounts();
   const scratch = useScratch();
 

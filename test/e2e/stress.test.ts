@@ -36,7 +36,7 @@ interface Progress {
 }
 
 describe('one device under several processes, while snapshots come and go', function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
   requireMounts();
   const scratch = useScratch();
   let at: (name: string) => string;

@@ -57,7 +57,7 @@ interface Writer {
 }
 
 describe('end to end: writes that are durable when they return, and a daemon that is killed', function () {
-  this.timeout(240_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.ext4', 'fio', 'python3']);
   const scratch = useScratch();
   let fios = 0;

@@ -26,7 +26,7 @@ async function untilFull(work: () => Promise<void>): Promise<void> {
 }
 
 describe('a view of a device whose log cannot be replayed', function () {
-  this.timeout(240_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.ext4', 'qemu-img', 'thin_restore']);
   const scratch = useScratch();
   const content = randomBytes(100_000);

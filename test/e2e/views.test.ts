@@ -59,7 +59,7 @@ async function until(what: string, done: () => Promise<boolean>): Promise<void> 
 const NAMES = ['a', 'b', 'c'];
 
 describe('read-only views show all that was durable', function () {
-  this.timeout(240_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.xfs', 'mkfs.ext4', 'fsfreeze', 'tar']);
   const scratch = useScratch();
 

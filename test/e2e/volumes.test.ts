@@ -7,7 +7,7 @@ import { loopsUnder, requireMounts, run, useScratch } from '../support/mounts.js
 import { VolumeClient } from '../support/volume-client.js';
 
 describe('end to end: volumes of Docker and podman', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.xfs', 'mkfs.ext4', 'fsfreeze']);
   const scratch = useScratch();
   let cli: Cli;

@@ -57,7 +57,7 @@ describe('AttributeParser', () => {
 });
 
 describe('changes', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   requireMounts(['cp', 'getfattr', 'setfattr', 'setcap', 'setfacl']);
   const scratch = useScratch();
 

@@ -20,7 +20,7 @@ const coded =
     error instanceof ThinError && error.code === code && pattern.test(error.message);
 
 describe('Mounter', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.xfs', 'xfs_growfs', 'mkfs.ext4', 'tune2fs', 'resize2fs', 'fsfreeze', 'blkid']);
   const scratch = useScratch();
   const exec = new ChildProcessExec();

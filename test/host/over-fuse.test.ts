@@ -17,7 +17,7 @@ const PREFIX = 'docker-1:2-345-';
 const FILESYSTEMS = ['xfs', 'ext4'] as const;
 
 describe('host tools on images that a FUSE server gives', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.xfs', 'mkfs.ext4', 'fsfreeze']);
   const scratch = useScratch();
   const exec = new ChildProcessExec();

@@ -70,7 +70,7 @@ describe('planStale', () => {
 });
 
 describe('StaleCleaner', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   requireMounts(['mkfs.xfs', 'fsfreeze']);
   const scratch = useScratch();
   const exec = new ChildProcessExec();
