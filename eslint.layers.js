@@ -158,7 +158,7 @@ export const PACKAGES = {
   'async-lock': ['src/containerd', 'src/service/device-locks.ts', 'src/volumes'],
   aws4fetch: ['src/remote/s3-store.ts'],
   bitfield: ['src/metadata/busy-map.ts'],
-  'cli-progress': ['src/commands/progress.ts'],
+  'cli-progress': ['src/commands/progress-bar.ts'],
   commander: ['src/cli', 'src/commands', 'src/manual/command-tree.ts'],
   'fast-check': ['src/testing'],
   'fastest-levenshtein': [

@@ -10,6 +10,7 @@ import { isKernel, requireKernel, withKernelOption, type KernelFlags } from './k
 import { parseCount } from './snapshot-option.js';
 import { findingLines } from './finding-lines.js';
 import { print, printJson } from './output.js';
+import { whileWorking } from './progress.js';
 
 interface CheckOptions extends KernelFlags {
   readonly metadataSnap?: boolean;
@@ -65,9 +66,11 @@ export function registerCheckCommand(program: Command): void {
         return;
       }
       const input = inputOf(options);
-      const report = await withMetadata(context, (metadata) => metadata.check(input), {
-        verify: input.depth === 'all' ? 'all' : 'metadata',
-      });
+      const report = await whileWorking(context, 'checking', () =>
+        withMetadata(context, (metadata) => metadata.check(input), {
+          verify: input.depth === 'all' ? 'all' : 'metadata',
+        }),
+      );
       if (options.quiet !== true) {
         if (context.json) printJson(report);
         else print(reportText(report));

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Option, type Command } from 'commander';
 import { until } from '../async/until.js';
@@ -20,6 +21,11 @@ import { example } from './example.js';
 import { note, printResult } from './output.js';
 import { STOP_PATIENCE, stopDaemon } from './stop-daemon.js';
 import { storageOptions, withStorageOptions, type StorageFlags } from './storage-flags.js';
+import { asking, whileWorking } from './progress.js';
+import { parseEvent } from '../daemon/event-hub.js';
+
+/** Characters of a message of the daemon's that a terminal's line has room for. */
+const LINE = 60;
 
 interface StartOptions extends StorageFlags {
   readonly foreground?: boolean;
@@ -153,14 +159,20 @@ export function registerDaemonCommands(program: Command): void {
       requirePool(layout);
       cacheOf(options);
       await refuseLive(layout.socket);
-      const { pid } = await openWhenFree(async () => {
-        await requireNotBeingReplaced(layout);
-        return spawnDaemon({
-          layout,
-          temporary: false,
-          args: [...args, '--notify', ...(options.supervised === true ? ['--supervised'] : [])],
-        });
-      });
+      const { pid } = await whileWorking({ json }, 'starting:', (say) =>
+        asking(
+          async () => say(await lastMessage(layout.log)),
+          () =>
+            openWhenFree(async () => {
+              await requireNotBeingReplaced(layout);
+              return spawnDaemon({
+                layout,
+                temporary: false,
+                args: [...args, '--notify', ...(options.supervised === true ? ['--supervised'] : [])],
+              });
+            }),
+        ),
+      );
       printResult(
         { layout, json },
         { pid, root: layout.root, socket: layout.socket },
@@ -199,6 +211,13 @@ export function registerDaemonCommands(program: Command): void {
       const pid = await followed(context.layout, old);
       printResult(context, { pid, root: context.layout.root }, `serving ${context.layout.root} (pid ${pid})`);
     });
+}
+
+/** What the daemon said last, in one line. */
+async function lastMessage(log: string): Promise<string> {
+  const line = (await readFile(log, 'utf8')).trimEnd().split('\n').at(-1) ?? '';
+  const message = parseEvent(line)?.message ?? '';
+  return message.length > LINE ? `${message.slice(0, LINE)}…` : message;
 }
 
 function volumeSettings({ volumePlugin }: StartOptions): { socket: string } | undefined {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Operations } from '../api/operations.js';
+import type { Caller, Operations } from '../api/operations.js';
 import { formatBinarySize, parseSize } from '../config/sizes.js';
 import type { DeviceKind } from '../pool/info.js';
 import { withPool } from './connect.js';
@@ -9,6 +9,7 @@ import { example } from './example.js';
 import { requireKind } from '../api/kinds.js';
 import { forEach, throwFirst } from './many-devices.js';
 import { note, printJson, printResult, print } from './output.js';
+import { asking, whileWorking } from './progress.js';
 
 export function registerDeviceCommands(program: Command): void {
   program
@@ -59,7 +60,7 @@ export function registerDeviceCommands(program: Command): void {
     .addHelpText('after', example('thinfuse rm scratch && thinfuse wait && thinfuse df'))
     .action(async (_options: unknown, command: Command) => {
       const context = contextOf(command);
-      await withPool(context, (caller) => caller.call('pool.settle', {}));
+      await withPool(context, (caller) => settle(context, caller));
       if (context.json) printJson({ pendingDeletes: 0 });
     });
 
@@ -199,7 +200,7 @@ async function remove(
       },
       { atOnce: 1 },
     );
-    if (wait) await caller.call('pool.settle', {});
+    if (wait) await settle(context, caller);
     return outcomes;
   });
   const named = (put: boolean): readonly string[] =>
@@ -211,6 +212,17 @@ async function remove(
   for (const name of deferred)
     note(`${name} is in use: it is marked deleted and goes with its last user (or now, with --force)`);
   throwFirst(failures);
+}
+
+/** Returns when no removed device holds space. */
+async function settle(context: Context, caller: Caller): Promise<void> {
+  await whileWorking(context, 'freeing space', async (say) => {
+    const look = async (): Promise<void> => {
+      const { pendingDeletes, dataUsed } = await caller.call('pool.info', {});
+      say(`of ${pendingDeletes} removed devices, ${formatBinarySize(dataUsed)} in use`);
+    };
+    await asking(look, () => caller.call('pool.settle', {}));
+  });
 }
 
 interface RemoveOptions {

@@ -6,6 +6,7 @@ import { contextOf } from './context.js';
 import { example } from './example.js';
 import { requireComplete } from './incomplete.js';
 import { print, printJson } from './output.js';
+import { whileWorking } from './progress.js';
 
 export function registerDiffCommands(program: Command): void {
   program
@@ -21,8 +22,10 @@ export function registerDiffCommands(program: Command): void {
       const context = contextOf(command);
       const { changedFiles } = await import('../transfer/diff.js');
       const exec = new ChildProcessExec();
-      const { changes, lacks } = await withDevices(context, (caller) =>
-        changedFiles(caller, exec, name, other),
+      const { changes, lacks } = await whileWorking(context, 'comparing', (say) =>
+        withDevices(context, (caller) =>
+          changedFiles(caller, exec, name, other, (count) => say(`${count} changes`)),
+        ),
       );
       if (context.json) printJson(changes.map(({ kind, path }) => ({ kind, path })));
       else print(changes.map(line).join(''));

@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import { Option, type Command } from 'commander';
 import { rootLayout } from '../config/root-layout.js';
 import { ThinError } from '../errors/thin-error.js';
@@ -18,6 +19,7 @@ import {
   withSnapshotOption,
   type SnapshotFlag,
 } from './snapshot-option.js';
+import { told, whileWorking } from './progress.js';
 
 /** Of --data-block-size, in bytes. */
 const SECTOR = 512;
@@ -122,8 +124,12 @@ function registerDump(program: Command): void {
             repair: options.repair,
             plain: options.plain,
           });
-          if (output === undefined) await printPieces(text);
-          else await writePieces(output, text);
+          // Where a terminal shows the text itself, that is progress enough.
+          if (output === undefined && isatty(1)) await printPieces(text);
+          else
+            await whileWorking(context, 'dumping', (say) =>
+              output === undefined ? printPieces(told(text, say)) : writePieces(output, told(text, say)),
+            );
         });
       }
       if (output !== undefined && context.json) printJson({ output });
@@ -170,10 +176,12 @@ function registerRestore(program: Command): void {
       const { restoreOffline } = await import('../daemon/offline-metadata.js');
       makeFilesPrivate();
       const report = await openWhenFree(() =>
-        restoreOffline(context.layout, piecesOf(options.input), {
-          replace: options.replace === true,
-          overrides,
-        }),
+        whileWorking(context, 'restoring', (say) =>
+          restoreOffline(context.layout, told(piecesOf(options.input), say), {
+            replace: options.replace === true,
+            overrides,
+          }),
+        ),
       );
       if (options.quiet === true) return;
       if (report.strayChunks > 0)
@@ -248,7 +256,9 @@ function registerRepair(program: Command): void {
 async function repairInto(context: Context, output: string): Promise<void> {
   const { repairOffline } = await import('../daemon/offline-metadata.js');
   makeFilesPrivate();
-  const report = await openWhenFree(() => repairOffline(context.layout, output));
+  const report = await openWhenFree(() =>
+    whileWorking(context, 'repairing', () => repairOffline(context.layout, output)),
+  );
   if (context.json) {
     printJson({ root: rootLayout(output).root, ...report });
     return;
@@ -266,7 +276,9 @@ async function repairInto(context: Context, output: string): Promise<void> {
 async function accept(context: Context): Promise<void> {
   const { acceptOlder } = await import('../daemon/offline-metadata.js');
   makeFilesPrivate();
-  const { older, ...report } = await openWhenFree(() => acceptOlder(context.layout));
+  const { older, ...report } = await openWhenFree(() =>
+    whileWorking(context, 'looking at the pool', () => acceptOlder(context.layout)),
+  );
   if (older !== undefined && !context.json) {
     note(`the pool lacks ${missingCommits(older)}`);
     if (report.direct)

@@ -23,6 +23,7 @@ import { example } from './example.js';
 import { interruptible } from './interrupt.js';
 import { note, printResult } from './output.js';
 import { storageOptions, withStorageOptions, type StorageFlags } from './storage-flags.js';
+import { whileWorking } from './progress.js';
 
 interface InitOptions extends StorageFlags {
   readonly data?: string;
@@ -70,7 +71,9 @@ export function registerInitCommand(program: Command): void {
     .action(async (options: InitOptions, command: Command) => {
       const context = contextOf(command);
       const request = await requestOf(options, context.layout.pool);
-      const { base, info } = await interruptible((signal) => init(context, options, request, signal));
+      const { base, info } = await interruptible((signal) =>
+        whileWorking(context, 'making the pool', () => init(context, options, request, signal)),
+      );
       printResult(
         context,
         {

@@ -17,6 +17,7 @@ import {
 } from './mount-flags.js';
 import { chosen, forEach, printEachJson, throwFirst } from './many-devices.js';
 import { note, print, printJson } from './output.js';
+import { whileWorking } from './progress.js';
 
 export function registerMountCommands(program: Command): void {
   program
@@ -173,8 +174,8 @@ export function registerMountCommands(program: Command): void {
       const context = contextOf(command);
       if ((name === undefined) !== (options.all === true))
         throw new ThinError('invalid-argument', 'give the ID of a mounted device, or --all');
-      const results = await withDaemon(context, (caller) =>
-        name === undefined ? trimAll(caller) : trimOne(caller, name),
+      const results = await whileWorking(context, 'trimming', (say) =>
+        withDaemon(context, (caller) => (name === undefined ? trimAll(caller, say) : trimOne(caller, name))),
       );
       if (context.json) printJson(results);
       else for (const result of results) print(trimLine(result));
@@ -216,10 +217,11 @@ async function trimOne(caller: Caller, name: string): Promise<readonly TrimResul
 }
 
 /** One that is unmounted meanwhile has nothing to give back. */
-async function trimAll(caller: Caller): Promise<readonly TrimResult[]> {
+async function trimAll(caller: Caller, say: (text: string) => void): Promise<readonly TrimResult[]> {
   const results: TrimResult[] = [];
   for (const { name, mountPoint } of await caller.call('device.list', {})) {
     if (mountPoint === undefined) continue;
+    say(name);
     try {
       results.push(await caller.call('trim', { name }));
     } catch (error) {

@@ -5,19 +5,24 @@ import type { RootLayout } from '../config/root-layout.js';
 import { ThinError } from '../errors/thin-error.js';
 import { withDaemon } from './connect.js';
 import type { Context } from './context.js';
+import { whileWorking } from './progress.js';
 
 /** Closing may write what is staged and wait for LevelDB's compaction. */
 export const STOP_PATIENCE = { limitMs: 60_000, pollMs: 20 };
 
 /** Resolves to its pid when it is gone. Errors: not-running, busy (a filesystem is in use), timeout. */
 export async function stopDaemon(context: Context, { force }: { force: boolean }): Promise<number> {
-  const pid = await withDaemon(context, async (caller) => {
-    const status = await caller.call('status', {});
-    await caller.call('stop', { force });
-    return status.pid;
+  return whileWorking(context, 'stopping:', async (say) => {
+    const pid = await withDaemon(context, async (caller) => {
+      const { pid, devices } = await caller.call('status', {});
+      say(`unmounting ${devices.mounted} devices`);
+      await caller.call('stop', { force });
+      return pid;
+    });
+    say('closing the pool');
+    await ended(context.layout, pid);
+    return pid;
   });
-  await ended(context.layout, pid);
-  return pid;
 }
 
 /**

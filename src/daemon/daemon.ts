@@ -12,6 +12,7 @@ import type { Adapter, MakeAdapter } from '../adapter/adapter.js';
 import { closeToOthers, openOwnFile, requireOwnFolder } from '../host/own-paths.js';
 import type { DeviceHost } from '../service/device-host.js';
 import { Dispatcher, type CallRecord } from './dispatcher.js';
+import { callWords } from './call-words.js';
 import type { DoctorTools } from './doctor/doctor.js';
 import { createHandlers } from './operations/handlers.js';
 import { textOperations } from './operations/text-operations.js';
@@ -74,16 +75,6 @@ const REAP_VIEWS_MS = 5_000;
 
 /** For the answer to a restart to leave the process. */
 const LAST_ANSWER_MS = 20;
-
-/** Operations that only look; they are logged at debug level. */
-const QUIET = new Set<CallRecord['operation']>([
-  'status',
-  'pool.info',
-  'device.list',
-  'device.get',
-  'metrics',
-  'events',
-]);
 
 /** One pool, served: FUSE directory, mounts and control socket, from start to an orderly end. */
 export class Daemon {
@@ -454,13 +445,16 @@ async function writePid(at: string): Promise<void> {
   }
 }
 
+/** What no user would notice is logged at debug level. */
 function logCall(log: Logger, { operation, input, milliseconds, error }: CallRecord): void {
   const fields = { event: 'call', operation, input, ms: Math.round(milliseconds) };
+  const words = callWords(operation, input);
   if (error === undefined) {
-    if (QUIET.has(operation)) log.debug(fields);
-    else log.info(fields);
+    if (words === undefined) log.debug(fields);
+    else log.info(fields, words);
     return;
   }
   const { code, message, stack } = toThinError(error);
-  log.warn({ ...fields, code, ...(code === 'internal' ? { stack } : {}) }, message);
+  if (code === 'internal') log.warn({ ...fields, code, stack }, message);
+  else log[words === undefined ? 'debug' : 'warn']({ ...fields, code }, message);
 }

@@ -120,6 +120,8 @@ export function parseDaemonEvent(text: string): DaemonEvent {
 export function eventText({ time, level, event, message, details }: DaemonEvent): string {
   const { operation, input, ms } = details;
   const call = typeof operation === 'string' ? ` ${operation}${fieldsOf(input)}` : '';
+  // What a call did is told in words; of one that failed, what was asked.
+  if (call !== '' && message !== '' && level === 'info') return `${new Date(time).toISOString()} ${message}`;
   const took = typeof ms === 'number' ? ` (${ms} ms)` : '';
   const said = message === '' ? '' : `: ${message}`;
   return `${new Date(time).toISOString()} ${level} ${event}${call}${took}${said}`;

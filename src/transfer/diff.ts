@@ -20,6 +20,7 @@ export async function changedFiles(
   exec: Exec,
   name: string,
   other?: string,
+  onFound?: (count: number) => void,
 ): Promise<FileChanges> {
   const lacks: string[] = [];
   const viewing = <T>(device: string, work: (rootfs: string) => Promise<T>): Promise<T> =>
@@ -33,7 +34,10 @@ export async function changedFiles(
   const found = await viewing(other ?? (await originOf(caller, name)), (before) =>
     viewing(name, async (after) => {
       const all: FileChange[] = [];
-      for await (const change of changes(exec, before, after)) all.push(change);
+      for await (const change of changes(exec, before, after)) {
+        all.push(change);
+        onFound?.(all.length);
+      }
       return all;
     }),
   );

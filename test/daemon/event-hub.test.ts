@@ -21,10 +21,14 @@ describe('events', () => {
     const texts = [
       log('space', 50),
       log('call', 30, { msg: '', operation: 'mount', input: { name: 'web', readOnly: false }, ms: 12 }),
+      log('call', 30, { msg: 'web is mounted', operation: 'mount', input: { name: 'web' }, ms: 12 }),
+      log('call', 40, { msg: 'no web', operation: 'mount', input: { name: 'web' }, ms: 12 }),
     ].map((text) => eventText(parseEvent(text)!));
     assert.deepEqual(texts, [
       '2023-11-14T22:13:20.000Z error space: space!',
       '2023-11-14T22:13:20.000Z info call mount name=web readOnly=false (12 ms)',
+      '2023-11-14T22:13:20.000Z web is mounted',
+      '2023-11-14T22:13:20.000Z warn call mount name=web (12 ms): no web',
     ]);
   });
 
