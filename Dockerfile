@@ -35,7 +35,7 @@ RUN npm run build && npm prune --omit=dev
 
 FROM ${BASE_IMAGE}
 # What thinfuse runs: `npm run tables` writes it from src/config/host-tools.ts.
-ARG HOST_PACKAGES="attr bzip2 coreutils dash e2fsprogs fuse gzip libfuse2 mount perl-base tar umoci util-linux xfsprogs xz-utils zstd"
+ARG HOST_PACKAGES="attr bzip2 coreutils dash e2fsprogs fuse gzip libfuse2 mount perl-base qemu-utils tar umoci util-linux xfsprogs xz-utils zstd"
 # skopeo fetches images for whoever works in the container.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends skopeo tini ${HOST_PACKAGES} \

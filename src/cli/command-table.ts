@@ -86,6 +86,10 @@ export const COMMAND_MODULES: readonly CommandModule[] = [
     load: async () => (await import('../commands/property-commands.js')).registerPropertyCommands,
   },
   {
+    commands: { device: 'everyday', import: 'move' },
+    load: async () => (await import('../commands/disk-commands.js')).registerDiskCommands,
+  },
+  {
     commands: { ls: 'everyday', list: 'everyday', tree: 'look', df: 'look', lsblk: 'look' },
     load: () => registerListCommands,
   },

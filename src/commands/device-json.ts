@@ -24,7 +24,7 @@ export function deviceJson(device: DeviceStatus): Readonly<Record<string, unknow
     creationTime: device.creationTime,
     snapTime: device.snapTime,
     createdAt: new Date(device.createdAt).toISOString(),
-    filesystem: device.filesystem,
+    filesystem: device.content === 'raw' ? null : device.filesystem,
     filesystemSize: device.filesystemSize,
     initialized: device.initialized,
     deleted: device.deleted,

@@ -76,7 +76,7 @@ const TOOLS = {
   man: tool('advised', 'the manual page', 'man-db', 'man-db', 'mandoc'),
   'mkfs.ext4': tool('optional', "pools with --fs ext4, and containerd's layers", 'e2fsprogs'),
   modprobe: tool('advised', 'loading fuse, loop and xfs where the kernel has not', 'kmod'),
-  'qemu-img': tool('advised', 'reading what export --format qcow2 writes', 'qemu-utils', 'qemu-img'),
+  'qemu-img': tool('optional', 'disk images: import, and export --format qcow2', 'qemu-utils', 'qemu-img'),
   resize2fs: extra('optional', 'ext4 devices that grow', 'e2fsprogs'),
   skopeo: tool('advised', 'fetching images', 'skopeo'),
   ssh: tool(

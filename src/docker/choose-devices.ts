@@ -1,7 +1,7 @@
 import { parseSize } from '../config/sizes.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { ListedDevice } from './listed-device.js';
-import { deviceState } from './listings.js';
+import { deviceState, shownFilesystem } from './listings.js';
 
 type Value = string | number;
 
@@ -17,7 +17,7 @@ const KEYS: Readonly<Record<string, (device: ListedDevice) => Value>> = {
   exclusive: ({ exclusive }) => exclusive,
   shared: ({ shared }) => shared,
   created: ({ createdAt }) => createdAt,
-  filesystem: ({ filesystem }) => filesystem,
+  filesystem: (device) => shownFilesystem(device),
   state: (device) => deviceState(device),
   mountpoint: ({ mountPoint }) => mountPoint ?? '',
   label: ({ label }) => label,

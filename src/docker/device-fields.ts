@@ -1,7 +1,7 @@
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceInfo, PoolInfo } from '../pool/info.js';
 import type { ListedDevice } from './listed-device.js';
-import { deviceState } from './listings.js';
+import { deviceState, shownFilesystem } from './listings.js';
 
 /** A device of a pool, or of the kernel's metadata. */
 type Device = Pick<DeviceInfo, 'mapped' | 'exclusive' | 'shared' | 'highestMapped'> & {
@@ -72,7 +72,7 @@ const OWN_FIELDS: Readonly<Record<string, (device: ListedDevice) => string>> = {
   ID: ({ id }) => String(id),
   KIND: ({ kind }) => kind,
   ORIGIN: ({ originName }) => originName ?? '-',
-  FSTYPE: ({ filesystem }) => filesystem,
+  FSTYPE: (device) => shownFilesystem(device),
   SIZE: ({ size }) => prettySize(size),
   SIZE_BYTES: ({ size }) => String(size),
   QUOTA_BYTES: ({ quota }) => String(quota ?? 0),

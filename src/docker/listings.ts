@@ -17,6 +17,14 @@ const left = (title: string): Column => ({ title });
  */
 export type DeviceState = 'mounted' | 'active' | 'inactive' | 'deleted' | 'unfinished' | 'pushed';
 
+/** A disk that thinfuse has made no filesystem on has none that is known. */
+export function shownFilesystem({
+  filesystem,
+  content,
+}: Pick<ListedDevice, 'filesystem' | 'content'>): string {
+  return content === 'raw' ? '-' : filesystem;
+}
+
 export function deviceState(device: ListedDevice): DeviceState {
   if (device.deleted) return 'deleted';
   if (device.maker === PUSHED) return 'pushed';
@@ -45,7 +53,7 @@ export function listTable(devices: readonly ListedDevice[]): string {
       String(device.id),
       device.kind,
       device.originName ?? NONE,
-      device.filesystem,
+      shownFilesystem(device),
       formatBinarySize(device.size),
       formatBinarySize(device.mapped),
       `${new Date(device.createdAt).toISOString().slice(0, -'.000Z'.length)}Z`,

@@ -353,7 +353,7 @@ export class DeviceMounts {
       if (fresh) undo.push(() => this.#active.deactivate(device.name));
       const request = { ...asked, image };
       onImage(image, fresh ? device.name : undefined);
-      const mounted = await this.#host.mount(request);
+      const mounted = await this.#host.mount(request).catch((error: unknown) => refuseBlank(device, error));
       undo.push(() => this.#host.unmount({ ...mounted, image }, { lazily: true }));
       if (device.filesystemSize < device.size) await this.#fill(device, mounted);
       if (device.limit !== undefined) await this.#bound(device, mounted);
@@ -469,6 +469,16 @@ function refuseUnmountable(device: DeviceInfo, readOnly: boolean): void {
       'invalid-argument',
       `device ${device.name} is an image and does not change; mount it with --ro, or make a container of it: thinfuse container create NAME --image ${device.name}`,
     );
+}
+
+/** A disk is not damaged for having no filesystem. */
+function refuseBlank({ name, content }: DeviceInfo, error: unknown): never {
+  if (content !== 'raw' || !(error instanceof ThinError) || error.code !== 'damaged') throw error;
+  throw new ThinError(
+    'unsupported',
+    `device ${name} is a disk without a filesystem; make one with: mkfs.ext4 $(thinfuse activate ${name})`,
+    { cause: error, details: { device: name } },
+  );
 }
 
 function isIn(folder: string, target: string): boolean {
