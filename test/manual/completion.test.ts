@@ -34,7 +34,7 @@ describe('completion', function () {
   }
 
   it('offers commands, and those below them', async () => {
-    assert.deepEqual(await offered('i'), ['init', 'image', 'info', 'iostat']);
+    assert.deepEqual(await offered('i'), ['init', 'image', 'info', 'iostat', 'import']);
     assert.deepEqual(await offered('--json', 'image', ''), ['create', 'ls', 'rm']);
   });
 
