@@ -2,6 +2,7 @@ import { CommanderError } from 'commander';
 import { complain } from '../commands/output.js';
 import { standardError } from '../commands/standard-stream.js';
 import { packError } from '../api/wire.js';
+import { isNodeEnough, nodeNeeded } from '../config/version.js';
 import { MOUNT_FAILED, mountHelperArguments } from '../commands/mount-helper.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { commandsLike, commandWord } from './command-table.js';
@@ -36,6 +37,7 @@ export async function runMountHelper(argv: readonly string[]): Promise<number> {
 async function carryOut(argv: readonly string[]): Promise<number> {
   const json = wantsJson(argv);
   try {
+    requireNode(commandWord(argv));
     const program = await buildProgram(argv);
     await program.parseAsync([...argv]);
     return 0;
@@ -55,6 +57,19 @@ async function carryOut(argv: readonly string[]): Promise<number> {
       complain(`${thrown instanceof Error ? (thrown.stack ?? '') : ''}\n`);
     return error.exitCode;
   }
+}
+
+/**
+ * npm installs the package for an older Node.js with a warning only. There a command would end with whatever
+ * it misses first; the one that looks at the host works everywhere.
+ * @throws ThinError unsupported
+ */
+export function requireNode(command: string | undefined, node = process.versions.node): void {
+  if (command === undefined || command === 'doctor' || isNodeEnough(node)) return;
+  throw new ThinError(
+    'unsupported',
+    `this is Node.js ${node}, and thinfuse needs ${nodeNeeded()} or newer; install that, then look at the rest with: thinfuse doctor --host`,
+  );
 }
 
 /** With what may have been meant, for people in the message and for scripts in the details. */

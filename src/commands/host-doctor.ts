@@ -17,7 +17,7 @@ import type { HostFinding } from '../host/host-finding.js';
 import { LoopDevices } from '../host/loop-devices.js';
 import { printResult } from './output.js';
 import type { Context } from './context.js';
-import { nodeNeeded } from '../config/version.js';
+import { isNodeEnough, nodeNeeded } from '../config/version.js';
 
 interface HostReport {
   readonly works: boolean;
@@ -70,7 +70,7 @@ async function nodeFindings(): Promise<readonly HostFinding[]> {
   const { node } = process.versions;
   const needed = nodeNeeded();
   const machine = `${process.platform}-${process.arch}`;
-  const enough = node.localeCompare(needed, 'en', { numeric: true }) >= 0;
+  const enough = isNodeEnough(node);
   return [
     {
       area: 'node',

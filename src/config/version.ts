@@ -18,6 +18,11 @@ export function nodeNeeded(): string {
   return readManifest().engines.node.replace(/^>=/, '');
 }
 
+/** Whether this program runs on that Node.js. @param node as `20.19.0` */
+export function isNodeEnough(node = process.versions.node): boolean {
+  return node.localeCompare(nodeNeeded(), 'en', { numeric: true }) >= 0;
+}
+
 /** Every command reads it, so nothing is loaded to look at our own file. */
 function readManifest(): Manifest {
   return JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as Manifest;
