@@ -11,6 +11,8 @@ describe('command line: suggestions and hints', () => {
     assert.deepEqual(nearest('dbb', ['db', 'web', 'ci-1']), ['db', 'web'].slice(0, 1));
     assert.deepEqual(nearest('frobnicate', ['db', 'ls']), []);
     assert.deepEqual(nearest('', ['db']), []);
+    assert.deepEqual(nearest('lsit', ['list', 'limit', 'ls']), ['list']);
+    assert.deepEqual(nearest('snpa', ['snap', 'ls']), ['snap']);
   });
 
   it('has every command and alias in the table of modules, or they would load all of them', async () => {
