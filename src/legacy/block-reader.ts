@@ -4,8 +4,8 @@ export interface BlockReader {
   readonly path: string;
   /** Blocks of 4096 bytes that are there. */
   readonly blocks: number;
-  /** A fresh buffer of 4096 bytes. Errors: damaged (there is no such block, or it cannot be read). */
-  read(block: number): Buffer;
+  /** 4096 bytes, in `into` or a fresh buffer. Errors: damaged (no such block, or it cannot be read). */
+  read(block: number, into?: Buffer): Buffer;
 }
 
 /** A range that is not there at all, and why. Bytes; `end` may be Infinity. */

@@ -1,10 +1,19 @@
 import type { BlockReader, DataReader, Gap } from './block-reader.js';
 import { METADATA_BLOCK } from './disk-block.js';
 
+/** Bytes of a file or a block device. */
+export interface DiskPlace {
+  readonly path: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
 /** A disk, a partition or a volume; only ever read. */
 export interface DiskReader extends DataReader {
-  /** A fresh buffer. Errors: damaged (past the end, or unreadable). */
-  readSync(offset: number, length: number): Buffer;
+  /** In `into`, which has that length, or a fresh buffer. Errors: damaged (past the end, or unreadable). */
+  readSync(offset: number, length: number, into?: Buffer): Buffer;
+  /** Where bytes [begin, end) of it are, in order; what is nowhere is left out. */
+  places(begin: number, end: number): Iterable<DiskPlace>;
 }
 
 /** The part of [begin, end) behind `size`, where `path` is over. */
@@ -30,12 +39,16 @@ export class DiskPart implements DiskReader {
     return gapBehind(this.size, begin, end, this.path);
   }
 
-  readSync(offset: number, length: number): Buffer {
-    return this.#disk.readSync(this.#begin + offset, length);
+  readSync(offset: number, length: number, into?: Buffer): Buffer {
+    return this.#disk.readSync(this.#begin + offset, length, into);
   }
 
   read(offset: number, into: Uint8Array): Promise<void> {
     return this.#disk.read(this.#begin + offset, into);
+  }
+
+  places(begin: number, end: number): Iterable<DiskPlace> {
+    return this.#disk.places(this.#begin + begin, this.#begin + Math.min(end, this.size));
   }
 }
 
@@ -55,7 +68,7 @@ export class DiskBlocks implements BlockReader {
     return Math.floor(this.#disk.size / METADATA_BLOCK);
   }
 
-  read(block: number): Buffer {
-    return this.#disk.readSync(block * METADATA_BLOCK, METADATA_BLOCK);
+  read(block: number, into?: Buffer): Buffer {
+    return this.#disk.readSync(block * METADATA_BLOCK, METADATA_BLOCK, into);
   }
 }

@@ -2,8 +2,8 @@ import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 /**
- * Device-mapper devices that stand on a file (through a loop device) or on a block device: a pool that may be
- * running.
+ * Device-mapper devices that stand on a file (through a loop device) or on a block device, or on a partition
+ * of it: a pool that may be running.
  */
 export async function deviceMapperHolders(file: string): Promise<readonly string[]> {
   const found = await stat(file).catch(() => undefined);
@@ -24,7 +24,16 @@ async function loopsOn(file: string): Promise<readonly string[]> {
 
 async function holdersOf(devices: readonly string[]): Promise<readonly string[]> {
   const holders = await Promise.all(
-    devices.map((device) => readdir(`/sys/class/block/${device}/holders`).catch(() => [])),
+    devices.map(async (device) => {
+      const entries = await readdir(`/sys/class/block/${device}`).catch(() => []);
+      // A partition is a folder in that of its disk, and begins with its name.
+      const folders = ['', ...entries.filter((entry) => entry.startsWith(device))];
+      return Promise.all(
+        folders.map((folder) =>
+          readdir(path.join('/sys/class/block', device, folder, 'holders')).catch(() => []),
+        ),
+      );
+    }),
   );
-  return holders.flat();
+  return holders.flat(2);
 }

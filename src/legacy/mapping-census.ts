@@ -9,7 +9,7 @@ import { Counts } from './reference-counts.js';
 import type { LegacyNode } from './tree-node.js';
 
 /** Data blocks that are counted at once: a byte each, so that memory does not grow with the pool. */
-const WINDOW = 2 ** 26;
+const WINDOW = 2 ** 25;
 /** Metadata blocks up to which the keys of every node are kept: 16 MiB of them. */
 const MAX_SPANS = 2 ** 20;
 /** Windows that a leaf's mark tells apart; the last bit stands for all that come behind. */

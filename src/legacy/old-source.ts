@@ -1,5 +1,4 @@
 import { ThinError } from '../errors/thin-error.js';
-import type { DataReader } from './block-reader.js';
 import type { DiskReader } from './disk-reader.js';
 import type { DockerDevice } from './docker-graph.js';
 import type { LegacyPool } from './legacy-pool.js';
@@ -11,7 +10,7 @@ export interface OldPool {
   readonly path: string;
   readonly pool: LegacyPool;
   /** Undefined where only metadata was given. */
-  readonly data: DataReader | undefined;
+  readonly data: DiskReader | undefined;
   readonly docker: readonly DockerDevice[];
   readonly devices: readonly NamedDevice[];
   /**

@@ -1,7 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { ThinError } from '../errors/thin-error.js';
-import type { DataReader } from './block-reader.js';
-import { DiskBlocks } from './disk-reader.js';
+import { DiskBlocks, type DiskReader } from './disk-reader.js';
 import { readDockerGraph, type DockerDevice } from './docker-graph.js';
 import { readExportedPool, type ExportedPool } from './exported-pool.js';
 import { deviceMapperHolders } from './in-use.js';
@@ -65,7 +64,7 @@ export async function withOldSource<T>(
 }
 
 /** Errors: invalid-argument. */
-export function requireData({ data }: OldPool): DataReader {
+export function requireData({ data }: OldPool): DiskReader {
   if (data !== undefined) return data;
   throw new ThinError(
     'invalid-argument',

@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { ThinError, systemErrorCode } from '../errors/thin-error.js';
 import type { Gap } from './block-reader.js';
 import { SECTOR } from './disk-block.js';
-import { gapBehind, type DiskReader } from './disk-reader.js';
+import { gapBehind, type DiskPlace, type DiskReader } from './disk-reader.js';
 import { legacyDamage } from './legacy-damage.js';
 
 const readFd = promisify(read);
@@ -33,12 +33,17 @@ export class SourceFile implements DiskReader {
     return gapBehind(this.size, begin, end, this.path);
   }
 
+  places(begin: number, end: number): readonly DiskPlace[] {
+    const length = Math.min(end, this.size) - begin;
+    return length <= 0 ? [] : [{ path: this.path, offset: begin, length }];
+  }
+
   close(): void {
     closeSync(this.#fd);
   }
 
-  readSync(offset: number, length: number): Buffer {
-    const bytes = Buffer.allocUnsafe(length);
+  readSync(offset: number, length: number, into?: Buffer): Buffer {
+    const bytes = into ?? Buffer.allocUnsafe(length);
     let done = 0;
     try {
       while (done < length) {

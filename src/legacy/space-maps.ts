@@ -1,3 +1,4 @@
+import { METADATA_BLOCK } from './disk-block.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { legacyDamage, pathOf, problemOf } from './legacy-damage.js';
 import type { Damage, LegacyPool } from './legacy-pool.js';
@@ -16,6 +17,8 @@ import type { SpaceMapRoot } from './space-map-root.js';
 import { SUPERBLOCK_BLOCK, unpackSuperblock } from './superblock.js';
 
 const COUNT_BYTES = 4;
+/** Holds one bitmap or index after the other: tens of thousands would wait to be collected. */
+const PASSING = Buffer.alloc(METADATA_BLOCK);
 
 type Index = ReadonlyMap<number, IndexEntry>;
 
@@ -206,5 +209,5 @@ function metadataIndex(pool: LegacyPool, root: SpaceMapRoot): Index {
 function readBlock(pool: LegacyPool, block: number, path: string): Buffer {
   const { blocks } = pool.nodes;
   if (block === 0 || block >= blocks.blocks) throw legacyDamage(path, 'the metadata has no such block');
-  return blocks.read(block);
+  return blocks.read(block, PASSING);
 }

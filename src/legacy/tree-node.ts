@@ -10,6 +10,9 @@ const LEAF = 2;
 /** Above this, the high half of a u64 makes a number that no double holds exactly. */
 const MAX_HIGH = 2 ** 21;
 
+/** Entries that any node can have, of values without bytes. */
+export const MAX_ENTRIES = (METADATA_BLOCK - HEADER_BYTES) / KEY_BYTES;
+
 /**
  * Entries that the kernel gives a node: a third of a node may go to its neighbours (dm-btree.c,
  * `calc_max_entries`).
@@ -95,9 +98,10 @@ export class LegacyNode {
  *
  * As `struct btree_node` of dm-btree-internal.h; flags: 1 internal, 2 leaf. Values of an internal node are
  * blocks.
+ * @param into takes the keys, `MAX_ENTRIES` of them; a fresh array unless given
  * @throws ThinError damaged, naming `path`
  */
-export function unpackTreeNode(block: number, bytes: Buffer, path: string): LegacyNode {
+export function unpackTreeNode(block: number, bytes: Buffer, path: string, into?: Float64Array): LegacyNode {
   checkBlock('node', block, bytes, path);
   const flags = bytes.readUInt32LE(4);
   const count = bytes.readUInt32LE(16);
@@ -115,17 +119,16 @@ export function unpackTreeNode(block: number, bytes: Buffer, path: string): Lega
     block,
     isLeaf: flags === LEAF,
     valueSize,
-    keys: unpackKeys(bytes, count, path),
+    keys: unpackKeys(bytes, into?.subarray(0, count) ?? new Float64Array(count), path),
     bytes,
     valuesAt: HEADER_BYTES + capacity * KEY_BYTES,
   });
 }
 
-function unpackKeys(bytes: Buffer, count: number, path: string): Float64Array {
-  const keys = new Float64Array(count);
+function unpackKeys(bytes: Buffer, keys: Float64Array, path: string): Float64Array {
   const view = viewOf(bytes);
   let last = -1;
-  for (let index = 0, at = HEADER_BYTES; index < count; index++, at += KEY_BYTES) {
+  for (let index = 0, at = HEADER_BYTES; index < keys.length; index++, at += KEY_BYTES) {
     const high = view.getUint32(at + 4, true);
     if (high >= MAX_HIGH)
       throw legacyDamage(path, `key ${bytes.readBigUInt64LE(at)} is too large to be true`);

@@ -187,6 +187,26 @@ describe('end to end: an old disk of LVM', function () {
     await cli.run('check');
   });
 
+  it('discards what no device maps, and nothing else of the disk', async () => {
+    const copy = at('discarded');
+    await run('cp', ['--sparse=never', disk.path, copy]);
+    const before = (await stat(copy)).blocks;
+    const { bytes } = await cli.json<{ bytes: number }>('discard', '--metadata', copy, '--pool', 'old/tp');
+    assert.ok(bytes > 0);
+    assert.equal((before - (await stat(copy)).blocks) * 512, bytes);
+    for (const name of ['vm', 'snap', 'child', 'ext']) {
+      await cli.run('legacy', 'export', copy, name, '--output', at('out'));
+      assert.equal(await sum(at('out')), await sum(at(name)), name);
+    }
+    const nowhere = await cli.try('discard', '--metadata', copy, '--pool', 'other');
+    assert.match(nowhere.stderr, /no thin pool other .*old\/tp/);
+    const shrunk = await cli.try(
+      ...['shrink', '--metadata', copy, '--data', copy, '--size', '1M', '--output', at('out')],
+    );
+    assert.equal(shrunk.code, 8);
+    assert.match(shrunk.stderr, /LVM has no way/);
+  });
+
   it('takes what is there of data that is too short or cannot be read, and lists the rest by range and file', async () => {
     const short = at('short');
     await copyFile(pool.data, short);

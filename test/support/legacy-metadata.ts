@@ -26,9 +26,12 @@ export class MemoryBlocks implements BlockReader {
     return Math.floor(this.bytes.length / METADATA_BLOCK);
   }
 
-  read(block: number): Buffer {
+  read(block: number, into?: Buffer): Buffer {
     this.reads++;
-    return Buffer.from(this.bytes.subarray(block * METADATA_BLOCK, (block + 1) * METADATA_BLOCK));
+    const bytes = this.bytes.subarray(block * METADATA_BLOCK, (block + 1) * METADATA_BLOCK);
+    if (into === undefined) return Buffer.from(bytes);
+    bytes.copy(into);
+    return into;
   }
 }
 

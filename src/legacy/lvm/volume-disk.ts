@@ -1,5 +1,5 @@
 import type { Gap } from '../block-reader.js';
-import type { DiskReader } from '../disk-reader.js';
+import type { DiskPlace, DiskReader } from '../disk-reader.js';
 import { legacyDamage } from '../legacy-damage.js';
 import type { VolumeMap, VolumePiece } from './volume-map.js';
 
@@ -23,13 +23,14 @@ export class VolumeDisk implements DiskReader {
     return gaps;
   }
 
-  readSync(offset: number, length: number): Buffer {
+  readSync(offset: number, length: number, into = Buffer.allocUnsafe(length)): Buffer {
     this.#requireInside(offset, length);
-    const parts = [...this.#map.pieces(offset, offset + length)].map((piece) => {
-      if (piece.on === 'zero') return Buffer.alloc(piece.end - piece.begin);
-      return this.#diskOf(piece).readSync(piece.from, piece.end - piece.begin);
-    });
-    return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+    for (const piece of this.#map.pieces(offset, offset + length)) {
+      const part = into.subarray(piece.begin - offset, piece.end - offset);
+      if (piece.on === 'zero') part.fill(0);
+      else this.#diskOf(piece).readSync(piece.from, part.length, part);
+    }
+    return into;
   }
 
   async read(offset: number, into: Uint8Array): Promise<void> {
@@ -41,6 +42,12 @@ export class VolumeDisk implements DiskReader {
       else reads.push(this.#diskOf(piece).read(piece.from, part));
     }
     await Promise.all(reads);
+  }
+
+  *places(begin: number, end: number): Generator<DiskPlace> {
+    for (const piece of this.#map.pieces(begin, Math.min(end, this.size)))
+      if (piece.on !== 'zero' && !('problem' in piece.on))
+        yield* piece.on.places(piece.from, piece.from + (piece.end - piece.begin));
   }
 
   #gapsIn(piece: VolumePiece): readonly Gap[] {
