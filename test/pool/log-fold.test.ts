@@ -63,7 +63,7 @@ describe('a folded log', () => {
       isFetched: false,
     });
     assert.deepEqual(chunks.get(5), {
-      start: { kind: 'partial', base: 9 },
+      start: { kind: 'partial', backing: 9 },
       data: [],
       pages: 0b101,
       isFetched: false,

@@ -143,10 +143,13 @@ describe('a pool of many devices', () => {
     assert.ok(looks.most <= MOST_PER_TURN, `the first write looked at ${looks.most} in one turn`);
     const before = looks.all;
     await devices.create({ name: 'one-more', kind: 'snapshot' });
+    await writer.settled();
     assert.ok((await readdir(folder)).includes('one-more'));
     await devices.rename('one-more', 'renamed');
+    await writer.settled();
     assert.ok((await readdir(folder)).includes('renamed'));
     await devices.remove('renamed');
+    await writer.settled();
     assert.deepEqual(
       (await readdir(folder)).filter((name) => /one-more|renamed/.test(name)),
       [],
