@@ -62,6 +62,11 @@ export const LAYERS = {
     knows: "other programs' ways into a serving daemon: their calls, their sockets, pauses",
     imports: ['errors', 'async', 'host', 'service'],
   },
+  relay: {
+    knows:
+      'stands before daemons that follow each other: holds the sockets of other programs, and repeats calls',
+    imports: ['errors', 'async', 'host', 'adapter'],
+  },
   containerd: {
     knows: "containerd's snapshots: filters, records as device labels, its gRPC service",
     imports: ['errors', 'config', 'format', 'host', 'pool', 'service', 'adapter'],
@@ -96,7 +101,7 @@ export const LAYERS = {
     knows: 'composition root, life cycle, control socket',
     imports: [
       ...['errors', 'config', 'format', 'async', 'store', 'metadata', 'thin-tools', 'io', 'pool', 'fuse'],
-      ...['host', 'docker', 'service', 'adapter', 'containerd', 'volumes', 'api', 'remote'],
+      ...['host', 'docker', 'service', 'adapter', 'relay', 'containerd', 'volumes', 'api', 'remote'],
     ],
   },
   library: {
@@ -133,6 +138,7 @@ export const LAYERS = {
         'remote',
         'legacy',
         'docker',
+        'adapter',
         'containerd',
         'volumes',
         'api',

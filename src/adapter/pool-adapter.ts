@@ -2,23 +2,36 @@ import type { Logger } from 'pino';
 import { ThinError } from '../errors/thin-error.js';
 import { answers } from '../host/private-socket.js';
 import type { Adapter } from './adapter.js';
+import type { ListenPlace } from '../host/listening.js';
 import type { AdapterCalls } from './adapter-calls.js';
 
 /** How often devices are tried whose files were in use when their owner let go of them. */
 const REAP_INTERVAL_MS = 10_000;
 
-/** Listens on a unix socket of mode 0600. */
+/** Where an adapter is reached. */
+export interface AdapterPlace extends ListenPlace {
+  /** A relay listens at `socket`, for this daemon and those before and after it. */
+  readonly behind?: Behind | undefined;
+}
+
+export interface Behind {
+  /** Absolute: where the relay looks for the daemon. */
+  readonly socket: string;
+  /** Resolves when the relay has ended, and the daemon has to be found at the place itself. */
+  readonly lost: Promise<unknown>;
+}
+
 export interface PrivateServer {
-  listen(): Promise<void>;
-  /** Lets answers under way out, then removes the socket. */
+  /** Once or more. Errors: io (the socket cannot be made there). */
+  listen(place: ListenPlace): Promise<void>;
+  /** Lets answers under way out, then removes the sockets that it made. */
   close(): Promise<void>;
 }
 
 export interface PoolAdapterParts {
   /** In the log. */
   readonly event: string;
-  /** Absolute. */
-  readonly socket: string;
+  readonly place: AdapterPlace;
   readonly server: PrivateServer;
   readonly calls: AdapterCalls;
   readonly log: Logger;
@@ -37,21 +50,25 @@ export interface PoolAdapterParts {
 export abstract class PoolAdapter implements Adapter {
   readonly #parts: PoolAdapterParts;
   #timer: NodeJS.Timeout | undefined;
+  #closed = false;
 
   constructor(parts: PoolAdapterParts) {
     this.#parts = parts;
   }
 
   async listen(): Promise<void> {
-    const { event, socket, server, log, says } = this.#parts;
-    if (await answers(socket))
+    const { event, place, server, log, says } = this.#parts;
+    const { socket, descriptor, behind } = place;
+    const own = behind?.socket ?? socket;
+    if ((behind !== undefined || descriptor === undefined) && (await answers(own)))
       throw new ThinError(
         'already-running',
-        `${says.who} already answers on ${socket}; stop it, or choose another socket`,
+        `${says.who} already answers on ${own}; stop it, or choose another socket`,
       );
     await this.takeOver();
-    await server.listen();
+    await server.listen(behind ?? place);
     log.info({ event, socket }, `${says.serving} on ${socket}`);
+    void behind?.lost.then(() => this.#standIn());
     await this.#reap();
     this.#timer = setInterval(() => void this.#reap(), REAP_INTERVAL_MS).unref();
   }
@@ -66,6 +83,7 @@ export abstract class PoolAdapter implements Adapter {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     void this.#parts.calls.pause();
     clearInterval(this.#timer);
     await this.#parts.server.close();
@@ -82,6 +100,15 @@ export abstract class PoolAdapter implements Adapter {
   /** Gives up what only this process can hold open. */
   protected release(): Promise<void> {
     return Promise.resolve();
+  }
+
+  /** The relay has ended before its daemon. */
+  async #standIn(): Promise<void> {
+    const { event, place, server, log } = this.#parts;
+    if (this.#closed) return;
+    await server
+      .listen({ socket: place.socket })
+      .catch((error: unknown) => log.error({ event, err: error }, `nobody listens on ${place.socket}`));
   }
 
   async #reap(): Promise<void> {

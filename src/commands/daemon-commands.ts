@@ -1,8 +1,11 @@
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Option, type Command } from 'commander';
+import type { AdapterPlace } from '../adapter/pool-adapter.js';
 import { until } from '../async/until.js';
 import { parseDeviceSize } from '../config/limits.js';
+import type { AdapterSockets } from '../daemon/adapter-places.js';
 import { LOG_LEVELS, type LogLevel } from '../daemon/log-level.js';
 import { parseListenAddress } from '../daemon/listen-address.js';
 import { requirePool } from '../daemon/pool-folder.js';
@@ -13,6 +16,7 @@ import { spawnDaemon } from '../daemon/spawn-daemon.js';
 import { ThinError } from '../errors/thin-error.js';
 import { MOUNT_MODES, type MountMode } from '../containerd/mount-mode.js';
 import { parseSnapshotters, snapshotterText } from '../containerd/snapshotter-settings.js';
+import { ActivatedSockets } from '../host/activated-sockets.js';
 import { defaultTransport, type TransportKind } from '../fuse/transport.js';
 import { DEFAULT_PLUGIN_SOCKET } from '../volumes/messages.js';
 import { openWhenFree, requireNotBeingReplaced, withDaemon } from './connect.js';
@@ -34,6 +38,7 @@ interface StartOptions extends StorageFlags {
   readonly notify?: boolean;
   readonly supervised?: boolean;
   readonly keptConnection?: boolean;
+  readonly relayed?: boolean;
   readonly temporary?: string;
   readonly automount: boolean;
   /** Empty: the socket in the root. */
@@ -94,6 +99,7 @@ export function registerDaemonCommands(program: Command): void {
       )
       .addOption(new Option('--notify').hideHelp())
       .addOption(new Option('--kept-connection').hideHelp())
+      .addOption(new Option('--relayed').hideHelp())
       .addOption(new Option('--temporary <socket>').hideHelp()),
   )
     .addHelpText(
@@ -114,6 +120,7 @@ export function registerDaemonCommands(program: Command): void {
         mounts: options.snapshotMounts,
       });
       const volumes = volumeSettings(options);
+      const sockets = { snapshotters: snapshotters.map(({ socket }) => socket), volumes: volumes?.socket };
       const { logLevel, metricsListen } = options;
       const metrics =
         metricsListen === undefined ? undefined : parseListenAddress(metricsListen, '--metrics-listen');
@@ -132,7 +139,8 @@ export function registerDaemonCommands(program: Command): void {
         ...given,
       ];
       if (options.foreground === true && options.supervised === true) {
-        process.exitCode = await superviseHere(layout, [...args, '--notify', '--kept-connection']);
+        const daemonArgs = [...args, '--notify', '--kept-connection', '--relayed'];
+        process.exitCode = await superviseHere(layout, daemonArgs, sockets);
         return;
       }
       if (options.foreground === true) {
@@ -148,6 +156,7 @@ export function registerDaemonCommands(program: Command): void {
             logLevel,
             supervised: options.keptConnection === true,
             automount: options.automount && options.temporary === undefined,
+            placeOf: await placesOf(sockets, layout, options),
           }),
           {
             notify: options.notify === true,
@@ -225,13 +234,31 @@ function volumeSettings({ volumePlugin }: StartOptions): { socket: string } | un
   return { socket: volumePlugin === true ? DEFAULT_PLUGIN_SOCKET : path.resolve(volumePlugin) };
 }
 
+/** Where the adapters of a daemon in this process listen. */
+async function placesOf(
+  sockets: AdapterSockets,
+  layout: RootLayout,
+  { relayed }: StartOptions,
+): Promise<(socket: string) => AdapterPlace> {
+  const { ownPlaces, placesBehindRelays } = await import('../daemon/adapter-places.js');
+  if (relayed !== true) return ownPlaces(sockets, new ActivatedSockets());
+  const lost = process.connected ? once(process, 'disconnect') : Promise.resolve();
+  return placesBehindRelays(sockets, layout, lost);
+}
+
 /** Returns with the last daemon. */
-async function superviseHere(layout: RootLayout, args: readonly string[]): Promise<number> {
+async function superviseHere(
+  layout: RootLayout,
+  args: readonly string[],
+  sockets: AdapterSockets,
+): Promise<number> {
   const { supervise } = await import('../daemon/supervisor.js');
+  const { relaysFor } = await import('../daemon/adapter-places.js');
   process.chdir('/');
   return supervise({
     layout,
     args,
+    relays: relaysFor(sockets, layout, new ActivatedSockets()),
     notify: (message) => {
       if (process.connected) process.send?.(message);
     },

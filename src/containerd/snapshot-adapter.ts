@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { MakeAdapter } from '../adapter/adapter.js';
 import { AdapterCalls } from '../adapter/adapter-calls.js';
-import { PoolAdapter } from '../adapter/pool-adapter.js';
+import { PoolAdapter, type AdapterPlace } from '../adapter/pool-adapter.js';
 import type { ServedPool } from '../service/pool-service.js';
 import { BASE_NAME } from '../format/device-name.js';
 import { SnapshotBases } from './snapshot-bases.js';
@@ -12,12 +12,16 @@ import type { SnapshotterSettings } from './snapshotter-settings.js';
 import { Snapshotters } from './snapshotters.js';
 
 /** The snapshotters of a daemon, each on its socket, for containerd to use the pool through. */
-export function snapshotAdapters(all: readonly SnapshotterSettings[], log: Logger): MakeAdapter[] {
+export function snapshotAdapters(
+  all: readonly SnapshotterSettings[],
+  log: Logger,
+  placeOf: (socket: string) => AdapterPlace = (socket) => ({ socket }),
+): MakeAdapter[] {
   let core: SnapshotCore | undefined;
   return all.map((settings, at) => (served) => {
     core ??= new SnapshotCore(served, log);
     sayFilesystem(settings, served, log);
-    return new SnapshotAdapter(settings, { core, isFirst: at === 0, log });
+    return new SnapshotAdapter(settings, { core, isFirst: at === 0, log, place: placeOf(settings.socket) });
   });
 }
 
@@ -61,9 +65,19 @@ class SnapshotAdapter extends PoolAdapter {
 
   constructor(
     settings: SnapshotterSettings,
-    { core, isFirst, log }: { readonly core: SnapshotCore; readonly isFirst: boolean; readonly log: Logger },
+    {
+      core,
+      isFirst,
+      log,
+      place,
+    }: {
+      readonly core: SnapshotCore;
+      readonly isFirst: boolean;
+      readonly log: Logger;
+      readonly place: AdapterPlace;
+    },
   ) {
-    const { name, socket } = settings;
+    const { name } = settings;
     const calls = new AdapterCalls({
       event: 'snapshot',
       quiet: new Set(['Stat', 'List', 'Usage', 'Mounts']),
@@ -73,7 +87,7 @@ class SnapshotAdapter extends PoolAdapter {
     });
     super({
       event: 'snapshotter',
-      ...{ socket, calls, log },
+      ...{ place, calls, log },
       server: new SnapshotServer({ settings, snapshotters: core.snapshotters, calls }),
       says: {
         who: name === undefined ? 'a snapshotter' : `the snapshotter ${name}`,

@@ -38,6 +38,8 @@ export interface SnapshotRecord {
    * in what it is made from.
    */
   readonly remapped?: boolean | undefined;
+  /** Of the call that made it, where a relay passed that on; a daemon knows by it what the one before did. */
+  readonly call?: string | undefined;
 }
 
 /**
@@ -68,6 +70,7 @@ const stored = z.strictObject({
   bytes: z.number().int().nonnegative(),
   inodes: z.number().int().nonnegative(),
   remapped: z.boolean().optional(),
+  call: z.string().optional(),
 });
 
 /** @throws ThinError too-large */

@@ -1,22 +1,26 @@
-import { rm } from 'node:fs/promises';
+import { createServer, type Server as NetServer } from 'node:net';
 import path from 'node:path';
 import {
   Server,
   ServerCredentials,
+  type ConnectionInjector,
   type handleServerStreamingCall,
   type handleUnaryCall,
+  type Metadata,
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { load } from '@grpc/proto-loader';
 import type { AdapterCalls } from '../adapter/adapter-calls.js';
+import { KEEP_ALIVE, type KeepAlive } from '../adapter/keep-alive.js';
+import { ATTEMPT_HEADER, CALL_HEADER, outlivedCall, type OutlivedCall } from '../adapter/outlived.js';
 import type { PrivateServer } from '../adapter/pool-adapter.js';
 import { noticingUnknown, UNKNOWN } from './known-fields.js';
 import { infoMessage, type InfoMessage, type MountMessage } from './messages.js';
 import type { Labels } from './snapshot-record.js';
 import { statusOf } from './status.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
-import { listenPrivately } from '../host/private-socket.js';
+import { leavePlace, listenAt, type ListenPlace } from '../host/listening.js';
 import type { Snapshotter } from './snapshotter.js';
 import type { SnapshotterSettings } from './snapshotter-settings.js';
 import type { Snapshotters } from './snapshotters.js';
@@ -25,19 +29,6 @@ const PROTO = path.join(import.meta.dirname, '../../proto/snapshots.proto');
 const SERVICE = 'containerd.services.snapshots.v1.Snapshots';
 /** Far below gRPC's 4 MiB for one message. */
 const INFOS_PER_MESSAGE = 64;
-
-/** Milliseconds. How often a client is asked for a sign of life, and how long it may take to give one. */
-export interface KeepAlive {
-  readonly intervalMs: number;
-  readonly timeoutMs: number;
-}
-
-/**
- * Node's HTTP/2 says goodbye to a client that breaks the protocol (a PING of a wrong size) and then neither
- * reads on nor closes, so that only a ping without an answer tells that the connection is of no use any more.
- * Clients of gRPC answer pings by themselves; the timeout leaves room for one on a machine that is very busy.
- */
-const KEEP_ALIVE: KeepAlive = { intervalMs: 5_000, timeoutMs: 20_000 };
 
 /** Every request has it. */
 interface Named {
@@ -71,16 +62,21 @@ interface Responses {
 
 type Method = keyof Requests;
 type Methods = {
-  readonly [K in Method]: (snapshotter: Snapshotter, request: Requests[K]) => Promise<Responses[K]>;
+  readonly [K in Method]: (
+    snapshotter: Snapshotter,
+    request: Requests[K],
+    call: OutlivedCall | undefined,
+  ) => Promise<Responses[K]>;
 };
 
-/** gRPC on a unix socket of mode 0600: containerd's service of proxy snapshotters (proto/snapshots.proto). */
+/** gRPC on unix sockets: containerd's service of proxy snapshotters (proto/snapshots.proto). */
 export class SnapshotServer implements PrivateServer {
   readonly #settings: SnapshotterSettings;
   readonly #snapshotters: Snapshotters;
   readonly #calls: AdapterCalls;
   readonly #keepAlive: KeepAlive;
-  #server: Server | undefined;
+  readonly #listeners = new Map<NetServer, ListenPlace>();
+  #server: { readonly grpc: Server; readonly connections: ConnectionInjector } | undefined;
 
   constructor(parts: {
     settings: SnapshotterSettings;
@@ -94,41 +90,48 @@ export class SnapshotServer implements PrivateServer {
     this.#keepAlive = parts.keepAlive ?? KEEP_ALIVE;
   }
 
-  /** Errors: io (the socket cannot be made there). */
-  async listen(): Promise<void> {
+  async listen(place: ListenPlace): Promise<void> {
+    const { connections } = (this.#server ??= await this.#opened());
+    const listener = createServer((connection) => connections.injectConnection(connection));
+    await listenAt(listener, place);
+    this.#listeners.set(listener, place);
+  }
+
+  async close(): Promise<void> {
+    for (const listener of this.#listeners.keys()) listener.close();
+    // Connections that containerd keeps open would hold an orderly shutdown up for ever.
+    this.#server?.grpc.forceShutdown();
+    this.#server = undefined;
+    for (const place of this.#listeners.values()) await leavePlace(place);
+    this.#listeners.clear();
+  }
+
+  async #opened(): Promise<{ grpc: Server; connections: ConnectionInjector }> {
     const definition = await load(PROTO, { longs: String, enums: String, defaults: true });
-    const server = new Server({
+    const grpc = new Server({
       'grpc.keepalive_time_ms': this.#keepAlive.intervalMs,
       'grpc.keepalive_timeout_ms': this.#keepAlive.timeoutMs,
     });
     // proto-loader gives one definition for every service, message and enumeration in the file.
-    server.addService(noticingUnknown(definition[SERVICE] as ServiceDefinition), this.#implementation());
-    const { socket } = this.#settings;
-    await listenPrivately(socket, () => bound(server, socket));
-    this.#server = server;
-  }
-
-  /** Lets answers under way out, then removes the socket. */
-  async close(): Promise<void> {
-    const server = this.#server;
-    if (server === undefined) return;
-    this.#server = undefined;
-    // Connections that containerd keeps open would hold an orderly shutdown up for ever.
-    server.forceShutdown();
-    await rm(this.#settings.socket, { force: true });
+    grpc.addService(noticingUnknown(definition[SERVICE] as ServiceDefinition), this.#implementation());
+    return { grpc, connections: grpc.createConnectionInjector(ServerCredentials.createInsecure()) };
   }
 
   #methods(): Methods {
     return {
-      Prepare: async (snapshotter, request) => ({ mounts: await snapshotter.create('active', request) }),
-      View: async (snapshotter, request) => ({ mounts: await snapshotter.create('view', request) }),
+      Prepare: async (snapshotter, request, call) => ({
+        mounts: await snapshotter.create('active', request, call),
+      }),
+      View: async (snapshotter, request, call) => ({
+        mounts: await snapshotter.create('view', request, call),
+      }),
       Mounts: async (snapshotter, { key }) => ({ mounts: await snapshotter.mounts(key) }),
-      Commit: async (snapshotter, { name, key, labels }) => {
-        await snapshotter.commit(name, key, labels);
+      Commit: async (snapshotter, { name, key, labels }, call) => {
+        await snapshotter.commit(name, key, labels, call);
         return {};
       },
-      Remove: async (snapshotter, { key }) => {
-        await snapshotter.remove(key);
+      Remove: async (snapshotter, { key }, call) => {
+        await snapshotter.remove(key, call);
         return {};
       },
       Stat: (snapshotter, { key }) => Promise.resolve({ info: infoMessage(snapshotter.stat(key)) }),
@@ -168,7 +171,7 @@ export class SnapshotServer implements PrivateServer {
   #unary<K extends Method>(method: K, methods: Methods): handleUnaryCall<Requests[K], Responses[K]> {
     return (call, callback) => {
       void this.#counted(method, call.request, (snapshotter) =>
-        methods[method](snapshotter, call.request),
+        methods[method](snapshotter, call.request, callOf(call.metadata)),
       ).then(
         (response) => {
           callback(null, response);
@@ -244,18 +247,7 @@ function statusObject(error: unknown): { code: number; details: string } {
   return { code: statusOf(code), details: message };
 }
 
-async function bound(server: Server, socket: string): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), (error) => {
-      if (error === null) resolve();
-      else
-        reject(
-          new ThinError(
-            'io',
-            `the snapshotter's socket ${socket} cannot be made (${error.message}); choose one in a folder that exists, with a path below 108 bytes`,
-            { cause: error },
-          ),
-        );
-    });
-  });
+function callOf(metadata: Metadata): OutlivedCall | undefined {
+  const of = (header: string): string | undefined => metadata.get(header)[0]?.toString();
+  return outlivedCall(of(CALL_HEADER), of(ATTEMPT_HEADER));
 }

@@ -1,4 +1,5 @@
 import type AsyncLock from 'async-lock';
+import type { OutlivedCall } from '../adapter/outlived.js';
 import { askedBy, REF, type Asked } from './asked.js';
 import { snapshotDeviceName } from './device-naming.js';
 import { parseFilters } from './filters.js';
@@ -83,11 +84,14 @@ export class Snapshotter {
   async create(
     kind: 'active' | 'view',
     { key, parent, labels }: NewSnapshot,
+    call?: OutlivedCall,
   ): Promise<readonly MountMessage[]> {
     requireKey(key);
     const { pool } = this.#served;
     const asked = askedBy(labels);
     const name = await this.#exclusively([key, parent], async () => {
+      const made = this.#madeBy(call, key);
+      if (made !== undefined) return made.device.name;
       this.#requireFree(key);
       const above = parent === '' ? undefined : this.#requireParent(parent);
       const origin = above?.device ?? (await this.#bases.of(this.#settings));
@@ -107,6 +111,7 @@ export class Snapshotter {
         bytes: 0,
         inodes: 0,
         remapped: above?.record.remapped,
+        call: call?.id,
       });
       await this.#changing([origin.name, device], () =>
         this.#served.devices.snapshot({
@@ -137,10 +142,11 @@ export class Snapshotter {
    * files mounted, it is frozen for the moment of a snapshot, and that becomes the committed one: what is
    * written afterwards is not in it.
    */
-  async commit(name: string, key: string, labels: Labels): Promise<void> {
+  async commit(name: string, key: string, labels: Labels, call?: OutlivedCall): Promise<void> {
     requireKey(name);
     const { pool, devices } = this.#served;
     await this.#exclusively([name, key], async () => {
+      if (this.#madeBy(call, name) !== undefined) return;
       const { record, device } = this.#require(key);
       this.#requireFree(name);
       if (record.kind !== 'active')
@@ -165,6 +171,7 @@ export class Snapshotter {
             bytes: devices.require(device.name).exclusive,
             inodes,
             remapped: record.remapped === true || isRemapped(key, name) ? true : undefined,
+            call: call?.id,
           });
         };
         if (await this.#mounts.release(device.name))
@@ -175,8 +182,9 @@ export class Snapshotter {
   }
 
   /** The files may still be in use: the device then goes with its last user. */
-  async remove(key: string): Promise<void> {
+  async remove(key: string, call?: OutlivedCall): Promise<void> {
     await this.#exclusively([key], async () => {
+      if (call?.isRepeated === true && this.#find(key) === undefined) return;
       const { device } = this.#require(key);
       if (this.#index.hasChildren(this.#name, key))
         throw new ThinError(
@@ -300,6 +308,7 @@ export class Snapshotter {
         updatedAt: now,
         labels: withoutEmpty(Object.entries({ ...labels, [REF]: ref })),
         bytes: 0,
+        call: undefined,
       });
       await devices.snapshot({ name, origin: device.name, kind: 'image', size: origin.size, label });
       return true;
@@ -346,6 +355,12 @@ export class Snapshotter {
     // Sorted, so that two callers that want the same two keys cannot wait for each other.
     const named = keys.filter((key) => key !== '').sort();
     return this.#locks.acquire([...new Set(named.map((key) => JSON.stringify([this.#name, key])))], work);
+  }
+
+  /** What an earlier daemon did of the same call, before it could answer. */
+  #madeBy(call: OutlivedCall | undefined, key: string): Snapshot | undefined {
+    const found = call?.isRepeated === true ? this.#find(key) : undefined;
+    return found?.record.call === call?.id ? found : undefined;
   }
 
   #find(key: string): Snapshot | undefined {

@@ -37,6 +37,7 @@ import { GrowingData } from '../store/grow-data.js';
 import { PoolLog, readLogState } from '../store/pool-log.js';
 import { makePoolStore, openPoolStore } from '../store/pool-store.js';
 import type { MakeAdapter } from '../adapter/adapter.js';
+import type { AdapterPlace } from '../adapter/pool-adapter.js';
 import type { Caller } from '../api/operations.js';
 import { applySettings } from './apply-settings.js';
 import type { DaemonParts } from './daemon.js';
@@ -76,6 +77,8 @@ export interface DaemonOptions {
   readonly supervised?: boolean;
   /** Default: false. */
   readonly automount?: boolean;
+  /** Where the adapter of a socket listens. Default: there. */
+  readonly placeOf?: (socket: string) => AdapterPlace;
 }
 
 function standardOutput(): DestinationStream {
@@ -187,7 +190,7 @@ export async function daemonParts(
 
 /** Each is loaded only where it serves: their packages take longer to load than most commands to run. */
 async function adaptersOf(
-  { snapshotters = [], volumes, metrics }: DaemonOptions,
+  { snapshotters = [], volumes, metrics, placeOf = (socket) => ({ socket }) }: DaemonOptions,
   log: Logger,
   exec: Exec,
 ): Promise<MakeAdapter[]> {
@@ -200,12 +203,13 @@ async function adaptersOf(
       ...snapshotAdapters(
         snapshotters.map((settings) => ({ ...usual, ...settings })),
         log,
+        placeOf,
       ),
     );
   }
   if (volumes !== undefined) {
     const { volumeAdapter } = await import('../volumes/volume-adapter.js');
-    adapters.push(volumeAdapter(volumes, log));
+    adapters.push(volumeAdapter(volumes, log, placeOf(volumes.socket)));
   }
   if (metrics !== undefined) {
     const { metricsAdapter } = await import('./metrics-server.js');

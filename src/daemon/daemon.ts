@@ -11,6 +11,7 @@ import type { ThinPool } from '../pool/thin-pool.js';
 import type { Adapter, MakeAdapter } from '../adapter/adapter.js';
 import { closeToOthers, openOwnFile, requireOwnFolder } from '../host/own-paths.js';
 import type { DeviceHost } from '../service/device-host.js';
+import { INNER_SOCKET } from './adapter-places.js';
 import { Dispatcher, type CallRecord } from './dispatcher.js';
 import { callWords } from './call-words.js';
 import type { DoctorTools } from './doctor/doctor.js';
@@ -426,7 +427,10 @@ async function tidyRoot(layout: RootLayout): Promise<void> {
   for (const folder of await mountFolders(layout)) await rmdir(folder).catch(() => undefined);
   await rmdir(layout.shared).catch(() => undefined);
   for (const name of await readdir(layout.root))
-    if (TEMPORARY_SOCKET.test(name) && path.join(layout.root, name) !== layout.socket)
+    if (
+      (TEMPORARY_SOCKET.test(name) || INNER_SOCKET.test(name)) &&
+      path.join(layout.root, name) !== layout.socket
+    )
       await rm(path.join(layout.root, name), { force: true });
 }
 

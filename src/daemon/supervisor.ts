@@ -5,6 +5,8 @@ import { ThinError } from '../errors/thin-error.js';
 import type { ConnectionState, KeptConnection } from '../fuse/connection.js';
 import { holdMountNamespace } from '../fuse/mount-namespace.js';
 import { forgetHandover, hasHandover } from './handover.js';
+import { packError } from '../api/wire.js';
+import type { Relay } from '../relay/relay.js';
 import type { RootLayout } from '../config/root-layout.js';
 import { LogFile, printsTo } from './log-file.js';
 import { startMessage, type StartMessage } from './spawn-daemon.js';
@@ -33,20 +35,36 @@ export interface SuperviseRequest {
   /** Tells the process that started this one how the first daemon began. */
   readonly notify: (message: StartMessage) => void;
   readonly say: (text: string) => void;
+  /** Stand before the daemons. */
+  readonly relays: readonly Relay[];
 }
 
 /**
- * Holds the connection to the kernel across daemons. When a daemon is replaced or dies, starts the next one,
- * which continues with its handover. If there is no handover, or daemons fail one after the other, closes the
- * connection, so that users of the mounts get an error at once and do not hang.
+ * Holds the connection to the kernel across daemons, and the sockets of other programs. When a daemon is
+ * replaced or dies, starts the next one, which continues with its handover. If there is no handover, or
+ * daemons fail one after the other, closes the connection and the sockets, so that users get an error at once
+ * and do not hang.
  * @returns the exit code of the last daemon
- * @throws ThinError unsupported (Linux before 6.9), missing-device
+ * @throws ThinError unsupported (Linux before 6.9), missing-device, and those of `Relay.listen`
  */
-export async function supervise({ layout, args, notify, say }: SuperviseRequest): Promise<number> {
+export async function supervise(request: SuperviseRequest): Promise<number> {
   requireResend(release());
+  const front = new Front(request.relays);
+  try {
+    await front.listen();
+    return await follow(request, front);
+  } catch (error) {
+    request.notify({ failure: packError(error) });
+    throw error;
+  } finally {
+    await front.close();
+  }
+}
+
+async function follow({ layout, args, notify, say }: SuperviseRequest, front: Front): Promise<number> {
   forgetHandover(layout);
   const log = printsTo(layout.log) ? new LogFile(layout.log) : undefined;
-  const connection = new HeldConnection(log);
+  const connection = new HeldConnection(log, front);
   const tell = (text: string): void => {
     if (log === undefined) say(text);
     else log.write(`thinfuse: ${text}\n`);
@@ -81,15 +99,42 @@ export async function supervise({ layout, args, notify, say }: SuperviseRequest)
   }
 }
 
+/** All relays. */
+class Front {
+  readonly #relays: readonly Relay[];
+  readonly #listening: Relay[] = [];
+  #closing: Promise<unknown> | undefined;
+
+  constructor(relays: readonly Relay[]) {
+    this.#relays = relays;
+  }
+
+  async listen(): Promise<void> {
+    for (const relay of this.#relays) {
+      await relay.listen();
+      this.#listening.push(relay);
+    }
+  }
+
+  async close(): Promise<void> {
+    await (this.#closing ??= Promise.allSettled(this.#listening.map((relay) => relay.close())));
+  }
+}
+
 class HeldConnection {
   readonly #fd = openSync('/dev/fuse', 'r+');
   readonly #log: LogFile | undefined;
+  readonly #front: Front;
   #open = true;
 
-  /** @param log that daemons print into; undefined: where this process does */
-  constructor(log: LogFile | undefined) {
+  /**
+   * @param log that daemons print into; undefined: where this process does
+   * @param front goes with it
+   */
+  constructor(log: LogFile | undefined, front: Front) {
     this.#log = log;
     holdMountNamespace();
+    this.#front = front;
   }
 
   get isOpen(): boolean {
@@ -104,7 +149,8 @@ class HeldConnection {
     daemon.on('message', (message) => {
       if (message !== RELEASE) return;
       this.close();
-      daemon.send(RELEASED, () => undefined);
+      // Whoever stopped the daemon finds its sockets gone when it is.
+      void this.#front.close().then(() => daemon.send(RELEASED, () => undefined));
     });
     return daemon;
   }

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { MakeAdapter } from '../adapter/adapter.js';
 import { AdapterCalls } from '../adapter/adapter-calls.js';
-import { PoolAdapter } from '../adapter/pool-adapter.js';
+import { PoolAdapter, type AdapterPlace } from '../adapter/pool-adapter.js';
 import type { Method } from './messages.js';
 import { VolumeServer } from './volume-server.js';
 import { Volumes } from './volumes.js';
@@ -22,14 +22,18 @@ const QUIET: readonly Method[] = [
 ];
 
 /** The volume plugin of a daemon, for Docker and podman to use the pool through. */
-export function volumeAdapter(settings: VolumeSettings, log: Logger): MakeAdapter {
-  return (served) => new VolumeAdapter(settings, new Volumes(served, settings), log);
+export function volumeAdapter(
+  settings: VolumeSettings,
+  log: Logger,
+  place: AdapterPlace = { socket: settings.socket },
+): MakeAdapter {
+  return (served) => new VolumeAdapter(place, new Volumes(served, settings), log);
 }
 
 class VolumeAdapter extends PoolAdapter {
   readonly #volumes: Volumes;
 
-  constructor({ socket }: VolumeSettings, volumes: Volumes, log: Logger) {
+  constructor(place: AdapterPlace, volumes: Volumes, log: Logger) {
     const calls = new AdapterCalls({
       event: 'volume',
       quiet: new Set<string>(QUIET),
@@ -39,8 +43,8 @@ class VolumeAdapter extends PoolAdapter {
     });
     super({
       event: 'volumes',
-      ...{ socket, calls, log },
-      server: new VolumeServer({ socket, volumes, calls }),
+      ...{ place, calls, log },
+      server: new VolumeServer({ volumes, calls }),
       says: {
         who: 'a volume plugin',
         serving: 'volumes are served',

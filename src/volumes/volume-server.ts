@@ -1,39 +1,35 @@
-import { chmod, mkdir, rm } from 'node:fs/promises';
-import path from 'node:path';
+import { createServer, type Server } from 'node:net';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { AdapterCalls } from '../adapter/adapter-calls.js';
 import type { PrivateServer } from '../adapter/pool-adapter.js';
+import { ATTEMPT_HEADER, CALL_HEADER, outlivedCall, type OutlivedCall } from '../adapter/outlived.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
-import {
-  DEFAULT_PLUGIN_SOCKET,
-  METHODS,
-  parseRequest,
-  type Method,
-  type Requests,
-  type Responses,
-} from './messages.js';
+import { METHODS, parseRequest, type Method, type Requests, type Responses } from './messages.js';
 import { HTTP_LIMITS, httpTimeouts, type HttpLimits } from '../adapter/http-limits.js';
-import { listenPrivately } from '../host/private-socket.js';
+import { leavePlace, listenAt, type ListenPlace } from '../host/listening.js';
+import { makePluginFolder } from './plugin-folder.js';
 import type { Volumes } from './volumes.js';
 
 /** A name and a few options. */
 const BODY_LIMIT = 64 * 1024;
 const CONTENT_TYPE = 'application/vnd.docker.plugins.v1.2+json';
 
-type Handlers = { readonly [K in Method]: (request: Requests[K]) => Promise<Responses[K]> };
+type Handlers = {
+  readonly [K in Method]: (request: Requests[K], call: OutlivedCall | undefined) => Promise<Responses[K]>;
+};
 
 /**
- * The volume plugin protocol (volumes/messages.ts) on a unix socket of mode 0600. Every failure is a status
- * of 4xx or 500 with its text as `Err`.
+ * The volume plugin protocol (volumes/messages.ts) on unix sockets. Every failure is a status of 4xx or 5xx
+ * with its text as `Err`.
  */
 export class VolumeServer implements PrivateServer {
   readonly #http: FastifyInstance;
-  readonly #socket: string;
   readonly #volumes: Volumes;
   readonly #calls: AdapterCalls;
+  /** Undefined: the HTTP server listens there itself, which it can once. */
+  readonly #places = new Map<ListenPlace, Server | undefined>();
 
-  constructor(parts: { socket: string; volumes: Volumes; calls: AdapterCalls; limits?: HttpLimits }) {
-    this.#socket = parts.socket;
+  constructor(parts: { volumes: Volumes; calls: AdapterCalls; limits?: HttpLimits }) {
     this.#volumes = parts.volumes;
     this.#calls = parts.calls;
     this.#http = Fastify({
@@ -63,29 +59,22 @@ export class VolumeServer implements PrivateServer {
     );
   }
 
-  /** Errors: io (the socket cannot be made there). */
-  async listen(): Promise<void> {
-    // Docker's folder of plugins may not be there before Docker is.
-    const folder = path.dirname(this.#socket);
-    if (folder === path.dirname(DEFAULT_PLUGIN_SOCKET)) {
-      const made = await mkdir(folder, { recursive: true });
-      if (made !== undefined) await chmod(folder, 0o755);
-    }
-    try {
-      await listenPrivately(this.#socket, () => this.#http.listen({ path: this.#socket }));
-    } catch (error) {
-      throw new ThinError(
-        'io',
-        `the volume plugin's socket ${this.#socket} cannot be made (${error instanceof Error ? error.message : String(error)}); choose one with a path below 108 bytes in a folder that is there`,
-        { cause: error },
-      );
-    }
+  async listen(place: ListenPlace): Promise<void> {
+    await makePluginFolder(place.socket);
+    await this.#http.ready();
+    const { server } = this.#http;
+    const other = this.#places.size === 0 ? undefined : createServer((one) => server.emit('connection', one));
+    await listenAt(other ?? server, place);
+    this.#places.set(place, other);
   }
 
-  /** Lets answers under way out, then removes the socket. */
   async close(): Promise<void> {
+    const { server } = this.#http;
+    for (const other of this.#places.values()) other?.close();
+    server.close();
+    server.closeAllConnections();
     await this.#http.close();
-    await rm(this.#socket, { force: true });
+    for (const place of this.#places.keys()) await leavePlace(place);
   }
 
   #handlers(): Handlers {
@@ -98,8 +87,8 @@ export class VolumeServer implements PrivateServer {
         await volumes.create(Name, Opts);
         return done;
       },
-      'VolumeDriver.Remove': async ({ Name }) => {
-        await volumes.remove(Name);
+      'VolumeDriver.Remove': async ({ Name }, call) => {
+        await volumes.remove(Name, call);
         return done;
       },
       'VolumeDriver.Mount': async ({ Name, ID }) => ({ ...done, Mountpoint: await volumes.mount(Name, ID) }),
@@ -115,7 +104,11 @@ export class VolumeServer implements PrivateServer {
 
   #serve<K extends Method>(method: K, handlers: Pick<Handlers, K>): void {
     this.#http.post(`/${method}`, async (request, reply) => {
-      const { status, answer } = await this.#answer(method, request.body, handlers[method]);
+      const of = (header: string): string | undefined => request.headers[header]?.toString();
+      const call = outlivedCall(of(CALL_HEADER), of(ATTEMPT_HEADER));
+      const { status, answer } = await this.#answer(method, request.body, (asked) =>
+        handlers[method](asked, call),
+      );
       return reply.code(status).type(CONTENT_TYPE).send(encoded(answer));
     });
   }
@@ -123,17 +116,25 @@ export class VolumeServer implements PrivateServer {
   async #answer<K extends Method>(
     method: K,
     body: unknown,
-    handler: Handlers[K],
+    handler: (request: Requests[K]) => Promise<Responses[K]>,
   ): Promise<{ readonly status: number; readonly answer: object }> {
     try {
       const work = async (request: unknown): Promise<Responses[K]> => handler(parseRequest(method, request));
       return { status: 200, answer: await this.#calls.run(method, () => parseBody(body), work) };
     } catch (error) {
-      const { exitCode, message } = toThinError(error);
-      // Docker shows the text of any, and takes 404 for a plugin that does not know the method.
-      return { status: exitCode === 2 ? 400 : 500, answer: { Err: message } };
+      const failure = toThinError(error);
+      return { status: statusOf(failure), answer: { Err: failure.message } };
     }
   }
+}
+
+/**
+ * Docker shows the text of any, and takes 404 for a plugin that does not know the method. A relay asks the
+ * next daemon after 503.
+ */
+function statusOf({ code, exitCode }: ThinError): number {
+  if (code === 'closed') return 503;
+  return exitCode === 2 ? 400 : 500;
 }
 
 /** @throws ThinError invalid-argument */

@@ -1,4 +1,5 @@
 import AsyncLock from 'async-lock';
+import type { OutlivedCall } from '../adapter/outlived.js';
 import { until } from '../async/until.js';
 import { MIN_FILESYSTEM_SIZE } from '../config/limits.js';
 import { formatBinarySize } from '../config/sizes.js';
@@ -81,8 +82,9 @@ export class Volumes {
   /**
    * Errors: busy (an engine has it mounted, or a process works in it and does not end within `patienceMs`).
    */
-  async remove(name: string): Promise<void> {
+  async remove(name: string, call?: OutlivedCall): Promise<void> {
     await this.#exclusively(name, async () => {
+      if (call?.isRepeated === true && this.#find(name) === undefined) return;
       const { device } = this.#require(name);
       const holders = this.#holders.get(device.name)?.size ?? 0;
       if (holders > 0) throw busy(name, `${holders} containers have it mounted`);

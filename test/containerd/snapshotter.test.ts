@@ -119,6 +119,26 @@ describe('snapshotter', () => {
     assert.equal(made().length, 1);
   });
 
+  it('answers a call again that the daemon before it carried out, and no other call', async () => {
+    const prepare = { key: 'a', parent: '', labels: {} };
+    const commit = { key: 'a', name: 'layer', labels: {} };
+    await client.outlived('1', 1, 'Prepare', prepare);
+    await client.outlived('1', 2, 'Prepare', prepare);
+    await assert.rejects(client.outlived('2', 2, 'Prepare', prepare), { code: ALREADY_EXISTS });
+    await assert.rejects(client.outlived('1', 1, 'Prepare', prepare), { code: ALREADY_EXISTS });
+    await client.outlived('3', 1, 'Commit', commit);
+    await client.outlived('3', 2, 'Commit', commit);
+    await assert.rejects(client.outlived('4', 2, 'Commit', commit), { code: NOT_FOUND });
+    await client.outlived('5', 1, 'Remove', { key: 'layer' });
+    await client.outlived('5', 2, 'Remove', { key: 'layer' });
+    await assert.rejects(client.outlived('6', 1, 'Remove', { key: 'layer' }), { code: NOT_FOUND });
+    // The one before it got no further than this call asked for, or not even there.
+    await client.outlived('7', 2, 'Prepare', prepare);
+    await client.outlived('8', 2, 'Commit', commit);
+    await client.outlived('9', 2, 'Remove', { key: 'layer' });
+    assert.deepEqual(made(), []);
+  });
+
   it('leaves nothing of a snapshot that could not be mounted', async () => {
     fake.host.failure = new Error('no');
     await assert.rejects(client.prepare('a'), { code: STATUS.INTERNAL });

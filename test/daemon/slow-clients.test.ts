@@ -75,13 +75,18 @@ describe('a client that sends half a request', () => {
     const handlers = { info: () => slowly({ slow: true }) } as unknown as Handlers;
     return new SocketServer(socketPath, new Dispatcher(handlers, {} as TextHandlers), limits);
   };
+  const listeningThere = (server: VolumeServer): Server => ({
+    listen: () => server.listen({ socket: socketPath }),
+    close: () => server.close(),
+  });
   const volumes = (limits: HttpLimits): Server =>
-    new VolumeServer({
-      socket: socketPath,
-      volumes: { list: () => slowly([]) } as unknown as Volumes,
-      calls: silentCalls(),
-      limits,
-    });
+    listeningThere(
+      new VolumeServer({
+        volumes: { list: () => slowly([]) } as unknown as Volumes,
+        calls: silentCalls(),
+        limits,
+      }),
+    );
 
   for (const [what, make, target] of [
     ['the control socket', control, '/v1/info'],

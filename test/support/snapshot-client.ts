@@ -1,11 +1,15 @@
 import path from 'node:path';
-import { credentials, loadPackageDefinition, type Client, type ServiceError } from '@grpc/grpc-js';
+import { credentials, loadPackageDefinition, Metadata, type Client, type ServiceError } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import type { InfoMessage, MountMessage } from '../../src/containerd/messages.js';
 
 const PROTO = path.join(import.meta.dirname, '../../proto/snapshots.proto');
 
-type Call = (request: object, answer: (error: ServiceError | null, response: unknown) => void) => void;
+type Answer = (error: ServiceError | null, response: unknown) => void;
+interface Call {
+  (request: object, answer: Answer): void;
+  (request: object, metadata: Metadata, answer: Answer): void;
+}
 type Stream = (request: object) => AsyncIterable<{ info: InfoMessage[] }>;
 type SnapshotsClient = Client & Readonly<Record<string, Call>> & { readonly List: Stream };
 
@@ -85,6 +89,20 @@ export class SnapshotClient {
           else reject(error);
         },
       );
+    });
+  }
+
+  /** As a relay passes it on. `attempt` above 1: an earlier daemon may have carried it out. */
+  async outlived(id: string, attempt: number, method: string, request: object): Promise<void> {
+    const marks = new Metadata();
+    marks.set('thinfuse-call', id);
+    marks.set('thinfuse-attempt', `${attempt}`);
+    await new Promise<void>((resolve, reject) => {
+      const asked = { snapshotter: this.#name, ...request };
+      this.#client[method]?.(asked, marks, (error) => {
+        if (error === null) resolve();
+        else reject(error);
+      });
     });
   }
 
