@@ -10,6 +10,7 @@ import { unpackChunkBacking } from '../../src/format/chunk-backing.js';
 import { chunkId } from '../../src/format/ids.js';
 import { unseal } from '../../src/format/seal.js';
 import { mappingRuns } from '../../src/metadata/mapping-runs.js';
+import { openView, type MetadataView } from '../../src/metadata/metadata-view.js';
 import { openDataFile } from '../../src/store/data-file.js';
 import { readLabel } from '../../src/store/data-labels.js';
 import type { KeyValue } from '../../src/store/key-value.js';
@@ -103,8 +104,11 @@ async function open(
   const folder = path.join(root, 'devicemapper');
   let store: KeyValue;
   let pool: ThinPool;
+  let hurtBefore: ReadonlySet<string>;
   try {
     store = await openPoolStore(folder, STORES[kind]);
+    // What the log's replay copies from a shared chunk is the block's own, where the copy lies elsewhere, too.
+    hurtBefore = await hurtIn(await openView(store, { limits: SUBJECT_NODES }), store, injury);
     // All files are read here below, and not in a thread, which takes longer to start than such a pool to
     // read.
     store.damagedFiles = () => damagedFiles(folder, 'all');
@@ -129,7 +133,7 @@ async function open(
     const contents = await contentsOf(pool, () => lost++);
     if (problems.length > 0) return { found: 'found', note: problems[0]! };
     if (lost === 0 && isSame(contents, last)) return { found: 'harmless', note: '' };
-    const hurt = await hurtBlocks(pool, store, injury);
+    const hurt = new Set([...hurtBefore, ...(await hurtBlocks(pool, store, injury))]);
     const isElse = lost > 0 || !isSame(without(contents, hurt), without(last, hurt));
     return { found: isElse ? 'silent' : 'as-on-disk', note: difference(contents, last) };
   } finally {
@@ -234,9 +238,18 @@ async function labelOf(data: string): Promise<DataLabel> {
   }
 }
 
+async function hurtBlocks(pool: ThinPool, store: KeyValue, injury: Injury): Promise<ReadonlySet<string>> {
+  const frozen = await pool.tools.freeze();
+  try {
+    return await hurtIn(await frozen.view(), store, injury);
+  } finally {
+    await frozen.close();
+  }
+}
+
 /** Blocks, as `device block`, whose bytes lie where the data of a direct pool was damaged. */
-async function hurtBlocks(
-  pool: ThinPool,
+async function hurtIn(
+  { devices, nodes }: MetadataView,
   store: KeyValue,
   { name, ranges }: Injury,
 ): Promise<ReadonlySet<string>> {
@@ -246,17 +259,11 @@ async function hurtBlocks(
     ranges.some(
       ({ from, to }) => MARGIN + chunk * SUBJECT_BLOCK < to && MARGIN + (chunk + 1) * SUBJECT_BLOCK > from,
     );
-  const frozen = await pool.tools.freeze();
-  try {
-    const { devices, nodes } = await frozen.view();
-    for (const device of devices)
-      for await (const { begin, chunk, length } of mappingRuns(nodes, device.root))
-        for (let i = 0; i < length; i++)
-          if (isHurt(chunk + i) || isHurt(baseOf(store, chunk + i) ?? chunk + i))
-            blocks.add(`${device.name} ${begin + i}`);
-  } finally {
-    await frozen.close();
-  }
+  for (const device of devices)
+    for await (const { begin, chunk, length } of mappingRuns(nodes, device.root))
+      for (let i = 0; i < length; i++)
+        if (isHurt(chunk + i) || isHurt(baseOf(store, chunk + i) ?? chunk + i))
+          blocks.add(`${device.name} ${begin + i}`);
   return blocks;
 }
 
