@@ -13,7 +13,10 @@ export const LAYERS = {
     imports: ['errors'],
   },
   format: { knows: 'bytes: pack and unpack side by side; keys; seals', imports: ['errors'] },
-  async: { knows: 'waiting: for work that is under way, for a state', imports: [] },
+  async: {
+    knows: 'waiting: for work that is under way, for a state, for the turns of others',
+    imports: [],
+  },
   threads: {
     knows:
       'what threads share without a lock: a set of numbers, a ring, epochs; a spin lock for what is short',
@@ -22,12 +25,12 @@ export const LAYERS = {
   store: {
     knows:
       'LevelDB behind `KeyValue`, and the mark of its last commit; chunk stores of both kinds of pool; the log',
-    imports: ['errors', 'format', 'threads'],
+    imports: ['errors', 'format', 'async', 'threads'],
   },
   btree: { knows: "the copy-on-write tree over nodes; no value's meaning", imports: ['errors', 'format'] },
   metadata: {
     knows: 'the open transaction: device table, node table, space maps, backings of partial chunks, check',
-    imports: ['errors', 'format', 'store', 'btree'],
+    imports: ['errors', 'format', 'async', 'store', 'btree'],
   },
   'thin-tools': {
     knows: "the texts of thin-provisioning-tools: dump's XML, delta, rmap",
@@ -39,7 +42,7 @@ export const LAYERS = {
   },
   pool: {
     knows: 'devices and their life, commit cadence, modes, space policy',
-    imports: ['errors', 'config', 'format', 'threads', 'store', 'metadata', 'thin-tools', 'io'],
+    imports: ['errors', 'config', 'format', 'async', 'threads', 'store', 'metadata', 'thin-tools', 'io'],
   },
   fuse: {
     knows: "transports: how the kernel's FUSE reaches an `ImageDirectory`",

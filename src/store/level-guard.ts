@@ -6,7 +6,8 @@ import type { ThinError } from '../errors/thin-error.js';
 import { damage } from '../format/damage.js';
 import { describeKey } from '../format/keys.js';
 import type { KvRange } from './key-value.js';
-import { readManifest, type TableEntry } from './level-manifest.js';
+import { ManifestFollower, type TableEntry, type TableWatcher } from './level-manifest.js';
+import { firstReaching, LevelTables } from './level-tables.js';
 import { TableBlocks, type BadTableBlock } from './level-table-blocks.js';
 
 /** Milliseconds after which MANIFEST is looked at again. */
@@ -15,16 +16,28 @@ const LOOK_AGAIN = 1000;
 const MOST_OPEN = 500;
 /** Blocks, before others have their turn. */
 const AT_ONCE = 64;
+/** LevelDB samples what an iterator reads once a MiB (db/dbformat.h, kReadBytesPeriod). */
+const BLOCKS_A_SAMPLE = 16;
+/** Reads in vain that a table is allowed, by its bytes (db/version_set.cc, VersionSet::Builder::Apply). */
+const LEAST_SEEKS = 100;
+const BYTES_A_SEEK = 16384;
+const SEEKS_IN_RESERVE = 16;
 
 /**
  * Looks at each block that LevelDB is about to read, before it does: an assertion of LevelDB's ends the
  * process where the structure of a block is not what it expects. It follows the tables as LevelDB makes them,
  * up to a second late.
  */
-export class LevelGuard {
+export class LevelGuard implements TableWatcher {
   readonly #path: string;
-  /** Of level 0 the newest first; of the others ascending. */
-  #levels: readonly (readonly TableEntry[])[] = [];
+  readonly #tables = new LevelTables();
+  readonly #follower: ManifestFollower;
+  /** Reads that LevelDB may have counted against a table. */
+  readonly #charges = new Map<number, number>();
+  /** LevelDB must not compact them by itself. */
+  readonly #spoiled = new Set<number>();
+  readonly #askedAt = new Map<number, number>();
+  #onReadOften: (table: number) => void = () => undefined;
   readonly #open = new Map<number, TableBlocks>();
   #lastSequence = 0;
   #lookedAt = 0;
@@ -35,6 +48,7 @@ export class LevelGuard {
 
   private constructor(path: string) {
     this.#path = path;
+    this.#follower = new ManifestFollower(path, this);
   }
 
   /** Of a store that this process has open. @throws ThinError damaged, io */
@@ -44,12 +58,44 @@ export class LevelGuard {
     return guard;
   }
 
+  /**
+   * LevelDB compacts a table that it has read in vain often enough (db/version_set.cc, UpdateStats). Told
+   * well before, again and again, at most once a second each.
+   */
+  onReadOften(tell: (table: number) => void): void {
+    this.#onReadOften = tell;
+  }
+
+  /** Something that a compaction of it would read is damaged: reads fail before LevelDB begins one. */
+  spoil(table: number): void {
+    this.#spoiled.add(table);
+  }
+
+  added(table: TableEntry): void {
+    this.#tables.added(table);
+  }
+
+  removed(table: TableEntry): void {
+    this.#tables.removed(table);
+    // One that changes its level is added again at once. Its charges stay: LevelDB counts from the start, and
+    // began before this was known.
+    this.#askedAt.delete(table.number);
+    this.#open.get(table.number)?.close();
+    this.#open.delete(table.number);
+  }
+
   /** Before the newest value of a key is read, or one that a snapshot has. @throws ThinError damaged */
   beforeGet(key: Uint8Array, inSnapshot: boolean): void {
     this.#keepUp();
-    for (const [level, tables] of this.#levels.entries())
+    let first: TableEntry | undefined;
+    let isCharged = false;
+    for (const [level, tables] of this.#tables.levels.entries())
       for (const table of level === 0 ? tables : oneOf(tables, key)) {
         if (!isWithin(key, table)) continue;
+        // The first of several tables that are looked in.
+        if (first !== undefined && !isCharged) this.#charge(first, key);
+        isCharged = first !== undefined;
+        first ??= table;
         const looked = this.#blocksOf(table)?.look(key);
         if (looked?.bad !== undefined) throw unreadable(key, table, looked.bad);
         // LevelDB looks no further.
@@ -64,15 +110,15 @@ export class LevelGuard {
    */
   async beforeRange(range: KvRange): Promise<void> {
     this.#keepUp();
-    const [newest = [], ...levels] = this.#levels;
+    const [newest = [], ...levels] = this.#tables.levels;
     for (const tables of [...newest.map((table) => [table]), ...levels]) await this.#beforeRun(tables, range);
   }
 
   async #beforeRun(tables: readonly TableEntry[], { gte, lt }: KvRange): Promise<void> {
     let seen = 0;
     let beyond = 0;
-    for (const table of tables) {
-      if (Buffer.compare(table.last, gte) < 0) continue;
+    // A copy: LevelDB may change its tables meanwhile.
+    for (const table of tables.slice(firstReaching(tables, gte))) {
       const bad = this.#blocksOf(table)?.indexProblem();
       if (bad !== undefined) throw unreadable(gte, table, bad);
       for (let at = this.#blocksOf(table)?.blockOf(gte) ?? 0; ; at++) {
@@ -81,6 +127,7 @@ export class LevelGuard {
         const problem = blocks.blockProblem(at);
         if (problem !== undefined) throw unreadable(blocks.lastOf(at), table, problem);
         if (Buffer.compare(blocks.lastOf(at), lt) >= 0 && ++beyond === 2) return;
+        if (seen % BLOCKS_A_SAMPLE === 0) this.#charge(table, gte);
         if (++seen % AT_ONCE === 0) await nextTurn();
       }
     }
@@ -92,7 +139,21 @@ export class LevelGuard {
     await this.#refreshing;
     for (const blocks of this.#open.values()) blocks.close();
     this.#open.clear();
-    this.#levels = [];
+  }
+
+  /** @throws ThinError damaged: one more read, and LevelDB might compact it */
+  #charge(table: TableEntry, key: Uint8Array): void {
+    const { number, size } = table;
+    const charges = (this.#charges.get(number) ?? 0) + 1;
+    const allowed = Math.max(LEAST_SEEKS, Math.floor(size / BYTES_A_SEEK));
+    if (this.#spoiled.has(number) && charges > allowed - SEEKS_IN_RESERVE)
+      throw unreadable(key, table, { offset: 0, problem: 'LevelDB would compact it, and meet damage' });
+    this.#charges.set(number, charges);
+    if (charges < allowed / 2) return;
+    const now = performance.now();
+    if (now - (this.#askedAt.get(number) ?? -Infinity) < LOOK_AGAIN) return;
+    this.#askedAt.set(number, now);
+    this.#onReadOften(number);
   }
 
   /** Undefined: LevelDB has replaced it since. */
@@ -129,24 +190,10 @@ export class LevelGuard {
   async #refresh(): Promise<void> {
     this.#manifestName = (await readFile(join(this.#path, 'CURRENT'), 'latin1')).trim();
     const now = this.#manifestNow();
-    const { tables, lastSequence } = await readManifest(this.#path);
-    if (this.#lookedAt === Infinity) return;
+    const { lastSequence, tables } = await this.#follower.read();
+    for (const number of this.#charges.keys()) if (!tables.has(number)) this.#charges.delete(number);
     this.#manifest = now;
     this.#lastSequence = lastSequence;
-    const levels: TableEntry[][] = [];
-    for (const table of tables.values()) {
-      while (levels.length <= table.level) levels.push([]);
-      levels[table.level]!.push(table);
-    }
-    levels.forEach((level, at) =>
-      level.sort((a, b) => (at === 0 ? b.number - a.number : Buffer.compare(a.first, b.first))),
-    );
-    this.#levels = levels;
-    for (const [number, blocks] of this.#open)
-      if (!tables.has(number)) {
-        blocks.close();
-        this.#open.delete(number);
-      }
   }
 }
 
@@ -156,13 +203,12 @@ function isWithin(key: Uint8Array, { first, last }: TableEntry): boolean {
 
 /** Those of a level above 0 that may have the key: versions of one key may reach from a table to the next. */
 function* oneOf(tables: readonly TableEntry[], key: Uint8Array): Generator<TableEntry> {
-  let [low, high] = [0, tables.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (Buffer.compare(tables[middle]!.last, key) < 0) low = middle + 1;
-    else high = middle;
-  }
-  for (; low < tables.length && Buffer.compare(tables[low]!.first, key) <= 0; low++) yield tables[low]!;
+  for (
+    let at = firstReaching(tables, key);
+    at < tables.length && Buffer.compare(tables[at]!.first, key) <= 0;
+    at++
+  )
+    yield tables[at]!;
 }
 
 function unreadable(key: Uint8Array, table: TableEntry, { offset, problem }: BadTableBlock): ThinError {

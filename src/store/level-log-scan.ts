@@ -166,6 +166,16 @@ export class LogScan {
   }
 }
 
+/** Bytes of the records at the start of a part of a block that are there to their ends. */
+export function wholeRecords(part: Buffer): number {
+  for (let from = 0; ;) {
+    if (part.length - from < HEADER) return from;
+    const end = from + HEADER + part.readUInt16LE(from + 4);
+    if (end > part.length) return from;
+    from = end;
+  }
+}
+
 /** Undefined: no record that is whole begins here. */
 function recordEnd(block: Buffer, from: number): number | undefined {
   const end = from + HEADER + block.readUInt16LE(from + 4);

@@ -1,9 +1,10 @@
-import { readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemErrorCode } from '../errors/thin-error.js';
 import { unpackInternalKey, VarintReader } from './level-bytes.js';
 import { damagedStore } from './level-errors.js';
 import { readLog } from './level-log.js';
+import { LOG_BLOCK, LogScan, wholeRecords } from './level-log-scan.js';
 
 /** A table as MANIFEST has it. */
 export interface TableEntry {
@@ -27,6 +28,14 @@ export interface Manifest {
   readonly lastSequence: number;
   /** By number. */
   readonly tables: ReadonlyMap<number, TableEntry>;
+  /** By level, the key behind which LevelDB goes on with compactions of that level. */
+  readonly pointers: ReadonlyMap<number, Uint8Array>;
+}
+
+/** Hears of each table that comes and goes. */
+export interface TableWatcher {
+  added(table: TableEntry): void;
+  removed(table: TableEntry): void;
 }
 
 /**
@@ -66,6 +75,69 @@ export async function readManifestFile(path: string, name: string): Promise<Mani
   return edits;
 }
 
+/**
+ * Follows MANIFEST as LevelDB adds to it: what was read once is not read again, however long a store has been
+ * open.
+ */
+export class ManifestFollower {
+  readonly #path: string;
+  readonly #watcher: TableWatcher | undefined;
+  #name = '';
+  #edits: Edits;
+  /** Read as a whole, where following came to nothing. */
+  #whole: Manifest | undefined;
+  #scan: LogScan;
+  /** Bytes that `#scan` has seen, all of them whole records. */
+  #seen = 0;
+
+  constructor(path: string, watcher?: TableWatcher) {
+    this.#path = path;
+    this.#watcher = watcher;
+    this.#edits = new Edits(watcher);
+    this.#scan = new LogScan(this.#edits);
+  }
+
+  /** What it says now; the next call changes it. @throws as `readManifest` */
+  async read(): Promise<Manifest> {
+    const name = await currentManifest(this.#path);
+    if (name !== this.#name) this.#begin(name);
+    await this.#readOn();
+    if (this.#edits.records > 0 && this.#scan.end().damage === undefined) return this.#edits;
+    // It may have been exchanged just now; what else is wrong with it is told by who reads all of it.
+    this.#begin('');
+    this.#whole = await readManifest(this.#path);
+    for (const table of this.#whole.tables.values()) this.#watcher?.added(table);
+    return this.#whole;
+  }
+
+  #begin(name: string): void {
+    for (const table of (this.#whole ?? this.#edits).tables.values()) this.#watcher?.removed(table);
+    this.#whole = undefined;
+    this.#name = name;
+    this.#edits = new Edits(this.#watcher);
+    this.#scan = new LogScan(this.#edits);
+    this.#seen = 0;
+  }
+
+  async #readOn(): Promise<void> {
+    const handle = await open(join(this.#path, this.#name), 'r');
+    try {
+      const block = Buffer.alloc(LOG_BLOCK);
+      for (;;) {
+        const left = LOG_BLOCK - (this.#seen % LOG_BLOCK);
+        const { bytesRead } = await handle.read(block, 0, left, this.#seen);
+        const bytes = block.subarray(0, bytesRead);
+        const whole = bytesRead === left ? bytesRead : wholeRecords(bytes);
+        this.#scan.block(bytes.subarray(0, whole), this.#seen);
+        this.#seen += whole;
+        if (bytesRead < left) return;
+      }
+    } finally {
+      await handle.close();
+    }
+  }
+}
+
 /** Tags of a version edit (db/version_edit.cc). */
 const COMPARATOR = 1;
 const LOG_NUMBER = 2;
@@ -78,10 +150,16 @@ const PREV_LOG_NUMBER = 9;
 
 class Edits implements Manifest {
   readonly headBytes = Infinity;
+  readonly #watcher: TableWatcher | undefined;
   logNumber = 0;
   lastSequence = 0;
   records = 0;
   readonly tables = new Map<number, TableEntry>();
+  readonly pointers = new Map<number, Uint8Array>();
+
+  constructor(watcher?: TableWatcher) {
+    this.#watcher = watcher;
+  }
 
   follows(): boolean {
     return true;
@@ -98,11 +176,14 @@ class Edits implements Manifest {
       else if (tag === COMPARATOR) reader.bytes();
       else if (tag === NEXT_FILE_NUMBER || tag === PREV_LOG_NUMBER) reader.number();
       else if (tag === COMPACT_POINTER) {
-        reader.number();
-        reader.bytes();
+        const level = reader.number();
+        this.pointers.set(level, keyOf(reader.bytes()));
       } else if (tag === DELETED_FILE) {
         reader.number();
-        this.tables.delete(reader.number());
+        const number = reader.number();
+        const gone = this.tables.get(number);
+        this.tables.delete(number);
+        if (gone !== undefined) this.#watcher?.removed(gone);
       } else if (tag === NEW_FILE) {
         added.push({
           level: reader.number(),
@@ -114,7 +195,10 @@ class Edits implements Manifest {
       } else return `it has an entry of an unknown kind (tag ${tag})`;
     }
     // A table that only changes its level is deleted and added in one edit.
-    for (const table of added) this.tables.set(table.number, table);
+    for (const table of added) {
+      this.tables.set(table.number, table);
+      this.#watcher?.added(table);
+    }
     return reader.overrun ? 'an entry ends too early' : undefined;
   }
 }

@@ -1,6 +1,7 @@
 import { realpath } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Level } from 'level';
+import { Pace } from '../async/pace.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { KeyValue, KvOperation, KvRange, KvReader, KvSnapshot } from './key-value.js';
 import { checkLevelFiles } from './level-check.js';
@@ -9,7 +10,7 @@ import { LevelGuard } from './level-guard.js';
 import { DAMAGED_NEXT, fileError, isLocked, isThere, levelError } from './level-errors.js';
 import { assertWritable, classifyFolder, makeFolder, syncFolder } from './level-folder.js';
 import type { FileDepth } from './level-table-check.js';
-import { StructureCheck } from './level-structure.js';
+import { StructureCheck, type SpoiledTable } from './level-structure.js';
 import { findLockHolder, type LockHolder } from './lock-holder.js';
 
 export interface LevelStoreOptions {
@@ -165,9 +166,8 @@ async function openDatabase(path: string, options: LevelStoreOptions, create: bo
       path,
       guard,
       onClosed: () => openHere.delete(path),
-      // What LevelDB writes from now on is as it was written.
-      structure: create ? undefined : new StructureCheck(path),
-      trusted: tuning.writeBufferSize / 2,
+      isNew: create,
+      writeBufferSize: tuning.writeBufferSize,
     });
   } catch (error) {
     openHere.delete(path);
@@ -253,8 +253,13 @@ class LevelReader implements KvReader {
     try {
       await this.guard.beforeRange(range);
       const all = { gte: range.gte, lt: range.lt, values, highWaterMarkBytes: READ_AHEAD, ...this.#at };
-      for await (const [key, value] of this.db.iterator(all))
+      const pace = new Pace();
+      for await (const [key, value] of this.db.iterator(all)) {
         yield [plain(key), values ? plain(value) : NOTHING];
+        // What was read ahead comes without a turn of the event loop.
+        const pause = pace.pause();
+        if (pause !== undefined) await pause;
+      }
     } catch (error) {
       throw levelError(this.place, 'read', error);
     }
@@ -276,8 +281,9 @@ class LevelSnapshot extends LevelReader implements KvSnapshot {
 
 interface OpenLevelParts extends LevelPlace {
   readonly onClosed: () => void;
-  readonly structure: StructureCheck | undefined;
-  readonly trusted: number;
+  /** What it has was written a moment ago. */
+  readonly isNew: boolean;
+  readonly writeBufferSize: number;
 }
 
 class OpenLevelStore extends LevelReader implements LevelStore {
@@ -288,17 +294,30 @@ class OpenLevelStore extends LevelReader implements LevelStore {
 
   readonly #onClosed: () => void;
 
-  /** Undefined: every table that LevelDB may compact is known to be well. */
-  #structure: StructureCheck | undefined;
-  /** Bytes that can be written before LevelDB compacts anything. */
+  readonly #structure: StructureCheck;
+  readonly #isNew: boolean;
+  readonly #writeBufferSize: number;
+  /** Bytes that can be written before LevelDB may compact what it has had for long. */
   #trusted: number;
+  #onDamage: (error: ThinError) => void = () => undefined;
 
-  constructor(db: Db, { onClosed, structure, trusted, ...place }: OpenLevelParts) {
+  constructor(db: Db, { onClosed, isNew, writeBufferSize, ...place }: OpenLevelParts) {
     super(db, place);
     this.path = place.path;
     this.#onClosed = onClosed;
-    this.#structure = structure;
-    this.#trusted = trusted;
+    this.#structure = new StructureCheck(place.path);
+    this.#isNew = isNew;
+    this.#writeBufferSize = writeBufferSize;
+    this.#trusted = writeBufferSize * (isNew ? 3 : 0.5);
+    this.guard.onReadOften((table) => {
+      this.#structure.table(table).then(
+        (found) => {
+          if (found !== undefined) this.guard.spoil(table);
+          this.#found(found);
+        },
+        (error: unknown) => this.#onDamage(levelError(this.path, 'read', error)),
+      );
+    });
   }
 
   batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void> {
@@ -307,19 +326,21 @@ class OpenLevelStore extends LevelReader implements LevelStore {
     // A chained batch takes its copies at once, and is written only in its turn: two writes that LevelDB gets
     // at a time may change places, and one behind a failed one would go through.
     const batch = this.db.batch();
+    let bytes = 0;
     for (const operation of operations) {
       if (operation.type === 'put') {
         batch.put(operation.key, operation.value);
-        this.#trusted -= operation.value.length;
+        bytes += operation.value.length;
       } else batch.del(operation.key);
     }
+    this.#trusted -= bytes;
     const written = this.#queue.then(async () => {
       if (this.#failed !== undefined) {
         await batch.close();
         throw refusal(this.path, this.#failed);
       }
       try {
-        if (this.#trusted < 0) await this.#beforeCompaction();
+        if (this.#trusted < 0) refuse(await this.#structure.due(bytes, this.#writeBufferSize));
         await batch.write({ sync: options.sync });
       } catch (error) {
         this.#failed = levelError(this.path, 'write to', error);
@@ -340,7 +361,7 @@ class OpenLevelStore extends LevelReader implements LevelStore {
 
   async compact(range: KvRange): Promise<void> {
     try {
-      await this.#beforeCompaction();
+      if (!this.#isNew || this.#trusted < 0) refuse(await this.#structure.range(range));
       await this.db.compactRange(range.gte, range.lt);
     } catch (error) {
       throw levelError(this.path, 'compact', error);
@@ -356,24 +377,27 @@ class OpenLevelStore extends LevelReader implements LevelStore {
   }
 
   watchFiles(onDamage: (error: ThinError) => void): void {
-    void this.#structure?.run().then((error) => error !== undefined && onDamage(error));
+    this.#onDamage = onDamage;
+    // What cannot be looked at now is told when a write needs it.
+    this.#structure.all().then(
+      (found) => this.#found(found),
+      () => undefined,
+    );
   }
 
   damagedFiles(): AsyncIterable<ThinError> {
     return damagedFilesApart(this.path);
   }
 
-  /** @throws ThinError damaged */
-  async #beforeCompaction(): Promise<void> {
-    const error = await this.#structure?.hurry();
-    if (error !== undefined) throw error;
-    this.#structure = undefined;
-    this.#trusted = Infinity;
+  #found(spoiled: SpoiledTable | undefined): void {
+    if (spoiled === undefined) return;
+    this.guard.spoil(spoiled.number);
+    this.#onDamage(spoiled.error);
   }
 
   close(): Promise<void> {
     this.#closing ??= this.#queue
-      .then(() => this.#structure?.stop())
+      .then(() => this.#structure.stop())
       .then(() => this.db.close())
       .finally(() => this.guard.close())
       .then(this.#onClosed)
@@ -391,6 +415,11 @@ function plain(bytes: Uint8Array): Uint8Array;
 function plain(bytes: Uint8Array | undefined): Uint8Array | undefined;
 function plain(bytes: Uint8Array | undefined): Uint8Array | undefined {
   return bytes === undefined ? undefined : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** @throws ThinError damaged */
+function refuse(spoiled: SpoiledTable | undefined): void {
+  if (spoiled !== undefined) throw spoiled.error;
 }
 
 function refusal(path: string, failed: ThinError): ThinError {

@@ -1,60 +1,89 @@
 import assert from 'node:assert/strict';
 import { parentPort, workerData } from 'node:worker_threads';
 import { toThinError } from '../errors/thin-error.js';
+import { tablesBelow, tablesDue, tablesIn } from './level-compactions.js';
 import { damagedStore } from './level-errors.js';
-import { readManifest } from './level-manifest.js';
-import type { StructureRequest, StructureResult } from './level-structure.js';
+import { ManifestFollower, type TableEntry } from './level-manifest.js';
+import type { StructureRequest, StructureResult, StructureThreadData } from './level-structure.js';
 import { TableBlocks, type BadTableBlock } from './level-table-blocks.js';
+import { LevelTables } from './level-tables.js';
 
 const port = parentPort;
 assert(port !== null, 'this module is a thread');
-const { path, hurry } = workerData as StructureRequest;
+const { path, hurry } = workerData as StructureThreadData;
 
 /** Milliseconds of work between two rests, which are so many times as long. */
 const SLICE = 5;
 const REST = 4;
 
-/** Those first that a compaction takes first. @returns what is wrong with one of them */
-async function firstProblem(): Promise<{ number: number; bad: BadTableBlock } | undefined> {
-  const { tables, lastSequence } = await readManifest(path);
-  let began = performance.now();
-  for (const table of [...tables.values()].sort((a, b) => a.level - b.level)) {
-    const blocks = TableBlocks.open(path, table, lastSequence);
-    // LevelDB has replaced it since.
-    if (blocks === undefined) continue;
-    try {
-      const bad = blocks.indexProblem();
-      if (bad !== undefined) return { number: table.number, bad };
-      for (let at = 0; at < blocks.count; at++) {
-        const problem = blocks.structureProblem(at);
-        if (problem !== undefined) return { number: table.number, bad: problem };
-        const spent = performance.now() - began;
-        if (spent < SLICE) continue;
-        Atomics.wait(hurry, 0, 0, REST * spent);
-        began = performance.now();
-      }
-    } finally {
-      blocks.close();
+const tables = new LevelTables();
+const manifest = new ManifestFollower(path, tables);
+let began = performance.now();
+
+function chosen(
+  request: StructureRequest,
+  now: Awaited<ReturnType<ManifestFollower['read']>>,
+): Iterable<TableEntry> {
+  switch (request.kind) {
+    case 'all':
+      // Those first that a compaction takes first.
+      return tables.levels.flat();
+    case 'due':
+      return tablesDue(tables.levels, now.pointers, request.incoming);
+    case 'range':
+      return tablesIn(tables.levels, { first: request.range.gte, last: request.range.lt });
+    case 'table': {
+      const table = now.tables.get(request.number);
+      return table === undefined ? [] : tablesBelow(tables.levels, table);
     }
   }
-  return undefined;
 }
 
-function tell(result: StructureResult): void {
-  port!.postMessage(result);
+function rest(): void {
+  const spent = performance.now() - began;
+  if (spent < SLICE) return;
+  Atomics.wait(hurry, 0, 0, REST * spent);
+  began = performance.now();
 }
 
-try {
-  const found = await firstProblem();
-  if (found === undefined) tell({ kind: 'well' });
-  else {
-    const { number, bad } = found;
+function problemIn(table: TableEntry, lastSequence: number): BadTableBlock | undefined {
+  const blocks = TableBlocks.open(path, table, lastSequence);
+  // LevelDB has replaced it since.
+  if (blocks === undefined) return undefined;
+  try {
+    const bad = blocks.indexProblem();
+    if (bad !== undefined) return bad;
+    for (let at = 0; at < blocks.count; at++) {
+      const problem = blocks.structureProblem(at);
+      if (problem !== undefined) return problem;
+      rest();
+    }
+    return undefined;
+  } finally {
+    blocks.close();
+  }
+}
+
+async function look(request: StructureRequest): Promise<StructureResult> {
+  const now = await manifest.read();
+  began = performance.now();
+  for (const table of chosen(request, now)) {
+    const bad = problemIn(table, now.lastSequence);
+    if (bad === undefined) continue;
     const { message } = damagedStore(
       path,
-      `its table ${number} is damaged at byte ${bad.offset} (${bad.problem})`,
+      `its table ${table.number} is damaged at byte ${bad.offset} (${bad.problem})`,
     );
-    tell({ kind: 'damaged', message });
+    return { kind: 'damaged', message, table: table.number };
   }
-} catch (error) {
-  tell({ kind: 'failed', message: toThinError(error).message });
+  return { kind: 'well' };
 }
+
+port.on('message', (request: StructureRequest) => {
+  look(request)
+    .catch((error: unknown): StructureResult => ({ kind: 'failed', message: toThinError(error).message }))
+    .then((result) => port.postMessage(result))
+    .catch((error: unknown) => {
+      throw error;
+    });
+});
