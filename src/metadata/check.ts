@@ -1,3 +1,4 @@
+import { Pace } from '../async/pace.js';
 import { walk } from '../btree/walk.js';
 import { ThinError } from '../errors/thin-error.js';
 import { unpackChunkBacking } from '../format/chunk-backing.js';
@@ -14,6 +15,7 @@ import type { KvReader } from '../store/key-value.js';
 import { disagreements, foreignOptions, optionsOwner } from './agreement.js';
 import { StoredNodes } from './metadata-view.js';
 import { readSuperblock, type sealedValues } from './open-metadata.js';
+import { PagedCounts } from './paged-counts.js';
 import { RemoteTable } from './remote-table.js';
 import { readRemote } from './stored-remote.js';
 
@@ -73,8 +75,8 @@ export class Check {
   readonly #stored: StoredNodes;
   readonly #findings: Finding[] = [];
   /** References found, by number; a node's children are counted once, when it is first met. */
-  readonly #nodes = new Map<NodeId, number>();
-  readonly #chunks = new Map<number, number>();
+  readonly #nodes = new PagedCounts();
+  readonly #chunks = new PagedCounts();
   readonly #mappedBelow = new Map<NodeId, number>();
   readonly #records: DeviceRecord[] = [];
   readonly #miscounted: DeviceRecord[] = [];
@@ -105,10 +107,7 @@ export class Check {
   }
 
   /** References that the trees hold, by number. */
-  get references(): {
-    readonly nodes: ReadonlyMap<number, number>;
-    readonly chunks: ReadonlyMap<number, number>;
-  } {
+  get references(): { readonly nodes: PagedCounts; readonly chunks: PagedCounts } {
     return { nodes: this.#nodes, chunks: this.#chunks };
   }
 
@@ -143,13 +142,14 @@ export class Check {
     this.#checkAgreement(superblock, remote);
     await this.#compareMap('chunk-map-sheet', 'chunk', this.#chunks, superblock.chunks);
     await this.#compareMap('node-map-sheet', 'node', this.#nodes, superblock.nodes);
-    await this.#checkKeys('node', this.#nodes);
+    await this.#checkKeys('node', this.#nodes, () => true);
     if (superblock.kind !== 'leveldb') return;
-    const partial = new Set(this.#backings.keys());
-    const isWhole = (chunk: number): boolean =>
-      !partial.has(chunk) && this.#remote.peek(chunkId(chunk)) === undefined;
-    await this.#checkKeys('chunk', new Map([...this.#chunks].filter(([chunk]) => isWhole(chunk))));
-    await this.#checkPatches(partial);
+    await this.#checkKeys(
+      'chunk',
+      this.#chunks,
+      (chunk) => !this.#backings.has(chunk) && this.#remote.peek(chunkId(chunk)) === undefined,
+    );
+    await this.#checkPatches();
   }
 
   /** @param remote chunks; undefined: not all can be told */
@@ -231,8 +231,7 @@ export class Check {
       root,
       {
         enter: (id) => {
-          const seen = this.#nodes.get(id) ?? 0;
-          this.#nodes.set(id, seen + 1);
+          const seen = this.#nodes.add(id);
           if (seen > 0) add(this.#mappedBelow.get(id) ?? 0);
           return seen === 0;
         },
@@ -257,8 +256,7 @@ export class Check {
     for await (const node of nodes) {
       below.push(node.isLeaf ? node.count : 0);
       if (!node.isLeaf) continue;
-      for (let i = 0; i < node.count; i++)
-        this.#chunks.set(node.a[i]!, (this.#chunks.get(node.a[i]!) ?? 0) + 1);
+      for (let i = 0; i < node.count; i++) this.#chunks.add(node.a[i]!);
     }
     return this.#mappedBelow.has(root) ? below[0] : undefined;
   }
@@ -266,16 +264,16 @@ export class Check {
   async #compareMap(
     kind: 'chunk-map-sheet' | 'node-map-sheet',
     what: 'chunk' | 'node',
-    found: ReadonlyMap<number, number>,
+    found: PagedCounts,
     limit: number,
   ): Promise<void> {
-    const unseen = new Set(found.keys());
+    const seen = new PagedCounts();
     const visit = (sheet: number, body: Uint8Array, path: string): Promise<void> => {
       const read = (): void => {
         unpackSpaceMapSheet(body, path, (index, count) => {
           const entry = sheet * ENTRIES_PER_SHEET + index;
-          unseen.delete(entry);
-          const references = found.get(entry) ?? 0;
+          seen.add(entry);
+          const references = found.get(entry);
           if (references !== count)
             this.#find(
               `${what} ${entry}`,
@@ -290,27 +288,29 @@ export class Check {
       return Promise.resolve();
     };
     await this.#eachSealed(kind, visit, UNDERCOUNTED);
-    for (const entry of unseen)
-      this.#find(`${what} ${entry}`, 'is in use, but the space map calls it free', UNDERCOUNTED);
+    for await (const entry of this.#each(found))
+      if (!seen.has(entry))
+        this.#find(`${what} ${entry}`, 'is in use, but the space map calls it free', UNDERCOUNTED);
   }
 
   /** A partial chunk refers to its backing, as long as something refers to it. */
   async #checkBackings(): Promise<void> {
-    const inUse = new Set(this.#chunks.keys());
+    const found: number[] = [];
     await this.#eachSealed('chunk-backing', (id, body, path) => {
       const backing = this.#guard(path, () => unpackChunkBacking(body, path).backing);
-      if (!inUse.has(id)) {
+      if (!this.#chunks.has(id)) {
         this.#strayKeys.push(chunkBackingKey(chunkId(id)));
         this.#find(path, 'is stored, but nothing refers to its chunk', MISCOUNTED);
       } else if (backing !== undefined) {
         this.#backings.set(id, backing);
-        this.#chunks.set(backing, (this.#chunks.get(backing) ?? 0) + 1);
+        found.push(backing);
       }
       return Promise.resolve();
     });
+    // Only now: what a mapping refers to is not told from what a partial chunk does.
+    for (const backing of found) this.#chunks.add(backing);
     for (const [chunk, backing] of this.#backings)
-      if (this.#backings.has(backing))
-        this.#find(`chunk backing ${chunk}`, `its backing ${backing} is partial itself`);
+      if (this.#backings.has(backing)) this.#find(`chunk backing ${chunk}`, `its backing ${backing} is partial itself`);
   }
 
   /**
@@ -326,7 +326,9 @@ export class Check {
     const count = remote.count;
     const isDamaged = this.#findings.length > before;
     const backings = new Set(this.#backings.values());
-    for (const { chunk, entry } of [...remote.all()]) {
+    const pace = new Pace();
+    for (const { chunk, entry } of remote.all()) {
+      await pace.pause();
       const path = `chunk ${chunk}`;
       if (!this.#chunks.has(chunk)) {
         remote.take(chunk);
@@ -340,9 +342,9 @@ export class Check {
     return isDamaged ? undefined : count;
   }
 
-  /** @param partial chunks that have nothing but their patch */
-  async #checkPatches(partial: ReadonlySet<number>): Promise<void> {
-    const missing = new Set(partial);
+  /** A partial chunk has nothing but its patch. */
+  async #checkPatches(): Promise<void> {
+    const missing = new Set(this.#bases.keys());
     for await (const [key] of this.#store.entries(rangeOf('chunk-patch'), { values: false })) {
       const id = unpackKey('chunk-patch', key);
       if (id !== undefined) missing.delete(id);
@@ -353,19 +355,37 @@ export class Check {
     for (const id of missing) this.#find(`chunk patch ${id}`, 'is all that its chunk has, but missing');
   }
 
-  /** Every entry in use is stored, and nothing else is. */
-  async #checkKeys(kind: 'node' | 'chunk', found: ReadonlyMap<number, number>): Promise<void> {
-    const missing = new Set(found.keys());
+  /** Every entry in use that is stored at all is there, and nothing else is. */
+  async #checkKeys(
+    kind: 'node' | 'chunk',
+    found: PagedCounts,
+    isStored: (entry: number) => boolean,
+  ): Promise<void> {
+    const seen = new PagedCounts();
     for await (const [key] of this.#store.entries(rangeOf(kind), { values: false })) {
       const id = unpackKey(kind, key);
-      if (id !== undefined && missing.delete(id)) continue;
+      if (id !== undefined && found.has(id) && isStored(id)) {
+        seen.add(id);
+        continue;
+      }
       this.#strayKeys.push(key);
       this.#find(describeKey(key), 'is stored, but nothing refers to it', MISCOUNTED);
     }
-    for (const id of missing) {
+    for await (const id of this.#each(found)) {
+      if (seen.has(id) || !isStored(id)) continue;
       // A missing node was found when its parent was read.
       if (kind === 'chunk') this.#find(`chunk ${id}`, 'is mapped, but missing');
       else if (this.#mappedBelow.has(nodeId(id))) this.#find(`node ${id}`, 'is missing');
+    }
+  }
+
+  /** In turns. */
+  async *#each(counts: PagedCounts): AsyncGenerator<number> {
+    const pace = new Pace();
+    for (const number of counts.keys()) {
+      const pause = pace.pause();
+      if (pause !== undefined) await pause;
+      yield number;
     }
   }
 

@@ -21,7 +21,6 @@ export interface KnownImage extends RemoteImage {
 
 interface Image {
   readonly record: RemoteImage;
-  left: number;
   /** Somebody is about to map chunks of it. */
   held: boolean;
 }
@@ -31,8 +30,12 @@ interface Image {
  * there are any. An image of which no chunk is remote any more is forgotten.
  */
 export class RemoteTable {
-  /** Of each chunk its image, or 0, and its block. */
+  /** Of each chunk its image, or 0, and its block; a sheet that has none is not there. */
   readonly #sheets = new Map<number, Uint32Array>();
+  /** Chunks that are remote: by sheet, by image, by family of the image. */
+  readonly #inSheet = new Map<number, number>();
+  readonly #left = new Map<number, number>();
+  readonly #leftOf = new Map<number, number>();
   readonly #damaged = new Set<number>();
   readonly #images = new Map<number, Image>();
   #dirtySheets = new Set<number>();
@@ -73,12 +76,10 @@ export class RemoteTable {
 
   /** @throws ThinError damaged, naming `path` */
   loadImage(id: number, body: Uint8Array, path: string): void {
-    const known = this.#images.get(id);
-    this.#images.set(id, {
-      record: unpackRemoteImage(body, path),
-      left: known?.left ?? this.#countOf(id),
-      held: false,
-    });
+    const record = unpackRemoteImage(body, path);
+    this.#forget(id);
+    this.#images.set(id, { record, held: false });
+    add(this.#leftOf, record.family, this.#leftIn(id));
     this.#lastImage = Math.max(this.#lastImage, id);
   }
 
@@ -101,13 +102,13 @@ export class RemoteTable {
   /** Undefined: its record is damaged or lost. */
   image(id: number): KnownImage | undefined {
     const image = this.#images.get(id);
-    return image && { ...image.record, id, left: image.left };
+    return image && { ...image.record, id, left: this.#leftIn(id) };
   }
 
   /** Ascending by id. */
   images(): readonly KnownImage[] {
     return [...this.#images]
-      .map(([id, { record, left }]) => ({ ...record, id, left }))
+      .map(([id, { record }]) => ({ ...record, id, left: this.#leftIn(id) }))
       .sort((x, y) => x.id - y.id);
   }
 
@@ -115,7 +116,7 @@ export class RemoteTable {
   addImage(record: RemoteImage): number {
     const id = this.#lastImage + 1;
     this.#lastImage = id;
-    this.#images.set(id, { record, left: 0, held: true });
+    this.#images.set(id, { record, held: true });
     this.#dirtyImages.add(id);
     return id;
   }
@@ -130,9 +131,7 @@ export class RemoteTable {
 
   /** Chunks of a family's devices that may be remote: exact for a device that was just pulled. */
   leftOf(family: number): number {
-    let left = 0;
-    for (const image of this.#images.values()) if (image.record.family === family) left += image.left;
-    return left;
+    return this.#leftOf.get(family) ?? 0;
   }
 
   releaseImage(id: number): void {
@@ -146,7 +145,6 @@ export class RemoteTable {
   set(chunk: ChunkId, entry: RemoteEntry): void {
     assert(this.#get(chunk) === undefined && this.#images.has(entry.image), 'a chunk becomes remote once');
     this.#store(chunk, entry);
-    this.#images.get(entry.image)!.left++;
     this.#dirtySheets.add(Math.floor(chunk / REMOTE_PER_SHEET));
   }
 
@@ -157,13 +155,11 @@ export class RemoteTable {
     const sheet = Math.floor(chunk / REMOTE_PER_SHEET);
     const entries = this.#sheets.get(sheet)!;
     entries.fill(0, 2 * (chunk % REMOTE_PER_SHEET), 2 * (chunk % REMOTE_PER_SHEET) + 2);
-    this.#count--;
+    this.#note(sheet, entry.image, -1);
+    if (!this.#inSheet.has(sheet)) this.#sheets.delete(sheet);
     this.#dirtySheets.add(sheet);
     const image = this.#images.get(entry.image);
-    if (image !== undefined) {
-      image.left--;
-      this.#forgetUnused(entry.image, image);
-    }
+    if (image !== undefined) this.#forgetUnused(entry.image, image);
     return true;
   }
 
@@ -222,16 +218,29 @@ export class RemoteTable {
       : { type: 'put', key, value: seal('remote-image', id, packRemoteImage(image.record)) };
   }
 
-  #forgetUnused(id: number, { left, held }: Image): void {
-    if (left > 0 || held) return;
-    this.#images.delete(id);
+  #forgetUnused(id: number, { held }: Image): void {
+    if (this.#leftIn(id) > 0 || held) return;
+    this.#forget(id);
     this.#dirtyImages.add(id);
   }
 
-  #countOf(id: number): number {
-    let left = 0;
-    for (const { entry } of this.all()) if (entry.image === id) left++;
-    return left;
+  #forget(id: number): void {
+    const image = this.#images.get(id);
+    if (image === undefined) return;
+    this.#images.delete(id);
+    add(this.#leftOf, image.record.family, -this.#leftIn(id));
+  }
+
+  #leftIn(id: number): number {
+    return this.#left.get(id) ?? 0;
+  }
+
+  #note(sheet: number, image: number, by: 1 | -1): void {
+    this.#count += by;
+    add(this.#inSheet, sheet, by);
+    add(this.#left, image, by);
+    const family = this.#images.get(image)?.record.family;
+    if (family !== undefined) add(this.#leftOf, family, by);
   }
 
   #get(chunk: number): RemoteEntry | undefined {
@@ -246,6 +255,13 @@ export class RemoteTable {
     if (entries === undefined) this.#sheets.set(sheet, (entries = new Uint32Array(2 * REMOTE_PER_SHEET)));
     entries[2 * (chunk % REMOTE_PER_SHEET)] = image;
     entries[2 * (chunk % REMOTE_PER_SHEET) + 1] = block;
-    this.#count++;
+    this.#note(sheet, image, 1);
   }
+}
+
+/** A count of 0 takes no room. */
+function add(counts: Map<number, number>, key: number, by: number): void {
+  const count = (counts.get(key) ?? 0) + by;
+  if (count === 0) counts.delete(key);
+  else counts.set(key, count);
 }

@@ -6,7 +6,7 @@ import type { KvOperation } from '../store/key-value.js';
 /** Writes all sheets that these counts fill; what else is stored of the map is the caller's to delete. */
 export function spaceMapSheets(
   kind: 'chunk-map-sheet' | 'node-map-sheet',
-  counts: ReadonlyMap<number, number>,
+  counts: { keys(): Iterable<number>; get(entry: number): number | undefined },
 ): KvOperation[] {
   const sheets = new Set<number>();
   for (const entry of counts.keys()) sheets.add(Math.floor(entry / ENTRIES_PER_SHEET));

@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Pace } from '../async/pace.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { chunkId, type ChunkId } from '../format/ids.js';
 import type { RemoteEntry } from '../format/remote-sheet.js';
@@ -118,12 +119,12 @@ export class RemoteFetcher {
     return this.#hydrating.has(image);
   }
 
-  /** Fetches these, some at a time, in their order. Errors: io, closed. */
+  /** Fetches those of the image among these, some at a time, in their order. Errors: io, closed. */
   async ahead(chunks: Iterable<ChunkId>, image: number): Promise<void> {
     const each = Math.max(1, Math.floor(AHEAD / this.#chunkSize));
     const batches = batchesOf(chunks, each, (chunk) => this.#isWanted(chunk, image));
     const worker = async (): Promise<void> => {
-      for (const batch of batches) {
+      for await (const batch of batches) {
         this.#requireOpen();
         const wanted = batch.filter((chunk) => this.#isWanted(chunk, image));
         // Who waits for something goes first.
@@ -151,7 +152,7 @@ export class RemoteFetcher {
   async #hydrate(image: number): Promise<void> {
     const { remote } = this.#state.metadata;
     const chunks = function* (): Generator<ChunkId> {
-      for (const { chunk, entry } of remote.all()) if (entry.image === image) yield chunk;
+      for (const { chunk } of remote.all()) yield chunk;
     };
     await this.ahead(chunks(), image);
     // What was on its way for somebody else.
@@ -349,10 +350,17 @@ export class RemoteFetcher {
   }
 }
 
-/** Shared by several readers: each batch is one's alone. */
-function* batchesOf<T>(items: Iterable<T>, most: number, isWanted: (item: T) => boolean): Generator<T[]> {
+/** Shared by several readers: each batch is one's alone. In turns, where few of the items are wanted. */
+async function* batchesOf<T>(
+  items: Iterable<T>,
+  most: number,
+  isWanted: (item: T) => boolean,
+): AsyncGenerator<T[]> {
+  const pace = new Pace();
   let batch: T[] = [];
   for (const item of items) {
+    const pause = pace.pause();
+    if (pause !== undefined) await pause;
     if (isWanted(item)) batch.push(item);
     if (batch.length < most) continue;
     yield batch;

@@ -8,6 +8,7 @@ import { chunkKey, describeKey } from '../format/keys.js';
 import type { NodeLimits } from '../format/node.js';
 import type { Superblock } from '../format/superblock.js';
 import { runCheck, type Finding } from '../metadata/check.js';
+import type { PagedCounts } from '../metadata/paged-counts.js';
 import { applyPatchOf, dataOf } from '../store/chunk-values.js';
 import type { FileChunksOptions } from '../store/file-chunks.js';
 import type { KvReader } from '../store/key-value.js';
@@ -52,9 +53,9 @@ export async function* scrub(reader: KvReader, options: ScrubOptions): AsyncGene
     yield { kind: 'finding', finding };
   }
   const { superblock } = check;
-  const chunks = [...check.references.chunks.keys()].sort((x, y) => x - y);
+  const { chunks } = check.references;
   if (superblock !== undefined) yield* scrubChunks(reader, superblock, chunks, options);
-  yield { kind: 'end', chunks: chunks.length, nodes, devices };
+  yield { kind: 'end', chunks: chunks.size, nodes, devices };
 }
 
 export function fileFinding({ message }: ThinError): Finding {
@@ -64,14 +65,16 @@ export function fileFinding({ message }: ThinError): Finding {
 async function* scrubChunks(
   reader: KvReader,
   { kind, blockSize }: Superblock,
-  chunks: readonly number[],
+  chunks: PagedCounts,
   { data, onDamage }: ScrubOptions,
 ): AsyncGenerator<ScrubStep> {
   const read = kind === 'direct' ? dataReader(data, blockSize) : sealReader(reader, blockSize);
-  const total = chunks.length * blockSize;
-  for (let at = 0; at < chunks.length; at += AT_ONCE) {
-    yield { kind: 'progress', done: at * blockSize, total };
-    for (const error of await Promise.all(chunks.slice(at, at + AT_ONCE).map(read))) {
+  const total = chunks.size * blockSize;
+  let done = 0;
+  for (const some of groupsOf(chunks.keys(), AT_ONCE)) {
+    yield { kind: 'progress', done, total };
+    done += some.length * blockSize;
+    for (const error of await Promise.all(some.map(read))) {
       if (error === undefined) continue;
       await onDamage?.(error);
       const path = String(error.details['path']);
@@ -80,6 +83,17 @@ async function* scrubChunks(
     await nextTurn();
   }
   yield { kind: 'progress', done: total, total };
+}
+
+function* groupsOf(numbers: Iterable<number>, most: number): Generator<number[]> {
+  let group: number[] = [];
+  for (const number of numbers) {
+    group.push(number);
+    if (group.length < most) continue;
+    yield group;
+    group = [];
+  }
+  if (group.length > 0) yield group;
 }
 
 type ChunkReader = (chunk: number) => Promise<ThinError | undefined>;
