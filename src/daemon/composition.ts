@@ -7,7 +7,7 @@ import { deviceName, devicePrefix, poolName } from '../docker/prefix.js';
 import { MetadataProjection } from '../docker/projection.js';
 import { projectionDrift } from '../docker/projection-drift.js';
 import { ThinError } from '../errors/thin-error.js';
-import type { KeptConnection } from '../fuse/connection.js';
+import type { ConnectionChange, KeptConnection } from '../fuse/connection.js';
 import { FuseNativeTransport } from '../fuse/fuse-native-transport.js';
 import type { ImageDirectory } from '../io/image-file.js';
 import { KernelTransport } from '../fuse/kernel-transport.js';
@@ -151,7 +151,7 @@ export async function daemonParts(
       transportOf(transport, layout.devices, directory, {
         log,
         connection,
-        onConnectionChanged: () => standing?.note(),
+        onConnectionChanged: (change) => standing?.note(change),
       }),
     host: new KernelHost({
       mounter: new Mounter(
@@ -370,7 +370,11 @@ function transportOf(
     log,
     connection,
     onConnectionChanged,
-  }: { log: Logger; connection: KeptConnection | undefined; onConnectionChanged: () => void },
+  }: {
+    log: Logger;
+    connection: KeptConnection | undefined;
+    onConnectionChanged: (change: ConnectionChange) => void;
+  },
 ): Transport {
   const onFault = (error: ThinError): void => log.error({ event: 'fault', err: error }, error.message);
   switch (kind) {

@@ -27,7 +27,7 @@ import { ServedPool } from '../service/pool-service.js';
 import type { Service } from './service.js';
 import { UiServer } from './ui-server.js';
 import { UsageHistory } from './usage-history.js';
-import type { HandoverState, StandingHandover } from './standing-handover.js';
+import type { ServedState, StandingHandover } from './standing-handover.js';
 import { SocketServer } from './socket-server.js';
 import type { ToolRecord } from './tool-record.js';
 
@@ -105,7 +105,7 @@ export class Daemon {
       ...{ layout, pool, projection, host, log, makers: { isAtWork, makerOf } },
       fileNameOf: parts.fileNameOf,
       carriesDiscards: () => this.#transport.kind !== 'fuse-native',
-      onChanged: () => parts.standing?.note(),
+      onChanged: (change) => parts.standing?.note(change),
     });
     const served = this.#served;
     this.#transport = parts.transport(served.directory);
@@ -303,15 +303,13 @@ export class Daemon {
       if (!mounted.has(folder)) await rmdir(folder).catch(() => undefined);
   }
 
-  #handover(): HandoverState | undefined {
+  #handover(): ServedState | undefined {
     const connection = this.#transport.connectionState?.();
     if (connection === undefined) return undefined;
     return {
       connection,
       active: [...this.#served.active.names()],
       mounts: this.#served.mounts.handOver(),
-      unfinished: this.#served.mounts.unfinished(),
-      passing: this.#served.mounts.passing(),
     };
   }
 

@@ -1,98 +1,64 @@
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import * as z from 'zod';
-import type { HandedMount } from '../service/device-mounts.js';
 import type { RootLayout } from '../config/root-layout.js';
+import { HandoverEntries, handoverState, parseChange } from './handover-entries.js';
 
-const mount: z.ZodType<HandedMount> = z.object({
-  name: z.string(),
-  target: z.string(),
-  loop: z.string(),
-  request: z.object({
-    image: z.string(),
-    target: z.string(),
-    filesystem: z.enum(['xfs', 'ext4']),
-    readOnly: z.boolean(),
-    log: z.enum(['clean', 'replay']).optional(),
-    mountOptions: z.string(),
-    xfsNospaceMaxRetries: z.number(),
-  }),
-  readOnly: z.boolean(),
-  /** Undefined in what an earlier version left: as `request` has it. */
-  filesystem: z.string().optional(),
-  view: z.string().optional(),
-  lacks: z.string().optional(),
-  /** Undefined in what an earlier version left. */
-  bounded: z.boolean().optional(),
-  madeTarget: z.boolean(),
-  activated: z.boolean(),
-  pinned: z.boolean(),
-  viewers: z.array(z.tuple([z.number(), z.number()])),
-});
+/** As a thinfuse of before left it: one value. */
+const whole = handoverState.extend({ version: z.literal(2), supervisor: z.number() });
 
-const handover = z.object({
-  version: z.literal(2),
+/** The first line; each of the others is a change of the entries. */
+const head = z.object({
+  version: z.literal(3),
   /** Of the supervisor. If it lives, another daemon will follow. */
   supervisor: z.number(),
-  connection: z.object({
-    maxIo: z.number(),
-    nodes: z.array(z.object({ id: z.number(), name: z.string() })).readonly(),
-    open: z
-      .array(
-        z.object({
-          handle: z.number(),
-          node: z.number(),
-          name: z.string(),
-          unique: z.string(),
-          durable: z.boolean().optional(),
-        }),
-      )
-      .readonly(),
-  }),
-  active: z.array(z.string()),
-  /**
-   * Image files whose filesystems were frozen, and those that were about to be mounted: what the next daemon
-   * has to end.
-   */
-  frozen: z.array(z.string()),
-  unfinished: z.array(z.string()),
-  /** Devices that are active for one of those alone. Undefined in what an earlier version left. */
-  passing: z.array(z.string()).optional(),
-  /** Those image files of them that a tool was at, whose devices are active for that alone. */
-  attaching: z.array(z.string()).optional(),
-  mounts: z.array(mount),
+  maxIo: z.number(),
 });
 
 /** All that a daemon knows and its pool does not, so that the next one can go on below mounts that stay. */
-export type Handover = z.infer<typeof handover>;
+export type Handover = Omit<z.infer<typeof whole>, 'version'>;
 
-function fileIn({ root }: Pick<RootLayout, 'root'>): string {
+export function handoverFile({ root }: Pick<RootLayout, 'root'>): string {
   return path.join(root, 'handover.json');
 }
 
-/** Whole or not at all; nothing that a machine's crash would have to leave. */
-export function leaveHandover(layout: Pick<RootLayout, 'root'>, state: Handover): void {
-  const file = fileIn(layout);
-  writeFileSync(`${file}.tmp`, JSON.stringify(state), { mode: 0o600 });
-  renameSync(`${file}.tmp`, file);
+export function handoverHead(fields: Omit<z.infer<typeof head>, 'version'>): string {
+  return JSON.stringify({ version: 3, ...fields });
 }
 
 /** The handover of the last daemon. Undefined if there is none, or none that this version understands. */
 export function readHandover(layout: Pick<RootLayout, 'root'>): Handover | undefined {
   try {
-    return handover.safeParse(JSON.parse(readFileSync(fileIn(layout), 'utf8'))).data;
+    const text = readFileSync(handoverFile(layout), 'utf8');
+    const [first = '', ...lines] = text.split('\n');
+    const begun = head.safeParse(JSON.parse(first)).data;
+    return begun === undefined ? whole.safeParse(JSON.parse(text)).data : entriesIn(lines, begun);
   } catch {
     return undefined;
   }
 }
 
+function entriesIn(
+  lines: readonly string[],
+  { supervisor, maxIo }: z.infer<typeof head>,
+): Handover | undefined {
+  const entries = new HandoverEntries();
+  // What follows the last line's end is a line that its writer did not end: nobody has heard of it.
+  for (const line of lines.slice(0, -1)) {
+    const change = parseChange(line);
+    if (change === undefined) return undefined;
+    entries.apply(change);
+  }
+  return { supervisor, ...entries.state(maxIo) };
+}
+
 export function hasHandover(layout: Pick<RootLayout, 'root'>): boolean {
-  return existsSync(fileIn(layout));
+  return existsSync(handoverFile(layout));
 }
 
 /** Of a daemon without a successor. */
 export function forgetHandover(layout: Pick<RootLayout, 'root'>): void {
-  rmSync(fileIn(layout), { force: true });
+  for (const ending of ['', '.tmp']) rmSync(`${handoverFile(layout)}${ending}`, { force: true });
 }
 
 /**

@@ -14,6 +14,11 @@ export interface ConnectionState {
   }[];
 }
 
+/** What the kernel knows from now on of a node, by its id, or of a handle; null: it is gone. */
+export type ConnectionChange =
+  | readonly ['node', id: number, name: string | null]
+  | readonly ['open', handle: number, open: Omit<ConnectionState['open'][number], 'handle'> | null];
+
 /** An open /dev/fuse that another process keeps open too, so that the mount outlives this one. */
 export interface KeptConnection {
   readonly fd: number;

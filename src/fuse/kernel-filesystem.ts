@@ -51,7 +51,7 @@ import {
   type DirectoryEntry,
   type InHeader,
 } from './kernel-protocol.js';
-import type { ConnectionState } from './connection.js';
+import type { ConnectionChange, ConnectionState } from './connection.js';
 import { OpenFiles } from './open-files.js';
 
 const EPERM = 1;
@@ -88,7 +88,7 @@ export interface KernelFilesystemOptions {
   /** Another process may take the connection over one day. */
   readonly survives?: boolean;
   /** Called before the kernel learns of a change of nodes or handles. */
-  readonly onChanged?: (() => void) | undefined;
+  readonly onChanged?: ((change: ConnectionChange) => void) | undefined;
 }
 
 /**
@@ -209,7 +209,10 @@ export class KernelFilesystem {
       case Opcode.FORGET:
       case Opcode.BATCH_FORGET:
         for (const one of readForgets(request, header))
-          if (this.#inodes.forget(one.nodeId, one.count)) this.#options.onForgotten?.(one.nodeId);
+          if (this.#inodes.forget(one.nodeId, one.count)) {
+            this.#options.onForgotten?.(one.nodeId);
+            this.#options.onChanged?.(['node', one.nodeId, null]);
+          }
         return undefined;
       case Opcode.GETATTR:
         return this.#attributes(header);
@@ -220,7 +223,7 @@ export class KernelFilesystem {
       case Opcode.RELEASE:
         this.#open.release(readHandle(request));
         this.#opened.delete(readHandle(request));
-        this.#options.onChanged?.();
+        this.#options.onChanged?.(['open', readHandle(request), null]);
         return packEmpty(unique);
       case Opcode.FLUSH:
       case Opcode.FSYNC:
@@ -360,7 +363,7 @@ export class KernelFilesystem {
     const known = this.#inodes.size;
     const inode = nodeId === ROOT_NODE ? this.#inodes.lookup(readName(request)) : undefined;
     if (inode === undefined) return packError(unique, ENOENT);
-    if (this.#inodes.size !== known) this.#options.onChanged?.();
+    if (this.#inodes.size !== known) this.#options.onChanged?.(['node', inode.id, inode.name]);
     return packEntry(unique, inode.id, fileAttributes(inode.file));
   }
 
@@ -390,7 +393,12 @@ export class KernelFilesystem {
     // bytes at once.
     const handle = this.#handleOf(unique) ?? this.#open.open(name, file, flags);
     if (this.#canResend) this.#opened.set(handle, unique);
-    this.#options.onChanged?.();
+    const { durable } = this.#open.get(handle);
+    this.#options.onChanged?.([
+      'open',
+      handle,
+      { node: nodeId, name, unique: String(this.#opened.get(handle) ?? 0n), durable },
+    ]);
     return packOpen(unique, handle, OpenFlag.DIRECT_IO | OpenFlag.PARALLEL_DIRECT_WRITES);
   }
 

@@ -8,7 +8,7 @@ import { until } from '../async/until.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { BufferPool } from './buffer-pool.js';
 import type { ImageDirectory } from '../io/image-file.js';
-import type { ConnectionState, KeptConnection } from './connection.js';
+import type { ConnectionChange, ConnectionState, KeptConnection } from './connection.js';
 import { IoThreads } from './io-threads.js';
 import { KernelFilesystem } from './kernel-filesystem.js';
 import { abandonMount, mountWith } from './kernel-mount.js';
@@ -43,7 +43,7 @@ export interface KernelTransportOptions {
   /** Where the mount is to outlive this process. */
   readonly connection?: KeptConnection | undefined;
   /** `connectionState` is another one now; the kernel hears of it afterwards. */
-  readonly onConnectionChanged?: (() => void) | undefined;
+  readonly onConnectionChanged?: ((change: ConnectionChange) => void) | undefined;
 }
 
 /** For files that are kept open, an unmount takes so much longer. */

@@ -25,10 +25,14 @@ export class ActiveDevices {
   readonly #directory: DeviceDirectory;
   /** Deactivated while something had them open. */
   readonly #leaving = new Set<DeviceName>();
-  readonly #onChanged: () => void;
+  readonly #onChanged: (name: DeviceName, isActive: boolean) => void;
 
-  /** @param onChanged `names` tells something else now */
-  constructor(pool: ThinPool, directory: DeviceDirectory, onChanged: () => void = () => undefined) {
+  /** @param onChanged `names` has the device from now on, or has it no more */
+  constructor(
+    pool: ThinPool,
+    directory: DeviceDirectory,
+    onChanged: (name: DeviceName, isActive: boolean) => void = () => undefined,
+  ) {
     this.#onChanged = onChanged;
     this.#pool = pool;
     this.#directory = directory;
@@ -57,7 +61,7 @@ export class ActiveDevices {
     const known = this.#directory.pathOf(name);
     if (known !== undefined) return { path: known, fresh: false, lacks };
     this.#directory.add(name, await this.#pool.activate(name));
-    this.#onChanged();
+    this.#onChanged(name, true);
     return { path: this.#directory.pathOf(name) ?? '', fresh: true, lacks };
   }
 
@@ -94,7 +98,7 @@ export class ActiveDevices {
   async #deactivate(name: DeviceName): Promise<void> {
     this.#leaving.delete(name);
     this.#directory.remove(name);
-    this.#onChanged();
+    this.#onChanged(name, false);
     await this.#pool.deactivate(name);
   }
 }

@@ -35,6 +35,14 @@ export interface HandedMount extends Omit<MountRecord, 'viewers'> {
   readonly viewers: readonly (readonly [pid: number, views: number])[];
 }
 
+/**
+ * What a daemon that goes on needs to know from now on: a mount, or an image file that something may be left
+ * of if this process ends now, with the device that is active for that alone, or ''; null: it is gone.
+ */
+export type MountChange =
+  | readonly ['mount', name: DeviceName, mount: HandedMount | null]
+  | readonly ['unfinished', image: string, device: string | null];
+
 export interface MountAsk {
   readonly target?: string | undefined;
   readonly readOnly?: boolean | undefined;
@@ -70,10 +78,8 @@ export class DeviceMounts {
   readonly #folder: string;
   readonly #shared: string;
   readonly #isAlive: (pid: number) => boolean;
-  readonly #onChanged: () => void;
+  readonly #onChanged: (change: MountChange) => void;
   readonly #mounted = new Map<DeviceName, MountRecord>();
-  /** Image files that are about to be mounted, each with the device that is active for that alone. */
-  readonly #unfinished = new Map<string, DeviceName | undefined>();
 
   constructor(parts: {
     pool: ThinPool;
@@ -85,8 +91,7 @@ export class DeviceMounts {
     /** `<root>/shared`. */
     shared: string;
     isAlive?: (pid: number) => boolean;
-    /** `handOver` or `unfinished` tell something else now. */
-    onChanged?: () => void;
+    onChanged?: (change: MountChange) => void;
   }) {
     this.#pool = parts.pool;
     this.#active = parts.active;
@@ -109,21 +114,7 @@ export class DeviceMounts {
 
   /** What another daemon needs to go on with these mounts. */
   handOver(): HandedMount[] {
-    return [...this.#mounted].map(([name, { viewers, ...record }]) => ({
-      name,
-      ...record,
-      viewers: [...viewers],
-    }));
-  }
-
-  /** Image files that something may be left of if this process ends now. */
-  unfinished(): string[] {
-    return [...this.#unfinished.keys()];
-  }
-
-  /** Devices of `unfinished` that no caller asked to be active. */
-  passing(): DeviceName[] {
-    return [...this.#unfinished.values()].filter((name) => name !== undefined);
+    return [...this.#mounted].map(([name, record]) => handed(name, record));
   }
 
   /** Mounts that an earlier daemon made and left as they are. */
@@ -170,7 +161,7 @@ export class DeviceMounts {
     if (present !== undefined) await this.#join(device.name, present, { ...ask, target, readOnly });
     if (ask.permissions !== undefined) await this.#host.setPermissions(record.target, ask.permissions);
     record.pinned = true;
-    this.#onChanged();
+    this.#tell(device.name, record);
     return record;
   }
 
@@ -232,7 +223,7 @@ export class DeviceMounts {
         options: '',
       }));
     record.viewers.set(holder, (record.viewers.get(holder) ?? 0) + 1);
-    this.#onChanged();
+    this.#tell(device.name, record);
     return record;
   }
 
@@ -267,7 +258,7 @@ export class DeviceMounts {
     const left = (record.viewers.get(holder) ?? 0) - 1;
     if (left > 0) record.viewers.set(holder, left);
     else record.viewers.delete(holder);
-    this.#onChanged();
+    this.#tell(name, record);
     if (!record.pinned && this.#liveViewers(record).length === 0) await this.#takeDown(name, record, false);
   }
 
@@ -282,7 +273,7 @@ export class DeviceMounts {
     if (device.limit === undefined && record.bounded !== true) return;
     await this.#bound(device, record);
     record.bounded = device.limit !== undefined;
-    this.#onChanged();
+    this.#tell(device.name, record);
   }
 
   async #bringUp(
@@ -302,8 +293,7 @@ export class DeviceMounts {
     const unfinished = new Set<string>();
     const onImage: ViewAsk['onImage'] = (image, fresh) => {
       unfinished.add(image);
-      this.#unfinished.set(image, fresh);
-      this.#onChanged();
+      this.#onChanged(['unfinished', image, fresh ?? '']);
     };
     try {
       // A folder of the daemon's own that a crash left behind goes with this mount, too.
@@ -332,13 +322,13 @@ export class DeviceMounts {
         viewers: new Map(),
       };
       this.#mounted.set(device.name, record);
+      this.#tell(device.name, record);
       return record;
     } catch (error) {
       for (const step of undo.reverse()) await step().catch(() => undefined);
       throw error;
     } finally {
-      for (const image of unfinished) this.#unfinished.delete(image);
-      this.#onChanged();
+      for (const image of unfinished) this.#onChanged(['unfinished', image, null]);
     }
   }
 
@@ -390,7 +380,7 @@ export class DeviceMounts {
 
   #forget(name: DeviceName): void {
     this.#mounted.delete(name);
-    this.#onChanged();
+    this.#onChanged(['mount', name, null]);
   }
 
   async #dropView({ view }: MountRecord, lazily: boolean): Promise<void> {
@@ -440,6 +430,10 @@ export class DeviceMounts {
     );
   }
 
+  #tell(name: DeviceName, record: MountRecord): void {
+    this.#onChanged(['mount', name, handed(name, record)]);
+  }
+
   #isAbandoned(name: DeviceName): boolean {
     const record = this.#mounted.get(name);
     return record?.pinned === false && this.#liveViewers(record).length === 0;
@@ -449,6 +443,10 @@ export class DeviceMounts {
     for (const pid of record.viewers.keys()) if (!this.#isAlive(pid)) record.viewers.delete(pid);
     return [...record.viewers.keys()];
   }
+}
+
+function handed(name: DeviceName, { viewers, ...record }: MountRecord): HandedMount {
+  return { name, ...record, viewers: [...viewers] };
 }
 
 /**

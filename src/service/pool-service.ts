@@ -11,7 +11,7 @@ import { DeviceDirectory } from './device-directory.js';
 import type { DeviceHost } from './device-host.js';
 import { DeviceProperties } from './device-properties.js';
 import { DeviceLocks } from './device-locks.js';
-import { DeviceMounts } from './device-mounts.js';
+import { DeviceMounts, type MountChange } from './device-mounts.js';
 import { Unused } from './device-use.js';
 import { Devices } from './devices.js';
 import type { ProjectionWriter } from './projection-writer.js';
@@ -54,7 +54,7 @@ export interface ServedPoolParts extends PoolServiceParts {
   readonly carriesDiscards: () => boolean;
   readonly log: Logger;
   /** Something is active, mounted or about to be that was not, or the other way round. */
-  readonly onChanged: () => void;
+  readonly onChanged: (change: MountChange | readonly ['active', DeviceName, true | null]) => void;
 }
 
 /** In a process that serves the devices: they are image files, mounts and views on this host. */
@@ -93,7 +93,9 @@ export class ServedPool implements PoolService {
       this.deferred.idle(name);
       void this.views.idle(name);
     });
-    this.active = new ActiveDevices(pool, this.directory, onChanged);
+    this.active = new ActiveDevices(pool, this.directory, (name, isActive) =>
+      onChanged(['active', name, isActive ? true : null]),
+    );
     const { locks, active } = this;
     this.views = new ReplayedViews({
       pool,

@@ -1,70 +1,170 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
-import {
-  forgetHandover,
-  hasHandover,
-  leaveHandover,
-  readHandover,
-  type Handover,
-} from '../../src/daemon/handover.js';
+import { appendFile, readFile, writeFile } from 'node:fs/promises';
+import { forgetHandover, handoverHead, hasHandover, readHandover } from '../../src/daemon/handover.js';
+import { HandoverEntries, type HandoverChange } from '../../src/daemon/handover-entries.js';
+import { HandoverFile } from '../../src/daemon/handover-file.js';
+import { StandingHandover } from '../../src/daemon/standing-handover.js';
 import { requireResend } from '../../src/daemon/supervisor.js';
 import { ThinError } from '../../src/errors/thin-error.js';
+import { until } from '../../src/async/until.js';
 import { useScratch } from '../support/mounts.js';
 
-const STATE: Handover = {
-  version: 2,
-  supervisor: 4712,
-  connection: {
-    maxIo: 2 ** 20,
-    nodes: [{ id: 2, name: 'docker-8:1-42-web' }],
-    open: [{ handle: 1, node: 2, name: 'docker-8:1-42-web', unique: '4713' }],
+const MOUNT = {
+  name: 'web',
+  target: '/pool/mnt/web',
+  loop: '/dev/loop7',
+  request: {
+    image: '/pool/dev/docker-8:1-42-web',
+    target: '/pool/mnt/web',
+    filesystem: 'xfs' as const,
+    readOnly: false,
+    mountOptions: '',
+    xfsNospaceMaxRetries: 0,
   },
-  active: ['web'],
-  frozen: ['/pool/dev/docker-8:1-42-web'],
-  unfinished: [],
-  mounts: [
-    {
-      name: 'web',
-      target: '/pool/mnt/web',
-      loop: '/dev/loop7',
-      request: {
-        image: '/pool/dev/docker-8:1-42-web',
-        target: '/pool/mnt/web',
-        filesystem: 'xfs',
-        readOnly: false,
-        mountOptions: '',
-        xfsNospaceMaxRetries: 0,
-      },
-      readOnly: false,
-      bounded: true,
-      madeTarget: true,
-      activated: true,
-      pinned: true,
-      viewers: [[4711, 2]],
-    },
-  ],
+  readOnly: false,
+  bounded: true,
+  madeTarget: true,
+  activated: true,
+  pinned: true,
+  viewers: [[4711, 2]] as [number, number][],
 };
+const OPEN = { node: 2, name: 'docker-8:1-42-web', unique: '4713', durable: false };
+const CONNECTION = {
+  maxIo: 2 ** 20,
+  nodes: [{ id: 2, name: 'docker-8:1-42-web' }],
+  open: [{ handle: 1, ...OPEN }],
+};
+const SERVED = { connection: CONNECTION, active: ['web'], mounts: [MOUNT] };
+
+function fail(error: unknown): never {
+  throw error;
+}
 
 describe('what a daemon leaves to the next one', () => {
   const scratch = useScratch();
 
-  it('is there until it is forgotten', async () => {
+  it('is there until it is forgotten, and is what was so last', async () => {
     const layout = { root: await scratch.current.folder() };
     assert.equal(hasHandover(layout), false);
-    leaveHandover(layout, STATE);
-    assert.equal(hasHandover(layout), true);
-    assert.deepEqual(readHandover(layout), STATE);
-    assert.deepEqual(readHandover(layout), STATE);
+    const standing = new StandingHandover(layout, fail);
+    const served: (typeof SERVED)[] = [];
+    standing.begin(() => served[0]);
+    standing.note(['active', 'web', true]);
+    assert.equal(hasHandover(layout), false);
+    served.push(SERVED);
+    standing.note(['active', 'web', true]);
+    const first = {
+      ...{ supervisor: process.ppid, ...SERVED },
+      ...{ frozen: [], unfinished: [], passing: [], attaching: [] },
+    };
+    assert.deepEqual(readHandover(layout), first);
+    assert.deepEqual(readHandover(layout), first);
+
+    standing.note(['node', 3, 'docker-8:1-42-db']);
+    standing.note(['open', 1, null]);
+    standing.note(['active', 'web', null]);
+    standing.note(['active', 'db', true]);
+    standing.note(['unfinished', '/pool/dev/db', 'db']);
+    standing.note(['mount', 'web', { ...MOUNT, pinned: false }]);
+    const then = {
+      ...first,
+      connection: {
+        ...CONNECTION,
+        nodes: [...CONNECTION.nodes, { id: 3, name: 'docker-8:1-42-db' }],
+        open: [],
+      },
+      active: ['db'],
+      unfinished: ['/pool/dev/db'],
+      passing: ['db'],
+      mounts: [{ ...MOUNT, pinned: false }],
+    };
+    assert.deepEqual(readHandover(layout), then);
+    await standing.whileFrozen('/pool/dev/db', () =>
+      standing.whileAttaching('/pool/dev/web', () => {
+        assert.deepEqual(readHandover(layout), {
+          ...then,
+          frozen: ['/pool/dev/db'],
+          unfinished: ['/pool/dev/db', '/pool/dev/web'],
+          attaching: ['/pool/dev/web'],
+        });
+        return Promise.resolve();
+      }),
+    );
+    standing.fix();
+    standing.note(['active', 'late', true]);
+    assert.deepEqual(readHandover(layout), then);
+
     forgetHandover(layout);
     assert.equal(readHandover(layout), undefined);
   });
 
+  it('has no unfinished mount that is finished, and no line that was not ended', async () => {
+    const layout = { root: await scratch.current.folder() };
+    const standing = new StandingHandover(layout, fail);
+    standing.begin(() => ({ ...SERVED, mounts: [] }));
+    standing.note(['unfinished', MOUNT.request.image, 'web']);
+    standing.note(['mount', 'web', MOUNT]);
+    await appendFile(`${layout.root}/handover.json`, '["active","half');
+    const left = readHandover(layout)!;
+    assert.deepEqual([left.unfinished, left.passing, left.mounts], [[], [], [MOUNT]]);
+    assert.deepEqual(left.active, ['web']);
+    standing.end();
+    assert.equal(hasHandover(layout), false);
+  });
+
+  it('is understood as a daemon of before left it', async () => {
+    const layout = { root: await scratch.current.folder() };
+    const before = { version: 2, supervisor: 4712, ...SERVED, frozen: ['/pool/dev/x'], unfinished: [] };
+    await writeFile(`${layout.root}/handover.json`, JSON.stringify(before));
+    assert.deepEqual(readHandover(layout), before);
+  });
+
   it('is nothing where another version left it, or it is damaged', async () => {
     const layout = { root: await scratch.current.folder() };
-    for (const text of ['', '{', '{}', JSON.stringify({ ...STATE, version: 1 })]) {
+    const head = handoverHead({ supervisor: 1, maxIo: 4096 });
+    const texts = [
+      ...['', '{', '{}', JSON.stringify({ version: 1, ...SERVED })],
+      ...[
+        `${head}\n["active","web"]\n`,
+        `${head}\n["unheard-of",1,2]\n`,
+        `${head}\nx\n["active","web",true]\n`,
+      ],
+    ];
+    for (const text of texts) {
       await writeFile(`${layout.root}/handover.json`, text);
       assert.equal(readHandover(layout), undefined, text);
     }
+  });
+
+  it('costs a line for each change, and is written anew where most lines are out of date', async () => {
+    const layout = { root: await scratch.current.folder() };
+    const path = `${layout.root}/handover.json`;
+    const entries = new HandoverEntries();
+    const head = handoverHead({ supervisor: 1, maxIo: 4096 });
+    for (let id = 0; id < 1000; id++) entries.apply(['active', `device-${id}`, true]);
+    const file = new HandoverFile(path, head, entries, { spare: 10, onFailure: fail });
+    const change = (one: HandoverChange): void => {
+      entries.apply(one);
+      file.append(one);
+    };
+    const lines = async (): Promise<number> => (await readFile(path, 'utf8')).split('\n').length - 1;
+    assert.equal(await lines(), 1001);
+    const before = (await readFile(path)).length;
+    change(['active', 'one-more', true]);
+    assert.equal((await readFile(path)).length - before, '["active","one-more",true]\n'.length);
+
+    for (let id = 0; id < 990; id++) change(['active', `device-${id}`, null]);
+    // While the file is written anew, in turns.
+    for (let id = 0; id < 5; id++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      change(['active', `later-${id}`, true]);
+    }
+    assert.ok(await until(async () => (await lines()) < 100, { limitMs: 60_000, pollMs: 5 }));
+    change(['active', 'last', true]);
+    const { active } = readHandover(layout)!;
+    assert.deepEqual([...active].sort(), [...entries.state(4096).active].sort());
+    assert.equal(active.length, 10 + 1 + 5 + 1);
+    file.close();
   });
 });
 
