@@ -17,7 +17,8 @@ export interface Adapter {
 /** A daemon's figures, as text of the type that is named. */
 export interface Figures {
   readonly contentType: string;
-  text(): Promise<string>;
+  /** In bounded steps. */
+  pieces(): AsyncIterable<string>;
 }
 
 export type MakeAdapter = (served: ServedPool, figures: Figures) => Adapter;

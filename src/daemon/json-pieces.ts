@@ -23,6 +23,17 @@ export async function* jsonPieces(value: unknown): AsyncGenerator<string> {
   }
 }
 
+/** A text in short pieces, between which others have their turns. */
+export async function* textPieces(text: string): AsyncGenerator<string> {
+  for (let at = 0; at < text.length;) {
+    // Each piece is encoded alone: a pair of surrogates stays together.
+    const end = at + UNITS + Number((text.charCodeAt(at + UNITS - 1) & 0xfc00) === 0xd800);
+    yield text.slice(at, end);
+    at = end;
+    await nextTurn();
+  }
+}
+
 function* piecesOf(value: unknown): Generator<string> {
   if (!isLong(value)) yield JSON.stringify(value);
   else if (typeof value === 'string') yield* piecesOfText(value);

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import Fastify from 'fastify';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import type { Adapter, MakeAdapter } from '../adapter/adapter.js';
@@ -16,8 +17,8 @@ export function metricsAdapter(
   return (_served, figures): Adapter => {
     // A client that sends half a request, or reads slowly, does not delay the daemon's end.
     const http = Fastify({ ...httpTimeouts(limits), forceCloseConnections: true, logger: false });
-    http.get('/metrics', async (_request, reply) =>
-      reply.type(figures.contentType).send(await figures.text()),
+    http.get('/metrics', (_request, reply) =>
+      reply.type(figures.contentType).send(Readable.from(figures.pieces())),
     );
     return {
       listen: async () => {

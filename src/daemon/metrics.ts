@@ -1,7 +1,8 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { version } from '../config/version.js';
 import type { PoolFigures } from '../pool/figures.js';
-import type { PoolInfo } from '../pool/info.js';
+import type { DeviceInfo, PoolInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import { DEVICE_FIGURES } from './device-metrics.js';
 import type { CallRecord } from './dispatcher.js';
@@ -97,6 +98,20 @@ interface Figure {
   readonly collect: (this: Pick<Gauge, 'reset' | 'inc'>) => void;
 }
 
+/** Devices whose lines of one figure are a piece of the text: some ten KiB. */
+const GROUP = 128;
+
+async function* groupsOf(devices: AsyncIterable<DeviceInfo>): AsyncGenerator<readonly DeviceInfo[]> {
+  let group: DeviceInfo[] = [];
+  for await (const device of devices) {
+    group.push(device);
+    if (group.length < GROUP) continue;
+    yield group;
+    group = [];
+  }
+  yield group;
+}
+
 /** A daemon's figures in Prometheus' text format. */
 export class Metrics {
   readonly #registry = new Registry();
@@ -157,17 +172,33 @@ export class Metrics {
    * In bounded steps, however many devices there are: the registry's own way is one step for each figure of
    * all devices.
    */
-  async text(): Promise<string> {
+  async *pieces(): AsyncGenerator<string> {
     this.#now = { info: this.#pool.info(), figures: this.#pool.figures() };
+    yield await this.#registry.metrics();
     const figures = DEVICE_FIGURES.map(({ name, help, type }) => [
-      `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`,
+      `\n# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`,
     ]);
-    for await (const device of this.#pool.eachDevice())
-      for (const [at, { name, values }] of DEVICE_FIGURES.entries())
-        // Names and kinds have nothing in them that the format would escape.
-        for (const [labels, value] of values(device))
-          figures[at]!.push(`${name}{device="${device.name}",kind="${device.kind}"${labels}} ${value}\n`);
-    return `${await this.#registry.metrics()}${figures.map((lines) => `\n${lines.join('')}`).join('')}`;
+    for await (const devices of groupsOf(this.#pool.eachDevice()))
+      for (const [at, { name, values }] of DEVICE_FIGURES.entries()) {
+        let lines = '';
+        for (const device of devices)
+          // Names and kinds have nothing in them that the format would escape.
+          for (const [labels, value] of values(device))
+            lines += `${name}{device="${device.name}",kind="${device.kind}"${labels}} ${value}\n`;
+        figures[at]!.push(lines);
+      }
+    for (const pieces of figures)
+      for (const piece of pieces) {
+        yield piece;
+        await nextTurn();
+      }
+  }
+
+  /** All of `pieces`. */
+  async text(): Promise<string> {
+    const pieces: string[] = [];
+    for await (const piece of this.pieces()) pieces.push(piece);
+    return pieces.join('');
   }
 
   #gauge(name: string, help: string, value: (now: Now) => number | undefined): void {

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import { ThinError, toThinError } from '../errors/thin-error.js';
-import { isLong, jsonPieces } from './json-pieces.js';
+import { isLong, jsonPieces, textPieces } from './json-pieces.js';
 import { HTTP_LIMITS, httpTimeouts, type HttpLimits } from '../adapter/http-limits.js';
 import { listenPrivately } from '../host/private-socket.js';
 import { refuseLive } from '../api/live-socket.js';
@@ -49,7 +49,7 @@ export class SocketServer {
     );
     this.#http.get('/metrics', async (_request, reply) => {
       const { text } = await dispatcher.call('metrics', {});
-      return reply.type('text/plain; version=0.0.4').send(text);
+      return reply.type('text/plain; version=0.0.4').send(Readable.from(textPieces(text)));
     });
     this.#http.setNotFoundHandler((request) => {
       throw unknownOperation(`${request.method} ${request.url}`);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { isLong, jsonPieces } from '../../src/daemon/json-pieces.js';
+import { isLong, jsonPieces, textPieces } from '../../src/daemon/json-pieces.js';
 
 async function whole(value: unknown): Promise<{ text: string; longest: number }> {
   const pieces: string[] = [];
@@ -44,5 +44,14 @@ describe('JSON in pieces', () => {
   it('are for long answers only', () => {
     for (const value of [undefined, null, 1, 'text', {}, [], { devices: { total: 1 } }, [1, 2]])
       assert.equal(isLong(value), false);
+  });
+
+  it('and plain text in pieces are the text again, each as bytes of its own', async () => {
+    for (const text of ['', 'short', 'é😀'.repeat(100_000), `${'x'.repeat(65_535)}😀😀`]) {
+      const pieces: Buffer[] = [];
+      for await (const piece of textPieces(text)) pieces.push(Buffer.from(piece));
+      assert.equal(Buffer.concat(pieces).toString(), text);
+      for (const { length } of pieces) assert.ok(length <= 4 * 65_537);
+    }
   });
 });

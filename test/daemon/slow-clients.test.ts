@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
@@ -126,7 +127,7 @@ describe('a client that sends half a request', () => {
       );
       const adapter = make({} as unknown as ServedPool, {
         contentType: 'text/plain',
-        text: () => Promise.resolve(''),
+        pieces: () => Readable.from(['']),
       });
       await adapter.listen();
       const socket = await half({ host: '127.0.0.1', port }, '/metrics');
