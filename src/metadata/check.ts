@@ -15,7 +15,7 @@ import type { KvReader } from '../store/key-value.js';
 import { disagreements, foreignOptions, optionsOwner } from './agreement.js';
 import { StoredNodes } from './metadata-view.js';
 import { readSuperblock, type sealedValues } from './open-metadata.js';
-import { PagedCounts } from './paged-counts.js';
+import { SparseCounts } from './sparse-counts.js';
 import { RemoteTable } from './remote-table.js';
 import { readRemote } from './stored-remote.js';
 
@@ -75,8 +75,8 @@ export class Check {
   readonly #stored: StoredNodes;
   readonly #findings: Finding[] = [];
   /** References found, by number; a node's children are counted once, when it is first met. */
-  readonly #nodes = new PagedCounts();
-  readonly #chunks = new PagedCounts();
+  readonly #nodes = new SparseCounts();
+  readonly #chunks = new SparseCounts();
   readonly #mappedBelow = new Map<NodeId, number>();
   readonly #records: DeviceRecord[] = [];
   readonly #miscounted: DeviceRecord[] = [];
@@ -107,7 +107,7 @@ export class Check {
   }
 
   /** References that the trees hold, by number. */
-  get references(): { readonly nodes: PagedCounts; readonly chunks: PagedCounts } {
+  get references(): { readonly nodes: SparseCounts; readonly chunks: SparseCounts } {
     return { nodes: this.#nodes, chunks: this.#chunks };
   }
 
@@ -264,10 +264,10 @@ export class Check {
   async #compareMap(
     kind: 'chunk-map-sheet' | 'node-map-sheet',
     what: 'chunk' | 'node',
-    found: PagedCounts,
+    found: SparseCounts,
     limit: number,
   ): Promise<void> {
-    const seen = new PagedCounts();
+    const seen = new SparseCounts();
     const visit = (sheet: number, body: Uint8Array, path: string): Promise<void> => {
       const read = (): void => {
         unpackSpaceMapSheet(body, path, (index, count) => {
@@ -310,7 +310,8 @@ export class Check {
     // Only now: what a mapping refers to is not told from what a partial chunk does.
     for (const backing of found) this.#chunks.add(backing);
     for (const [chunk, backing] of this.#backings)
-      if (this.#backings.has(backing)) this.#find(`chunk backing ${chunk}`, `its backing ${backing} is partial itself`);
+      if (this.#backings.has(backing))
+        this.#find(`chunk backing ${chunk}`, `its backing ${backing} is partial itself`);
   }
 
   /**
@@ -344,7 +345,7 @@ export class Check {
 
   /** A partial chunk has nothing but its patch. */
   async #checkPatches(): Promise<void> {
-    const missing = new Set(this.#bases.keys());
+    const missing = new Set(this.#backings.keys());
     for await (const [key] of this.#store.entries(rangeOf('chunk-patch'), { values: false })) {
       const id = unpackKey('chunk-patch', key);
       if (id !== undefined) missing.delete(id);
@@ -358,10 +359,10 @@ export class Check {
   /** Every entry in use that is stored at all is there, and nothing else is. */
   async #checkKeys(
     kind: 'node' | 'chunk',
-    found: PagedCounts,
+    found: SparseCounts,
     isStored: (entry: number) => boolean,
   ): Promise<void> {
-    const seen = new PagedCounts();
+    const seen = new SparseCounts();
     for await (const [key] of this.#store.entries(rangeOf(kind), { values: false })) {
       const id = unpackKey(kind, key);
       if (id !== undefined && found.has(id) && isStored(id)) {
@@ -380,7 +381,7 @@ export class Check {
   }
 
   /** In turns. */
-  async *#each(counts: PagedCounts): AsyncGenerator<number> {
+  async *#each(counts: SparseCounts): AsyncGenerator<number> {
     const pace = new Pace();
     for (const number of counts.keys()) {
       const pause = pace.pause();

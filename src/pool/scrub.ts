@@ -8,7 +8,7 @@ import { chunkKey, describeKey } from '../format/keys.js';
 import type { NodeLimits } from '../format/node.js';
 import type { Superblock } from '../format/superblock.js';
 import { runCheck, type Finding } from '../metadata/check.js';
-import type { PagedCounts } from '../metadata/paged-counts.js';
+import type { SparseCounts } from '../metadata/sparse-counts.js';
 import { applyPatchOf, dataOf } from '../store/chunk-values.js';
 import type { FileChunksOptions } from '../store/file-chunks.js';
 import type { KvReader } from '../store/key-value.js';
@@ -65,7 +65,7 @@ export function fileFinding({ message }: ThinError): Finding {
 async function* scrubChunks(
   reader: KvReader,
   { kind, blockSize }: Superblock,
-  chunks: PagedCounts,
+  chunks: SparseCounts,
   { data, onDamage }: ScrubOptions,
 ): AsyncGenerator<ScrubStep> {
   const read = kind === 'direct' ? dataReader(data, blockSize) : sealReader(reader, blockSize);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { chunkId, type ChunkId, type DeviceId } from '../../src/format/ids.js';
+import { chunkId, type ChunkId } from '../../src/format/ids.js';
 import type { RemoteImage } from '../../src/format/remote-image.js';
 import { RemoteTable } from '../../src/metadata/remote-table.js';
 

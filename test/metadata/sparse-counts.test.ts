@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { PagedCounts } from '../../src/metadata/paged-counts.js';
+import { SparseCounts } from '../../src/metadata/sparse-counts.js';
 
-describe('counts in pages', () => {
+describe('counts of few numbers', () => {
   it('are what a map of them holds, ascending', () => {
     const number = fc.oneof(fc.nat(2000), fc.nat(2 ** 40));
     fc.assert(
       fc.property(fc.array(number, { maxLength: 300 }), (numbers) => {
-        const [counts, map] = [new PagedCounts(), new Map<number, number>()];
+        const [counts, map] = [new SparseCounts(), new Map<number, number>()];
         for (const one of numbers) {
           assert.equal(counts.add(one), map.get(one) ?? 0);
           map.set(one, (map.get(one) ?? 0) + 1);
