@@ -1,9 +1,17 @@
 import type { Command } from 'commander';
+import { until } from '../async/until.js';
+import { SocketClient } from '../api/client.js';
+import type { RootLayout } from '../config/root-layout.js';
 import { formatBinarySize } from '../config/sizes.js';
+import { ThinError, type ThinErrorCode } from '../errors/thin-error.js';
 import { withDaemon } from './connect.js';
-import { contextOf } from './context.js';
+import { contextOf, type Context } from './context.js';
 import { example } from './example.js';
 import { printResult } from './output.js';
+import { STOP_PATIENCE } from './stop-daemon.js';
+
+/** How a call ends whose daemon does. */
+const GONE: ReadonlySet<ThinErrorCode> = new Set(['closed', 'not-running']);
 
 export function registerHydrateCommand(program: Command): void {
   program
@@ -17,14 +25,39 @@ export function registerHydrateCommand(program: Command): void {
     .addHelpText('after', example('thinfuse hydrate debian', 'thinfuse hydrate --wait debian'))
     .action(async (name: string, { wait = false }: { wait?: boolean }, command: Command) => {
       const context = contextOf(command);
-      await withDaemon(context, async (caller) => {
-        const device = await caller.call('device.hydrate', { name, wait });
-        const left = device.remote ?? 0;
-        printResult(
-          context,
-          { name, remote: left },
-          left === 0 ? `${name}: all of it is here` : `${name}: ${formatBinarySize(left)} are being fetched`,
-        );
-      });
+      const left = await hydrate(context, name, wait);
+      printResult(
+        context,
+        { name, remote: left },
+        left === 0 ? `${name}: all of it is here` : `${name}: ${formatBinarySize(left)} are being fetched`,
+      );
     });
+}
+
+/** Bytes that are left. The daemon that follows on one that ends meanwhile goes on with it. */
+async function hydrate(context: Context, name: string, wait: boolean): Promise<number> {
+  for (;;)
+    try {
+      return await withDaemon(context, async (caller) => {
+        const { remote = 0 } = await caller.call('device.hydrate', { name, wait });
+        return remote;
+      });
+    } catch (error) {
+      if (!wait || !(error instanceof ThinError) || !GONE.has(error.code)) throw error;
+      if (!(await isFollowed(context.layout))) throw error;
+    }
+}
+
+/** Waits until a daemon answers again, where one goes on. */
+async function isFollowed({ socket, root }: RootLayout): Promise<boolean> {
+  const { isBeingReplaced } = await import('../daemon/handover.js');
+  const client = new SocketClient(socket, { timeoutMs: STOP_PATIENCE.limitMs });
+  const serves = (): Promise<boolean> =>
+    client.call('status', {}).then(
+      () => true,
+      () => false,
+    );
+  let isBack = false;
+  await until(async () => (isBack = await serves()) || !isBeingReplaced({ root }), STOP_PATIENCE);
+  return isBack;
 }

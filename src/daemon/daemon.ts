@@ -1,6 +1,7 @@
 import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger } from 'pino';
+import { until } from '../async/until.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import type { DeviceName } from '../format/ids.js';
 import type { ImageDirectory } from '../io/image-file.js';
@@ -74,6 +75,12 @@ const TEMPORARY_SOCKET = /^thinfuse-\d+\.sock$/;
 /** How soon a mount goes whose readers died. */
 const REAP_VIEWS_MS = 5_000;
 
+/** How long a restart waits for calls that wait for a store. */
+const STORE_PATIENCE_MS = 3000;
+const STORE_LOOKS = { limitMs: 60_000, pollMs: 50 };
+/** How long a read waits for a store where its reader is about to be ended. */
+const UNFINISHED_PATIENCE_MS = 1000;
+
 /** For the answer to a restart to leave the process. */
 const LAST_ANSWER_MS = 20;
 
@@ -143,6 +150,7 @@ export class Daemon {
         startedAt: Date.now(),
         stop: (options) => this.#stopFromInside(options),
         restart: () => this.#restart(),
+        whileOpen: (work) => this.#dispatcher.whileOpen(work),
       },
     };
   }
@@ -175,6 +183,7 @@ export class Daemon {
         await parts.tools?.settle({ mustBeGone: false });
         for (const step of await parts.host.recover(parts.handover)) log.warn({ event: 'stale' }, step);
         await daemon.#forgetPassing(parts.handover);
+        daemon.#hurry(parts.handover.unfinished, undefined);
       }
       parts.standing?.begin(() => daemon.#handover());
       await daemon.#server.listen();
@@ -257,8 +266,7 @@ export class Daemon {
   async #restart(): Promise<void> {
     const { log } = this.#parts;
     log.info({ event: 'restarting' }, 'restarting: asked to');
-    await this.#dispatcher.close(1);
-    await this.#pauseAdapters();
+    await this.#callsEnd();
     const connection = this.#transport.handOver?.();
     if (connection === undefined) {
       this.#dispatcher.reopen();
@@ -279,14 +287,37 @@ export class Daemon {
     setImmediate(() => setTimeout(() => process.kill(process.pid, 'SIGKILL'), LAST_ANSWER_MS));
   }
 
+  /** A call that waits for a store is the next daemon's to clear away, as where a daemon dies. */
+  async #callsEnd(): Promise<void> {
+    const calls = new AbortController();
+    void this.#dispatcher
+      .close(1)
+      .then(() => this.#pauseAdapters())
+      .finally(() => calls.abort());
+    const began = performance.now();
+    const isWaiting = (): boolean =>
+      performance.now() - began > STORE_PATIENCE_MS &&
+      this.#pool.figures().remote.waitedMs > STORE_PATIENCE_MS;
+    while (!(await until(() => calls.signal.aborted || isWaiting(), STORE_LOOKS)));
+    if (!calls.signal.aborted)
+      this.#parts.log.warn({ event: 'restarting' }, 'what waits for a store is broken off');
+  }
+
   /** As the earlier daemon had it: devices are active before the transport asks for them. */
-  async #takeOver({ active, mounts }: Handover): Promise<void> {
+  async #takeOver({ active, mounts, unfinished }: Handover): Promise<void> {
     for (const name of active)
       await this.#served.active.activate(name as DeviceName).catch((error: unknown) => {
         // Removed by the last thing that the earlier daemon did.
         if (!(error instanceof ThinError) || error.code !== 'not-found') throw error;
       });
     this.#served.mounts.takeOver(mounts);
+    // The tools at these are about to be ended, which takes until their reads are answered.
+    this.#hurry(unfinished, UNFINISHED_PATIENCE_MS);
+  }
+
+  #hurry(images: readonly string[], patience: number | undefined): void {
+    for (const name of this.#served.active.names())
+      if (images.includes(this.#served.active.pathOf(name) ?? '')) this.#pool.setPatience(name, patience);
   }
 
   /** What the earlier daemon began and no process continues, after the host released it. */

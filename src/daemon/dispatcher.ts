@@ -25,6 +25,7 @@ export class Dispatcher implements Caller {
   readonly #texts: TextHandlers;
   readonly #onCall: (record: CallRecord) => void;
   readonly #underWay = new InFlight();
+  readonly #onClose = new Set<() => void>();
   #closed = false;
 
   constructor(
@@ -80,7 +81,25 @@ export class Dispatcher implements Caller {
    */
   async close(besides = 0): Promise<void> {
     this.#closed = true;
+    for (const leave of this.#onClose) leave();
     await this.#underWay.idle(besides);
+  }
+
+  /**
+   * For a call that only waits for something that goes on without it: rejects with `closed` when `close` is
+   * called.
+   */
+  async whileOpen<T>(work: Promise<T>): Promise<T> {
+    let leave = (): void => undefined;
+    const closed = new Promise<never>((_, reject) => {
+      leave = () => reject(stopping('waiting'));
+    });
+    this.#onClose.add(leave);
+    try {
+      return await Promise.race([work, closed]);
+    } finally {
+      this.#onClose.delete(leave);
+    }
   }
 
   /** Takes calls again, after a stop that was given up. */
@@ -89,12 +108,15 @@ export class Dispatcher implements Caller {
   }
 
   #requireOpen(name: string): void {
-    if (this.#closed)
-      throw new ThinError(
-        'closed',
-        `the daemon is stopping and takes no more work (${name}); start it again first`,
-      );
+    if (this.#closed) throw stopping(name);
   }
+}
+
+function stopping(what: string): ThinError {
+  return new ThinError(
+    'closed',
+    `the daemon is stopping and takes no more work (${what}); start it again first`,
+  );
 }
 
 function told<K extends TextOperationName>(

@@ -18,6 +18,8 @@ export interface Serving {
   readonly stop: (options: { force: boolean }) => Promise<void>;
   /** See the operation `restart`; resolves when the next daemon may begin, and this one ends after that. */
   readonly restart: () => Promise<void>;
+  /** See `Dispatcher.whileOpen`. */
+  readonly whileOpen: <T>(work: Promise<T>) => Promise<T>;
 }
 
 /** What the operations work on. */

@@ -13,31 +13,10 @@ import type { DataPlane } from './data-plane.js';
 import { DeviceMappings } from './device-mappings.js';
 import type { ImageFile } from './image-file.js';
 import { inOrder } from './in-order.js';
-import { GATE, OPEN, READ_ONLY, SHUT, TOUCHED, VERSION, type ImageMemory } from './thread-image.js';
+import { inTime } from './in-time.js';
 import { chunkOf, HOLE, type MappingTable } from './mapping-table.js';
-
-/** What a device's data path asks of its pool. */
-export interface PoolGate {
-  /** @throws ThinError read-only, closed */
-  requireWritable(): void;
-  /** Something changed in memory: a commit may be due. */
-  noteChange(): void;
-  commit(): Promise<void>;
-  /** Resolves when everything that was answered before is durable. */
-  flush(): Promise<void>;
-  /**
-   * Resolves when a chunk may be had; rejects with `no-space` at once, or when the pool's timeout is over.
-   */
-  waitForSpace(device: string): Promise<void>;
-  /** Before a write: undefined where it may go on, else resolves when it may. @throws ThinError no-space */
-  admit(io: DeviceIo, offset: number, length: number): Promise<void> | undefined;
-  /** Resolves when one more block can be unmapped. */
-  waitForNodes(device: string): Promise<void>;
-  /** Resolves when some device has let go of its mapping table. */
-  waitForSheets(): Promise<void>;
-  /** A chunk or node was found damaged. */
-  foundDamage(error: ThinError): void;
-}
+import type { PoolGate } from './pool-gate.js';
+import { GATE, OPEN, READ_ONLY, SHUT, TOUCHED, VERSION, type ImageMemory } from './thread-image.js';
 
 /** Blocks that a discard unmaps before others get their turn. */
 const DISCARD_STEP = 1024;
@@ -74,6 +53,8 @@ export class DeviceIo implements ImageFile {
   readonly #control = threadInts(3);
   /** Its requests since it became active. */
   readonly traffic = new Traffic();
+  /** Milliseconds that a request may wait for bytes that are not here; undefined: as long as it takes. */
+  patience: number | undefined;
   readonly #mappings: DeviceMappings;
   #path: BlockPath;
   #memory: ImageMemory;
@@ -402,7 +383,10 @@ export class DeviceIo implements ImageFile {
       case 'no-sheet':
         return this.#mappings.loadWord(this.#blockAt(offset)) ? undefined : this.#gate.waitForSheets();
       case 'missing':
-        return this.#guard(() => this.#plane.chunks.bring(this.#path.missing!));
+        return inTime(
+          this.#guard(() => this.#plane.chunks.bring(this.#path.missing!)),
+          this.patience,
+        );
       case 'no-room':
         return this.#plane.chunks.makeRoom();
       case 'no-chunk':

@@ -1,7 +1,8 @@
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceId } from '../format/ids.js';
 import { DataPlane, type PlaneOwner } from '../io/data-plane.js';
-import type { DeviceIo, PoolGate } from '../io/device-io.js';
+import type { DeviceIo } from '../io/device-io.js';
+import type { PoolGate } from '../io/pool-gate.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { RequestEpochs } from '../threads/request-epochs.js';
 import type { KeyValue } from '../store/key-value.js';

@@ -374,7 +374,16 @@ class Pool implements ThinPool {
     return left;
   }
 
+  setPatience(name: DeviceName, patience: number | undefined): void {
+    const io = this.#activeIo(name);
+    if (io !== undefined) io.patience = patience;
+  }
+
   active(name: DeviceName): ImageFile | undefined {
+    return this.#activeIo(name);
+  }
+
+  #activeIo(name: DeviceName): DeviceIo | undefined {
     const record = this.#state.metadata.devices.find(name);
     return record === undefined ? undefined : this.#state.active.get(record.id);
   }

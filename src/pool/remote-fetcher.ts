@@ -6,7 +6,7 @@ import type { RemoteEntry } from '../format/remote-sheet.js';
 import type { KnownImage } from '../metadata/remote-table.js';
 import { linesFor } from '../store/log-writer.js';
 import type { PoolState } from './pool-state.js';
-import type { RemoteSource } from './remote-source.js';
+import type { FetchRequest, RemoteSource } from './remote-source.js';
 
 /** Bytes of an image's block. */
 const BLOCK = 65536;
@@ -34,6 +34,7 @@ interface Flight {
 
 interface Waiting {
   readonly chunk: ChunkId;
+  readonly since: number;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -46,6 +47,8 @@ export interface RemoteFigures {
   /** Since the pool was opened. */
   readonly fetched: number;
   readonly failures: number;
+  /** Milliseconds for which the oldest read waits for a store; 0: none does. */
+  readonly waitedMs: number;
   /** Of the newest fetch, where it failed. */
   readonly problem: string | undefined;
 }
@@ -59,8 +62,12 @@ export class RemoteFetcher {
   readonly #source: RemoteSource | undefined;
   readonly #flights = new Map<ChunkId, Flight>();
   readonly #bytes = new Map<number, number>();
+  /** When each read that waits for a store began, `performance.now()`, the oldest first. */
+  readonly #reads = new Set<{ readonly since: number }>();
   /** For room, in the order in which they came. */
   #waiting: Waiting[] = [];
+  /** For the end of any flight. */
+  #endings: (() => void)[] = [];
   #inFlight = 0;
   #fetched = 0;
   #failures = 0;
@@ -78,6 +85,7 @@ export class RemoteFetcher {
       inFlight: this.#inFlight,
       fetched: this.#fetched,
       failures: this.#failures,
+      waitedMs: this.#waitedMs,
       problem: this.#problem,
     };
   }
@@ -87,19 +95,29 @@ export class RemoteFetcher {
    * they come from is not known).
    */
   async fetch(chunk: ChunkId): Promise<void> {
-    const ahead = this.#flights.get(chunk);
-    // What was fetched ahead may fail for reasons of its own: then somebody asks who waits for it.
-    if (ahead?.isUrgent === false) await ahead.done.catch(() => undefined);
+    const read = { since: performance.now() };
+    this.#reads.add(read);
+    try {
+      await this.#bring(chunk, read.since);
+    } finally {
+      this.#reads.delete(read);
+    }
+  }
+
+  /** One clock for all that it waits for: what others fetch, room, and its own request. */
+  async #bring(chunk: ChunkId, since: number): Promise<void> {
+    // What others fetch may fail before this one has waited long enough: then it asks by itself.
+    await this.#flights.get(chunk)?.done.catch(() => undefined);
     if (!this.#state.plane.chunks.isAway(chunk)) return;
     const flight = this.#flights.get(chunk);
     if (flight !== undefined) return flight.done;
     const entry = this.#state.metadata.remote.get(chunk);
     if (entry === undefined) return;
     if (this.#hasRoom(entry.image, this.#chunkSize)) {
-      void this.#start(this.#around(chunk, entry), entry.image, true);
+      void this.#start(this.#around(chunk, entry), entry.image, since);
       return this.#flights.get(chunk)?.done;
     }
-    await new Promise<void>((resolve, reject) => this.#waiting.push({ chunk, resolve, reject }));
+    await new Promise<void>((resolve, reject) => this.#waiting.push({ chunk, since, resolve, reject }));
   }
 
   /**
@@ -128,8 +146,8 @@ export class RemoteFetcher {
         this.#requireOpen();
         const wanted = batch.filter((chunk) => this.#isWanted(chunk, image));
         // Who waits for something goes first.
-        while (!this.#hasRoom(image, wanted.length * this.#chunkSize)) await this.#aFlight();
-        if (wanted.length > 0) await this.#start(wanted, image, false);
+        while (!this.#hasRoom(image, wanted.length * this.#chunkSize)) await this.#anEnd();
+        if (wanted.length > 0) await this.#start(wanted, image, undefined);
         await nextTurn();
       }
     };
@@ -141,7 +159,7 @@ export class RemoteFetcher {
     const error = new ThinError('closed', 'the pool is being closed');
     for (const { reject } of this.#waiting.splice(0)) reject(error);
     await this.#source?.close();
-    for (const { settle } of [...this.#flights.values()]) settle(error);
+    for (const flight of [...this.#flights.values()]) this.#end(flight, error);
     await Promise.allSettled(this.#hydrating.values());
   }
 
@@ -156,13 +174,18 @@ export class RemoteFetcher {
     };
     await this.ahead(chunks(), image);
     // What was on its way for somebody else.
-    while ([...this.#flights.values()].some(({ entry }) => entry.image === image)) await this.#aFlight();
+    while ([...this.#flights.values()].some(({ entry }) => entry.image === image)) await this.#anEnd();
   }
 
-  async #aFlight(): Promise<void> {
-    const [flight] = this.#flights.values();
-    await flight?.done.catch(() => undefined);
+  /** Of whichever flight ends first: one of a store that is away ends late. */
+  async #anEnd(): Promise<void> {
+    await new Promise<void>((resolve) => this.#endings.push(resolve));
     await nextTurn();
+  }
+
+  get #waitedMs(): number {
+    for (const { since } of this.#reads) return performance.now() - since;
+    return 0;
   }
 
   #requireOpen(): void {
@@ -193,16 +216,19 @@ export class RemoteFetcher {
     );
   }
 
-  /** @returns when all of it is here; rejects where some of it is not */
-  #start(chunks: readonly ChunkId[], id: number, isUrgent: boolean): Promise<void> {
+  /**
+   * @param since when the read began that waits for it; undefined: none does
+   * @returns when all of it is here; rejects where some of it is not
+   */
+  #start(chunks: readonly ChunkId[], id: number, since: number | undefined): Promise<void> {
     const { remote } = this.#state.metadata;
     const image = remote.image(id);
     const flights = new Map<number, Flight>();
     for (const chunk of chunks) {
       const entry = remote.get(chunk)!;
-      flights.set(entry.block, this.#add(chunk, entry, isUrgent));
+      flights.set(entry.block, this.#add(chunk, entry, since !== undefined));
     }
-    const done = this.#run(image, id, flights, isUrgent);
+    const done = this.#run(image, id, flights, since);
     done.catch(() => undefined);
     return done;
   }
@@ -211,7 +237,7 @@ export class RemoteFetcher {
     image: KnownImage | undefined,
     id: number,
     flights: ReadonlyMap<number, Flight>,
-    isUrgent: boolean,
+    since: number | undefined,
   ): Promise<void> {
     const landings: Promise<void>[] = [];
     const onBytes = (block: number, bytes: Uint8Array): void => {
@@ -225,7 +251,9 @@ export class RemoteFetcher {
     try {
       if (image === undefined)
         throw new ThinError('damaged', `remote image ${id}: it is not known; see thinfuse check`);
-      await this.#bounded(this.#ask(image, [...flights.keys()], isUrgent, onBytes), image);
+      const timeoutMs = this.#timeLeft(since);
+      const request = { image, blocks: [...flights.keys()], isUrgent: since !== undefined, timeoutMs };
+      await this.#bounded(this.#ask(request, onBytes), request);
       await Promise.all(landings);
       this.#note(undefined);
     } catch (error) {
@@ -239,26 +267,26 @@ export class RemoteFetcher {
   }
 
   #ask(
-    image: KnownImage,
-    blocks: readonly number[],
-    isUrgent: boolean,
+    request: Omit<FetchRequest, 'blocksEach'>,
     onBytes: (block: number, bytes: Uint8Array) => void,
   ): Promise<void> {
     if (this.#source === undefined)
       throw new ThinError(
         'io',
-        `its bytes are in ${image.url} and are fetched by the daemon; start it with thinfuse start`,
+        `its bytes are in ${request.image.url} and are fetched by the daemon; start it with thinfuse start`,
       );
-    const blocksEach = this.#chunkSize / BLOCK;
-    return this.#source.fetch({ image, blocks, blocksEach, isUrgent, timeoutMs: this.#timeoutMs }, onBytes);
+    return this.#source.fetch({ ...request, blocksEach: this.#chunkSize / BLOCK }, onBytes);
   }
 
   /** Whoever waits is told in time, whatever becomes of the request. */
-  async #bounded(work: Promise<void>, image: KnownImage): Promise<void> {
+  async #bounded(
+    work: Promise<void>,
+    { image, timeoutMs }: Pick<FetchRequest, 'image' | 'timeoutMs'>,
+  ): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       const told = new ThinError('io', `${image.url} does not answer`);
-      timer = setTimeout(() => reject(told), this.#timeoutMs + LAST_MS);
+      timer = setTimeout(() => reject(told), timeoutMs + LAST_MS);
     });
     try {
       await Promise.race([work, late]);
@@ -267,8 +295,9 @@ export class RemoteFetcher {
     }
   }
 
-  get #timeoutMs(): number {
-    return this.#state.options.originTimeout * 1000;
+  /** Milliseconds; with none left, a store is asked once. */
+  #timeLeft(since = performance.now()): number {
+    return Math.max(0, since + this.#state.options.originTimeout * 1000 - performance.now());
   }
 
   /** Of a flight that was given up its bytes may come late, when the chunk is another's. */
@@ -325,6 +354,7 @@ export class RemoteFetcher {
     this.#flights.delete(flight.chunk);
     this.#count(flight.entry.image, -this.#chunkSize);
     flight.settle(error);
+    for (const resolve of this.#endings.splice(0)) resolve();
   }
 
   #count(image: number, bytes: number): void {
@@ -338,7 +368,7 @@ export class RemoteFetcher {
   #letGo(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const { chunk, resolve, reject } of waiting) this.fetch(chunk).then(resolve, reject);
+    for (const { chunk, since, resolve, reject } of waiting) this.#bring(chunk, since).then(resolve, reject);
   }
 
   /** Told when it begins to fail, and when it works again. */

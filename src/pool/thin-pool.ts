@@ -210,6 +210,11 @@ export interface ThinPool {
   activate(name: DeviceName): Promise<ImageFile>;
   /** Commits and closes the image file. The caller ensures that no process has it open. Idempotent. */
   deactivate(name: DeviceName): Promise<void>;
+  /**
+   * From now on, requests of an active device wait so long for bytes that are in a store elsewhere, in
+   * milliseconds, and then fail with io; undefined: as long as the pool's `originTimeout` says.
+   */
+  setPatience(name: DeviceName, patience: number | undefined): void;
   /** The image file of an active device. */
   active(name: DeviceName): ImageFile | undefined;
 

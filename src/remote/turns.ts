@@ -1,6 +1,7 @@
 /**
  * At most so many pieces of work at once, and no more than `ownMost` of one owner; the urgent ones go first,
- * and owners take turns.
+ * and owners take turns. Beyond that each owner may have one, so that owners whose work stands still do not
+ * hold up the others.
  */
 export class TurnTable {
   readonly #most: number;
@@ -34,8 +35,9 @@ export class TurnTable {
   }
 
   #next(): void {
-    while (this.#count < this.#most) {
-      const ready = this.#waiting.filter(({ owner }) => this.#of(owner) < this.#ownMost);
+    for (;;) {
+      const ownMost = this.#count < this.#most ? this.#ownMost : 1;
+      const ready = this.#waiting.filter(({ owner }) => this.#of(owner) < ownMost);
       const urgent = ready.filter(({ isUrgent }) => isUrgent);
       const chosen = least(urgent.length > 0 ? urgent : ready, ({ owner }) => this.#of(owner));
       if (chosen === undefined) return;

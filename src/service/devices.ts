@@ -211,12 +211,15 @@ export class Devices {
     });
   }
 
-  /** Fetches the rest of its image: in the background, or until that is done. */
-  async hydrate(given: string, { wait }: { readonly wait: boolean }): Promise<DeviceStatus> {
+  /** Fetches the rest of its image, in the background; `wait` is what this waits for of that. */
+  async hydrate(
+    given: string,
+    wait: ((done: Promise<void>) => Promise<void>) | undefined,
+  ): Promise<DeviceStatus> {
     const device = this.requireLive(existingName(given));
     const done = this.#parts.pool.hydrate(device.name);
-    if (wait) await done;
-    else done.catch(() => undefined);
+    done.catch(() => undefined);
+    await wait?.(done);
     return this.get(given);
   }
 

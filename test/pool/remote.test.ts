@@ -157,6 +157,54 @@ for (const kind of ['leveldb', 'direct'] as const)
       while (pool.figures().remote.problem !== undefined) await new Promise(setImmediate);
     });
 
+    it('hold up nothing of another image whose store answers', async () => {
+      const other = 'other' as DeviceName;
+      await pool.createThin({ name: other, kind: 'snapshot', size: BLOCKS * BLOCK, filesystem: 'xfs' });
+      await pool.attachRemote(other, { ...IMAGE, digest: 'cd'.repeat(32) });
+      let go = (): void => undefined;
+      source.gate = new Promise((resolve) => (go = resolve));
+      const stuck = read(NAME, 5);
+      while (pool.figures().remote.inFlight === 0) await new Promise(setImmediate);
+      // What is read is still on its way when the rest is here.
+      source.delay = () => 500;
+      const reading = read(other, 5);
+      while (source.asked.length < 2) await new Promise(setImmediate);
+      await new Promise(setImmediate);
+      source.delay = () => 0;
+      await pool.hydrate(other);
+      assert.ok((await reading).equals(expected(5)));
+      assert.equal(pool.device(other)!.remote, undefined);
+      go();
+      assert.ok((await stuck).equals(expected(5)));
+    });
+
+    it('have one time limit for all that a read waits for', async () => {
+      let go = (): void => undefined;
+      source.gate = new Promise((resolve) => (go = resolve));
+      source.fault = ({ isUrgent }) => (isUrgent ? undefined : AWAY);
+      const hydrating = assert.rejects(pool.hydrate(NAME), { code: 'io' });
+      while (pool.figures().remote.inFlight === 0) await new Promise(setImmediate);
+      const reading = read(NAME, 5);
+      while (pool.figures().remote.waitedMs < 50) await sleep(10);
+      go();
+      await hydrating;
+      assert.ok((await reading).equals(expected(5)));
+      assert.ok(source.timeouts.at(-1)! <= 60_000 - 50, `${source.timeouts.at(-1)} ms are left`);
+      assert.equal(pool.figures().remote.waitedMs, 0);
+    });
+
+    it('fail those who have no patience, and come for the others', async () => {
+      let go = (): void => undefined;
+      source.gate = new Promise((resolve) => (go = resolve));
+      await pool.activate(NAME);
+      pool.setPatience(NAME, 10);
+      await assert.rejects(read(NAME, 5), { code: 'io' });
+      pool.setPatience(NAME, undefined);
+      const reading = read(NAME, 5);
+      go();
+      assert.ok((await reading).equals(expected(5)));
+    });
+
     it('go with a discard or their device, and what comes late lands nowhere', async () => {
       let go = (): void => undefined;
       source.gate = new Promise((resolve) => (go = resolve));

@@ -95,6 +95,10 @@ export class FakePool implements ThinPool {
     return Promise.resolve();
   }
 
+  setPatience(): void {
+    return undefined;
+  }
+
   remoteImages(): readonly RemoteImageInfo[] {
     return [];
   }
@@ -116,7 +120,7 @@ export class FakePool implements ThinPool {
       logBytes: undefined,
       host: { free: GIB, total: 10 * GIB, floor: GIB / 2 },
       dataFree: undefined,
-      remote: { remote: 0, inFlight: 0, fetched: 0, failures: 0, problem: undefined },
+      remote: { remote: 0, inFlight: 0, fetched: 0, failures: 0, waitedMs: 0, problem: undefined },
     };
   }
 

@@ -24,6 +24,8 @@ export class MemorySource implements RemoteSource {
   readonly blocks: readonly number[];
   /** Blocks in the order in which they were asked for, one entry a request. */
   readonly asked: { readonly blocks: readonly number[]; readonly isUrgent: boolean }[] = [];
+  /** Milliseconds that each request had. */
+  readonly timeouts: number[] = [];
   /** Says what goes wrong with a request; undefined: nothing. */
   fault: (request: FetchRequest) => ThinError | undefined = () => undefined;
   /** Milliseconds before a piece comes. */
@@ -46,7 +48,8 @@ export class MemorySource implements RemoteSource {
 
   async fetch(request: FetchRequest, onBytes: (block: number, bytes: Uint8Array) => void): Promise<void> {
     this.asked.push({ blocks: request.blocks, isUrgent: request.isUrgent });
-    await this.gate;
+    this.timeouts.push(request.timeoutMs);
+    await (request.image.digest === IMAGE.digest ? this.gate : undefined);
     await Promise.all(
       request.blocks.map(async (first) => {
         await sleep(this.delay());

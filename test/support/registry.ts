@@ -10,6 +10,8 @@ export interface RunningRegistry {
   /** `127.0.0.1:PORT` */
   readonly host: string;
   stop(): Promise<void>;
+  /** It answers nothing, and keeps connections; or goes on. */
+  freeze(isFrozen: boolean): void;
 }
 
 /** Undefined where docker-registry is not installed. */
@@ -32,13 +34,15 @@ http: {addr: "${host}"}
   });
   const stop = async (): Promise<void> => {
     child.kill();
+    child.kill('SIGCONT');
     await ended;
     await rm(folder, { recursive: true, force: true });
   };
   for (let tries = 0; tries < 1200; tries++) {
     if (child.pid === undefined || child.exitCode !== null) break;
     const answer = await fetch(`http://${host}/v2/`).catch(() => undefined);
-    if (answer?.ok === true) return { host, stop };
+    if (answer?.ok === true)
+      return { host, stop, freeze: (isFrozen) => void child.kill(isFrozen ? 'SIGSTOP' : 'SIGCONT') };
     await sleep(50);
   }
   await stop();

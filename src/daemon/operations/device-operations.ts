@@ -22,7 +22,7 @@ type DeviceOperation =
   | 'device.remove';
 
 /** Lifecycle of devices; works on an open pool alone. */
-export function deviceOperations({ devices, properties }: Service): Pick<Handlers, DeviceOperation> {
+export function deviceOperations({ devices, properties, serving }: Service): Pick<Handlers, DeviceOperation> {
   return {
     'device.list': () => devices.list(),
     'device.get': async ({ name }) => Promise.resolve(devices.get(name)),
@@ -34,7 +34,10 @@ export function deviceOperations({ devices, properties }: Service): Pick<Handler
     'device.rename': ({ name, to, ...how }) => devices.rename(name, to, how),
     'device.anchor': ({ name, ...how }) => devices.anchor(name, how),
     'device.attach': ({ name, ...how }) => devices.attach(name, how),
-    'device.hydrate': ({ name, wait }) => devices.hydrate(name, { wait: wait ?? false }),
+    'device.hydrate': ({ name, wait }) => {
+      const until = serving?.whileOpen ?? ((done: Promise<void>): Promise<void> => done);
+      return devices.hydrate(name, wait === true ? until : undefined);
+    },
     'device.rollback': ({ name, to }) => devices.rollback(name, to),
     'device.grow': ({ name, size }) => devices.grow(name, size),
     'device.quota': ({ name, quota }) => devices.setQuota(name, quota),
