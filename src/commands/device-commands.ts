@@ -10,6 +10,7 @@ import { requireKind } from '../api/kinds.js';
 import { forEach, throwFirst } from './many-devices.js';
 import { note, printJson, printResult, print } from './output.js';
 import { asking, whileWorking } from './progress.js';
+import { withToolProgress } from './tool-progress.js';
 
 export function registerDeviceCommands(program: Command): void {
   program
@@ -81,7 +82,7 @@ export function registerDeviceCommands(program: Command): void {
     .command('grow')
     .summary('make a device larger')
     .description(
-      'Grows a device. A mounted filesystem grows at once, any other at its next mount. Devices do not shrink.',
+      'Grows a device. A mounted filesystem grows at once, any other at its next mount. Devices do not shrink. Where it takes long, a terminal shows how far it is, and so does thinfuse events.',
     )
     .argument('<id>')
     .argument('<size>', 'the new size, such as 20G, or what is added: +5G')
@@ -91,8 +92,12 @@ export function registerDeviceCommands(program: Command): void {
       const added = text.startsWith('+');
       const given = parseSize(added ? text.slice(1) : text);
       const device = await withPool(context, async (caller) => {
-        const before = added ? (await caller.call('device.get', { name })).size : 0;
-        return caller.call('device.grow', { name, size: before + given });
+        const { size, mountPoint: place } = await caller.call('device.get', { name });
+        return whileWorking(context, `growing ${name}`, (onProgress) =>
+          withToolProgress(caller, { place, onProgress }, () =>
+            caller.call('device.grow', { name, size: (added ? size : 0) + given }),
+          ),
+        );
       });
       printResult(context, deviceJson(device), device.name);
     });
