@@ -15,6 +15,7 @@ import { ATTEMPT_HEADER, CALL_HEADER } from '../adapter/outlived.js';
 import { leavePlace, listenAt, type ListenPlace } from '../host/listening.js';
 import { GrpcUpstream, type GrpcAnswer } from './grpc-upstream.js';
 import { askUntilAnswered, requireUnanswered, type Relay } from './relay.js';
+import { requestBody } from './request-body.js';
 
 /** gRPC's own limit for one message, and its frame. */
 const MAX_REQUEST_BYTES = 4 * 2 ** 20 + 5;
@@ -105,7 +106,7 @@ export class GrpcRelay implements Relay {
   async #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
     const gone = new AbortController();
     stream.once('close', () => gone.abort());
-    const body = await bodyOf(stream);
+    const body = await requestBody(stream, MAX_REQUEST_BYTES);
     if (body === undefined) {
       refuse(stream, RESOURCE_EXHAUSTED, 'the request is larger than 4 MiB');
       return;
@@ -135,19 +136,6 @@ export class GrpcRelay implements Relay {
       return came.answer?.status === UNAVAILABLE ? { wasSent: true } : came;
     }, signal);
   }
-}
-
-/** Undefined: it is too large. Errors: the client broke off. */
-async function bodyOf(stream: ServerHttp2Stream): Promise<Buffer | undefined> {
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  for await (const piece of stream as AsyncIterable<Buffer>) {
-    bytes += piece.length;
-    // Read to its end all the same, so that the client reads the answer.
-    if (bytes <= MAX_REQUEST_BYTES) pieces.push(piece);
-    else pieces.length = 0;
-  }
-  return bytes > MAX_REQUEST_BYTES ? undefined : Buffer.concat(pieces);
 }
 
 function pass({ headers, body, trailers }: GrpcAnswer, stream: ServerHttp2Stream): void {

@@ -13,6 +13,7 @@ import { HTTP_LIMITS } from '../adapter/http-limits.js';
 import { ATTEMPT_HEADER, CALL_HEADER } from '../adapter/outlived.js';
 import { leavePlace, listenAt, type ListenPlace } from '../host/listening.js';
 import { askUntilAnswered, requireUnanswered, type Attempt, type Relay } from './relay.js';
+import { requestBody } from './request-body.js';
 
 /** A name and a few options. */
 const MAX_REQUEST_BYTES = 64 * 1024;
@@ -87,7 +88,7 @@ export class HttpRelay implements Relay {
     const gone = new AbortController();
     response.once('close', () => gone.abort());
     const { method = 'GET', url = '/', headers } = incoming;
-    const body = await bodyOf(incoming);
+    const body = await requestBody(incoming, MAX_REQUEST_BYTES);
     if (body === undefined) {
       send(response, refusal(413, `the request is larger than ${MAX_REQUEST_BYTES} bytes`));
       return;
@@ -141,19 +142,6 @@ function ask(
     });
     outgoing.end(body);
   });
-}
-
-/** Undefined: it is too large. Errors: the client broke off. */
-async function bodyOf(incoming: IncomingMessage): Promise<Buffer | undefined> {
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  for await (const piece of incoming as AsyncIterable<Buffer>) {
-    bytes += piece.length;
-    // Read to its end all the same, so that the client reads the answer.
-    if (bytes <= MAX_REQUEST_BYTES) pieces.push(piece);
-    else pieces.length = 0;
-  }
-  return bytes > MAX_REQUEST_BYTES ? undefined : Buffer.concat(pieces);
 }
 
 function refusal(status: number, message: string): HttpAnswer {
