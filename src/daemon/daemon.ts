@@ -30,6 +30,7 @@ import { UiServer } from './ui-server.js';
 import { UsageHistory } from './usage-history.js';
 import type { ServedState, StandingHandover } from './standing-handover.js';
 import { SocketServer } from './socket-server.js';
+import { tellReplaced } from './supervisor.js';
 import type { ToolRecord } from './tool-record.js';
 
 /** What a daemon runs on; `composition.ts` brings the real ones. */
@@ -283,6 +284,7 @@ export class Daemon {
     } catch (error) {
       log.error({ event: 'restarting', err: error }, 'restarting failed; mounts end with this daemon');
     }
+    tellReplaced();
     // The answer goes out first. An orderly exit would unmount what is to stay.
     setImmediate(() => setTimeout(() => process.kill(process.pid, 'SIGKILL'), LAST_ANSWER_MS));
   }

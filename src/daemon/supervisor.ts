@@ -14,8 +14,8 @@ import { startMessage, type StartMessage } from './spawn-daemon.js';
 /** Where a daemon finds the connection: behind its standard streams and its channel to the supervisor. */
 const KEPT_DESCRIPTOR = 4;
 /**
- * A daemon that served for less than this time, in milliseconds, has failed. After this many failures in a
- * row, no daemon follows.
+ * A daemon that served for less than this time, in milliseconds, and was not asked to make room for another,
+ * has failed. After this many failures in a row, no daemon follows.
  */
 const WORTH_FOLLOWING_MS = 1000;
 const MOST_FAILURES = 3;
@@ -27,6 +27,8 @@ const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 const RELEASE = 'release';
 /** From it. */
 const RELEASED = 'released';
+/** To the supervisor: this daemon ends because it was asked to make room for another. */
+const REPLACED = 'replaced';
 
 export interface SuperviseRequest {
   readonly layout: RootLayout;
@@ -76,7 +78,9 @@ async function follow({ layout, args, notify, say }: SuperviseRequest, front: Fr
   for (let first = true, failures = 0; ; first = false) {
     current = connection.start(args);
     let servedSince: number | undefined;
+    let isReplaced: boolean | undefined;
     current.on('message', (message) => {
+      if (message === REPLACED) isReplaced = true;
       const parsed = startMessage.safeParse(message);
       if (!parsed.success) return;
       if ('ready' in parsed.data) servedSince = performance.now();
@@ -84,7 +88,7 @@ async function follow({ layout, args, notify, say }: SuperviseRequest, front: Fr
     });
     const { code, signal } = await exitOf(current);
     const served = servedSince === undefined ? 0 : performance.now() - servedSince;
-    failures = served >= WORTH_FOLLOWING_MS ? 0 : failures + 1;
+    failures = isReplaced === true || served >= WORTH_FOLLOWING_MS ? 0 : failures + 1;
     if (connection.isOpen && code !== 0 && hasHandover(layout) && failures < MOST_FAILURES) {
       tell(`the daemon ended (${signal ?? `exit code ${code}`}); the next one goes on below its mounts`);
       continue;
@@ -180,6 +184,11 @@ export function keptConnection(state: ConnectionState | undefined): KeptConnecti
         process.send(RELEASE);
       }),
   };
+}
+
+/** Of a daemon, to its supervisor: the end of this process is no failure. */
+export function tellReplaced(): void {
+  process.send?.(REPLACED);
 }
 
 /** @throws ThinError unsupported */

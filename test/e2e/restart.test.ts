@@ -59,6 +59,22 @@ for (const pool of ['leveldb', 'direct'] as const satisfies readonly PoolKind[])
       await verify();
     });
 
+    it('goes on however soon the next restart comes: none is a failure', async () => {
+      await writer.write(mountPoint);
+      for (let restart = 0; restart < 5; restart++) {
+        const { pid } = await cli.call('status', {});
+        await cli.call('restart', {});
+        await eventually('the next daemon serves', () =>
+          cli.call('status', {}).then(
+            (status) => status.pid !== pid,
+            () => false,
+          ),
+        );
+      }
+      assert.equal((await writer.pause()).error, undefined);
+      await verify();
+    });
+
     it('knows what was mounted before it', async () => {
       assert.equal((await cli.run('mount', 'work')).trim(), mountPoint);
       await cli.run('snapshot', 'later', 'work');
