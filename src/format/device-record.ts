@@ -20,6 +20,7 @@ import {
   type SnapTime,
   type TransactionId,
 } from './ids.js';
+import { FORMAT_VERSION, RECORD_VERSION, seal } from './seal.js';
 
 export const DEVICE_KINDS = ['base', 'image', 'container', 'snapshot'] as const;
 export const FILESYSTEMS = ['xfs', 'ext4'] as const;
@@ -140,6 +141,14 @@ export function packDeviceRecord(record: DeviceRecord): Uint8Array {
   if (record.automount !== undefined) packAutomount(to, record.automount);
   if (tagged) packLabels(to, record.labels);
   return to.finish();
+}
+
+/** As it is stored. Older programs refuse a record with newer fields, and do not call it damaged. */
+export function sealDeviceRecord(record: DeviceRecord): Uint8Array {
+  const { id, limit, content, automount, labels } = record;
+  const hasMore =
+    limit !== 0 || content !== 'rootfs' || automount !== undefined || Object.keys(labels).length > 0;
+  return seal('device', id, packDeviceRecord(record), hasMore ? RECORD_VERSION : FORMAT_VERSION);
 }
 
 /** @throws ThinError damaged, naming `path` */

@@ -35,10 +35,13 @@ export const FORMAT_VERSION = 1;
 export const PACKED_VERSION = 2;
 /** Of the log's state, since changes of devices stand in the log. */
 export const STATE_VERSION = 2;
+/** Of device records with a field that older programs would take for damage. */
+export const RECORD_VERSION = 2;
 /** Of kinds that have a newer one. */
 const NEWER: Partial<Record<SealKind, number>> = {
   superblock: 3,
   'data-label': 2,
+  device: RECORD_VERSION,
   chunk: PACKED_VERSION,
   'chunk-patch': PACKED_VERSION,
   'log-state': STATE_VERSION,

@@ -1,6 +1,5 @@
-import { packDeviceRecord } from '../format/device-record.js';
+import { sealDeviceRecord } from '../format/device-record.js';
 import { deviceKey, rangeOf, superblockKey, type KeyKind } from '../format/keys.js';
-import { seal } from '../format/seal.js';
 import { sealSuperblock, type Superblock } from '../format/superblock.js';
 import type { KvOperation, KvReader } from '../store/key-value.js';
 import type { Check } from './check.js';
@@ -27,7 +26,7 @@ export async function repairOperations(
     ...check.miscounted.map((record): KvOperation => ({
       type: 'put',
       key: deviceKey(record.id),
-      value: seal('device', record.id, packDeviceRecord(record)),
+      value: sealDeviceRecord(record),
     })),
     putSuperblock({
       ...superblock,

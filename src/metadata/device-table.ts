@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { isHidden } from '../format/device-name.js';
 import type { DeviceRecord } from '../format/device-record.js';
-import { packDeviceRecord } from '../format/device-record.js';
+import { sealDeviceRecord } from '../format/device-record.js';
 import { deviceId, MAX_DEVICE_ID, type DeviceId, type DeviceName } from '../format/ids.js';
 import { deviceKey, pendingDeleteKey } from '../format/keys.js';
 import { packPendingDelete, type PendingDelete } from '../format/pending-delete.js';
@@ -223,7 +223,7 @@ export class DeviceTable {
       operations.push(
         record === undefined
           ? { type: 'del', key: deviceKey(id) }
-          : { type: 'put', key: deviceKey(id), value: seal('device', id, packDeviceRecord(record)) },
+          : { type: 'put', key: deviceKey(id), value: sealDeviceRecord(record) },
         pending === undefined
           ? { type: 'del', key: pendingDeleteKey(id) }
           : {

@@ -1,7 +1,6 @@
 import type { DeviceRecord } from '../format/device-record.js';
-import { packDeviceRecord } from '../format/device-record.js';
+import { sealDeviceRecord } from '../format/device-record.js';
 import { deviceKey, type KeyKind } from '../format/keys.js';
-import { seal } from '../format/seal.js';
 import type { Superblock } from '../format/superblock.js';
 import { deleteAll, putSuperblock } from '../metadata/auto-repair.js';
 import { spaceMapSheets } from '../metadata/space-map-sheets.js';
@@ -55,7 +54,7 @@ export async function rebuiltOperations(store: KvReader, pool: RebuiltPool): Pro
     ...devices.map((record): KvOperation => ({
       type: 'put',
       key: deviceKey(record.id),
-      value: seal('device', record.id, packDeviceRecord(record)),
+      value: sealDeviceRecord(record),
     })),
     packOptions(options, superblock.uuid),
     putSuperblock({ ...withPackedFlag(superblock, options), totals, remoteChunks: remote.total }),

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { ThinError } from '../../src/errors/thin-error.js';
-import { packDeviceRecord, unpackDeviceRecord } from '../../src/format/device-record.js';
+import {
+  packDeviceRecord,
+  sealDeviceRecord,
+  unpackDeviceRecord,
+  type DeviceRecord,
+} from '../../src/format/device-record.js';
 import { packChunkBacking, unpackChunkBacking } from '../../src/format/chunk-backing.js';
 import { applyChunkPatch, packChunkPatch } from '../../src/format/chunk-patch.js';
 import { chunkId, deviceId, MAX_CHUNKS, nodeId } from '../../src/format/ids.js';
@@ -11,6 +16,7 @@ import {
   packSpaceMapSheet,
   unpackSpaceMapSheet,
 } from '../../src/format/space-map-sheet.js';
+import { sealVersion } from '../../src/format/seal.js';
 import { packSuperblock, unpackSuperblock } from '../../src/format/superblock.js';
 import { anyDevice, anySuperblock, text, u32 } from '../support/arbitrary-records.js';
 
@@ -49,6 +55,26 @@ describe('stored records', () => {
       }),
     );
     fuzz(anyDevice.map(packDeviceRecord), (bytes) => unpackDeviceRecord(deviceId(1), bytes, 'here'));
+  });
+
+  it('a device record with a field that older programs do not know is one that they refuse', () => {
+    const [sample] = fc.sample(anyDevice, 1);
+    const plain: DeviceRecord = {
+      ...sample!,
+      ...{ limit: 0, content: 'rootfs', automount: undefined, labels: {} },
+    };
+    const versionOf = (more: Partial<DeviceRecord>): number =>
+      sealVersion(sealDeviceRecord({ ...plain, ...more }), 0);
+    assert.equal(versionOf({}), 1);
+    const automount = { target: '', readOnly: false, options: '', allowOther: false };
+    const newer = [
+      { limit: 1 },
+      { content: 'plain' },
+      { content: 'raw' },
+      { automount },
+      { labels: { a: '' } },
+    ];
+    for (const more of newer as readonly Partial<DeviceRecord>[]) assert.equal(versionOf(more), 2);
   });
 
   it('backings of partial chunks do', () => {
