@@ -1,4 +1,5 @@
 import { ThinError } from '../errors/thin-error.js';
+import { COMMAND_MODULES } from './command-table.js';
 
 /** `thinfuse COMMAND …` in a message, to the end of what it is part of. */
 const HINT = /\bthinfuse (?=[a-z])([^;,()\n]*)/g;
@@ -20,7 +21,8 @@ export function withRoot(error: ThinError, argv: readonly string[]): ThinError {
 
 /** Prose about the program goes on with other words. */
 function isCommand(text: string): boolean {
-  return !/^(?:pool|has|is|will|runs|of|that|and|or|data|label|needs)\b/.test(text);
+  const [word = ''] = text.split(' ');
+  return COMMAND_MODULES.some(({ commands }) => Object.hasOwn(commands, word));
 }
 
 function givenRoot(argv: readonly string[]): string | undefined {
