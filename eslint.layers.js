@@ -90,7 +90,7 @@ export const LAYERS = {
   legacy: {
     knows:
       "pools that the kernel's dm-thin wrote, read-only, and LVM's disks: their formats, devices, Docker's names",
-    imports: ['errors', 'config', 'format', 'io', 'fuse', 'host', 'api', 'transfer'],
+    imports: ['errors', 'config', 'format', 'thin-tools', 'io', 'fuse', 'host', 'api', 'transfer'],
   },
   remote: {
     knows: 'images in stores elsewhere: their format, S3 and OCI stores, push, pull, collection',

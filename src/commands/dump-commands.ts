@@ -4,7 +4,7 @@ import { rootLayout } from '../config/root-layout.js';
 import { ThinError } from '../errors/thin-error.js';
 import { makeFilesPrivate } from '../host/private-files.js';
 import type { DumpOverrides } from '../legacy/tools/thin-dump.js';
-import type { DumpFormat } from '../thin-tools/dump.js';
+import type { DumpFormat } from '../thin-tools/dump-words.js';
 import { missingCommits } from '../store/marked-store.js';
 import { openWhenFree, withMetadata } from './connect.js';
 import { contextOf, rootFlag, type Context } from './context.js';

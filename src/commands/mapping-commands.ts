@@ -48,12 +48,13 @@ export function registerMappingCommands(program: Command): void {
             'invalid-argument',
             'delta compares two devices; give both: thinfuse delta A B',
           );
+        const format = context.json ? 'json' : flags.verbose === true ? 'verbose' : 'simple';
         if (isKernel(flags)) {
           const { deltaOfKernelMetadata } = await import('./kernel/delta.js');
           await deltaOfKernelMetadata(context, flags, {
             left,
             right,
-            verbose: flags.verbose === true,
+            format,
             changesOnly: flags.changesOnly === true,
             snapshot: kernelSnapshotOf(flags),
           });
@@ -64,7 +65,7 @@ export function registerMappingCommands(program: Command): void {
             metadata.text('metadata.delta', {
               left,
               right,
-              format: context.json ? 'json' : flags.verbose === true ? 'verbose' : 'simple',
+              format,
               changesOnly: flags.changesOnly,
               snapshot: snapshotOf(flags),
             }),

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { formatBinarySize } from '../config/sizes.js';
 import { formatTable } from '../docker/table.js';
 import { ThinError } from '../errors/thin-error.js';
+import { IMAGE_BLOCK } from '../format/remote-image.js';
 import { contextOf, type Context } from './context.js';
 import { example } from './example.js';
 import { interruptible } from './interrupt.js';
@@ -108,7 +109,7 @@ async function list({ json }: Context, url: string, { keyFile }: KeyFlags): Prom
         shortDigest(image),
         device?.name ?? '(encrypted)',
         device === undefined ? '-' : formatBinarySize(device.size),
-        formatBinarySize(blocks * 65536),
+        formatBinarySize(blocks * IMAGE_BLOCK),
         formatBinarySize(stored),
         formatBinarySize(alone),
         new Date(createdAt).toISOString().slice(0, 19),

@@ -1,5 +1,6 @@
-import { realpath, stat, statfs } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import type { RootLayout } from '../config/root-layout.js';
+import { freeAt } from '../host/folder-disk.js';
 import type { PoolInfo } from '../pool/info.js';
 import { dataLink } from './pool-folder.js';
 
@@ -23,17 +24,12 @@ export async function dataPlace(
   layout: RootLayout,
   { kind, dataUsed }: Pick<PoolInfo, 'kind' | 'dataUsed'>,
 ): Promise<DataPlace> {
-  if (kind === 'leveldb') return { path: layout.pool, kind, hostFree: await freeOn(layout.pool) };
+  if (kind === 'leveldb') return { path: layout.pool, kind, hostFree: freeAt(layout.pool) };
   const link = dataLink(layout.pool);
   const path = await realpath(link).catch(() => link);
   const found = await stat(path).catch(() => undefined);
   if (found?.isFile() !== true) return { path, kind: 'disk', hostFree: undefined };
-  return { path, kind: 'file', hostFree: (await freeOn(path)) + Math.max(0, found.blocks * 512 - dataUsed) };
-}
-
-async function freeOn(path: string): Promise<number> {
-  const { bavail, bsize } = await statfs(path);
-  return bavail * bsize;
+  return { path, kind: 'file', hostFree: freeAt(path) + Math.max(0, found.blocks * 512 - dataUsed) };
 }
 
 /** Bytes that the pool can still hand out: what it has free, and no more than its disk has. */

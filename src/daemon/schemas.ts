@@ -3,8 +3,8 @@ import { COMPRESSIONS } from '../config/pool-options.js';
 import { ThinError } from '../errors/thin-error.js';
 import { CONTENTS } from '../format/device-properties.js';
 import { CHECK_DEPTHS } from '../metadata/check.js';
-import { DELTA_FORMATS } from '../thin-tools/delta-text.js';
-import { DUMP_FORMATS } from '../thin-tools/dump.js';
+import { DELTA_FORMATS } from '../thin-tools/delta-lines.js';
+import { DUMP_FORMATS } from '../thin-tools/dump-words.js';
 import type { OperationName, Operations, TextOperationName, TextOperations } from '../api/operations.js';
 
 const empty = z.strictObject({});

@@ -1,5 +1,11 @@
 import { ByteReader, ByteWriter } from './byte-cursor.js';
 
+/**
+ * Bytes of a block, the unit in which an image in a store is named, packed and shared. All chunks are
+ * multiples of it.
+ */
+export const IMAGE_BLOCK = 65536;
+
 const HYDRATING = 1;
 
 /**

@@ -1,3 +1,5 @@
+import type { DumpedDevice } from '../thin-tools/dump-words.js';
+
 export const DETAILS_BYTES = 24;
 
 /** As `struct disk_device_details` of dm-thin-metadata.c. */
@@ -30,4 +32,8 @@ export function packDetails(details: DeviceDetails): Buffer {
   bytes.writeUInt32LE(details.creationTime, 16);
   bytes.writeUInt32LE(details.snapTime, 20);
   return bytes;
+}
+
+export function dumpedDevice(id: number, details: DeviceDetails): DumpedDevice {
+  return { ...details, id, mapped: details.mappedBlocks, transaction: details.transactionId };
 }

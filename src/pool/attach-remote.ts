@@ -1,11 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ThinError } from '../errors/thin-error.js';
 import { chunkId, virtualBlock, type DeviceId } from '../format/ids.js';
-import type { RemoteImage } from '../format/remote-image.js';
+import { IMAGE_BLOCK, type RemoteImage } from '../format/remote-image.js';
 import type { PoolState } from './pool-state.js';
 
-/** Bytes of an image's block. */
-const BLOCK = 65536;
 /** Chunks that are mapped before others get their turn, and those that one commit takes. */
 const STEP = 512;
 const COMMIT = 8192;
@@ -26,7 +24,7 @@ export async function attachRemote(
   const { metadata } = state;
   const { family, size } = metadata.devices.get(device);
   const id = metadata.remote.addImage({ ...image, family, isHydrating: false });
-  const blocksEach = metadata.superblock.blockSize / BLOCK;
+  const blocksEach = metadata.superblock.blockSize / IMAGE_BLOCK;
   const end = Math.ceil(size / metadata.superblock.blockSize);
   let [mapped, last] = [0, -1];
   try {

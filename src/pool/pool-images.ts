@@ -1,14 +1,13 @@
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import { chunkId, virtualBlock, type ChunkId } from '../format/ids.js';
+import { IMAGE_BLOCK } from '../format/remote-image.js';
 import type { KnownImage } from '../metadata/remote-table.js';
 import { attachRemote } from './attach-remote.js';
 import type { PoolState } from './pool-state.js';
 import type { RemoteSource } from './remote-source.js';
 import type { NewRemoteImage, RemoteImageInfo } from './thin-pool.js';
 
-/** Bytes of an image's block. */
-const BLOCK = 65536;
 /** Milliseconds between looks at images: which are not needed any more, and which have to be held. */
 const INTERVAL = 5000;
 /** Milliseconds after which a store is told again that an image is needed. */
@@ -106,7 +105,7 @@ export class PoolImages {
 
   *#chunksOf(image: KnownImage, device: DeviceRecord['id'], blocks: Uint32Array): Generator<ChunkId> {
     const { metadata } = this.#state;
-    const blocksEach = metadata.superblock.blockSize / BLOCK;
+    const blocksEach = metadata.superblock.blockSize / IMAGE_BLOCK;
     for (const number of blocks) {
       if (!metadata.devices.has(device)) return;
       const chunk = metadata.lookup(device, virtualBlock(Math.floor(number / blocksEach)));

@@ -2,14 +2,13 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Pace } from '../async/pace.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { chunkId, type ChunkId } from '../format/ids.js';
+import { IMAGE_BLOCK } from '../format/remote-image.js';
 import type { RemoteEntry } from '../format/remote-sheet.js';
 import type { KnownImage } from '../metadata/remote-table.js';
 import { linesFor } from '../store/log-writer.js';
 import type { PoolState } from './pool-state.js';
 import type { FetchRequest, RemoteSource } from './remote-source.js';
 
-/** Bytes of an image's block. */
-const BLOCK = 65536;
 /**
  * Bytes around a chunk that somebody waits for which come with it, where they are not here: one request of
  * 512 KiB takes hardly longer than one of 64 KiB (docs/remote.md).
@@ -275,7 +274,7 @@ export class RemoteFetcher {
         'io',
         `its bytes are in ${request.image.url} and are fetched by the daemon; start it with thinfuse start`,
       );
-    return this.#source.fetch({ ...request, blocksEach: this.#chunkSize / BLOCK }, onBytes);
+    return this.#source.fetch({ ...request, blocksEach: this.#chunkSize / IMAGE_BLOCK }, onBytes);
   }
 
   /** Whoever waits is told in time, whatever becomes of the request. */

@@ -1,12 +1,11 @@
 import { compress, decompress, init } from '@bokuweb/zstd-wasm';
 import { ThinError } from '../errors/thin-error.js';
+import { IMAGE_BLOCK } from '../format/remote-image.js';
 import type { BlockSeal } from './block-seal.js';
 import type { Digest } from './digest.js';
 
-/** Bytes of a block, the unit that is named, packed and shared. All chunks are multiples of it. */
-export const BLOCK_BYTES = 65536;
 /** Of a stored block at most: its method, and what a seal adds. */
-export const MAX_STORED = BLOCK_BYTES + 64;
+export const MAX_STORED = IMAGE_BLOCK + 64;
 
 const RAW = 0;
 const ZSTD = 1;
@@ -40,7 +39,7 @@ export class BlockCodec {
 
   encode(block: Uint8Array, name: Digest): Uint8Array {
     const packed = compress(block, LEVEL);
-    const isWorthIt = packed.length < BLOCK_BYTES && beginsWith(packed, FRAME_HEAD);
+    const isWorthIt = packed.length < IMAGE_BLOCK && beginsWith(packed, FRAME_HEAD);
     const body = isWorthIt ? packed : block;
     const bytes = new Uint8Array(1 + body.length);
     bytes[0] = isWorthIt ? ZSTD : RAW;
@@ -52,7 +51,7 @@ export class BlockCodec {
   decode(stored: Uint8Array, name: Digest, path: string): Uint8Array {
     const bytes = this.#seal.open(stored, `block ${name}`, path);
     const block = unpacked(bytes, path);
-    if (block.length !== BLOCK_BYTES || this.#seal.nameOf(block) !== name)
+    if (block.length !== IMAGE_BLOCK || this.#seal.nameOf(block) !== name)
       throw new ThinError('damaged', `${path}: its bytes are not those of the block ${name.slice(0, 12)}`);
     return block;
   }

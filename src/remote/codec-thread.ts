@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { BLOCK_BYTES, BlockCodec } from './block-codec.js';
+import { IMAGE_BLOCK } from '../format/remote-image.js';
+import { BlockCodec } from './block-codec.js';
 import { BlockSeal } from './block-seal.js';
 import type { CodecAnswer, CodecTask, CodecThreadData } from './codec-protocol.js';
 import { digestOf } from './digest.js';
@@ -21,9 +22,9 @@ function run(task: CodecTask): { readonly answer: CodecAnswer; readonly moved: r
       return { answer: { stored }, moved: [] };
     }
     case 'decode': {
-      const bytes = new Uint8Array(task.blocks.length * BLOCK_BYTES);
+      const bytes = new Uint8Array(task.blocks.length * IMAGE_BLOCK);
       for (const [index, { stored, name, path }] of task.blocks.entries())
-        bytes.set(codec.decode(stored, name, path), index * BLOCK_BYTES);
+        bytes.set(codec.decode(stored, name, path), index * IMAGE_BLOCK);
       return { answer: { bytes }, moved: [bytes.buffer] };
     }
     case 'digest':
@@ -32,12 +33,12 @@ function run(task: CodecTask): { readonly answer: CodecAnswer; readonly moved: r
 }
 
 function blocksOf(bytes: Uint8Array): Uint8Array[] {
-  return Array.from({ length: bytes.length / BLOCK_BYTES }, (_, at) =>
-    bytes.subarray(at * BLOCK_BYTES, (at + 1) * BLOCK_BYTES),
+  return Array.from({ length: bytes.length / IMAGE_BLOCK }, (_, at) =>
+    bytes.subarray(at * IMAGE_BLOCK, (at + 1) * IMAGE_BLOCK),
   );
 }
 
-const ZEROES = new Uint8Array(BLOCK_BYTES);
+const ZEROES = new Uint8Array(IMAGE_BLOCK);
 
 function isZero(block: Uint8Array): boolean {
   return Buffer.compare(block, ZEROES) === 0;

@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import type { RemoteImage } from '../format/remote-image.js';
 import { ownMaker } from '../transfer/passing-devices.js';
-import { BLOCK_BYTES, BlockCodec } from './block-codec.js';
+import { IMAGE_BLOCK } from '../format/remote-image.js';
+import { BlockCodec } from './block-codec.js';
 import { BlockSeal, parseKey } from './block-seal.js';
 import { Claims } from './claims.js';
 import type { Digest } from './digest.js';
@@ -222,14 +223,14 @@ class Piece {
 
   /** @returns whether it is complete */
   add(block: number, plain: Uint8Array, blocksEach: number): boolean {
-    this.#bytes ??= new Uint8Array(blocksEach * BLOCK_BYTES);
-    this.#bytes.set(plain, (block - this.#first) * BLOCK_BYTES);
+    this.#bytes ??= new Uint8Array(blocksEach * IMAGE_BLOCK);
+    this.#bytes.set(plain, (block - this.#first) * IMAGE_BLOCK);
     this.#done.add(block);
     return this.#done.size === this.missing;
   }
 
   finish(blocksEach: number): ImagePiece {
-    const bytes = this.#bytes ?? new Uint8Array(blocksEach * BLOCK_BYTES);
+    const bytes = this.#bytes ?? new Uint8Array(blocksEach * IMAGE_BLOCK);
     this.#bytes = undefined;
     return { block: this.#first, bytes };
   }

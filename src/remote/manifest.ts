@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { ThinError } from '../errors/thin-error.js';
 import { CONTENTS } from '../format/device-properties.js';
-import { BLOCK_BYTES } from './block-codec.js';
+import { IMAGE_BLOCK } from '../format/remote-image.js';
 import { CIPHER, type BlockSeal } from './block-seal.js';
 import { digestOf, isDigest, type Digest } from './digest.js';
 import { SEGMENT_BLOCKS } from './index-segment.js';
@@ -53,7 +53,7 @@ const manifest = z.strictObject({
   salt: z.string().regex(/^[0-9a-f]{32}$/),
   /** Unix time, milliseconds. */
   createdAt: safe,
-  blockSize: z.literal(BLOCK_BYTES),
+  blockSize: z.literal(IMAGE_BLOCK),
   segmentBlocks: z.literal(SEGMENT_BLOCKS),
   /** The image whose blocks it was made by changing; null: none. It need not be there any more. */
   parent: digest.nullable(),
@@ -86,7 +86,7 @@ export function packManifest(
     version: VERSION,
     salt: fields.salt,
     createdAt: fields.createdAt,
-    blockSize: BLOCK_BYTES,
+    blockSize: IMAGE_BLOCK,
     segmentBlocks: SEGMENT_BLOCKS,
     parent: fields.parent,
     encryption: seal.isEncrypting ? { cipher: CIPHER, check: seal.check } : null,
@@ -134,7 +134,7 @@ export function unpackManifest(bytes: Uint8Array, seal: BlockSeal, path: string)
     throw new ThinError('damaged', `${path}: what it says of its device is none`, { cause: error });
   }
   const last = open.indexes.at(-1)?.segment ?? -1;
-  if (last * SEGMENT_BLOCKS * BLOCK_BYTES >= device.size)
+  if (last * SEGMENT_BLOCKS * IMAGE_BLOCK >= device.size)
     throw new ThinError('damaged', `${path}: it has blocks behind the end of its device`);
   return { ...open, device };
 }

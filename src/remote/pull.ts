@@ -1,5 +1,5 @@
 import { ThinError } from '../errors/thin-error.js';
-import { BLOCK_BYTES } from './block-codec.js';
+import { IMAGE_BLOCK } from '../format/remote-image.js';
 import type { CodecPool } from './codec-pool.js';
 import type { ImageReader } from './image-reader.js';
 import { SEGMENT_BLOCKS } from './index-segment.js';
@@ -52,7 +52,7 @@ export class FullPull {
 
   async *#batches(): AsyncGenerator<PackRange> {
     const { reader, image } = this.#parts;
-    const blocksOf = image.manifest.device.size / BLOCK_BYTES;
+    const blocksOf = image.manifest.device.size / IMAGE_BLOCK;
     for (const index of image.manifest.indexes) {
       const first = index.segment * SEGMENT_BLOCKS;
       const segment = await reader.segment(index);
@@ -82,12 +82,12 @@ export class FullPull {
     );
     const { size } = image.manifest.device;
     for (const [index, { block }] of blocks.entries()) {
-      const at = block * BLOCK_BYTES;
-      const length = Math.min(BLOCK_BYTES, size - at);
-      await write(at, plain.subarray(index * BLOCK_BYTES, index * BLOCK_BYTES + length));
+      const at = block * IMAGE_BLOCK;
+      const length = Math.min(IMAGE_BLOCK, size - at);
+      await write(at, plain.subarray(index * IMAGE_BLOCK, index * IMAGE_BLOCK + length));
       this.#done += length;
     }
-    const total = image.manifest.indexes.reduce((sum, index) => sum + index.blocks, 0) * BLOCK_BYTES;
+    const total = image.manifest.indexes.reduce((sum, index) => sum + index.blocks, 0) * IMAGE_BLOCK;
     onProgress?.({ done: this.#done, total });
   }
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { ThinError } from '../errors/thin-error.js';
 import { framedChanges, type Change } from '../transfer/changes.js';
-import { BLOCK_BYTES } from './block-codec.js';
+import { IMAGE_BLOCK } from '../format/remote-image.js';
 import type { BlockSeal } from './block-seal.js';
 import { Claims } from './claims.js';
 import type { CodecPool } from './codec-pool.js';
@@ -15,7 +15,7 @@ import { PushedSegments } from './pushed-segments.js';
 import { clearCutOffPushes, cutOffPushes } from './resumed-push.js';
 import type { RemoteStore, TagState } from './remote-store.js';
 
-const SEGMENT_BYTES = SEGMENT_BLOCKS * BLOCK_BYTES;
+const SEGMENT_BYTES = SEGMENT_BLOCKS * IMAGE_BLOCK;
 /** Bytes of indexes of other images that are read to find blocks in. */
 const MOST_INDEX_BYTES = 32 * 2 ** 20;
 /** Other tags whose images are looked at. */
@@ -223,14 +223,14 @@ export class Push {
   }
 
   async #frame({ kind, begin, end }: Change, segment: number, blocks: PushedBlocks): Promise<void> {
-    const first = begin / BLOCK_BYTES - segment * SEGMENT_BLOCKS;
-    const count = Math.ceil((end - begin) / BLOCK_BYTES);
+    const first = begin / IMAGE_BLOCK - segment * SEGMENT_BLOCKS;
+    const count = Math.ceil((end - begin) / IMAGE_BLOCK);
     if (kind === 'gone') {
       for (let at = 0; at < count; at++) blocks.delete(first + at);
       return;
     }
     const { source, codecs } = this.#parts;
-    const buffer = new Uint8Array(count * BLOCK_BYTES);
+    const buffer = new Uint8Array(count * IMAGE_BLOCK);
     await source.read(begin, buffer.subarray(0, end - begin));
     this.#read += end - begin;
     const { names, bytes } = await codecs.name(buffer);

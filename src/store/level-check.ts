@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { BATCH_HEAD, batchHeader, beginsBatchAfter } from './level-batch.js';
 import { damagedStore, fileError } from './level-errors.js';
+import { logFileName } from './level-folder.js';
 import { readLog } from './level-log.js';
 import type { LogReader } from './level-log-scan.js';
 import { readManifest, type Manifest, type TableEntry } from './level-manifest.js';
@@ -72,7 +73,7 @@ async function logProblems(path: string, manifest: Manifest): Promise<readonly T
   const logs = await neededLogs(path, manifest);
   // LevelDB makes a log before MANIFEST names it, and syncs the folder between the two.
   if (manifest.logNumber > 0 && logs[0]?.number !== manifest.logNumber)
-    return [damagedStore(path, `its log ${logName(manifest.logNumber)} is missing`)];
+    return [damagedStore(path, `its log ${logFileName(manifest.logNumber)} is missing`)];
   const problems: ThinError[] = [];
   const sequence = new LogSequence(manifest);
   let cut: string | undefined;
@@ -137,8 +138,4 @@ export class LogSequence implements LogReader {
   follows(head: Uint8Array, gap: number): boolean {
     return beginsBatchAfter(head, { from: this.#next ?? 1, to: this.#next ?? this.#known, gap });
   }
-}
-
-function logName(number: number): string {
-  return `${String(number).padStart(6, '0')}.log`;
 }

@@ -22,6 +22,21 @@ const BESIDE = /^(?:data|reserve|commit-mark(?:\.new)?|pool-log(?:\.new)?|log-ma
 /** Only where a store was. */
 const TELLS_OF_STORE = /^(?:\d+\.(?:log|ldb|sst)|commit-mark|pool-log)$/;
 
+/** Of a table: LevelDB's name today, and that of its first versions. */
+export function tableNames(number: number): readonly [string, string] {
+  const stem = stemOf(number);
+  return [`${stem}.ldb`, `${stem}.sst`];
+}
+
+/** Of one of LevelDB's own logs. */
+export function logFileName(number: number): string {
+  return `${stemOf(number)}.log`;
+}
+
+function stemOf(number: number): string {
+  return `${number}`.padStart(6, '0');
+}
+
 /** @throws ThinError not-empty (a file, or in the way otherwise), permission, io */
 export async function classifyFolder(path: string): Promise<LevelFolder> {
   let names: string[];

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { systemErrorCode } from '../errors/thin-error.js';
 import { isPoolKey } from '../format/keys.js';
 import { unpackInternalKey, VarintReader } from './level-bytes.js';
+import { tableNames } from './level-folder.js';
 import {
   BlockError,
   blockBytes,
@@ -70,13 +71,9 @@ export class TableBlocks {
     { number, size }: { number: number; size: number },
     lastSequence: number,
   ): TableBlocks | undefined {
-    for (const ending of ['ldb', 'sst'])
+    for (const name of tableNames(number))
       try {
-        return new TableBlocks(
-          openSync(join(folder, `${`${number}`.padStart(6, '0')}.${ending}`), 'r'),
-          size,
-          lastSequence,
-        );
+        return new TableBlocks(openSync(join(folder, name), 'r'), size, lastSequence);
       } catch (error) {
         if (systemErrorCode(error) !== 'ENOENT') throw error;
       }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { systemErrorCode, type ThinError } from '../errors/thin-error.js';
 import { describeKey, kindOf } from '../format/keys.js';
 import { damagedStore } from './level-errors.js';
+import { tableNames } from './level-folder.js';
 import { readManifest, type TableEntry } from './level-manifest.js';
 import { TableBlocks } from './level-table-blocks.js';
 import { blockBytes, BlockError, blockProblem, readOutline, type DataBlock } from './level-table.js';
@@ -26,7 +27,7 @@ export async function lengthProblem(path: string, table: TableEntry): Promise<Th
     // A compaction may have taken its place since MANIFEST was read.
     const { tables } = await readManifest(path);
     return tables.has(table.number)
-      ? damagedStore(path, `its table ${tableName(table.number)} is missing`)
+      ? damagedStore(path, `its table ${tableNames(table.number)[0]} is missing`)
       : undefined;
   }
   const { size } = await found.file.stat().finally(() => found.file.close());
@@ -71,7 +72,7 @@ function structureProblem(path: string, table: TableEntry): ThinError | undefine
       if (bad !== undefined)
         return damagedStore(
           path,
-          `its table ${tableName(table.number)} is damaged at byte ${bad.offset} (${bad.problem})`,
+          `its table ${tableNames(table.number)[0]} is damaged at byte ${bad.offset} (${bad.problem})`,
         );
     }
     return undefined;
@@ -187,8 +188,7 @@ export async function openTable(
   path: string,
   number: number,
 ): Promise<{ file: FileHandle; name: string } | undefined> {
-  for (const extension of ['ldb', 'sst']) {
-    const name = tableName(number, extension);
+  for (const name of tableNames(number)) {
     try {
       return { file: await open(join(path, name), 'r'), name };
     } catch (error) {
@@ -196,8 +196,4 @@ export async function openTable(
     }
   }
   return undefined;
-}
-
-function tableName(number: number, extension = 'ldb'): string {
-  return `${String(number).padStart(6, '0')}.${extension}`;
 }

@@ -3,7 +3,8 @@ import type { DeviceStatus } from '../api/operations.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { MappingRun } from '../metadata/mapping-runs.js';
 import type { PoolInfo } from '../pool/info.js';
-import { DEVICE_END, deviceTag, mappingTag, SUPERBLOCK_END, superblockTag } from '../thin-tools/dump.js';
+import { dumpedSuperblock } from '../thin-tools/dump.js';
+import { DUMP_WORDS } from '../thin-tools/dump-words.js';
 import { ChunkSet } from './chunk-set.js';
 import { copyPieces, pieces, type MappedRun } from './copy-pieces.js';
 import { writeAll } from './output-file.js';
@@ -15,6 +16,7 @@ import type { StillDevice } from './still-device.js';
 const HEAD_BYTES = 512;
 /** Text written at a time. */
 const TEXT_BYTES = 256 * 1024;
+const WORDS = DUMP_WORDS.xml;
 
 /** What of a device that is held still is written. */
 type Readable = Pick<StillDevice, 'device' | 'runs' | 'read'>;
@@ -56,9 +58,9 @@ export class PoolWriter {
    * snapshot on. Errors: damaged, io, no-space, closed.
    */
   async device(still: Readable, held: DeviceStatus): Promise<void> {
-    const { id, transactionId, creationTime, name } = still.device;
+    const { id, transactionId: transaction, creationTime, name } = still.device;
     const mapped = held.mapped / this.#blockSize;
-    this.#text += deviceTag({ id, mapped, transactionId, creationTime, snapTime: held.snapTime });
+    this.#text += WORDS.beginDevice({ id, mapped, transaction, creationTime, snapTime: held.snapTime });
     const before = this.#mappings;
     await copyPieces(pieces(this.#fresh(still), this.#blockSize, Infinity), {
       read: (offset, into) => still.read(offset, into),
@@ -72,16 +74,17 @@ export class PoolWriter {
         `device ${name} maps ${this.#mappings - before} blocks, and its record says ${mapped}; run thinfuse check, or thinfuse repair`,
         { details: { device: name } },
       );
-    this.#text += DEVICE_END;
+    this.#text += WORDS.endDevice;
   }
 
   /** `info`: of the pool after the last device was held still. */
   async end(info: PoolInfo): Promise<void> {
-    this.#text += SUPERBLOCK_END;
+    this.#text += WORDS.end;
     await this.#flush();
     const { time, transactionId, blockSize } = info;
     const chunks = info.dataTotal / blockSize;
-    const head = superblockTag({ time, transactionId, blockSize, chunks, needsCheck: false });
+    const superblock = { time, transactionId, blockSize, chunks, needsCheck: false };
+    const head = WORDS.begin(dumpedSuperblock(superblock));
     await writeAll(this.#parts.xml, 0, Buffer.from(head.trimEnd().padEnd(HEAD_BYTES - 1) + '\n'));
   }
 
@@ -92,7 +95,7 @@ export class PoolWriter {
   async *#fresh(still: Readable): AsyncGenerator<MappedRun> {
     for await (const run of still.runs()) {
       this.#mappings += run.length;
-      this.#text += mappingTag(run);
+      this.#text += WORDS.run(run);
       if (this.#text.length >= TEXT_BYTES) await this.#flush();
       yield* this.#unwritten(run);
     }

@@ -27,14 +27,16 @@ interface Told {
   readonly stderr: string;
 }
 
+interface Output {
+  readonly code?: number;
+  readonly stdout: string;
+  readonly stderr?: string;
+}
+
 /** Each tool of thin-provisioning-tools, and what stands for it. */
 const TOOLS: readonly {
   readonly tool: readonly string[];
-  readonly ours: (blocks: MemoryBlocks) => {
-    readonly code?: number;
-    readonly stdout: string;
-    readonly stderr?: string;
-  };
+  readonly ours: (blocks: MemoryBlocks) => Output | Promise<Output>;
 }[] = [
   { tool: ['thin_check'], ours: (blocks) => checked(blocks, 'all') },
   { tool: ['thin_check', '--skip-mappings'], ours: (blocks) => checked(blocks, 'records') },
@@ -46,11 +48,13 @@ const TOOLS: readonly {
   },
   {
     tool: ['thin_delta', '--thin1', '1', '--thin2', '2', '--verbose'],
-    ours: (blocks) => ({
-      stdout: [
-        ...thinDeltaText(ToolMetadata.open(blocks, false), 1, 2, { verbose: true, changesOnly: false }),
-      ].join(''),
-    }),
+    ours: async (blocks) => {
+      const options = { format: 'verbose', changesOnly: false } as const;
+      let stdout = '';
+      for await (const piece of thinDeltaText(ToolMetadata.open(blocks, false), 1, 2, options))
+        stdout += piece;
+      return { stdout };
+    },
   },
   {
     tool: ['thin_rmap', '--region', '0..1999'],
@@ -85,7 +89,7 @@ describe('legacy: what thin-provisioning-tools 0.9 say', function () {
             assert.equal(soundBySurvey(bytes), false, `round ${round}, ${what}`);
             continue;
           }
-          const our = tellOf(() => ours(new MemoryBlocks(bytes)));
+          const our = await tellOf(() => ours(new MemoryBlocks(bytes)));
           if (theirs.code !== 0) damaged++;
           if (JSON.stringify(our) !== JSON.stringify(theirs))
             differ.push(
@@ -153,9 +157,9 @@ function listed(metadata: ToolMetadata): string {
     .join('');
 }
 
-function tellOf(look: () => { code?: number; stdout: string; stderr?: string }): Told {
+async function tellOf(look: () => Output | Promise<Output>): Promise<Told> {
   try {
-    const { code = 0, stdout, stderr = '' } = look();
+    const { code = 0, stdout, stderr = '' } = await look();
     return { code, stdout: plain(stdout), stderr: plain(stderr) };
   } catch (error) {
     if (!(error instanceof ToolFault)) throw error;

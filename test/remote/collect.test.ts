@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { ThinError, toThinError } from '../../src/errors/thin-error.js';
-import { BLOCK_BYTES } from '../../src/remote/block-codec.js';
+import { IMAGE_BLOCK } from '../../src/format/remote-image.js';
 import { BlockSeal } from '../../src/remote/block-seal.js';
 import { CodecPool } from '../../src/remote/codec-pool.js';
 import { Collection, type Collected } from '../../src/remote/collect.js';
@@ -16,7 +16,7 @@ const ROUNDS = Number(process.env['THINFUSE_REMOTE_ROUNDS'] ?? 40);
 const HOUR = 3_600_000;
 
 function block(seed: number): Uint8Array {
-  return createHash('shake256', { outputLength: BLOCK_BYTES }).update(`${seed}`).digest();
+  return createHash('shake256', { outputLength: IMAGE_BLOCK }).update(`${seed}`).digest();
 }
 
 describe('a collection', () => {

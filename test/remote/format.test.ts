@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
-import { BLOCK_BYTES, BlockCodec } from '../../src/remote/block-codec.js';
+import { IMAGE_BLOCK } from '../../src/format/remote-image.js';
+import { BlockCodec } from '../../src/remote/block-codec.js';
 import { BlockSeal, parseKey } from '../../src/remote/block-seal.js';
 import { digestOf, type Digest } from '../../src/remote/digest.js';
 import { packSegment, unpackSegment, type BlockPlace } from '../../src/remote/index-segment.js';
@@ -127,11 +128,11 @@ for (const seal of [PLAIN, new BlockSeal(randomBytes(32))])
     it('gives back the block of a name and no other', async () => {
       await BlockCodec.ready();
       const codec = new BlockCodec(seal);
-      for (const block of [randomBytes(BLOCK_BYTES), Buffer.alloc(BLOCK_BYTES, 'text')]) {
+      for (const block of [randomBytes(IMAGE_BLOCK), Buffer.alloc(IMAGE_BLOCK, 'text')]) {
         const name = codec.nameOf(block);
         const stored = codec.encode(block, name);
         assert.deepEqual(Buffer.from(codec.decode(stored, name, 'pack')), block);
-        const other = codec.nameOf(Buffer.alloc(BLOCK_BYTES, 1));
+        const other = codec.nameOf(Buffer.alloc(IMAGE_BLOCK, 1));
         assert.throws(() => codec.decode(stored, other, 'pack'), { code: 'damaged' });
         fc.assert(
           fc.property(spoilt(fc.constant(stored)), (bytes) => {

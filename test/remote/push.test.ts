@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { ThinError } from '../../src/errors/thin-error.js';
-import { BLOCK_BYTES } from '../../src/remote/block-codec.js';
+import { IMAGE_BLOCK } from '../../src/format/remote-image.js';
 import { BlockSeal } from '../../src/remote/block-seal.js';
 import { CodecPool } from '../../src/remote/codec-pool.js';
 import { ImageReader } from '../../src/remote/image-reader.js';
@@ -12,10 +12,10 @@ import { RemoteDeviceModel } from '../support/remote-device.js';
 
 /** Half of it repeats, so that it packs. */
 function block(seed: number): Uint8Array {
-  const piece = createHash('shake256', { outputLength: BLOCK_BYTES / 2 })
+  const piece = createHash('shake256', { outputLength: IMAGE_BLOCK / 2 })
     .update(`${seed}`)
     .digest();
-  return Buffer.concat([piece, Buffer.alloc(BLOCK_BYTES / 2, seed)]);
+  return Buffer.concat([piece, Buffer.alloc(IMAGE_BLOCK / 2, seed)]);
 }
 
 for (const key of [undefined, randomBytes(32)])
@@ -54,8 +54,8 @@ for (const key of [undefined, randomBytes(32)])
         image,
         codecs,
         write: (offset, bytes) => {
-          assert.ok(!blocks.has(offset / BLOCK_BYTES), 'a block is written once');
-          blocks.set(offset / BLOCK_BYTES, new Uint8Array(bytes));
+          assert.ok(!blocks.has(offset / IMAGE_BLOCK), 'a block is written once');
+          blocks.set(offset / IMAGE_BLOCK, new Uint8Array(bytes));
           return Promise.resolve();
         },
         signal: new AbortController().signal,
@@ -74,7 +74,7 @@ for (const key of [undefined, randomBytes(32)])
     it('bring a device into a store and out of it again', async () => {
       const device = new RemoteDeviceModel('web', 40_000);
       for (let at = 0; at < 60; at++) device.write(at * 601, block(at));
-      device.write(7, new Uint8Array(BLOCK_BYTES));
+      device.write(7, new Uint8Array(IMAGE_BLOCK));
       const pushed = await push(device);
       assert.equal(pushed.blocks, 60);
       await assertSame(device);
@@ -91,9 +91,9 @@ for (const key of [undefined, randomBytes(32)])
       device.write(341, block(9));
       const second = await push(device);
       assert.equal(second.parent, first.image);
-      assert.equal(device.read, 2 * BLOCK_BYTES);
+      assert.equal(device.read, 2 * IMAGE_BLOCK);
       assert.ok(
-        second.sent < 2 * BLOCK_BYTES,
+        second.sent < 2 * IMAGE_BLOCK,
         'one block is new, and the other lies elsewhere in the device',
       );
       await assertSame(device);

@@ -1,4 +1,4 @@
-import { BLOCK_BYTES } from '../../src/remote/block-codec.js';
+import { IMAGE_BLOCK } from '../../src/format/remote-image.js';
 import type { Digest } from '../../src/remote/digest.js';
 import type { RemoteDevice } from '../../src/remote/manifest.js';
 import type { PushSource } from '../../src/remote/push.js';
@@ -35,7 +35,7 @@ export class RemoteDeviceModel {
     const { blocks } = this;
     const device: RemoteDevice = {
       name: this.#name,
-      size: this.#size * BLOCK_BYTES,
+      size: this.#size * IMAGE_BLOCK,
       kind: 'snapshot',
       filesystem: 'xfs',
       label: '',
@@ -52,8 +52,8 @@ export class RemoteDeviceModel {
       })),
       read: (offset, into) => {
         this.read += into.length;
-        for (let at = 0; at < into.length; at += BLOCK_BYTES)
-          into.set(blocks.get((offset + at) / BLOCK_BYTES) ?? new Uint8Array(BLOCK_BYTES), at);
+        for (let at = 0; at < into.length; at += IMAGE_BLOCK)
+          into.set(blocks.get((offset + at) / IMAGE_BLOCK) ?? new Uint8Array(IMAGE_BLOCK), at);
         return Promise.resolve();
       },
     };
@@ -67,7 +67,7 @@ async function* changesOf(
   for (const block of [...numbers].sort((x, y) => x - y))
     yield {
       kind: blocks.has(block) ? 'data' : 'gone',
-      begin: block * BLOCK_BYTES,
-      end: (block + 1) * BLOCK_BYTES,
+      begin: block * IMAGE_BLOCK,
+      end: (block + 1) * IMAGE_BLOCK,
     };
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { MappingRun } from '../../src/metadata/mapping-runs.js';
-import { DEVICE_END, deviceTag, mappingTag } from '../../src/thin-tools/dump.js';
+import { DUMP_WORDS } from '../../src/thin-tools/dump-words.js';
 import { dumpedRuns } from '../../src/thin-tools/dump-runs.js';
 
 const u32 = fc.nat({ max: 2 ** 32 - 1 });
@@ -18,9 +18,10 @@ describe('thin tools: mappings out of a dump', () => {
         ),
         fc.integer({ min: 1, max: 200 }),
         async (runs, piece) => {
-          const record = { id: 5, mapped: 1, transactionId: 2, creationTime: 3, snapTime: 4 };
+          const words = DUMP_WORDS.xml;
+          const record = { id: 5, mapped: 1, transaction: 2, creationTime: 3, snapTime: 4 };
           const text =
-            deviceTag(record as Parameters<typeof deviceTag>[0]) + runs.map(mappingTag).join('') + DEVICE_END;
+            words.beginDevice(record) + runs.map((run) => words.run(run)).join('') + words.endDevice;
           assert.deepEqual(await collect(cut(text, piece)), runs);
         },
       ),

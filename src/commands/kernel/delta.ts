@@ -1,8 +1,9 @@
-import { thinDelta, thinDeltaText } from '../../legacy/tools/thin-delta.js';
+import { thinDeltaText } from '../../legacy/tools/thin-delta.js';
 import { ToolMetadata, type SnapshotOption } from '../../legacy/tools/tool-metadata.js';
+import type { DeltaFormat } from '../../thin-tools/delta-lines.js';
 import { parseCount } from '../snapshot-option.js';
 import type { Context } from '../context.js';
-import { printJson, printPieces } from '../output.js';
+import { printPieces } from '../output.js';
 import type { KernelSource } from './flags.js';
 import { withKernelMetadata } from './source.js';
 
@@ -13,7 +14,7 @@ export async function deltaOfKernelMetadata(
   options: {
     readonly left: string;
     readonly right: string;
-    readonly verbose: boolean;
+    readonly format: DeltaFormat;
     readonly changesOnly: boolean;
     readonly snapshot: SnapshotOption;
   },
@@ -21,13 +22,6 @@ export async function deltaOfKernelMetadata(
   const [left, right] = [parseCount(options.left, '--thin1'), parseCount(options.right, '--thin2')];
   await withKernelMetadata(context, source, async (reader) => {
     const metadata = ToolMetadata.open(reader, options.snapshot);
-    if (!context.json) {
-      await printPieces(thinDeltaText(metadata, left, right, options));
-      return;
-    }
-    const ranges = [...thinDelta(metadata, left, right)].filter(
-      ({ kind }) => !options.changesOnly || kind !== 'same',
-    );
-    printJson({ left, right, blockSize: metadata.superblock.blockSize, ranges });
+    await printPieces(thinDeltaText(metadata, left, right, options));
   });
 }

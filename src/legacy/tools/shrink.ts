@@ -1,12 +1,14 @@
+import { DUMP_WORDS } from '../../thin-tools/dump-words.js';
+import { dumpedDevice } from '../device-details.js';
 import { timedRuns } from '../mappings.js';
 import type { LegacyPool } from '../legacy-pool.js';
 import type { DataReader } from '../block-reader.js';
-import { XML } from './thin-dump.js';
 import { MovedBlocks, type BlockMove } from './shrink-plan.js';
 
 /** Bytes that are copied at a time. */
 const PIECE = 4 * 2 ** 20;
 const TEXT = 256 * 1024;
+const WORDS = DUMP_WORDS.xml;
 
 /** The pool as thin_dump has it, after the moves and with as many blocks of data; in pieces of text. */
 export function* shrunkDump(
@@ -16,21 +18,24 @@ export function* shrunkDump(
 ): Generator<string> {
   const { superblock } = pool;
   const moved = new MovedBlocks(moves);
-  let text = XML.begin({ ...superblock, transaction: superblock.transactionId, dataBlocks });
+  let text = WORDS.begin({ ...superblock, transaction: superblock.transactionId, dataBlocks });
   for (const { id, details, tree } of pool.devices) {
     if (details === undefined || tree === undefined) continue;
-    text += XML.beginDevice(id, details);
-    let open: { begin: number; data: number; length: number; time: number } | undefined;
-    const line = (): string =>
-      open === undefined ? '' : XML.run(open.begin, open.data, open.length, open.time);
+    text += WORDS.beginDevice(dumpedDevice(id, details));
+    let open: { begin: number; chunk: number; length: number; time: number } | undefined;
+    const line = (): string => (open === undefined ? '' : WORDS.run(open));
     for (const run of timedRuns(tree, { dataBlocks: pool.dataBlocks })) {
       let { begin } = run;
-      for (const { data, length } of moved.pieces(run.data, run.length)) {
-        if (open?.time === run.time && open.begin + open.length === begin && open.data + open.length === data)
+      for (const { data: chunk, length } of moved.pieces(run.data, run.length)) {
+        if (
+          open?.time === run.time &&
+          open.begin + open.length === begin &&
+          open.chunk + open.length === chunk
+        )
           open.length += length;
         else {
           text += line();
-          open = { begin, data, length, time: run.time };
+          open = { begin, chunk, length, time: run.time };
         }
         begin += length;
       }
@@ -38,9 +43,9 @@ export function* shrunkDump(
       yield text;
       text = '';
     }
-    text += line() + XML.endDevice;
+    text += line() + WORDS.endDevice;
   }
-  yield text + XML.end;
+  yield text + WORDS.end;
 }
 
 /** Copies what moves. What it is copied over is free, so that the metadata of before stays true. */

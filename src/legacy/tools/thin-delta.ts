@@ -1,3 +1,4 @@
+import { DELTA_LINES, type DeltaFormat, type DeltaRange } from '../../thin-tools/delta-lines.js';
 import { dataBlockOf } from '../mapping-value.js';
 import { ToolFault } from './tool-blocks.js';
 import { ToolSpaceMap } from './tool-counts.js';
@@ -13,39 +14,32 @@ interface Run {
   length: number;
 }
 
-/** Blocks [begin, begin + length); of what both have, both places in the data. */
-export interface ToolDelta {
-  readonly kind: 'left_only' | 'right_only' | 'different' | 'same';
-  readonly begin: number;
-  readonly length: number;
-  readonly data: number;
-  readonly rightData: number;
-}
-
 /** The text of thin_delta 0.9, in pieces. @throws ToolFault */
-export function* thinDeltaText(
+export async function* thinDeltaText(
   metadata: ToolMetadata,
   left: number,
   right: number,
-  { verbose, changesOnly }: { readonly verbose: boolean; readonly changesOnly: boolean },
-): Generator<string> {
+  { format, changesOnly }: { readonly format: DeltaFormat; readonly changesOnly: boolean },
+): AsyncGenerator<string> {
   const { time, transaction, blockSize, snapshot } = metadata.superblock;
   const deltas = thinDelta(metadata, left, right);
   const kept = changesOnly ? withoutSame(deltas) : deltas;
   let text =
-    `<superblock uuid="" time="${time}" transaction="${transaction}" data_block_size="${blockSize / SECTOR}" nr_data_blocks="${metadata.dataBlocks}"${snapshot === 0 ? '' : ` metadata_snap="${snapshot}"`}>\n` +
-    `  <diff left="${left}" right="${right}">\n`;
-  for (const line of verbose ? verboseLines(kept) : simpleLines(kept)) {
+    format === 'json'
+      ? `{"left":{"id":${left}},"right":{"id":${right}},"blockSize":${blockSize},"ranges":[`
+      : `<superblock uuid="" time="${time}" transaction="${transaction}" data_block_size="${blockSize / SECTOR}" nr_data_blocks="${metadata.dataBlocks}"${snapshot === 0 ? '' : ` metadata_snap="${snapshot}"`}>\n` +
+        `  <diff left="${left}" right="${right}">\n`;
+  for await (const line of DELTA_LINES[format](kept)) {
     text += line;
     if (text.length < PIECE) continue;
     yield text;
     text = '';
   }
-  yield `${text}  </diff>\n</superblock>\n`;
+  yield text + (format === 'json' ? '\n]}\n' : '  </diff>\n</superblock>\n');
 }
 
 /** Both devices are read before the first of them comes. @throws ToolFault */
-export function thinDelta(metadata: ToolMetadata, left: number, right: number): Generator<ToolDelta> {
+function thinDelta(metadata: ToolMetadata, left: number, right: number): Generator<DeltaRange> {
   if (metadata.superblock.block === 0)
     new ToolSpaceMap(metadata.blocks, metadata.superblock.metadataSpaceMap);
   const roots = [left, right].map((device, index) => {
@@ -75,7 +69,7 @@ function runsOf(metadata: ToolMetadata, root: number): readonly Run[] {
   return runs;
 }
 
-function* compare(left: readonly Run[], right: readonly Run[]): Generator<ToolDelta> {
+function* compare(left: readonly Run[], right: readonly Run[]): Generator<DeltaRange> {
   const a = new RunReader(left);
   const b = new RunReader(right);
   while (a.run !== undefined || b.run !== undefined) {
@@ -84,16 +78,16 @@ function* compare(left: readonly Run[], right: readonly Run[]): Generator<ToolDe
     const rBegin = r?.begin ?? Infinity;
     if (l !== undefined && lBegin < rBegin) {
       const length = Math.min(l.length, rBegin - lBegin);
-      yield { kind: 'left_only', begin: lBegin, length, data: l.data, rightData: 0 };
+      yield { kind: 'left_only', begin: lBegin, length, chunk: l.data };
       a.consume(length);
     } else if (r !== undefined && rBegin < lBegin) {
       const length = Math.min(r.length, lBegin - rBegin);
-      yield { kind: 'right_only', begin: rBegin, length, data: r.data, rightData: 0 };
+      yield { kind: 'right_only', begin: rBegin, length, chunk: r.data };
       b.consume(length);
     } else if (l !== undefined && r !== undefined) {
       const length = Math.min(l.length, r.length);
-      const kind = l.data === r.data ? 'same' : 'different';
-      yield { kind, begin: lBegin, length, data: l.data, rightData: r.data };
+      if (l.data === r.data) yield { kind: 'same', begin: lBegin, length, chunk: l.data };
+      else yield { kind: 'different', begin: lBegin, length, left: l.data, right: r.data };
       a.consume(length);
       b.consume(length);
     }
@@ -118,39 +112,6 @@ class RunReader {
   }
 }
 
-function* withoutSame(deltas: Iterable<ToolDelta>): Generator<ToolDelta> {
+function* withoutSame(deltas: Iterable<DeltaRange>): Generator<DeltaRange> {
   for (const delta of deltas) if (delta.kind !== 'same') yield delta;
-}
-
-/** Neighbours of a kind are one, wherever their data lies. */
-function* simpleLines(deltas: Iterable<ToolDelta>): Generator<string> {
-  let open: { kind: ToolDelta['kind']; begin: number; length: number } | undefined;
-  const line = (): string =>
-    open === undefined ? '' : `    <${open.kind} begin="${open.begin}" length="${open.length}"/>\n`;
-  for (const { kind, begin, length } of deltas) {
-    if (open?.kind === kind && open.begin + open.length === begin) {
-      open.length += length;
-      continue;
-    }
-    yield line();
-    open = { kind, begin, length };
-  }
-  yield line();
-}
-
-function* verboseLines(deltas: Iterable<ToolDelta>): Generator<string> {
-  let open: ToolDelta['kind'] | undefined;
-  for (const { kind, begin, length, data, rightData } of deltas) {
-    if (open !== kind) {
-      if (open !== undefined) yield `    </${open}>\n`;
-      yield `    <${kind}>\n`;
-      open = kind;
-    }
-    const where =
-      kind === 'different'
-        ? `left_data_begin="${data}" right_data_begin="${rightData}"`
-        : `data_begin="${data}"`;
-    yield `      <range begin="${begin}" ${where} length="${length}"/>\n`;
-  }
-  if (open !== undefined) yield `    </${open}>\n`;
 }

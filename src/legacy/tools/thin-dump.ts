@@ -1,5 +1,11 @@
+import {
+  DUMP_WORDS,
+  type DumpedSuperblock,
+  type DumpFormat,
+  type DumpWords,
+} from '../../thin-tools/dump-words.js';
 import type { BlockReader } from '../block-reader.js';
-import { DETAILS_BYTES, type DeviceDetails } from '../device-details.js';
+import { DETAILS_BYTES, dumpedDevice } from '../device-details.js';
 import { findTrees } from '../find-trees.js';
 import { dataBlockOf, MAPPING_BYTES } from '../mapping-value.js';
 import { NodeReader } from '../node-reader.js';
@@ -9,7 +15,6 @@ import type { ToolNode } from './tool-node.js';
 import { readToolSuperblock, type ToolSuperblock } from './tool-superblock.js';
 import { ToolWalk } from './tool-walk.js';
 
-const SECTOR = 512;
 const PIECE = 256 * 1024;
 const DAMAGE =
   'metadata contains errors (run thin_check for details).\nperhaps you wanted to run with --repair';
@@ -26,7 +31,7 @@ export interface DumpOverrides {
 }
 
 export interface ThinDumpOptions {
-  readonly format: 'xml' | 'human_readable';
+  readonly format: DumpFormat;
   readonly repair: boolean;
   readonly snapshot: SnapshotOption;
   /** All unless given. */
@@ -49,12 +54,12 @@ export function* thinDumpText(reader: BlockReader, options: ThinDumpOptions): Ge
 class Dumper {
   readonly #metadata: ToolMetadata;
   readonly #options: ThinDumpOptions;
-  readonly #words: Words;
+  readonly #words: DumpWords;
 
   constructor(metadata: ToolMetadata, options: ThinDumpOptions) {
     this.#metadata = metadata;
     this.#options = options;
-    this.#words = options.format === 'xml' ? XML : HUMAN;
+    this.#words = DUMP_WORDS[options.format];
   }
 
   *text(): Generator<string> {
@@ -67,7 +72,7 @@ class Dumper {
     for (const [id, root] of roots) {
       const its = details.get(id);
       if (its === undefined) throw new ToolFault(DAMAGE);
-      yield this.#words.beginDevice(id, its);
+      yield this.#words.beginDevice(dumpedDevice(id, its));
       if (!this.#options.skipMappings) yield* this.#mappings(root);
       yield this.#words.endDevice;
     }
@@ -139,14 +144,14 @@ function untilDamage(walk: (onDamage: () => void) => void, passOver: boolean): b
 
 /** Joins mappings to runs, and runs to text. */
 class RunWriter {
-  readonly #words: Words;
+  readonly #words: DumpWords;
   #text = '';
   #begin = 0;
   #data = 0;
   #time = 0;
   #length = 0;
 
-  constructor(words: Words) {
+  constructor(words: DumpWords) {
     this.#words = words;
   }
 
@@ -191,7 +196,8 @@ class RunWriter {
   }
 
   #flush(): void {
-    if (this.#length > 0) this.#text += this.#words.run(this.#begin, this.#data, this.#length, this.#time);
+    const [begin, chunk, length, time] = [this.#begin, this.#data, this.#length, this.#time];
+    if (length > 0) this.#text += this.#words.run({ begin, chunk, length, time });
     this.#length = 0;
   }
 }
@@ -254,42 +260,3 @@ function hasTrees(metadata: ToolMetadata): boolean {
   const { detailsRoot, mappingRoot } = metadata.superblock;
   return isWhole(detailsRoot, DETAILS_BYTES) && isWhole(mappingRoot, MAPPING_BYTES);
 }
-
-type DumpedSuperblock = Pick<ToolSuperblock, 'time' | 'transaction' | 'flags' | 'version' | 'blockSize'> & {
-  readonly dataBlocks: number;
-};
-
-interface Words {
-  begin(superblock: DumpedSuperblock): string;
-  beginDevice(id: number, details: DeviceDetails): string;
-  run(begin: number, data: number, length: number, time: number): string;
-  readonly endDevice: string;
-  readonly end: string;
-}
-
-/** Lines of thin_dump's XML. */
-export const XML: Words = {
-  begin: ({ time, transaction, flags, version, blockSize, dataBlocks }) =>
-    `<superblock uuid="" time="${time}" transaction="${transaction}" flags="${flags}" version="${version}" data_block_size="${blockSize / SECTOR}" nr_data_blocks="${dataBlocks}">\n`,
-  beginDevice: (id, { mappedBlocks, transactionId, creationTime, snapTime }) =>
-    `  <device dev_id="${id}" mapped_blocks="${mappedBlocks}" transaction="${transactionId}" creation_time="${creationTime}" snap_time="${snapTime}">\n`,
-  run: (begin, data, length, time) =>
-    length === 1
-      ? `    <single_mapping origin_block="${begin}" data_block="${data}" time="${time}"/>\n`
-      : `    <range_mapping origin_begin="${begin}" data_begin="${data}" length="${length}" time="${time}"/>\n`,
-  endDevice: '  </device>\n',
-  end: '</superblock>\n',
-};
-
-const HUMAN: Words = {
-  begin: ({ time, transaction, flags, version, blockSize, dataBlocks }) =>
-    `begin superblock: "", ${time}, ${transaction}, ${flags}, ${version}, ${blockSize / SECTOR}, ${dataBlocks}\n`,
-  beginDevice: (id, { mappedBlocks, transactionId, creationTime, snapTime }) =>
-    `device: ${id}\nmapped_blocks: ${mappedBlocks}\ntransaction: ${transactionId}\ncreation time: ${creationTime}\nsnap time: ${snapTime}\n`,
-  run: (begin, data, length, time) =>
-    length === 1
-      ? `    ${begin} -> ${data}, ${time}\n`
-      : `    (${begin}..${begin + length - 1}) -> (${data}..${data + length - 1}), ${time}\n`,
-  endDevice: '\n',
-  end: 'end superblock\n',
-};
