@@ -87,7 +87,7 @@ function kernelInputOf(options: CheckOptions): KernelCheckOptions {
   return {
     depth: depthOf(options),
     ignoreNonFatal: options.ignoreNonFatalErrors === true,
-    snapshot: options.metadataSnap === true,
+    heldRoot: options.metadataSnap === true,
     mappingRoot: root(options.overrideMappingRoot, '--override-mapping-root'),
     detailsRoot: root(options.overrideDetailsRoot, '--override-details-root'),
     quiet: options.quiet === true,

@@ -108,7 +108,7 @@ function registerDump(program: Command): void {
           format,
           output,
           repair: options.repair === true,
-          snapshot: kernelSnapshotOf(options),
+          heldRoot: kernelSnapshotOf(options),
           devices: devId?.map((id) => parseCount(id, '--dev-id')),
           skipMappings: options.skipMappings === true,
           overrides: kernelOverridesOf(options),

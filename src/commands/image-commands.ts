@@ -18,7 +18,7 @@ import { ChildProcessExec } from '../host/exec.js';
 import { makePlainImage, type ImageRequest } from '../transfer/make-image.js';
 import { interruptible } from './interrupt.js';
 import { requireKind } from '../api/kinds.js';
-import { listing } from './list-commands.js';
+import { addList } from './list-commands.js';
 import { note, printResult } from './output.js';
 
 interface ImageOptions {
@@ -59,7 +59,7 @@ export function registerImageCommands(program: Command): void {
       printResult(context, deviceJson(device), device.name);
     });
 
-  listing(image.command('ls'), 'image', 'thinfuse image ls --json');
+  addList(image.command('ls'), 'image', 'thinfuse image ls --json');
   removal(image.command('rm'), 'image', 'thinfuse image rm debian');
 
   const container = program.command('container').summary('containers: writable snapshots of images');
@@ -82,7 +82,7 @@ export function registerImageCommands(program: Command): void {
       }),
     );
 
-  listing(container.command('ls'), 'container', 'thinfuse container ls');
+  addList(container.command('ls'), 'container', 'thinfuse container ls');
   removal(container.command('rm'), 'container', 'thinfuse container rm --force web1');
 
   container

@@ -21,7 +21,7 @@ import { isPassing } from '../format/passing-name.js';
 import { kernelSnapshotOf, withSnapshotOption, type SnapshotFlag } from './snapshot-option.js';
 
 export function registerListCommands(program: Command): void {
-  listing(
+  addList(
     withSnapshotOption(withKernelOption(program.command('ls'))),
     undefined,
     'thinfuse ls | awk \'$9 == "mounted" { print $1 }\'',
@@ -84,7 +84,7 @@ interface ListFlags extends KernelFlags, SnapshotFlag {
 }
 
 /** `ls`, `image ls` and `container ls`. */
-export function listing(command: Command, kind: DeviceKind | undefined, sample: string): void {
+export function addList(command: Command, kind: DeviceKind | undefined, sample: string): void {
   command
     .summary(`list ${kind === undefined ? 'devices' : `${kind}s`}`)
     .description(

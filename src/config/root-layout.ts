@@ -14,7 +14,7 @@ export interface RootLayout {
   readonly devices: string;
   readonly mounts: string;
   /** Mounts that users other than root reach; not there while there is none. */
-  readonly shared: string;
+  readonly openMounts: string;
   /** Docker's JSON projection. */
   readonly metadata: string;
   readonly socket: string;
@@ -50,7 +50,7 @@ export function rootLayout(folder: string, options: { socketName?: string | unde
     pool: path.join(root, 'devicemapper'),
     devices: path.join(root, 'dev'),
     mounts: path.join(root, 'mnt'),
-    shared: path.join(root, 'shared'),
+    openMounts: path.join(root, 'shared'),
     metadata: path.join(root, 'metadata'),
     socket,
     pid: path.join(root, 'thinfuse.pid'),

@@ -127,7 +127,7 @@ export class Snapshotter {
     try {
       return await this.#exclusively([key], () => this.#present(key, { fresh: parent === '' }));
     } catch (error) {
-      await this.#exclusively([key], () => this.#discard(key, name)).catch(() => undefined);
+      await this.#exclusively([key], () => this.#removeOrRetire(key, name)).catch(() => undefined);
       throw error;
     }
   }
@@ -191,7 +191,7 @@ export class Snapshotter {
           'busy',
           `cannot remove snapshot ${shortKey(key)}: others are made from it; remove those first`,
         );
-      await this.#discard(key, device.name);
+      await this.#removeOrRetire(key, device.name);
     });
   }
 
@@ -331,7 +331,7 @@ export class Snapshotter {
     );
   }
 
-  async #discard(key: string, name: DeviceName): Promise<void> {
+  async #removeOrRetire(key: string, name: DeviceName): Promise<void> {
     if (this.#index.find(this.#name, key)?.device.name !== name) return;
     const { devices } = this.#served;
     await this.#changing([name], async () => {

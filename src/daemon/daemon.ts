@@ -183,7 +183,7 @@ export class Daemon {
         // They may wait for their device, which is served again only now.
         await parts.tools?.settle({ mustBeGone: false });
         for (const step of await parts.host.recover(parts.handover)) log.warn({ event: 'stale' }, step);
-        await daemon.#forgetPassing(parts.handover);
+        await daemon.#clearPassing(parts.handover);
         daemon.#hurry(parts.handover.unfinished, undefined);
       }
       parts.standing?.begin(() => daemon.#handover());
@@ -323,7 +323,7 @@ export class Daemon {
   }
 
   /** What the earlier daemon began and no process continues, after the host released it. */
-  async #forgetPassing({ passing = [], attaching = [] }: Handover): Promise<void> {
+  async #clearPassing({ passing = [], attaching = [] }: Handover): Promise<void> {
     const { layout, log } = this.#parts;
     const { active } = this.#served;
     const attached = active.names().filter((name) => attaching.includes(active.pathOf(name) ?? ''));
@@ -456,7 +456,7 @@ async function tidyRoot(layout: RootLayout): Promise<void> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
   }
   for (const folder of await mountFolders(layout)) await rmdir(folder).catch(() => undefined);
-  await rmdir(layout.shared).catch(() => undefined);
+  await rmdir(layout.openMounts).catch(() => undefined);
   for (const name of await readdir(layout.root))
     if (
       (TEMPORARY_SOCKET.test(name) || INNER_SOCKET.test(name)) &&
@@ -465,10 +465,10 @@ async function tidyRoot(layout: RootLayout): Promise<void> {
       await rm(path.join(layout.root, name), { force: true });
 }
 
-async function mountFolders({ mounts, shared }: RootLayout): Promise<readonly string[]> {
+async function mountFolders({ mounts, openMounts }: RootLayout): Promise<readonly string[]> {
   const of = async (folder: string): Promise<readonly string[]> =>
     (await readdir(folder).catch(() => [])).map((name) => path.join(folder, name));
-  return [...(await of(mounts)), ...(await of(shared))];
+  return [...(await of(mounts)), ...(await of(openMounts))];
 }
 
 async function writePid(at: string): Promise<void> {

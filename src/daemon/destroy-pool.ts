@@ -7,7 +7,7 @@ import { LoopDevices } from '../host/loop-devices.js';
 import { StaleCleaner } from '../host/stale.js';
 import { ThinError } from '../errors/thin-error.js';
 import { openPoolStore } from '../store/pool-store.js';
-import { forgetHandover } from './handover.js';
+import { removeHandover } from './handover.js';
 import { removeLabel } from './init-data.js';
 import { dataLink } from './pool-folder.js';
 
@@ -44,7 +44,7 @@ export async function destroyPool(layout: RootLayout, exec: Exec): Promise<Destr
     ...sockets.map((name) => path.join(root, name)),
   ])
     await rm(place, { recursive: true, force: true });
-  forgetHandover(layout);
+  removeHandover(layout);
   // Both stay where they hold something else, or are where a disk is mounted.
   for (const each of [folder, root]) await rmdir(each).catch(() => undefined);
   return { data };

@@ -57,7 +57,7 @@ export function hasHandover(layout: Pick<RootLayout, 'root'>): boolean {
 }
 
 /** Of a daemon without a successor. */
-export function forgetHandover(layout: Pick<RootLayout, 'root'>): void {
+export function removeHandover(layout: Pick<RootLayout, 'root'>): void {
   for (const ending of ['', '.tmp']) rmSync(`${handoverFile(layout)}${ending}`, { force: true });
 }
 

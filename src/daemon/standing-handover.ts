@@ -1,5 +1,5 @@
 import type { RootLayout } from '../config/root-layout.js';
-import { forgetHandover, handoverFile, handoverHead } from './handover.js';
+import { removeHandover, handoverFile, handoverHead } from './handover.js';
 import { HandoverEntries, type HandoverChange, type HandoverState } from './handover-entries.js';
 import { HandoverFile } from './handover-file.js';
 
@@ -49,7 +49,7 @@ export class StandingHandover {
   /** The daemon ends in order, and no daemon is to follow. */
   end(): void {
     this.#close();
-    forgetHandover(this.#layout);
+    removeHandover(this.#layout);
   }
 
   whileFrozen<T>(image: string, work: () => Promise<T>): Promise<T> {
@@ -100,7 +100,7 @@ export class StandingHandover {
     } catch (error) {
       this.#file?.close();
       this.#file = undefined;
-      forgetHandover(this.#layout);
+      removeHandover(this.#layout);
       this.#onFailure(error);
     }
   }

@@ -4,7 +4,7 @@ import { release } from 'node:os';
 import { ThinError } from '../errors/thin-error.js';
 import type { ConnectionState, KeptConnection } from '../fuse/connection.js';
 import { holdMountNamespace } from '../fuse/mount-namespace.js';
-import { forgetHandover, hasHandover } from './handover.js';
+import { removeHandover, hasHandover } from './handover.js';
 import { packError } from '../api/wire.js';
 import type { Relay } from '../relay/relay.js';
 import type { RootLayout } from '../config/root-layout.js';
@@ -64,7 +64,7 @@ export async function supervise(request: SuperviseRequest): Promise<number> {
 }
 
 async function follow({ layout, args, notify, say }: SuperviseRequest, front: Front): Promise<number> {
-  forgetHandover(layout);
+  removeHandover(layout);
   const log = printsTo(layout.log) ? new LogFile(layout.log) : undefined;
   const connection = new HeldConnection(log, front);
   const tell = (text: string): void => {
@@ -94,7 +94,7 @@ async function follow({ layout, args, notify, say }: SuperviseRequest, front: Fr
       continue;
     }
     connection.close();
-    forgetHandover(layout);
+    removeHandover(layout);
     if (code === 0) return 0;
     tell(
       `the daemon ended (${signal ?? `exit code ${code}`}) and no other one follows; its mounts fail from now on`,

@@ -50,6 +50,6 @@ export async function mountWith({ fd, target, maxRead }: KernelMountOptions): Pr
  * of /dev/fuse would block the process, and the users of the mount, for ever. A forced unmount ends the
  * connection without asking anything of this process.
  */
-export function abandonMount(target: string): void {
+export function forceUnmount(target: string): void {
   spawnSync('umount', ['-i', '-c', '-f', '-l', target], { stdio: 'ignore' });
 }

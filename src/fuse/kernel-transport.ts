@@ -11,7 +11,7 @@ import type { ImageDirectory } from '../io/image-file.js';
 import type { ConnectionChange, ConnectionState, KeptConnection } from './connection.js';
 import { IoThreads } from './io-threads.js';
 import { KernelFilesystem } from './kernel-filesystem.js';
-import { abandonMount, mountWith } from './kernel-mount.js';
+import { forceUnmount, mountWith } from './kernel-mount.js';
 import { REQUEST_OVERHEAD, packResend } from './kernel-protocol.js';
 import { holdMountNamespace } from './mount-namespace.js';
 import {
@@ -69,7 +69,7 @@ export class KernelTransport implements Transport {
   readonly #threads: number;
   readonly #onFault: (error: ThinError) => void;
   readonly #connection: KeptConnection | undefined;
-  readonly #abandon = (): void => abandonMount(this.#target);
+  readonly #forceUnmount = (): void => forceUnmount(this.#target);
   #resolveEnded: () => void = () => undefined;
   #state: State = 'new';
   #channel: IoThreads | undefined;
@@ -163,7 +163,7 @@ export class KernelTransport implements Transport {
   }
 
   async #isMounted(fd: number, channel: IoThreads): Promise<void> {
-    process.on('exit', this.#abandon);
+    process.on('exit', this.#forceUnmount);
     this.#fd = fd;
     this.#channel = channel;
     this.#device = (await mountedOn(this.#target))?.device ?? '';
@@ -266,7 +266,7 @@ export class KernelTransport implements Transport {
     await this.#connection?.release();
     await closeFd(this.#fd);
     this.#filesystem.close();
-    process.off('exit', this.#abandon);
+    process.off('exit', this.#forceUnmount);
     this.#resolveEnded();
   }
 }

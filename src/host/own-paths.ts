@@ -90,7 +90,7 @@ export async function mountTarget(layout: RootLayout, target: string): Promise<s
       () => normal,
     ),
   );
-  const hidden = [layout.devices, layout.pool, layout.metadata, layout.journal, layout.shared];
+  const hidden = [layout.devices, layout.pool, layout.metadata, layout.journal, layout.openMounts];
   if (isIn(layout.mounts, real) || hidden.some((folder) => isIn(real, folder)))
     throw new ThinError(
       'invalid-argument',

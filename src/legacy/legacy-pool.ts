@@ -59,7 +59,7 @@ export class LegacyPool {
   }
 
   /**
-   * Damage below the superblock does not keep a pool from being opened. `snapshot`: the metadata snapshot
+   * Damage below the superblock does not keep a pool from being opened. `heldRoot`: the metadata snapshot
    * that was reserved in a running pool, and not what is changing meanwhile. Errors: invalid-argument (no
    * thin pool; no snapshot there), damaged (the superblock, and `overrides` do not stand for it),
    * wrong-version, unsupported.
@@ -67,7 +67,7 @@ export class LegacyPool {
   static open(
     blocks: BlockReader,
     options: {
-      readonly snapshot?: boolean;
+      readonly heldRoot?: boolean;
       readonly cachedNodes?: number;
       readonly overrides?: PoolOverrides | undefined;
       /** Where the superblock is lost, looks for the newest trees that fit each other. */
@@ -86,7 +86,7 @@ export class LegacyPool {
     try {
       running = readSuperblock(blocks);
     } catch (error) {
-      if (!(error instanceof ThinError) || error.code !== 'damaged' || options.snapshot === true) throw error;
+      if (!(error instanceof ThinError) || error.code !== 'damaged' || options.heldRoot === true) throw error;
       const found = options.search === true ? findTrees(nodes) : undefined;
       const replaced = replaceSuperblock(blocks, { ...overrides, ...rootsOf(overrides, found) }, error);
       return new LegacyPool(
@@ -96,7 +96,7 @@ export class LegacyPool {
         [{ path: pathOf(error), problem: `${problemOf(error)}; ${standIn(replaced, found)}` }],
       );
     }
-    if (options.snapshot === true) return new LegacyPool(heldSuperblock(running, blocks), nodes, false);
+    if (options.heldRoot === true) return new LegacyPool(heldSuperblock(running, blocks), nodes, false);
     return new LegacyPool(override(running, overrides), nodes, true, tooShort(running, blocks));
   }
 

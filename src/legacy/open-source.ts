@@ -25,7 +25,7 @@ export interface SourceRequest {
   readonly metadata: string | undefined;
   readonly data: string | undefined;
   /** Whether the reserved metadata snapshot of a running pool is read. */
-  readonly snapshot: boolean;
+  readonly heldRoot: boolean;
   /** Whether a lost superblock is replaced by the newest trees that fit each other. */
   readonly search: boolean;
   readonly overrides: PoolOverrides;
@@ -100,7 +100,7 @@ async function fromDisks(
   request: SourceRequest,
   open: Open,
 ): Promise<OldSource> {
-  const { snapshot, search, overrides, onNote } = request;
+  const { heldRoot, search, overrides, onNote } = request;
   if (request.metadata !== undefined || request.data !== undefined)
     throw new ThinError(
       'invalid-argument',
@@ -109,7 +109,7 @@ async function fromDisks(
   const { groups, problems } = readLvmGroups(files.map((file) => open(file, 'the disk')));
   for (const problem of problems) onNote(problem);
   const found = volumesOf(groups, {
-    ...{ snapshot, search, overrides },
+    ...{ heldRoot, search, overrides },
     docker: await namesOf(docker, onNote),
   });
   for (const problem of found.problems) onNote(problem);
@@ -134,12 +134,12 @@ async function fromFiles(
   open: Open,
   volumes: readonly ThinVolume[] = [],
 ): Promise<OldSource> {
-  const { paths, snapshot, search, overrides, onNote } = request;
+  const { paths, heldRoot, search, overrides, onNote } = request;
   const files = requireFiles(request, docker);
   const metadata = open(files.metadata, '--metadata');
   const data = files.data === undefined ? undefined : open(files.data, '--data');
   const pool = LegacyPool.open(new DiskBlocks(metadata), {
-    ...{ snapshot, search },
+    ...{ heldRoot, search },
     overrides: { ...overrides, fallback: { dataBytes: data?.size } },
   });
   await warnOfUse(files.metadata, request);
@@ -178,8 +178,8 @@ function requireFiles(
 }
 
 /** What a running pool writes meanwhile makes a reader see half of it. */
-async function warnOfUse(file: string, { snapshot, onNote }: SourceRequest): Promise<void> {
-  if (snapshot) return;
+async function warnOfUse(file: string, { heldRoot, onNote }: SourceRequest): Promise<void> {
+  if (heldRoot) return;
   const holders = await deviceMapperHolders(file);
   if (holders.length > 0)
     onNote(

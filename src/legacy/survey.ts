@@ -92,7 +92,7 @@ function snapshotDamage(pool: LegacyPool, census: MappingCensus): readonly Damag
   if (!pool.hasSpaceMaps || heldRoot === 0) return [];
   const where = `metadata snapshot at block ${heldRoot}`;
   try {
-    const held = LegacyPool.open(pool.nodes.blocks, { snapshot: true });
+    const held = LegacyPool.open(pool.nodes.blocks, { heldRoot: true });
     const damage = [...held.damage, ...held.devices.flatMap((device) => damageOf(device, held, census))];
     if (pool.damage.length > 0 && held.devices.length > 0)
       return [

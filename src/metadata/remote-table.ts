@@ -77,7 +77,7 @@ export class RemoteTable {
   /** @throws ThinError damaged, naming `path` */
   loadImage(id: number, body: Uint8Array, path: string): void {
     const record = unpackRemoteImage(body, path);
-    this.#forget(id);
+    this.#remove(id);
     this.#images.set(id, { record, held: false });
     add(this.#leftOf, record.family, this.#leftIn(id));
     this.#lastImage = Math.max(this.#lastImage, id);
@@ -138,7 +138,7 @@ export class RemoteTable {
     const image = this.#images.get(id);
     if (image === undefined) return;
     image.held = false;
-    this.#forgetUnused(id, image);
+    this.#removeUnused(id, image);
   }
 
   /** The chunk, which was taken and is not mapped so far, is remote. */
@@ -159,7 +159,7 @@ export class RemoteTable {
     if (!this.#inSheet.has(sheet)) this.#sheets.delete(sheet);
     this.#dirtySheets.add(sheet);
     const image = this.#images.get(entry.image);
-    if (image !== undefined) this.#forgetUnused(entry.image, image);
+    if (image !== undefined) this.#removeUnused(entry.image, image);
     return true;
   }
 
@@ -218,13 +218,13 @@ export class RemoteTable {
       : { type: 'put', key, value: seal('remote-image', id, packRemoteImage(image.record)) };
   }
 
-  #forgetUnused(id: number, { held }: Image): void {
+  #removeUnused(id: number, { held }: Image): void {
     if (this.#leftIn(id) > 0 || held) return;
-    this.#forget(id);
+    this.#remove(id);
     this.#dirtyImages.add(id);
   }
 
-  #forget(id: number): void {
+  #remove(id: number): void {
     const image = this.#images.get(id);
     if (image === undefined) return;
     this.#images.delete(id);

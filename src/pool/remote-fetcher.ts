@@ -261,7 +261,7 @@ export class RemoteFetcher {
       for (const flight of flights.values()) this.#end(flight, failure);
       throw failure;
     } finally {
-      this.#letGo();
+      this.#retryWaiting();
     }
   }
 
@@ -364,7 +364,7 @@ export class RemoteFetcher {
   }
 
   /** There is room for some of those who wait. */
-  #letGo(): void {
+  #retryWaiting(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const { chunk, since, resolve, reject } of waiting) this.#bring(chunk, since).then(resolve, reject);

@@ -27,7 +27,7 @@ export async function ociAt(
   const http = new HttpClient({ ca: await trusted(host, env['SSL_CERT_FILE']), idleMs, connections });
   const session = new OciSession({
     url,
-    base: new URL(`${scheme}://${address}/`),
+    registry: new URL(`${scheme}://${address}/`),
     repository,
     login: () => loginFor(host, env),
     http,

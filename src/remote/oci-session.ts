@@ -5,7 +5,7 @@ import { retrying, type Attempt, type RetryLimits } from './retry.js';
 
 export interface OciSessionOptions {
   readonly url: string;
-  readonly base: URL;
+  readonly registry: URL;
   readonly repository: string;
   readonly login: () => Promise<RegistryLogin | undefined>;
   readonly http: HttpClient;
@@ -77,11 +77,11 @@ export class OciSession {
   }
 
   async #send({ method, path, headers, body, signal }: OciRequest): Promise<HttpAnswer> {
-    const { base, repository, http } = this.#options;
-    let url = typeof path === 'string' ? new URL(`v2/${repository}/${path}`, base) : path;
+    const { registry, repository, http } = this.#options;
+    let url = typeof path === 'string' ? new URL(`v2/${repository}/${path}`, registry) : path;
     for (let hops = 0; ; hops++) {
       // A store behind the registry has credentials in the address and takes no others.
-      const authorization = url.host === base.host ? this.#authorization : undefined;
+      const authorization = url.host === registry.host ? this.#authorization : undefined;
       const answer = await http.request({
         method,
         url,
@@ -106,7 +106,7 @@ export class OciSession {
       this.#authorization = basic;
       return;
     }
-    const url = new URL(realm, this.#options.base);
+    const url = new URL(realm, this.#options.registry);
     url.searchParams.set('service', fields.get('service') ?? '');
     url.searchParams.set('scope', `repository:${this.#options.repository}:pull,push,delete`);
     const answer = await this.#options.http.request({
@@ -119,7 +119,7 @@ export class OciSession {
     if (token === undefined)
       throw new ThinError(
         'permission',
-        `${this.#options.url} gives no access (${answer.status} from ${url.host}); log in with: docker login ${this.#options.base.host}`,
+        `${this.#options.url} gives no access (${answer.status} from ${url.host}); log in with: docker login ${this.#options.registry.host}`,
       );
     this.#authorization = `Bearer ${token}`;
   }

@@ -85,7 +85,7 @@ export class DeferredDeletion {
   idle(name: DeviceName): void {
     const { active, pool } = this.#parts;
     if (isHidden(name) || (!active.isLeaving(name) && pool.device(name)?.deleted !== true)) return;
-    this.#soon(name, () => this.#leave(name));
+    this.#soon(name, () => this.#deactivateNow(name));
   }
 
   /** Tries every device that is marked deleted. Never rejects. */
@@ -96,7 +96,7 @@ export class DeferredDeletion {
     await this.#trying;
   }
 
-  async #leave(name: DeviceName): Promise<void> {
+  async #deactivateNow(name: DeviceName): Promise<void> {
     const { active } = this.#parts;
     if (active.isLeaving(name)) await active.deactivate(name, { deferred: true });
     await this.finish(name);

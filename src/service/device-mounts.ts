@@ -76,7 +76,7 @@ export class DeviceMounts {
   readonly #host: DeviceHost;
   readonly #views: ReplayedViews;
   readonly #folder: string;
-  readonly #shared: string;
+  readonly #openFolder: string;
   readonly #isAlive: (pid: number) => boolean;
   readonly #onChanged: (change: MountChange) => void;
   readonly #mounted = new Map<DeviceName, MountRecord>();
@@ -89,7 +89,7 @@ export class DeviceMounts {
     /** `<root>/mnt`. */
     folder: string;
     /** `<root>/shared`. */
-    shared: string;
+    openFolder: string;
     isAlive?: (pid: number) => boolean;
     onChanged?: (change: MountChange) => void;
   }) {
@@ -98,7 +98,7 @@ export class DeviceMounts {
     this.#host = parts.host;
     this.#views = parts.views;
     this.#folder = parts.folder;
-    this.#shared = parts.shared;
+    this.#openFolder = parts.openFolder;
     this.#isAlive = parts.isAlive ?? isAlive;
     this.#onChanged = parts.onChanged ?? ((): void => undefined);
   }
@@ -140,7 +140,7 @@ export class DeviceMounts {
    * writing).
    */
   async mount(device: DeviceInfo, ask: MountAsk): Promise<DeviceMount> {
-    const folder = ask.allowOther === true ? this.#shared : this.#folder;
+    const folder = ask.allowOther === true ? this.#openFolder : this.#folder;
     const target = ask.target ?? path.join(folder, device.name);
     const readOnly = ask.readOnly ?? false;
     const present = this.#mounted.get(device.name);
@@ -202,7 +202,7 @@ export class DeviceMounts {
       if (!(await this.#host.withdraw(record, record.request))) return false;
       this.#forget(name);
       if (record.madeTarget) await this.#host.removeTarget(record.target);
-      await this.#dropView(record, false);
+      await this.#removeView(record, false);
     }
     try {
       await this.#active.deactivate(name);
@@ -286,10 +286,10 @@ export class DeviceMounts {
     }: { readonly readOnly: boolean; readonly inPlace: boolean; readonly options: string },
   ): Promise<MountRecord> {
     const undo: (() => Promise<unknown>)[] = [];
-    const isShared = isIn(this.#shared, target);
-    const isOwn = isShared || isIn(this.#folder, target);
+    const isOpen = isIn(this.#openFolder, target);
+    const isOwn = isOpen || isIn(this.#folder, target);
     if (isOwn) await requireOwnFolder(target);
-    if (isShared) await openToOthers(this.#shared);
+    if (isOpen) await openToOthers(this.#openFolder);
     const unfinished = new Set<string>();
     const onImage: ViewAsk['onImage'] = (image, fresh) => {
       unfinished.add(image);
@@ -366,16 +366,16 @@ export class DeviceMounts {
     });
     this.#forget(name);
     if (record.madeTarget) await this.#host.removeTarget(record.target);
-    if (isIn(this.#shared, target)) await this.#closeShared();
-    await this.#dropView(record, lazily);
+    if (isIn(this.#openFolder, target)) await this.#closeOpenFolder();
+    await this.#removeView(record, lazily);
     if (record.view !== undefined || !record.activated) return;
     if (lazily) await this.#active.deactivateAnyway(name);
     else await this.#active.deactivate(name, { deferred });
   }
 
-  async #closeShared(): Promise<void> {
-    const isUsed = [...this.#mounted.values()].some(({ target }) => isIn(this.#shared, target));
-    if (!isUsed) await closeAgain(this.#shared);
+  async #closeOpenFolder(): Promise<void> {
+    const isUsed = [...this.#mounted.values()].some(({ target }) => isIn(this.#openFolder, target));
+    if (!isUsed) await closeAgain(this.#openFolder);
   }
 
   #forget(name: DeviceName): void {
@@ -383,8 +383,8 @@ export class DeviceMounts {
     this.#onChanged(['mount', name, null]);
   }
 
-  async #dropView({ view }: MountRecord, lazily: boolean): Promise<void> {
-    if (view !== undefined) await this.#views.drop(view as DeviceName, { lazily });
+  async #removeView({ view }: MountRecord, lazily: boolean): Promise<void> {
+    if (view !== undefined) await this.#views.remove(view as DeviceName, { lazily });
   }
 
   async #fill(

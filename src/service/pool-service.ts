@@ -110,7 +110,7 @@ export class ServedPool implements PoolService {
       host,
       views: this.views,
       folder: layout.mounts,
-      shared: layout.shared,
+      openFolder: layout.openMounts,
       onChanged,
     });
     this.deferred = new DeferredDeletion({ pool, locks, active, mounts: this.mounts, projection, log });

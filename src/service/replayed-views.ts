@@ -94,7 +94,7 @@ export class ReplayedViews {
   }
 
   /** Called after the unmount. A view in use is removed after its last user. */
-  async drop(view: DeviceName, { lazily }: { readonly lazily: boolean }): Promise<void> {
+  async remove(view: DeviceName, { lazily }: { readonly lazily: boolean }): Promise<void> {
     this.#used.delete(view);
     if (lazily) await this.#active.deactivateAnyway(view);
     await this.#remove(view);
@@ -150,7 +150,7 @@ export class ReplayedViews {
       const mounted = await this.#host.mount(request);
       return { mounted, request, view, activated: true, lacks: undefined };
     } catch (error) {
-      await this.drop(view, { lazily: false });
+      await this.remove(view, { lazily: false });
       throw error;
     }
   }

@@ -62,7 +62,7 @@ export class Volumes {
         requireSame(there.record, given);
         return;
       }
-      await this.#clear(name, device);
+      await this.#removeHalfMade(name, device);
       this.#holders.delete(device);
       const record = { name, options: given };
       if (options.from !== undefined) {
@@ -213,7 +213,7 @@ export class Volumes {
    * A volume whose making was cut off is in the way of a new one; anything else under its device's name
    * belongs to another program.
    */
-  async #clear(volume: string, name: DeviceName): Promise<void> {
+  async #removeHalfMade(volume: string, name: DeviceName): Promise<void> {
     const device = this.#served.pool.device(name);
     if (device === undefined) return;
     if (unpackVolumeRecord(device.label, name)?.state !== 'making')

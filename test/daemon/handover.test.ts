@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
-import { forgetHandover, handoverHead, hasHandover, readHandover } from '../../src/daemon/handover.js';
+import { removeHandover, handoverHead, hasHandover, readHandover } from '../../src/daemon/handover.js';
 import { HandoverEntries, type HandoverChange } from '../../src/daemon/handover-entries.js';
 import { HandoverFile } from '../../src/daemon/handover-file.js';
 import { StandingHandover } from '../../src/daemon/standing-handover.js';
@@ -94,7 +94,7 @@ describe('what a daemon leaves to the next one', () => {
     standing.note(['active', 'late', true]);
     assert.deepEqual(readHandover(layout), then);
 
-    forgetHandover(layout);
+    removeHandover(layout);
     assert.equal(readHandover(layout), undefined);
   });
 

@@ -153,7 +153,7 @@ describe('legacy: disks of LVM', () => {
     ].join('\n');
     await writeGroup({ disks: [a], volumes });
     const { groups } = found(a);
-    const options = { snapshot: false, search: false, docker: [], overrides: {} };
+    const options = { heldRoot: false, search: false, docker: [], overrides: {} };
     const shown = volumesOf(groups, options).volumes;
     for (const { name, problem } of shown) {
       const readable = ['plain', 'origin'].includes(name);
@@ -227,7 +227,7 @@ describe('legacy: disks of LVM', () => {
         hurt[Math.floor(Math.random() * 6000)] = Math.floor(Math.random() * 256);
       await writeFile(a.path, hurt);
       try {
-        volumesOf(found(a).groups, { snapshot: false, search: false, docker: [], overrides: {} });
+        volumesOf(found(a).groups, { heldRoot: false, search: false, docker: [], overrides: {} });
       } catch (error) {
         assert.ok(
           (error as { code?: string }).code === 'damaged' ||

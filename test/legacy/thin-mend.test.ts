@@ -56,7 +56,7 @@ function mended(
   const write = (block: number, content: Uint8Array): void => bytes.set(content, block * METADATA_BLOCK);
   const isSound = thinCheck(
     new MemoryBlocks(bytes),
-    { depth: 'all', ignoreNonFatal: false, snapshot: false, mend: { freeLeaks, write } },
+    { depth: 'all', ignoreNonFatal: false, heldRoot: false, mend: { freeLeaks, write } },
     { info: (line) => (stdout += `${line}\n`), progress: (line) => (stderr += `${line}\n`) },
   );
   return { told: { code: isSound ? 0 : 1, stdout, stderr }, bytes };

@@ -123,7 +123,7 @@ function checked(
   let [stdout, stderr] = ['', ''];
   const isSound = thinCheck(
     blocks,
-    { depth, ignoreNonFatal, snapshot: false },
+    { depth, ignoreNonFatal, heldRoot: false },
     { info: (line) => (stdout += `${line}\n`), progress: (line) => (stderr += `${line}\n`) },
   );
   return { code: isSound ? 0 : 1, stdout, stderr };
@@ -135,7 +135,7 @@ function dumped(blocks: MemoryBlocks): { code: number; stdout: string; stderr: s
     for (const piece of thinDumpText(blocks, {
       format: 'xml',
       repair: false,
-      snapshot: false,
+      heldRoot: false,
       skipMappings: false,
       overrides: {},
     }))

@@ -21,7 +21,7 @@ export async function repairKernelMetadata(
       thinDumpText(reader, {
         format: 'xml',
         repair: true,
-        snapshot: false,
+        heldRoot: false,
         skipMappings: false,
         overrides,
       }),

@@ -160,7 +160,7 @@ async function withPool(
   }
   const place =
     data === undefined ? { paths: metadata, metadata: undefined } : { paths: [], metadata: metadata[0] };
-  const request = { ...place, data, snapshot: false, search: false, overrides: {}, onNote: note };
+  const request = { ...place, data, heldRoot: false, search: false, overrides: {}, onNote: note };
   await withOldSource(request, async ({ pools, broken }) => {
     const pool = onlyPool(pools, broken, name);
     const reader = requireData(pool);

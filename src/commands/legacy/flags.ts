@@ -56,7 +56,7 @@ export function sourceOf(paths: readonly string[], flags: SourceFlags): SourceRe
     paths,
     metadata: flags.metadata,
     data: flags.data,
-    snapshot: flags.metadataSnap === true,
+    heldRoot: flags.metadataSnap === true,
     search: flags.search === true,
     overrides: overridesOf(flags),
     onNote: note,

@@ -21,7 +21,7 @@ interface LvmVolumes {
 }
 
 interface LvmOptions {
-  readonly snapshot: boolean;
+  readonly heldRoot: boolean;
   readonly search: boolean;
   readonly docker: readonly DockerDevice[];
   readonly overrides: PoolOverrides;
@@ -66,13 +66,13 @@ function openPool(
   path: string,
   segment: ThinPoolSegment,
   name: string,
-  { snapshot, search, overrides }: LvmOptions,
+  { heldRoot, search, overrides }: LvmOptions,
   problems: string[],
 ): OldPool {
   const metadata = new DiskBlocks(diskOf(one, segment.metadata));
   const data = diskOf(one, segment.data);
   const pool = LegacyPool.open(metadata, {
-    snapshot,
+    heldRoot,
     search,
     overrides: {
       ...overrides,

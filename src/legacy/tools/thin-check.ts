@@ -12,7 +12,7 @@ export interface ThinCheckOptions {
   /** How far to look: the superblock, the devices, all. */
   readonly depth: 'superblock' | 'records' | 'all';
   readonly ignoreNonFatal: boolean;
-  readonly snapshot: boolean;
+  readonly heldRoot: boolean;
   readonly mappingRoot?: number | undefined;
   readonly detailsRoot?: number | undefined;
   /** Leave it out to read only. */
@@ -71,7 +71,7 @@ class Checker {
   }
 
   check(): Verdict {
-    const { depth, snapshot } = this.#options;
+    const { depth, heldRoot } = this.#options;
     const superblock = this.#superblock(this.#location());
     if (superblock === undefined) return 'fatal';
     this.#output.info(`TRANSACTION_ID=${superblock.transaction}`);
@@ -92,7 +92,7 @@ class Checker {
             valueSize: MAPPING_BYTES,
           });
     if (!details || !mappings) return 'fatal';
-    return depth === 'all' && !snapshot ? this.#counts(superblock) : 'sound';
+    return depth === 'all' && !heldRoot ? this.#counts(superblock) : 'sound';
   }
 
   mend(found: Verdict, { freeLeaks, write }: ThinMend): Verdict {
@@ -117,10 +117,10 @@ class Checker {
   }
 
   #location(): number {
-    if (!this.#options.snapshot) return 0;
-    const { snapshot } = readToolSuperblock(this.#blocks);
-    if (snapshot === 0) throw new ToolFault('No metadata snapshot found.');
-    return snapshot;
+    if (!this.#options.heldRoot) return 0;
+    const { heldRoot } = readToolSuperblock(this.#blocks);
+    if (heldRoot === 0) throw new ToolFault('No metadata snapshot found.');
+    return heldRoot;
   }
 
   #superblock(location: number): ToolSuperblock | undefined {

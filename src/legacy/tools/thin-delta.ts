@@ -21,13 +21,13 @@ export async function* thinDeltaText(
   right: number,
   { format, changesOnly }: { readonly format: DeltaFormat; readonly changesOnly: boolean },
 ): AsyncGenerator<string> {
-  const { time, transaction, blockSize, snapshot } = metadata.superblock;
+  const { time, transaction, blockSize, heldRoot } = metadata.superblock;
   const deltas = thinDelta(metadata, left, right);
   const kept = changesOnly ? withoutSame(deltas) : deltas;
   let text =
     format === 'json'
       ? `{"left":{"id":${left}},"right":{"id":${right}},"blockSize":${blockSize},"ranges":[`
-      : `<superblock uuid="" time="${time}" transaction="${transaction}" data_block_size="${blockSize / SECTOR}" nr_data_blocks="${metadata.dataBlocks}"${snapshot === 0 ? '' : ` metadata_snap="${snapshot}"`}>\n` +
+      : `<superblock uuid="" time="${time}" transaction="${transaction}" data_block_size="${blockSize / SECTOR}" nr_data_blocks="${metadata.dataBlocks}"${heldRoot === 0 ? '' : ` metadata_snap="${heldRoot}"`}>\n` +
         `  <diff left="${left}" right="${right}">\n`;
   for await (const line of DELTA_LINES[format](kept)) {
     text += line;

@@ -33,7 +33,7 @@ export interface DumpOverrides {
 export interface ThinDumpOptions {
   readonly format: DumpFormat;
   readonly repair: boolean;
-  readonly snapshot: SnapshotOption;
+  readonly heldRoot: SnapshotOption;
   /** All unless given. */
   readonly devices?: readonly number[] | undefined;
   readonly skipMappings: boolean;
@@ -47,7 +47,7 @@ export interface ThinDumpOptions {
 export function* thinDumpText(reader: BlockReader, options: ThinDumpOptions): Generator<string> {
   const metadata = options.repair
     ? repaired(reader, options.overrides)
-    : ToolMetadata.open(reader, options.snapshot);
+    : ToolMetadata.open(reader, options.heldRoot);
   yield* new Dumper(metadata, options).text();
 }
 
@@ -212,7 +212,7 @@ function repaired(reader: BlockReader, overrides: DumpOverrides): ToolMetadata {
   const metadata = new ToolMetadata(reader, superblock);
   if (hasTrees(metadata)) return metadata;
   const found = findTrees(new NodeReader(reader));
-  return found === undefined ? metadata : new ToolMetadata(reader, { ...superblock, ...found, snapshot: 0 });
+  return found === undefined ? metadata : new ToolMetadata(reader, { ...superblock, ...found, heldRoot: 0 });
 }
 
 function readable(blocks: ToolBlocks): ToolSuperblock | undefined {
@@ -241,7 +241,7 @@ function made({ transaction, blockSize, dataBlocks }: DumpOverrides, blocks: Too
     version: 2,
     time: LOST_TIME,
     transaction,
-    snapshot: 0,
+    heldRoot: 0,
     dataSpaceMap: { ...nothing, blocks: dataBlocks },
     metadataSpaceMap: { ...nothing, blocks: blocks.count },
     mappingRoot: 0,

@@ -83,9 +83,9 @@ export function countToolMetadata(
   };
   counts.add(0);
   trees(superblock);
-  if (superblock.snapshot !== 0) {
-    counts.add(superblock.snapshot);
-    trees(readToolSuperblock(blocks, superblock.snapshot));
+  if (superblock.heldRoot !== 0) {
+    counts.add(superblock.heldRoot);
+    trees(readToolSuperblock(blocks, superblock.heldRoot));
   }
   let isWhole = true;
   const attempt = (work: () => void): void => {

@@ -10,7 +10,7 @@ export interface ToolSuperblock {
   readonly time: number;
   readonly transaction: bigint;
   /** Block of the metadata snapshot's superblock; 0: there is none. */
-  readonly snapshot: number;
+  readonly heldRoot: number;
   readonly dataSpaceMap: SpaceMapRoot;
   readonly metadataSpaceMap: SpaceMapRoot;
   readonly mappingRoot: number;
@@ -35,7 +35,7 @@ export function readToolSuperblock(blocks: ToolBlocks, block = 0): ToolSuperbloc
     version: bytes.readUInt32LE(40),
     time: bytes.readUInt32LE(44),
     transaction: bytes.readBigUInt64LE(48),
-    snapshot: number(56),
+    heldRoot: number(56),
     dataSpaceMap: map(64),
     metadataSpaceMap: map(192),
     mappingRoot: number(320),
@@ -51,8 +51,8 @@ export function readToolSuperblock(blocks: ToolBlocks, block = 0): ToolSuperbloc
  */
 export function readSnapshotSuperblock(blocks: ToolBlocks, expected?: number): ToolSuperblock {
   const running = readToolSuperblock(blocks);
-  if (running.snapshot === 0) throw new ToolFault('no current metadata snap');
-  if (expected !== undefined && expected !== running.snapshot)
+  if (running.heldRoot === 0) throw new ToolFault('no current metadata snap');
+  if (expected !== undefined && expected !== running.heldRoot)
     throw new ToolFault('metadata snapshot does not match that in superblock');
-  return readToolSuperblock(blocks, running.snapshot);
+  return readToolSuperblock(blocks, running.heldRoot);
 }

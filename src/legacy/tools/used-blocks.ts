@@ -30,7 +30,7 @@ export function dataUse(pool: LegacyPool): DataUse {
   const census = new MappingCensus(pool.nodes, pool.dataBlocks);
   for (const device of pool.devices) census.device(device);
   if (pool.superblock.heldRoot !== 0)
-    for (const device of LegacyPool.open(pool.nodes.blocks, { snapshot: true }).devices)
+    for (const device of LegacyPool.open(pool.nodes.blocks, { heldRoot: true }).devices)
       census.device(device);
   const free: { begin: number; length: number }[] = [];
   const used: { begin: number; length: number }[] = [];
