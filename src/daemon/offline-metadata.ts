@@ -112,9 +112,14 @@ async function logProblem({ pool }: RootLayout, store: KeyValue): Promise<ThinEr
     await checkLog(pool, store, { uuid: superblock.uuid, isDirect: superblock.kind === 'direct' });
     return undefined;
   } catch (error) {
-    if (!(error instanceof ThinError)) throw error;
+    if (!(error instanceof ThinError) || isNewer(error)) throw error;
     return error;
   }
+}
+
+/** Nothing is wrong with what a newer thinfuse wrote, and nothing is to be repaired. */
+function isNewer(error: unknown): boolean {
+  return error instanceof ThinError && error.code === 'wrong-version';
 }
 
 /** Faults of the data of a `direct` pool. Only the metadata describes its content. */
@@ -131,7 +136,7 @@ async function dataFindings(
     await handle.close();
     return [];
   } catch (error) {
-    if (!(error instanceof ThinError)) throw error;
+    if (!(error instanceof ThinError) || isNewer(error)) throw error;
     return [{ path: DATA_PATH, problem: error.message, fatal: true, repairable: false }];
   }
 }
@@ -219,6 +224,7 @@ export async function repairOffline(layout: RootLayout, into: string): Promise<O
   const data = await offlineData(layout);
   const from = await openToRepair(layout.pool);
   try {
+    const hasLog = leavesLog(from);
     await clearHalfMade(target, new ChildProcessExec());
     const fresh = await prepareRoot(target);
     try {
@@ -228,7 +234,7 @@ export async function repairOffline(layout: RootLayout, into: string): Promise<O
         if (data !== undefined) await symlink(data.path, dataLink(target.pool));
         await fresh.finish();
         const lost = named(report.lost, await projectedNames(layout.metadata));
-        if (leavesLog(from))
+        if (hasLog)
           lost.unshift({
             path: 'log',
             problem:
@@ -292,7 +298,8 @@ export async function acceptOlder(layout: RootLayout): Promise<AcceptReport> {
 function leavesLog(from: KvReader): boolean {
   try {
     return countsOnLog(from);
-  } catch {
+  } catch (error) {
+    if (isNewer(error)) throw error;
     return true;
   }
 }

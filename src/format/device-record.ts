@@ -145,10 +145,14 @@ export function packDeviceRecord(record: DeviceRecord): Uint8Array {
 
 /** As it is stored. Older programs refuse a record with newer fields, and do not call it damaged. */
 export function sealDeviceRecord(record: DeviceRecord): Uint8Array {
-  const { id, limit, content, automount, labels } = record;
+  return seal('device', record.id, packDeviceRecord(record), recordVersion(record));
+}
+
+/** `RECORD_VERSION` where it has fields that the first programs do not know. */
+export function recordVersion({ limit, content, automount, labels }: DeviceRecord): number {
   const hasMore =
     limit !== 0 || content !== 'rootfs' || automount !== undefined || Object.keys(labels).length > 0;
-  return seal('device', id, packDeviceRecord(record), hasMore ? RECORD_VERSION : FORMAT_VERSION);
+  return hasMore ? RECORD_VERSION : FORMAT_VERSION;
 }
 
 /** @throws ThinError damaged, naming `path` */

@@ -45,9 +45,12 @@ export const LogKind = {
   SYNCED: 9,
   /** The bytes of the chunk, which were in a store elsewhere, are in the data of a `direct` pool. */
   FETCHED: 10,
-  /** A device was made, of `origin` where that is not 0 (`device-change.ts`). */
+  /**
+   * A device was made, of `origin` where that is not 0 (`device-change.ts`). `run` is the version of the
+   * record that the payload has; 0: as 1.
+   */
   CREATE: 11,
-  /** A device's record was changed (`device-change.ts`). */
+  /** A device's record was changed (`device-change.ts`). `run` as in CREATE. */
   CHANGE: 12,
   /** The device was removed. */
   REMOVE: 13,

@@ -1,5 +1,5 @@
 import { ByteReader, ByteWriter } from './byte-cursor.js';
-import { seal, SEAL_BYTES, sealVersion, STATE_VERSION, unseal } from './seal.js';
+import { RECORDS_STATE_VERSION, seal, SEAL_BYTES, sealVersion, STATE_VERSION, unseal } from './seal.js';
 
 /** Bytes of the log's file before its ring. */
 export const LOG_HEAD_BYTES = 4096;
@@ -35,6 +35,11 @@ export interface LogState {
   readonly without: boolean;
   /** The user accepted the pool without the lost part of its log: the readable part counts. */
   readonly accepted: boolean;
+  /**
+   * Records of devices in the log may have newer fields. Then the state is of version 3, so that a program
+   * that knows none of them refuses the pool, and does not take the log for damaged.
+   */
+  readonly hasNewerRecords: boolean;
   /** The running kernel and the file on it: only there has the file what was written and not synced. */
   readonly place: string;
 }
@@ -43,7 +48,7 @@ export function packLogState(state: LogState): Uint8Array {
   const flags = (state.closed ? CLOSED : 0) | (state.without ? WITHOUT : 0) | (state.accepted ? ACCEPTED : 0);
   const bytes = new ByteWriter().text(state.id).u32(state.epoch).u64(state.position);
   bytes.u32(flags).text(state.place).u64(state.changed);
-  return seal('log-state', 0, bytes.finish(), STATE_VERSION);
+  return seal('log-state', 0, bytes.finish(), state.hasNewerRecords ? RECORDS_STATE_VERSION : STATE_VERSION);
 }
 
 /** @throws ThinError damaged, wrong-version, naming `path` */
@@ -56,7 +61,8 @@ export function unpackLogState(bytes: Uint8Array, path: string): LogState {
     flags: from.u32(),
     place: from.text(),
   };
-  const changed = sealVersion(bytes, 0) < STATE_VERSION ? fields.position : from.u64();
+  const version = sealVersion(bytes, 0);
+  const changed = version < STATE_VERSION ? fields.position : from.u64();
   from.finish();
   return {
     ...fields,
@@ -64,6 +70,7 @@ export function unpackLogState(bytes: Uint8Array, path: string): LogState {
     closed: (flags & CLOSED) !== 0,
     without: (flags & WITHOUT) !== 0,
     accepted: (flags & ACCEPTED) !== 0,
+    hasNewerRecords: version >= RECORDS_STATE_VERSION,
   };
 }
 

@@ -35,6 +35,8 @@ export const FORMAT_VERSION = 1;
 export const PACKED_VERSION = 2;
 /** Of the log's state, since changes of devices stand in the log. */
 export const STATE_VERSION = 2;
+/** Of the state of a log that may have a device's record in `RECORD_VERSION`. */
+export const RECORDS_STATE_VERSION = 3;
 /** Of device records with a field that older programs would take for damage. */
 export const RECORD_VERSION = 2;
 /** Of kinds that have a newer one. */
@@ -44,7 +46,7 @@ const NEWER: Partial<Record<SealKind, number>> = {
   device: RECORD_VERSION,
   chunk: PACKED_VERSION,
   'chunk-patch': PACKED_VERSION,
-  'log-state': STATE_VERSION,
+  'log-state': RECORDS_STATE_VERSION,
 };
 export const SEAL_BYTES = 16;
 

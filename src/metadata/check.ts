@@ -411,7 +411,8 @@ export class Check {
     try {
       return read();
     } catch (error) {
-      if (!(error instanceof ThinError)) throw error;
+      // Nothing is wrong with what a newer thinfuse wrote.
+      if (!(error instanceof ThinError) || error.code === 'wrong-version') throw error;
       this.#findError(path, path, error, ifDamaged);
       return undefined;
     }

@@ -1,7 +1,8 @@
 import { packCreatedDevice } from '../format/device-change.js';
-import { packDeviceRecord, type DeviceRecord } from '../format/device-record.js';
+import { packDeviceRecord, recordVersion, type DeviceRecord } from '../format/device-record.js';
 import { deviceId, type DeviceId } from '../format/ids.js';
 import { LogKind } from '../format/log-record.js';
+import { FORMAT_VERSION } from '../format/seal.js';
 import type { DeviceTable } from '../metadata/device-table.js';
 import type { PoolLog } from '../store/pool-log.js';
 
@@ -37,15 +38,15 @@ export class DeviceLog {
     }
     const { devices } = this.#parts;
     const originLabel = record.origin === 0 ? '' : devices.get(record.origin).label;
-    this.#note(LogKind.CREATE, record, packCreatedDevice({ record, originLabel }));
+    this.#note(LogKind.CREATE, record, recordVersion(record), packCreatedDevice({ record, originLabel }));
   }
 
   changed(record: DeviceRecord): void {
-    this.#note(LogKind.CHANGE, record, packDeviceRecord(record));
+    this.#note(LogKind.CHANGE, record, recordVersion(record), packDeviceRecord(record));
   }
 
   removed({ id }: DeviceRecord): void {
-    this.#note(LogKind.REMOVE, { id, origin: deviceId(0) }, new Uint8Array(0));
+    this.#note(LogKind.REMOVE, { id, origin: deviceId(0) }, FORMAT_VERSION, new Uint8Array(0));
   }
 
   /** Something was changed that only a commit makes durable. */
@@ -62,10 +63,20 @@ export class DeviceLog {
   }
 
   /** What comes behind a change that the log lacks could not be done again without it. */
-  #note(kind: LogKind, { id, origin }: Pick<DeviceRecord, 'id' | 'origin'>, payload: Uint8Array): void {
+  #note(
+    kind: LogKind,
+    { id: device, origin }: Pick<DeviceRecord, 'id' | 'origin'>,
+    version: number,
+    payload: Uint8Array,
+  ): void {
     const { log } = this.#parts;
+    // The store says so before the log has one: the first is a commit.
+    const isForeseen = version === FORMAT_VERSION || log?.foreseeNewerRecords() === true;
+    const run = version === FORMAT_VERSION ? 0 : version;
     const isLogged =
-      this.#unlogged === this.#committed && log?.writer.device(kind, id, origin, payload) === true;
+      isForeseen &&
+      this.#unlogged === this.#committed &&
+      log?.writer.device({ kind, device, origin, run }, payload) === true;
     if (!isLogged) this.skip();
   }
 }

@@ -109,11 +109,11 @@ export class LogWriter {
   }
 
   /** What happened to a device. False: it is not written down, and only the store can have it. */
-  device(kind: LogKind, device: number, origin: number, payload: Uint8Array): boolean {
+  device(fields: Pick<LogFields, 'kind' | 'device' | 'origin' | 'run'>, payload: Uint8Array): boolean {
     if (!this.isOn || payload.length > MOST_PAYLOAD) return false;
     const lines = linesFor(payload.length, 1);
     if (!this.reserve(lines)) return false;
-    this.#write({ ...NO_FIELDS, kind, device, origin }, { from: payload, at: 0, length: payload.length });
+    this.#write({ ...NO_FIELDS, ...fields }, { from: payload, at: 0, length: payload.length });
     this.release(lines);
     return this.isOn;
   }

@@ -11,6 +11,7 @@ import {
   type LogRecord,
 } from '../format/log-record.js';
 import { LOG_HEAD_BYTES, packLogState, unpackLogState, type LogState } from '../format/log-state.js';
+import { RECORD_VERSION } from '../format/seal.js';
 import type { KeyValue, KvOperation, KvReader } from './key-value.js';
 import { LOG_FILE, logFiles, type LogFiles, type LogHandle, type OpenLogFile } from './log-file.js';
 import { logMemory, logName, LogWords, type LogMemory } from './log-memory.js';
@@ -55,6 +56,7 @@ export class PoolLog {
   /** The log's state in the store: unchanged so far, nothing counts, or the position from which it counts. */
   #step: Step = 'left';
   #tail = 0;
+  #hasNewerRecords = false;
   #syncing: Promise<void> | undefined;
   #markTimer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -190,6 +192,16 @@ export class PoolLog {
     return [{ type: 'put', key: logKey, value: packLogState({ ...before, changed }) }];
   }
 
+  /**
+   * A device's record with newer fields is about to be written down. False: the store does not say so yet,
+   * and does from the next commit on.
+   */
+  foreseeNewerRecords(): boolean {
+    const did = this.#hasNewerRecords;
+    this.#hasNewerRecords = true;
+    return did;
+  }
+
   /** That batch is durable. */
   committed(position: number): void {
     if (this.#step !== 'open' || position <= this.#tail) return;
@@ -245,6 +257,7 @@ export class PoolLog {
       closed: this.#step !== 'open',
       without: this.#words.phase === 'broken',
       accepted: false,
+      hasNewerRecords: this.#hasNewerRecords && this.#step === 'open',
       place: this.#place,
     };
     return { type: 'put', key: logKey, value: packLogState(state) };
@@ -338,11 +351,24 @@ async function openLeft(
     if (problem !== undefined && !state.accepted) throw unusable(problem, folder);
     const isNew = ({ kind, position }: LogRecord): boolean =>
       position >= state.changed || !isDeviceChange(kind);
-    return { file, left: records.filter(isNew) };
+    const left = records.filter(isNew);
+    requireKnown(left, name);
+    return { file, left };
   } catch (error) {
     if (file !== undefined) await closeFile(file);
     throw error;
   }
+}
+
+/** @throws ThinError wrong-version */
+function requireKnown(records: readonly LogRecord[], name: string): void {
+  const newer = records.find(({ kind, run }) => isDeviceChange(kind) && run > RECORD_VERSION);
+  if (newer === undefined) return;
+  throw new ThinError(
+    'wrong-version',
+    `${name} has a device's record in format ${newer.run}, and this thinfuse reads up to ${RECORD_VERSION}; use a newer thinfuse`,
+    { details: { path: name, version: newer.run } },
+  );
 }
 
 async function readFrom(

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { cp, readdir, readlink, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import {
@@ -9,8 +10,9 @@ import {
 } from '../../src/daemon/offline-metadata.js';
 import { rootLayout, type RootLayout } from '../../src/config/root-layout.js';
 import { BASE_NAME } from '../../src/format/device-name.js';
-import type { DeviceName } from '../../src/format/ids.js';
-import { superblockKey } from '../../src/format/keys.js';
+import { deviceId, type DeviceName } from '../../src/format/ids.js';
+import { deviceKey, logKey, superblockKey } from '../../src/format/keys.js';
+import { seal } from '../../src/format/seal.js';
 import { MARK_FILE } from '../../src/store/commit-mark.js';
 import { openLevelStore } from '../../src/store/level-store.js';
 import { openPoolStore } from '../../src/store/pool-store.js';
@@ -69,6 +71,28 @@ describe('metadata tools on a direct pool', function () {
       strayChunks: 0,
     });
     await assertWhole(layout);
+  });
+
+  it('check and repair nothing that a newer thinfuse wrote', async () => {
+    const { layout } = await furnished('newer');
+    const into = scratch.current.at('newer-repaired');
+    const put = async (key: Uint8Array, value: Uint8Array): Promise<void> => {
+      const store = await openLevelStore(layout.pool);
+      await store.batch([{ type: 'put', key, value }], { sync: true });
+      await store.close();
+    };
+    const checked = async (at: RootLayout): Promise<void> => {
+      const metadata = await openMetadataOffline(at);
+      await metadata.check({}).finally(() => metadata.close());
+    };
+    const refused = { code: 'wrong-version' };
+    await put(logKey, seal('log-state', 0, new Uint8Array(64), 99));
+    await assert.rejects(checked(layout), refused);
+    await assert.rejects(repairOffline(layout, into), refused);
+    await put(deviceKey(deviceId(2)), seal('device', 2, new Uint8Array(64), 99));
+    await assert.rejects(checked(layout), refused);
+    await assert.rejects(repairOffline(layout, into), refused);
+    assert.equal(existsSync(into), false);
   });
 
   it('refuse a dump that is of another kind of pool, or larger than the data', async () => {

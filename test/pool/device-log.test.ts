@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { logKey } from '../../src/format/keys.js';
+import { sealVersion } from '../../src/format/seal.js';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import type { DeviceName } from '../../src/format/ids.js';
 import { readSuperblock } from '../../src/metadata/open-metadata.js';
@@ -98,6 +100,26 @@ describe('changes of devices in a pool with a log', () => {
     assert.ok((await bytesOf(BASE_NAME, BLOCK)).every((byte) => byte === 2));
     assert.ok((await bytesOf(shop, BLOCK)).every((byte) => byte === 1));
     assert.ok((await bytesOf(old, BLOCK)).every((byte, at) => byte === (at < 512 ? 3 : 1)));
+    assert.deepEqual((await pool.check()).findings, []);
+  });
+
+  it('with fields that older programs do not know are foreseen in the store, which those refuse', async () => {
+    const stateVersion = (): number => sealVersion(store.getSync(logKey)!, 0);
+    await pool.createSnapshot({ name: web, origin: BASE_NAME, kind: 'container' });
+    assert.equal(stateVersion(), 2);
+    const batches = store.batchCount;
+    await pool.update(web, { labels: { tier: 'front' } });
+    assert.ok(store.batchCount > batches, 'the first is a commit');
+    assert.equal(stateVersion(), 3);
+    const foreseen = store.batchCount;
+    await pool.createSnapshot({ name: shop, origin: web, kind: 'container', labels: { tier: 'back' } });
+    await pool.update(web, { limit: 4 * BLOCK });
+    assert.equal(store.batchCount, foreseen, 'the others are in the log');
+
+    await stopAndStart();
+    assert.deepEqual([pool.device(web)?.labels, pool.device(web)?.limit], [{ tier: 'front' }, 4 * BLOCK]);
+    assert.deepEqual(pool.device(shop)?.labels, { tier: 'back' });
+    assert.equal(stateVersion(), 2);
     assert.deepEqual((await pool.check()).findings, []);
   });
 

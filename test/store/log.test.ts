@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { ThinError } from '../../src/errors/thin-error.js';
 import { logKey } from '../../src/format/keys.js';
-import type { LoggedAction } from '../../src/format/log-record.js';
+import { LogKind, type LoggedAction } from '../../src/format/log-record.js';
 import { packLogState } from '../../src/format/log-state.js';
 import { LogWriter, linesFor } from '../../src/store/log-writer.js';
 import { acceptLog, PoolLog, readLogState } from '../../src/store/pool-log.js';
@@ -183,6 +183,18 @@ describe('a log', () => {
     // The mark alone tells it, and so do the records behind.
     await rm(path.join(folder, 'log-mark'));
     await assert.rejects(leftOf(store), { code: 'damaged', message: /it was synced up to byte 10240/ });
+  });
+
+  it('is refused, and not called damaged, with a record of a device that a newer thinfuse has written', async () => {
+    const store = new CrashStore();
+    const log = await openLog(store);
+    await log.begin(store);
+    assert.ok(log.writer.device({ kind: LogKind.CHANGE, device: 1, origin: 0, run: 3 }, new Uint8Array(9)));
+    await log.close(undefined);
+    await assert.rejects(leftOf(store), {
+      code: 'wrong-version',
+      message: /pool-log has a device's record in format 3/,
+    });
   });
 
   it('is refused where it is missing, older or of another pool, until somebody accepts that', async () => {
