@@ -1,6 +1,7 @@
 import { closeSync, openSync, renameSync, writeSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { HandoverChange, HandoverEntries } from './handover-entries.js';
+import { packLine } from './handover-lines.js';
 
 /** Lines beyond twice as many as are needed, at which the file is written anew. */
 const SPARE = 4096;
@@ -13,14 +14,10 @@ function write(fd: number, text: string): void {
   if (writeSync(fd, bytes) < bytes.length) throw new Error('ENOSPC: a part of it was written');
 }
 
-function lineOf(change: HandoverChange): string {
-  return `${JSON.stringify(change)}\n`;
-}
-
 /**
- * The file of a handover while its daemon serves: a head, then one line for each change. A change costs a
- * line, whatever the number of devices. The file is written anew, in turns, when most of it is out of date. A
- * crash of the machine need not leave anything of it.
+ * The file of a handover while its daemon serves: a head, then one line for each change
+ * (`handover-lines.ts`). A change costs a line, whatever the number of devices. The file is written anew, in
+ * turns, when most of it is out of date. A crash of the machine need not leave anything of it.
  */
 export class HandoverFile {
   readonly #path: string;
@@ -29,14 +26,15 @@ export class HandoverFile {
   readonly #spare: number;
   readonly #onFailure: (error: unknown) => void;
   #fd: number;
+  /** Without the head. */
   #lines = 0;
   /** What has changed since the file began to be written anew. */
-  #later: string[] | undefined;
+  #later: HandoverChange[] | undefined;
   #closed = false;
 
   /**
    * Whole or not at all.
-   * @param head the first line
+   * @param head what the first line has
    * @param entries changed before each `append`
    * @param onFailure the file could not be written anew: it goes on as it is
    * @throws the file system's error
@@ -54,8 +52,7 @@ export class HandoverFile {
     this.#onFailure = onFailure;
     this.#fd = this.#begin();
     try {
-      for (const step of this.#steps()) write(this.#fd, step);
-      this.#lines = entries.size;
+      for (const step of this.#steps()) this.#lines += writeLines(this.#fd, this.#lines, step);
       renameSync(`${path}.tmp`, path);
     } catch (error) {
       this.close();
@@ -65,10 +62,8 @@ export class HandoverFile {
 
   /** @throws the file system's error: a part of it may be written */
   append(change: HandoverChange): void {
-    const line = lineOf(change);
-    write(this.#fd, line);
-    this.#lines++;
-    if (this.#later !== undefined) this.#later.push(line);
+    this.#lines += writeLines(this.#fd, this.#lines, [change]);
+    if (this.#later !== undefined) this.#later.push(change);
     else if (this.#lines > 2 * this.#entries.size + this.#spare)
       this.#rewrite().catch((error: unknown) => {
         this.#later = undefined;
@@ -84,7 +79,7 @@ export class HandoverFile {
   #begin(): number {
     const fd = openSync(`${this.#path}.tmp`, 'w', 0o600);
     try {
-      write(fd, `${this.#head}\n`);
+      write(fd, packLine(0, this.#head));
       return fd;
     } catch (error) {
       closeSync(fd);
@@ -97,15 +92,16 @@ export class HandoverFile {
     const fd = this.#begin();
     try {
       // An entry that changes meanwhile is in `later`, which comes last.
+      let lines = 0;
       for (const step of this.#steps()) {
-        write(fd, step);
+        lines += writeLines(fd, lines, step);
         await nextTurn();
         if (this.#closed) return;
       }
-      write(fd, this.#later.join(''));
+      lines += writeLines(fd, lines, this.#later);
       renameSync(`${this.#path}.tmp`, this.#path);
       closeSync(this.#fd);
-      this.#lines = this.#entries.size + this.#later.length;
+      this.#lines = lines;
       this.#later = undefined;
       this.#fd = fd;
     } finally {
@@ -113,15 +109,21 @@ export class HandoverFile {
     }
   }
 
-  *#steps(): Generator<string> {
-    let text = '';
-    let count = 0;
+  *#steps(): Generator<readonly HandoverChange[]> {
+    let step: HandoverChange[] = [];
     for (const change of this.#entries.all()) {
-      text += lineOf(change);
-      if (++count % STEP !== 0) continue;
-      yield text;
-      text = '';
+      step.push(change);
+      if (step.length < STEP) continue;
+      yield step;
+      step = [];
     }
-    yield text;
+    yield step;
   }
+}
+
+/** @param before lines behind the head @returns how many were added @throws the file system's error */
+function writeLines(fd: number, before: number, changes: readonly HandoverChange[]): number {
+  const lines = changes.map((change, at) => packLine(1 + before + at, JSON.stringify(change)));
+  if (lines.length > 0) write(fd, lines.join(''));
+  return lines.length;
 }

@@ -3,13 +3,15 @@ import path from 'node:path';
 import * as z from 'zod';
 import type { RootLayout } from '../config/root-layout.js';
 import { HandoverEntries, handoverState, parseChange } from './handover-entries.js';
+import { readLines } from './handover-lines.js';
 
 /** As a thinfuse of before left it: one value. */
 const whole = handoverState.extend({ version: z.literal(2), supervisor: z.number() });
 
-/** The first line; each of the others is a change of the entries. */
+/** What the first line has; each of the others has a change of the entries. */
 const head = z.object({
-  version: z.literal(3),
+  /** 3: lines of before, with no checksums. */
+  version: z.union([z.literal(3), z.literal(4)]),
   /** Of the supervisor. If it lives, another daemon will follow. */
   supervisor: z.number(),
   maxIo: z.number(),
@@ -23,14 +25,17 @@ export function handoverFile({ root }: Pick<RootLayout, 'root'>): string {
 }
 
 export function handoverHead(fields: Omit<z.infer<typeof head>, 'version'>): string {
-  return JSON.stringify({ version: 3, ...fields });
+  return JSON.stringify({ version: 4, ...fields });
 }
 
-/** The handover of the last daemon. Undefined if there is none, or none that this version understands. */
+/**
+ * The handover of the last daemon. Undefined if there is none, or none that this version understands, or one
+ * that is damaged.
+ */
 export function readHandover(layout: Pick<RootLayout, 'root'>): Handover | undefined {
   try {
     const text = readFileSync(handoverFile(layout), 'utf8');
-    const [first = '', ...lines] = text.split('\n');
+    const [first = '', ...lines] = text.startsWith('{') ? endedLines(text) : (readLines(text) ?? []);
     const begun = head.safeParse(JSON.parse(first)).data;
     return begun === undefined ? whole.safeParse(JSON.parse(text)).data : entriesIn(lines, begun);
   } catch {
@@ -38,13 +43,18 @@ export function readHandover(layout: Pick<RootLayout, 'root'>): Handover | undef
   }
 }
 
+/** Of a thinfuse of before. What follows the last line's end is a line that its writer did not end. */
+function endedLines(text: string): readonly string[] {
+  const lines = text.split('\n');
+  return lines.length === 1 ? lines : lines.slice(0, -1);
+}
+
 function entriesIn(
   lines: readonly string[],
   { supervisor, maxIo }: z.infer<typeof head>,
 ): Handover | undefined {
   const entries = new HandoverEntries();
-  // What follows the last line's end is a line that its writer did not end: nobody has heard of it.
-  for (const line of lines.slice(0, -1)) {
+  for (const line of lines) {
     const change = parseChange(line);
     if (change === undefined) return undefined;
     entries.apply(change);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { removeHandover, handoverHead, hasHandover, readHandover } from '../../src/daemon/handover.js';
 import { HandoverEntries, type HandoverChange } from '../../src/daemon/handover-entries.js';
+import { packLine } from '../../src/daemon/handover-lines.js';
 import { HandoverFile } from '../../src/daemon/handover-file.js';
 import { StandingHandover } from '../../src/daemon/standing-handover.js';
 import { requireResend } from '../../src/daemon/supervisor.js';
@@ -119,10 +120,47 @@ describe('what a daemon leaves to the next one', () => {
     assert.deepEqual(readHandover(layout), before);
   });
 
+  it('is whole with any bit of it flipped, and with its last line torn', async () => {
+    const layout = { root: await scratch.current.folder() };
+    const path = `${layout.root}/handover.json`;
+    const standing = new StandingHandover(layout, fail);
+    standing.begin(() => ({ ...SERVED, mounts: [] }));
+    standing.note(['unfinished', MOUNT.request.image, 'web']);
+    const before = readHandover(layout);
+    const start = (await readFile(path)).length;
+    standing.note(['mount', 'web', MOUNT]);
+    const left = readHandover(layout)!;
+    const bytes = await readFile(path);
+    for (let bit = 0; bit < 8 * bytes.length; bit++) {
+      const flipped = Buffer.from(bytes);
+      flipped[bit >> 3]! ^= 1 << (bit & 7);
+      await writeFile(path, flipped);
+      assert.deepEqual(readHandover(layout), left, `bit ${bit}`);
+    }
+    for (let end = bytes.length; end >= start; end--) {
+      await writeFile(path, bytes.subarray(0, end));
+      const once = start + (bytes.length - start - '\n\n\n'.length) / 2;
+      assert.deepEqual(readHandover(layout), end < once ? before : left, `up to ${end}`);
+    }
+    standing.end();
+  });
+
+  it('is understood as a daemon without checksums left it', async () => {
+    const layout = { root: await scratch.current.folder() };
+    const lines = [JSON.stringify({ version: 3, supervisor: 7, maxIo: 4096 }), '["active","web",true]'];
+    await writeFile(`${layout.root}/handover.json`, `${lines.join('\n')}\n["active","half`);
+    const { supervisor, active } = readHandover(layout)!;
+    assert.deepEqual([supervisor, active], [7, ['web']]);
+  });
+
   it('is nothing where another version left it, or it is damaged', async () => {
     const layout = { root: await scratch.current.folder() };
-    const head = handoverHead({ supervisor: 1, maxIo: 4096 });
+    const head = JSON.stringify({ version: 3, supervisor: 1, maxIo: 4096 });
+    const numbered = (...lines: readonly string[]): string =>
+      lines.map((line, number) => packLine(number, line)).join('');
     const texts = [
+      numbered(head, '["unheard-of",1,2]'),
+      numbered(head, '["active","a",true]', '["active","b",true]').replaceAll('"a"', '"c"'),
       ...['', '{', '{}', JSON.stringify({ version: 1, ...SERVED })],
       ...[
         `${head}\n["active","web"]\n`,
@@ -147,11 +185,12 @@ describe('what a daemon leaves to the next one', () => {
       entries.apply(one);
       file.append(one);
     };
-    const lines = async (): Promise<number> => (await readFile(path, 'utf8')).split('\n').length - 1;
+    const lines = async (): Promise<number> => ((await readFile(path, 'utf8')).split('\n').length - 1) / 3;
     assert.equal(await lines(), 1001);
     const before = (await readFile(path)).length;
     change(['active', 'one-more', true]);
-    assert.equal((await readFile(path)).length - before, '["active","one-more",true]\n'.length);
+    const line = '["active","one-more",true]';
+    assert.equal((await readFile(path)).length - before, packLine(1001, line).length);
 
     for (let id = 0; id < 990; id++) change(['active', `device-${id}`, null]);
     // While the file is written anew, in turns.
