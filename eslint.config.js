@@ -3,6 +3,16 @@ import { defineConfig, globalIgnores } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 import { IMPORT_RULES } from './eslint.layers.js';
 
+/** A constructor that does more than to keep its collaborators is hard to read and to test. */
+const constructorLines = {
+  create: (context) => ({
+    'MethodDefinition[kind="constructor"]'(node) {
+      const lines = node.loc.end.line - node.loc.start.line + 1;
+      if (lines > 40) context.report({ node, message: `A constructor of ${lines} lines; 40 are allowed.` });
+    },
+  }),
+};
+
 export default defineConfig(
   globalIgnores(['dist/', 'coverage/', 'mnt/']),
   eslint.configs.recommended,
@@ -36,7 +46,9 @@ export default defineConfig(
   {
     name: 'thinfuse/style',
     files: ['src/**/*.ts', 'test/**/*.ts'],
+    plugins: { thinfuse: { rules: { 'constructor-lines': constructorLines } } },
     rules: {
+      'thinfuse/constructor-lines': 'error',
       eqeqeq: ['error', 'always', { null: 'ignore' }],
       'no-duplicate-imports': ['error', { allowSeparateTypeImports: true }],
       'max-lines': ['error', 500],

@@ -144,7 +144,7 @@ export function registerMountCommands(program: Command): void {
     .command('umount')
     .alias('unmount')
     .summary("unmount devices' filesystems")
-    .description('Unmounts devices and lets go of their loop devices. Refused while a process works in one.')
+    .description('Unmounts devices and detaches their loop devices. Refused while a process works in one.')
     .argument('[id...]')
     .option('--all', 'every device that is mounted')
     .addHelpText('after', example('thinfuse umount web1', 'thinfuse umount --all'))

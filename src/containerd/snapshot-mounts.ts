@@ -149,7 +149,7 @@ export class SnapshotMounts {
     if (state === 'leaving')
       throw new ThinError(
         'busy',
-        `${held.loop} of device ${name} was let go of and waits for its last user; end that first`,
+        `${held.loop} of device ${name} is still in use, though its device was released; end the process that uses it first`,
         { details: { device: name, loop: held.loop } },
       );
     this.#loops.delete(name);

@@ -372,7 +372,7 @@ export class Daemon {
     if (first === undefined || force) return;
     throw new ThinError(
       first.code,
-      `the daemon goes on, because it cannot let go of everything: ${failures.map(({ message }) => message).join('; ')} (or stop it with --force)`,
+      `the daemon goes on, because it cannot release everything: ${failures.map(({ message }) => message).join('; ')} (or stop it with --force)`,
       { details: first.details },
     );
   }

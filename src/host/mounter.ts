@@ -139,7 +139,7 @@ export class Mounter {
     if ((await this.#loops.get(mounted.loop))?.backingFile !== request.image)
       throw new ThinError(
         'busy',
-        `${mounted.target} was unmounted and ${mounted.loop} detached by somebody else; let go of the device with thinfuse umount, and try again`,
+        `${mounted.target} was unmounted and ${mounted.loop} detached by somebody else; run thinfuse umount on the device, and try again`,
         { details: { target: mounted.target, loop: mounted.loop } },
       );
     await this.#blocks.mount(mounted.loop, mounted.target, request);

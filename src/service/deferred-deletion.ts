@@ -122,7 +122,10 @@ export class DeferredDeletion {
       try {
         await locks.run([name], work);
       } catch (error) {
-        log.warn({ event: 'deferred-deletion', device: name, err: error }, `${name} cannot be let go of yet`);
+        log.warn(
+          { event: 'deferred-deletion', device: name, err: error },
+          `${name} cannot be deactivated yet`,
+        );
       }
     });
   }

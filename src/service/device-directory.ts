@@ -2,6 +2,7 @@ import { strict as assert } from 'node:assert';
 import path from 'node:path';
 import type { DeviceName } from '../format/ids.js';
 import type { ImageDirectory, ImageFile } from '../io/image-file.js';
+import type { ThinPool } from '../pool/thin-pool.js';
 
 interface Entry {
   readonly device: DeviceName;
@@ -14,7 +15,7 @@ interface Entry {
 export class DeviceDirectory implements ImageDirectory {
   readonly #folder: string;
   readonly #fileNameOf: (name: DeviceName) => string;
-  readonly #space: () => { total: number; free: number };
+  readonly #pool: Pick<ThinPool, 'info'>;
   readonly #onIdle: (name: DeviceName) => void;
   readonly #byDevice = new Map<DeviceName, Entry>();
   readonly #byFile = new Map<string, Entry>();
@@ -22,13 +23,13 @@ export class DeviceDirectory implements ImageDirectory {
   constructor(
     folder: string,
     fileNameOf: (name: DeviceName) => string,
-    space: () => { total: number; free: number },
+    pool: Pick<ThinPool, 'info'>,
     /** The last file that was open on a device's image was closed. */
-    onIdle: (name: DeviceName) => void = () => undefined,
+    onIdle: (name: DeviceName) => void,
   ) {
     this.#folder = folder;
     this.#fileNameOf = fileNameOf;
-    this.#space = space;
+    this.#pool = pool;
     this.#onIdle = onIdle;
   }
 
@@ -41,7 +42,8 @@ export class DeviceDirectory implements ImageDirectory {
   }
 
   space(): { total: number; free: number } {
-    return this.#space();
+    const { dataTotal, dataUsed } = this.#pool.info();
+    return { total: dataTotal, free: dataTotal - dataUsed };
   }
 
   opened(fileName: string, delta: 1 | -1): void {

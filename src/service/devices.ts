@@ -391,7 +391,7 @@ export class Devices {
     if (path !== undefined)
       throw new ThinError(
         'busy',
-        `device ${name} is active as ${path} and cannot be ${what}; let go of it first with: thinfuse deactivate ${name}`,
+        `device ${name} is active as ${path} and cannot be ${what}; deactivate it first: thinfuse deactivate ${name}`,
         { details: { device: name, path } },
       );
   }

@@ -85,14 +85,7 @@ export class ServedPool implements PoolService {
     this.host = host;
     this.carriesDiscards = parts.carriesDiscards;
     this.changes = new DeviceChanges(this.locks, projection);
-    const space = (): { total: number; free: number } => {
-      const { dataTotal, dataUsed } = pool.info();
-      return { total: dataTotal, free: dataTotal - dataUsed };
-    };
-    this.directory = new DeviceDirectory(layout.devices, parts.fileNameOf, space, (name) => {
-      this.deferred.idle(name);
-      void this.views.idle(name);
-    });
+    this.directory = new DeviceDirectory(layout.devices, parts.fileNameOf, pool, (name) => this.#idle(name));
     this.active = new ActiveDevices(pool, this.directory, (name, isActive) =>
       onChanged(['active', name, isActive ? true : null]),
     );
@@ -119,5 +112,11 @@ export class ServedPool implements PoolService {
     this.properties = new DeviceProperties(this);
     this.access = new DeviceAccess(this);
     this.automounts = new Automounts({ pool, access: this.access, log });
+  }
+
+  /** The last user closed the device's image file. */
+  #idle(name: DeviceName): void {
+    this.deferred.idle(name);
+    void this.views.idle(name);
   }
 }

@@ -114,7 +114,7 @@ function ofDaemon(
         note(
           'leaving-device',
           name,
-          `it was let go of while in use, and goes with its last user${keptBy(device, users, table, loops)}`,
+          `it was detached while in use, and goes with its last user${keptBy(device, users, table, loops)}`,
         ),
       );
   }
