@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import { repairWithLog } from '../../src/daemon/repair-with-log.js';
 import { ThinError } from '../../src/errors/thin-error.js';
 import type { PoolKind } from '../../src/pool/info.js';
-import { repairPool } from '../../src/pool/repair-pool.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
 import { MARGIN, type DataLabel } from '../../src/format/data-label.js';
 import { chunkBackingKey } from '../../src/format/keys.js';
@@ -16,7 +16,7 @@ import { readLabel } from '../../src/store/data-labels.js';
 import type { KeyValue } from '../../src/store/key-value.js';
 import { damagedFiles } from '../../src/store/level-check.js';
 import { openToRepair } from '../../src/store/level-repair.js';
-import { acceptLog, countsOnLog, readLogState } from '../../src/store/pool-log.js';
+import { acceptLog, readLogState } from '../../src/store/pool-log.js';
 import { openPoolStore } from '../../src/store/pool-store.js';
 import { MemoryStore } from '../../test/support/memory-store.js';
 import { injure, type Case, type Injury } from './injury.js';
@@ -157,11 +157,15 @@ async function repair(root: string, kind: PoolKind, expected: Expected): Promise
   const to = new MemoryStore();
   const data = dataOf(root, kind);
   try {
-    const label = data === undefined ? undefined : await labelOf(data);
-    const { lost } = await repairPool(from, to, { limits: SUBJECT_NODES, lost: from.lost, data: label });
+    const { lost } = await repairWithLog(path.join(root, 'devicemapper'), {
+      from,
+      to,
+      data: data === undefined ? undefined : { path: data, label: await labelOf(data) },
+      limits: SUBJECT_NODES,
+    });
     const pool = await openSubject(to, { data });
     try {
-      const isTold = lost.length > 0 || from.older !== undefined || leavesLog(from);
+      const isTold = lost.length > 0 || from.older !== undefined;
       const note = lost.map((one) => `${one.path}: ${one.problem}`).join('; ');
       return await judged(pool, to, { ...expected, kind, isTold, note });
     } finally {
@@ -214,14 +218,6 @@ async function judged(
 function nothing(error: unknown): RepairVerdict {
   if (!(error instanceof ThinError) || !['damaged', 'not-found'].includes(error.code)) throw error;
   return { repaired: 'nothing', contents: {}, note: error.message };
-}
-
-function leavesLog(from: Parameters<typeof countsOnLog>[0]): boolean {
-  try {
-    return countsOnLog(from);
-  } catch {
-    return true;
-  }
 }
 
 function dataOf(root: string, kind: PoolKind): string | undefined {

@@ -285,6 +285,11 @@ export interface CheckReport {
   readonly devices: number;
   readonly nodes: number;
   readonly chunks: number;
+  /**
+   * Changes in the pool's log that its store does not have yet, and that were not looked at: only of a pool
+   * that no daemon has open.
+   */
+  readonly logged?: number;
 }
 
 export type CheckFinding = Finding;

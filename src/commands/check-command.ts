@@ -139,6 +139,11 @@ function reportText(report: CheckReport): string {
     ...(report.repaired > 0 ? [`${report.repaired} problems mended`] : []),
     ...(report.needsCheck ? ['the pool is marked: needs_check'] : []),
     `${devices} devices, ${nodes} nodes, ${chunks} chunks: ${report.ok ? 'no problem found' : 'damaged'}`,
+    ...((report.logged ?? 0) > 0
+      ? [
+          `this is the last commit: the pool's log has ${report.logged} later changes, which the next start takes over`,
+        ]
+      : []),
     `TRANSACTION_ID=${report.transactionId}`,
     `METADATA_FREE_BLOCKS=${report.metadataFree}`,
   ].join('\n');

@@ -254,7 +254,7 @@ function registerRepair(program: Command): void {
 }
 
 async function repairInto(context: Context, output: string): Promise<void> {
-  const { repairOffline } = await import('../daemon/offline-metadata.js');
+  const { repairOffline } = await import('../daemon/offline-repair.js');
   makeFilesPrivate();
   const report = await openWhenFree(() =>
     whileWorking(context, 'repairing', () => repairOffline(context.layout, output)),
@@ -274,7 +274,7 @@ async function repairInto(context: Context, output: string): Promise<void> {
 }
 
 async function accept(context: Context): Promise<void> {
-  const { acceptOlder } = await import('../daemon/offline-metadata.js');
+  const { acceptOlder } = await import('../daemon/offline-repair.js');
   makeFilesPrivate();
   const { older, ...report } = await openWhenFree(() =>
     whileWorking(context, 'looking at the pool', () => acceptOlder(context.layout)),
@@ -286,7 +286,11 @@ async function accept(context: Context): Promise<void> {
         'the data is as it was written last: blocks that the missing commits gave to other devices now show the content of those',
       );
   }
-  if (report.log !== undefined && !context.json)
+  if (report.leftLog && !context.json)
+    note(
+      'its log follows the commits that are missing, and is left out with them; `thinfuse repair --output NEW-ROOT` takes it along, as long as the pool was not started',
+    );
+  else if (report.log !== undefined && !context.json)
     note(`${report.log}; the next start takes what can be read of it`);
   const isWhole = older === undefined && report.log === undefined;
   const state = `as of transaction ${report.transactionId}`;

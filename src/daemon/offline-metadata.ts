@@ -1,31 +1,24 @@
-import { open, symlink, type FileHandle } from 'node:fs/promises';
-import { projectedNames } from '../docker/projected-names.js';
+import { open, type FileHandle } from 'node:fs/promises';
 import { ThinError } from '../errors/thin-error.js';
 import { putSuperblock, repairOperations } from '../metadata/auto-repair.js';
 import type { Superblock } from '../format/superblock.js';
-import { ChildProcessExec } from '../host/exec.js';
 import { runCheck, type Check, type Finding } from '../metadata/check.js';
 import { readSuperblock } from '../metadata/open-metadata.js';
 import { frozenMetadata, type FrozenMetadata } from '../pool/pool-tools.js';
-import { repairPool, type RepairReport } from '../pool/repair-pool.js';
 import { restorePool, type RestoreOptions, type RestoreReport } from '../pool/restore-pool.js';
 import { openedFile } from '../store/data-file.js';
 import { readLabel } from '../store/data-labels.js';
-import { openToRepair } from '../store/level-repair.js';
 import type { FileDepth } from '../store/level-table-check.js';
-import type { KeyValue, KvReader } from '../store/key-value.js';
-import { missingCommits, type OlderStore } from '../store/marked-store.js';
-import { acceptLog, checkLog, countsOnLog, readLogState } from '../store/pool-log.js';
-import { makePoolStore, openPoolStore } from '../store/pool-store.js';
+import type { KeyValue } from '../store/key-value.js';
+import { salvageLog } from '../store/pool-log.js';
+import { openPoolStore } from '../store/pool-store.js';
 import type { CheckInput, CheckReport, MetadataCaller } from '../api/operations.js';
-import { clearHalfMade } from './half-made.js';
 import { dataLink, requirePool } from './pool-folder.js';
-import { prepareRoot } from './init-root.js';
 import { refuseLive } from '../api/live-socket.js';
 import { offlineData } from './offline-data.js';
 import { textOperations } from './operations/text-operations.js';
 import { DATA_PATH, openDataOf } from './pool-data.js';
-import { rootLayout, type RootLayout } from '../config/root-layout.js';
+import type { RootLayout } from '../config/root-layout.js';
 import { parseTextInput } from './schemas.js';
 
 /** The metadata tools on a pool that no process has open. The pool may be too damaged to be opened. */
@@ -46,11 +39,11 @@ export async function openMetadataOffline(
   const store = await openPoolStore(layout.pool, { onNote, verify });
   const texts = textOperations(() => frozenStore(layout, store));
   return {
-    check: async (input) =>
-      checkStore(store, input, [
-        ...(await logFindings(layout, store)),
-        ...(await dataFindings(layout, store, onNote)),
-      ]),
+    check: async (input) => {
+      const log = await reportLog(layout, store);
+      const found = [...logFindings(log), ...(await dataFindings(layout, store, onNote))];
+      return { ...(await checkStore(store, input, found)), logged: log.changes };
+    },
     text: (name, input) => texts[name](parseTextInput(name, input)),
     close: () => store.close(),
   };
@@ -58,7 +51,9 @@ export async function openMetadataOffline(
 
 async function frozenStore(layout: RootLayout, store: KeyValue): Promise<FrozenMetadata> {
   const data = await openedData(layout);
+  const { changes } = await reportLog(layout, store);
   return frozenMetadata(store, {
+    isBehind: changes > 0,
     close: async () => data?.handle.close(),
     data,
     onDamage: () => markDamaged(store),
@@ -95,26 +90,30 @@ function superblockOf(store: KeyValue): Superblock | undefined {
   }
 }
 
-async function logFindings(layout: RootLayout, store: KeyValue): Promise<readonly Finding[]> {
-  const error = await logProblem(layout, store);
-  if (error === undefined) return [];
-  return [{ path: 'log', problem: error.message, fatal: true, repairable: false }];
+interface LogReport {
+  /** It lacks something that the store counts on. */
+  readonly problem: ThinError | undefined;
+  /** Changes in it that the store does not have. */
+  readonly changes: number;
 }
 
-/**
- * Undefined: the log has what the store counts on. Of a superblock that cannot be read, its own finding
- * tells.
- */
-async function logProblem({ pool }: RootLayout, store: KeyValue): Promise<ThinError | undefined> {
+/** Of a superblock that cannot be read, its own finding tells. */
+export async function reportLog({ pool }: RootLayout, store: KeyValue): Promise<LogReport> {
   const superblock = superblockOf(store);
-  if (superblock === undefined) return undefined;
+  if (superblock === undefined) return { problem: undefined, changes: 0 };
+  const request = { uuid: superblock.uuid, isDirect: superblock.kind === 'direct' };
   try {
-    await checkLog(pool, store, { uuid: superblock.uuid, isDirect: superblock.kind === 'direct' });
-    return undefined;
+    const log = await salvageLog(pool, store, request);
+    return { problem: log?.problem, changes: log?.records.length ?? 0 };
   } catch (error) {
     if (!(error instanceof ThinError) || isNewer(error)) throw error;
-    return error;
+    return { problem: error, changes: 0 };
   }
+}
+
+function logFindings({ problem }: LogReport): readonly Finding[] {
+  if (problem === undefined) return [];
+  return [{ path: 'log', problem: problem.message, fatal: true, repairable: false }];
 }
 
 /** Nothing is wrong with what a newer thinfuse wrote, and nothing is to be repaired. */
@@ -198,108 +197,5 @@ export async function restoreOffline(
     return await restorePool(store, text, { ...options, data: data?.label });
   } finally {
     await store.close();
-  }
-}
-
-export interface OfflineRepair extends RepairReport {
-  /** Where the data of a `direct` pool stays. */
-  readonly data: string | undefined;
-  /** Commits that were acknowledged, and that the damaged pool lacks. */
-  readonly older: OlderStore | undefined;
-}
-
-/**
- * Makes the root `into`, which is empty or missing. The data of a `direct` pool stays where it is: then both
- * roots name it. Errors: already-running, no-pool, locked, exists, not-empty, and as `repairPool`.
- */
-export async function repairOffline(layout: RootLayout, into: string): Promise<OfflineRepair> {
-  const target = rootLayout(into);
-  if (target.root === layout.root)
-    throw new ThinError(
-      'invalid-argument',
-      `${layout.root} is the pool that is to be repaired; give --output another folder`,
-    );
-  await refuseLive(layout.socket);
-  requirePool(layout);
-  const data = await offlineData(layout);
-  const from = await openToRepair(layout.pool);
-  try {
-    const hasLog = leavesLog(from);
-    await clearHalfMade(target, new ChildProcessExec());
-    const fresh = await prepareRoot(target);
-    try {
-      const to = await makePoolStore(target.pool);
-      try {
-        const report = await repairPool(from, to, { data: data?.label, lost: from.lost });
-        if (data !== undefined) await symlink(data.path, dataLink(target.pool));
-        await fresh.finish();
-        const lost = named(report.lost, await projectedNames(layout.metadata));
-        if (hasLog)
-          lost.unshift({
-            path: 'log',
-            problem:
-              'what was synced or answered since the last commit is in the log of the damaged pool, and does not come along',
-          });
-        if (from.older !== undefined)
-          lost.unshift({ path: 'pool', problem: `it lacks ${missingCommits(from.older)}` });
-        return { ...report, lost, data: data?.path, older: from.older };
-      } finally {
-        await to.close();
-      }
-    } catch (error) {
-      await fresh.undo();
-      throw error;
-    }
-  } finally {
-    await from.close();
-  }
-}
-
-/** With the names of devices whose records do not tell them any more. */
-function named(
-  lost: RepairReport['lost'],
-  names: ReadonlyMap<number, string>,
-): RepairReport['lost'][number][] {
-  return lost.map(({ path, problem }) => {
-    const name = names.get(Number(/^device (\d+)$/.exec(path)?.[1]));
-    return { path: name === undefined ? path : `${path} (${name})`, problem };
-  });
-}
-
-export interface AcceptReport {
-  /** Undefined: the pool has every commit that was acknowledged. */
-  readonly older: OlderStore | undefined;
-  /** Faults of the pool's log; the next start takes its readable part. */
-  readonly log: string | undefined;
-  readonly transactionId: number;
-  /** The data was not taken back with the metadata. */
-  readonly direct: boolean;
-}
-
-/**
- * Takes a pool that lacks its last commits as it is, from now on. Nothing else of it changes.
- * Errors: already-running, no-pool, locked, damaged (LevelDB's own files, the superblock).
- */
-export async function acceptOlder(layout: RootLayout): Promise<AcceptReport> {
-  await refuseLive(layout.socket);
-  requirePool(layout);
-  const store = await openPoolStore(layout.pool, { acceptOlder: true });
-  try {
-    const { transactionId, kind } = readSuperblock(store);
-    const lacksLog = await logProblem(layout, store);
-    const state = lacksLog === undefined ? undefined : readLogState(store);
-    await store.batch(state === undefined ? [] : [acceptLog(state)], { sync: true, landmark: true });
-    return { older: store.older, log: lacksLog?.message, transactionId, direct: kind === 'direct' };
-  } finally {
-    await store.close();
-  }
-}
-
-function leavesLog(from: KvReader): boolean {
-  try {
-    return countsOnLog(from);
-  } catch (error) {
-    if (isNewer(error)) throw error;
-    return true;
   }
 }

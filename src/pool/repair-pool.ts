@@ -35,6 +35,8 @@ export interface RepairReport {
   readonly chunks: number;
   /** What did not come along, and why; empty: the new pool holds all that the old one did. */
   readonly lost: readonly { readonly path: string; readonly problem: string }[];
+  /** Chunks that blocks mapped and that did not come along; undefined: it cannot be told of all. */
+  readonly lostChunks: ReadonlySet<number> | undefined;
 }
 
 export type RepairSource = KvReader & { isLost?(key: Uint8Array): boolean };
@@ -77,6 +79,10 @@ class Repair {
   readonly #salvaged: Salvaged;
   readonly #nodes: StoredNodes;
   readonly #lost: { path: string; problem: string }[];
+  readonly #lostChunks = new Set<number>();
+  /** What the store itself lost. */
+  readonly #given: number;
+  #losesNodes = false;
 
   constructor(from: RepairSource, to: KeyValue, { limits, data, lost }: RepairParts, salvaged: Salvaged) {
     this.#from = from;
@@ -85,6 +91,7 @@ class Repair {
     this.#data = data;
     this.#salvaged = salvaged;
     this.#nodes = new StoredNodes(from, limits);
+    this.#given = lost.length;
     this.#lost = [...lost, ...salvaged.lost];
   }
 
@@ -124,7 +131,10 @@ class Repair {
     for (const { chunk } of [...remote.all()]) if (!builder.chunkCounts.has(chunk)) remote.take(chunk);
     const rebuilt = { superblock, options, devices, builder, remote };
     await this.#to.batch(await rebuiltOperations(this.#to, rebuilt), { sync: true });
-    return { devices: devices.length, chunks: healthy.size, lost: this.#lost };
+    // Nobody knows what a device mapped whose record is lost, or below a node that is.
+    const knowsAll = !this.#losesNodes && this.#salvaged.lost.length === 0 && this.#given === 0;
+    const lostChunks = knowsAll ? this.#lostChunks : undefined;
+    return { devices: devices.length, chunks: healthy.size, lost: this.#lost, lostChunks };
   }
 
   /** Of the chunks that are mapped: which are remote. */
@@ -149,6 +159,7 @@ class Repair {
     for (const { id, name, root, size } of this.#salvaged.devices) {
       const end = this.#salvaged.superblock && Math.ceil(size / this.#salvaged.superblock.blockSize);
       const runs = mappingRuns(this.#nodes, root, (_node, error, from, to) => {
+        this.#losesNodes = true;
         this.#lost.push({
           path: `device ${id} (${name}), blocks ${from} to ${Math.min(to, end ?? to) - 1}`,
           problem: error.message,
@@ -296,12 +307,12 @@ class Repair {
               : healthy.has(chunk + i)
                 ? undefined
                 : `its chunk ${chunk + i} is missing or damaged, and the block now reads as zeroes`;
-        if (problem === undefined) builder.add(begin + i, chunk + i, time);
-        else
-          this.#lost.push({
-            path: `device ${record.id} (${record.name}), block ${begin + i}`,
-            problem,
-          });
+        if (problem === undefined) {
+          builder.add(begin + i, chunk + i, time);
+          continue;
+        }
+        this.#lostChunks.add(chunk + i);
+        this.#lost.push({ path: `device ${record.id} (${record.name}), block ${begin + i}`, problem });
       }
     const mapped = builder.added;
     return { ...record, mapped, exclusive: 0, root: builder.finish() };

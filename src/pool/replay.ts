@@ -66,7 +66,7 @@ async function redoMappings(
 }
 
 /** The devices are as they were then. @throws ThinError damaged */
-function redoChange(metadata: Metadata, { kind, device, origin, payload }: LogRecord): void {
+export function redoChange(metadata: Metadata, { kind, device, origin, payload }: LogRecord): void {
   const id = deviceId(device);
   if (kind === LogKind.REMOVE) {
     requireThere(metadata, device);
@@ -114,7 +114,7 @@ async function bringContents(
   if (start.kind !== 'zeroes' && start.kind !== 'copy') return;
   const [first, ...rest] = data;
   const { within, bytes } = first ?? { within: 0, bytes: new Uint8Array(0) };
-  await until(plane, start.kind === 'copy' ? chunkId(start.origin) : chunk, () =>
+  await bringBytes(plane, start.kind === 'copy' ? chunkId(start.origin) : chunk, () =>
     start.kind === 'copy'
       ? access.copy(chunkId(start.origin), chunk, within, bytes, 0, bytes.length)
       : access.provision(chunk, within, bytes, 0, bytes.length, false),
@@ -140,11 +140,11 @@ async function restoreStored(
 async function layOver(plane: DataPlane, chunk: ChunkId, data: ChunkContents['data']): Promise<void> {
   const { access } = plane.chunks;
   for (const { within, bytes } of data)
-    await until(plane, chunk, () => access.overwrite(chunk, within, bytes, 0, bytes.length));
+    await bringBytes(plane, chunk, () => access.overwrite(chunk, within, bytes, 0, bytes.length));
 }
 
-/** @param needed what a `missing` is about */
-async function until({ chunks }: DataPlane, needed: ChunkId, step: () => Access): Promise<void> {
+/** Does what may lack bytes or room until it is done. @param needed what a `missing` is about */
+export async function bringBytes({ chunks }: DataPlane, needed: ChunkId, step: () => Access): Promise<void> {
   for (let outcome = step(); outcome !== 'done'; outcome = step())
     await (outcome === 'missing' ? chunks.bring(needed) : chunks.makeRoom());
 }

@@ -279,29 +279,48 @@ export function readLogState(store: KvReader): LogState | undefined {
   return bytes === undefined ? undefined : unpackLogState(bytes, describeKey(logKey));
 }
 
-/**
- * Whether something may stand in the log that the store does not have. @throws ThinError damaged,
- * wrong-version
- */
-export function countsOnLog(store: KvReader): boolean {
-  const state = readLogState(store);
-  return state !== undefined && !state.closed && !state.without;
+/** What can be read of a log that counts. */
+export interface SalvagedLog {
+  readonly state: LogState;
+  readonly records: readonly LogRecord[];
+  /** What it lacks, and what to do; its cause says only what. Undefined: nothing, or it was accepted. */
+  readonly problem: ThinError | undefined;
 }
 
-/** Whether the log in a folder has what the store says it has. @throws ThinError damaged, io */
-export async function checkLog(
+/**
+ * What the log in a folder has that the store does not, however much of it can be read; undefined: nothing.
+ * @param request.uuid undefined: the superblock does not tell it
+ * @throws ThinError damaged (the state in the store), wrong-version, io
+ */
+export async function salvageLog(
   folder: string,
   store: KvReader,
-  request: Pick<LogRequest, 'uuid' | 'isDirect'>,
-): Promise<void> {
-  const { file } = await openLeft(folder, readLogState(store), { ...request, onNote: () => undefined });
-  await file?.handle.close();
-  await file?.mark?.close();
+  request: Pick<LogRequest, 'isDirect' | 'files'> & { readonly uuid: string | undefined },
+): Promise<SalvagedLog | undefined> {
+  const state = readLogState(store);
+  if (state === undefined || state.closed || state.without) return undefined;
+  const onNote = (): undefined => undefined;
+  const read = async (accepted: boolean): Promise<readonly LogRecord[]> => {
+    const { file, left } = await openLeft(folder, { ...state, accepted }, { ...request, onNote });
+    if (file !== undefined) await closeFile(file);
+    return left;
+  };
+  try {
+    return { state, records: await read(state.accepted), problem: undefined };
+  } catch (error) {
+    if (!(error instanceof ThinError) || error.code !== 'damaged') throw error;
+    return { state, records: await read(true), problem: error };
+  }
 }
 
 /** The operation by which a pool is taken without what its log lacks. */
 export function acceptLog(state: LogState): KvOperation {
   return { type: 'put', key: logKey, value: packLogState({ ...state, accepted: true }) };
+}
+
+/** The operation by which a pool is taken without its log. */
+export function leaveLog(state: LogState): KvOperation {
+  return { type: 'put', key: logKey, value: packLogState({ ...state, closed: true }) };
 }
 
 interface Left {
@@ -313,7 +332,13 @@ interface Left {
 async function openLeft(
   folder: string,
   state: LogState | undefined,
-  { uuid, isDirect, follows = false, onNote, files = logFiles }: Omit<LogRequest, 'ring'>,
+  {
+    uuid,
+    isDirect,
+    follows = false,
+    onNote,
+    files = logFiles,
+  }: Omit<LogRequest, 'ring' | 'uuid'> & { readonly uuid: string | undefined },
 ): Promise<Left> {
   const name = path.join(folder, LOG_FILE);
   const counts = state !== undefined && !state.closed && !state.without;
@@ -334,9 +359,12 @@ async function openLeft(
   try {
     if (
       file !== undefined &&
-      (file.head.pool !== uuid || (state !== undefined && file.head.id !== state.id))
+      ((uuid !== undefined && file.head.pool !== uuid) || (state !== undefined && file.head.id !== state.id))
     ) {
-      const foreign = file.head.pool === uuid ? 'is an older one than the pool has' : "is another pool's";
+      const foreign =
+        uuid === undefined || file.head.pool === uuid
+          ? 'is an older one than the pool has'
+          : "is another pool's";
       await closeFile(file);
       file = undefined;
       if (counts && !state.accepted) throw unusable(new ThinError('damaged', `${name} ${foreign}`), folder);
@@ -419,10 +447,10 @@ async function readAll(handle: LogHandle, into: Buffer, from: number): Promise<v
   }
 }
 
-function unusable({ message }: ThinError, folder: string): ThinError {
+function unusable(problem: ThinError, folder: string): ThinError {
   return new ThinError(
     'damaged',
-    `${message.replace(/; run .*$/, '')}: the pool lacks what was synced or answered since its last commit; put the file back, or go on without: \`thinfuse repair --accept-older\` takes what can be read of it`,
-    { details: { path: folder } },
+    `${problem.message.replace(/; run .*$/, '')}: the pool lacks what was synced or answered since its last commit; put the file back, or go on without: \`thinfuse repair --accept-older\` takes what can be read of it`,
+    { cause: problem, details: { path: folder } },
   );
 }

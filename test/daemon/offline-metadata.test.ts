@@ -2,12 +2,8 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { cp, readdir, readlink, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import {
-  acceptOlder,
-  openMetadataOffline,
-  repairOffline,
-  restoreOffline,
-} from '../../src/daemon/offline-metadata.js';
+import { openMetadataOffline, restoreOffline } from '../../src/daemon/offline-metadata.js';
+import { acceptOlder, repairOffline } from '../../src/daemon/offline-repair.js';
 import { rootLayout, type RootLayout } from '../../src/config/root-layout.js';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import { deviceId, type DeviceName } from '../../src/format/ids.js';

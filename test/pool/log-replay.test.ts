@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import type { DeviceName } from '../../src/format/ids.js';
@@ -5,7 +6,9 @@ import type { OpenPoolOptions } from '../../src/pool/open-options.js';
 import { openPool } from '../../src/pool/pool.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
 import { readSuperblock } from '../../src/metadata/open-metadata.js';
-import { PoolLog } from '../../src/store/pool-log.js';
+import { redoLog } from '../../src/pool/redo-log.js';
+import { repairPool } from '../../src/pool/repair-pool.js';
+import { PoolLog, salvageLog } from '../../src/store/pool-log.js';
 import { CrashLog, type LogContents } from '../support/crash-log.js';
 import { CrashStore } from '../support/crash-store.js';
 import { useScratch } from '../support/mounts.js';
@@ -16,11 +19,13 @@ import { BLOCK, makeSmallPool } from '../support/small-pool.js';
 const BLOCKS = 12;
 const SIZE = BLOCKS * BLOCK;
 const POOL_BLOCKS = 256;
+const SMALL = { commitInterval: 0, stagedBytes: BLOCK, chunkCache: 0 };
 
 type Step =
   | { do: 'write' | 'discard' | 'zero'; which: number; offset: number; length: number; fill: number }
   | { do: 'snapshot' | 'remove'; which: number }
-  | { do: 'commit' | 'die' | 'die-committing' };
+  | { do: 'commit' | 'die' | 'die-committing' }
+  | { do: 'repair'; older: number };
 
 const which = fc.nat(1000);
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -51,6 +56,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('repair' as const),
+      older: fc.constantFrom(0, 0, 0.3, 0.6, 1),
+    }),
+  },
+  {
     weight: 3,
     arbitrary: fc.record({
       do: fc.constantFrom('commit' as const, 'die' as const, 'die' as const, 'die-committing' as const),
@@ -68,6 +80,8 @@ describe('a pool whose process dies', () => {
     #count = 0;
     #store = new CrashStore();
     #log: CrashLog | undefined;
+    /** Batches of this process before its log began. */
+    #begun = 0;
     readonly #ended: (() => Promise<void>)[] = [];
     pool!: ThinPool;
 
@@ -101,6 +115,47 @@ describe('a pool whose process dies', () => {
       this.#data = data;
       this.#store = store;
       this.pool = await this.#open(left);
+    }
+
+    /**
+     * What a repair makes of what the process leaves.
+     * @param older so much of the commits since it began is missing in the store; 1 is all of them
+     */
+    async repaired(older: number): Promise<{ pool: ThinPool; clean: () => Promise<void> }> {
+      const from = new CrashStore(
+        this.#store.without(Math.floor(older * (this.#store.batches.length - this.#begun))),
+      );
+      const left = this.#log!.left();
+      const data = this.#data?.fork();
+      const options = async (): Promise<OpenPoolOptions> =>
+        data === undefined ? SMALL : { ...SMALL, data: await data.open() };
+      const { uuid, kind, blockSize, chunks } = readSuperblock(from);
+      const label = { uuid, blockSize, chunks, preallocated: false, start: 0, last: 0, maker: '' };
+      const to = new CrashStore();
+      const repaired = await repairPool(from, to, data === undefined ? {} : { data: label });
+      assert.deepEqual(repaired.lost, []);
+      const machine = { isStopped: () => false, stop: () => undefined };
+      const files = new CrashLog(`${this.#folder}/${this.#count++}`, 'here', machine, left);
+      const log = await salvageLog('memory', from, { uuid, isDirect: kind === 'direct', files });
+      await files.remove();
+      assert.equal(log?.problem, undefined);
+      if (log !== undefined) {
+        const { lost } = await redoLog(to, log.records, {
+          ...(await options()),
+          changed: log.state.changed,
+          isLost: () => false,
+          lostChunks: repaired.lostChunks,
+        });
+        assert.deepEqual(lost, []);
+      }
+      const pool = await openPool(to, await options());
+      return {
+        pool,
+        clean: async () => {
+          await pool.close();
+          await data?.remove();
+        },
+      };
     }
 
     async end(): Promise<void> {
@@ -138,15 +193,16 @@ describe('a pool whose process dies', () => {
         onNote: () => undefined,
         files: this.#log,
       });
-      return openPool(this.#store, { ...(await this.#options()), log });
+      const pool = await openPool(this.#store, { ...(await this.#options()), log });
+      this.#begun = this.#store.batches.length;
+      return pool;
     }
 
     async #options(): Promise<OpenPoolOptions> {
-      const small = { commitInterval: 0, stagedBytes: BLOCK, chunkCache: 0 };
-      if (this.#data === undefined) return small;
+      if (this.#data === undefined) return SMALL;
       const data = await this.#data.open();
       this.#ended.push(() => data.handle.close());
-      return { ...small, data };
+      return { ...SMALL, data };
     }
   }
 
@@ -161,7 +217,7 @@ describe('a pool whose process dies', () => {
             await lives.begin();
             let model = new PoolModel(lives.pool, BASE_NAME, SIZE);
             let count = 0;
-            for (const each of [...steps, { do: 'die' } as const]) {
+            for (const each of [...steps, { do: 'repair', older: 1 } as const, { do: 'die' } as const]) {
               const names = model.names;
               switch (each.do) {
                 case 'write':
@@ -186,6 +242,14 @@ describe('a pool whose process dies', () => {
                 case 'commit':
                   await lives.pool.commit();
                   break;
+                case 'repair': {
+                  const repaired = await lives.repaired(each.older);
+                  const onto = model.onto(repaired.pool);
+                  await onto.verify();
+                  await onto.checkPool();
+                  await repaired.clean();
+                  break;
+                }
                 case 'die':
                 case 'die-committing':
                   await lives.die({ committing: each.do === 'die-committing' });

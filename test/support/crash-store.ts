@@ -51,6 +51,14 @@ export class CrashStore extends MemoryStore {
     return this.tree.clone();
   }
 
+  /** As it was before its last batches. */
+  without(batches: number): MemoryTree {
+    const tree = this.#start.clone();
+    for (const batch of this.#applied.slice(0, this.#applied.length - batches))
+      applyOperations(tree, batch.operations);
+    return tree;
+  }
+
   /**
    * Batch `n` and all operations from then on fail with `io`; batch `n` itself leaves nothing. Already past:
    * at once.

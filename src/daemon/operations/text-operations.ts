@@ -9,7 +9,7 @@ import type { EventHub } from '../event-hub.js';
 
 /** A comment before the text that thin_restore takes. */
 const BEHIND =
-  "<!-- the disk under the pool is full: this is its last commit, and the pool's log has later changes -->\n";
+  "<!-- this is the pool's last commit, and its log has later changes; they are taken over by a start, or when the disk has room -->\n";
 
 export type TextHandlers = {
   readonly [K in TextOperationName]: (input: TextOperations[K]['input']) => AsyncIterable<string>;
