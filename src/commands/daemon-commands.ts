@@ -21,6 +21,7 @@ import { defaultTransport, type TransportKind } from '../fuse/transport.js';
 import { DEFAULT_PLUGIN_SOCKET } from '../volumes/messages.js';
 import { openWhenFree, requireNotBeingReplaced, withDaemon } from './connect.js';
 import { contextOf } from './context.js';
+import { repeatedText } from './repeated.js';
 import { example } from './example.js';
 import { note, printResult } from './output.js';
 import { STOP_PATIENCE, stopDaemon } from './stop-daemon.js';
@@ -78,7 +79,7 @@ export function registerDaemonCommands(program: Command): void {
           "serve containerd: NAME[=SOCKET][,mounts=bind|loop,size=20G,fs=ext4], as often as wanted; or a socket alone (snapshotter.sock in the root) for all of containerd's names",
         )
           .preset('')
-          .argParser((text: string, before: readonly string[] | undefined) => [...(before ?? []), text]),
+          .argParser(repeatedText),
       )
       .addOption(
         new Option(

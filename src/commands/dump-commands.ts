@@ -8,6 +8,7 @@ import type { DumpFormat } from '../thin-tools/dump-words.js';
 import { missingCommits } from '../store/marked-store.js';
 import { openWhenFree, withMetadata } from './connect.js';
 import { contextOf, rootFlag, type Context } from './context.js';
+import { repeatedText } from './repeated.js';
 import { example } from './example.js';
 import { isKernel, requireKernel, withKernelOption, type KernelFlags } from './kernel/flags.js';
 import { note, print, printJson, printPieces, printResult } from './output.js';
@@ -77,7 +78,7 @@ function registerDump(program: Command): void {
           .option(
             '--dev-id <device>',
             'only this device: its number or its name; with --metadata, more than one',
-            (id: string, before: readonly string[] | undefined) => [...(before ?? []), id],
+            repeatedText,
           )
           .option('--skip-mappings', 'devices without their mappings')
           .option('--plain', 'no comments: byte for byte what thin_dump would write'),

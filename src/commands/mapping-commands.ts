@@ -6,6 +6,7 @@ import { contextOf } from './context.js';
 import { example } from './example.js';
 import { isKernel, withKernelOption, type KernelFlags } from './kernel/flags.js';
 import { printPieces } from './output.js';
+import { repeated } from './repeated.js';
 import { kernelSnapshotOf, snapshotOf, withSnapshotOption, type SnapshotFlag } from './snapshot-option.js';
 
 interface DeltaFlags extends SnapshotFlag, KernelFlags {
@@ -85,10 +86,7 @@ export function registerMappingCommands(program: Command): void {
         .requiredOption(
           '--region <begin..end>',
           'chunks from BEGIN up to and without END; may be given more than once',
-          (text: string, before: readonly ChunkRegion[] | undefined) => [
-            ...(before ?? []),
-            parseRegion(text),
-          ],
+          repeated(parseRegion),
         ),
     ),
   )

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { ThinError } from '../errors/thin-error.js';
+import { repeatedText } from './repeated.js';
 
 export interface MountFlags {
   readonly ro?: boolean;
@@ -22,7 +23,7 @@ export function withMountFlags(command: Command): Command {
     .option(
       '-o, --options <words>',
       "options of mount(8), such as noatime,nodev; they come behind the pool's own",
-      (words: string, before: readonly string[] | undefined) => [...(before ?? []), words],
+      repeatedText,
     )
     .option(
       '--allow-other',

@@ -5,7 +5,7 @@ import { formatBinarySize } from '../config/sizes.js';
 import { withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
-import { print, printJson } from './output.js';
+import { print, printJson, printResult } from './output.js';
 import { poolSpace, type PoolSpace } from './pool-space.js';
 
 export function registerStatusCommand(program: Command): void {
@@ -23,19 +23,18 @@ export function registerStatusCommand(program: Command): void {
         const [status, info] = await Promise.all([caller.call('status', {}), caller.call('pool.info', {})]);
         return { status, info };
       });
+      if (options.dm === true) {
+        printResult(context, { dm: status.dm }, status.dm);
+        return;
+      }
       const space = await poolSpace(context.layout, info);
-      if (context.json)
-        printJson(
-          options.dm === true
-            ? { dm: status.dm }
-            : { ...status, startedAt: new Date(status.startedAt).toISOString(), space, lacks: status.lacks },
-        );
-      else if (options.dm === true) print(status.dm);
+      const startedAt = new Date(status.startedAt).toISOString();
+      if (context.json) printJson({ ...status, startedAt, space, lacks: status.lacks });
       else
         print(
           [
             `pid: ${status.pid}`,
-            `started: ${new Date(status.startedAt).toISOString()}`,
+            `started: ${startedAt}`,
             `root: ${status.root}`,
             `pool: ${status.pool}`,
             `transport: ${status.transport}`,

@@ -5,6 +5,7 @@ import { readStorageOpts } from '../config/daemon-json.js';
 import { COMPRESSIONS, type Compression } from '../config/pool-options.js';
 import { parseStorageOptions, type StorageOptions } from '../config/storage-options.js';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import { repeatedText } from './repeated.js';
 
 export interface StorageFlags {
   readonly compression?: Compression;
@@ -21,7 +22,7 @@ export function withStorageOptions(command: Command): Command {
         'how chunks in LevelDB are packed from now on; those that are there stay as they are',
       ).choices(COMPRESSIONS),
     )
-    .option('--opt <dm.KEY=VALUE>', "one of Docker's options for devicemapper; may be repeated", collect)
+    .option('--opt <dm.KEY=VALUE>', "one of Docker's options for devicemapper; may be repeated", repeatedText)
     .option('--config <daemon.json>', 'a file with "storage-opts" as Docker reads it; --opt comes after it');
 }
 
@@ -53,8 +54,4 @@ async function readConfig(file: string): Promise<string> {
     const reason = error instanceof Error ? error.message : String(error);
     throw new ThinError(code, `the configuration ${file} cannot be read: ${reason}`, { cause: error });
   }
-}
-
-function collect(value: string, before: readonly string[] | undefined): readonly string[] {
-  return [...(before ?? []), value];
 }

@@ -38,15 +38,20 @@ export interface PoolOptions {
 }
 
 /** What changes while the pool serves. */
-export type LiveOptions = Pick<
-  PoolOptions,
-  | 'autoextendThreshold'
-  | 'autoextendPercent'
-  | 'minFreeSpace'
-  | 'errorIfNoSpace'
-  | 'noSpaceTimeout'
-  | 'lowWater'
-  | 'metadataLowWater'
-  | 'originTimeout'
-  | 'compression'
->;
+const LIVE_OPTIONS = [
+  'autoextendThreshold',
+  'autoextendPercent',
+  'minFreeSpace',
+  'errorIfNoSpace',
+  'noSpaceTimeout',
+  'lowWater',
+  'metadataLowWater',
+  'originTimeout',
+  'compression',
+] as const satisfies readonly (keyof PoolOptions)[];
+
+export type LiveOptions = Pick<PoolOptions, (typeof LIVE_OPTIONS)[number]>;
+
+export function liveOptionsOf(options: PoolOptions): LiveOptions {
+  return Object.fromEntries(LIVE_OPTIONS.map((name) => [name, options[name]])) as unknown as LiveOptions;
+}

@@ -11,6 +11,7 @@ export const SECTOR = 512;
  */
 const SALTS = { superblock: 160774, node: 121107, bitmap: 240779, index: 160478 } as const;
 export type BlockKind = keyof typeof SALTS;
+const BLOCK_KINDS = ['superblock', 'node', 'bitmap', 'index'] as const;
 
 const CHECKSUM_AT = 0;
 const BLOCK_NUMBER_AT = 8;
@@ -20,7 +21,17 @@ const BLOCK_NUMBER_AT = 8;
  * `dm_bm_checksum`).
  */
 export function wantedChecksum(kind: BlockKind, bytes: Uint8Array): number {
-  return (crc32c(bytes.subarray(4)) ^ 0xffffffff ^ SALTS[kind]) >>> 0;
+  return (unsaltedChecksum(bytes) ^ SALTS[kind]) >>> 0;
+}
+
+function unsaltedChecksum(bytes: Uint8Array): number {
+  return crc32c(bytes.subarray(4)) ^ 0xffffffff;
+}
+
+/** The kind that a block is of by its checksum; undefined: its checksum is that of none. */
+export function kindOfBlock(bytes: Buffer): BlockKind | undefined {
+  const salt = (unsaltedChecksum(bytes) ^ storedChecksum(bytes)) >>> 0;
+  return BLOCK_KINDS.find((kind) => SALTS[kind] === salt);
 }
 
 export function storedChecksum(bytes: Buffer): number {

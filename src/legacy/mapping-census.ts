@@ -39,6 +39,7 @@ export class MappingCensus {
   readonly #nodes: NodeReader;
   readonly #dataBlocks: number;
   readonly #data: Counts;
+  readonly #window: number;
   readonly #state: Uint8Array;
   readonly #leafMapped: Uint8Array;
   readonly #innerMapped = new Map<number, number>();
@@ -56,6 +57,7 @@ export class MappingCensus {
     this.#nodes = nodes;
     this.#dataBlocks = dataBlocks;
     this.metadata = new Counts(0, blocks);
+    this.#window = window;
     this.#data = new Counts(0, Math.min(window, dataBlocks));
     this.#state = new Uint8Array(blocks);
     this.#leafMapped = new Uint8Array(blocks);
@@ -81,14 +83,17 @@ export class MappingCensus {
   }
 
   /**
-   * References to data of all devices that were counted, in windows: the first is at hand, and leaves are
-   * read once more for the others, into the same memory. Once. Errors: damaged.
+   * References to data of all devices that were counted, in windows: one is at hand, and leaves are read once
+   * more for the others, into the same memory. Errors: damaged.
    */
   *data(): Generator<Counts> {
-    yield this.#data;
-    const window = this.#data.end;
-    for (let first = window; first < this.#dataBlocks; first += window) {
-      const counts = this.#data;
+    const counts = this.#data;
+    const window = this.#window;
+    for (let first = 0; first < this.#dataBlocks; first += window) {
+      if (first === counts.first) {
+        yield counts;
+        continue;
+      }
       counts.restart(first, Math.min(window, this.#dataBlocks - first));
       const mark = 1 << Math.min(MARKS - 1, first / window);
       for (let block = 0; block < this.#marks!.length; block++) {
@@ -144,7 +149,7 @@ export class MappingCensus {
   #leaf(node: LegacyNode, isFirst: boolean): number {
     let bad = 0;
     let marks = 0;
-    const window = this.#data.end;
+    const window = this.#window;
     for (let index = 0; index < node.count; index++) {
       const data = dataBlockOf(node.low(index), node.high(index));
       if (data >= this.#dataBlocks) {
@@ -155,10 +160,10 @@ export class MappingCensus {
         this.#lost.push({ begin: block, end: block + 1, path, problem });
       } else if (isFirst) {
         if (data < window) this.#data.add(data);
-        else marks |= 1 << Math.min(MARKS - 1, Math.floor(data / window));
+        marks |= 1 << Math.min(MARKS - 1, Math.floor(data / window));
       }
     }
-    if (marks !== 0) this.#marks![node.block] = marks;
+    if (marks !== 0 && this.#marks !== undefined) this.#marks[node.block] = marks;
     return node.count - bad;
   }
 

@@ -13,6 +13,8 @@ export interface PoolSurvey {
   readonly damage: readonly Damage[];
   /** By device id; those without any, too. */
   readonly devices: ReadonlyMap<number, { readonly damage: readonly Damage[] }>;
+  /** Of all devices, and of those of the metadata snapshot. */
+  readonly census: MappingCensus;
 }
 
 /**
@@ -33,6 +35,7 @@ export function surveyPool(pool: LegacyPool, { window }: { readonly window?: num
       ...(pool.hasSpaceMaps ? checkSpaceMaps(pool, isWhole ? census : undefined) : []),
     ],
     devices,
+    census,
   };
 }
 
@@ -68,7 +71,10 @@ function dataDamage({ pool, data }: OldPool): readonly Damage[] {
 }
 
 export function surveyDamage(pool: LegacyPool): readonly Damage[] {
-  const { damage, devices } = surveyPool(pool);
+  return damageIn(surveyPool(pool));
+}
+
+export function damageIn({ damage, devices }: PoolSurvey): readonly Damage[] {
   return [...damage, ...[...devices.values()].flatMap((one) => one.damage)];
 }
 

@@ -4,29 +4,16 @@ import type { RemoteImage } from '../format/remote-image.js';
 import { BlockCodec } from './block-codec.js';
 import { LazyImage } from './lazy-image.js';
 import type { LazyReply, LazyRequest, LazyTask } from './lazy-protocol.js';
+import { OpenImages } from './open-images.js';
 import { TurnTable } from './turns.js';
 
-/** Images whose manifest and indexes are in memory. */
+/** Images whose manifest and indexes are in memory, though nobody reads them. */
 const IMAGES = 16;
 /** Requests to stores at once, and to one image's. */
 const turns = new TurnTable({ most: 36, ownMost: 12 });
-const images = new Map<string, Promise<LazyImage>>();
+const images = new OpenImages<LazyImage>(IMAGES);
 
-/** The same image with the same settings is opened once; those that were not used for long are closed. */
-function imageOf(image: RemoteImage): Promise<LazyImage> {
-  const key = keyOf(image);
-  let open = images.get(key);
-  images.delete(key);
-  open ??= LazyImage.open(image);
-  images.set(key, open);
-  open.catch(() => images.delete(key));
-  for (const [oldest] of images) {
-    if (images.size <= IMAGES) break;
-    images.delete(oldest);
-  }
-  return open;
-}
-
+/** The same image with the same settings is opened once. */
 function keyOf({ url, digest, keyFile, note, settings }: RemoteImage): string {
   return JSON.stringify([url, digest, keyFile, note, settings]);
 }
@@ -36,7 +23,17 @@ function post(reply: LazyReply, moved: ArrayBuffer[] = []): void {
 }
 
 async function run(id: number, task: LazyTask): Promise<void> {
-  const image = await imageOf(task.image);
+  const key = keyOf(task.image);
+  await images.use(
+    key,
+    () => LazyImage.open(task.image),
+    (image) => answer(id, task, image),
+  );
+  if (task.kind === 'release') images.close(key);
+  post({ id, kind: 'done' });
+}
+
+async function answer(id: number, task: LazyTask, image: LazyImage): Promise<void> {
   switch (task.kind) {
     case 'blocks':
       for await (const blocks of image.blocks()) post({ id, kind: 'some', blocks });
@@ -54,11 +51,8 @@ async function run(id: number, task: LazyTask): Promise<void> {
       break;
     case 'release':
       await image.release();
-      images.delete(keyOf(task.image));
-      image.close();
       break;
   }
-  post({ id, kind: 'done' });
 }
 
 await BlockCodec.ready();

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { ThinError } from '../../errors/thin-error.js';
+import { repeatedText } from '../repeated.js';
 
 /** Of commands that work on metadata of dm-thin, too. */
 export interface KernelFlags {
@@ -15,14 +16,9 @@ export function withKernelOption(command: Command): Command {
     .option(
       '--metadata <path>',
       "metadata of the kernel's dm-thin in place of the pool: a file, a device, or a disk of LVM (each of them, where there are several)",
-      collect,
+      repeatedText,
     )
     .option('--pool <name>', 'with --metadata, which thin pool on disks of LVM: NAME or GROUP/NAME');
-}
-
-/** Of an option that may be given more than once. */
-export function collect(value: string, before: readonly string[] | undefined): readonly string[] {
-  return [...(before ?? []), value];
 }
 
 export function isKernel<T extends KernelFlags>(flags: T): flags is T & KernelSource {

@@ -7,7 +7,7 @@ import { writeAll, writeOutput } from '../../transfer/output-file.js';
 import { contextOf, type Context } from '../context.js';
 import { example } from '../example.js';
 import { printResult } from '../output.js';
-import { collect } from './flags.js';
+import { repeatedText } from '../repeated.js';
 
 interface PackFlags {
   readonly input: readonly string[];
@@ -25,7 +25,7 @@ export function registerPackCommands(program: Command): void {
     .requiredOption(
       '-i, --input <path>',
       'the metadata: a file, a device, or a disk of LVM (each of them, where there are several)',
-      collect,
+      repeatedText,
     )
     .requiredOption('-o, --output <file>', 'the file to write')
     .option('--pool <name>', 'which thin pool on disks of LVM: NAME or GROUP/NAME')

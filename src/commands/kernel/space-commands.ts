@@ -18,7 +18,8 @@ import { contextOf, type Context } from '../context.js';
 import { example } from '../example.js';
 import { interruptible } from '../interrupt.js';
 import { note, printResult } from '../output.js';
-import { collect, type KernelSource } from './flags.js';
+import { repeatedText } from '../repeated.js';
+import type { KernelSource } from './flags.js';
 import { requireOther, restoreText } from './restore.js';
 
 interface DiscardFlags extends KernelSource {
@@ -42,7 +43,7 @@ export function registerSpaceCommands(program: Command): void {
     .requiredOption(
       '--metadata <path>',
       'the metadata, which is only read: a file, a device, or a disk of LVM (each of them, where there are several)',
-      collect,
+      repeatedText,
     )
     .option('--pool <name>', 'which thin pool on disks of LVM: NAME or GROUP/NAME')
     .option('--data <path>', 'the data: a file or a device; on disks of LVM it is known')

@@ -1,3 +1,4 @@
+import { liveOptionsOf } from '../../config/pool-options.js';
 import type { Handlers } from '../dispatcher.js';
 import { examine } from '../doctor/doctor.js';
 import { requireServing, type Service } from '../service.js';
@@ -20,17 +21,7 @@ export function daemonOperations(
         transport,
         mode: info.mode,
         transactionId: info.transactionId,
-        settings: {
-          autoextendThreshold: info.options.autoextendThreshold,
-          autoextendPercent: info.options.autoextendPercent,
-          minFreeSpace: info.options.minFreeSpace,
-          errorIfNoSpace: info.options.errorIfNoSpace,
-          noSpaceTimeout: info.options.noSpaceTimeout,
-          lowWater: info.options.lowWater,
-          metadataLowWater: info.options.metadataLowWater,
-          originTimeout: info.options.originTimeout,
-          compression: info.options.compression,
-        },
+        settings: liveOptionsOf(info.options),
         dm: statusLine(info),
         remote: pool.figures().remote,
         devices: {

@@ -2,7 +2,7 @@ import { promisify } from 'node:util';
 import { deflate, inflate } from 'node:zlib';
 import { ThinError } from '../../errors/thin-error.js';
 import type { BlockReader } from '../block-reader.js';
-import { METADATA_BLOCK, storedChecksum, wantedChecksum, type BlockKind } from '../disk-block.js';
+import { kindOfBlock, METADATA_BLOCK } from '../disk-block.js';
 import { packBlock, PackedBytes, spoilt, unpackBlock } from './pack-node.js';
 
 const MAGIC = 0xa537a0aa6309ef77n;
@@ -12,7 +12,6 @@ const HEADER_BYTES = 32;
 const BATCH = 1024;
 /** Far more than that many blocks come to when they are packed. */
 const MAX_BATCH_BYTES = 64 * 2 ** 20;
-const KINDS: readonly BlockKind[] = ['superblock', 'node', 'bitmap', 'index'];
 
 const pack = promisify(deflate);
 const unpack = promisify<Buffer, { maxOutputLength: number }, Buffer>(inflate);
@@ -38,7 +37,7 @@ export async function* packMetadata(reader: BlockReader): AsyncGenerator<Buffer>
   let batch: Buffer[] = [];
   for (let block = 0; block < reader.blocks; block++) {
     const bytes = reader.read(block);
-    const kind = kindOf(bytes);
+    const kind = kindOfBlock(bytes);
     if (kind === undefined) continue;
     const number = Buffer.alloc(8);
     number.writeBigUInt64LE(BigInt(block));
@@ -108,9 +107,4 @@ async function* compressed(parts: readonly Buffer[]): AsyncGenerator<Buffer> {
   head.writeBigUInt64LE(BigInt(bytes.length));
   yield head;
   yield bytes;
-}
-
-function kindOf(bytes: Buffer): BlockKind | undefined {
-  const stored = storedChecksum(bytes);
-  return KINDS.find((kind) => wantedChecksum(kind, bytes) === stored);
 }

@@ -1,7 +1,6 @@
 import { ThinError } from '../../errors/thin-error.js';
-import { LegacyPool } from '../legacy-pool.js';
-import { MappingCensus } from '../mapping-census.js';
-import { surveyDamage } from '../survey.js';
+import type { LegacyPool } from '../legacy-pool.js';
+import { damageIn, surveyPool } from '../survey.js';
 
 /** Data blocks [begin, begin + length). */
 export interface BlockRun {
@@ -20,21 +19,17 @@ export interface DataUse {
  * calls free is given away. Errors: damaged.
  */
 export function dataUse(pool: LegacyPool): DataUse {
-  const [first, ...others] = surveyDamage(pool);
+  const survey = surveyPool(pool);
+  const [first, ...others] = damageIn(survey);
   if (first !== undefined)
     throw new ThinError(
       'damaged',
       `the metadata is not sound, so nobody can say what is free: ${first.path}: ${first.problem}${others.length > 0 ? `; and ${others.length} problems more` : ''}; mend it first with repair --metadata`,
       { details: { path: first.path } },
     );
-  const census = new MappingCensus(pool.nodes, pool.dataBlocks);
-  for (const device of pool.devices) census.device(device);
-  if (pool.superblock.heldRoot !== 0)
-    for (const device of LegacyPool.open(pool.nodes.blocks, { heldRoot: true }).devices)
-      census.device(device);
   const free: { begin: number; length: number }[] = [];
   const used: { begin: number; length: number }[] = [];
-  for (const counts of census.data())
+  for (const counts of survey.census.data())
     for (let block = counts.first; block < counts.end; block++) {
       const runs = counts.of(block) === 0 ? free : used;
       const last = runs.at(-1);
