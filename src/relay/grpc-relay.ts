@@ -8,14 +8,12 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
-import { InFlight } from '../async/in-flight.js';
 import { until } from '../async/until.js';
 import { KEEP_ALIVE, type KeepAlive } from '../adapter/keep-alive.js';
 import { ATTEMPT_HEADER, CALL_HEADER } from '../adapter/outlived.js';
-import { leavePlace, listenAt, type ListenPlace } from '../host/listening.js';
+import { listenAt, type ListenPlace } from '../host/listening.js';
 import { GrpcUpstream, type GrpcAnswer } from './grpc-upstream.js';
-import { askUntilAnswered, requireUnanswered, type Relay } from './relay.js';
-import { requestBody } from './request-body.js';
+import { askUntilAnswered, RelayedCalls, requireUnanswered, type Relay } from './relay.js';
 
 /** gRPC's own limit for one message, and its frame. */
 const MAX_REQUEST_BYTES = 4 * 2 ** 20 + 5;
@@ -44,8 +42,7 @@ export class GrpcRelay implements Relay {
   readonly #keepAlive: KeepAlive;
   readonly #server: Http2Server;
   readonly #sessions = new Set<ServerHttp2Session>();
-  readonly #underWay = new InFlight();
-  readonly #closing = new AbortController();
+  readonly #calls = new RelayedCalls();
 
   /** @param inner the socket of each daemon */
   constructor(place: ListenPlace, inner: string, keepAlive: KeepAlive = KEEP_ALIVE) {
@@ -69,18 +66,12 @@ export class GrpcRelay implements Relay {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
-    const closed = new Promise<void>((resolve) => {
-      this.#server.close(() => resolve());
+    await this.#calls.close(this.#server, this.#place, async () => {
+      for (const session of this.#sessions) session.close();
+      await until(() => this.#sessions.size === 0, LAST_ANSWERS);
+      for (const session of this.#sessions) session.destroy();
+      this.#upstream.close();
     });
-    await this.#underWay.idle();
-    // A client that keeps its connection open, or does not read, would hold this up for ever.
-    for (const session of this.#sessions) session.close();
-    await until(() => this.#sessions.size === 0, LAST_ANSWERS);
-    for (const session of this.#sessions) session.destroy();
-    this.#upstream.close();
-    await closed;
-    await leavePlace(this.#place);
   }
 
   #watch(session: ServerHttp2Session): void {
@@ -103,31 +94,20 @@ export class GrpcRelay implements Relay {
     });
   }
 
-  async #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
-    const gone = new AbortController();
-    stream.once('close', () => gone.abort());
-    const body = await requestBody(stream, MAX_REQUEST_BYTES);
-    if (body === undefined) {
-      refuse(stream, RESOURCE_EXHAUSTED, 'the request is larger than 4 MiB');
-      return;
-    }
-    this.#underWay.enter();
-    try {
-      const answer = await this.#answer(headers, body, gone.signal);
+  #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
+    return this.#calls.pass(stream, stream, MAX_REQUEST_BYTES, async (body, signal) => {
+      if (body === undefined) {
+        refuse(stream, RESOURCE_EXHAUSTED, 'the request is larger than 4 MiB');
+        return;
+      }
+      const answer = await this.#answer(headers, body, signal);
       if (stream.destroyed) return;
       if (answer === undefined) refuse(stream, UNAVAILABLE, 'the daemon has ended, and no other one follows');
       else pass(answer, stream);
-    } finally {
-      this.#underWay.leave();
-    }
+    });
   }
 
-  async #answer(
-    headers: IncomingHttpHeaders,
-    body: Buffer,
-    gone: AbortSignal,
-  ): Promise<GrpcAnswer | undefined> {
-    const signal = AbortSignal.any([gone, this.#closing.signal]);
+  #answer(headers: IncomingHttpHeaders, body: Buffer, signal: AbortSignal): Promise<GrpcAnswer | undefined> {
     const passed = outgoing(headers);
     const call = randomUUID();
     return askUntilAnswered<GrpcAnswer>(async (number) => {

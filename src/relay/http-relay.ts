@@ -8,12 +8,10 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { connect } from 'node:net';
-import { InFlight } from '../async/in-flight.js';
 import { HTTP_LIMITS } from '../adapter/http-limits.js';
 import { ATTEMPT_HEADER, CALL_HEADER } from '../adapter/outlived.js';
-import { leavePlace, listenAt, type ListenPlace } from '../host/listening.js';
-import { askUntilAnswered, requireUnanswered, type Attempt, type Relay } from './relay.js';
-import { requestBody } from './request-body.js';
+import { listenAt, type ListenPlace } from '../host/listening.js';
+import { askUntilAnswered, RelayedCalls, requireUnanswered, type Attempt, type Relay } from './relay.js';
 
 /** A name and a few options. */
 const MAX_REQUEST_BYTES = 64 * 1024;
@@ -47,8 +45,7 @@ export class HttpRelay implements Relay {
   readonly #inner: string;
   readonly #how: HowToListen;
   readonly #server: Server;
-  readonly #underWay = new InFlight();
-  readonly #closing = new AbortController();
+  readonly #calls = new RelayedCalls();
 
   /** @param inner the socket of each daemon */
   constructor(place: ListenPlace, inner: string, how: HowToListen) {
@@ -74,35 +71,22 @@ export class HttpRelay implements Relay {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
-    const closed = new Promise<void>((resolve) => {
-      this.#server.close(() => resolve());
-    });
-    await this.#underWay.idle();
-    this.#server.closeAllConnections();
-    await closed;
-    await leavePlace(this.#place);
+    await this.#calls.close(this.#server, this.#place, () => this.#server.closeAllConnections());
   }
 
-  async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
-    const gone = new AbortController();
-    response.once('close', () => gone.abort());
+  #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = 'GET', url = '/', headers } = incoming;
-    const body = await requestBody(incoming, MAX_REQUEST_BYTES);
-    if (body === undefined) {
-      send(response, refusal(413, `the request is larger than ${MAX_REQUEST_BYTES} bytes`));
-      return;
-    }
-    this.#underWay.enter();
-    try {
-      send(response, await this.#answer({ method, url, headers, body }, gone.signal));
-    } finally {
-      this.#underWay.leave();
-    }
+    return this.#calls.pass(incoming, response, MAX_REQUEST_BYTES, async (body, signal) => {
+      send(
+        response,
+        body === undefined
+          ? refusal(413, `the request is larger than ${MAX_REQUEST_BYTES} bytes`)
+          : await this.#answer({ method, url, headers, body }, signal),
+      );
+    });
   }
 
-  async #answer(asked: HttpRequest, gone: AbortSignal): Promise<HttpAnswer> {
-    const signal = AbortSignal.any([gone, this.#closing.signal]);
+  async #answer(asked: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
     const call = randomUUID();
     const answer = await askUntilAnswered<HttpAnswer>(async (number) => {
       const headers = { ...asked.headers, [CALL_HEADER]: call, [ATTEMPT_HEADER]: `${number}` };
