@@ -7,6 +7,11 @@ import type { Labels } from './snapshot-record.js';
 const OURS = 'containerd.io/snapshot/thinfuse.';
 const MOUNTS = `${OURS}mounts`;
 const SIZE = `${OURS}size`;
+/**
+ * Not asked but told. Its prefix is none that containerd hands down, so it never comes back with another
+ * call.
+ */
+export const LACKS = 'thinfuse.lacks';
 /** containerd's own names (core/snapshots/snapshotter.go). */
 const MAX_SIZE = 'containerd.io/snapshot/max-size';
 const UID_MAPPING = 'containerd.io/snapshot/uidmapping';

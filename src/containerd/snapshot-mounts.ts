@@ -7,10 +7,17 @@ import type { DeviceName } from '../format/ids.js';
 import type { DeviceInfo } from '../pool/info.js';
 import type { ServedPool } from '../service/pool-service.js';
 
+interface AttachedLoop {
+  readonly loop: string;
+  readonly image: string;
+  /** What the view that it shows may lack. */
+  readonly lacks: string | undefined;
+}
+
 /** How the files of snapshots are reached. The caller holds the device's lock. */
 export class SnapshotMounts {
   readonly #served: ServedPool;
-  readonly #loops = new Map<DeviceName, { readonly loop: string; readonly image: string }>();
+  readonly #loops = new Map<DeviceName, AttachedLoop>();
 
   constructor(served: ServedPool) {
     this.#served = served;
@@ -44,6 +51,9 @@ export class SnapshotMounts {
       mapping === undefined || record.remapped === true
         ? []
         : [`uidmap=${mapping.uids}`, `gidmap=${mapping.gids}`];
+    // The pool may take writes again. A view in use stays as it is, and so does a loop device: an attempt to
+    // detach it would take it from its users.
+    if (this.#served.mounts.of(device.name)?.lacks !== undefined) await this.release(device.name);
     if (mode === 'loop') return [await this.#attach(device, readOnly, mapped)];
     await this.#requireReleased(device.name, this.#loops.has(device.name));
     const { target } = await this.#served.mounts.ensure(device, { readOnly, inPlace: readOnly });
@@ -67,6 +77,11 @@ export class SnapshotMounts {
     return (await this.#detach(name)) && (await this.#served.mounts.withdraw(name));
   }
 
+  /** What a view may lack where it is mounted or attached, and why; undefined: nothing. */
+  lacks(name: DeviceName): string | undefined {
+    return (this.#loops.get(name) ?? this.#served.mounts.of(name))?.lacks;
+  }
+
   /** Where the daemon has the device mounted for writing, and so can freeze it. */
   isFreezable(name: DeviceName): boolean {
     return this.#served.mounts.of(name)?.readOnly === false;
@@ -88,7 +103,7 @@ export class SnapshotMounts {
     await this.#requireReleased(device.name, mounts.of(device.name) !== undefined);
     let loop = await this.#attached(device.name);
     if (loop === undefined) {
-      if (readOnly) await this.#settle(device);
+      const lacks = readOnly ? await this.#settle(device) : undefined;
       const { path: image } = await active.activate(device.name);
       await this.#adopt(device.name, image);
       loop = await this.#attached(device.name);
@@ -99,7 +114,7 @@ export class SnapshotMounts {
           await active.deactivate(device.name).catch(() => undefined);
           throw error;
         }
-        this.#loops.set(device.name, { loop, image });
+        this.#loops.set(device.name, { loop, image, lacks });
       }
     }
     const xfs = device.filesystem === 'xfs';
@@ -114,17 +129,19 @@ export class SnapshotMounts {
   /** A second loop device on the image would destroy the filesystem. */
   async #adopt(name: DeviceName, image: string): Promise<void> {
     const loop = await this.#served.host.loopOf(image);
-    if (loop !== undefined) this.#loops.set(name, { loop, image });
+    if (loop !== undefined) this.#loops.set(name, { loop, image, lacks: undefined });
   }
 
   /**
    * Replays the log of a view's device. A program that mounts a read-only block device, perhaps in a virtual
    * machine, cannot do this itself.
+   * @returns what the device lacks all the same
    */
-  async #settle(device: DeviceInfo): Promise<void> {
+  async #settle(device: DeviceInfo): Promise<string | undefined> {
     const { mounts } = this.#served;
-    await mounts.mount(device, { readOnly: true, inPlace: true });
+    const { lacks } = await mounts.mount(device, { readOnly: true, inPlace: true });
     await mounts.unmount(device.name);
+    return lacks;
   }
 
   /** Two ways into one filesystem would destroy it. */

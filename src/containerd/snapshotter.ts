@@ -1,6 +1,6 @@
 import type AsyncLock from 'async-lock';
 import type { OutlivedCall } from '../adapter/outlived.js';
-import { askedBy, REF, type Asked } from './asked.js';
+import { askedBy, LACKS, REF, type Asked } from './asked.js';
 import { snapshotDeviceName } from './device-naming.js';
 import { parseFilters } from './filters.js';
 import { sameLayer } from './layer-chain.js';
@@ -195,8 +195,9 @@ export class Snapshotter {
     });
   }
 
+  /** With the label `LACKS` where a view lacks something. */
   stat(key: string): SnapshotRecord {
-    return this.#require(key).record;
+    return this.#told(this.#require(key).record);
   }
 
   /** See `updatedLabels`. */
@@ -230,9 +231,19 @@ export class Snapshotter {
     return { size: device.exclusive, inodes: inodes === undefined ? 0 : Math.max(0, inodes - before) };
   }
 
-  /** Errors: invalid-argument (a filter is not understood). */
+  /** As `stat` has them. Errors: invalid-argument (a filter is not understood). */
   list(filters: readonly string[]): readonly SnapshotRecord[] {
-    return this.#index.records(this.#name).filter(parseFilters(filters));
+    return this.#index
+      .records(this.#name)
+      .map((record) => this.#told(record))
+      .filter(parseFilters(filters));
+  }
+
+  /** An answer to View has no place for it. */
+  #told(record: SnapshotRecord): SnapshotRecord {
+    const device = record.kind === 'view' ? this.#find(record.key)?.device.name : undefined;
+    const lacks = device === undefined ? undefined : this.#mounts.lacks(device);
+    return lacks === undefined ? record : { ...record, labels: { ...record.labels, [LACKS]: lacks } };
   }
 
   async #commitLive(device: DeviceName, copy: DeviceName, label: () => string): Promise<void> {

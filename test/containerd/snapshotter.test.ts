@@ -281,6 +281,33 @@ describe('snapshotter', () => {
     assert.equal(bound?.type, 'bind');
   });
 
+  for (const mode of ['bind', 'loop'] as const)
+    it(`says of a view what it lacks, as long as it does (${mode})`, async () => {
+      const { pool } = fake;
+      await stop();
+      await start(pool, mode);
+      await client.prepare('a');
+      await client.commit('layer', 'a');
+      fake.host.isUnreplayable = true;
+      const [mount] = await client.view('v', 'layer');
+      const lacks = async (): Promise<string | undefined> =>
+        (await client.stat('v')).labels['thinfuse.lacks'];
+      assert.match((await lacks()) ?? '', /shown without what its filesystem's log holds/);
+      assert.deepEqual(
+        (await client.list('labels."thinfuse.lacks"')).map(({ name }) => name),
+        ['v'],
+      );
+
+      fake.host.isUnreplayable = false;
+      fake.host.busy.add(mount?.source ?? '');
+      assert.deepEqual(await client.mounts('v'), [mount]);
+      assert.notEqual(await lacks(), undefined, 'somebody reads it');
+      fake.host.busy.clear();
+      if (mode === 'loop') return;
+      await client.mounts('v');
+      assert.equal(await lacks(), undefined);
+    });
+
   it('goes on with the loop device that is on an image already, and attaches no second one', async () => {
     const { pool } = fake;
     await stop();

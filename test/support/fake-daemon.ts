@@ -37,15 +37,18 @@ export class FakeHost implements DeviceHost {
   usedInodes = 3;
   /** What the next mount fails with. */
   failure: Error | undefined;
+  /** Filesystems have logs that cannot be replayed. */
+  isUnreplayable = false;
   readonly #leaving = new Set<string>();
   #loops = 0;
 
-  async mount({ image, target, filesystem, readOnly }: MountRequest): Promise<FreshMount> {
+  async mount({ image, target, filesystem, readOnly, log }: MountRequest): Promise<FreshMount> {
     const failure = this.failure;
     this.failure = undefined;
     if (failure !== undefined) throw failure;
+    if (this.isUnreplayable && log !== undefined) throw new ThinError('tool-failed', 'the log is not clean');
     this.log.push(`mount ${image.split('-').at(-1) ?? ''}${readOnly ? ' ro' : ''}`);
-    return { target, loop: `/dev/loop${this.#loops++}`, filesystem, skippedLog: false };
+    return { target, loop: `/dev/loop${this.#loops++}`, filesystem, skippedLog: this.isUnreplayable };
   }
 
   async unmount({ target }: Mounted, { lazily }: { lazily: boolean }): Promise<void> {
