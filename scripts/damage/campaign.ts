@@ -11,16 +11,17 @@ export type Outcome =
 /** Processes that judge, each a case at a time; one that dies is followed by another. */
 export class Judges {
   readonly #scratch: string;
+  readonly #subject: Subject;
   readonly #children = new Set<ChildProcess>();
   #made = 0;
 
-  constructor(scratch: string) {
+  constructor(scratch: string, subject: Subject) {
     this.#scratch = scratch;
+    this.#subject = subject;
   }
 
   /** @param onOutcome told of each, in the order in which they end */
   async run(
-    subject: Subject,
     cases: readonly Case[],
     processes: number,
     onOutcome: (one: Case, outcome: Outcome) => void,
@@ -30,7 +31,7 @@ export class Judges {
       let judge: Judge | undefined;
       for (let one = left.pop(); one !== undefined; one = left.pop()) {
         judge ??= this.#start();
-        const outcome = await judge.judge(subject, one);
+        const outcome = await judge.judge(one);
         if ('died' in outcome) judge = undefined;
         onOutcome(one, outcome);
       }
@@ -52,24 +53,23 @@ export class Judges {
       this.#children.delete(child);
       rmSync(scratch, { recursive: true, force: true });
     });
-    return new Judge(child, scratch);
+    child.send({ subject: this.#subject, scratch });
+    return new Judge(child);
   }
 }
 
 class Judge {
   readonly #child: ChildProcess;
-  readonly #scratch: string;
   #said = '';
 
-  constructor(child: ChildProcess, scratch: string) {
+  constructor(child: ChildProcess) {
     this.#child = child;
-    this.#scratch = scratch;
     child.stderr?.on('data', (piece: Buffer) => {
       this.#said = (this.#said + piece.toString()).slice(-2000);
     });
   }
 
-  judge(subject: Subject, one: Case): Promise<Outcome> {
+  judge(one: Case): Promise<Outcome> {
     return new Promise((resolve) => {
       const onMessage = (outcome: Outcome): void => {
         this.#child.off('exit', onExit);
@@ -81,7 +81,7 @@ class Judge {
       };
       this.#child.once('message', onMessage);
       this.#child.once('exit', onExit);
-      this.#child.send({ subject, one, scratch: this.#scratch });
+      this.#child.send({ one });
     });
   }
 
@@ -112,17 +112,17 @@ export class Tally {
       this.#count('died' in outcome ? 'died' : 'failed');
       return;
     }
-    const { found, repaired, blocks } = outcome.verdict;
+    const { found, repaired, pages } = outcome.verdict;
     this.#count(found === 'none' ? 'nothing changed' : found);
     if (found !== 'none') this.#count(`repaired: ${repaired}`);
-    this.#same += blocks[0];
-    this.#all += blocks[1];
+    this.#same += pages[0];
+    this.#all += pages[1];
   }
 
   text(): string {
     const told = [...this.#counts].sort().map(([what, count]) => `${what} ${count}`);
     const share = this.#all === 0 ? 0 : (100 * this.#same) / this.#all;
-    return `${this.#cases} cases: ${told.join(', ')}; ${share.toFixed(1)} % of all blocks came back`;
+    return `${this.#cases} cases: ${told.join(', ')}; ${share.toFixed(1)} % of all pages came back`;
   }
 
   #count(what: string): void {

@@ -16,8 +16,9 @@ interface PlaceOfDamage {
   readonly isNewest?: true;
   /** Of `direct` pools only. */
   readonly isDirect?: true;
-  /** Where it is damaged, one of these by chance. Default: anywhere. */
+  /** Where it is damaged, one of these by chance, or all. Default: anywhere. */
   readonly within?: (size: number) => readonly Range[];
+  readonly isEach?: true;
 }
 
 export const PLACES = {
@@ -34,6 +35,15 @@ export const PLACES = {
     isDirect: true,
     within: (size) => [
       { from: 0, to: FIRST_LABEL_AT + LABEL_BYTES },
+      { from: labelOffset(size), to: labelOffset(size) + LABEL_BYTES },
+    ],
+  },
+  labels: {
+    files: /^data$/,
+    isDirect: true,
+    isEach: true,
+    within: (size) => [
+      { from: FIRST_LABEL_AT, to: FIRST_LABEL_AT + LABEL_BYTES },
       { from: labelOffset(size), to: labelOffset(size) + LABEL_BYTES },
     ],
   },
@@ -87,7 +97,7 @@ export async function injure(
   how: How,
   random: Random,
 ): Promise<Injury | undefined> {
-  const { files, isNewest, within }: PlaceOfDamage = PLACES[place];
+  const { files, isNewest, within, isEach }: PlaceOfDamage = PLACES[place];
   const names = (await readdir(root, { recursive: true })).filter((name) => files.test(name)).sort();
   const name = isNewest === true ? names.at(-1)! : names[random.below(names.length)]!;
   const file = path.join(root, name);
@@ -95,15 +105,39 @@ export async function injure(
   try {
     const { size } = await handle.stat();
     const choice = within?.(size) ?? [{ from: 0, to: size }];
-    const range = choice[random.below(choice.length)]!;
-    if (how !== 'delete') return await hurt(handle, { name, size, range }, how, random);
-    // What is a part of a file goes, and not the file.
-    if (range.from === 0 && range.to === size) await rm(file);
-    else await handle.write(new Uint8Array(range.to - range.from), 0, range.to - range.from, range.from);
-    return { what: `${name} deleted from ${range.from} to ${range.to}`, name, ranges: [range] };
+    const one = async (range: Range): Promise<Injury | undefined> => {
+      if (how !== 'delete') return hurt(handle, { name, size, range }, how, random);
+      // What is a part of a file goes, and not the file.
+      if (range.from !== 0 || range.to !== size) return blank(handle, { name, range });
+      await rm(file);
+      return { what: `${name} deleted`, name, ranges: [range] };
+    };
+    if (isEach !== true) return await one(choice[random.below(choice.length)]!);
+    const done: Injury[] = [];
+    // A cut takes all that is behind it: what is before it is blank then.
+    for (const range of how === 'cut' ? choice.slice(-1) : choice) {
+      const injury = await one(range);
+      if (injury !== undefined) done.push(injury);
+    }
+    if (how === 'cut')
+      for (const range of choice.slice(0, -1)) done.push(await blank(handle, { name, range }));
+    return done.length === 0 ? undefined : joined(name, done);
   } finally {
     await handle.close();
   }
+}
+
+async function blank(handle: FileHandle, { name, range }: { name: string; range: Range }): Promise<Injury> {
+  await handle.write(new Uint8Array(range.to - range.from), 0, range.to - range.from, range.from);
+  return { what: `${name} deleted from ${range.from} to ${range.to}`, name, ranges: [range] };
+}
+
+function joined(name: string, injuries: readonly Injury[]): Injury {
+  return {
+    what: injuries.map(({ what }) => what).join(', and '),
+    name,
+    ranges: injuries.flatMap(({ ranges }) => ranges),
+  };
 }
 
 async function hurt(

@@ -1,24 +1,20 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import { repairWithLog } from '../../src/daemon/repair-with-log.js';
+import { rootLayout } from '../../src/config/root-layout.js';
+import { repairOffline } from '../../src/daemon/offline-repair.js';
 import { ThinError } from '../../src/errors/thin-error.js';
-import type { PoolKind } from '../../src/pool/info.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
-import { MARGIN, type DataLabel } from '../../src/format/data-label.js';
+import { MARGIN } from '../../src/format/data-label.js';
 import { chunkBackingKey } from '../../src/format/keys.js';
 import { unpackChunkBacking } from '../../src/format/chunk-backing.js';
 import { chunkId } from '../../src/format/ids.js';
 import { unseal } from '../../src/format/seal.js';
 import { mappingRuns } from '../../src/metadata/mapping-runs.js';
 import { openView, type MetadataView } from '../../src/metadata/metadata-view.js';
-import { openDataFile } from '../../src/store/data-file.js';
-import { readLabel } from '../../src/store/data-labels.js';
 import type { KeyValue } from '../../src/store/key-value.js';
 import { damagedFiles } from '../../src/store/level-check.js';
-import { openToRepair } from '../../src/store/level-repair.js';
 import { acceptLog, readLogState } from '../../src/store/pool-log.js';
 import { openPoolStore } from '../../src/store/pool-store.js';
-import { MemoryStore } from '../../test/support/memory-store.js';
 import { injure, type Case, type Injury } from './injury.js';
 import { Random } from './random.js';
 import {
@@ -29,9 +25,11 @@ import {
   STORES,
   SUBJECT_BLOCK,
   SUBJECT_NODES,
+  PAGES,
   ZEROES,
   type Contents,
   type History,
+  type SubjectKind,
 } from './subject.js';
 
 /**
@@ -43,12 +41,13 @@ import {
 export type Finding = 'none' | 'refused' | 'found' | 'harmless' | 'as-on-disk' | 'silent';
 
 /**
- * `mixed`: as `earlier`, in a direct pool, whose data stays where it is and is newer; some blocks hold what
- * they held at another time. `all`: everything that was acknowledged. `rest`: all that is there is as it was,
- * and it says what is lost. `earlier`: the same, as of an earlier commit. `nothing`: it says that there is
- * nothing to be rebuilt. `wrong`: something is served as sound that never was.
+ * `all`: everything that was acknowledged. `rest`: all that is there is as it was, and it says what is lost.
+ * `earlier`: the same, as of an earlier commit. `mixed`: as `earlier`, in a direct pool, whose data stays where
+ * it is and is newer: some pages hold what they held at another time. `foreign`: as `mixed`, but some hold what
+ * a commit that is lost gave to another page. `nothing`: it says that there is nothing to be rebuilt. `wrong`:
+ * something is served as sound that never was.
  */
-export type Repaired = 'all' | 'rest' | 'earlier' | 'mixed' | 'nothing' | 'wrong';
+export type Repaired = 'all' | 'rest' | 'earlier' | 'mixed' | 'foreign' | 'nothing' | 'wrong';
 
 export interface Verdict {
   readonly what: string;
@@ -56,49 +55,53 @@ export interface Verdict {
   readonly repaired: Repaired;
   /** What was said, or went wrong. */
   readonly note: string;
-  /** Blocks of all devices that are as they were acknowledged, after the repair, of so many. */
-  readonly blocks: readonly [number, number];
+  /** Pages of all devices that are as they were acknowledged, after the repair, of so many. */
+  readonly pages: readonly [number, number];
 }
 
 export interface Subject {
   /** Of the pool that is injured; only copies are. */
   readonly root: string;
-  readonly kind: PoolKind;
+  readonly kind: SubjectKind;
   readonly history: History;
 }
 
 /** @param scratch a folder of the caller's, where nothing else is */
 export async function judge({ root, kind, history }: Subject, one: Case, scratch: string): Promise<Verdict> {
-  const [hurt, opened] = [path.join(scratch, 'hurt'), path.join(scratch, 'opened')];
+  const [hurt, opened, repairedRoot] = ['hurt', 'opened', 'repaired'].map((name) =>
+    path.join(scratch, name),
+  ) as [string, string, string];
   try {
     copyRoot(root, hurt);
     const injury = await injure(hurt, one.place, one.how, new Random(one.seed));
     const last = history.at(-1)!;
-    const blocks = Object.values(last).reduce((sum, found) => sum + found.length, 0);
+    const pages = Object.values(last).reduce((sum, found) => sum + found.length, 0);
     if (injury === undefined)
-      return { what: 'nothing', found: 'none', repaired: 'all', note: '', blocks: [blocks, blocks] };
+      return { what: 'nothing', found: 'none', repaired: 'all', note: '', pages: [pages, pages] };
     copyRoot(hurt, opened);
     const { found, note } = await open(opened, kind, { last, injury });
-    const { repaired, contents, note: said } = await repair(hurt, kind, { history, injury });
+    const expected = { history, injury };
+    const { repaired, contents, note: said } = await repair(hurt, repairedRoot, kind, expected);
     const accepted = ['pool-log', 'log-mark'].includes(one.place)
-      ? await accept(opened, kind, { history, injury })
+      ? await accept(opened, kind, expected)
       : { repaired, contents, note: '' };
     return {
       what: injury.what,
       found,
       repaired: repaired === 'wrong' ? repaired : accepted.repaired,
       note: `${note} | ${said} | ${accepted.note}`,
-      blocks: [sameBlocks(accepted.contents, last), blocks],
+      pages: [samePages(accepted.contents, last), pages],
     };
   } finally {
     await rm(hurt, { recursive: true, force: true });
     await rm(opened, { recursive: true, force: true });
+    await rm(repairedRoot, { recursive: true, force: true });
   }
 }
 
 async function open(
   root: string,
-  kind: PoolKind,
+  kind: SubjectKind,
   { last, injury }: { last: Contents; injury: Injury },
 ): Promise<{ found: Finding; note: string }> {
   const folder = path.join(root, 'devicemapper');
@@ -109,9 +112,7 @@ async function open(
     store = await openPoolStore(folder, STORES[kind]);
     // What the log's replay copies from a shared chunk is the block's own, where the copy lies elsewhere, too.
     hurtBefore = await hurtIn(await openView(store, { limits: SUBJECT_NODES }), store, injury);
-    // All files are read here below, and not in a thread, which takes longer to start than such a pool to
-    // read.
-    store.damagedFiles = () => damagedFiles(folder, 'all');
+    readHere(store, folder);
     try {
       pool = await openSubject(store, { data: dataOf(root, kind), folder });
     } catch (error) {
@@ -141,6 +142,11 @@ async function open(
   }
 }
 
+/** All files, and not in a thread, which takes longer to start than such a pool to read. */
+function readHere(store: KeyValue, folder: string): void {
+  store.damagedFiles = () => damagedFiles(folder, 'all');
+}
+
 interface Expected {
   readonly history: History;
   readonly injury: Injury;
@@ -152,60 +158,68 @@ interface RepairVerdict {
   readonly note: string;
 }
 
-async function repair(root: string, kind: PoolKind, expected: Expected): Promise<RepairVerdict> {
-  const from = await openToRepair(path.join(root, 'devicemapper'));
-  const to = new MemoryStore();
-  const data = dataOf(root, kind);
+/** `repair --output`, and the start of what it makes. */
+async function repair(
+  root: string,
+  output: string,
+  kind: SubjectKind,
+  expected: Expected,
+): Promise<RepairVerdict> {
   try {
-    const { lost } = await repairWithLog(path.join(root, 'devicemapper'), {
-      from,
-      to,
-      data: data === undefined ? undefined : { path: data, label: await labelOf(data) },
-      limits: SUBJECT_NODES,
-    });
-    const pool = await openSubject(to, { data });
-    try {
-      const isTold = lost.length > 0 || from.older !== undefined;
-      const note = lost.map((one) => `${one.path}: ${one.problem}`).join('; ');
-      return await judged(pool, to, { ...expected, kind, isTold, note });
-    } finally {
-      await pool.close();
-    }
+    const { lost } = await repairOffline(rootLayout(root), output, { limits: SUBJECT_NODES });
+    const folder = path.join(output, 'devicemapper');
+    const store = await openPoolStore(folder, STORES[kind]);
+    const note = lost.map((one) => `${one.path}: ${one.problem}`).join('; ');
+    return await reopened(store, { root, folder }, { ...expected, kind, isTold: lost.length > 0, note });
   } catch (error) {
     return nothing(error);
-  } finally {
-    await from.close();
   }
 }
 
 /** `repair --accept-older`, and the next start. */
-async function accept(root: string, kind: PoolKind, expected: Expected): Promise<RepairVerdict> {
+async function accept(root: string, kind: SubjectKind, expected: Expected): Promise<RepairVerdict> {
   const folder = path.join(root, 'devicemapper');
   try {
     const store = await openPoolStore(folder, { ...STORES[kind], acceptOlder: true });
     const state = readLogState(store);
     await store.batch(state === undefined ? [] : [acceptLog(state)], { sync: true, landmark: true });
-    const pool = await openSubject(store, { data: dataOf(root, kind), folder });
-    try {
-      return await judged(pool, store, { ...expected, kind, isTold: true, note: '' });
-    } finally {
-      await pool.close();
-    }
+    return await reopened(store, { root, folder }, { ...expected, kind, isTold: true, note: '' });
   } catch (error) {
     return nothing(error);
+  }
+}
+
+interface Reopening extends Expected {
+  readonly kind: SubjectKind;
+  readonly isTold: boolean;
+  readonly note: string;
+}
+
+/** @param root that has the data */
+async function reopened(
+  store: KeyValue,
+  { root, folder }: { readonly root: string; readonly folder: string },
+  expected: Reopening,
+): Promise<RepairVerdict> {
+  readHere(store, folder);
+  let pool: ThinPool;
+  try {
+    pool = await openSubject(store, { data: dataOf(root, expected.kind), folder });
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  try {
+    return await judged(pool, store, expected);
+  } finally {
+    await pool.close();
   }
 }
 
 async function judged(
   pool: ThinPool,
   store: KeyValue,
-  {
-    history,
-    injury,
-    kind,
-    isTold,
-    note,
-  }: Expected & { readonly kind: PoolKind; readonly isTold: boolean; readonly note: string },
+  { history, injury, kind, isTold, note }: Reopening,
 ): Promise<RepairVerdict> {
   const { findings } = await pool.check();
   const contents = await contentsOf(pool);
@@ -220,18 +234,8 @@ function nothing(error: unknown): RepairVerdict {
   return { repaired: 'nothing', contents: {}, note: error.message };
 }
 
-function dataOf(root: string, kind: PoolKind): string | undefined {
+function dataOf(root: string, kind: SubjectKind): string | undefined {
   return kind === 'direct' ? path.join(root, 'data') : undefined;
-}
-
-/** The label's own damage is another case. */
-async function labelOf(data: string): Promise<DataLabel> {
-  const file = await openDataFile(data);
-  try {
-    return (await readLabel(file, data))!;
-  } finally {
-    await file.handle.close();
-  }
 }
 
 async function hurtBlocks(pool: ThinPool, store: KeyValue, injury: Injury): Promise<ReadonlySet<string>> {
@@ -275,7 +279,7 @@ function without(contents: Contents, blocks: ReadonlySet<string>): Contents {
   return Object.fromEntries(
     Object.entries(contents).map(([name, found]) => [
       name,
-      found.map((crc, block) => (blocks.has(`${name} ${block}`) ? ZEROES : crc)),
+      found.map((crc, page) => (blocks.has(`${name} ${Math.floor(page / PAGES)}`) ? ZEROES : crc)),
     ]),
   );
 }
@@ -287,27 +291,36 @@ function isSame(one: Contents, other: Contents): boolean {
 function compare(
   contents: Contents,
   history: History,
-  { kind, isTold }: { kind: PoolKind; isTold: boolean },
+  { kind, isTold }: { kind: SubjectKind; isTold: boolean },
 ): Repaired {
   const last = history.at(-1)!;
   if (isSame(contents, last)) return 'all';
   if (!isTold) return 'wrong';
   if (isRestOf(contents, last)) return 'rest';
   for (const state of history) if (isRestOf(contents, state)) return 'earlier';
-  return kind === 'direct' ? 'mixed' : 'wrong';
+  if (kind !== 'direct') return 'wrong';
+  if (isEach(contents, (crc, name, page) => history.some((state) => state[name]?.[page] === crc)))
+    return 'mixed';
+  const ever = new Set(history.flatMap((state) => Object.values(state).flat()));
+  return isEach(contents, (crc) => ever.has(crc)) ? 'foreign' : 'wrong';
 }
 
 function isRestOf(contents: Contents, state: Contents): boolean {
+  return isEach(contents, (crc, name, page) => crc === state[name]?.[page]);
+}
+
+/** What is lost is not asked about. */
+function isEach(contents: Contents, is: (crc: number, name: string, page: number) => boolean): boolean {
   return Object.entries(contents).every(([name, found]) =>
-    found.every((crc, block) => crc === state[name]?.[block] || crc === ZEROES || crc === LOST),
+    found.every((crc, page) => crc === ZEROES || crc === LOST || is(crc, name, page)),
   );
 }
 
-function sameBlocks(contents: Contents, last: Contents): number {
+function samePages(contents: Contents, last: Contents): number {
   let same = 0;
   for (const [name, found] of Object.entries(last))
-    found.forEach((crc, block) => {
-      if (contents[name]?.[block] === crc) same++;
+    found.forEach((crc, page) => {
+      if (contents[name]?.[page] === crc) same++;
     });
   return same;
 }
@@ -315,5 +328,5 @@ function sameBlocks(contents: Contents, last: Contents): number {
 function difference(contents: Contents, last: Contents): string {
   const [now, then] = [Object.keys(contents), Object.keys(last)];
   if (now.join() !== then.join()) return `devices ${now.join(' ')} where ${then.join(' ')} were`;
-  return `${sameBlocks(last, last) - sameBlocks(contents, last)} blocks differ`;
+  return `${samePages(last, last) - samePages(contents, last)} pages differ`;
 }

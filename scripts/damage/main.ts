@@ -2,10 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import type { PoolKind } from '../../src/pool/info.js';
 import { Judges, problemOf, Tally } from './campaign.js';
 import { casesOf, placesOf, type Place } from './injury.js';
-import { makeSubject } from './subject.js';
+import { makeSubject, poolKindOf, type SubjectKind } from './subject.js';
 
 const text = { type: 'string' } as const;
 const { values } = parseArgs({
@@ -20,23 +19,23 @@ const { values } = parseArgs({
 });
 
 const seed = Number(values.seed);
-const kind = values.pool as PoolKind;
+const kind = values.pool as SubjectKind;
 const scratch = mkdtempSync(path.join(tmpdir(), 'thinfuse-damage-'));
-const judges = new Judges(scratch);
 process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
+
+const root = path.join(scratch, 'subject');
+const subject = { root, kind, history: await makeSubject(root, { kind, seed, scratch }) };
+const judges = new Judges(scratch, subject);
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {
     judges.close();
     process.exit(1);
   });
-
-const root = path.join(scratch, 'subject');
-const subject = { root, kind, history: await makeSubject(root, { kind, seed, scratch }) };
 let problems = 0;
-for (const place of (values.places?.split(',') as Place[] | undefined) ?? placesOf(kind)) {
+for (const place of (values.places?.split(',') as Place[] | undefined) ?? placesOf(poolKindOf(kind))) {
   const tally = new Tally();
   const cases = casesOf(place, Number(values.cases), seed);
-  await judges.run(subject, cases, Number(values.processes), (one, outcome) => {
+  await judges.run(cases, Number(values.processes), (one, outcome) => {
     tally.add(outcome);
     const problem = problemOf(outcome);
     if (problem !== undefined) problems++;

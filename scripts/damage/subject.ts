@@ -34,6 +34,8 @@ import { Random } from './random.js';
 
 const BLOCK = 65536;
 const PAGE = 4096;
+/** Of a block. */
+export const PAGES: number = BLOCK / PAGE;
 const BLOCKS = 12;
 const STEPS = 60;
 const DATA_SIZE = 64 * 2 ** 20;
@@ -46,15 +48,23 @@ const RING = 2 ** 20;
 /** Writes that only the pool's log has. */
 const LOGGED_STEPS = 12;
 /** Bytes of LevelDB's log that is left, at least. */
-const LOG_BYTES = { leveldb: 192 * 1024, direct: 24 * 1024 };
+const LOG_BYTES = { leveldb: 192 * 1024, packed: 48 * 1024, direct: 24 * 1024 };
 const NODES = { leaf: 6, internal: 6 };
 /** So small that a short history makes tables at several levels. */
-export const STORES: Readonly<Record<PoolKind, LevelStoreOptions>> = {
+export const STORES: Readonly<Record<SubjectKind, LevelStoreOptions>> = {
   leveldb: { tuning: { writeBufferSize: 512 * 1024, maxFileSize: 2 ** 20 } },
+  packed: { tuning: { writeBufferSize: 64 * 1024, maxFileSize: 2 ** 20 } },
   direct: { tuning: { writeBufferSize: 65536, maxFileSize: 2 ** 20 } },
 };
 
-/** Checksums of the blocks of each device. */
+/** `packed`: a `leveldb` pool of data that Zstandard makes smaller. */
+export type SubjectKind = PoolKind | 'packed';
+
+export function poolKindOf(kind: SubjectKind): PoolKind {
+  return kind === 'direct' ? 'direct' : 'leveldb';
+}
+
+/** Checksums of the pages of each device. */
 export type Contents = Readonly<Record<string, readonly number[]>>;
 
 /** What a pool held after each of its commits, the last one last. */
@@ -67,7 +77,7 @@ export type History = readonly Contents[];
  */
 export async function makeSubject(
   root: string,
-  { kind, seed, scratch }: { kind: PoolKind; seed: number; scratch: string },
+  { kind, seed, scratch }: { kind: SubjectKind; seed: number; scratch: string },
 ): Promise<History> {
   const layout = rootLayout(path.join(scratch, 'live'));
   const fresh = await prepareRoot(layout);
@@ -76,10 +86,15 @@ export async function makeSubject(
     blockSize: BLOCK,
     dataSize: DATA_SIZE,
     metadataSize: 2 ** 24,
-    options: { ...DEFAULT_POOL_OPTIONS, baseSize: BLOCKS * BLOCK, minFreeSpace: 0 },
+    options: {
+      ...DEFAULT_POOL_OPTIONS,
+      baseSize: BLOCKS * BLOCK,
+      minFreeSpace: 0,
+      ...(kind === 'packed' ? { compression: 'zstd' as const } : {}),
+    },
   };
   const data = path.join(layout.root, 'data');
-  if (kind === 'leveldb') await createPoolIn(layout, request);
+  if (kind !== 'direct') await createPoolIn(layout, request);
   else {
     const prepared = await prepareDataFor({
       path: data,
@@ -95,8 +110,14 @@ export async function makeSubject(
   const store = await openPoolStore(layout.pool, STORES[kind]);
   const pool = await openSubject(store, { data: kind === 'direct' ? data : undefined, folder: layout.pool });
   const random = new Random(seed);
-  const history = await work(pool, random, async () => (await newestLog(layout.pool)) >= LOG_BYTES[kind]);
-  await writeLogged(pool, random, history);
+  const bytes = (length: number): Uint8Array =>
+    kind === 'packed' ? repeated(random.bytes(64), length) : random.bytes(length);
+  const history = await work(
+    pool,
+    { random, bytes },
+    async () => (await newestLog(layout.pool)) >= LOG_BYTES[kind],
+  );
+  await writeLogged(pool, { random, bytes }, history);
   copyRoot(layout.root, root);
   await pool.close();
   if (kind === 'direct' && !(await readFile(data)).equals(await readFile(path.join(root, 'data'))))
@@ -149,13 +170,17 @@ async function newestLog(folder: string): Promise<number> {
   return (await stat(path.join(folder, name))).size;
 }
 
-/** As files, links and folders; a pool has no more. */
+/** As files, links and folders; a pool has no more. What leads into the one leads into the other there. */
 export function copyRoot(from: string, to: string): void {
+  copyFolder(from, to, (target) => target.replace(new RegExp(`^${from}(?=/)`), to));
+}
+
+function copyFolder(from: string, to: string, linked: (target: string) => string): void {
   mkdirSync(to);
   for (const entry of readdirSync(from, { withFileTypes: true })) {
     const [here, there] = [path.join(from, entry.name), path.join(to, entry.name)];
-    if (entry.isDirectory()) copyRoot(here, there);
-    else if (entry.isSymbolicLink()) symlinkSync(readlinkSync(here), there);
+    if (entry.isDirectory()) copyFolder(here, there, linked);
+    else if (entry.isSymbolicLink()) symlinkSync(linked(readlinkSync(here)), there);
     else if (statSync(here).size <= DATA_IN_USE) copyFileSync(here, there);
     else copyEnds(here, there);
   }
@@ -176,7 +201,22 @@ function copyEnds(from: string, to: string): void {
   closeSync(target);
 }
 
-async function work(pool: ThinPool, random: Random, isEnough: () => Promise<boolean>): Promise<Contents[]> {
+interface Chance {
+  readonly random: Random;
+  readonly bytes: (length: number) => Uint8Array;
+}
+
+function repeated(piece: Uint8Array, length: number): Uint8Array {
+  const all = new Uint8Array(length);
+  for (let at = 0; at < length; at += piece.length) all.set(piece, at);
+  return all;
+}
+
+async function work(
+  pool: ThinPool,
+  { random, bytes }: Chance,
+  isEnough: () => Promise<boolean>,
+): Promise<Contents[]> {
   const history: Contents[] = [await contentsOf(pool)];
   const names: DeviceName[] = [BASE_NAME];
   for (let step = 0; step < STEPS || !(await isEnough()); step++) {
@@ -194,8 +234,8 @@ async function work(pool: ThinPool, random: Random, isEnough: () => Promise<bool
       const file = await pool.activate(name);
       const block = random.below(BLOCKS);
       if (what === 2) await file.discard(block * BLOCK, BLOCK);
-      else if (what < 5) await file.write(block * BLOCK, random.bytes(BLOCK));
-      else await file.write(block * BLOCK + random.below(BLOCK / PAGE) * PAGE, random.bytes(PAGE));
+      else if (what < 5) await file.write(block * BLOCK, bytes(BLOCK));
+      else await file.write(block * BLOCK + random.below(BLOCK / PAGE) * PAGE, bytes(PAGE));
     }
     await pool.settle();
     history.push(await contentsOf(pool));
@@ -204,13 +244,13 @@ async function work(pool: ThinPool, random: Random, isEnough: () => Promise<bool
 }
 
 /** Writes, each synced, that no commit has. */
-async function writeLogged(pool: ThinPool, random: Random, history: Contents[]): Promise<void> {
+async function writeLogged(pool: ThinPool, { random, bytes }: Chance, history: Contents[]): Promise<void> {
   const names = pool.devices().map(({ name }) => name);
   for (let step = 0; step < LOGGED_STEPS; step++) {
     const file = await pool.activate(names[random.below(names.length)]!);
     const page = random.below((BLOCKS * BLOCK) / PAGE) * PAGE;
     if (step % 4 === 3) await file.discard(page - (page % BLOCK), BLOCK);
-    else await file.write(page, random.bytes(PAGE));
+    else await file.write(page, bytes(PAGE));
     await file.flush();
     history.push(await contentsOf(pool));
   }
@@ -226,11 +266,11 @@ export async function contentsOf(pool: ThinPool, onLost?: () => void): Promise<C
     for (let block = 0; block < size / BLOCK; block++) {
       try {
         await file.read(block * BLOCK, into);
-        found.push(crc32(into));
+        for (let at = 0; at < BLOCK; at += PAGE) found.push(crc32(into.subarray(at, at + PAGE)));
       } catch (error) {
         if (onLost === undefined) throw error;
         onLost();
-        found.push(LOST);
+        for (let page = 0; page < PAGES; page++) found.push(LOST);
       }
     }
     contents[name] = found;
@@ -239,4 +279,4 @@ export async function contentsOf(pool: ThinPool, onLost?: () => void): Promise<C
 }
 
 export const LOST = -1;
-export const ZEROES: number = crc32(new Uint8Array(BLOCK));
+export const ZEROES: number = crc32(new Uint8Array(PAGE));

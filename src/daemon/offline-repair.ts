@@ -3,6 +3,7 @@ import { refuseLive } from '../api/live-socket.js';
 import { rootLayout, type RootLayout } from '../config/root-layout.js';
 import { projectedNames } from '../docker/projected-names.js';
 import { ThinError } from '../errors/thin-error.js';
+import type { NodeLimits } from '../format/node.js';
 import { ChildProcessExec } from '../host/exec.js';
 import { readSuperblock } from '../metadata/open-metadata.js';
 import { openToRepair } from '../store/level-repair.js';
@@ -28,7 +29,11 @@ export interface OfflineRepair extends RepairWithLog {
  * the store lacks commits that the log has still. The data of a `direct` pool stays where it is: then both
  * roots name it. Errors: already-running, no-pool, locked, exists, not-empty, and as `repairPool`.
  */
-export async function repairOffline(layout: RootLayout, into: string): Promise<OfflineRepair> {
+export async function repairOffline(
+  layout: RootLayout,
+  into: string,
+  { limits }: { readonly limits?: NodeLimits } = {},
+): Promise<OfflineRepair> {
   const target = rootLayout(into);
   if (target.root === layout.root)
     throw new ThinError(
@@ -45,7 +50,7 @@ export async function repairOffline(layout: RootLayout, into: string): Promise<O
     try {
       const to = await makePoolStore(target.pool);
       try {
-        const report = await repairWithLog(layout.pool, { from, to, data });
+        const report = await repairWithLog(layout.pool, { from, to, data, limits });
         if (data !== undefined) await symlink(data.path, dataLink(target.pool));
         await fresh.finish();
         const lost = named(report.lost, await projectedNames(layout.metadata));
