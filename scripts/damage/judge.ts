@@ -66,8 +66,16 @@ export interface Subject {
   readonly history: History;
 }
 
-/** @param scratch a folder of the caller's, where nothing else is */
-export async function judge({ root, kind, history }: Subject, one: Case, scratch: string): Promise<Verdict> {
+/**
+ * @param scratch a folder of the caller's, where nothing else is
+ * @param known verdicts by what was done: damage that comes out alike is met alike, and looked at once
+ */
+export async function judge(
+  { root, kind, history }: Subject,
+  one: Case,
+  scratch: string,
+  known = new Map<string, Verdict>(),
+): Promise<Verdict> {
   const [hurt, opened, repairedRoot] = ['hurt', 'opened', 'repaired'].map((name) =>
     path.join(scratch, name),
   ) as [string, string, string];
@@ -78,6 +86,8 @@ export async function judge({ root, kind, history }: Subject, one: Case, scratch
     const pages = Object.values(last).reduce((sum, found) => sum + found.length, 0);
     if (injury === undefined)
       return { what: 'nothing', found: 'none', repaired: 'all', note: '', pages: [pages, pages] };
+    const before = known.get(injury.what);
+    if (before !== undefined) return before;
     copyRoot(hurt, opened);
     const { found, note } = await open(opened, kind, { last, injury });
     const expected = { history, injury };
@@ -85,13 +95,15 @@ export async function judge({ root, kind, history }: Subject, one: Case, scratch
     const accepted = ['pool-log', 'log-mark'].includes(one.place)
       ? await accept(opened, kind, expected)
       : { repaired, contents, note: '' };
-    return {
+    const verdict: Verdict = {
       what: injury.what,
       found,
       repaired: repaired === 'wrong' ? repaired : accepted.repaired,
       note: `${note} | ${said} | ${accepted.note}`,
       pages: [samePages(accepted.contents, last), pages],
     };
+    known.set(injury.what, verdict);
+    return verdict;
   } finally {
     await rm(hurt, { recursive: true, force: true });
     await rm(opened, { recursive: true, force: true });
