@@ -6,8 +6,8 @@
 #
 #   --cases N       of each kind of file (1000), by turns a flipped bit, a cut, a page zeroed, two pages swapped, the file deleted
 #   --seed S        of the pool and of the damage (1)
-#   --pool KIND     leveldb (default) or direct
-#   --places A,B    kinds of files (table,log,manifest,current,mark,pool-log,log-mark; label,data of a direct pool; all)
+#   --pool KIND     leveldb (default), packed (the same, with values that Zstandard made smaller) or direct
+#   --places A,B    kinds of files (table,log,manifest,current,mark,pool-log,log-mark; of a direct pool also label, labels (both at once), data; all)
 #   --processes N   that judge at a time (2); where LevelDB ends one, that is a finding
 #   --verbose       tell of each case
 #

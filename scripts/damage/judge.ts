@@ -1,6 +1,8 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { rootLayout } from '../../src/config/root-layout.js';
+import { acceptData } from '../../src/daemon/accept-data.js';
+import { ChildProcessExec } from '../../src/host/exec.js';
 import { repairOffline } from '../../src/daemon/offline-repair.js';
 import { ThinError } from '../../src/errors/thin-error.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
@@ -15,7 +17,7 @@ import type { KeyValue } from '../../src/store/key-value.js';
 import { damagedFiles } from '../../src/store/level-check.js';
 import { acceptLog, readLogState } from '../../src/store/pool-log.js';
 import { openPoolStore } from '../../src/store/pool-store.js';
-import { injure, type Case, type Injury } from './injury.js';
+import { injure, type Case, type Injury, type Place } from './injury.js';
 import { Random } from './random.js';
 import {
   contentsOf,
@@ -90,7 +92,7 @@ export async function judge(
     if (before !== undefined) return before;
     copyRoot(hurt, opened);
     const { found, note } = await open(opened, kind, { last, injury });
-    const expected = { history, injury };
+    const expected = { history, injury, place: one.place };
     const { repaired, contents, note: said } = await repair(hurt, repairedRoot, kind, expected);
     const accepted = ['pool-log', 'log-mark'].includes(one.place)
       ? await accept(opened, kind, expected)
@@ -160,6 +162,7 @@ function readHere(store: KeyValue, folder: string): void {
 }
 
 interface Expected {
+  readonly place: Place;
   readonly history: History;
   readonly injury: Injury;
 }
@@ -178,6 +181,9 @@ async function repair(
   expected: Expected,
 ): Promise<RepairVerdict> {
   try {
+    const exec = new ChildProcessExec();
+    // Devices of a subject have no filesystem by which its data would be known.
+    if (expected.place === 'labels') await acceptData(rootLayout(root), { force: true, exec });
     const { lost } = await repairOffline(rootLayout(root), output, { limits: SUBJECT_NODES });
     const folder = path.join(output, 'devicemapper');
     const store = await openPoolStore(folder, STORES[kind]);

@@ -50,6 +50,8 @@ interface RestoreFlags extends SuperblockFlags {
 interface RepairFlags extends KernelFlags, SuperblockFlags {
   readonly output?: string;
   readonly acceptOlder?: boolean;
+  readonly acceptData?: boolean;
+  readonly force?: boolean;
 }
 
 export function registerDumpCommands(program: Command): void {
@@ -219,7 +221,12 @@ function registerRepair(program: Command): void {
           '-o, --output <path>',
           'root of the new pool: a folder that is empty or missing; with --metadata, a file or device that is large enough',
         )
-        .option('--accept-older', 'keep a pool that lacks its last commits, in its place and as it is'),
+        .option('--accept-older', 'keep a pool that lacks its last commits, in its place and as it is')
+        .option(
+          '--accept-data',
+          "write both labels of a direct pool's disk again, if a filesystem of the pool is found on it",
+        )
+        .option('--force', 'with --accept-data: also if none is found'),
     ),
   )
     .addHelpText(
@@ -227,6 +234,7 @@ function registerRepair(program: Command): void {
       example(
         'thinfuse repair --output /var/lib/thinfuse-new',
         'thinfuse repair --accept-older',
+        'thinfuse repair --accept-data',
         'thinfuse repair --metadata broken --output mended',
       ),
     )
@@ -247,11 +255,37 @@ function registerRepair(program: Command): void {
         await repairKernelMetadata(context, options, options.output, kernelOverridesOf(options));
         return;
       }
-      if ((options.output === undefined) === (options.acceptOlder !== true))
-        throw new ThinError('invalid-argument', 'repair takes one of --output NEW-ROOT and --accept-older');
-      if (options.output === undefined) await accept(context);
-      else await repairInto(context, options.output);
+      const ways = [options.output !== undefined, options.acceptOlder === true, options.acceptData === true];
+      if (ways.filter(Boolean).length !== 1)
+        throw new ThinError(
+          'invalid-argument',
+          'repair takes one of --output NEW-ROOT, --accept-older and --accept-data',
+        );
+      if (options.output !== undefined) await repairInto(context, options.output);
+      else if (options.acceptOlder === true) await accept(context);
+      else await takeData(context, options.force === true);
     });
+}
+
+async function takeData(context: Context, force: boolean): Promise<void> {
+  const [{ acceptData }, { ChildProcessExec }] = await Promise.all([
+    import('../daemon/accept-data.js'),
+    import('../host/exec.js'),
+  ]);
+  const accepted = await openWhenFree(() =>
+    whileWorking(context, 'looking at the data', () =>
+      acceptData(context.layout, { force, exec: new ChildProcessExec() }),
+    ),
+  );
+  const { path, found, written } = accepted;
+  const evidence = found === undefined ? '' : `: the filesystem of ${found} is where the pool has it`;
+  printResult(
+    context,
+    accepted,
+    written
+      ? `${path} is taken as the data of the pool${evidence}; both labels are written again. Check what is in your devices: what wrote over the labels may have written over chunks, too`
+      : `${path} carries the label of the pool; nothing was to be done`,
+  );
 }
 
 async function repairInto(context: Context, output: string): Promise<void> {

@@ -202,6 +202,7 @@ function chunksIn(size: number, blockSize: number): number {
   return Math.floor(size / blockSize);
 }
 
-async function isAllocated({ handle, size }: DataFile): Promise<boolean> {
+/** Whether the file has all its space. */
+export async function isAllocated({ handle, size }: DataFile): Promise<boolean> {
   return size > 0 && (await handle.stat()).blocks * SECTOR >= size;
 }

@@ -18,24 +18,29 @@ export interface OfflineData {
  * @throws ThinError not-found, busy, permission, damaged (no label, or those of two pools), wrong-version
  */
 export async function offlineData(layout: RootLayout): Promise<OfflineData | undefined> {
-  const link = dataLink(layout.pool);
-  const target = await readlink(link).catch((error: unknown) => {
-    if (systemErrorCode(error) === 'ENOENT') return undefined;
-    throw error;
-  });
-  if (target === undefined) return undefined;
-  const path = await realpath(link).catch(() => target);
+  const path = await dataPath(layout);
+  if (path === undefined) return undefined;
   const file = await openDataFile(path);
   try {
     const label = await readLabel(file, path);
     if (label === undefined)
       throw new ThinError(
         'damaged',
-        `${path} does not carry a pool's label at its start or its end; put the right file or device in its place`,
+        `${path} does not carry a pool's label at its start or its end; put the right file or device in its place, or, if this is it, have both labels written again: thinfuse repair --accept-data`,
         { details: { path } },
       );
     return { path, label };
   } finally {
     await file.handle.close();
   }
+}
+
+/** Where the data is, without symbolic links; undefined: the root names none. */
+export async function dataPath({ pool }: RootLayout): Promise<string | undefined> {
+  const link = dataLink(pool);
+  const target = await readlink(link).catch((error: unknown) => {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  });
+  return target === undefined ? undefined : realpath(link).catch(() => target);
 }

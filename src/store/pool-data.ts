@@ -28,7 +28,7 @@ export async function openPoolData(
     if (file.size < needed)
       throw damagedData(path, `it has ${file.size} bytes, and the pool needs ${needed}`);
     if (found === undefined)
-      throw damagedData(path, "it does not carry a pool's label at its start or its end");
+      throw damagedData(path, "it does not carry a pool's label at its start or its end", UNLABELLED);
     if (found.uuid !== pool.uuid)
       throw damagedData(path, `it belongs to the pool ${found.uuid}, and this one is ${pool.uuid}`);
     const labelAt = labels.last?.at ?? labelOffset(file.size);
@@ -42,10 +42,13 @@ export async function openPoolData(
 
 const NO_MARGINS = { preallocated: false, start: 0, last: 0, maker: '' };
 
-function damagedData(path: string, problem: string): ThinError {
+/** What may be done where the disk is the right one. */
+const UNLABELLED = ', or, if this is it, have both labels written again: thinfuse repair --accept-data';
+
+function damagedData(path: string, problem: string, otherwise = ''): ThinError {
   return new ThinError(
     'damaged',
-    `${path} is not the data that this pool was made on: ${problem}; put the right file or device in its place`,
+    `${path} is not the data that this pool was made on: ${problem}; put the right file or device in its place${otherwise}`,
     { details: { path } },
   );
 }
