@@ -1,5 +1,4 @@
-import { request, type IncomingMessage } from 'node:http';
-import { connect } from 'node:net';
+import type { IncomingMessage } from 'node:http';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import type { Caller, OperationName, Operations, TextOperationName, TextOperations } from './operations.js';
 import { decodeLines } from './text-lines.js';
@@ -62,6 +61,8 @@ export class SocketClient implements Caller {
   }
 
   async #send(path: string, body: string): Promise<IncomingMessage> {
+    // Loaded here: commands that need no daemon begin in less time without them.
+    const [{ request }, { connect }] = await Promise.all([import('node:http'), import('node:net')]);
     return new Promise((resolve, reject) => {
       const outgoing = request({
         // Without an agent, which would look whether `localhost` is an address of IPv6, with a large

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Caller } from '../api/operations.js';
-import { parseDaemonEvent } from '../daemon/event-hub.js';
 
 /** Milliseconds between two looks at what the daemon has told. */
 const LOOK_MS = 2000;
@@ -37,6 +36,8 @@ async function follow(
   { place, onProgress, lookMs = LOOK_MS }: ToolProgress,
   signal: AbortSignal,
 ): Promise<void> {
+  // Everyday commands load this file, and that one takes longer to load than they do to run.
+  const { parseDaemonEvent } = await import('../daemon/event-hub.js');
   let since = Date.now();
   while (await sleep(lookMs, true, { signal, ref: false }).catch(() => false))
     for await (const line of caller.text('events', { past: true, follow: false })) {

@@ -20,7 +20,10 @@ export function nodeNeeded(): string {
 
 /** Whether this program runs on that Node.js. @param node as `20.19.0` */
 export function isNodeEnough(node = process.versions.node): boolean {
-  return node.localeCompare(nodeNeeded(), 'en', { numeric: true }) >= 0;
+  const [has, needs] = [node, nodeNeeded()].map((each) => each.split('.').map(Number));
+  // Not by localeCompare: every command would load the rules of a language.
+  const at = needs!.findIndex((number, index) => number !== has![index]);
+  return at === -1 || has![at]! > needs![at]!;
 }
 
 /** Every command reads it, so nothing is loaded to look at our own file. */

@@ -1,9 +1,9 @@
 import { chmod, rm } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 
 /** Whether a process accepts connections there. Errors: permission, io. */
 export async function answers(socket: string): Promise<boolean> {
+  const { connect } = await import('node:net');
   return new Promise((resolve, reject) => {
     const probe = connect(socket);
     probe.once('connect', () => {

@@ -48,7 +48,8 @@ async function describe(one: ThinOldDevice, survey: PoolSurvey): Promise<ListedO
   const { pool, data } = old;
   const { details, tree } = named.device;
   const known = named.volume?.size ?? named.docker?.size;
-  const damage = [...(survey.devices.get(one.number)?.damage ?? [])];
+  const surveyed = survey.devices.get(one.number);
+  const damage = [...(surveyed?.damage ?? [])];
   const mapped = details === undefined ? undefined : Number(details.mappedBlocks) * pool.superblock.blockSize;
   let row = {
     size: known,
@@ -56,11 +57,10 @@ async function describe(one: ThinOldDevice, survey: PoolSurvey): Promise<ListedO
     highest: undefined as number | undefined,
   };
   try {
-    const last = tree?.lastKey();
+    const last = surveyed?.last ?? tree?.lastKey() ?? 'none';
     row = {
       ...row,
-      highest:
-        tree === undefined ? undefined : last === undefined ? 0 : (last + 1) * pool.superblock.blockSize,
+      highest: tree === undefined ? undefined : last === 'none' ? 0 : (last + 1) * pool.superblock.blockSize,
     };
     if (data !== undefined && tree !== undefined && (row.highest !== 0 || known !== undefined)) {
       const opened = await openDevice(pool, data, named, { skipDamaged: false });

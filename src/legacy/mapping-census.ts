@@ -12,8 +12,11 @@ import type { LegacyNode } from './tree-node.js';
 const WINDOW = 2 ** 25;
 /** Metadata blocks up to which the keys of every node are kept: 16 MiB of them. */
 const MAX_SPANS = 2 ** 20;
-/** Windows that a leaf's mark tells apart; the last bit stands for all that come behind. */
-const MARKS = 16;
+/** Windows that a leaf's mark tells apart; the last stands for all that come behind. */
+const LAST_MARK = 255;
+
+/** In place of the last key below a node without entries. */
+const NOTHING = -1;
 
 /** What is known of a node. */
 const UNSEEN = 0;
@@ -27,6 +30,8 @@ export interface DeviceCensus {
   readonly mapped: number;
   /** Ascending; what cannot be known. */
   readonly lost: readonly LostRange[];
+  /** The last mapped block; undefined where it is not known here. */
+  readonly last: number | 'none' | undefined;
 }
 
 /**
@@ -43,10 +48,13 @@ export class MappingCensus {
   readonly #state: Uint8Array;
   readonly #leafMapped: Uint8Array;
   readonly #innerMapped = new Map<number, number>();
-  /** First and last key of each sound node; undefined where there would be too many. */
+  /** First and last block below each sound node; undefined where there would be too many. */
   readonly #spans: Float64Array | undefined;
-  /** By leaf, the windows of data that it refers to; undefined where there is but one. */
-  readonly #marks: Uint16Array | undefined;
+  /**
+   * By leaf, the marks of the first and the last window of data that it refers to; 0: it refers to none.
+   * Undefined where there is but one window.
+   */
+  readonly #marks: Uint8Array | undefined;
   #isWhole = true;
   #where = '';
   #lost: LostRange[] = [];
@@ -62,19 +70,23 @@ export class MappingCensus {
     this.#state = new Uint8Array(blocks);
     this.#leafMapped = new Uint8Array(blocks);
     this.#spans = blocks <= MAX_SPANS ? new Float64Array(2 * blocks) : undefined;
-    this.#marks = dataBlocks > window ? new Uint16Array(blocks) : undefined;
+    this.#marks = dataBlocks > window ? new Uint8Array(2 * blocks) : undefined;
   }
 
   device({ id, tree }: LegacyDevice): DeviceCensus {
     if (tree === undefined) {
       this.#isWhole = false;
       const problem = 'the root of its mappings is lost';
-      return { mapped: 0, lost: [{ begin: 0, end: Infinity, path: `device ${id}`, problem }] };
+      return {
+        mapped: 0,
+        last: undefined,
+        lost: [{ begin: 0, end: Infinity, path: `device ${id}`, problem }],
+      };
     }
     this.#lost = [];
     this.#where = `device ${id}`;
     const mapped = this.#walk(tree.root, 0, Infinity, 0);
-    return { mapped, lost: this.#lost };
+    return { mapped, lost: this.#lost, last: this.#lastBelow(tree.root) };
   }
 
   /** No node was damaged, so that all references were counted. */
@@ -95,9 +107,9 @@ export class MappingCensus {
         continue;
       }
       counts.restart(first, Math.min(window, this.#dataBlocks - first));
-      const mark = 1 << Math.min(MARKS - 1, first / window);
-      for (let block = 0; block < this.#marks!.length; block++) {
-        if ((this.#marks![block]! & mark) === 0) continue;
+      const mark = markOf(first / window);
+      for (let block = 0; 2 * block < this.#marks!.length; block++) {
+        if (mark < this.#marks![2 * block]! || mark > this.#marks![2 * block + 1]!) continue;
         const node = this.#nodes.node(block, pathOfNode('mappings', block), 'pass');
         for (let index = 0; index < node.count; index++)
           counts.add(dataBlockOf(node.low(index), node.high(index)));
@@ -121,7 +133,7 @@ export class MappingCensus {
       this.#lose(error, low, high);
       return 0;
     }
-    if (state === SOUND) return this.#mappedBelow(block);
+    if (state === SOUND && this.#spans === undefined) return this.#mappedBelow(block);
     const before = this.#lost.length;
     const isFirst = state === UNSEEN;
     if (isFirst) this.#state[block] = OPEN;
@@ -148,7 +160,7 @@ export class MappingCensus {
 
   #leaf(node: LegacyNode, isFirst: boolean): number {
     let bad = 0;
-    let marks = 0;
+    let [firstMark, lastMark] = [0, 0];
     const window = this.#window;
     for (let index = 0; index < node.count; index++) {
       const data = dataBlockOf(node.low(index), node.high(index));
@@ -160,20 +172,34 @@ export class MappingCensus {
         this.#lost.push({ begin: block, end: block + 1, path, problem });
       } else if (isFirst) {
         if (data < window) this.#data.add(data);
-        marks |= 1 << Math.min(MARKS - 1, Math.floor(data / window));
+        const mark = markOf(data / window);
+        if (firstMark === 0 || mark < firstMark) firstMark = mark;
+        if (mark > lastMark) lastMark = mark;
       }
     }
-    if (marks !== 0 && this.#marks !== undefined) this.#marks[node.block] = marks;
+    if (lastMark !== 0 && this.#marks !== undefined) {
+      this.#marks[2 * node.block] = firstMark;
+      this.#marks[2 * node.block + 1] = lastMark;
+    }
     return node.count - bad;
   }
 
-  #remember({ block, isLeaf, keys }: LegacyNode, mapped: number, isSound: boolean): void {
+  #remember(node: LegacyNode, mapped: number, isSound: boolean): void {
+    const { block, isLeaf, keys, count } = node;
     this.#state[block] = isSound ? SOUND : UNSOUND;
     if (isLeaf) this.#leafMapped[block] = mapped;
     else this.#innerMapped.set(block, mapped);
-    if (this.#spans === undefined) return;
+    if (this.#spans === undefined || !isSound) return;
     this.#spans[2 * block] = keys[0] ?? 0;
-    this.#spans[2 * block + 1] = keys[keys.length - 1] ?? -1;
+    this.#spans[2 * block + 1] = isLeaf
+      ? (keys[count - 1] ?? NOTHING)
+      : this.#spans[2 * node.child(count - 1, this.#where) + 1]!;
+  }
+
+  #lastBelow(block: number): number | 'none' | undefined {
+    if (this.#spans === undefined || this.#state[block] !== SOUND) return undefined;
+    const last = this.#spans[2 * block + 1]!;
+    return last === NOTHING ? 'none' : last;
   }
 
   #mappedBelow(block: number): number {
@@ -184,7 +210,7 @@ export class MappingCensus {
   #fits(block: number, low: number, high: number): boolean {
     if (this.#spans === undefined) return false;
     const last = this.#spans[2 * block + 1]!;
-    return this.#spans[2 * block]! >= low && last < high && last >= 0;
+    return this.#spans[2 * block]! >= low && last < high && last !== NOTHING;
   }
 
   #lose(error: unknown, begin: number, end: number): void {
@@ -192,4 +218,9 @@ export class MappingCensus {
     this.#isWhole = false;
     this.#lost.push({ begin, end, path: pathOf(error), problem: problemOf(error) });
   }
+}
+
+/** Of a window, from 0 on: from 1 on. */
+function markOf(window: number): number {
+  return Math.min(LAST_MARK, Math.floor(window) + 1);
 }

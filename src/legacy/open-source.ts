@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { ThinError } from '../errors/thin-error.js';
 import { DiskBlocks, type DiskReader } from './disk-reader.js';
-import { readDockerGraph, type DockerDevice } from './docker-graph.js';
-import { readExportedPool, type ExportedPool } from './exported-pool.js';
+import type { DockerDevice } from './docker-graph.js';
+import type { ExportedPool } from './exported-pool.js';
 import { deviceMapperHolders } from './in-use.js';
 import { LegacyPool } from './legacy-pool.js';
 import { readLvmGroups } from './lvm/lvm-groups.js';
@@ -50,7 +50,7 @@ export async function withOldSource<T>(
   };
   try {
     const { folder, disks } = await tellApart(paths);
-    const exported = folder === undefined || disks.length > 0 ? undefined : await readExportedPool(folder);
+    const exported = folder === undefined || disks.length > 0 ? undefined : await exportedPool(folder);
     if (exported !== undefined) return await work(await fromExported(exported, request, open));
     const docker = folder === undefined ? undefined : await findDockerPaths(folder);
     return await work(
@@ -160,7 +160,15 @@ async function namesOf(
   docker: DockerPaths | undefined,
   onNote: SourceRequest['onNote'],
 ): Promise<readonly DockerDevice[]> {
-  return docker === undefined ? [] : readDockerGraph(docker, onNote);
+  if (docker === undefined) return [];
+  // Loaded for a folder only: the JSON in it takes longer to load a reader for than a pool to list.
+  const { readDockerGraph } = await import('./docker-graph.js');
+  return readDockerGraph(docker, onNote);
+}
+
+async function exportedPool(folder: string): Promise<ExportedPool | undefined> {
+  const { readExportedPool } = await import('./exported-pool.js');
+  return readExportedPool(folder);
 }
 
 function requireFiles(

@@ -11,7 +11,6 @@ import {
   INDEX_ENTRY_BYTES,
   unpackIndexEntry,
   unpackMetadataIndex,
-  type IndexEntry,
 } from './space-map-index.js';
 import type { SpaceMapRoot } from './space-map-root.js';
 import { SUPERBLOCK_BLOCK, unpackSuperblock } from './superblock.js';
@@ -20,7 +19,8 @@ const COUNT_BYTES = 4;
 /** Holds one bitmap or index after the other: tens of thousands would wait to be collected. */
 const PASSING = Buffer.alloc(METADATA_BLOCK);
 
-type Index = ReadonlyMap<number, IndexEntry>;
+/** Where each bitmap lies. Numbers alone: a full pool has tens of thousands. */
+type Index = ReadonlyMap<number, number>;
 
 /** Mismatches that are listed one by one. */
 const LISTED = 8;
@@ -70,7 +70,7 @@ function countMetadata({ superblock, nodes }: LegacyPool, counts: Counts, ownBit
   countTree(nodes, dataSpaceMap.refCountRoot, 'none', counts);
   countTree(nodes, metadataSpaceMap.refCountRoot, 'none', counts);
   counts.add(metadataSpaceMap.bitmapRoot);
-  for (const { bitmap } of ownBitmaps.values()) counts.add(bitmap);
+  for (const bitmap of ownBitmaps.values()) counts.add(bitmap);
 }
 
 interface ReadMap {
@@ -89,8 +89,8 @@ function readMap(
 ): ReadMap {
   const damage: Damage[] = [];
   let used = 0;
-  const index = attempt(damage, () => readIndex(pool, root, damage)) ?? new Map<number, IndexEntry>();
-  for (const [number, { bitmap }] of index) {
+  const index = attempt(damage, () => readIndex(pool, root, damage)) ?? new Map<number, number>();
+  for (const [number, bitmap] of index) {
     const count = Math.min(BITMAP_ENTRIES, root.blocks - number * BITMAP_ENTRIES);
     used += attempt(damage, () => usedIn(pool, bitmap, count, `${where} / bitmap ${number}`)) ?? 0;
   }
@@ -118,7 +118,7 @@ function compare(pool: LegacyPool, { where, root, index }: ReadMap, expected: Co
   let wrong = 0;
   const large = new AscendingCounts(countsOf(pool, root, where), first);
   for (let number = Math.floor(first / BITMAP_ENTRIES); number * BITMAP_ENTRIES < end; number++) {
-    const { bitmap } = index.get(number)!;
+    const bitmap = index.get(number)!;
     const begin = number * BITMAP_ENTRIES;
     const path = `${where} / bitmap ${number}`;
     const counts = new Bitmap(bitmap, readBlock(pool, bitmap, path), root.blocks - begin, path);
@@ -182,28 +182,29 @@ function usedIn(pool: LegacyPool, block: number, count: number, where: string): 
 }
 
 function dataIndex(pool: LegacyPool, root: SpaceMapRoot, damage: Damage[]): Index {
-  const entries = new Map<number, IndexEntry>();
+  const bitmaps = new Map<number, number>();
   const tree = new LegacyTree(pool.nodes, root.bitmapRoot, {
     valueSize: INDEX_ENTRY_BYTES,
     where: 'data space map / index',
   });
-  const bitmaps = Math.ceil(root.blocks / BITMAP_ENTRIES);
+  const to = Math.ceil(root.blocks / BITMAP_ENTRIES);
   const onLost = ({ path, problem }: Damage): number => damage.push({ path, problem });
-  for (const { node, first, end } of tree.leaves({ to: bitmaps, onLost }))
+  for (const { node, first, end } of tree.leaves({ to, onLost }))
     for (let index = first; index < end; index++) {
       const entry = attempt(damage, () => unpackIndexEntry(node.value(index), tree.pathOf(node.block)));
-      if (entry !== undefined) entries.set(node.keys[index]!, entry);
+      if (entry !== undefined) bitmaps.set(node.keys[index]!, entry.bitmap);
     }
-  return entries;
+  return bitmaps;
 }
 
 function metadataIndex(pool: LegacyPool, root: SpaceMapRoot): Index {
   const path = `metadata space map / index block ${root.bitmapRoot}`;
-  const bitmaps = Math.ceil(root.blocks / BITMAP_ENTRIES);
-  if (bitmaps > INDEX_ENTRIES)
+  const count = Math.ceil(root.blocks / BITMAP_ENTRIES);
+  if (count > INDEX_ENTRIES)
     throw legacyDamage(path, `${root.blocks} blocks are more than metadata can have`);
   const bytes = readBlock(pool, root.bitmapRoot, path);
-  return new Map(unpackMetadataIndex(root.bitmapRoot, bytes, bitmaps, path).entries());
+  const entries = unpackMetadataIndex(root.bitmapRoot, bytes, count, path);
+  return new Map(entries.map(({ bitmap }, number) => [number, bitmap]));
 }
 
 function readBlock(pool: LegacyPool, block: number, path: string): Buffer {

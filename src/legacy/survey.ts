@@ -3,7 +3,7 @@ import { recordDoubts } from './device-damage.js';
 import { problemOf } from './legacy-damage.js';
 import { LegacyPool, type Damage, type LegacyDevice } from './legacy-pool.js';
 import { describeLost } from './lost-ranges.js';
-import { MappingCensus } from './mapping-census.js';
+import { MappingCensus, type DeviceCensus } from './mapping-census.js';
 import type { OldPool, OldSource } from './old-source.js';
 import { checkSpaceMaps } from './space-maps.js';
 
@@ -12,7 +12,10 @@ export interface PoolSurvey {
   /** Of the pool and of no device alone. */
   readonly damage: readonly Damage[];
   /** By device id; those without any, too. */
-  readonly devices: ReadonlyMap<number, { readonly damage: readonly Damage[] }>;
+  readonly devices: ReadonlyMap<
+    number,
+    { readonly damage: readonly Damage[]; readonly last: DeviceCensus['last'] }
+  >;
   /** Of all devices, and of those of the metadata snapshot. */
   readonly census: MappingCensus;
 }
@@ -23,9 +26,7 @@ export interface PoolSurvey {
  */
 export function surveyPool(pool: LegacyPool, { window }: { readonly window?: number } = {}): PoolSurvey {
   const census = new MappingCensus(pool.nodes, pool.dataBlocks, window);
-  const devices = new Map(
-    pool.devices.map((device) => [device.id, { damage: damageOf(device, pool, census) }]),
-  );
+  const devices = new Map(pool.devices.map((device) => [device.id, surveyDevice(device, pool, census)]));
   const snapshot = snapshotDamage(pool, census);
   const isWhole = pool.damage.length === 0 && snapshot.length === 0 && census.isWhole;
   return {
@@ -78,16 +79,21 @@ export function damageIn({ damage, devices }: PoolSurvey): readonly Damage[] {
   return [...damage, ...[...devices.values()].flatMap((one) => one.damage)];
 }
 
-function damageOf(device: LegacyDevice, pool: LegacyPool, census: MappingCensus): readonly Damage[] {
+function surveyDevice(
+  device: LegacyDevice,
+  pool: LegacyPool,
+  census: MappingCensus,
+): { readonly damage: readonly Damage[]; readonly last: DeviceCensus['last'] } {
   const { blockSize } = pool.superblock;
-  const { mapped, lost } = census.device(device);
-  return [
+  const { mapped, lost, last } = census.device(device);
+  const damage = [
     ...lost.map((range) => ({
       path: range.path,
       problem: `${range.problem}; ${describeLost(range, blockSize)} is lost with it`,
     })),
     ...recordDoubts(device, lost.length > 0 ? undefined : mapped),
   ];
+  return { damage, last };
 }
 
 /**
@@ -99,7 +105,10 @@ function snapshotDamage(pool: LegacyPool, census: MappingCensus): readonly Damag
   const where = `metadata snapshot at block ${heldRoot}`;
   try {
     const held = LegacyPool.open(pool.nodes.blocks, { heldRoot: true });
-    const damage = [...held.damage, ...held.devices.flatMap((device) => damageOf(device, held, census))];
+    const damage = [
+      ...held.damage,
+      ...held.devices.flatMap((device) => surveyDevice(device, held, census).damage),
+    ];
     if (pool.damage.length > 0 && held.devices.length > 0)
       return [
         {

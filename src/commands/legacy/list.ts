@@ -4,7 +4,7 @@ import { formatTable } from '../../docker/table.js';
 import type { ListedOldDevice } from '../../legacy/device-list.js';
 import { contextOf, type Context } from '../context.js';
 import { example } from '../example.js';
-import { note, printResult } from '../output.js';
+import { note, print, printJson } from '../output.js';
 import { exact, sourceOf, splitOperands, withSource, type SourceFlags } from './flags.js';
 
 export function registerLegacyList(legacy: Command): void {
@@ -37,7 +37,8 @@ async function list(context: Context, operands: readonly string[], flags: Source
   const { devices, damage } = await withOldSource(sourceOf(paths, flags), listDevices);
   for (const { path, problem } of damage) note(`${path} is damaged: ${problem}`);
   for (const { one, problem } of devices) if (problem !== undefined) note(`${one.label}: ${problem}`);
-  printResult(context, devices.map(deviceJson), table(devices));
+  if (context.json) printJson(devices.map(deviceJson));
+  else print(table(devices));
 }
 
 const NONE = '-';

@@ -16,7 +16,7 @@ import {
   type DeviceFlags,
   type SourceFlags,
 } from './flags.js';
-import { helperRequest, spawnHelper, tellFailure, tellReady, type HelperReady } from './helper.js';
+import type { HelperReady } from './helper.js';
 
 /** The command that serves a device for `legacy mount`, which ends once the device can be used. */
 const HELPER = 'mount-helper';
@@ -88,6 +88,7 @@ async function mount(context: Context, operands: readonly string[], flags: Mount
       printResult(context, { device, path: target, pid: process.pid, lacks }, target);
     });
   else {
+    const { spawnHelper } = await import('./helper.js');
     const ready = await spawnHelper(['legacy', HELPER], request);
     lacks = ready.lacks;
     for (const text of ready.notes) note(text);
@@ -98,6 +99,7 @@ async function mount(context: Context, operands: readonly string[], flags: Mount
 
 /** In the helper. */
 async function help(): Promise<void> {
+  const { helperRequest, tellFailure, tellReady } = await import('./helper.js');
   try {
     await serve((await helperRequest()) as MountRequest, (ready) => {
       // The helper does not keep the filesystem busy in which its user started it.
