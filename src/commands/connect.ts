@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ThinError } from '../errors/thin-error.js';
 import type { Caller, CheckInput, MetadataCaller } from '../api/operations.js';
 import { SocketClient } from '../api/client.js';
@@ -7,16 +6,13 @@ import { answers } from '../host/private-socket.js';
 import { makeFilesPrivate } from '../host/private-files.js';
 import type { FileDepth } from '../store/level-table-check.js';
 import type { RootLayout } from '../config/root-layout.js';
+import { openWhenFree } from '../daemon/open-when-free.js';
 import { requirePool } from '../daemon/pool-folder.js';
 import type { PoolAccess } from '../transfer/pool-access.js';
 import { note } from './output.js';
 import { rootFlag, type Context } from './context.js';
 import { SuggestingCaller } from './suggesting-caller.js';
 import { withSignsOfLife, type WatchedDaemon } from './signs-of-life.js';
-
-/** Another command that has the pool open is done soon; a daemon that starts or stops needs a moment more. */
-const LOCK_PATIENCE_MS = 10_000;
-const LOCK_POLL_MS = 100;
 
 /** The daemon that runs. Errors: not-running, no-pool. */
 export async function withDaemon<T>(context: Context, work: (caller: Caller) => Promise<T>): Promise<T> {
@@ -172,17 +168,4 @@ export async function requireNotBeingReplaced(layout: RootLayout): Promise<void>
       'locked',
       `the daemon of ${layout.root} is being replaced; try again when it is back`,
     );
-}
-
-/** A pool has one owner at a time; a short-lived one is waited for. Errors: locked, if it does not go. */
-export async function openWhenFree<T>(open: () => Promise<T>): Promise<T> {
-  const deadline = performance.now() + LOCK_PATIENCE_MS;
-  for (;;)
-    try {
-      return await open();
-    } catch (error) {
-      if (!(error instanceof ThinError) || error.code !== 'locked' || performance.now() > deadline)
-        throw error;
-      await sleep(LOCK_POLL_MS);
-    }
 }

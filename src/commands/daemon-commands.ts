@@ -19,7 +19,8 @@ import { parseSnapshotters, snapshotterText } from '../containerd/snapshotter-se
 import { ActivatedSockets } from '../host/activated-sockets.js';
 import { defaultTransport, type TransportKind } from '../fuse/transport.js';
 import { DEFAULT_PLUGIN_SOCKET } from '../volumes/messages.js';
-import { openWhenFree, requireNotBeingReplaced, withDaemon } from './connect.js';
+import { openWhenFree } from '../daemon/open-when-free.js';
+import { requireNotBeingReplaced, withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { repeatedText } from './repeated.js';
 import { example } from './example.js';

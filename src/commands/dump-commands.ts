@@ -6,13 +6,14 @@ import { makeFilesPrivate } from '../host/private-files.js';
 import type { DumpOverrides } from '../legacy/tools/thin-dump.js';
 import type { DumpFormat } from '../thin-tools/dump-words.js';
 import { missingCommits } from '../store/marked-store.js';
-import { openWhenFree, withMetadata } from './connect.js';
+import { openWhenFree } from '../daemon/open-when-free.js';
+import { withMetadata } from './connect.js';
 import { contextOf, rootFlag, type Context } from './context.js';
 import { repeatedText } from './repeated.js';
 import { example } from './example.js';
 import { isKernel, requireKernel, withKernelOption, type KernelFlags } from './kernel/flags.js';
 import { note, print, printJson, printPieces, printResult } from './output.js';
-import { piecesOf, writePieces } from './pieces.js';
+import { piecesOf, writePieces } from '../transfer/text-file.js';
 import {
   kernelSnapshotOf,
   parseCount,

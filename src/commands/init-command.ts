@@ -1,22 +1,15 @@
 import path from 'node:path';
 import type { Command } from 'commander';
-import {
-  DEFAULT_BLOCK_SIZE,
-  DEFAULT_DATA_SIZE,
-  DEFAULT_METADATA_SIZE,
-  NEVER_EXTEND,
-} from '../config/defaults.js';
+import { DEFAULT_BLOCK_SIZE, DEFAULT_METADATA_SIZE, NEVER_EXTEND } from '../config/defaults.js';
 import { MIN_FILESYSTEM_SIZE, parseBlockSize, parseDeviceSize } from '../config/limits.js';
 import type { PoolOptions } from '../config/pool-options.js';
 import { formatBinarySize } from '../config/sizes.js';
 import { mergePoolOptions } from '../config/storage-options.js';
 import type { DeviceStatus } from '../api/operations.js';
 import { ThinError } from '../errors/thin-error.js';
-import { requireFuseDevice } from '../fuse/mount-point.js';
-import { makeFilesPrivate } from '../host/private-files.js';
+import type { MakePoolRequest } from '../daemon/make-pool.js';
 import type { PoolInfo } from '../pool/info.js';
-import type { CreatePoolRequest } from '../pool/thin-pool.js';
-import { openWhenFree, withTemporaryDaemon } from './connect.js';
+import { withTemporaryDaemon } from './connect.js';
 import { contextOf, rootFlag, type Context } from './context.js';
 import { deviceJson } from './device-json.js';
 import { example } from './example.js';
@@ -70,16 +63,16 @@ export function registerInitCommand(program: Command): void {
     )
     .action(async (options: InitOptions, command: Command) => {
       const context = contextOf(command);
-      const request = await requestOf(options, context.layout.pool);
+      const request = await requestOf(options);
       const { base, info } = await interruptible((signal) =>
-        whileWorking(context, 'making the pool', () => init(context, options, request, signal)),
+        whileWorking(context, 'making the pool', () => init(context, request, signal)),
       );
       printResult(
         context,
         {
           root: context.layout.root,
-          kind: request.dataPath === undefined ? 'leveldb' : 'direct',
-          dataPath: request.dataPath ?? null,
+          kind: request.data === undefined ? 'leveldb' : 'direct',
+          dataPath: request.data ?? null,
           dataSize: info.dataTotal,
           metadataSize: info.metadataTotal,
           blockSize: request.blockSize,
@@ -95,70 +88,32 @@ interface Made {
   readonly info: PoolInfo;
 }
 
-function madeLines(context: Context, { dataPath, options }: PoolRequest, info: PoolInfo): string {
+function madeLines(context: Context, { data, options }: MakePoolRequest, info: PoolInfo): string {
   const { root } = context.layout;
   const size = formatBinarySize(info.dataTotal);
   const grows = options.autoextendThreshold < NEVER_EXTEND ? ', and grows' : '';
   return [
     `made a pool in ${root}; start it with: thinfuse start${rootFlag(context)}`,
-    dataPath === undefined
+    data === undefined
       ? `data: ${size} in LevelDB, packed with ${options.compression}${grows}`
-      : `data: ${size} on ${dataPath}`,
+      : `data: ${size} on ${data}`,
     `metadata: up to ${formatBinarySize(info.metadataTotal)} in ${context.layout.pool}`,
     `chunks of ${formatBinarySize(info.blockSize)}, a base device of ${formatBinarySize(info.baseSize)} with ${info.baseFilesystem}`,
   ].join('\n');
 }
 
-async function init(
-  context: Context,
-  options: InitOptions,
-  request: PoolRequest,
-  signal: AbortSignal,
-): Promise<Made> {
-  const { layout } = context;
+async function init(context: Context, request: MakePoolRequest, signal: AbortSignal): Promise<Made> {
   requireRoom(request.options);
-  const { clearUnfinishedRoot, requireHost } = await import('../daemon/composition.js');
-  const { makePool } = await import('../daemon/make-pool.js');
-  await requireHost(request.options.filesystem);
-  await requireFuseDevice();
-  makeFilesPrivate();
-  if (await openWhenFree(() => clearUnfinishedRoot(layout)))
-    note(`${layout.root} held what an init left that was killed; it is taken away`);
-  const { dataPath, givenDataSize, blockSize } = request;
-  const data =
-    dataPath === undefined
-      ? undefined
-      : {
-          path: dataPath,
-          blockSize,
-          dataSize: givenDataSize,
-          defaultSize: DEFAULT_DATA_SIZE,
-          force: request.force,
-        };
-  try {
-    return await makePool(layout, { pool: request, data, metadataDir: options.metadataDir }, async () => {
-      signal.throwIfAborted();
-      const made = await withTemporaryDaemon(context, async (caller) => ({
-        base: await caller.call('base.format', {}),
-        info: await caller.call('pool.info', {}),
-      }));
-      signal.throwIfAborted();
-      return made;
-    });
-  } catch (error) {
-    throw signal.aborted && signal.reason instanceof ThinError ? signal.reason : error;
-  }
+  const { initPool } = await import('../daemon/init-pool.js');
+  const complete = (): Promise<Made> =>
+    withTemporaryDaemon(context, async (caller) => ({
+      base: await caller.call('base.format', {}),
+      info: await caller.call('pool.info', {}),
+    }));
+  return initPool(context.layout, request, { complete, signal, onNote: note });
 }
 
-interface PoolRequest extends CreatePoolRequest {
-  /** Absolute; undefined for a `leveldb` pool. */
-  readonly dataPath: string | undefined;
-  readonly givenDataSize: number | undefined;
-  /** Data that carries a signature is taken. */
-  readonly force: boolean;
-}
-
-async function requestOf(given: InitOptions, poolPath: string): Promise<PoolRequest> {
+async function requestOf(given: InitOptions): Promise<MakePoolRequest> {
   const { settings } = await storageOptions(given);
   const { directLvm, kernelPool = [] } = settings;
   const data = given.data === undefined ? (settings.dataPath ?? directLvm?.path) : pathOf(given.data);
@@ -185,15 +140,14 @@ async function requestOf(given: InitOptions, poolPath: string): Promise<PoolRequ
     throw new ThinError('invalid-argument', `--fs ${fs}: devices can have xfs or ext4`);
   const givenDataSize = dataSize === undefined ? settings.dataSize : parseDeviceSize(dataSize, '--data-size');
   return {
-    path: poolPath,
-    dataPath: data === undefined ? undefined : path.resolve(data),
+    data: data === undefined ? undefined : path.resolve(data),
     force,
-    givenDataSize,
+    dataSize: givenDataSize,
+    metadataDir: given.metadataDir,
     blockSize:
       blockSize === undefined
         ? (settings.blockSize ?? DEFAULT_BLOCK_SIZE)
         : parseBlockSize(blockSize, '--block-size'),
-    dataSize: givenDataSize ?? DEFAULT_DATA_SIZE,
     metadataSize:
       metadataSize === undefined
         ? (settings.metadataSize ?? DEFAULT_METADATA_SIZE)

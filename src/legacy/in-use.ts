@@ -1,5 +1,6 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { ThinError } from '../errors/thin-error.js';
 
 /**
  * Device-mapper devices that stand on a file (through a loop device) or on a block device, or on a partition
@@ -36,4 +37,11 @@ async function holdersOf(devices: readonly string[]): Promise<readonly string[]>
     }),
   );
   return holders.flat(2);
+}
+
+/** Errors: busy (device mapper has the file or device open). */
+export async function requireUnused(file: string): Promise<void> {
+  const holders = await deviceMapperHolders(file);
+  if (holders.length > 0)
+    throw new ThinError('busy', `${file} is in use by ${holders.join(', ')}; stop the pool first`);
 }

@@ -1,4 +1,4 @@
-import { DEFAULT_BLOCK_SIZE, DEFAULT_DATA_SIZE, DEFAULT_METADATA_SIZE } from '../config/defaults.js';
+import { DEFAULT_BLOCK_SIZE, DEFAULT_METADATA_SIZE } from '../config/defaults.js';
 import type { FilesystemType, PoolOptions } from '../config/pool-options.js';
 import { mergePoolOptions } from '../config/storage-options.js';
 import { clearUnfinishedRoot, dispatcherOf, openAlone } from '../daemon/composition.js';
@@ -60,21 +60,13 @@ export interface ThinOptions {
  */
 export async function createPool(root: string, options: CreateOptions = {}): Promise<Pool> {
   const layout = rootLayout(root);
-  const { blockSize = DEFAULT_BLOCK_SIZE, data, dataSize, metadataSize = DEFAULT_METADATA_SIZE } = options;
-  const settings = mergePoolOptions(options.settings ?? {});
-  const pool = { path: layout.pool, blockSize, dataSize: dataSize ?? DEFAULT_DATA_SIZE, metadataSize };
-  const asked =
-    data === undefined
-      ? undefined
-      : {
-          path: data,
-          blockSize,
-          dataSize,
-          defaultSize: DEFAULT_DATA_SIZE,
-          force: options.force ?? false,
-        };
+  const { blockSize = DEFAULT_BLOCK_SIZE, metadataSize = DEFAULT_METADATA_SIZE, force = false } = options;
+  const { data, dataSize } = options;
+  const request = { blockSize, metadataSize, data, dataSize, force };
   await clearUnfinishedRoot(layout);
-  await makePool(layout, { pool: { ...pool, options: settings }, data: asked }, () => Promise.resolve());
+  await makePool(layout, { ...request, options: mergePoolOptions(options.settings ?? {}) }, () =>
+    Promise.resolve(),
+  );
   return openPool(root, options);
 }
 

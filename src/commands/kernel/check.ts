@@ -5,7 +5,7 @@ import { complain, print, printJson } from '../output.js';
 import type { WriteBlock } from '../../legacy/tools/thin-mend.js';
 import type { BlockReader } from '../../legacy/block-reader.js';
 import type { KernelSource } from './flags.js';
-import { MetadataTarget } from './metadata-target.js';
+import { MetadataTarget } from '../../legacy/tools/metadata-target.js';
 import { toldAlready, withKernelMetadata } from './source.js';
 
 export interface KernelCheckOptions extends Omit<ThinCheckOptions, 'mend'> {

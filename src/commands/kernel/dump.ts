@@ -1,7 +1,7 @@
 import { thinDumpText, type ThinDumpOptions } from '../../legacy/tools/thin-dump.js';
 import type { Context } from '../context.js';
 import { printPieces } from '../output.js';
-import { writePieces } from '../pieces.js';
+import { writePieces } from '../../transfer/text-file.js';
 import type { KernelSource } from './flags.js';
 import { withKernelMetadata } from './source.js';
 

@@ -2,7 +2,7 @@ import { thinDumpText, type DumpOverrides } from '../../legacy/tools/thin-dump.j
 import type { Context } from '../context.js';
 import { printResult } from '../output.js';
 import type { KernelSource } from './flags.js';
-import { requireOther, restoreText } from './restore.js';
+import { requireOther, restoreText } from '../../legacy/tools/restore-metadata.js';
 import { withKernelMetadata } from './source.js';
 
 /**

@@ -1,5 +1,5 @@
-import { createReadStream, createWriteStream, existsSync } from 'node:fs';
-import { chmod, lstat, rm } from 'node:fs/promises';
+import { createReadStream, existsSync } from 'node:fs';
+import { chmod, lstat, open, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { umaskOfUser } from '../host/private-files.js';
@@ -14,7 +14,9 @@ export async function writePieces(
 ): Promise<void> {
   try {
     const isNew = !existsSync(file);
-    await pipeline(text, createWriteStream(file));
+    // Opened first: a stream that is destroyed while it opens would make the file after it was looked for.
+    const handle = await open(file, 'w');
+    await pipeline(text, handle.createWriteStream());
     const umask = umaskOfUser();
     if (isNew && umask !== undefined) await chmod(file, 0o666 & ~umask);
   } catch (error) {

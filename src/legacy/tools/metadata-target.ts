@@ -1,10 +1,9 @@
 import { closeSync, constants, fsyncSync, openSync, writeSync } from 'node:fs';
 import { systemErrorCode, ThinError } from '../../errors/thin-error.js';
-import { METADATA_BLOCK } from '../../legacy/disk-block.js';
-import { deviceMapperHolders } from '../../legacy/in-use.js';
-import { hasLvm } from '../../legacy/lvm/pool-metadata.js';
-import { SourceFile } from '../../legacy/source-file.js';
-import type { KernelSource } from './flags.js';
+import { METADATA_BLOCK } from '../disk-block.js';
+import { requireUnused } from '../in-use.js';
+import { hasLvm } from '../lvm/pool-metadata.js';
+import { SourceFile } from '../source-file.js';
 
 /** Metadata of a pool that nothing uses, opened to be mended in place. */
 export class MetadataTarget {
@@ -15,16 +14,20 @@ export class MetadataTarget {
   }
 
   /** Errors: unsupported (on a disk of LVM), busy, permission, io; as `SourceFile`. */
-  static async open({ metadata, pool }: KernelSource): Promise<MetadataTarget> {
+  static async open({
+    metadata,
+    pool,
+  }: {
+    readonly metadata: readonly string[];
+    readonly pool?: string;
+  }): Promise<MetadataTarget> {
     const [path, ...others] = metadata;
     if (path === undefined || others.length > 0 || pool !== undefined || isLvm(path))
       throw new ThinError(
         'unsupported',
         'disks of LVM are only read; activate the metadata on a host with LVM, or mend a copy: metadata-pack, metadata-unpack, check',
       );
-    const holders = await deviceMapperHolders(path);
-    if (holders.length > 0)
-      throw new ThinError('busy', `${path} is in use by ${holders.join(', ')}; stop the pool first`);
+    await requireUnused(path);
     try {
       // O_EXCL: a block device that is mounted, or that the kernel uses in another way, is refused.
       return new MetadataTarget(openSync(path, constants.O_RDWR | constants.O_EXCL));

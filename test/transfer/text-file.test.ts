@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { existsSync, lstatSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { writePieces } from '../../src/commands/pieces.js';
+import { writePieces } from '../../src/transfer/text-file.js';
 import { ThinError } from '../../src/errors/thin-error.js';
 
 function* broken(): Generator<string> {

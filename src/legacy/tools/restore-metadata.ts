@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { ThinError } from '../../errors/thin-error.js';
 import { ChildProcessExec } from '../../host/exec.js';
-import { writePieces } from '../pieces.js';
+import { writePieces } from '../../transfer/text-file.js';
 
 /** Errors: invalid-argument (it is one of `inputs`, by whatever name). */
 export async function requireOther(output: string, inputs: readonly string[]): Promise<void> {
