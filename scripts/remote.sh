@@ -19,73 +19,25 @@ step "What the trial needs"
 need_root
 need_thinfuse
 need_commands cmp mkfs.xfs xfs_repair
-if [ "$kind" = s3 ]; then
-  for tool in ceph-mon ceph-osd radosgw; do command -v $tool >/dev/null || install_packages $tool; done
-else
-  command -v docker-registry >/dev/null || install_packages docker-registry
-fi
-command -v ip >/dev/null || install_packages iproute2
 scratch remote
-id=$$
-store_ns=tf-store-$id
-at_exit stop_store
-at_exit remove_network
+. "$top/scripts/remote/lab.sh"
+need_store $kind
 A=$scratch/a B=$scratch/b
 stop_both() {
   THINFUSE_ROOT=$A stop_own_pool
   THINFUSE_ROOT=$B stop_own_pool
 }
 at_exit stop_both
-a() { THINFUSE_ROOT=$A nsenter --net=/run/netns/tf-a-$id "$thinfuse_cli" "$@"; }
-b() { THINFUSE_ROOT=$B nsenter --net=/run/netns/tf-b-$id "$thinfuse_cli" "$@"; }
-in_store() { nsenter --net=/run/netns/$store_ns "$@"; }
-remove_network() { for ns in $store_ns tf-a-$id tf-b-$id; do ip netns del $ns 2>/dev/null; done; }
-stop_store() {
-  local file
-  for file in "$scratch"/store/run/*.pid; do [ -f "$file" ] && kill -9 "$(cat "$file")" 2>/dev/null; done
-  [ -z "${registry_pid:-}" ] || kill "$registry_pid" 2>/dev/null
-}
-# link up|down HOST: the store's end of the cable.
-link() { in_store ip link set "to-$2" "$1"; }
+a() { THINFUSE_ROOT=$A on a "$thinfuse_cli" "$@"; }
+b() { THINFUSE_ROOT=$B on b "$thinfuse_cli" "$@"; }
 
 step "Three networks: the store, and two hosts"
-for ns in $store_ns tf-a-$id tf-b-$id; do
-  ip netns add $ns
-  nsenter --net=/run/netns/$ns ip link set lo up
-done
-number=1
-for host in a b; do
-  in_store ip link add to-$host type veth peer name eth0 netns tf-$host-$id
-  in_store ip address add 10.77.$number.1/24 dev to-$host
-  in_store ip link set to-$host up
-  nsenter --net=/run/netns/tf-$host-$id ip address add 10.77.$number.2/24 dev eth0
-  nsenter --net=/run/netns/tf-$host-$id ip link set eth0 up
-  nsenter --net=/run/netns/tf-$host-$id ip route add default via 10.77.$number.1
-  number=$((number + 1))
-done
-in_store ip address add 10.77.9.1/32 dev lo
+lab $kind a b
 
-step "The store"
-mkdir -p "$scratch/store/run"
+step "The contract of stores"
 if [ "$kind" = s3 ]; then
-  in_store "$top/scripts/remote/ceph.sh" "$scratch/store" 10.77.9.1 7480
-  export AWS_ENDPOINT_URL=http://10.77.9.1:7480 AWS_ACCESS_KEY_ID=trialkey AWS_SECRET_ACCESS_KEY=trialsecret
-  place=s3://thinfuse-test/trial
-  say "the contract of stores"
-  (cd "$top" && THINFUSE_TEST_S3=http://trialkey:trialsecret@10.77.9.1:7480 \
-    nsenter --net=/run/netns/tf-a-$id node_modules/.bin/mocha --grep '^S3' test/remote/stores.test.ts)
+  (cd "$top" && THINFUSE_TEST_S3=http://trialkey:trialsecret@10.77.9.1:7480 on a node_modules/.bin/mocha --grep '^S3' test/remote/stores.test.ts)
 else
-  cat >"$scratch/store/config.yml" <<X
-version: 0.1
-log: {level: error, accesslog: {disabled: true}}
-storage: {filesystem: {rootdirectory: $scratch/store/data}, delete: {enabled: true}}
-http: {addr: "10.77.9.1:5055"}
-X
-  nsenter --net=/run/netns/$store_ns docker-registry serve "$scratch/store/config.yml" >"$scratch/store/log" 2>&1 &
-  registry_pid=$!
-  export THINFUSE_OCI_PLAIN_HTTP=10.77.9.1:5055
-  place=oci://10.77.9.1:5055/trial/devices
-  say "the contract of stores"
   (cd "$top" && THINFUSE_TEST_REGISTRY=required node_modules/.bin/mocha --grep 'OCI' test/remote/stores.test.ts)
 fi
 
@@ -148,7 +100,7 @@ expect_equal "what came is what was pushed" "$(content "$B" whole)" "$(content "
 
 step "Credentials that are none"
 if [ "$kind" = s3 ]; then
-  expect_failure "they are refused" 9 env AWS_SECRET_ACCESS_KEY=wrong nsenter --net=/run/netns/tf-b-$id "$thinfuse_cli" remote ls $place
+  expect_failure "they are refused" 9 env AWS_SECRET_ACCESS_KEY=wrong nsenter --net=/run/netns/tf-b-$lab_id "$thinfuse_cli" remote ls $place
 else
   say "this registry asks for none"
 fi
@@ -183,11 +135,10 @@ else
   kill "$registry_pid"
   wait "$registry_pid" 2>/dev/null || true
   docker-registry garbage-collect --delete-untagged "$scratch/store/config.yml" >"$scratch/store/collected" 2>&1
-  nsenter --net=/run/netns/$store_ns docker-registry serve "$scratch/store/config.yml" >>"$scratch/store/log" 2>&1 &
-  registry_pid=$!
+  start_registry
   say "the registry removed $(grep -c 'eligible for deletion' "$scratch/store/collected" || true) blobs and manifests"
   if command -v skopeo >/dev/null; then
-    nsenter --net=/run/netns/tf-a-$id skopeo copy --src-tls-verify=false --dest-tls-verify=false \
+    on a skopeo copy --src-tls-verify=false --dest-tls-verify=false \
       docker://10.77.9.1:5055/trial/devices:killed docker://10.77.9.1:5055/trial/copied:killed >/dev/null
     b remote check --data oci://10.77.9.1:5055/trial/copied:killed
     ok "skopeo copies an image whole"

@@ -97,6 +97,11 @@ export interface Operations {
    * all of it is here. Errors: as `ThinPool.hydrate`.
    */
   'device.hydrate': { input: { name: string; wait?: boolean | undefined }; output: DeviceStatus };
+  /** Blocks of chunks that it, or what was made of it, has read first; as `ThinPool.firstReads`. */
+  'device.reads': {
+    input: { name: string; maker?: string | undefined };
+    output: { blocks: readonly number[] };
+  };
   /** Images in stores that the pool has its bytes of. */
   'remote.images': { input: Empty; output: readonly RemoteImageInfo[] };
   /** Bytes that it may map; 0: no limit. Errors: invalid-argument (it maps more already). */

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { formatBinarySize } from '../config/sizes.js';
 import { withAccess } from './connect.js';
+import { ChildProcessExec } from '../host/exec.js';
 import { contextOf, type Context } from './context.js';
 import { example } from './example.js';
 import { requireComplete } from './incomplete.js';
@@ -12,6 +13,7 @@ import { KEY_OPTION, URL_HELP, type KeyFlags } from './remote-flags.js';
 interface PushFlags extends KeyFlags {
   /** False: --no-anchor. */
   readonly anchor: boolean;
+  readonly trace?: string;
 }
 
 export function registerPushCommand(program: Command): void {
@@ -24,11 +26,16 @@ export function registerPushCommand(program: Command): void {
     .argument('<id>', 'the device')
     .argument('<url>', URL_HELP)
     .option(...KEY_OPTION)
+    .option(
+      '--trace <command>',
+      'run the command in a container of the device, and store what a start reads apart, so that a pull fetches it ahead; default for an image: what was read of it since the daemon began',
+    )
     .option('--no-anchor', 'keep no snapshot of the pushed state; the next push reads the whole device')
     .addHelpText(
       'after',
       example(
         'thinfuse push debian s3://images/debian:12',
+        "thinfuse push debian s3://images/debian:12 --trace 'bash -c true'",
         'thinfuse push db oci://registry.example.org/backup/db:monday --key-file /etc/thinfuse.key',
       ),
     )
@@ -41,7 +48,7 @@ async function push(
   context: Context,
   name: string,
   url: string,
-  { anchor, keyFile }: PushFlags,
+  { anchor, keyFile, trace }: PushFlags,
 ): Promise<void> {
   const { DevicePush } = await import('../remote/device-push.js');
   const { withRemote } = await import('../remote/open-remote.js');
@@ -53,6 +60,7 @@ async function push(
         const { image, ...pushed } = await withProgress(context, 'pushing', (onProgress) =>
           new DevicePush(access, store, seal, remote.codecs()).run({
             ...{ name, tag, anchor, signal, onProgress },
+            trace: trace === undefined ? undefined : { command: trace, exec: new ChildProcessExec() },
             onNote: note,
           }),
         );

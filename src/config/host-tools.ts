@@ -41,6 +41,7 @@ const thinTool = (need: ToolNeed, purpose: string): HostToolFacts =>
 
 const TOOLS = {
   blkid: tool('required', 'telling filesystems apart', 'util-linux', 'util-linux', 'blkid'),
+  chroot: coreutils('optional', 'push --trace'),
   cp: coreutils('required', 'images from a folder'),
   du: coreutils('required', 'progress of images and exports'),
   fallocate: utilLinux('required', 'the reserve of disk space, and holes'),

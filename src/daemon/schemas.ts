@@ -98,6 +98,7 @@ export const schemas: Schemas = {
       settings: z.record(z.string().max(64), z.string().max(4096)),
     }),
   }),
+  'device.reads': z.strictObject({ name, maker: maker.optional() }),
   'device.hydrate': z.strictObject({ name, wait: z.boolean().optional() }),
   'remote.images': empty,
   'device.quota': z.strictObject({ name, quota: count }),

@@ -4,6 +4,7 @@ import { ThinError } from '../errors/thin-error.js';
 import { virtualBlock, type ChunkId, type DeviceId } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { threadInts } from '../threads/dirty-map.js';
+import { FirstReads } from '../threads/first-reads.js';
 import { POOL_SLOT, Traffic, type TrafficKind } from '../threads/traffic.js';
 import { linesFor } from '../store/log-writer.js';
 import { askAhead } from './ask-ahead.js';
@@ -53,6 +54,7 @@ export class DeviceIo implements ImageFile {
   readonly #control = threadInts(3);
   /** Its requests since it became active. */
   readonly traffic = new Traffic();
+  readonly firstReads = new FirstReads();
   /** Milliseconds that a request may wait for bytes that are not here; undefined: as long as it takes. */
   patience: number | undefined;
   readonly #mappings: DeviceMappings;
@@ -111,6 +113,7 @@ export class DeviceIo implements ImageFile {
   }
 
   read(offset: number, into: Uint8Array): Promise<void> | undefined {
+    this.firstReads.note(this.#blockAt(offset), this.#blockAt(offset + into.length - 1));
     return this.#counted('read', into.length, (request) => this.#read(offset, into, request));
   }
 
@@ -368,6 +371,7 @@ export class DeviceIo implements ImageFile {
       table: this.#table.memory,
       plane: this.#plane.memory,
       traffic: this.traffic.memory,
+      firstReads: this.firstReads.memory,
     };
   }
 

@@ -1,4 +1,5 @@
 import { FreeRing } from '../threads/free-ring.js';
+import { FirstReads } from '../threads/first-reads.js';
 import { RequestEpochs } from '../threads/request-epochs.js';
 import { Traffic, type TrafficKind } from '../threads/traffic.js';
 import { CacheAccess } from '../store/cache-access.js';
@@ -34,6 +35,8 @@ export interface ImageMemory {
   readonly plane: PlaneMemory;
   /** Of this device (`Traffic`). */
   readonly traffic: Float64Array;
+  /** `FirstReads`. */
+  readonly firstReads: Int32Array;
 }
 
 /**
@@ -50,6 +53,7 @@ export class ThreadImage {
   readonly #table: MappingTable;
   readonly #access: FileAccess | CacheAccess;
   readonly #traffic: readonly Traffic[];
+  readonly #firstReads: FirstReads;
   readonly #log: LogWriter | undefined;
   readonly #logWords: LogWords | undefined;
 
@@ -65,6 +69,7 @@ export class ThreadImage {
     this.#epochs = new RequestEpochs(epochs);
     this.#free = new FreeRing(free);
     this.#traffic = [new Traffic(memory.traffic), new Traffic(memory.plane.traffic)];
+    this.#firstReads = new FirstReads(memory.firstReads);
     this.#table = new MappingTable(memory.table);
     this.#access = chunks.kind === 'file' ? new FileAccess(chunks, log) : new CacheAccess(chunks, log);
     this.#path = new BlockPath({
@@ -83,9 +88,14 @@ export class ThreadImage {
 
   /** False: the pool thread must do it, all of it. A range inside the device. */
   read(offset: number, into: Uint8Array, at: number, length: number): boolean {
-    return this.#counted('read', length, () =>
+    const isDone = this.#counted('read', length, () =>
       this.#within(SHUT, () => this.#path.read(offset, into, at, length) === 'done'),
     );
+    if (isDone) {
+      const { chunkSize } = this.#access;
+      this.#firstReads.note(Math.floor(offset / chunkSize), Math.floor((offset + length - 1) / chunkSize));
+    }
+    return isDone;
   }
 
   /** As `read`; what of it was written already may be written again. */

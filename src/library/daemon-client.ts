@@ -164,6 +164,11 @@ export class DaemonClient {
     return this.call('device.hydrate', { name, ...options });
   }
 
+  /** Blocks of chunks that the device, or what was made of it, has read first. */
+  async reads(name: string): Promise<readonly number[]> {
+    return (await this.call('device.reads', { name })).blocks;
+  }
+
   /** Images in stores that the pool has its bytes of. */
   remoteImages(): Promise<Operations['remote.images']['output']> {
     return this.call('remote.images', {});

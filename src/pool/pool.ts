@@ -9,6 +9,7 @@ import type { NameWatch } from '../metadata/device-table.js';
 import type { KeyValue } from '../store/key-value.js';
 import { requireDeviceSize } from './create-pool.js';
 import { describeDevice, describePool } from './describe.js';
+import { DeviceReads } from './device-reads.js';
 import type { PoolFigures } from './figures.js';
 import type { DeviceInfo, PoolInfo, PoolOptions } from './info.js';
 import { COMMIT_INTERVAL, DEVICES_PER_STEP } from './limits.js';
@@ -51,6 +52,7 @@ class Pool implements ThinPool {
   readonly tools: OpenPoolTools;
   readonly #state: PoolState;
   readonly #images: PoolImages;
+  readonly #reads: DeviceReads;
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #snapshots: PoolSnapshots;
   /** Devices whose last requests are being waited for. */
@@ -70,6 +72,7 @@ class Pool implements ThinPool {
     this.#state = new PoolState(store, stored, options);
     this.#snapshots = new PoolSnapshots(this.#state);
     this.#images = new PoolImages(this.#state, options.remote);
+    this.#reads = new DeviceReads(this.#state);
     this.tools = new OpenPoolTools(this.#state, options);
     for (const { message } of stored.damage) options.events?.onModeChanged?.('ro', message);
     this.#state.usage.markAll();
@@ -317,6 +320,10 @@ class Pool implements ThinPool {
     return this.#images.hydrate(this.#find(name));
   }
 
+  firstReads(name: DeviceName): readonly number[] {
+    return this.#reads.of(this.#find(name));
+  }
+
   remoteImages(): ReturnType<ThinPool['remoteImages']> {
     return this.#images.list();
   }
@@ -363,6 +370,7 @@ class Pool implements ThinPool {
       .then(() => this.#state.committer.applyInTurns(io))
       .then(() => {
         io.forgetMappings();
+        this.#reads.leave(this.#state.metadata.devices.get(id), io.firstReads);
       })
       .finally(() => {
         // Also after a failure: the next activation gets an open file.

@@ -73,16 +73,16 @@ export class DevicePull {
         `there is a device ${name} already; remove it, or give another name behind the url`,
         { details: { device: name } },
       );
-    return this.#claimed(request, (note) => this.#make(name, request, note));
+    return this.#claimed(request, (note, claimed) => this.#make(name, request, note, claimed));
   }
 
   /** Says in the store that the image is needed, where that is a store for it. */
   async #claimed<T>(
     { image, lazy, onNote }: DevicePullRequest,
-    work: (note: string) => Promise<T>,
+    work: (note: string, claimed: Promise<void>) => Promise<T>,
   ): Promise<T> {
     const { store } = this.#reader;
-    if (!store.isCollected) return work('');
+    if (!store.isCollected) return work('', Promise.resolve());
     const about = { source: `pull/${image.digest}`, maker: await ownMaker() };
     const note = randomBytes(8).toString('hex');
     const claims = new Claims(store, 'pull', note, about);
@@ -90,21 +90,26 @@ export class DevicePull {
       claims.end().catch((error: unknown) => {
         onNote(`a note of this pull is left in ${store.url}: ${toThinError(error).message}`);
       });
-    try {
-      if (!(await claims.claim(refsOf(image, image.manifest))))
-        throw new ThinError(
-          'not-found',
-          `${store.url}: the image is being removed, because no tag leads to it any more; pull another`,
+    const claim = async (): Promise<void> => {
+      try {
+        if (await claims.claim(refsOf(image, image.manifest))) return;
+      } catch (error) {
+        if (!(error instanceof ThinError) || error.code !== 'permission') throw error;
+        onNote(
+          `nobody is told that ${store.url} is read (it takes no notes from here): do not take the tag away meanwhile`,
         );
-    } catch (error) {
-      if (!(error instanceof ThinError) || error.code !== 'permission') throw error;
-      onNote(
-        `nobody is told that ${store.url} is read (it takes no notes from here): do not take the tag away meanwhile`,
+        return;
+      }
+      throw new ThinError(
+        'not-found',
+        `${store.url}: the image is being removed, because no tag leads to it any more; pull another`,
       );
-      return work('');
-    }
+    };
+    // Beside the work, which gives nothing a name before.
+    const claimed = claim();
+    claimed.catch(() => undefined);
     try {
-      const result = await work(note);
+      const result = await work(note, claimed);
       // The daemon takes it away when nothing is in the store alone any more.
       if (lazy === undefined) await end();
       return result;
@@ -114,7 +119,13 @@ export class DevicePull {
     }
   }
 
-  async #make(name: string, request: DevicePullRequest, note: string): Promise<Pulled> {
+  /** @param claimed the store keeps the image from then on */
+  async #make(
+    name: string,
+    request: DevicePullRequest,
+    note: string,
+    claimed: Promise<void>,
+  ): Promise<Pulled> {
     const { device } = request.image.manifest;
     const kind = request.kind ?? device.kind;
     const label = request.label ?? (request.keepLabel ? device.label : '');
@@ -135,6 +146,7 @@ export class DevicePull {
       const done = await (request.lazy === undefined
         ? this.#fill(target, named, request)
         : this.#attach(named, request, note));
+      await claimed;
       await access.call('device.rename', { name: named, to: name, maker });
       named = name;
       await target.finish({ name, kind });

@@ -2,22 +2,30 @@ import type { DeviceStatus, Incompleteness } from '../api/operations.js';
 import { toThinError } from '../errors/thin-error.js';
 import { MAX_NAME_LENGTH } from '../format/device-name.js';
 import { PUSHED } from '../format/device-record.js';
+import type { Exec } from '../host/exec.js';
 import { isAtWork } from '../host/maker.js';
 import { changed, mapped } from '../transfer/device-digest.js';
 import { ownMaker } from '../transfer/passing-devices.js';
 import type { PoolAccess } from '../transfer/pool-access.js';
+import { IMAGE_BLOCK } from '../format/remote-image.js';
 import { withStill, type StillDevice } from '../transfer/still-device.js';
 import { packAnchor, unpackAnchor, type Anchor } from './anchor.js';
 import type { BlockSeal } from './block-seal.js';
 import type { CodecPool } from './codec-pool.js';
 import { Push, type Pushed, type PushParts, type PushSource } from './push.js';
 import type { RemoteStore } from './remote-store.js';
+import { traceStart } from './traced-start.js';
 
 export interface DevicePushRequest {
   readonly name: string;
   readonly tag: string;
   /** Whether the device as it was pushed is kept, to compare the next push with. */
   readonly anchor: boolean;
+  /**
+   * A command whose start is recorded in a container of the device; undefined: what was read of an image and
+   * of what was made of it since the daemon began.
+   */
+  readonly trace: { readonly command: string; readonly exec: Exec } | undefined;
   readonly signal: AbortSignal;
   readonly onProgress?: PushParts['onProgress'];
   /** Hears what does not matter for the push. */
@@ -45,7 +53,7 @@ export class DevicePush {
       const devices = await this.#access.call('device.list', {});
       const pushed = await new Push({
         store: this.#store,
-        source: await this.#source(still, devices),
+        source: await this.#source(still, devices, request),
         codecs: this.#codecs,
         seal: this.#seal,
         maker,
@@ -64,7 +72,37 @@ export class DevicePush {
     });
   }
 
-  async #source(still: StillDevice, devices: readonly DeviceStatus[]): Promise<PushSource> {
+  /** Blocks of an image that a start reads. */
+  async #start(
+    still: StillDevice,
+    blockSize: number,
+    { trace, signal, onNote }: DevicePushRequest,
+  ): Promise<number[]> {
+    const { name, kind } = still.device;
+    let chunks: readonly number[] = [];
+    if (trace !== undefined)
+      chunks = await traceStart(this.#access, trace.exec, {
+        ...{ origin: still.name, command: trace.command, signal },
+        onOutput: (piece) => void process.stderr.write(piece),
+      });
+    // A volume reads what it happens to read.
+    else if (kind === 'image')
+      chunks = await this.#access.call('device.reads', { name }).then(
+        ({ blocks }) => blocks,
+        (error: unknown) => {
+          onNote(`what a start of ${name} reads is not known: ${toThinError(error).message}`);
+          return [];
+        },
+      );
+    const each = blockSize / IMAGE_BLOCK;
+    return chunks.flatMap((chunk) => Array.from({ length: each }, (_, at) => chunk * each + at));
+  }
+
+  async #source(
+    still: StillDevice,
+    devices: readonly DeviceStatus[],
+    request: DevicePushRequest,
+  ): Promise<PushSource> {
     const { uuid, blockSize } = await this.#access.call('pool.info', {});
     const { device } = still;
     const chain = chainOf(device, devices);
@@ -88,6 +126,7 @@ export class DevicePush {
           changes: () => changed(this.#access, anchor.name, still.name, blockSize),
         })),
       read: (offset, into) => still.read(offset, into),
+      start: () => this.#start(still, blockSize, request),
     };
   }
 

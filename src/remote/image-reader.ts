@@ -2,7 +2,7 @@ import { ThinError } from '../errors/thin-error.js';
 import type { BlockSeal } from './block-seal.js';
 import type { Digest } from './digest.js';
 import { unpackSegment, type Segment } from './index-segment.js';
-import { MAX_MANIFEST, storedImage, type IndexRef, type Manifest, type StoredImage } from './manifest.js';
+import { storedImage, type IndexRef, type Manifest, type StoredImage } from './manifest.js';
 import type { BlobRef, RemoteStore } from './remote-store.js';
 import { DEFAULT_TAG, describeName, type ImageName } from './remote-url.js';
 
@@ -29,11 +29,8 @@ export class ImageReader {
 
   /** Errors: not-found, damaged, wrong-version, permission (another key). */
   async image(digest: Digest): Promise<StoredImage> {
-    const size = await this.store.size('manifest', digest);
-    const path = `${this.store.url}@sha256:${digest}`;
-    if (size !== undefined && size > MAX_MANIFEST)
-      throw new ThinError('damaged', `${path}: ${size} bytes are too many for a manifest`);
-    return storedImage(await this.store.read('manifest', digest), this.#seal, path);
+    const bytes = await this.store.read('manifest', digest);
+    return storedImage(bytes, this.#seal, `${this.store.url}@sha256:${digest}`);
   }
 
   async segment({ digest }: IndexRef): Promise<Segment> {

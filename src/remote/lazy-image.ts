@@ -8,12 +8,12 @@ import { BlockSeal, parseKey } from './block-seal.js';
 import { Claims } from './claims.js';
 import type { Digest } from './digest.js';
 import { ImageReader, refsOf } from './image-reader.js';
-import { SEGMENT_BLOCKS, type BlockPlace, type Segment } from './index-segment.js';
+import { SEGMENT_BLOCKS, type Segment } from './index-segment.js';
 import { lazyEnvironment } from './lazy-settings.js';
 import type { StoredImage } from './manifest.js';
 import { readKey } from './open-remote.js';
 import { openStore } from './open-store.js';
-import { PACK_FOOT, unpackFoot, unpackTable } from './pack.js';
+import { unpackPack } from './pack.js';
 import { rangesOf, type PackRange, type PlacedBlock } from './pack-ranges.js';
 import { parseRemoteUrl } from './remote-url.js';
 import type { Turns } from './turns.js';
@@ -26,6 +26,8 @@ const IDLE_MS = 10_000;
 /** Milliseconds between tries, at first and at most. */
 const FIRST_PAUSE = 200;
 const MOST_PAUSE = 2000;
+/** Milliseconds for which blocks of a recorded start are kept that nobody has taken. */
+const START_MS = 60_000;
 
 /** A part of an image, put together. */
 export interface ImagePiece {
@@ -41,8 +43,8 @@ export class LazyImage {
   readonly #image: RemoteImage;
   #stored: Promise<StoredImage> | undefined;
   readonly #segments = new Map<number, Promise<Segment>>();
-  /** Blocks that lie together because a start reads them. */
-  #start: ReadonlyMap<Digest, BlockPlace> = new Map();
+  /** Blocks of a recorded start as they lie in its pack, until they are taken. */
+  readonly #start = new Map<Digest, Uint8Array>();
 
   constructor(image: RemoteImage, reader: ImageReader, seal: BlockSeal) {
     this.#image = image;
@@ -67,25 +69,32 @@ export class LazyImage {
   /** Numbers of its blocks, ascending. */
   async *blocks(): AsyncGenerator<Uint32Array> {
     const { manifest } = await this.#manifest();
-    for (const { segment } of manifest.indexes) {
+    for (const [at, { segment }] of manifest.indexes.entries()) {
+      for (const next of manifest.indexes.slice(at, at + SEGMENTS))
+        this.#segment(next.segment).catch(() => undefined);
       const blocks = [...(await this.#segment(segment))!.keys()].sort((x, y) => x - y);
       yield Uint32Array.from(blocks, (block) => segment * SEGMENT_BLOCKS + block);
     }
   }
 
-  /** Numbers of the blocks that a recorded start reads, in its order. */
+  /**
+   * Numbers of the blocks that a recorded start reads, in its order. The pack that has them comes whole, in
+   * one request, and `fetch` takes them from it.
+   */
   async startBlocks(): Promise<Uint32Array> {
     const { manifest } = await this.#manifest();
-    if (manifest.start === null) return new Uint32Array(0);
-    const { size } = manifest.packs.find(({ digest }) => digest === manifest.start)!;
-    const pack = manifest.start;
-    const path = `${this.#reader.store.url}: pack ${pack}`;
-    const read = (offset: number, length: number): Promise<Uint8Array> =>
-      this.#reader.store.read('pack', pack, { offset, length });
-    const foot = unpackFoot(await read(size - PACK_FOOT, PACK_FOOT), size, path);
-    const table = unpackTable(await read(foot.offset, foot.length), foot, this.#seal, path);
-    this.#start = new Map(table.map((block) => [block.name, { ...block, pack }]));
-    const order = new Map(table.map(({ name }, at) => [name, at]));
+    const { start } = manifest;
+    if (start === null) return new Uint32Array(0);
+    const { store } = this.#reader;
+    const bytes = await store.read('pack', start);
+    const order = new Map<Digest, number>();
+    for (const { name, offset, length } of unpackPack(bytes, this.#seal, `${store.url}: pack ${start}`)) {
+      order.set(name, order.size);
+      this.#start.set(name, bytes.subarray(offset, offset + length));
+    }
+    setTimeout(() => {
+      this.#start.clear();
+    }, START_MS).unref();
     const found: { block: number; at: number }[] = [];
     for (const { segment } of manifest.indexes)
       for (const [block, { name }] of (await this.#segment(segment))!) {
@@ -108,7 +117,8 @@ export class LazyImage {
     const pieces = new Map(blocks.map((block) => [block, new Piece(block)]));
     const placed = await this.#until(end, () => this.#placesOf(blocks, blocksEach, pieces));
     for (const piece of pieces.values()) if (piece.missing === 0) onPiece(piece.finish(blocksEach));
-    const work = [...rangesOf(placed)].map((range) =>
+    const away = placed.filter((block) => !this.#take(block, blocksEach, pieces, onPiece));
+    const work = [...rangesOf(away)].map((range) =>
       // A turn for each try: a store that fails holds up nobody else's.
       this.#until(end, () => turns.run(() => this.#fetchRange(range, blocksEach, pieces, onPiece))),
     );
@@ -131,6 +141,28 @@ export class LazyImage {
   async #claims(): Promise<Claims> {
     const about = { source: `pull/${this.#image.digest}`, maker: await ownMaker() };
     return new Claims(this.#reader.store, 'pull', this.#image.note, about);
+  }
+
+  /** @returns whether it came with a recorded start */
+  #take(
+    { block, place: { name } }: PlacedBlock,
+    blocksEach: number,
+    pieces: ReadonlyMap<number, Piece>,
+    onPiece: (piece: ImagePiece) => void,
+  ): boolean {
+    const stored = this.#start.get(name);
+    if (stored === undefined) return false;
+    this.#start.delete(name);
+    let plain;
+    try {
+      plain = this.#codec.decode(stored, name, `${this.#reader.store.url}: the recorded start`);
+    } catch {
+      // It lies elsewhere, too.
+      return false;
+    }
+    const piece = pieces.get(block - (block % blocksEach))!;
+    if (piece.add(block, plain, blocksEach)) onPiece(piece.finish(blocksEach));
+    return true;
   }
 
   async #fetchRange(
@@ -162,7 +194,7 @@ export class LazyImage {
       for (let block = first; block < first + blocksEach; block++) {
         const segment = await this.#segment(Math.floor(block / SEGMENT_BLOCKS));
         const place = segment?.get(block % SEGMENT_BLOCKS);
-        if (place !== undefined) own.push({ block, place: this.#start.get(place.name) ?? place });
+        if (place !== undefined) own.push({ block, place });
       }
       pieces.get(first)!.missing = own.length;
       placed.push(...own);

@@ -9,8 +9,6 @@ import { MAX_PACK, wrongVersion } from './pack.js';
 
 export const MANIFEST_TYPE = 'application/vnd.thinfuse.image.v1+json';
 const VERSION = 1;
-/** Bytes; a device of 16 TiB that is full has about 60. */
-export const MAX_MANIFEST = 128 * 2 ** 20;
 
 const safe = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value));

@@ -13,6 +13,7 @@ import { packManifest, type RemoteDevice, type StoredImage } from './manifest.js
 import { PackUploader } from './pack-uploader.js';
 import { PushedSegments } from './pushed-segments.js';
 import { clearCutOffPushes, cutOffPushes } from './resumed-push.js';
+import { namesOfStart, startPack } from './start-pack.js';
 import type { RemoteStore, TagState } from './remote-store.js';
 
 const SEGMENT_BYTES = SEGMENT_BLOCKS * IMAGE_BLOCK;
@@ -32,6 +33,8 @@ export interface PushSource {
   readonly ancestors: readonly { readonly image: Digest; changes(): AsyncIterable<Change> }[];
   /** Fills all of `into`. */
   read(offset: number, into: Uint8Array): Promise<void>;
+  /** Numbers of the blocks that a start reads, in their order; none: nobody knows. */
+  start(): Promise<readonly number[]>;
 }
 
 export interface PushParts {
@@ -102,7 +105,8 @@ export class Push {
       const ancestor = await this.#ancestor();
       await this.#learn(ancestor?.image, before);
       await this.#blocks(ancestor);
-      const image = await this.#publish(ancestor?.image ?? null, tag, before);
+      const start = await this.#start(ancestor?.image);
+      const image = await this.#publish(ancestor?.image ?? null, start, tag, before);
       await this.#claims.end();
       await clearCutOffPushes(store, source.id, isGone);
       return {
@@ -252,10 +256,38 @@ export class Push {
     await this.#uploader.room();
   }
 
-  async #publish(parent: StoredImage | null, tag: string, before: TagState | undefined): Promise<Digest> {
+  /** The pack that a pull fetches ahead: the parent's, where it has all of it. */
+  async #start(parent: StoredImage | undefined): Promise<Digest | null> {
+    const { store, source, codecs, seal, signal } = this.#parts;
+    const blocks = await source.start();
+    const before = parent?.manifest.start ?? null;
+    const writer = await startPack({
+      ...{ blocks, codecs, seal, size: source.device.size },
+      read: (offset, into) => source.read(offset, into),
+    });
+    if (writer === undefined) return before;
+    if (parent !== undefined && before !== null) {
+      const known = await namesOfStart(store, seal, parent);
+      if (writer.blocks.every(({ name }) => known.has(name))) return before;
+    }
+    const { digest, bytes } = await codecs.digest(writer.finish());
+    await this.#claims.putting({ kind: 'pack', digest, size: bytes.length }, () =>
+      store.put('pack', digest, bytes, signal),
+    );
+    this.#sent += bytes.length;
+    this.#segments.sizes.set(digest, bytes.length);
+    return digest;
+  }
+
+  async #publish(
+    parent: StoredImage | null,
+    start: Digest | null,
+    tag: string,
+    before: TagState | undefined,
+  ): Promise<Digest> {
     const { store, source, seal } = this.#parts;
     await this.#segments.finish();
-    const { indexes, packs } = this.#segments.result();
+    const { indexes, packs } = this.#segments.result(start);
     const bytes = packManifest(
       {
         salt: randomBytes(16).toString('hex'),
@@ -264,7 +296,7 @@ export class Push {
         device: source.device,
         indexes,
         packs,
-        start: null,
+        start,
       },
       seal,
     );

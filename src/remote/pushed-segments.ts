@@ -70,8 +70,8 @@ export class PushedSegments {
     }
   }
 
-  /** Nothing is open. */
-  result(): { readonly indexes: IndexRef[]; readonly packs: Blob[] } {
+  /** Nothing is open. @param start a pack that no index may name */
+  result(start: Digest | null): { readonly indexes: IndexRef[]; readonly packs: Blob[] } {
     const numbers = new Map<Digest, number>();
     const numberOf = (pack: Digest): number => {
       const number = numbers.get(pack) ?? numbers.size;
@@ -87,6 +87,7 @@ export class PushedSegments {
         blocks,
         packs: packs.map(numberOf),
       }));
+    if (start !== null) numberOf(start);
     const packs = [...numbers.keys()].map((digest) => ({ digest, size: this.sizes.get(digest)! }));
     return { indexes, packs };
   }

@@ -223,6 +223,11 @@ export class Devices {
     return this.get(given);
   }
 
+  /** As `ThinPool.firstReads`. */
+  reads(name: string, maker?: string): { readonly blocks: readonly number[] } {
+    return { blocks: this.#parts.pool.firstReads(this.requireLive(existingName(name), maker).name) };
+  }
+
   /**
    * What the device held is lost, and it has another number from then on. Its name, kind and quota stay; its
    * size is the larger one of both.

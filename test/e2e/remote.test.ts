@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { isPassing } from '../../src/format/passing-name.js';
 import { CLI_COMMAND, Cli } from '../support/cli.js';
 import { eventually } from '../support/eventually.js';
@@ -12,6 +13,15 @@ interface PushedJson {
   readonly parent: string | null;
   readonly read: number;
   readonly sent: number;
+}
+
+/** With the libraries that it needs. */
+async function copyProgram(tool: string, root: string): Promise<void> {
+  await copyFile(`/bin/${tool}`, `${root}/bin/${tool}`);
+  for (const [library] of (await run('ldd', [`/bin/${tool}`])).matchAll(/\/\S+/g)) {
+    await mkdir(path.dirname(root + library), { recursive: true });
+    await copyFile(library, root + library);
+  }
 }
 
 describe('end to end: push and pull', function () {
@@ -184,6 +194,42 @@ describe('end to end: push and pull', function () {
     await run('cmp', ['-n', '65536', `${mount}/own`, `${mount}/own`]);
     await there.run('umount', 'mine');
     await there.run('rm', 'mine');
+  });
+
+  it('fetch ahead what a start has read: of a container, or of a command that is run for that', async () => {
+    const root = scratch.current.at('root');
+    for (const folder of ['bin', 'dev']) await mkdir(`${root}/${folder}`, { recursive: true });
+    for (const tool of ['sh', 'cat']) await copyProgram(tool, root);
+    for (const file of ['read', 'traced', 'never'])
+      await writeFile(`${root}/${file}`, randomBytes(3_000_000));
+    await here.run('image', 'create', 'program', '--from', root);
+    await here.run('container', 'create', 'first', '--image', 'program');
+    const mount = (await here.run('mount', 'first')).trim();
+    await run('cat', [`${mount}/rootfs/read`]);
+    await here.run('rm', '--force', 'first');
+    await here.run('push', 'program', url('first-run'));
+    await here.run('push', 'program', url('traced'), '--trace', 'cat /traced > /dev/null');
+    const failed = await here.try('push', 'program', url('failed'), '--trace', 'exit 3');
+    assert.match(failed.stderr, /chroot/);
+    assert.equal((await there.try('pull', url('failed'))).code, 3);
+    const total = async (name: string): Promise<number> =>
+      (await there.call('device.get', { name })).remote ?? 0;
+    for (const [tag, file] of [
+      ['first-run', 'read'],
+      ['traced', 'traced'],
+    ] as const) {
+      const { remote } = await there.json<{ remote: number }>('pull', url(tag), tag);
+      assert.ok(remote > 9_000_000);
+      await eventually(`the start of ${tag} is here`, async () => (await total(tag)) < remote - 3_000_000);
+      await there.run('container', 'create', 'second', '--image', tag);
+      await there.run('mount', 'second');
+      await run('cat', [`${there.root}/mnt/second/rootfs/${file}`]);
+      assert.ok((await total(tag)) > 3_000_000, 'what nobody has read is in the registry');
+      await run('cmp', [`${there.root}/mnt/second/rootfs/never`, `${root}/never`]);
+      await there.run('rm', '--force', 'second');
+      await there.run('rm', '--force', tag);
+    }
+    await here.run('rm', 'program');
   });
 
   it('give back with a device what was kept to compare it with', async () => {

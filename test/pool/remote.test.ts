@@ -165,13 +165,18 @@ for (const kind of ['leveldb', 'direct'] as const)
       source.gate = new Promise((resolve) => (go = resolve));
       const stuck = read(NAME, 5);
       while (pool.figures().remote.inFlight === 0) await new Promise(setImmediate);
-      // What is read is still on its way when the rest is here.
-      source.delay = () => 500;
+      // What is read is on its way until the rest is here, whatever the machine does meanwhile.
+      let goOther = (): void => undefined;
+      source.otherGate = new Promise((resolve) => (goOther = resolve));
+      const before = pool.figures().remote.inFlight;
       const reading = read(other, 5);
       while (source.asked.length < 2) await new Promise(setImmediate);
-      await new Promise(setImmediate);
-      source.delay = () => 0;
-      await pool.hydrate(other);
+      const read5 = pool.figures().remote.inFlight - before;
+      source.otherGate = Promise.resolve();
+      const hydrating = pool.hydrate(other);
+      while (pool.figures().remote.fetched < HAS.length * BLOCK - read5) await new Promise(setImmediate);
+      goOther();
+      await hydrating;
       assert.ok((await reading).equals(expected(5)));
       assert.equal(pool.device(other)!.remote, undefined);
       go();

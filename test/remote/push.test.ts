@@ -5,6 +5,7 @@ import { IMAGE_BLOCK } from '../../src/format/remote-image.js';
 import { BlockSeal } from '../../src/remote/block-seal.js';
 import { CodecPool } from '../../src/remote/codec-pool.js';
 import { ImageReader } from '../../src/remote/image-reader.js';
+import { unpackPack } from '../../src/remote/pack.js';
 import { FullPull } from '../../src/remote/pull.js';
 import { Push, type Pushed } from '../../src/remote/push.js';
 import { MemoryRemote } from '../support/memory-remote.js';
@@ -70,6 +71,35 @@ for (const key of [undefined, randomBytes(32)])
       for (const [number, bytes] of here)
         assert.deepEqual(Buffer.from(there.get(number) ?? []), Buffer.from(bytes));
     }
+
+    it('lay copies of what a start reads together, and keep them until a start reads something else', async () => {
+      const device = new RemoteDeviceModel('web', 40_000);
+      for (let at = 0; at < 60; at++) device.write(at * 601, block(at));
+      // One that is not there, one twice, and one behind the end.
+      device.start = [3 * 601, 5, 601, 3 * 601, 50_000];
+      const start = async (image: Pushed['image']): Promise<{ names: unknown[]; digest: unknown }> => {
+        const { manifest } = await new ImageReader(store, seal).image(image);
+        const pack = await store.read('pack', manifest.start!);
+        return {
+          names: unpackPack(pack, seal, 'start').map(({ name }) => name),
+          digest: manifest.start,
+        };
+      };
+      const first = await start((await push(device)).image);
+      assert.deepEqual(first.names, [seal.nameOf(block(3)), seal.nameOf(block(1))]);
+      await assertSame(device);
+      // What is known already, and nothing.
+      for (const again of [[601], []]) {
+        device.start = again;
+        device.write(9 * 601, block(100 + again.length));
+        assert.deepEqual(await start((await push(device)).image), first);
+        await assertSame(device);
+      }
+      device.start = [601, 4 * 601];
+      const other = await start((await push(device)).image);
+      assert.deepEqual(other.names, [seal.nameOf(block(1)), seal.nameOf(block(4))]);
+      await assertSame(device);
+    });
 
     it('bring a device into a store and out of it again', async () => {
       const device = new RemoteDeviceModel('web', 40_000);

@@ -95,6 +95,10 @@ export class FakePool implements ThinPool {
     return Promise.resolve();
   }
 
+  firstReads(): readonly number[] {
+    return [];
+  }
+
   setPatience(): void {
     return undefined;
   }

@@ -32,8 +32,10 @@ export class MemorySource implements RemoteSource {
   delay: () => number = () => 0;
   start: readonly number[] = [];
   readonly released: string[] = [];
-  /** Held back until `go`. */
+  /** Requests of this image are held back until then. */
   gate: Promise<void> = Promise.resolve();
+  /** Of any other image, as they come. */
+  otherGate: Promise<void> = Promise.resolve();
 
   constructor(blocks: readonly number[]) {
     this.blocks = blocks;
@@ -49,7 +51,7 @@ export class MemorySource implements RemoteSource {
   async fetch(request: FetchRequest, onBytes: (block: number, bytes: Uint8Array) => void): Promise<void> {
     this.asked.push({ blocks: request.blocks, isUrgent: request.isUrgent });
     this.timeouts.push(request.timeoutMs);
-    await (request.image.digest === IMAGE.digest ? this.gate : undefined);
+    await (request.image.digest === IMAGE.digest ? this.gate : this.otherGate);
     await Promise.all(
       request.blocks.map(async (first) => {
         await sleep(this.delay());

@@ -14,6 +14,8 @@ export class RemoteDeviceModel {
   readonly #name: string;
   #pushed: { readonly image: Digest; readonly changed: Set<number> }[] = [];
   read = 0;
+  /** Blocks that a start reads. */
+  start: readonly number[] = [];
 
   /** @param size in blocks */
   constructor(name: string, size: number) {
@@ -50,6 +52,7 @@ export class RemoteDeviceModel {
         image,
         changes: () => changesOf([...changed], blocks),
       })),
+      start: () => Promise.resolve(this.start),
       read: (offset, into) => {
         this.read += into.length;
         for (let at = 0; at < into.length; at += IMAGE_BLOCK)

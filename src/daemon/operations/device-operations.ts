@@ -13,6 +13,7 @@ type DeviceOperation =
   | 'device.anchor'
   | 'device.attach'
   | 'device.hydrate'
+  | 'device.reads'
   | 'device.rollback'
   | 'device.grow'
   | 'device.quota'
@@ -38,6 +39,7 @@ export function deviceOperations({ devices, properties, serving }: Service): Pic
       const until = serving?.whileOpen ?? ((done: Promise<void>): Promise<void> => done);
       return devices.hydrate(name, wait === true ? until : undefined);
     },
+    'device.reads': async ({ name, maker }) => Promise.resolve(devices.reads(name, maker)),
     'device.rollback': ({ name, to }) => devices.rollback(name, to),
     'device.grow': ({ name, size }) => devices.grow(name, size),
     'device.quota': ({ name, quota }) => devices.setQuota(name, quota),
