@@ -37,7 +37,7 @@ function stemOf(number: number): string {
   return `${number}`.padStart(6, '0');
 }
 
-/** @throws ThinError not-empty (a file, or in the way otherwise), permission, io */
+/** @throws ThinError invalid-argument (no folder), permission, io */
 export async function classifyFolder(path: string): Promise<LevelFolder> {
   let names: string[];
   try {
