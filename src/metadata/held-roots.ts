@@ -1,4 +1,4 @@
-import type { MetadataSnapshot } from '../format/metadata-snapshot.js';
+import type { MetadataSnapshot, PackedRecords } from '../format/metadata-snapshot.js';
 import { MAX_METADATA_SNAPSHOT, packMetadataSnapshot } from '../format/metadata-snapshot.js';
 import { metadataSnapshotKey } from '../format/keys.js';
 import { seal } from '../format/seal.js';
@@ -7,6 +7,7 @@ import type { KvOperation } from '../store/key-value.js';
 /** The metadata snapshots that are reserved. Few, so all in memory. */
 export class HeldRoots {
   readonly #held = new Map<number, MetadataSnapshot>();
+  readonly #packed = new WeakMap<MetadataSnapshot, PackedRecords>();
   #dirty = new Set<number>();
 
   get isDirty(): boolean {
@@ -32,8 +33,10 @@ export class HeldRoots {
     this.#held.set(held.id, held);
   }
 
-  add(held: MetadataSnapshot): void {
+  /** @param packed records of it that are packed already */
+  add(held: MetadataSnapshot, packed?: PackedRecords): void {
     this.load(held);
+    if (packed !== undefined) this.#packed.set(held, packed);
     this.#dirty.add(held.id);
   }
 
@@ -49,9 +52,9 @@ export class HeldRoots {
     const operations = [...dirty].map((id): KvOperation => {
       const key = metadataSnapshotKey(id);
       const held = this.#held.get(id);
-      return held === undefined
-        ? { type: 'del', key }
-        : { type: 'put', key, value: seal('metadata-snapshot', id, packMetadataSnapshot(held)) };
+      if (held === undefined) return { type: 'del', key };
+      const body = packMetadataSnapshot(held, this.#packed.get(held));
+      return { type: 'put', key, value: seal('metadata-snapshot', id, body) };
     });
     return {
       operations,

@@ -26,7 +26,7 @@ import {
   type DeviceName,
   type VirtualBlock,
 } from '../format/ids.js';
-import type { MetadataSnapshot } from '../format/metadata-snapshot.js';
+import type { MetadataSnapshot, PackedRecords } from '../format/metadata-snapshot.js';
 import { chunkMapKey, nodeMapKey, superblockKey } from '../format/keys.js';
 import { seal } from '../format/seal.js';
 import { sealSuperblock, type PoolTotals, type Superblock } from '../format/superblock.js';
@@ -197,20 +197,18 @@ export class Metadata {
   }
 
   /**
-   * Keeps all roots as they are (dm-thin-metadata.c, `__reserve_metadata_snap`): costs as much as there are
-   * devices, whatever they map.
+   * Keeps all roots as they are (dm-thin-metadata.c, `__reserve_metadata_snap`), whatever they map: a fraction
+   * of a microsecond for each device whose record is packed. What devices had for themselves is shared from
+   * now on; the caller notes that (`DeviceTable.noteExclusive`).
    * @throws ThinError no-space
    */
-  holdRoots(createdAt: number): MetadataSnapshot {
+  holdRoots(createdAt: number, packed?: PackedRecords): MetadataSnapshot {
     const id = this.heldRoots.nextId();
     if (id === undefined) throw new ThinError('no-space', 'all numbers of metadata snapshots are given out');
     const devices = this.devices.all();
-    for (const { id: device, root } of devices) {
-      this.#table.share(root);
-      this.devices.noteExclusive(device, 0);
-    }
+    for (const { root } of devices) this.#table.share(root);
     const held = { id, createdAt, superblock: this.#superblock, devices };
-    this.heldRoots.add(held);
+    this.heldRoots.add(held, packed);
     return held;
   }
 

@@ -1,15 +1,19 @@
 import { ThinError } from '../errors/thin-error.js';
+import type { DeviceRecord } from '../format/device-record.js';
 import { transactionId } from '../format/ids.js';
+import { packHeldRecord, type PackedRecords } from '../format/metadata-snapshot.js';
 import type { NodeLimits } from '../format/node.js';
 import { checkPool, type CheckDepth, type CheckResult, type Finding } from '../metadata/check.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { openView, StoredNodes, type MetadataView, type HeldChoice } from '../metadata/metadata-view.js';
 import type { KvReader } from '../store/key-value.js';
 import type { PoolOptions } from './info.js';
+import { DEVICES_PER_STEP } from './limits.js';
 import { readOptions } from './options-record.js';
 import type { PoolState } from './pool-state.js';
 import { salvageRecords } from './salvage.js';
 import { fileFinding, scrub, type ScrubOptions, type ScrubStep } from './scrub.js';
+import { nextTurn } from './usage-counter.js';
 
 /** Committed metadata that does not change while it is held. The caller that opened it closes it. */
 export interface FrozenMetadata {
@@ -168,10 +172,31 @@ export class OpenPoolTools implements PoolTools {
 
   async reserve(): Promise<ReservedSnapshot> {
     this.#state.requireWritable();
+    const packed = await this.#packRecords();
     // The roots are those of one moment.
-    const held = await this.#state.sharing(() => this.#state.metadata.holdRoots(Date.now()));
+    const held = await this.#state.sharing(() => this.#state.metadata.holdRoots(Date.now(), packed));
     await this.#state.commit();
+    await this.#noteShared(held.devices);
     return describe(held);
+  }
+
+  /** Of all devices, in turns: a record that changes later is another one. */
+  async #packRecords(): Promise<PackedRecords> {
+    const packed = new WeakMap<DeviceRecord, Uint8Array>();
+    const { devices } = this.#state.metadata;
+    for (let last = 0, step; (step = devices.after(last, DEVICES_PER_STEP)).length > 0; await nextTurn()) {
+      for (const record of step) packed.set(record, packHeldRecord(record));
+      last = step.at(-1)!.id;
+    }
+    return packed;
+  }
+
+  async #noteShared(records: readonly DeviceRecord[]): Promise<void> {
+    for (let at = 0; at < records.length; at += DEVICES_PER_STEP) {
+      for (const { id } of records.slice(at, at + DEVICES_PER_STEP))
+        this.#state.metadata.devices.noteExclusive(id, 0);
+      await nextTurn();
+    }
   }
 
   async release(id: number): Promise<void> {

@@ -159,6 +159,23 @@ describe('a pool of many devices', () => {
     assert.ok(looks.most <= MOST_PER_TURN, `${looks.most} looks in one turn`);
   });
 
+  it('reserves their metadata with turns for others', async () => {
+    let turns = 0;
+    let isOver = false;
+    const count = (): void => {
+      turns++;
+      if (!isOver) setImmediate(count);
+    };
+    count();
+    const held = await pool.tools.reserve();
+    isOver = true;
+    assert.equal(held.devices, DEVICES + 1);
+    assert.ok(turns >= DEVICES / MOST_PER_TURN, `${turns} turns`);
+    for (const { exclusive } of pool.devices()) assert.equal(exclusive, 0);
+    await pool.tools.release(held.id);
+    await pool.settle();
+  });
+
   it('tells its figures in bounded steps', async () => {
     const looks = new Looks();
     const text = await new Metrics({
