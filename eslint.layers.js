@@ -127,6 +127,10 @@ export const LAYERS = {
       ...['daemon'],
     ],
   },
+  outputs: {
+    knows: 'what each command prints with `--json`, as schemas; their version',
+    imports: ['errors'],
+  },
   manual: {
     knows: "the man page and the shells' completions, made from the command line's own help",
     imports: [],
@@ -146,6 +150,7 @@ export const LAYERS = {
         'volumes',
         'api',
         'daemon',
+        'outputs',
         'manual',
       ],
     ],
@@ -186,7 +191,7 @@ export const PACKAGES = {
   saxes: ['src/remote/s3-list.ts', 'src/thin-tools/parse-dump.ts'],
   zod: [
     ...['src/commands', 'src/config', 'src/containerd', 'src/daemon', 'src/host', 'src/legacy', 'src/pool'],
-    ...['src/remote', 'src/thin-tools', 'src/transfer', 'src/volumes'],
+    ...['src/outputs', 'src/remote', 'src/thin-tools', 'src/transfer', 'src/volumes'],
   ],
 };
 

@@ -9,6 +9,7 @@ import {
   type HostTool,
   type ToolNeed,
 } from '../../src/config/host-tools.js';
+import { outputDocument } from '../../src/outputs/outputs.js';
 import { installCommand } from '../../src/config/missing-tool.js';
 
 const TITLES = { debian: 'Debian, Ubuntu', fedora: 'Fedora', alpine: 'Alpine' };
@@ -21,10 +22,16 @@ export const RENEWALS: Readonly<Record<string, (text: string) => Promise<string>
   'scripts/host-tools.tsv': () => Promise.resolve(lines()),
   Dockerfile: (text) => Promise.resolve(text.replace(/^ARG HOST_PACKAGES=.*$/m, imageArgument())),
   'README.md': (text) => renewBlock(text, packageTable()),
+  'docs/output-v1.schema.json': outputSchemas,
   'docs/architecture.md': (text) => renewBlock(text, layerTable(), 'layers'),
   'docs/operations.md': async (text) =>
     renewBlock(await renewBlock(text, packageTable()), toolTable(), 'host-tools'),
 };
+
+/** The name has the version: another one is another file. */
+function outputSchemas(): Promise<string> {
+  return format(JSON.stringify(outputDocument()), { parser: 'json', printWidth: 110 });
+}
 
 /** For shells: tool, need, packages of Debian, Fedora and Alpine, what for; a line each, tabs between. */
 function lines(): string {

@@ -199,7 +199,7 @@ export const COMMAND_MODULES: readonly CommandModule[] = [
     load: async () => (await import('../commands/metadata-size-command.js')).registerMetadataSizeCommand,
   },
   {
-    commands: { completion: 'shell', manual: 'shell' },
+    commands: { completion: 'shell', manual: 'shell', schema: 'shell' },
     tellsAll: true,
     load: async () => (await import('../commands/manual-commands.js')).registerManualCommands,
   },

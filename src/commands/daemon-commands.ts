@@ -4,7 +4,7 @@ import path from 'node:path';
 import { Option, type Command } from 'commander';
 import type { AdapterPlace } from '../adapter/pool-adapter.js';
 import { until } from '../async/until.js';
-import { parseDeviceSize } from '../config/limits.js';
+import { parseCacheSize } from '../config/limits.js';
 import type { AdapterSockets } from '../daemon/adapter-places.js';
 import { LOG_LEVELS, type LogLevel } from '../daemon/log-level.js';
 import { parseListenAddress } from '../daemon/listen-address.js';
@@ -72,7 +72,7 @@ export function registerDaemonCommands(program: Command): void {
       )
       .option(
         '--cache-size <size>',
-        'leveldb pools: memory for chunks, shared by all devices (256M, or a sixteenth of the memory)',
+        'leveldb pools: memory for chunks, shared by all devices (256M, or a sixteenth of the memory); kept, as thinfuse set cache_size',
       )
       .addOption(
         new Option(
@@ -115,7 +115,8 @@ export function registerDaemonCommands(program: Command): void {
     )
     .action(async (options: StartOptions, command: Command) => {
       const { layout, json } = contextOf(command);
-      const { settings, args: given } = await storageOptions(options);
+      const { settings: stored, args: given } = await storageOptions(options);
+      const settings = { ...stored, pool: { ...stored.pool, ...cacheOf(options) } };
       for (const warning of settings.warnings) note(warning);
       const snapshotters = parseSnapshotters(options.snapshotter ?? [], {
         root: layout.root,
@@ -149,9 +150,8 @@ export function registerDaemonCommands(program: Command): void {
         const own = rootLayout(layout.root, { socketName: options.temporary });
         const { daemonParts } = await import('../daemon/composition.js');
         const { runForeground } = await import('../daemon/foreground.js');
-        const pool = cacheOf(options);
         await runForeground(
-          await daemonParts(own, settings, options.transport, pool, {
+          await daemonParts(own, settings, options.transport, {
             snapshotters,
             volumes,
             metrics,
@@ -168,7 +168,6 @@ export function registerDaemonCommands(program: Command): void {
         return;
       }
       requirePool(layout);
-      cacheOf(options);
       await refuseLive(layout.socket);
       const { pid } = await whileWorking({ json }, 'starting:', (say) =>
         asking(
@@ -284,6 +283,6 @@ async function followed({ socket, log }: RootLayout, old: number): Promise<numbe
 }
 
 /** @throws ThinError invalid-argument */
-function cacheOf({ cacheSize }: StartOptions): { chunkCache?: number } {
-  return cacheSize === undefined ? {} : { chunkCache: parseDeviceSize(cacheSize, '--cache-size') };
+function cacheOf({ cacheSize }: StartOptions): { cacheSize?: number } {
+  return cacheSize === undefined ? {} : { cacheSize: parseCacheSize(cacheSize, '--cache-size') };
 }

@@ -1,11 +1,12 @@
 import type { DeviceStatus } from '../api/operations.js';
 import { PUSHED } from '../format/device-record.js';
+import type { DeviceOutput } from '../outputs/shapes.js';
 
 /**
  * A device as `--json` shows it: every key always there, in this order. Sizes in bytes, times as
  * ISO 8601 in UTC.
  */
-export function deviceJson(device: DeviceStatus): Readonly<Record<string, unknown>> {
+export function deviceJson(device: DeviceStatus): DeviceOutput {
   return {
     name: device.name,
     id: device.id,

@@ -1,5 +1,5 @@
-import type { Command } from 'commander';
-import { eventText, parseDaemonEvent } from '../daemon/event-hub.js';
+import { Option, type Command } from 'commander';
+import { eventText, parseDaemonEvent, type DaemonEvent } from '../daemon/event-hub.js';
 import { ThinError } from '../errors/thin-error.js';
 import { withDaemon } from './connect.js';
 import { contextOf } from './context.js';
@@ -13,20 +13,20 @@ export function registerEventCommands(program: Command): void {
     .description(
       'Prints events as they come, one a line, until it is interrupted: what happened to devices, modes, thresholds and growth of space, deferred deletions, faults. The daemon writes the same to its log, and with start --log-level debug its own steps too. With --json, prints one JSON object a line.',
     )
-    .option('--past', 'begin with past events, at most 1000')
-    .option('--no-follow', 'end after the past events')
-    .addHelpText(
-      'after',
-      example('thinfuse events', 'thinfuse --json events --past --no-follow | jq -r .event'),
-    )
-    .action(async (options: { past?: boolean; follow: boolean }, command: Command) => {
+    .option('--past', 'past events, at most 1000, and then end')
+    .option('--follow', 'with --past, go on with those to come')
+    .addOption(new Option('--no-follow', 'as --past').hideHelp())
+    .addHelpText('after', example('thinfuse events', 'thinfuse --json events --past | jq -r .event'))
+    .action(async ({ past: wantsPast, follow: told }: EventFlags, command: Command) => {
       const context = contextOf(command);
-      const input = { past: options.past === true || !options.follow, follow: options.follow };
+      const past = wantsPast === true || told === false;
+      const input = { past, follow: past ? told === true : true };
       await withDaemon(context, async (caller) => {
         try {
           for await (const line of caller.text('events', input)) {
             if (line === '') continue;
-            print(context.json ? line : eventText(parseDaemonEvent(line)));
+            const event = parseDaemonEvent(line);
+            print(context.json ? JSON.stringify(eventJson(event)) : eventText(event));
           }
         } catch (error) {
           if (!(error instanceof ThinError) || error.code !== 'closed') throw error;
@@ -48,4 +48,13 @@ export function registerEventCommands(program: Command): void {
       if (context.json) printJson({ text });
       else print(text);
     });
+}
+
+interface EventFlags {
+  readonly past?: boolean;
+  readonly follow?: boolean;
+}
+
+function eventJson({ time, ...rest }: DaemonEvent): Readonly<Record<string, unknown>> {
+  return { time: new Date(time).toISOString(), ...rest };
 }

@@ -3,7 +3,9 @@ import path from 'node:path';
 import { Argument, type Command } from 'commander';
 import { bashCompletion } from '../manual/bash-completion.js';
 import { LIVE_KEYS } from '../config/live-settings.js';
+import { nearest } from '../config/nearest.js';
 import { STORAGE_OPTION_KEYS } from '../config/storage-options.js';
+import { ThinError } from '../errors/thin-error.js';
 import { CHOICE_KEYS } from '../docker/choose-devices.js';
 import { FIELD_NAMES } from '../docker/device-fields.js';
 import { commandTree } from '../manual/command-tree.js';
@@ -12,7 +14,7 @@ import { manPage } from '../manual/man-page.js';
 import { zshCompletion } from '../manual/zsh-completion.js';
 import { DEFAULT_ROOT } from '../config/defaults.js';
 import { example } from './example.js';
-import { print } from './output.js';
+import { print, printJson } from './output.js';
 import { version } from '../config/version.js';
 
 const SHELLS = { bash: bashCompletion, zsh: zshCompletion, fish: fishCompletion };
@@ -91,6 +93,36 @@ export function registerManualCommands(program: Command): void {
       }
       await mkdir(path.dirname(path.resolve(output)), { recursive: true });
       await writeFile(output, page);
+    });
+
+  registerSchema(program);
+}
+
+function registerSchema(program: Command): void {
+  program
+    .command('schema')
+    .summary('print what --json prints, as JSON Schema')
+    .description(
+      'Prints the JSON Schema of what COMMAND prints with --json, or of "error", what a failing one prints. Without COMMAND, prints one document that has them all below $defs, by command, words joined by a dash. Its $id has their version: while that stays, keys may be added, and none goes or means something else.',
+    )
+    .argument('[command...]', 'such as ls, or container create')
+    .addHelpText('after', example('thinfuse schema ls', 'thinfuse schema >thinfuse.schema.json'))
+    .action(async (words: readonly string[]) => {
+      const { OUTPUTS, outputDocument, outputSchema } = await import('../outputs/outputs.js');
+      if (words.length === 0) {
+        printJson(outputDocument());
+        return;
+      }
+      const command = words.join(' ');
+      if (!Object.hasOwn(OUTPUTS, command)) {
+        const [suggestion] = nearest(command, Object.keys(OUTPUTS));
+        throw new ThinError(
+          'not-found',
+          `there is no schema of ${JSON.stringify(command)}${suggestion === undefined ? '' : `; did you mean ${suggestion}?`}`,
+          { details: suggestion === undefined ? {} : { suggestion } },
+        );
+      }
+      printJson(outputSchema(OUTPUTS[command as keyof typeof OUTPUTS]));
     });
 }
 

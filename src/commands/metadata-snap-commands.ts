@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { formatTable } from '../docker/table.js';
+import type { Operations } from '../api/operations.js';
 import { ThinError } from '../errors/thin-error.js';
 import { withPool } from './connect.js';
 import { contextOf } from './context.js';
@@ -22,7 +23,7 @@ export function registerMetadataSnapCommands(program: Command): void {
     .action(async (_options: unknown, command: Command) => {
       const context = contextOf(command);
       const reserved = await withPool(context, (caller) => caller.call('metadata.reserve', {}));
-      printResult(context, reserved, String(reserved.id));
+      printResult(context, snapshotJson(reserved), String(reserved.id));
     });
 
   program
@@ -47,7 +48,7 @@ export function registerMetadataSnapCommands(program: Command): void {
           new Date(createdAt).toISOString(),
         ]),
       );
-      printResult(context, reserved, table);
+      printResult(context, reserved.map(snapshotJson), table);
     });
 
   program
@@ -86,4 +87,11 @@ export function registerMetadataSnapCommands(program: Command): void {
       await withPool(context, (caller) => caller.call('pool.setTransactionId', input));
       printResult(context, { transactionId: input.to }, String(input.to));
     });
+}
+
+function snapshotJson({
+  createdAt,
+  ...rest
+}: Operations['metadata.reserve']['output']): Readonly<Record<string, unknown>> {
+  return { ...rest, createdAt: new Date(createdAt).toISOString() };
 }

@@ -81,8 +81,9 @@ async function list({ json }: Context, url: string, { keyFile }: KeyFlags): Prom
   const images = await withRemote(url, keyFile, ({ store, seal, name }) => survey(store, seal, name));
   if (json) {
     printJson(
-      images.map(({ image, device, ...rest }) => ({
+      images.map(({ image, device, createdAt, ...rest }) => ({
         ...rest,
+        createdAt: new Date(createdAt).toISOString(),
         digest: `sha256:${image}`,
         name: device?.name ?? null,
         kind: device?.kind ?? null,

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { liveSettings, parseLiveSettings, requireLiveKey } from '../config/live-settings.js';
+import { liveSettings, liveValues, parseLiveSettings, requireLiveKey } from '../config/live-settings.js';
 import type { PoolOptions } from '../config/pool-options.js';
 import { ThinError } from '../errors/thin-error.js';
 import { withPool } from './connect.js';
@@ -18,9 +18,11 @@ export function registerSettingsCommands(program: Command): void {
       const context = contextOf(command);
       const key = given === undefined ? undefined : requireLiveKey(given);
       const { options } = await withPool(context, (caller) => caller.call('pool.info', {}));
-      const all = liveSettings(options);
       if (key === undefined) printSettings(context, options);
-      else printResult(context, { [key]: settingOf(all, key) }, settingOf(all, key));
+      else {
+        const text = settingOf(liveSettings(options), key);
+        printResult(context, { [key]: liveValues(options)[key] }, text);
+      }
     });
 
   program
@@ -28,7 +30,7 @@ export function registerSettingsCommands(program: Command): void {
     .summary("change the pool's settings")
     .description(
       'Changes settings while the pool is in use, at once and permanently. thinp_autoextend_threshold and thinp_autoextend_percent: from which use on the pool grows by itself, and by how much. min_free_space: what has to be free for a new device.' +
-        ' queue_if_no_space, no_space_timeout: whether writers wait when the pool is full, and for how many seconds. low_water_mark, metadata_low_water_mark: how much free space is told of as low (thinfuse events); auto, as dm-thin has it. origin_timeout: for how many seconds a read waits for a store elsewhere. compression: how the pool packs chunks from now on (leveldb pools); stored chunks stay as they are.',
+        ' queue_if_no_space, no_space_timeout: whether writers wait when the pool is full, and for how many seconds. low_water_mark, metadata_low_water_mark: how much free space is told of as low (thinfuse events); auto, as dm-thin has it. origin_timeout: for how many seconds a read waits for a store elsewhere. compression: how the pool packs chunks from now on (leveldb pools); stored chunks stay as they are. cache_size: how much of the chunks a leveldb pool keeps in memory, at most 4G; auto, by the memory of the machine. --json has percent and seconds as numbers, and sizes in bytes.',
     )
     .argument('<setting...>', 'KEY=VALUE, as init --opt takes it; with or without dm. before it')
     .addHelpText(
@@ -36,7 +38,7 @@ export function registerSettingsCommands(program: Command): void {
       example(
         'thinfuse set min_free_space=5%',
         'thinfuse set queue_if_no_space=true no_space_timeout=30',
-        'thinfuse set compression=zstd',
+        'thinfuse set cache_size=1G compression=zstd',
       ),
     )
     .action(async (settings: readonly string[], _options: unknown, command: Command) => {
@@ -57,7 +59,6 @@ function settingOf(all: Readonly<Record<string, string>>, key: string): string {
 }
 
 function printSettings(context: Context, options: PoolOptions): void {
-  const all = liveSettings(options);
-  const lines = Object.entries(all).map(([key, value]) => `${key}=${value}`);
-  printResult(context, all, lines.join('\n'));
+  const lines = Object.entries(liveSettings(options)).map(([key, value]) => `${key}=${value}`);
+  printResult(context, liveValues(options), lines.join('\n'));
 }

@@ -58,4 +58,5 @@ export const DEFAULT_POOL_OPTIONS: PoolOptions = {
   lowWater: 0,
   metadataLowWater: 0,
   compression: 'lz4',
+  cacheSize: 0,
 };

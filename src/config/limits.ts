@@ -5,6 +5,20 @@ import { formatBinarySize, parseSize } from './sizes.js';
 /** Bytes. mkfs.xfs refuses less (xfsprogs 5.19); mkfs.ext4 makes no journal in less. */
 export const MIN_FILESYSTEM_SIZE = { xfs: 300 * 2 ** 20, ext4: 8 * 2 ** 20 } as const;
 
+/** Bytes of chunks in memory: what one typed array of Node.js 20 holds. */
+export const MAX_CACHE_SIZE = 4 * 2 ** 30;
+
+/** @throws ThinError invalid-argument: no size, zero, more than can be */
+export function parseCacheSize(text: string, what: string): number {
+  const bytes = parseDeviceSize(text, what);
+  if (bytes > MAX_CACHE_SIZE)
+    throw new ThinError(
+      'invalid-argument',
+      `${what}: ${text} is more than ${formatBinarySize(MAX_CACHE_SIZE)}, which is the most`,
+    );
+  return bytes;
+}
+
 /**
  * The size of a chunk, in bytes.
  * @param what names its source in the error, such as `--block-size`

@@ -1,45 +1,80 @@
 import { ThinError } from '../errors/thin-error.js';
 import { COMPRESSIONS, type Compression, type LiveOptions } from './pool-options.js';
+import { parseCacheSize } from './limits.js';
 import { formatBinarySize } from './sizes.js';
 import { parseStorageOptions } from './storage-options.js';
+
+type Value = string | number | boolean | null;
+
+interface Setting {
+  /** As it would be given; undefined, here and below, of a daemon that does not have it. */
+  readonly text: (options: Partial<LiveOptions>) => string | undefined;
+  readonly value: (options: Partial<LiveOptions>) => Value | undefined;
+}
 
 /**
  * What may change while the pool serves, by its `dm.` key without that; as `parseStorageOptions` reads it.
  */
-const SHOWN: Readonly<Record<string, (options: Partial<LiveOptions>) => string | undefined>> = {
-  thinp_autoextend_threshold: shown('autoextendThreshold', (value) => `${value}%`),
-  thinp_autoextend_percent: shown('autoextendPercent', (value) => `${value}%`),
-  min_free_space: shown('minFreeSpace', (value) => `${value}%`),
-  queue_if_no_space: shown('errorIfNoSpace', (value) => `${!value}`),
-  no_space_timeout: shown('noSpaceTimeout', (value) => `${value}`),
-  low_water_mark: shown('lowWater', mark),
-  metadata_low_water_mark: shown('metadataLowWater', mark),
-  origin_timeout: shown('originTimeout', (value) => `${value}`),
-  compression: shown('compression', (value) => value),
+const SETTINGS: Readonly<Record<string, Setting>> = {
+  thinp_autoextend_threshold: setting('autoextendThreshold', (value) => `${value}%`),
+  thinp_autoextend_percent: setting('autoextendPercent', (value) => `${value}%`),
+  min_free_space: setting('minFreeSpace', (value) => `${value}%`),
+  queue_if_no_space: setting(
+    'errorIfNoSpace',
+    (value) => `${!value}`,
+    (value) => !value,
+  ),
+  no_space_timeout: setting('noSpaceTimeout', String),
+  low_water_mark: setting('lowWater', sizeText, sizeValue),
+  metadata_low_water_mark: setting('metadataLowWater', sizeText, sizeValue),
+  origin_timeout: setting('originTimeout', String),
+  compression: setting('compression', (value) => value),
+  cache_size: setting('cacheSize', sizeText, sizeValue),
 };
 
-export const LIVE_KEYS = Object.keys(SHOWN);
+export const LIVE_KEYS = Object.keys(SETTINGS);
 
-function shown<Name extends keyof LiveOptions>(
+function setting<Name extends keyof LiveOptions>(
   name: Name,
-  show: (value: LiveOptions[Name]) => string,
-): (options: Partial<LiveOptions>) => string | undefined {
-  return ({ [name]: value }) => (value === undefined ? undefined : show(value));
+  text: (value: LiveOptions[Name]) => string,
+  value: (value: LiveOptions[Name]) => Value = (given) => given,
+): Setting {
+  const of =
+    <T>(show: (value: LiveOptions[Name]) => T) =>
+    ({ [name]: given }: Partial<LiveOptions>): T | undefined =>
+      given === undefined ? undefined : show(given);
+  return { text: of(text), value: of(value) };
 }
 
-function mark(bytes: number): string {
+/** 0: what the program chooses. */
+function sizeText(bytes: number): string {
   return bytes === 0 ? 'auto' : formatBinarySize(bytes);
+}
+
+function sizeValue(bytes: number): number | null {
+  return bytes === 0 ? null : bytes;
 }
 
 /** Every setting, as it would be given; without those that a daemon of an older version does not have. */
 export function liveSettings(options: Partial<LiveOptions>): Readonly<Record<string, string>> {
-  const all: Record<string, string> = {};
-  for (const [key, show] of Object.entries(SHOWN)) {
-    const text = show(options);
-    if (text !== undefined) all[key] = text;
-  }
-  return all;
+  return present((key) => SETTINGS[key]!.text(options));
 }
+
+/** The same for scripts: percent and seconds as numbers, sizes in bytes, null for what is automatic. */
+export function liveValues(options: Partial<LiveOptions>): Readonly<Record<string, Value>> {
+  return present((key) => SETTINGS[key]!.value(options));
+}
+
+function present<T>(of: (key: string) => T | undefined): Readonly<Record<string, T>> {
+  const entries = LIVE_KEYS.map((key): [string, T | undefined] => [key, of(key)]);
+  return Object.fromEntries(entries.filter((entry): entry is [string, T] => entry[1] !== undefined));
+}
+
+/** Keys of no option of Docker's: `init` and `start` have flags for them. */
+const OWN: Readonly<Record<string, (value: string) => Partial<LiveOptions>>> = {
+  compression: (value) => ({ compression: parseCompression(value) }),
+  cache_size: (value) => ({ cacheSize: value === 'auto' ? 0 : parseCacheSize(value, 'cache_size') }),
+};
 
 /**
  * A change of settings, from `KEY=VALUE` with or without `dm.` before it.
@@ -47,21 +82,26 @@ export function liveSettings(options: Partial<LiveOptions>): Readonly<Record<str
  *   the pool serves)
  */
 export function parseLiveSettings(texts: readonly string[]): Partial<LiveOptions> {
-  // No key of Docker's, so that `init --opt` has it under a flag of its own.
-  const codecs = texts.filter((text) => COMPRESSION.test(text));
-  const full = texts
-    .filter((text) => !COMPRESSION.test(text))
-    .map((text) => (/^dm\./i.test(text) ? text : `dm.${text}`));
+  let own: Partial<LiveOptions> = {};
+  const full: string[] = [];
+  for (const text of texts) {
+    const at = text.indexOf('=');
+    const key = bareKey(at === -1 ? text : text.slice(0, at));
+    const parse = at !== -1 && Object.hasOwn(OWN, key) ? OWN[key] : undefined;
+    if (parse === undefined) full.push(`dm.${key}${at === -1 ? '' : text.slice(at)}`);
+    else own = { ...own, ...parse(text.slice(at + 1).trim()) };
+  }
   const { pool } = parseStorageOptions(full);
-  for (const text of full) requireLiveKey(text.slice(0, text.indexOf('=')).trim().toLowerCase());
-  const codec = codecs.at(-1);
-  return codec === undefined ? pool : { ...pool, compression: parseCompression(codec) };
+  for (const text of full) requireLiveKey(text.slice(0, text.indexOf('=')));
+  return { ...pool, ...own };
 }
 
-const COMPRESSION = /^(dm\.)?compression=/i;
+/** As the table has it, however it is given. */
+function bareKey(given: string): string {
+  return given.trim().replace(/^dm\./i, '').replaceAll('-', '_').toLowerCase();
+}
 
-function parseCompression(text: string): Compression {
-  const value = text.slice(text.indexOf('=') + 1).trim();
+function parseCompression(value: string): Compression {
   const found = COMPRESSIONS.find((each) => each === value);
   if (found !== undefined) return found;
   throw new ThinError(
@@ -72,8 +112,8 @@ function parseCompression(text: string): Compression {
 
 /** The key without `dm.`. @throws ThinError invalid-argument */
 export function requireLiveKey(given: string): string {
-  const key = given.replace(/^dm\./i, '');
-  if (Object.hasOwn(SHOWN, key)) return key;
+  const key = bareKey(given);
+  if (Object.hasOwn(SETTINGS, key)) return key;
   throw new ThinError(
     'invalid-argument',
     `${given} is no setting that changes while the pool serves; those are ${LIVE_KEYS.join(', ')}`,

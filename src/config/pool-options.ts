@@ -35,6 +35,8 @@ export interface PoolOptions {
   readonly originTimeout: number;
   /** Of what is written from now on; a `direct` pool's chunks are never packed. */
   readonly compression: Compression;
+  /** Bytes of chunks that a `leveldb` pool keeps in memory; 0: by the machine's memory. */
+  readonly cacheSize: number;
 }
 
 /** What changes while the pool serves. */
@@ -48,6 +50,7 @@ const LIVE_OPTIONS = [
   'metadataLowWater',
   'originTimeout',
   'compression',
+  'cacheSize',
 ] as const satisfies readonly (keyof PoolOptions)[];
 
 export type LiveOptions = Pick<PoolOptions, (typeof LIVE_OPTIONS)[number]>;

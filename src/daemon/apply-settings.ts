@@ -3,6 +3,7 @@ import { mergePoolOptions, type StorageOptions } from '../config/storage-options
 import { ThinError } from '../errors/thin-error.js';
 import { BASE_NAME } from '../format/device-name.js';
 import { requirePackable } from '../pool/packed-flag.js';
+import type { PoolInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 
 /**
@@ -24,9 +25,14 @@ export async function applySettings(pool: ThinPool, settings: StorageOptions): P
       `dm.basesize: the base device has ${info.baseSize} bytes and cannot shrink to ${baseSize}`,
     );
   requirePackable(info, settings.pool.compression);
-  const merged = mergePoolOptions(settings.pool, info.options);
+  const merged = mergePoolOptions(ofKind(settings.pool, info.kind), info.options);
   if (baseSize !== undefined && baseSize > info.baseSize) await pool.grow(BASE_NAME, baseSize);
   if (differs(merged, info.options)) await pool.setOptions(merged);
+}
+
+/** `start --cache-size` stands in services of pools of either kind. */
+function ofKind(change: Partial<PoolOptions>, kind: PoolInfo['kind']): Partial<PoolOptions> {
+  return kind === 'direct' ? { ...change, cacheSize: 0 } : change;
 }
 
 function refuseChange(

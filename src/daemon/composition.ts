@@ -94,7 +94,6 @@ export async function daemonParts(
   layout: RootLayout,
   settings: StorageOptions,
   transport: TransportKind,
-  pool: Pick<OpenPoolOptions, 'chunkCache'> = {},
   options: DaemonOptions = {},
 ): Promise<DaemonParts> {
   requirePool(layout);
@@ -133,7 +132,6 @@ export async function daemonParts(
     fileNameOf: (name) => deviceName(prefix, name),
     openPool: () =>
       openPoolIn(layout, exec, {
-        ...pool,
         reserve: true,
         watchesFiles: true,
         onOwned: () => tools.begin(exec),
@@ -178,7 +176,10 @@ export async function daemonParts(
         );
       return done;
     },
-    configure: (pool) => applySettings(pool, settings),
+    // A daemon that follows another one was not started anew: what was set since then stays.
+    configure: async (pool) => {
+      if (handover === undefined) await applySettings(pool, settings);
+    },
     handover,
     automount: options.automount,
     adapters: await adaptersOf(options, log, exec),

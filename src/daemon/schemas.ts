@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { MAX_CACHE_SIZE } from '../config/limits.js';
 import { COMPRESSIONS } from '../config/pool-options.js';
 import { ThinError } from '../errors/thin-error.js';
 import { CONTENTS } from '../format/device-properties.js';
@@ -54,6 +55,7 @@ export const schemas: Schemas = {
     metadataLowWater: count.optional(),
     originTimeout: z.number().int().min(1).max(3600).optional(),
     compression: z.enum(COMPRESSIONS).optional(),
+    cacheSize: count.max(MAX_CACHE_SIZE).optional(),
   }),
   'pool.extend': z.strictObject({
     data: z.union([bytes, z.literal('max')]).optional(),

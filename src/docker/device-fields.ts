@@ -121,15 +121,39 @@ export function fieldTable(
   return lines.map((cells) => cells.map((cell, at) => `${cell.padStart(widths[at]!)} `).join('')).join('\n');
 }
 
-/** Fields by name, as thin_ls words them. */
+type FieldValue = string | number | Readonly<Record<string, string>> | null;
+
+/** Fields by name, for scripts: sizes in bytes, numbers as numbers, null for what is not there. */
 export function fieldJson(
   devices: readonly Device[],
   fields: readonly string[],
   { blockSize }: Pick<PoolInfo, 'blockSize'>,
-): readonly Readonly<Record<string, string>>[] {
+): readonly Readonly<Record<string, FieldValue>>[] {
   return devices.map((device) =>
-    Object.fromEntries(fields.map((name) => [name, fieldOf(device, name, blockSize)])),
+    Object.fromEntries(fields.map((name) => [name, valueOf(device, name, blockSize)])),
   );
+}
+
+/** Of those that the table shows in units. */
+const SIZES: Readonly<Record<string, (device: Device) => number>> = {
+  MAPPED: mapped,
+  EXCLUSIVE: exclusive,
+  SHARED: shared,
+  HIGHEST: highest,
+  SIZE: (device) => (device as ListedDevice).size,
+};
+const WORDS = ['NAME', 'KIND', 'ORIGIN', 'FSTYPE', 'CREATED', 'STATE', 'MOUNTPOINT', 'LOOP', 'PATH'];
+
+function valueOf(device: Device, name: string, blockSize: number): FieldValue {
+  const size = SIZES[name];
+  if (size !== undefined) return size(device);
+  if (name === 'LABELS') return (device as ListedDevice).labels ?? {};
+  const text = fieldOf(device, name, blockSize);
+  if (text === '-') return null;
+  if (WORDS.includes(name) || name === 'CONTENT' || name === 'AUTOMOUNT') return text;
+  // Of the kernel's metadata: a transaction id has 64 bits.
+  const number = Number(text);
+  return Number.isSafeInteger(number) ? number : text;
 }
 
 /**

@@ -3,6 +3,7 @@ import { readSync, writeSync } from 'node:fs';
 import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads';
 import { systemErrorCode } from '../errors/thin-error.js';
 import { ThreadImage } from '../io/thread-image.js';
+import { collectGarbage } from '../threads/collect-garbage.js';
 import { nap } from '../threads/request-epochs.js';
 import type { IoThreadData, IoThreadMessage, NodeNews } from './io-thread-protocol.js';
 import {
@@ -35,6 +36,8 @@ class IoThread {
   readonly #request: Buffer;
   readonly #reply: Buffer;
   readonly #images = new Map<number, ThreadImage>();
+  /** Bytes of the cache that it was told of last. */
+  #frames: number | undefined;
 
   constructor(data: IoThreadData, port: MessagePort) {
     this.#data = data;
@@ -94,12 +97,20 @@ class IoThread {
   }
 
   #readNews(): void {
+    let hasOther = false;
     for (let news = receiveMessageOnPort(this.#port); news !== undefined;) {
       const { nodeId, image } = news.message as NodeNews;
       if (image === undefined) this.#images.delete(nodeId);
-      else this.#images.set(nodeId, new ThreadImage(image, this.#data.thread));
+      else {
+        this.#images.set(nodeId, new ThreadImage(image, this.#data.thread));
+        const { chunks } = image.plane;
+        const frames = chunks.kind === 'cache' ? chunks.frames.byteLength : 0;
+        hasOther ||= this.#frames !== undefined && this.#frames !== frames;
+        this.#frames = frames;
+      }
       news = receiveMessageOnPort(this.#port);
     }
+    if (hasOther) collectGarbage();
   }
 
   #serve(image: ThreadImage): boolean {

@@ -153,6 +153,17 @@ export class IoThreads {
     if (image === undefined || this.#told.get(nodeId) === image.version) return;
     this.#told.set(nodeId, image.version);
     this.#tell({ nodeId, image });
+    this.#tellOfOthers();
+  }
+
+  /** What describes a device of before keeps memory that nothing else needs. */
+  #tellOfOthers(): void {
+    for (const [nodeId, version] of this.#told) {
+      const image = this.#options.fileOf(nodeId)?.memory;
+      if (image === undefined || image.version === version) continue;
+      this.#told.set(nodeId, image.version);
+      this.#tell({ nodeId, image });
+    }
   }
 
   #tell(news: NodeNews): void {

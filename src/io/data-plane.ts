@@ -62,7 +62,6 @@ export class DataPlane {
   readonly chunks: ChunkStore;
   readonly epochs: RequestEpochs;
   readonly free: FreeRing;
-  readonly memory: PlaneMemory;
   /** Requests of all devices since the pool was opened. */
   readonly traffic = new Traffic();
   readonly log: PoolLog | undefined;
@@ -72,6 +71,7 @@ export class DataPlane {
   readonly searchStep: number;
   readonly #metadata: Metadata;
   readonly #owner: PlaneOwner;
+  #memory: PlaneMemory;
   /** Never counted in the space map, and not mapped any more. */
   #givenUp: ChunkId[] = [];
   readonly #recycling = new Set<Promise<void>>();
@@ -95,7 +95,7 @@ export class DataPlane {
     this.free = FreeRing.create(RING);
     this.sheets = new TableSheets(parts.tableSheets ?? mostTableSheets());
     this.searchStep = parts.searchStep ?? SEARCH_STEP;
-    this.memory = {
+    this.#memory = {
       chunks: parts.chunks.memory,
       free: this.free.memory,
       epochs: parts.epochs.memory,
@@ -104,6 +104,16 @@ export class DataPlane {
       log: parts.log?.memory,
     };
     this.#metadata = parts.metadata;
+  }
+
+  get memory(): PlaneMemory {
+    return this.#memory;
+  }
+
+  /** `ChunkStore.resizeCache`, where there is one; whoever describes the plane to threads does so anew. */
+  resizeCache(bytes: number): void {
+    this.chunks.resizeCache?.(bytes);
+    this.#memory = { ...this.#memory, chunks: this.chunks.memory };
   }
 
   /** Chunks that can be had without a commit. */

@@ -321,7 +321,17 @@ export class DeviceIo implements ImageFile {
   grow(size: number): void {
     this.#size = size;
     this.#mappings.grow(this.#blocksOf(size));
+    this.retire();
+    this.renew();
+  }
+
+  /** Other threads begin no request until they are told of `memory` anew. */
+  retire(): void {
     Atomics.add(this.#control, VERSION, 1);
+  }
+
+  /** Requests go by the plane as it is now. Retired before, and no request of another thread is under way. */
+  renew(): void {
     this.#path = this.#newPath();
     this.#memory = this.#describe();
   }

@@ -30,6 +30,7 @@ const schema = z.object({
   originTimeout: z.number().int().min(1).max(3600).default(60),
   // Older pools were never packed, and stay so until their options ask for it.
   compression: z.enum(COMPRESSIONS).default('off'),
+  cacheSize: z.number().int().min(0).default(0),
 }) satisfies z.ZodType<PoolOptions>;
 
 /** @param pool its uuid */

@@ -22,3 +22,12 @@ export function requirePackable({ kind }: Pick<Superblock, 'kind'>, compression:
       `compression ${compression}: the chunks of a direct pool lie in their places, unpacked; leave it out`,
     );
 }
+
+/** @throws ThinError invalid-argument */
+export function requireCache({ kind }: Pick<Superblock, 'kind'>, cacheSize = 0): void {
+  if (kind === 'direct' && cacheSize !== 0)
+    throw new ThinError(
+      'invalid-argument',
+      'cache_size: a direct pool keeps no chunks in memory, the page cache of its disk does; leave it out',
+    );
+}

@@ -60,13 +60,20 @@ export class PoolState implements PlaneOwner, PoolGate {
     if (metadata.superblock.needsCheck) this.#mode = 'ro';
     const epochs = new RequestEpochs();
     const { zeroedFrom, log, tableSheets, searchStep } = given;
-    const chunks = openChunks(store, metadata, given, {
-      epochs,
-      commit: () => this.commit(),
-      zeroedFrom,
-      compression: () => this.options.compression,
-      fetch: (chunk) => this.remote.fetch(chunk),
-    });
+    const { cacheSize } = options;
+    const chunkCache = given.chunkCache ?? (cacheSize === 0 ? undefined : cacheSize);
+    const chunks = openChunks(
+      store,
+      metadata,
+      { ...given, ...(chunkCache !== undefined && { chunkCache }) },
+      {
+        epochs,
+        commit: () => this.commit(),
+        zeroedFrom,
+        compression: () => this.options.compression,
+        fetch: (chunk) => this.remote.fetch(chunk),
+      },
+    );
     this.plane = new DataPlane(this, { chunks, metadata, epochs, log, tableSheets, searchStep });
     this.remote = new RemoteFetcher(this, given.remote);
     this.committer = new Committer(this, given);

@@ -17,13 +17,14 @@ import { zeroTail } from './open-chunks.js';
 import type { OpenPoolOptions } from './open-options.js';
 import { openStored, type StoredPool } from './open-stored.js';
 import { packOptions } from './options-record.js';
-import { needsPackedFlag, requirePackable } from './packed-flag.js';
+import { needsPackedFlag, requireCache, requirePackable } from './packed-flag.js';
 import { PoolImages } from './pool-images.js';
 import { PoolSnapshots } from './pool-snapshots.js';
 import { PoolState } from './pool-state.js';
 import { OpenPoolTools, type PoolCheckOptions } from './pool-tools.js';
 import { requireQuota } from './quota.js';
 import { replay } from './replay.js';
+import { resizeCache } from './resize-cache.js';
 import { requireFree, requireOrdinary, requireRecord } from './requirements.js';
 import type {
   DeviceChange,
@@ -299,8 +300,11 @@ class Pool implements ThinPool {
     const changed = this.#optionsWritten.then(async () => {
       this.#state.requireWritable();
       requirePackable(this.#state.metadata.superblock, change.compression);
+      requireCache(this.#state.metadata.superblock, change.cacheSize);
       const options = { ...this.#state.options, ...change };
       if (this.#notePacking(options)) await this.commit();
+      const { cacheSize } = options;
+      if (cacheSize !== this.#state.options.cacheSize) resizeCache(this.#state, cacheSize);
       await this.#state.store.batch([packOptions(options, this.#state.metadata.superblock.uuid)], {
         sync: true,
       });

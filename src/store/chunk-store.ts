@@ -53,6 +53,11 @@ export interface ChunkStore {
   readonly chunkSize: number;
   readonly access: ChunkAccess;
   readonly memory: ChunkMemory;
+  /**
+   * `access` and `memory` are others afterwards. No request is under way, and none begins with those of
+   * before.
+   */
+  resizeCache?(bytes: number): void;
   /** A batch would have something of it. */
   readonly isDirty: boolean;
   /** Something was written that is durable only after the `sync` of a commit. */

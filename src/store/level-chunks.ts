@@ -30,6 +30,7 @@ import {
   type Compression,
 } from './chunk-values.js';
 import type { KeyValue } from './key-value.js';
+import { moveFrames } from './move-frames.js';
 import type { PoolLog } from './pool-log.js';
 import { areFew, pageSize, pagesOf } from './pages.js';
 
@@ -56,6 +57,16 @@ export interface LevelChunksOptions {
   readonly commit: () => Promise<void>;
 }
 
+interface Cache {
+  readonly memory: CacheMemory;
+  readonly access: CacheAccess;
+  readonly dirty: DirtyMap;
+  readonly free: FreeRing;
+  readonly frames: number;
+  /** Frames that are freed at a time. */
+  readonly spare: number;
+}
+
 /** Frames that are freed at a time. */
 const SPARE_FRAMES = 64;
 /** Bytes; as many frames when they are large. */
@@ -67,15 +78,11 @@ const SPARE_BYTES = 4 * 2 ** 20;
  */
 export class LevelChunks implements ChunkStore {
   readonly chunkSize: number;
-  readonly memory: CacheMemory;
-  readonly access: CacheAccess;
   readonly needsSync = false;
   readonly #store: KeyValue;
   readonly #options: LevelChunksOptions;
-  readonly #dirty: DirtyMap;
-  readonly #free: FreeRing;
-  readonly #frames: number;
-  readonly #spare: number;
+  readonly #mostDirty: number;
+  #cache: Cache;
   /** On their way to the store, which does not have them yet. */
   #committing = new Set<number>();
   readonly #page: number;
@@ -84,7 +91,7 @@ export class LevelChunks implements ChunkStore {
   /**
    * Pages of a frame in which its chunk differs from the whole value below it, as far as commits have seen.
    */
-  readonly #patched: Int32Array;
+  #patched: Int32Array;
   /** Not mapped by any device, and perhaps still under a late writer. */
   readonly #dropped = new Set<ChunkId>();
   /** Dropped, and not deleted from the store so far. */
@@ -97,23 +104,39 @@ export class LevelChunks implements ChunkStore {
   #hand = 0;
 
   constructor(store: KeyValue, options: LevelChunksOptions) {
-    const { chunkSize, chunks, cacheBytes, stagedBytes } = options;
+    const { chunkSize, cacheBytes, stagedBytes } = options;
     this.#page = pageSize(chunkSize);
     this.#allPages = pagesOf(0, chunkSize, this.#page);
-    const mostDirty = Math.max(1, Math.floor((2 * stagedBytes) / this.#page));
-    const cached = Math.floor(cacheBytes / chunkSize);
-    this.#spare = Math.max(1, Math.min(SPARE_FRAMES, Math.floor(SPARE_BYTES / chunkSize), cached >> 2));
-    const dirtyFrames = Math.ceil(mostDirty / (VALUE_COST + 1));
-    this.#frames = Math.max(cached, 2 * dirtyFrames + this.#spare);
-    this.#patched = new Int32Array(this.#frames);
+    this.#mostDirty = Math.max(1, Math.floor((2 * stagedBytes) / this.#page));
     this.#store = store;
     this.#options = options;
     this.chunkSize = chunkSize;
-    this.memory = cacheMemory({ chunkSize, chunks, frames: this.#frames, mostDirty });
-    this.access = new CacheAccess(this.memory, options.log?.writer);
-    this.#dirty = new DirtyMap(this.memory.dirty);
-    this.#free = new FreeRing(this.memory.free);
+    this.#cache = this.#makeCache(cacheBytes);
+    this.#patched = new Int32Array(this.#frames);
     for (let frame = 0; frame < this.#frames; frame++) this.#free.put(frame);
+  }
+
+  get memory(): CacheMemory {
+    return this.#cache.memory;
+  }
+
+  get access(): CacheAccess {
+    return this.#cache.access;
+  }
+
+  resizeCache(bytes: number): void {
+    const before = this.#cache;
+    const cache = this.#makeCache(bytes);
+    if (cache.frames === before.frames) return;
+    const isHeld = (frame: number): boolean => this.#committing.has(frame);
+    const moved = moveFrames(before.memory, cache.memory, { spare: cache.spare, isHeld });
+    const patched = new Int32Array(cache.frames);
+    for (const [frame, now] of moved) patched[now] = this.#patched[frame]!;
+    for (let frame = moved.size; frame < cache.frames; frame++) cache.free.put(frame);
+    this.#patched = patched;
+    this.#committing = new Set([...this.#committing].flatMap((frame) => moved.get(frame) ?? []));
+    this.#hand = 0;
+    this.#cache = cache;
   }
 
   get isDirty(): boolean {
@@ -223,13 +246,13 @@ export class LevelChunks implements ChunkStore {
   }
 
   async consolidate(chunk: ChunkId): Promise<void> {
-    const { index, limits } = this.memory;
+    const isHere = (): boolean => Atomics.load(this.memory.index, chunk) !== 0;
     // Each wait may lose what the one before it brought.
-    while (Atomics.load(index, chunk) === 0 || this.#dirtyCost >= Atomics.load(limits, MOST_DIRTY)) {
+    while (!isHere() || this.#dirtyCost >= Atomics.load(this.memory.limits, MOST_DIRTY)) {
       await this.bring(chunk);
       await this.makeRoom();
     }
-    this.#markAll(Atomics.load(index, chunk) - 1);
+    this.#markAll(Atomics.load(this.memory.index, chunk) - 1);
   }
 
   prepare(): void {
@@ -280,6 +303,33 @@ export class LevelChunks implements ChunkStore {
 
   close(): Promise<void> {
     return Promise.resolve();
+  }
+
+  #makeCache(bytes: number): Cache {
+    const { chunks, log } = this.#options;
+    const cached = Math.floor(bytes / this.chunkSize);
+    const spare = Math.max(1, Math.min(SPARE_FRAMES, Math.floor(SPARE_BYTES / this.chunkSize), cached >> 2));
+    const dirtyFrames = Math.ceil(this.#mostDirty / (VALUE_COST + 1));
+    const frames = Math.max(cached, 2 * dirtyFrames + spare);
+    const memory = cacheMemory({ chunkSize: this.chunkSize, chunks, frames, mostDirty: this.#mostDirty });
+    return {
+      ...{ memory, frames, spare },
+      access: new CacheAccess(memory, log?.writer),
+      dirty: new DirtyMap(memory.dirty),
+      free: new FreeRing(memory.free),
+    };
+  }
+
+  get #dirty(): DirtyMap {
+    return this.#cache.dirty;
+  }
+
+  get #free(): FreeRing {
+    return this.#cache.free;
+  }
+
+  get #frames(): number {
+    return this.#cache.frames;
   }
 
   get #dirtyCost(): number {
@@ -352,7 +402,7 @@ export class LevelChunks implements ChunkStore {
 
   /** A free frame, and some more in the ring for threads that cannot wait. */
   #evict(): number | undefined {
-    const [one, ...rest] = this.#unpublish(this.#spare);
+    const [one, ...rest] = this.#unpublish(this.#cache.spare);
     if (one === undefined) return undefined;
     // Requests on frames wait for nothing, so this is over in microseconds.
     this.#options.epochs.waitQuiet();

@@ -52,6 +52,11 @@ export class Cli {
     });
   }
 
+  /** Its words, for a shell; the root among them. */
+  command(...args: readonly string[]): readonly string[] {
+    return [...this.#command, '--root', this.root, ...args];
+  }
+
   /** Standard output; rejects unless the exit code is 0. */
   async run(...args: readonly string[]): Promise<string> {
     const { code, stdout, stderr } = await this.try(...args);

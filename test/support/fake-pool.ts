@@ -36,6 +36,7 @@ const OPTIONS: PoolOptions = {
   lowWater: 0,
   metadataLowWater: 0,
   compression: 'off',
+  cacheSize: 0,
   autoextendPercent: 20,
 };
 

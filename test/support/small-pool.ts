@@ -23,6 +23,7 @@ export const TEST_OPTIONS: PoolOptions = {
   lowWater: 0,
   metadataLowWater: 0,
   compression: 'lz4',
+  cacheSize: 0,
   autoextendPercent: 20,
 };
 
