@@ -4,14 +4,23 @@ import type { ChunkRegion } from '../metadata/reverse-map.js';
 import { withMetadata } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
-import { isKernel, withKernelOption, type KernelFlags } from './kernel/flags.js';
+import type { DeltaSide } from '../legacy/tools/thin-delta.js';
+import { isKernel, requireKernel, withKernelOption, type KernelFlags } from './kernel/flags.js';
 import { printPieces } from './output.js';
 import { repeated } from './repeated.js';
-import { kernelSnapshotOf, snapshotOf, withSnapshotOption, type SnapshotFlag } from './snapshot-option.js';
+import {
+  kernelSnapshotOf,
+  parseCount,
+  snapshotOf,
+  withSnapshotOption,
+  type SnapshotFlag,
+} from './snapshot-option.js';
 
 interface DeltaFlags extends SnapshotFlag, KernelFlags {
   readonly thin1?: string;
   readonly thin2?: string;
+  readonly root1?: string;
+  readonly root2?: string;
   readonly verbose?: boolean;
   readonly changesOnly?: boolean;
 }
@@ -29,6 +38,11 @@ export function registerMappingCommands(program: Command): void {
         .argument('[b]', 'the right one')
         .option('--thin1, --snap1 <device>', "the left device, in thin_delta's way")
         .option('--thin2, --snap2 <device>', 'the right one')
+        .option(
+          '--root1 <block>',
+          'with --metadata, in place of the left device: the block of the root of mappings',
+        )
+        .option('--root2 <block>', 'the same of the right one')
         .option('--verbose', 'with the data blocks')
         .option('--changes-only', 'leave out equal blocks; the command then reads only the differences'),
     ),
@@ -44,23 +58,20 @@ export function registerMappingCommands(program: Command): void {
         const context = contextOf(command);
         const flags = options as DeltaFlags & { snap1?: string; snap2?: string };
         const [left, right] = [a ?? flags.snap1, b ?? flags.snap2];
-        if (left === undefined || right === undefined)
-          throw new ThinError(
-            'invalid-argument',
-            'delta compares two devices; give both: thinfuse delta A B',
-          );
         const format = context.json ? 'json' : flags.verbose === true ? 'verbose' : 'simple';
+        requireKernel(flags, { '--root1': flags.root1, '--root2': flags.root2 });
         if (isKernel(flags)) {
           const { deltaOfKernelMetadata } = await import('./kernel/delta.js');
           await deltaOfKernelMetadata(context, flags, {
-            left,
-            right,
+            left: sideOf(left, flags.root1, 1),
+            right: sideOf(right, flags.root2, 2),
             format,
             changesOnly: flags.changesOnly === true,
             snapshot: kernelSnapshotOf(flags),
           });
           return;
         }
+        if (left === undefined || right === undefined) throw sideMissing();
         await withMetadata(context, (metadata) =>
           printPieces(
             metadata.text('metadata.delta', {
@@ -111,6 +122,19 @@ export function registerMappingCommands(program: Command): void {
         );
       },
     );
+}
+
+/** One side of the kernel's metadata. @throws ThinError invalid-argument */
+function sideOf(device: string | undefined, root: string | undefined, side: 1 | 2): DeltaSide {
+  if (device !== undefined && root !== undefined)
+    throw new ThinError('invalid-argument', `--root${side} stands in place of a device; give one of the two`);
+  if (root !== undefined) return { root: parseCount(root, `--root${side}`) };
+  if (device === undefined) throw sideMissing();
+  return parseCount(device, `--thin${side}`);
+}
+
+function sideMissing(): ThinError {
+  return new ThinError('invalid-argument', 'delta compares two devices; give both: thinfuse delta A B');
 }
 
 /** @throws ThinError invalid-argument */

@@ -1,7 +1,6 @@
-import { thinDeltaText } from '../../legacy/tools/thin-delta.js';
+import { thinDeltaText, type DeltaSide } from '../../legacy/tools/thin-delta.js';
 import { ToolMetadata, type SnapshotOption } from '../../legacy/tools/tool-metadata.js';
 import type { DeltaFormat } from '../../thin-tools/delta-lines.js';
-import { parseCount } from '../snapshot-option.js';
 import type { Context } from '../context.js';
 import { printPieces } from '../output.js';
 import type { KernelSource } from './flags.js';
@@ -12,14 +11,14 @@ export async function deltaOfKernelMetadata(
   context: Context,
   source: KernelSource,
   options: {
-    readonly left: string;
-    readonly right: string;
+    readonly left: DeltaSide;
+    readonly right: DeltaSide;
     readonly format: DeltaFormat;
     readonly changesOnly: boolean;
     readonly snapshot: SnapshotOption;
   },
 ): Promise<void> {
-  const [left, right] = [parseCount(options.left, '--thin1'), parseCount(options.right, '--thin2')];
+  const { left, right } = options;
   await withKernelMetadata(context, source, async (reader) => {
     const metadata = ToolMetadata.open(reader, options.snapshot);
     await printPieces(thinDeltaText(metadata, left, right, options));

@@ -14,11 +14,14 @@ interface Run {
   length: number;
 }
 
-/** The text of thin_delta 0.9, in pieces. @throws ToolFault */
+/** A device by its number, or mappings by the block of their root, which no device needs to have. */
+export type DeltaSide = number | { readonly root: number };
+
+/** The text of thin_delta 0.9, and 1.x's where a root is given, in pieces. @throws ToolFault */
 export async function* thinDeltaText(
   metadata: ToolMetadata,
-  left: number,
-  right: number,
+  left: DeltaSide,
+  right: DeltaSide,
   { format, changesOnly }: { readonly format: DeltaFormat; readonly changesOnly: boolean },
 ): AsyncGenerator<string> {
   const { time, transaction, blockSize, heldRoot } = metadata.superblock;
@@ -26,9 +29,9 @@ export async function* thinDeltaText(
   const kept = changesOnly ? withoutSame(deltas) : deltas;
   let text =
     format === 'json'
-      ? `{"left":{"id":${left}},"right":{"id":${right}},"blockSize":${blockSize},"ranges":[`
+      ? `{"left":${sideJson(left)},"right":${sideJson(right)},"blockSize":${blockSize},"ranges":[`
       : `<superblock uuid="" time="${time}" transaction="${transaction}" data_block_size="${blockSize / SECTOR}" nr_data_blocks="${metadata.dataBlocks}"${heldRoot === 0 ? '' : ` metadata_snap="${heldRoot}"`}>\n` +
-        `  <diff left="${left}" right="${right}">\n`;
+        `  <diff ${sideText('left', left)} ${sideText('right', right)}>\n`;
   for await (const line of DELTA_LINES[format](kept)) {
     text += line;
     if (text.length < PIECE) continue;
@@ -38,11 +41,20 @@ export async function* thinDeltaText(
   yield text + (format === 'json' ? '\n]}\n' : '  </diff>\n</superblock>\n');
 }
 
+function sideJson(side: DeltaSide): string {
+  return JSON.stringify(typeof side === 'number' ? { id: side } : side);
+}
+
+function sideText(name: 'left' | 'right', side: DeltaSide): string {
+  return typeof side === 'number' ? `${name}="${side}"` : `${name}_root="${side.root}"`;
+}
+
 /** Both devices are read before the first of them comes. @throws ToolFault */
-function thinDelta(metadata: ToolMetadata, left: number, right: number): Generator<DeltaRange> {
+function thinDelta(metadata: ToolMetadata, left: DeltaSide, right: DeltaSide): Generator<DeltaRange> {
   if (metadata.superblock.block === 0)
     new ToolSpaceMap(metadata.blocks, metadata.superblock.metadataSpaceMap);
   const roots = [left, right].map((device, index) => {
+    if (typeof device !== 'number') return device.root;
     const root = metadata.rootOf(device);
     if (root === undefined)
       throw new ToolFault(`Unable to find mapping tree for snap${index + 1} (${device})`);

@@ -1,3 +1,4 @@
+import { SeenBlocks } from './seen-blocks.js';
 import { ToolFault, type ToolBlocks } from './tool-blocks.js';
 import { nodeProblem, ToolNode } from './tool-node.js';
 
@@ -36,7 +37,7 @@ export class ToolWalk {
   readonly #blocks: ToolBlocks;
   readonly #shape: TreeShape;
   readonly #onDamage: OnDamage;
-  readonly #seen = new Set<number>();
+  readonly #seen: SeenBlocks;
   /** By level, the last key of the leaf before. */
   readonly #lastKeys: (bigint | undefined)[] = [];
   #path: TreePath = [];
@@ -46,6 +47,7 @@ export class ToolWalk {
 
   constructor(blocks: ToolBlocks, shape: TreeShape, onDamage: OnDamage) {
     this.#blocks = blocks;
+    this.#seen = new SeenBlocks(blocks.count);
     this.#shape = shape;
     this.#onDamage = onDamage;
   }
@@ -97,8 +99,7 @@ export class ToolWalk {
   #isSound(node: ToolNode, { path, depth, key }: Place): boolean {
     const level = path.length;
     if (depth === 0) this.#lastKeys[level] = undefined;
-    if (this.#seen.has(node.location)) return false;
-    this.#seen.add(node.location);
+    if (!this.#seen.add(node.location)) return false;
     const isUpper = level < this.#shape.levels - 1;
     const problem = nodeProblem(node, {
       valueSize: node.isInternal || isUpper ? 8 : this.#shape.valueSize,
