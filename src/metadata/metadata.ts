@@ -197,9 +197,9 @@ export class Metadata {
   }
 
   /**
-   * Keeps all roots as they are (dm-thin-metadata.c, `__reserve_metadata_snap`), whatever they map: a fraction
-   * of a microsecond for each device whose record is packed. What devices had for themselves is shared from
-   * now on; the caller notes that (`DeviceTable.noteExclusive`).
+   * Keeps all roots as they are (dm-thin-metadata.c, `__reserve_metadata_snap`), whatever they map: some
+   * microseconds for each device, the fewer if its record is packed. What devices had for themselves is
+   * shared from now on; the caller notes that (`DeviceTable.noteExclusive`).
    * @throws ThinError no-space
    */
   holdRoots(createdAt: number, packed?: PackedRecords): MetadataSnapshot {

@@ -184,9 +184,11 @@ export class OpenPoolTools implements PoolTools {
   async #packRecords(): Promise<PackedRecords> {
     const packed = new WeakMap<DeviceRecord, Uint8Array>();
     const { devices } = this.#state.metadata;
-    for (let last = 0, step; (step = devices.after(last, DEVICES_PER_STEP)).length > 0; await nextTurn()) {
+    let step = devices.after(0, DEVICES_PER_STEP);
+    while (step.length > 0) {
       for (const record of step) packed.set(record, packHeldRecord(record));
-      last = step.at(-1)!.id;
+      await nextTurn();
+      step = devices.after(step.at(-1)!.id, DEVICES_PER_STEP);
     }
     return packed;
   }
