@@ -164,6 +164,12 @@ export class KernelHost implements DeviceHost {
         throw new ThinError('not-found', `the folder above ${target} does not exist; make it first`, {
           cause: error,
         });
+      if (code === 'ENOSPC' || code === 'EDQUOT')
+        throw new ThinError(
+          'no-space',
+          `the disk has no room for the mount point ${target}; make some, or mount on a folder that is there`,
+          { cause: error },
+        );
       throw new ThinError('io', `the mount point ${target} cannot be made: ${String(error)}`, {
         cause: error,
       });
