@@ -10,14 +10,15 @@
 #   --seconds N      of each timed fio job (10)
 #   --size SIZE      of the device that fio fills and works on (1G)
 #   --large GIB      mapped for the jobs called `large`; 0 leaves them out (8)
-#   --figures        the rows of README's table, beside qsd, plain and LevelDB alone, in twelve minutes; judged
+#   --figures        how fast it is beside qsd, plain and LevelDB alone, in some 22 minutes at most; judged. With --compressible
+#                    only what depends on it
 #   --minutes N      begin no more measurements after so long
 #   --compressible P by how many percent what fio writes can be packed (random bytes)
 #   --folder DIR     where all backing files lie (TMPDIR, or /tmp); /dev/shm takes the disk out of the figures
 #   --only TARGET,.. of thinfuse-direct, thinfuse-leveldb, qsd, qsd-ext, nbdfuse, reflink, plain; and, when asked for,
 #                    thinfuse-direct-libfuse, thinfuse-leveldb-libfuse, qsd-cached, level
 #   --jobs JOB,..    an unknown one prints their names
-#   --json FILE      everything that was measured
+#   --json FILE      everything that was measured, written anew after each measurement
 #   --judge          whether the figures that thinfuse is to reach were reached
 #   --from FILE      show, and judge, what --json wrote before; nothing is measured
 

@@ -2,12 +2,14 @@
 # Kills the daemon at random moments while devices are written to, starts it again, and accounts for every byte that had been synced:
 # nothing lost, nothing half there, `check` clean, no stale mount or loop device left. As root; whatever it makes goes away.
 #
-#   scripts/torture.sh [--rounds N] [--seed S] [--pool KIND] [--transport KIND] [--folder DIR] [--keep]
+#   scripts/torture.sh [--rounds N] [--seed S] [--pool KIND] [--transport KIND] [--power FILESYSTEM] [--folder DIR] [--keep]
 #
 #   --rounds N          kills of a daemon at work (30)
 #   --seed S            makes the same choices again; which moment a kill meets is not in its hands (default: from the clock)
 #   --pool KIND         leveldb (default) or direct
 #   --transport KIND    kernel (default) or fuse-native
+#   --power FILESYSTEM  ext4 or xfs: the pool lies on a disk of its own with that, and each round cuts its power: of what was written
+#                       and not flushed, any sectors are lost
 #   --folder DIR        where the pool and the journals lie (TMPDIR, or /tmp)
 #   --keep              leave the folder of a run that failed, to look into
 #
@@ -18,7 +20,7 @@
 arguments=() folder='' keep=''
 while [ $# -gt 0 ]; do
   case $1 in
-    --rounds | --seed | --pool | --transport)
+    --rounds | --seed | --pool | --transport | --power)
       [ $# -gt 1 ] || die "$1 needs a value; see $0 --help"
       arguments+=("$1" "$2")
       shift

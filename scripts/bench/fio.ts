@@ -29,9 +29,10 @@ export async function writeRange(
   device: string,
   from: number,
   to: number,
-  scale: Pick<Scale, 'compressible'> = {},
+  scale: Pick<Scale, 'compressible' | 'largeSeconds'> = {},
 ): Promise<number> {
   const options = [`--offset=${from}`, '--rw=write', '--bs=1M', '--iodepth=16', '--end_fsync=1'];
+  if (scale.largeSeconds !== undefined) options.push(`--runtime=${scale.largeSeconds}`);
   return parseFio(await fio(device, to - from, [...options, ...contents(scale)]), 'MB/s');
 }
 

@@ -15,7 +15,7 @@ export interface FioJob extends Job {
   readonly options: (scale: Scale) => readonly string[];
   /** The job that counts the slowest write of this one. */
   readonly worst?: string;
-  /** In the first round only. Default: in each. */
+  /** In the last round only, since it takes long. Default: in each. */
   readonly once?: boolean;
 }
 

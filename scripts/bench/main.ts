@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { JOBS } from './jobs.js';
 import { judge } from './judge.js';
 import { describeMachine, toolVersions } from './machine.js';
@@ -20,25 +20,35 @@ async function main([verb, ...rest]: readonly string[]): Promise<void> {
     options.from === undefined
       ? await measure(folder, args, options)
       : (JSON.parse(await readFile(options.from, 'utf8')) as Run);
-  const judgement = judge(run);
-  if (options.json !== undefined)
-    await writeFile(
-      options.json,
-      `${JSON.stringify({ ...run, summaries: summariesOf(run), judgement }, undefined, 2)}\n`,
-    );
+  if (options.json !== undefined) await save(options.json, run);
   console.log(report(run));
-  if (options.judge) console.log(`\n${judgementTable(judgement)}`);
+  if (options.judge) console.log(`\n${judgementTable(judge(run))}`);
+}
+
+/** Whole at any moment. */
+async function save(file: string, run: Run): Promise<void> {
+  const found = { ...run, summaries: summariesOf(run), judgement: judge(run) };
+  await writeFile(`${file}.part`, `${JSON.stringify(found, undefined, 2)}\n`);
+  await rename(`${file}.part`, file);
 }
 
 async function measure(folder: string, args: readonly string[], options: BenchOptions): Promise<Run> {
   const { scale, only, jobs, figures } = options;
   const usual = figures ? FIGURE_TARGETS : USUAL_TARGETS;
   const targets = only === undefined ? usual : ALL_TARGETS.filter(({ name }) => only.includes(name));
-  const suite = new Suite({ scale, folder, jobs, tell: (text) => console.error(`   ${text}`) });
   const machine = await describeMachine(folder);
   const versions = await toolVersions();
-  await suite.run(targets);
-  return {
+  const suite = new Suite({
+    scale,
+    folder,
+    jobs,
+    tell: (text) => console.error(`   ${text}`),
+    // A run that is cut short keeps what it has.
+    onMeasured: async () => {
+      if (options.json !== undefined) await save(options.json, runSoFar());
+    },
+  });
+  const runSoFar = (): Run => ({
     takenAt: new Date().toISOString(),
     command: ['scripts/bench.sh', ...args].join(' '),
     machine,
@@ -51,7 +61,9 @@ async function measure(folder: string, args: readonly string[], options: BenchOp
       unit,
     })),
     ...suite.findings,
-  };
+  });
+  await suite.run(targets);
+  return runSoFar();
 }
 
 try {

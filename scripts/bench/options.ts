@@ -21,20 +21,11 @@ export interface BenchOptions {
 
 /** `--figures`: what it stands for where nothing else is said. */
 const FIGURES = {
-  jobs: [
-    'seq-write-fresh',
-    'fsync',
-    'fsync-8',
-    'rand-write-16',
-    'rand-write-60',
-    'rand-write-60-worst',
-    'pgbench',
-    'snapshot',
-    'sync',
-    'seq-large',
-    'pss-before',
-  ],
-  scale: { seconds: '5', size: '512M', large: '4', minutes: '12' },
+  /** What depends on what is written. */
+  jobs: ['seq-write-fresh', 'fsync', 'fsync-8', 'rand-write-60', 'rand-write-60-worst', 'seq-large'],
+  others: ['pgbench', 'snapshot', 'sync', 'pss-before'],
+  scale: { seconds: '5', size: '512M', large: '8', minutes: '22' },
+  largeSeconds: 60,
 };
 const GIB = 2 ** 30;
 const MIB = 2 ** 20;
@@ -79,6 +70,7 @@ export function parseOptions(args: readonly string[], knownTargets: readonly str
       seconds: whole('--seconds', values.seconds ?? usual.seconds, 1),
       size,
       large,
+      ...(values.figures && { largeSeconds: FIGURES.largeSeconds }),
       ...(minutes !== undefined && { minutes: whole('--minutes', minutes, 1) }),
       ...(values.compressible !== undefined && {
         compressible: whole('--compressible', values.compressible, 1),
@@ -90,13 +82,17 @@ export function parseOptions(args: readonly string[], knownTargets: readonly str
         '--jobs',
         values.jobs,
         JOBS.map(({ name }) => name),
-      ) ?? (values.figures ? FIGURES.jobs : undefined),
+      ) ?? (values.figures ? figureJobs(values.compressible !== undefined) : undefined),
     figures: values.figures,
     json: values.json,
     from: values.from,
     judge: values.judge || values.figures,
     folder: values.folder,
   };
+}
+
+function figureJobs(isCompressible: boolean): readonly string[] {
+  return isCompressible ? FIGURES.jobs : [...FIGURES.jobs, ...FIGURES.others];
 }
 
 function whole(option: string, text: string, least: number): number {

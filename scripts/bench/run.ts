@@ -55,6 +55,8 @@ export interface Scale {
   readonly compressible?: number | undefined;
   /** Minutes after which no more is begun. */
   readonly minutes?: number | undefined;
+  /** Seconds after which `seq-large` ends, wherever it is; undefined: it is done to its end. */
+  readonly largeSeconds?: number | undefined;
 }
 
 function summaryOf(run: Run, job: string, target: string): Summary | undefined {

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { runFio } from './fio.js';
 import { run } from './host.js';
 import { FILL, FIO_JOBS, PGBENCH } from './jobs.js';
-import { LIFECYCLE_STEPS, recordMemoryBefore } from './lifecycle.js';
+import { LIFECYCLE_STEPS, recordMemoryBefore, type LifecycleStep } from './lifecycle.js';
 import { runPgbench } from './pgbench.js';
 import type { Sample, Scale, Shortfall } from './run.js';
 import { Undo, type OpenTarget, type Target } from './targets/target.js';
@@ -21,6 +21,7 @@ export class Suite {
   readonly #folder: string;
   readonly #wanted: (job: string) => boolean;
   readonly #tell: (text: string) => void;
+  readonly #onMeasured: () => Promise<void>;
   /** Milliseconds of `performance.now`. */
   readonly #until: number;
 
@@ -31,11 +32,14 @@ export class Suite {
     /** Undefined: all. */
     jobs: readonly string[] | undefined;
     tell: (text: string) => void;
+    /** Something more was measured, or failed. */
+    onMeasured?: () => Promise<void>;
   }) {
     this.#scale = options.scale;
     this.#folder = options.folder;
     this.#wanted = (job) => options.jobs?.includes(job) ?? true;
     this.#tell = options.tell;
+    this.#onMeasured = options.onMeasured ?? (() => Promise.resolve());
     this.#until = performance.now() + (options.scale.minutes ?? Infinity) * 60_000;
   }
 
@@ -56,7 +60,7 @@ export class Suite {
   }
 
   async #measure(target: Target, round: number): Promise<void> {
-    if (this.#isOver()) return;
+    if (this.#isOver() || (target.only !== undefined && !this.#isDue(target.only, round))) return;
     const undo = new Undo();
     const folder = path.join(this.#folder, target.name);
     const { size, large } = this.#scale;
@@ -70,7 +74,7 @@ export class Suite {
         await this.#attempt(target, PGBENCH.name, async () => {
           this.#record(target, PGBENCH.name, round, await runPgbench(open.device(), folder, this.#scale));
         });
-      if (round === 1) await this.#runLifecycle(target, open, folder);
+      await this.#runLifecycle(target, open, { folder, round });
     } catch (error) {
       this.#fell(target, undefined, said(error));
     } finally {
@@ -85,7 +89,7 @@ export class Suite {
   async #runFioJobs(target: Target, open: OpenTarget, round: number): Promise<void> {
     for (const job of FIO_JOBS) {
       if (!this.#wanted(job.name) && job !== FILL) continue;
-      if (this.#isOver() || (job.once === true && round > 1)) continue;
+      if (this.#isOver() || (job.once === true && round < this.#scale.rounds)) continue;
       const measure = async (device: string): Promise<void> => {
         const { value, worst } = await runFio(device, job, this.#scale);
         this.#record(target, job.name, round, value);
@@ -97,14 +101,22 @@ export class Suite {
     }
   }
 
+  #isDue({ jobs, round: when }: Pick<LifecycleStep, 'jobs' | 'round'>, round: number): boolean {
+    return jobs.some(this.#wanted) && round === (when === 'last' ? this.#scale.rounds : 1);
+  }
+
   #isOver(): boolean {
     return performance.now() > this.#until;
   }
 
-  async #runLifecycle(target: Target, open: OpenTarget, folder: string): Promise<void> {
-    const record = (job: string, value: number): void => this.#record(target, job, 1, value);
+  async #runLifecycle(
+    target: Target,
+    open: OpenTarget,
+    { folder, round }: { readonly folder: string; readonly round: number },
+  ): Promise<void> {
+    const record = (job: string, value: number): void => this.#record(target, job, round, value);
     for (const step of LIFECYCLE_STEPS)
-      if (step.jobs.some(this.#wanted) && !this.#isOver())
+      if (this.#isDue(step, round) && !this.#isOver())
         await this.#attempt(target, step.jobs.join(', '), () => step.run(open, this.#scale, record, folder));
   }
 
@@ -115,6 +127,7 @@ export class Suite {
     } catch (error) {
       for (const name of job.split(', ')) this.#fell(target, name, said(error));
     }
+    await this.#onMeasured();
   }
 
   #record(target: Target, job: string, round: number, value: number): void {

@@ -1,10 +1,11 @@
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { seededNumbers } from '../../test/support/sector-workload.js';
-import { verifyPages } from './contents.js';
+import { verifyPages, type Allowed } from './contents.js';
 import { IMAGE, isPassing, Operator, type OperationCount } from './operator.js';
 import type { TortureOptions } from './options.js';
 import { readPlace, type PlaceKind } from './places.js';
+import { PowerMachine } from './power-machine.js';
 import { Snapshots } from './snapshots.js';
 import { inTime, Subject } from './subject.js';
 import { WriterProcess } from './writer-process.js';
@@ -38,9 +39,12 @@ export interface Summary {
   readonly snapshotsVerified: number;
   readonly syncs: number;
   readonly operations: OperationCount;
+  /** Sectors that no flush had covered at a cut of the power, and those that it left. */
+  readonly unsynced: number;
+  readonly kept: number;
 }
 
-/** Rounds of: work, SIGKILL, start, verify. @throws Error that says what did not hold, in which round */
+/** Rounds of: work, SIGKILL or a cut of the power, start, verify. @throws Error that says what did not hold, in which round */
 export async function runCampaign(options: CampaignOptions): Promise<Summary> {
   const campaign = new Campaign(options);
   try {
@@ -57,6 +61,9 @@ class Campaign {
   readonly #snapshots = new Snapshots();
   readonly #writers: readonly WriterProcess[];
   readonly #operator: Operator;
+  readonly #machine: PowerMachine | undefined;
+  /** By writer: what a page may hold after the last cut of the power. */
+  readonly #cut = new Map<WriterProcess, Allowed>();
   #kills = 0;
   #startKills = 0;
   #verified = 0;
@@ -65,7 +72,8 @@ class Campaign {
   constructor(options: CampaignOptions) {
     this.#options = options;
     this.#random = seededNumbers(options.seed);
-    this.#subject = new Subject(options);
+    if (options.power !== undefined) this.#machine = new PowerMachine(options.folder, options.power);
+    this.#subject = new Subject({ ...options, folder: this.#machine?.live ?? options.folder });
     this.#writers = DEVICES.map(
       ([device, kind], number) =>
         new WriterProcess({
@@ -86,6 +94,7 @@ class Campaign {
 
   async run(): Promise<Summary> {
     const { rounds, tell } = this.#options;
+    await this.#machine?.begin();
     await this.#subject.init();
     await this.#subject.start();
     const { client } = this.#subject;
@@ -113,24 +122,29 @@ class Campaign {
       snapshotsVerified: this.#snapshotsVerified,
       syncs: this.#writers.reduce((sum, { syncs }) => sum + syncs, 0),
       operations: this.#operator.done,
+      unsynced: this.#machine?.unsynced ?? 0,
+      kept: this.#machine?.kept ?? 0,
     };
   }
 
   async end(): Promise<void> {
     for (const writer of this.#writers) writer.end();
     await this.#subject.abandon();
+    await this.#machine?.end();
   }
 
   async #round(round: number): Promise<void> {
     await this.#subject.note(`round ${round}`);
     await this.#workUntilKilled();
+    await this.#machine?.restart();
     if (this.#random(100) < START_KILLS) {
       await this.#subject.startAndKill(1 + this.#random(MOST_START));
       this.#startKills++;
     }
     if (this.#random(4) === 0) expectNone('check, before the start', await this.#subject.offlineFindings());
     await this.#subject.start();
-    expectNone('left after the start', await this.#subject.leftovers());
+    // A machine that starts has no loop devices, but this one may have: those that came after the cut.
+    if (this.#machine === undefined) expectNone('left after the start', await this.#subject.leftovers());
     expectNone('check', await inTime('check', this.#subject.findings()));
     await inTime('verifying', this.#verify());
   }
@@ -149,6 +163,7 @@ class Campaign {
     );
     failing.catch(() => undefined);
     await Promise.race([sleep(10 + this.#random(MOST_WORK)), work, failing]);
+    const snapshots = await this.#cutPower();
     this.#operator.stop();
     const killed = this.#subject.kill();
     this.#kills++;
@@ -159,6 +174,19 @@ class Campaign {
       const { error } = await inTime(`the writer of ${writer.device}`, writer.stopped());
       if (error === undefined) throw new Error(`the writer of ${writer.device} noticed nothing`);
     }
+    if (snapshots !== undefined) this.#snapshots.revert(snapshots.before, snapshots.after);
+  }
+
+  /** What is done from then on did not happen. @returns the snapshots just before and after */
+  async #cutPower(): Promise<{ before: Snapshots; after: Snapshots } | undefined> {
+    if (this.#machine === undefined) return undefined;
+    const before = this.#snapshots.copy();
+    const synced = this.#writers.map((writer) => writer.progress.synced);
+    await this.#machine.cut(this.#random(2 ** 31));
+    const after = this.#snapshots.copy();
+    for (const [index, writer] of this.#writers.entries())
+      this.#cut.set(writer, { least: synced[index]!, most: writer.progress.begun });
+    return { before, after };
   }
 
   async #verify(): Promise<void> {
@@ -168,11 +196,10 @@ class Campaign {
       if (isPassing(name)) await this.#subject.client.call('device.remove', { name });
     for (const writer of this.#writers) {
       const { begun, synced } = writer.progress;
+      const allowed = this.#cut.get(writer) ?? { least: synced, most: begun };
       const where = await this.#open(writer.device, writer.kind, false);
       const bytes = await readPlace(writer.kind, where);
-      const found = this.#held(writer.device, () =>
-        verifyPages(bytes, writer.number, { least: synced, most: begun }),
-      );
+      const found = this.#held(writer.device, () => verifyPages(bytes, writer.number, allowed));
       await writer.found(found.sequences);
       this.#verified += found.bytes;
     }

@@ -9,8 +9,8 @@ async function main([verb, ...rest]: readonly string[]): Promise<void> {
   }
   const [folder = '', cli = '', ...args] = rest;
   const options = parseOptions(args);
-  const { rounds, seed, pool, transport } = options;
-  const name = `${pool}, ${transport}, seed ${seed}`;
+  const { rounds, seed, pool, transport, power } = options;
+  const name = `${pool}, ${transport}, seed ${seed}${power === undefined ? '' : `, power cuts on ${power}`}`;
   console.log(`   ${rounds} rounds on ${name}`);
   const begun = Date.now();
   try {
@@ -24,6 +24,11 @@ async function main([verb, ...rest]: readonly string[]): Promise<void> {
     console.log(
       [
         `${name}: nothing lost`,
+        ...(power === undefined
+          ? []
+          : [
+              `   ${rounds} cuts, with ${summary.unsynced} sectors that were not synced, ${summary.kept} of them kept`,
+            ]),
         `   ${kills} daemons killed at work, ${startKills} while they started, in ${String(Math.round((Date.now() - begun) / 1000))} s`,
         `   ${verified} bytes verified, in devices and ${snapshotsVerified} snapshots; ${syncs} syncs`,
         `   ${Object.entries(operations)

@@ -1,14 +1,18 @@
 import { parseArgs } from 'node:util';
 import type { TransportKind } from '../../src/fuse/transport.js';
 import type { PoolKind } from '../../src/pool/info.js';
+import type { DiskFilesystem } from './power-machine.js';
 
 export interface TortureOptions {
   readonly rounds: number;
   readonly seed: number;
   readonly pool: PoolKind;
   readonly transport: TransportKind;
+  /** Cuts the power of a disk with this filesystem; undefined: kills the daemon. */
+  readonly power?: DiskFilesystem | undefined;
 }
 
+const FILESYSTEMS: readonly DiskFilesystem[] = ['ext4', 'xfs'];
 const POOLS: readonly PoolKind[] = ['leveldb', 'direct'];
 const TRANSPORTS: readonly TransportKind[] = ['kernel', 'fuse-native'];
 
@@ -22,6 +26,7 @@ export function parseOptions(args: readonly string[]): TortureOptions {
       seed: { ...text, default: String(Date.now() % 2 ** 31) },
       pool: { ...text, default: 'leveldb' },
       transport: { ...text, default: 'kernel' },
+      power: text,
     },
   });
   return {
@@ -29,6 +34,7 @@ export function parseOptions(args: readonly string[]): TortureOptions {
     seed: whole('--seed', values.seed, 0),
     pool: oneOf('--pool', values.pool, POOLS),
     transport: oneOf('--transport', values.transport, TRANSPORTS),
+    ...(values.power !== undefined && { power: oneOf('--power', values.power, FILESYSTEMS) }),
   };
 }
 

@@ -29,6 +29,27 @@ export class Snapshots {
     this.#known.set(record.name, record);
   }
 
+  /** As they are now, apart from what becomes of them. */
+  copy(): Snapshots {
+    const copy = new Snapshots();
+    for (const record of this.all) copy.set({ ...record });
+    for (const name of this.#gone) copy.#gone.add(name);
+    return copy;
+  }
+
+  /**
+   * The power went between `before` and `after`: only what both say is sure, and what was done since is undone.
+   */
+  revert(before: Snapshots, after: Snapshots): void {
+    this.#known.clear();
+    this.#gone.clear();
+    for (const name of before.#gone) this.#gone.add(name);
+    for (const record of [...before.all, ...after.all]) {
+      const isSure = before.get(record.name)?.state === 'there' && after.get(record.name)?.state === 'there';
+      this.set({ ...record, state: isSure ? 'there' : 'maybe' });
+    }
+  }
+
   removed(name: string): void {
     this.#known.delete(name);
     this.#gone.add(name);

@@ -15,9 +15,10 @@ describe('bench: options', () => {
   it('has a bounded set of figures', () => {
     const { scale, jobs, judge } = parse('--figures', '--seconds', '7', '--compressible', '60');
     const { seconds, size, large, minutes, compressible } = scale;
-    assert.deepEqual([seconds, size, large], [7, 2 ** 29, 4 * 2 ** 30]);
-    assert.deepEqual([minutes, compressible, judge], [12, 60, true]);
-    assert.ok(jobs?.includes('pgbench') === true && !jobs.includes('storm'));
+    assert.deepEqual([seconds, size, large], [7, 2 ** 29, 8 * 2 ** 30]);
+    assert.deepEqual([minutes, compressible, judge], [22, 60, true]);
+    assert.ok(jobs?.includes('fsync') === true && !jobs.includes('storm') && !jobs.includes('pgbench'));
+    assert.ok(parse('--figures').jobs?.includes('pgbench'));
   });
 
   it('reads lists and sizes', () => {

@@ -1,4 +1,5 @@
 import type { CommandLine } from '../commands.js';
+import type { LifecycleStep } from '../lifecycle.js';
 import type { Scale } from '../run.js';
 
 /** One way to have a block device with snapshots. */
@@ -8,6 +9,8 @@ export interface Target {
   readonly description: string;
   /** Commands that it cannot do without. */
   readonly needs: readonly string[];
+  /** It is measured for this alone, and made for nothing else. */
+  readonly only?: Pick<LifecycleStep, 'jobs' | 'round'>;
   /** Makes it from nothing. What has to be undone, also where this fails, is deferred. */
   open(site: Site, undo: Undo): Promise<OpenTarget>;
 }
