@@ -84,7 +84,9 @@ if [[ " ${arguments[*]} " != *' --figures '* ]]; then
   need_peer nbdfuse nbdfuse libnbd-bin >&2
 fi
 need_peer pgbench postgresql >&2
-(cd "$top" && npm run --silent build)
+if ! [ -f "$top/dist/cli/main.js" ] || [ -n "$(find "$top/src" -newer "$top/dist/cli/main.js" -print -quit)" ]; then
+  (cd "$top" && npm run --silent build)
+fi
 
 [ -z "$folder" ] || [ -d "$folder" ] || die "--folder $folder: there is no such folder"
 TMPDIR=$(realpath "${folder:-${TMPDIR:-/tmp}}") scratch bench

@@ -1,9 +1,13 @@
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ImageFile } from '../../src/io/image-file.js';
 import { seededNumbers } from '../../test/support/sector-workload.js';
 
 const BLOCK = 64 * 1024;
 const SECTOR = 512;
+/** Milliseconds. */
+const FLUSH_MS = 4;
+const ZEROES = Buffer.alloc(BLOCK);
 
 type Blocks = Map<number, Buffer>;
 
@@ -24,6 +28,7 @@ export class PowerImage implements ImageFile {
   readonly #now: Blocks = new Map();
   readonly #durable: Blocks = new Map();
   #unsynced: Unsynced[] = [];
+  #flushed: Promise<void> = Promise.resolve();
 
   constructor(size: number) {
     this.size = size;
@@ -65,31 +70,43 @@ export class PowerImage implements ImageFile {
     });
   }
 
+  /** One after the other. It takes as long as that of a disk, so that a cut meets it. */
   flush(): Promise<void> {
-    for (const { offset, bytes } of this.#unsynced) put(this.#durable, offset, bytes);
-    this.#unsynced = [];
-    return Promise.resolve();
+    const flushed = this.#flushed.then(() => this.#flush());
+    this.#flushed = flushed;
+    return flushed;
+  }
+
+  async #flush(): Promise<void> {
+    const count = this.#unsynced.length;
+    await sleep(FLUSH_MS);
+    for (const { offset, bytes } of this.#unsynced.slice(0, count)) put(this.#durable, offset, bytes);
+    this.#unsynced = this.#unsynced.slice(count);
   }
 
   seek(offset: number, what: 'data' | 'hole'): Promise<number | undefined> {
     return Promise.resolve(what === 'data' ? offset : this.size);
   }
 
-  /** What a cut at this moment leaves, in a file. @returns sectors that were not synced, and those kept */
+  /**
+   * What a cut at this moment leaves, in a file; nothing that is flushed later counts any more. @returns sectors
+   * that were not synced, and those kept
+   */
   cut(file: string, seed: number): { readonly unsynced: number; readonly kept: number } {
     const next = seededNumbers(seed);
     const odds = next(101);
     const count = { unsynced: 0, kept: 0 };
-    const fd = openSync(file, 'w');
-    ftruncateSync(fd, this.size);
-    for (const [number, block] of this.#durable) writeSync(fd, block, 0, BLOCK, number * BLOCK);
     for (const { offset, bytes } of this.#unsynced)
       for (let at = 0; at < bytes.length; at += SECTOR) {
         count.unsynced++;
         if (next(100) >= odds) continue;
         count.kept++;
-        writeSync(fd, bytes, at, Math.min(SECTOR, bytes.length - at), offset + at);
+        put(this.#durable, offset + at, bytes.subarray(at, at + SECTOR));
       }
+    const fd = openSync(file, 'w');
+    ftruncateSync(fd, this.size);
+    for (const [number, block] of this.#durable)
+      if (!block.equals(ZEROES)) writeSync(fd, block, 0, BLOCK, number * BLOCK);
     closeSync(fd);
     return count;
   }

@@ -3,7 +3,6 @@ import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { loopsUnder, mounts, run, tryRun } from '../../test/support/mounts.js';
 import type { DiskOrder, DiskReport } from './power-disk.js';
-import { inTime } from './subject.js';
 
 const DISK = path.join(import.meta.dirname, 'power-disk.ts');
 const LOADER = path.resolve(import.meta.dirname, '../../node_modules/tsx/dist/loader.mjs');
@@ -54,7 +53,7 @@ export class PowerMachine {
     const done = next(child, 'cut');
     const order: DiskOrder = { to: this.#image, seed };
     child.send(order);
-    const { unsynced, kept } = await inTime('the disk', done);
+    const { unsynced, kept } = await done;
     this.unsynced += unsynced;
     this.kept += kept;
   }
@@ -83,7 +82,7 @@ export class PowerMachine {
     const folder = path.join(this.#folder, `disk-${this.#starts++}`);
     await mkdir(folder);
     const child = fork(DISK, [folder, what], { execArgv: ['--import', LOADER] });
-    await inTime('the disk', next(child, 'serving'));
+    await next(child, 'serving');
     const file = path.join(folder, 'disk');
     const loop = (await run('losetup', ['--find', '--show', '--direct-io=on', file])).trim();
     return { child, folder, loop };

@@ -24,6 +24,8 @@ const WRITE_REPLY = OUT_HEADER_SIZE + 8;
  * While mount(8) runs, the descriptor belongs to no filesystem yet and reads fail with EPERM. Milliseconds.
  */
 const BEFORE_MOUNT = 2;
+/** Milliseconds; a shorter one costs more than it is. */
+const SHORTEST_PAUSE = 0.05;
 
 /**
  * Entry of an I/O thread: blocks in read(2) of /dev/fuse, answers READ and WRITE of active devices by itself,
@@ -129,6 +131,7 @@ class IoThread {
       return true;
     }
     if (!image.write(offset, this.#request, WRITE_DATA_OFFSET, size)) return false;
+    this.#slowDown(image, size);
     if (isDurableWrite(this.#request) && !this.#flush(image)) {
       this.#handOver(WRITE_DATA_OFFSET, 'written');
       return true;
@@ -136,6 +139,14 @@ class IoThread {
     putWritten(this.#reply, size);
     this.#answer(WRITE_REPLY);
     return true;
+  }
+
+  /** A commit that the pool needs soon is asked for before the thread waits for it. */
+  #slowDown(image: ThreadImage, bytes: number): void {
+    const pause = image.pauseAfter(bytes);
+    if (pause < SHORTEST_PAUSE) return;
+    if (image.shouldAsk()) this.#post({ kind: 'ask', nodeId: nodeIdOf(this.#request) });
+    nap(pause);
   }
 
   /** False: the pool thread must do it. */

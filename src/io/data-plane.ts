@@ -7,7 +7,7 @@ import type { RequestEpochs } from '../threads/request-epochs.js';
 import { Traffic } from '../threads/traffic.js';
 import type { LogMemory, LogWords } from '../store/log-memory.js';
 import { isLong, type PoolLog } from '../store/pool-log.js';
-import { isHalfDirty } from '../store/cache-access.js';
+import { dirtiness, isHalfDirty } from '../store/cache-access.js';
 import type { ChunkMemory } from '../store/chunk-access.js';
 import type { ChunkStore } from '../store/chunk-store.js';
 import { ZEROED } from './block-path.js';
@@ -249,6 +249,11 @@ export function shouldAsk(memory: PlaneMemory, free: FreeRing, log: LogWords | u
   if (free.count < Atomics.load(asked, LOW_MARK) && claim(asked, ASKED_FOR_CHUNKS)) return true;
   const isDue = (chunks.kind === 'cache' && isHalfDirty(chunks)) || (log !== undefined && isLong(log));
   return isDue && claim(asked, ASKED_FOR_COMMIT);
+}
+
+/** How near the pool is to making writers wait for a commit, 1 being there. */
+export function fullness({ chunks }: PlaneMemory, log: LogWords | undefined): number {
+  return Math.max(chunks.kind === 'cache' ? dirtiness(chunks) : 0, log?.isOn === true ? log.fullness : 0);
 }
 
 /** Of mappings that were taken from their device: whether they are durable. */

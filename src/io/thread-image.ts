@@ -7,8 +7,9 @@ import { FileAccess } from '../store/file-access.js';
 import type { DeviceId } from '../format/ids.js';
 import { LogWords, type LogMemory } from '../store/log-memory.js';
 import { LogWriter } from '../store/log-writer.js';
+import { pauseFor } from './back-pressure.js';
 import { BlockPath } from './block-path.js';
-import { areSettled, shouldAsk, type PlaneMemory } from './data-plane.js';
+import { areSettled, fullness, shouldAsk, type PlaneMemory } from './data-plane.js';
 import { MappingTable, type TableMemory } from './mapping-table.js';
 
 /** Words of `ImageMemory.control`. */
@@ -128,6 +129,11 @@ export class ThreadImage {
   /** True if stocks run low and no thread has told the pool thread. */
   shouldAsk(): boolean {
     return shouldAsk(this.#memory.plane, this.#free, this.#logWords);
+  }
+
+  /** For how many milliseconds the thread is to wait before it answers a write of so many bytes. */
+  pauseAfter(bytes: number): number {
+    return pauseFor(bytes, fullness(this.#memory.plane, this.#logWords));
   }
 
   /** The pool thread counts the requests that it serves. */

@@ -14,8 +14,17 @@ export function defaultChunkCache(total = totalmem(), limit = process.constraine
   return Math.min(MOST_CACHED, Math.max(LEAST_CACHED, Math.floor(memory / 16)));
 }
 
-/** Synced batches of 4 MiB lose little speed, longer ones hold up an fsync behind them. */
-export const STAGED_BYTES = 8 * 2 ** 20;
+const MOST_STAGED = 32 * 2 ** 20;
+const LEAST_STAGED = 2 ** 20;
+
+/**
+ * Default of `stagedBytes`: a sixteenth of the chunk cache, since each chunk that waits for a commit has a
+ * frame of it. The more waits, the more of it is overwritten before it is written: an fsync waits for the log
+ * alone.
+ */
+export function defaultStaged(chunkCache: number): number {
+  return Math.min(MOST_STAGED, Math.max(LEAST_STAGED, Math.floor(chunkCache / 16)));
+}
 export const COMMIT_INTERVAL = 1000;
 export const WAIT_STEP = 100;
 /** Bytes given back that are worth a compaction. */

@@ -9,7 +9,7 @@ import { FileChunks, type FileChunksOptions } from '../store/file-chunks.js';
 import type { KeyValue } from '../store/key-value.js';
 import type { PoolLog } from '../store/pool-log.js';
 import { LevelChunks } from '../store/level-chunks.js';
-import { defaultChunkCache, STAGED_BYTES } from './limits.js';
+import { defaultChunkCache, defaultStaged } from './limits.js';
 
 export interface ChunkOptions {
   /** Where the data of a `direct` pool is: closed with the pool. */
@@ -106,6 +106,7 @@ export function openChunks(
       log: options.log,
     });
   }
+  const cacheBytes = options.chunkCache ?? defaultChunkCache();
   return new LevelChunks(store, {
     ...parts,
     log: options.log,
@@ -114,7 +115,7 @@ export function openChunks(
     partial,
     remote,
     isCounted: (chunk) => metadata.chunks.count(chunk) > 0,
-    cacheBytes: options.chunkCache ?? defaultChunkCache(),
-    stagedBytes: options.stagedBytes ?? STAGED_BYTES,
+    cacheBytes,
+    stagedBytes: options.stagedBytes ?? defaultStaged(cacheBytes),
   });
 }

@@ -222,6 +222,11 @@ export function isHalfDirty({ limits }: CacheMemory): boolean {
   return 2 * Atomics.load(limits, DIRTY_COST) >= Atomics.load(limits, MOST_DIRTY);
 }
 
+/** How much waits for a commit, of what may; 1: writers have to wait for it. */
+export function dirtiness({ limits }: CacheMemory): number {
+  return Atomics.load(limits, DIRTY_COST) / Atomics.load(limits, MOST_DIRTY);
+}
+
 /** The chunk that a frame holds. */
 export function ownerOf(memory: CacheMemory, frame: number): ChunkId {
   return chunkId(Atomics.load(memory.owners, frame));
