@@ -5,6 +5,8 @@ import type { PoolKind } from '../../src/pool/info.js';
 import { CLI_COMMAND } from '../support/cli.js';
 import { requireMounts, useScratch } from '../support/mounts.js';
 
+/** Of cuts of the power; each takes a filesystem that starts again. */
+const CUTS = Number(process.env['THINFUSE_TORTURE_CUTS'] ?? 2);
 /** A taste of scripts/torture.sh, which runs hundreds. */
 const ROUNDS = Number(process.env['THINFUSE_TORTURE_ROUNDS'] ?? 8);
 const COMBINATIONS: readonly (readonly [PoolKind, TransportKind])[] = [
@@ -13,6 +15,28 @@ const COMBINATIONS: readonly (readonly [PoolKind, TransportKind])[] = [
   ['leveldb', 'fuse-native'],
   ['direct', 'fuse-native'],
 ];
+
+describe('a disk that loses its power under a pool', () => {
+  requireMounts(['mkfs.xfs', 'mkfs.ext4', 'fstrim', 'fsfreeze', 'losetup']);
+  const scratch = useScratch();
+
+  for (const [pool, power] of [
+    ['leveldb', 'ext4'],
+    ['direct', 'xfs'],
+  ] as const)
+    it(`loses nothing that was synced (${pool}, on ${power})`, async function () {
+      this.timeout(120_000 + 120_000 * CUTS);
+      const folder = scratch.current.at(`${pool}-power`);
+      await mkdir(folder);
+      const seed = Date.now() % 2 ** 31;
+      const options = { rounds: CUTS, seed, pool, power, transport: 'kernel' as const, folder };
+      try {
+        await runCampaign({ ...options, cli: CLI_COMMAND, tell: () => undefined });
+      } catch (error) {
+        throw new Error(`with seed ${seed}: ${error}`, { cause: error });
+      }
+    });
+});
 
 describe('a daemon that is killed under load', () => {
   requireMounts(['mkfs.xfs', 'fstrim', 'fsfreeze']);
