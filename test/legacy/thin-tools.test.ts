@@ -109,7 +109,7 @@ describe('legacy: what thin-provisioning-tools 0.9 say', function () {
         }
         const our = await tellOf(() => ours(new MemoryBlocks(bytes)));
         if (theirs.code !== 0) damaged++;
-        if (JSON.stringify(our) !== JSON.stringify(theirs))
+        if (JSON.stringify(comparable(our, tool)) !== JSON.stringify(comparable(theirs, tool)))
           differ.push(
             `round ${round}, ${what}: ${tool.join(' ')}: ${excerpt(theirs)}, and ours ${excerpt(our)}`,
           );
@@ -119,6 +119,13 @@ describe('legacy: what thin-provisioning-tools 0.9 say', function () {
     }
     return { differ, damaged };
   }
+
+  it('is listed alike, however many data blocks are counted at once', async () => {
+    const whole = await sharingMetadata(scratch.current, 0);
+    const list = (window?: number): unknown =>
+      thinLs(ToolMetadata.open(new MemoryBlocks(whole), false), { walk: true, window });
+    for (const window of [4, 64, 599, 1999, 2000]) assert.deepEqual(list(window), list());
+  });
 
   it('ends where the superblock claims more metadata than there can be', async () => {
     const bytes = await sharingMetadata(scratch.current, 1);
@@ -196,6 +203,16 @@ function plain(text: string): string {
     .map((line) => (/^[ \d]+$/.test(line) ? line.trim().replace(/ +/g, ' ') : line))
     .join('\n')
     .trimEnd();
+}
+
+/**
+ * thin_rmap puts runs that begin at one block in an order of its sort's own making; and of numbers of 2^53
+ * and more, which no sound metadata has, thinfuse knows what a double holds.
+ */
+function comparable({ code, stdout, stderr }: Told, [tool]: readonly string[]): Told {
+  const rounded = (text: string): string => text.replaceAll(/\d{16,}/g, (digits) => String(Number(digits)));
+  const sorted = tool === 'thin_rmap' ? stdout.split('\n').sort().join('\n') : stdout;
+  return { code, stdout: rounded(sorted), stderr: rounded(stderr) };
 }
 
 function excerpt({ code, stdout, stderr }: Told): string {

@@ -49,7 +49,7 @@ function check(
     },
     progress: (line) => {
       lines.push(line);
-      if (!options.quiet && !context.json) complain(line.endsWith('\n') ? line : `${line}\n`);
+      if (!options.quiet && !context.json) complain(`${line}\n`);
     },
   });
   const problems = lines.filter((line) => !/^(examining|checking|fixed|cleared) /.test(line));

@@ -16,10 +16,13 @@ export interface ListedDevice {
   readonly highest: number | undefined;
 }
 
-/** As thin_ls 0.9 does: the record says what is mapped. @throws ToolFault */
+/**
+ * As thin_ls 0.9 does: the record says what is mapped. `window`: data blocks that are counted at once; what
+ * lies behind the first window is walked again. @throws ToolFault
+ */
 export function thinLs(
   metadata: ToolMetadata,
-  { walk }: { readonly walk: boolean },
+  { walk, window = WINDOW }: { readonly walk: boolean; readonly window?: number | undefined },
 ): readonly ListedDevice[] {
   if (metadata.superblock.block === 0)
     new ToolSpaceMap(metadata.blocks, metadata.superblock.metadataSpaceMap);
@@ -34,7 +37,7 @@ export function thinLs(
       exclusive: undefined,
       highest: undefined,
     }));
-  const uses = new Uses();
+  const ids = [...details.keys()];
   const walkDevice = (id: number, onData: (data: number) => void): number => {
     const root = metadata.rootOf(id);
     if (root === undefined) throw new ToolFault("couldn't find mapping tree root");
@@ -45,40 +48,58 @@ export function thinLs(
     }
     return highest;
   };
-  for (const id of details.keys()) walkDevice(id, (data) => uses.add(data));
-  return [...details].map(([id, its]) => {
-    let exclusive = 0;
-    const highest = walkDevice(id, (data) => {
-      if (uses.isOnce(data)) exclusive++;
-    });
-    return { id, details: its, exclusive, highest };
-  });
+  const windows = new Set<number>();
+  const exclusive = ids.map(() => 0);
+  let highest: readonly number[] = [];
+  const count = (number: number, onOther: (number: number) => void): void => {
+    const uses = new Uses();
+    const inWindow = (onData: (data: number) => void) => (data: number) => {
+      const its = Math.floor(data / window);
+      if (its === number) onData(data % window);
+      else onOther(its);
+    };
+    for (const id of ids)
+      walkDevice(
+        id,
+        inWindow((data) => uses.add(data)),
+      );
+    highest = ids.map((id, index) =>
+      walkDevice(
+        id,
+        inWindow((data) => {
+          if (uses.isOnce(data)) exclusive[index]!++;
+        }),
+      ),
+    );
+  };
+  count(0, (other) => windows.add(other));
+  for (const number of windows) count(number, () => undefined);
+  return [...details].map(([id, its], index) => ({
+    id,
+    details: its,
+    exclusive: exclusive[index],
+    highest: highest[index],
+  }));
 }
+
+/** Data blocks that are counted at once, so that memory does not grow with the pool: 8 TiB of 64 KiB each. */
+const WINDOW = 2 ** 27;
+const PAGE = 2 ** 16;
 
 /** Whether a number came once or more often. */
 class Uses {
-  /** By thousands of numbers, two bits each; numbers may be anything below 2^40. */
-  readonly #pages = new Map<number, Uint8Array>();
-  #last: { readonly number: number; readonly page: Uint8Array } | undefined;
+  /** Of PAGE numbers each, two bits a number. */
+  readonly #pages: (Uint8Array | undefined)[] = [];
 
   add(value: number): void {
-    const page = this.#page(value);
-    const at = value % PAGE;
-    if (page[at]! < 2) page[at]!++;
+    const page = (this.#pages[Math.floor(value / PAGE)] ??= new Uint8Array(PAGE / 4));
+    const at = (value % PAGE) >>> 2;
+    const shift = (value & 3) * 2;
+    if (((page[at]! >>> shift) & 2) === 0) page[at]! += 1 << shift;
   }
 
   isOnce(value: number): boolean {
-    return this.#page(value)[value % PAGE] === 1;
-  }
-
-  #page(value: number): Uint8Array {
-    const number = Math.floor(value / PAGE);
-    if (this.#last?.number === number) return this.#last.page;
-    let page = this.#pages.get(number);
-    if (page === undefined) this.#pages.set(number, (page = new Uint8Array(PAGE)));
-    this.#last = { number, page };
-    return page;
+    const page = this.#pages[Math.floor(value / PAGE)];
+    return page !== undefined && ((page[(value % PAGE) >>> 2]! >>> ((value & 3) * 2)) & 3) === 1;
   }
 }
-
-const PAGE = 2 ** 16;
