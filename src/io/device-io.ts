@@ -17,10 +17,13 @@ import { inOrder } from './in-order.js';
 import { inTime } from './in-time.js';
 import { chunkOf, HOLE, type MappingTable } from './mapping-table.js';
 import type { PoolGate } from './pool-gate.js';
+import { SHEET_WORDS } from './table-sheets.js';
 import { GATE, OPEN, READ_ONLY, SHUT, TOUCHED, VERSION, type ImageMemory } from './thread-image.js';
 
-/** Blocks that a discard unmaps before others get their turn. */
+/** Blocks that a discard unmaps before others get their turn, or as much of other work. */
 const DISCARD_STEP = 1024;
+/** Words that are looked at in the time in which a block is unmapped, about. */
+const LOOKS_A_BLOCK = 64;
 /**
  * Changed mappings from which a discard waits for a commit: what a commit applies at once, holds in memory
  * and writes stays small.
@@ -435,11 +438,13 @@ export class DeviceIo implements ImageFile {
   #discardStep(first: number, end: number): DiscardRest | undefined {
     let block = first;
     for (let left = DISCARD_STEP; left > 0; left--) {
-      const { found, at } = this.#guard(() => this.#mappings.search(block, end, true));
+      const { found, at, looked } = this.#guard(() => this.#mappings.search(block, end, true));
+      left -= looked / LOOKS_A_BLOCK;
       block = at;
       if (!found) return block < end ? { block, needs: 'turn' } : undefined;
       if (this.#table.dirtyCount >= MOST_PENDING) return { block, needs: 'commit' };
       if (!this.#plane.mayUnmap) return { block, needs: 'nodes' };
+      if (!this.#mappings.isKnown(at)) left -= SHEET_WORDS / LOOKS_A_BLOCK;
       if (!this.#guard(() => this.#mappings.loadWord(at))) return { block, needs: 'sheets' };
       this.#unmap(block++);
     }

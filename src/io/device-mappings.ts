@@ -13,6 +13,8 @@ const DESCENT = 64;
 
 export interface SearchStep {
   readonly found: boolean;
+  /** Words, and as many for what else was asked. */
+  readonly looked: number;
   /** The block; where nothing was found: where to go on, or `to`. */
   readonly at: number;
 }
@@ -68,6 +70,11 @@ export class DeviceMappings {
     return this.load(block) && this.#table.makeSheet(block, this.#sheets);
   }
 
+  /** `load` has nothing to do. */
+  isKnown(block: number): boolean {
+    return this.#table.load(block) !== UNKNOWN;
+  }
+
   /** @throws ThinError damaged */
   isMapped(block: number): boolean {
     const word = this.#table.load(block);
@@ -82,30 +89,36 @@ export class DeviceMappings {
    */
   search(from: number, to: number, mapped: boolean): SearchStep {
     let at = from;
-    for (let left = this.#searchStep; at < to && left > 0; left--) {
+    let left = this.#searchStep;
+    const step = (found: boolean, where: number): SearchStep => ({
+      found,
+      at: where,
+      looked: this.#searchStep - left,
+    });
+    for (; at < to && left > 0; left--) {
       const { known, end } = this.#table.extent(at);
       const stop = Math.min(end, to);
       if (known === 'holes') {
-        if (!mapped) return { found: true, at };
+        if (!mapped) return step(true, at);
         at = stop;
       } else if (known === 'words')
         for (; at < stop; at++, left--) {
-          if ((this.#table.load(at) !== HOLE) === mapped) return { found: true, at };
+          if ((this.#table.load(at) !== HOLE) === mapped) return step(true, at);
         }
       else if (mapped) {
         const next = this.#metadata.nextMapped(this.#device, at, stop);
-        if (next !== undefined) return { found: true, at: next };
+        if (next !== undefined) return step(true, next);
         at = stop;
         left -= DESCENT;
       } else {
         const most = Math.min(stop, at + left);
         const next = this.#metadata.nextUnmapped(this.#device, at, most);
-        if (next < most) return { found: true, at: next };
+        if (next < most) return step(true, next);
         left -= DESCENT + next - at;
         at = next;
       }
     }
-    return { found: false, at };
+    return step(false, at);
   }
 
   /** No request is in flight. */

@@ -98,6 +98,27 @@ describe('a device of 100 TiB', () => {
     assert.equal(file.mappedBytes, model.size * BLOCK);
   }
 
+  it('lets others take turns while blocks far from each other are discarded', async () => {
+    const pool = await open();
+    const file = await pool.activate(BASE_NAME);
+    const each = Math.floor(BLOCKS / 1000);
+    for (let at = 0; at < 1000; at++) await write(file, at * each, 2);
+    await file.flush();
+    let turns = 0;
+    let isOver = false;
+    const count = (): void => {
+      turns++;
+      if (!isOver) setImmediate(count);
+    };
+    count();
+    await file.discard(0, SIZE);
+    isOver = true;
+    assert.ok(turns >= 1000 / 100, `${turns} turns`);
+    await assertHolds(file, new Map());
+    assert.deepEqual((await pool.check()).findings, []);
+    await pool.close();
+  });
+
   it('holds what a plain map holds, in nodes of four entries, few sheets of tables and short steps', async function () {
     this.timeout(120_000);
     await fc.assert(
