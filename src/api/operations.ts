@@ -118,7 +118,11 @@ export interface Operations {
   'device.automount': { input: { name: string; automount: Automount | null }; output: DeviceStatus };
   /** Labels of the user's own; null takes one away, and those that are not named stay. */
   'device.labels': {
-    input: { name: string; labels: Readonly<Record<string, string | null>> };
+    input: {
+      name: string;
+      labels: Readonly<Record<string, string | null>>;
+      maker?: string | undefined;
+    };
     output: DeviceStatus;
   };
   /** `name` holds what `to` holds, in one commit; it is neither mounted nor active. */

@@ -36,6 +36,11 @@ export function registerPropertyCommands(program: Command): void {
       const { on = false, off = false } = options;
       const ask = mountAsk(options);
       const says = target !== undefined || on || ask.readOnly || ask.allowOther || ask.options !== '';
+      if (target !== undefined && !target.includes('/') && target.includes('='))
+        throw new ThinError(
+          'invalid-argument',
+          `${JSON.stringify(target)} is no folder; mount options are given with -o, as in: thinfuse automount ${name} -o noatime`,
+        );
       if (off && says)
         throw new ThinError('invalid-argument', '--off takes the automount away; give it alone');
       if (target !== undefined && ask.allowOther)

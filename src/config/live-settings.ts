@@ -1,5 +1,6 @@
 import { ThinError } from '../errors/thin-error.js';
 import { COMPRESSIONS, type Compression, type LiveOptions } from './pool-options.js';
+import { nearest } from './nearest.js';
 import { parseCacheSize } from './limits.js';
 import { formatBinarySize } from './sizes.js';
 import { parseStorageOptions } from './storage-options.js';
@@ -88,12 +89,23 @@ export function parseLiveSettings(texts: readonly string[]): Partial<LiveOptions
     const at = text.indexOf('=');
     const key = bareKey(at === -1 ? text : text.slice(0, at));
     const parse = at !== -1 && Object.hasOwn(OWN, key) ? OWN[key] : undefined;
-    if (parse === undefined) full.push(`dm.${key}${at === -1 ? '' : text.slice(at)}`);
-    else own = { ...own, ...parse(text.slice(at + 1).trim()) };
+    if (parse === undefined) {
+      requireSetting(text, key, at);
+      full.push(`dm.${key}${text.slice(at)}`);
+    } else own = { ...own, ...parse(text.slice(at + 1).trim()) };
   }
   const { pool } = parseStorageOptions(full);
-  for (const text of full) requireLiveKey(text.slice(0, text.indexOf('=')));
   return { ...pool, ...own };
+}
+
+/** @throws ThinError unknown-option, invalid-argument */
+function requireSetting(text: string, key: string, at: number): void {
+  if (at === -1)
+    throw new ThinError(
+      'invalid-argument',
+      `${JSON.stringify(text)} changes nothing; write KEY=VALUE, such as min_free_space=5%`,
+    );
+  requireLiveKey(key);
 }
 
 /** As the table has it, however it is given. */
@@ -114,6 +126,11 @@ function parseCompression(value: string): Compression {
 export function requireLiveKey(given: string): string {
   const key = bareKey(given);
   if (Object.hasOwn(SETTINGS, key)) return key;
+  const [suggestion] = nearest(key, LIVE_KEYS);
+  if (suggestion !== undefined)
+    throw new ThinError('invalid-argument', `there is no setting ${given}; did you mean ${suggestion}?`, {
+      details: { suggestion },
+    });
   throw new ThinError(
     'invalid-argument',
     `${given} is no setting that changes while the pool serves; those are ${LIVE_KEYS.join(', ')}`,

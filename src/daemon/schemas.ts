@@ -119,6 +119,7 @@ export const schemas: Schemas = {
   'device.labels': z.strictObject({
     name,
     labels: z.record(z.string().max(256), z.string().max(4096).nullable()),
+    maker: maker.optional(),
   }),
   'device.rollback': z.strictObject({ name, to: name }),
   'device.grow': z.strictObject({ name, size: bytes }),

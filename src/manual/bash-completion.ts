@@ -3,7 +3,8 @@ import { globalOptions, type CommandFacts, type Completion, type OptionFacts } f
 /**
  * A script for bash-completion's folder, or to be sourced. Everything that the program knows is written into
  * it, so that a key press starts no Node.js; device names are those of the files in the root's metadata
- * folder.
+ * folder. Those files do not tell images from containers, so that where only one kind fits, the program is
+ * asked.
  */
 export function bashCompletion(tree: CommandFacts, name: string): string {
   const identifier = name.replaceAll('-', '_');
@@ -19,9 +20,15 @@ _${identifier}_devices() {
   done
 }
 
+_${identifier}_of_kind() {
+  ${name} --root "\${root:-/var/lib/thinfuse}" ls -q --filter "kind=$1" 2>/dev/null || _${identifier}_devices "$root"
+}
+
 _${identifier}_values() {
   case $1 in
     devices) mapfile -t COMPREPLY < <(compgen -W "$(_${identifier}_devices "$root")" -- "$current") ;;
+    images) mapfile -t COMPREPLY < <(compgen -W "$(_${identifier}_of_kind image)" -- "$current") ;;
+    containers) mapfile -t COMPREPLY < <(compgen -W "$(_${identifier}_of_kind container)" -- "$current") ;;
     files) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     folders) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
     places)

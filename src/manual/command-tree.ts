@@ -3,7 +3,7 @@ import type { Argument, Command, Option } from 'commander';
 /** What can follow on the command line, as far as a shell can complete it. */
 export type Completion =
   | { readonly kind: 'choices'; readonly choices: readonly string[] }
-  | { readonly kind: 'devices' | 'files' | 'folders' | 'places' | 'nothing' };
+  | { readonly kind: 'devices' | 'images' | 'containers' | 'files' | 'folders' | 'places' | 'nothing' };
 
 export interface ArgumentFacts {
   readonly name: string;
@@ -41,17 +41,17 @@ export interface CommandFacts {
 }
 
 /** By the names that arguments and the values of options have in this program's help. */
-const KINDS: Readonly<Record<string, 'devices' | 'files' | 'folders' | 'places'>> = {
+const KINDS: Readonly<Record<string, Exclude<Completion['kind'], 'choices' | 'nothing'>>> = {
   // More devices, or a folder.
   more: 'places',
   id: 'devices',
   origin: 'devices',
   a: 'devices',
   b: 'devices',
-  container: 'devices',
+  container: 'containers',
   device: 'devices',
-  image: 'devices',
-  parent: 'devices',
+  image: 'images',
+  parent: 'images',
   volume: 'devices',
   folder: 'folders',
   target: 'folders',
@@ -90,7 +90,7 @@ function factsOf(command: Command, path: readonly string[], values: KnownValues)
     path,
     summary: command.summary() === '' ? command.description() : command.summary(),
     description: command.description(),
-    args: command.registeredArguments.map((argument) => argumentFacts(argument, values)),
+    args: command.registeredArguments.map((argument) => argumentFacts(argument, path, values)),
     options: command.options.filter(({ hidden }) => !hidden).map((option) => optionFacts(option, values)),
     examples: examplesOf(command),
     commands: help
@@ -100,14 +100,22 @@ function factsOf(command: Command, path: readonly string[], values: KnownValues)
   };
 }
 
-function argumentFacts(argument: Argument, values: KnownValues): ArgumentFacts {
+/** Commands below these are of one kind of device. */
+const KINDS_BELOW: Readonly<Record<string, 'images' | 'containers'>> = {
+  image: 'images',
+  container: 'containers',
+};
+
+function argumentFacts(argument: Argument, path: readonly string[], values: KnownValues): ArgumentFacts {
   const name = argument.name();
+  const completion = completionOf(name, argument.argChoices ?? values[name]);
+  const below = KINDS_BELOW[path[0] ?? ''];
   return {
     name,
     description: argument.description,
     required: argument.required,
     variadic: argument.variadic,
-    completion: completionOf(name, argument.argChoices ?? values[name]),
+    completion: completion.kind === 'devices' && below !== undefined ? { kind: below } : completion,
   };
 }
 

@@ -8,13 +8,22 @@ export function fishCompletion(tree: CommandFacts, name: string): string {
   const line = (...words: readonly string[]): string => ['complete', '-c', name, ...words].join(' ');
   return `# fish completion for ${name}; made by: ${name} completion fish
 
-function __${name}_devices
+function __${name}_root
     set -l root /var/lib/thinfuse
     set -q THINFUSE_ROOT; and set root $THINFUSE_ROOT
     set -l words (commandline -opc)
     if set -l at (contains -i -- --root $words)
         set root $words[(math $at + 1)]
     end
+    echo $root
+end
+
+function __${name}_of_kind
+    ${name} --root (__${name}_root) ls -q --filter kind=$argv[1] 2>/dev/null; or __${name}_devices
+end
+
+function __${name}_devices
+    set -l root (__${name}_root)
     for file in $root/metadata/*
         string match -qr '(deviceset|transaction)-metadata$' $file; or basename $file
     end
@@ -84,6 +93,10 @@ function valueWords(completion: Completion, name: string): readonly string[] {
       return ['-a', quoted(completion.choices.join(' '))];
     case 'devices':
       return ['-a', quoted(`(__${name}_devices)`)];
+    case 'images':
+      return ['-a', quoted(`(__${name}_of_kind image)`)];
+    case 'containers':
+      return ['-a', quoted(`(__${name}_of_kind container)`)];
     case 'places':
       return ['-a', quoted(`(__${name}_devices) (__fish_complete_directories)`)];
     case 'files':

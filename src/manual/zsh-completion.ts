@@ -20,6 +20,16 @@ _${identifier}_devices() {
   compadd -a devices
 }
 
+_${identifier}_of_kind() {
+  local names
+  if names="$(${name} --root "\${root:-/var/lib/thinfuse}" ls -q --filter "kind=$1" 2>/dev/null)"; then
+    local -a devices=(\${(f)names})
+    compadd -a devices
+  else
+    _${identifier}_devices
+  fi
+}
+
 ${functionsOf(tree, tree, identifier).join('\n\n')}
 
 if [[ $funcstack[1] == _${identifier} ]]; then _${identifier} "$@"; else compdef _${identifier} ${name}; fi
@@ -95,6 +105,10 @@ function action(completion: Completion, identifier: string): string {
       return `(${completion.choices.join(' ')})`;
     case 'devices':
       return `_${identifier}_devices`;
+    case 'images':
+      return `_${identifier}_of_kind image`;
+    case 'containers':
+      return `_${identifier}_of_kind container`;
     case 'places':
       return `_alternative "devices:device:_${identifier}_devices" "folders:folder:_files -/"`;
     case 'files':

@@ -56,12 +56,16 @@ export class DeviceProperties {
     });
   }
 
-  /** Null takes a label away; those that are not named stay. */
-  async setLabels(given: string, change: Readonly<Record<string, string | null>>): Promise<DeviceStatus> {
+  /** Null takes a label away; those that are not named stay. `maker`: of a device that it makes. */
+  async setLabels(
+    given: string,
+    change: Readonly<Record<string, string | null>>,
+    maker?: string,
+  ): Promise<DeviceStatus> {
     const name = existingName(given);
     const { pool, changes, devices } = this.#parts;
     return changes.run([name], async () => {
-      const { kind, labels = {} } = devices.requireLive(name);
+      const { kind, labels = {} } = devices.requireLive(name, maker);
       if (kind === 'base') throw invalid(name, 'labels: it belongs to the pool');
       await pool.update(name, { labels: changedLabels(name, labels, change) });
       return devices.get(name);

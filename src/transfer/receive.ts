@@ -130,6 +130,8 @@ class Receiver {
       const maker = await ownMaker();
       await this.#access.call('device.rename', { name: this.#passing, to: name, maker });
       this.#named = name;
+      const { labels = {} } = header;
+      if (Object.keys(labels).length > 0) await this.#access.call('device.labels', { name, labels, maker });
       await this.#target.finish({ name, kind: header.kind });
       return this.#written;
     } catch (error) {

@@ -105,10 +105,10 @@ export class Sender {
 }
 
 function headerOf(
-  { name, size, kind, filesystem, content }: DeviceStatus,
+  { name, size, kind, filesystem, content, labels }: DeviceStatus,
   base: StreamHeader['base'],
 ): StreamHeader {
-  return { name, size, filesystem, content, kind: kind === 'image' ? 'image' : 'snapshot', base };
+  return { name, size, filesystem, content, labels, kind: kind === 'image' ? 'image' : 'snapshot', base };
 }
 
 function refuseLarger(base: DeviceStatus, device: DeviceStatus): void {

@@ -20,7 +20,7 @@ const OFFSET_BYTES = 8;
 
 /** Bytes of a frame's body, by its kind. */
 export const BODY_LIMITS: Readonly<Record<FrameKind, { readonly least: number; readonly most: number }>> = {
-  [FRAME.header]: { least: 2, most: 65536 },
+  [FRAME.header]: { least: 2, most: 2 ** 19 },
   [FRAME.resume]: { least: OFFSET_BYTES + SUM_BYTES, most: OFFSET_BYTES + SUM_BYTES },
   [FRAME.data]: { least: OFFSET_BYTES + 1, most: OFFSET_BYTES + MAX_DATA },
   [FRAME.zero]: { least: 2 * OFFSET_BYTES, most: 2 * OFFSET_BYTES },
@@ -38,6 +38,8 @@ const streamHeader = z.strictObject({
   filesystem: z.enum(['xfs', 'ext4']),
   /** Left out: `rootfs`. */
   content: z.enum(CONTENTS).optional(),
+  /** Of the user's own; left out: none. */
+  labels: z.record(z.string(), z.string()).optional(),
   /** What the changes are changes of; null: of a device that is all zeroes. */
   base: z.strictObject({ name: z.string(), digest: z.string().regex(/^[0-9a-f]{64}$/) }).nullable(),
 });
@@ -53,13 +55,15 @@ export interface StreamPoint {
 
 export function packHeader(header: StreamHeader): Buffer {
   // For one device at one moment this is always the same text.
-  const { name, size, kind, filesystem, content = 'rootfs', base } = header;
+  const { name, size, kind, filesystem, content = 'rootfs', labels = {}, base } = header;
+  const pairs = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
   const fields = {
     name,
     size,
     kind,
     filesystem,
     ...(content === 'rootfs' ? {} : { content }),
+    ...(pairs.length === 0 ? {} : { labels: Object.fromEntries(pairs) }),
     base: base === null ? null : { name: base.name, digest: base.digest },
   };
   return Buffer.from(JSON.stringify(fields));

@@ -30,7 +30,7 @@ describe('live settings', () => {
     assert.throws(() => parseLiveSettings(['basesize=20G']), { code: 'invalid-argument' });
     assert.throws(() => parseLiveSettings(['compression=gzip']), { code: 'invalid-argument' });
     assert.throws(() => parseLiveSettings(['cache_size=5G']), { code: 'invalid-argument' });
-    assert.throws(() => parseLiveSettings(['min_fre_space=5%']), /did you mean dm.min_free_space/);
+    assert.throws(() => parseLiveSettings(['min_fre_space=5%']), /did you mean min_free_space/);
     assert.throws(() => parseLiveSettings(['min_free_space=100%']), { code: 'invalid-argument' });
     assert.throws(() => parseLiveSettings(['min_free_space']), { code: 'invalid-argument' });
     assert.throws(() => requireLiveKey('fs'), { code: 'invalid-argument' });

@@ -61,6 +61,8 @@ describe('mounts that come back', function () {
       '--automount',
     );
     await cli.run('automount', 'open', '--allow-other');
+    const odd = await cli.try('automount', 'db', 'foo=1');
+    assert.deepEqual([odd.code, /is no folder; mount options are given with -o/.test(odd.stderr)], [2, true]);
     await cli.run('stop');
     assert.equal(await modeOf(cli.root), 0o700);
     await cli.run('start');

@@ -66,6 +66,7 @@ describe('end to end: send and receive', function () {
     await writeFile(path.join(folder, 'rootfs/page'), 'short');
     await snapshot('tuesday', 'web');
     await here.call('umount', { name: 'web' });
+    await here.call('device.labels', { name: 'monday', labels: { team: 'shop', until: 'May' } });
     await send('monday', 'monday');
     await send('tuesday', 'tuesday', '--since', 'monday');
   });
@@ -73,8 +74,11 @@ describe('end to end: send and receive', function () {
   it('brings a device over, and then only what changed', async () => {
     await received('monday');
     await same('monday');
+    const labelsOf = async (name: string) => (await there.call('device.get', { name })).labels;
+    assert.deepEqual(await labelsOf('monday'), { team: 'shop', until: 'May' });
     await received('tuesday');
     await same('tuesday');
+    assert.deepEqual(await labelsOf('tuesday'), {}, 'a device has the labels of its own stream');
     const [full, changes] = await Promise.all([stat(at('monday')), stat(at('tuesday'))]);
     assert.ok(full.size > 6_000_000 && full.size < 20_000_000, String(full.size));
     assert.ok(changes.size > 2_000_000 && changes.size < full.size, String(changes.size));

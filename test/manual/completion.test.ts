@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { buildProgram } from '../../src/cli/program.js';
 import { bashCompletion } from '../../src/manual/bash-completion.js';
@@ -25,10 +25,15 @@ describe('completion', function () {
   });
 
   /** What bash offers for the last of the words. */
-  async function offered(...words: readonly string[]): Promise<readonly string[]> {
+  const offered = (...words: readonly string[]): Promise<readonly string[]> => offeredWith({}, ...words);
+
+  async function offeredWith(
+    env: NodeJS.ProcessEnv,
+    ...words: readonly string[]
+  ): Promise<readonly string[]> {
     const program = `compopt() { :; }; . "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _thinfuse; printf '%s\\n' "\${COMPREPLY[@]}"`;
     const output = await run('bash', ['-c', program, 'bash', script, 'thinfuse', ...words], {
-      env: { ...process.env, THINFUSE_ROOT: root },
+      env: { ...process.env, THINFUSE_ROOT: root, ...env },
     });
     return output.split('\n').filter((line) => line !== '');
   }
@@ -58,6 +63,24 @@ describe('completion', function () {
     assert.deepEqual(await offered('--root', '/nowhere', 'rm', ''), []);
   });
 
+  it('offers names of the kind that fits, as the program tells them', async () => {
+    const bin = await scratch.current.folder('bin');
+    const asked = scratch.current.at('asked');
+    await writeFile(
+      path.join(bin, 'thinfuse'),
+      `#!/bin/sh\necho "$*" >>${asked}\ncase $* in *kind=image) echo debian;; *) echo web1;; esac\n`,
+      { mode: 0o755 },
+    );
+    const inPath = { PATH: `${bin}:${process.env['PATH'] ?? ''}` };
+    assert.deepEqual(await offeredWith(inPath, 'container', 'create', 'new', '--image', ''), ['debian']);
+    assert.deepEqual(await offeredWith(inPath, 'image', 'rm', ''), ['debian']);
+    assert.deepEqual(await offeredWith(inPath, 'container', 'rm', ''), ['web1']);
+    assert.deepEqual(await offeredWith(inPath, 'mount', 'd'), ['db'], 'where any fits, nobody is asked');
+    const lines = (await readFile(asked, 'utf8')).trim().split('\n');
+    assert.deepEqual(lines[0], `--root ${root} ls -q --filter kind=image`);
+    assert.equal(lines.length, 3);
+  });
+
   it('offers choices and paths as values', async () => {
     assert.deepEqual(await offered('start', '--transport', ''), ['fuse-native', 'kernel']);
     assert.deepEqual(await offered('export', 'db', '--output', script.slice(0, -2)), [script]);
@@ -75,6 +98,7 @@ describe('completion', function () {
     assert.match(text, /__thinfuse_in init' -l fs -x -a 'xfs ext4' /);
     assert.match(text, /__thinfuse_in get' -a 'min_free_space'$/m);
     assert.match(text, /__thinfuse_in mount' -a '\(__thinfuse_devices\) \(__fish_complete_directories\)'$/m);
+    assert.match(text, /__thinfuse_in image rm' -a '\(__thinfuse_of_kind image\)'$/m);
     const file = scratch.current.at('thinfuse.fish');
     await writeFile(file, text);
     // Not every machine that runs the tests has it.

@@ -45,7 +45,7 @@ export function deviceOperations({ devices, properties, serving }: Service): Pic
     'device.quota': ({ name, quota }) => devices.setQuota(name, quota),
     'device.limit': ({ name, limit }) => devices.setLimit(name, limit),
     'device.automount': ({ name, automount }) => properties.setAutomount(name, automount ?? undefined),
-    'device.labels': ({ name, labels }) => properties.setLabels(name, labels),
+    'device.labels': ({ name, labels, maker }) => properties.setLabels(name, labels, maker),
     'device.remove': ({ name, force }) => devices.remove(name, { force: force ?? false }),
   };
 }
