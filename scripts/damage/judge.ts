@@ -181,6 +181,8 @@ async function repair(
   expected: Expected,
 ): Promise<RepairVerdict> {
   try {
+    // As in `open`: of what a repair copies out of a damaged chunk.
+    const hurtBefore = expected.injury.name === 'data' ? await hurtStored(root, expected.injury) : NONE;
     const exec = new ChildProcessExec();
     // Devices of a subject have no filesystem by which its data would be known.
     if (expected.place === 'labels') await acceptData(rootLayout(root), { force: true, exec });
@@ -188,7 +190,11 @@ async function repair(
     const folder = path.join(output, 'devicemapper');
     const store = await openPoolStore(folder, STORES[kind]);
     const note = lost.map((one) => `${one.path}: ${one.problem}`).join('; ');
-    return await reopened(store, { root, folder }, { ...expected, kind, isTold: lost.length > 0, note });
+    return await reopened(
+      store,
+      { root, folder },
+      { ...expected, kind, hurtBefore, isTold: lost.length > 0, note },
+    );
   } catch (error) {
     return nothing(error);
   }
@@ -201,13 +207,18 @@ async function accept(root: string, kind: SubjectKind, expected: Expected): Prom
     const store = await openPoolStore(folder, { ...STORES[kind], acceptOlder: true });
     const state = readLogState(store);
     await store.batch(state === undefined ? [] : [acceptLog(state)], { sync: true, landmark: true });
-    return await reopened(store, { root, folder }, { ...expected, kind, isTold: true, note: '' });
+    return await reopened(
+      store,
+      { root, folder },
+      { ...expected, kind, hurtBefore: NONE, isTold: true, note: '' },
+    );
   } catch (error) {
     return nothing(error);
   }
 }
 
 interface Reopening extends Expected {
+  readonly hurtBefore: ReadonlySet<string>;
   readonly kind: SubjectKind;
   readonly isTold: boolean;
   readonly note: string;
@@ -237,12 +248,12 @@ async function reopened(
 async function judged(
   pool: ThinPool,
   store: KeyValue,
-  { history, injury, kind, isTold, note }: Reopening,
+  { history, injury, kind, hurtBefore, isTold, note }: Reopening,
 ): Promise<RepairVerdict> {
   const { findings } = await pool.check();
   const contents = await contentsOf(pool);
   if (findings.length > 0) return { repaired: 'wrong', contents, note: `check: ${findings[0]!.problem}` };
-  const hurt = await hurtBlocks(pool, store, injury);
+  const hurt = new Set([...hurtBefore, ...(await hurtBlocks(pool, store, injury))]);
   const expected = history.map((state) => without(state, hurt));
   return { repaired: compare(without(contents, hurt), expected, { kind, isTold }), contents, note };
 }
@@ -254,6 +265,18 @@ function nothing(error: unknown): RepairVerdict {
 
 function dataOf(root: string, kind: SubjectKind): string | undefined {
   return kind === 'direct' ? path.join(root, 'data') : undefined;
+}
+
+const NONE: ReadonlySet<string> = new Set();
+
+/** Of a pool whose store is well, and which is not open. */
+async function hurtStored(root: string, injury: Injury): Promise<ReadonlySet<string>> {
+  const store = await openPoolStore(path.join(root, 'devicemapper'));
+  try {
+    return await hurtIn(await openView(store, { limits: SUBJECT_NODES }), store, injury);
+  } finally {
+    await store.close();
+  }
 }
 
 async function hurtBlocks(pool: ThinPool, store: KeyValue, injury: Injury): Promise<ReadonlySet<string>> {
