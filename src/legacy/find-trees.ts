@@ -25,7 +25,8 @@ interface DetailsTree {
 
 /**
  * Looks through all blocks for the newest tree of devices' mappings and the tree of records that has the same
- * devices with as many mapped blocks: what a superblock would lead to. Undefined where no two trees fit.
+ * devices with as many mapped blocks: what a superblock would lead to. Of those that are as new, the one that
+ * maps most. Undefined where no two trees fit.
  */
 export function findTrees(nodes: NodeReader): FoundTrees | undefined {
   const records: DetailsTree[] = [];
@@ -43,24 +44,32 @@ export function findTrees(nodes: NodeReader): FoundTrees | undefined {
     if (roots !== undefined) tops.push({ root: block, roots });
   }
   const counts = new Map<number, number | undefined>();
-  const mapped = (root: number): number | undefined => {
+  const countOf = (root: number): number | undefined => {
     if (!counts.has(root)) counts.set(root, countMapped(nodes, root));
     return counts.get(root);
   };
   const fitting = tops.flatMap((top) =>
     records
-      .filter(({ details }) => fits(top.roots, details, mapped))
+      .filter(({ details }) => fits(top.roots, details, countOf))
       .map(({ root, details }) => ({
         mappingRoot: top.root,
         detailsRoot: root,
         ...newest(details),
         size: details.size,
+        mapped: [...details.values()].reduce((sum, { mappedBlocks }) => sum + mappedBlocks, 0n),
       })),
   );
-  fitting.sort((a, b) => Number(b.transactionId - a.transactionId) || b.time - a.time || b.size - a.size);
+  // Writes change neither transaction nor time; they map more, unless somebody discards.
+  fitting.sort(
+    (a, b) =>
+      Number(b.transactionId - a.transactionId) ||
+      b.time - a.time ||
+      b.size - a.size ||
+      Number(b.mapped - a.mapped),
+  );
   const [best] = fitting;
   if (best === undefined) return undefined;
-  const { size, ...found } = best;
+  const { size, mapped: _, ...found } = best;
   const rivals = fitting.filter(
     (one) => one.transactionId === best.transactionId && one.time === best.time && one.size === size,
   );
