@@ -9,6 +9,7 @@ import { example } from './example.js';
 import { findingLines } from './finding-lines.js';
 import { print, printJson } from './output.js';
 import { withProgress } from './progress.js';
+import { scrubRemote, type RemoteScrub } from './scrub-remote.js';
 
 interface ScrubReport {
   readonly ok: boolean;
@@ -16,6 +17,8 @@ interface ScrubReport {
   readonly devices: number;
   readonly nodes: number;
   readonly chunks: number;
+  /** With --remote. */
+  readonly remote?: RemoteScrub;
 }
 
 export function registerScrubCommand(program: Command): void {
@@ -25,15 +28,21 @@ export function registerScrubCommand(program: Command): void {
     .description(
       'Reads and verifies all files of the store, all metadata and every chunk in use. Works beside a running daemon. Ends with 0 if nothing is wrong. Ends with 1 otherwise, and the pool then refuses writes until check --clear-needs-check-flag.',
     )
-    .addHelpText('after', example('thinfuse scrub', 'thinfuse scrub --json'))
-    .action(async (_options: unknown, command: Command) => {
+    .option('--remote', 'also read what is in stores alone, and verify it there; nothing of it is kept')
+    .addHelpText('after', example('thinfuse scrub', 'thinfuse scrub --json', 'thinfuse scrub --remote'))
+    .action(async ({ remote = false }: { readonly remote?: boolean }, command: Command) => {
       const context = contextOf(command);
-      const report = await withMetadata(
+      const local = await withMetadata(
         context,
         (metadata) =>
           withProgress(context, 'scrub', (onProgress) => gather(metadata.text('pool.scrub', {}), onProgress)),
         { verify: 'all' },
       );
+      const there = remote ? await scrubRemote(context) : undefined;
+      const report: ScrubReport =
+        there === undefined
+          ? local
+          : { ...local, ok: local.ok && there.findings.length === 0, remote: there };
       if (context.json) printJson(report);
       else print(reportText(report));
       if (!report.ok) throw failure(context, report);
@@ -57,14 +66,27 @@ async function gather(
   throw new ThinError('internal', 'the scrub ended before it was through');
 }
 
-function reportText({ ok, findings, devices, nodes, chunks }: ScrubReport): string {
+function reportText({ findings, devices, nodes, chunks, remote }: ScrubReport): string {
+  const verdict = (problems: number): string => (problems === 0 ? 'no problem found' : 'damaged');
   return [
     ...findingLines(findings),
-    `${devices} devices, ${nodes} nodes, ${chunks} chunks read: ${ok ? 'no problem found' : 'damaged'}`,
+    `${devices} devices, ${nodes} nodes, ${chunks} chunks read: ${verdict(findings.length)}`,
+    ...(remote === undefined
+      ? []
+      : [
+          ...remote.findings.map(({ path, problem }) => `${path}: ${problem}`),
+          `${remote.images} images in stores, ${remote.blocks} blocks read: ${verdict(remote.findings.length)}`,
+        ]),
   ].join('\n');
 }
 
-function failure(context: Context, { findings }: ScrubReport): ThinError {
+function failure(context: Context, { findings, remote }: ScrubReport): ThinError {
+  if (findings.length === 0)
+    return new ThinError(
+      'check-failed',
+      'something in a store is not as it was pushed; what is here of it is well, so push the devices anew before it is read',
+      { details: { problems: remote?.findings.length ?? 0 } },
+    );
   return new ThinError(
     'check-failed',
     `the pool of ${context.layout.root} has ${findings.length} problems; thinfuse rmap --region N..N+1 says which devices map a chunk, and a new pool of what is well comes from: thinfuse repair --output NEW-ROOT${rootFlag(context)}`,

@@ -46,9 +46,11 @@ export class PoolImages {
 
   list(): readonly RemoteImageInfo[] {
     const { blockSize } = this.#state.metadata.superblock;
-    return this.#images().map(({ url, digest, left, isHydrating }) => ({
+    return this.#images().map(({ url, digest, keyFile, settings, left, isHydrating }) => ({
       url,
       digest,
+      keyFile,
+      settings,
       remote: left * blockSize,
       isHydrating,
     }));

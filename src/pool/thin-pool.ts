@@ -104,6 +104,10 @@ export type NewRemoteImage = Omit<RemoteImage, 'family' | 'isHydrating'>;
 export interface RemoteImageInfo {
   readonly url: string;
   readonly digest: string;
+  /** Where the key's file is; empty: it is not encrypted. */
+  readonly keyFile: string;
+  /** Of the environment in which it is reached; no secrets. */
+  readonly settings: RemoteImage['settings'];
   /** What is still there alone. */
   readonly remote: number;
   readonly isHydrating: boolean;

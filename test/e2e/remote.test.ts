@@ -177,6 +177,8 @@ describe('end to end: push and pull', function () {
     const remote = async (): Promise<number> => (await there.call('device.get', { name: 'web' })).remote ?? 0;
     const all = await remote();
     assert.ok(all > 60 * 2 ** 20, `${all} bytes are remote`);
+    assert.match(await there.run('scrub', '--remote'), /images in stores, \d+ blocks read: no problem found/);
+    assert.equal(await remote(), all);
     await there.run('snapshot', 'mine', 'web');
     const mount = (await there.run('mount', 'mine')).trim();
     await run('dd', [`if=${mount}/three`, 'of=/dev/null', 'bs=1M', 'count=4']);
