@@ -259,6 +259,8 @@ export const repair = z.union([
     transactionId: count,
     direct: z.boolean(),
   }),
+  // --accept-data
+  z.object({ path: z.string(), found: z.string().nullable().optional(), written: z.boolean() }),
   // Of the kernel's metadata.
   z.object({ output: z.string() }),
 ]);

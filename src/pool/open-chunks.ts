@@ -117,5 +117,6 @@ export function openChunks(
     isCounted: (chunk) => metadata.chunks.count(chunk) > 0,
     cacheBytes,
     stagedBytes: options.stagedBytes ?? defaultStaged(cacheBytes),
+    stagedOf: (bytes) => options.stagedBytes ?? defaultStaged(bytes),
   });
 }

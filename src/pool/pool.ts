@@ -304,6 +304,8 @@ class Pool implements ThinPool {
       const options = { ...this.#state.options, ...change };
       if (this.#notePacking(options)) await this.commit();
       const { cacheSize } = options;
+      // What waits for a commit keeps its place, and so a smaller cache large.
+      if (cacheSize !== this.#state.options.cacheSize && this.#state.mode !== 'ro') await this.commit();
       if (cacheSize !== this.#state.options.cacheSize) resizeCache(this.#state, cacheSize);
       await this.#state.store.batch([packOptions(options, this.#state.metadata.superblock.uuid)], {
         sync: true,

@@ -30,7 +30,7 @@ import {
   type Compression,
 } from './chunk-values.js';
 import type { KeyValue } from './key-value.js';
-import { moveFrames } from './move-frames.js';
+import { countHeld, moveFrames } from './move-frames.js';
 import type { PoolLog } from './pool-log.js';
 import { areFew, pageSize, pagesOf } from './pages.js';
 
@@ -45,6 +45,8 @@ export interface LevelChunksOptions {
    * for it.
    */
   readonly stagedBytes: number;
+  /** The same for a cache of another size. Default: it stays. */
+  readonly stagedOf?: ((cacheBytes: number) => number) | undefined;
   readonly partial: PartialChunks;
   readonly remote: RemoteChunks;
   /** How values are written from now on; asked for each commit. */
@@ -81,7 +83,6 @@ export class LevelChunks implements ChunkStore {
   readonly needsSync = false;
   readonly #store: KeyValue;
   readonly #options: LevelChunksOptions;
-  readonly #mostDirty: number;
   #cache: Cache;
   /** On their way to the store, which does not have them yet. */
   #committing = new Set<number>();
@@ -107,11 +108,10 @@ export class LevelChunks implements ChunkStore {
     const { chunkSize, cacheBytes, stagedBytes } = options;
     this.#page = pageSize(chunkSize);
     this.#allPages = pagesOf(0, chunkSize, this.#page);
-    this.#mostDirty = Math.max(1, Math.floor((2 * stagedBytes) / this.#page));
     this.#store = store;
     this.#options = options;
     this.chunkSize = chunkSize;
-    this.#cache = this.#makeCache(cacheBytes);
+    this.#cache = this.#makeCache(cacheBytes, stagedBytes);
     this.#patched = new Int32Array(this.#frames);
     for (let frame = 0; frame < this.#frames; frame++) this.#free.put(frame);
   }
@@ -126,7 +126,10 @@ export class LevelChunks implements ChunkStore {
 
   resizeCache(bytes: number): void {
     const before = this.#cache;
-    const cache = this.#makeCache(bytes);
+    const { stagedBytes, stagedOf = () => stagedBytes } = this.#options;
+    // What a commit has to write stays, though it is more than the new size has room for.
+    const held = countHeld(before.memory, (frame) => this.#committing.has(frame));
+    const cache = this.#makeCache(bytes, stagedOf(bytes), held);
     if (cache.frames === before.frames) return;
     const isHeld = (frame: number): boolean => this.#committing.has(frame);
     const moved = moveFrames(before.memory, cache.memory, { spare: cache.spare, isHeld });
@@ -305,13 +308,14 @@ export class LevelChunks implements ChunkStore {
     return Promise.resolve();
   }
 
-  #makeCache(bytes: number): Cache {
+  #makeCache(bytes: number, stagedBytes: number, held = 0): Cache {
     const { chunks, log } = this.#options;
     const cached = Math.floor(bytes / this.chunkSize);
     const spare = Math.max(1, Math.min(SPARE_FRAMES, Math.floor(SPARE_BYTES / this.chunkSize), cached >> 2));
-    const dirtyFrames = Math.ceil(this.#mostDirty / (VALUE_COST + 1));
-    const frames = Math.max(cached, 2 * dirtyFrames + spare);
-    const memory = cacheMemory({ chunkSize: this.chunkSize, chunks, frames, mostDirty: this.#mostDirty });
+    const mostDirty = Math.max(1, Math.floor((2 * stagedBytes) / this.#page));
+    const dirtyFrames = Math.ceil(mostDirty / (VALUE_COST + 1));
+    const frames = Math.max(cached, 2 * dirtyFrames + spare, held + spare);
+    const memory = cacheMemory({ chunkSize: this.chunkSize, chunks, frames, mostDirty });
     return {
       ...{ memory, frames, spare },
       access: new CacheAccess(memory, log?.writer),

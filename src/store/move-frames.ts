@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { DirtyMap } from '../threads/dirty-map.js';
-import { ownerOf, type CacheMemory } from './cache-access.js';
+import { DIRTY_COST, ownerOf, type CacheMemory } from './cache-access.js';
 
 /**
  * Moves chunks from the frames of one cache to those of another, which is empty: all that a commit has to
@@ -28,8 +28,13 @@ export function moveFrames(
     const now = moved.get(frame);
     if (now !== undefined) dirty.mark(now);
   }
-  to.limits.set(from.limits);
+  to.limits[DIRTY_COST] = from.limits[DIRTY_COST]!;
   return moved;
+}
+
+/** Frames that a commit has to write, or has on its way. */
+export function countHeld(memory: CacheMemory, isHeld: (frame: number) => boolean): number {
+  return sorted(memory, isHeld).held.length;
 }
 
 function sorted(
