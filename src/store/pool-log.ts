@@ -93,7 +93,9 @@ export class PoolLog {
   static async open(folder: string, store: KvReader, request: LogRequest): Promise<PoolLog> {
     const state = readLogState(store);
     const { file, left } = await openLeft(folder, state, request);
-    const epoch = (state?.epoch ?? 0) + 1;
+    // No record of a later epoch, which an older store does not know of, may pass for one of this.
+    const later = state === undefined ? undefined : await laterEpoch(folder, state, request);
+    const epoch = (later ?? state?.epoch ?? 0) + 1;
     try {
       const usable = file ?? (await madeFile(folder, request));
       return new PoolLog(usable, { id: usable?.head.id ?? '', epoch, before: state }, left);
@@ -298,7 +300,9 @@ export async function salvageLog(
   request: Pick<LogRequest, 'isDirect' | 'files'> & { readonly uuid: string | undefined },
 ): Promise<SalvagedLog | undefined> {
   const state = readLogState(store);
-  if (state === undefined || state.closed || state.without) return undefined;
+  if (state === undefined) return undefined;
+  if ((state.closed || state.without) && (await laterEpoch(folder, state, request)) === undefined)
+    return undefined;
   const onNote = (): undefined => undefined;
   const read = async (accepted: boolean): Promise<readonly LogRecord[]> => {
     const { file, left } = await openLeft(folder, { ...state, accepted }, { ...request, onNote });
@@ -320,7 +324,7 @@ export function acceptLog(state: LogState): KvOperation {
 
 /** The operation by which a pool is taken without its log. */
 export function leaveLog(state: LogState): KvOperation {
-  return { type: 'put', key: logKey, value: packLogState({ ...state, closed: true }) };
+  return { type: 'put', key: logKey, value: packLogState({ ...state, closed: true, accepted: true }) };
 }
 
 interface Left {
@@ -370,6 +374,12 @@ async function openLeft(
       if (counts && !state.accepted) throw unusable(new ThinError('damaged', `${name} ${foreign}`), folder);
       if (state !== undefined) onNote(`${name} ${foreign}; nothing of it was needed, and it is made anew`);
     }
+    // Also where nothing counts: the mark is of a log of this pool, and never ahead of the store.
+    if (state !== undefined && !state.accepted && (await laterEpoch(folder, state, { files })) !== undefined)
+      throw unusable(
+        new ThinError('damaged', `the store of ${folder} is an older copy than its log, ${name}`),
+        folder,
+      );
     if (state === undefined || !counts) return { file, left: [] };
     if (file === undefined) {
       if (state.accepted) return { file, left: [] };
@@ -397,6 +407,22 @@ function requireKnown(records: readonly LogRecord[], name: string): void {
     `${name} has a device's record in format ${newer.run}, and this thinfuse reads up to ${RECORD_VERSION}; use a newer thinfuse`,
     { details: { path: name, version: newer.run } },
   );
+}
+
+/** What the log's mark knows of and the store does not; undefined: none. @throws as `readMark` */
+async function laterEpoch(
+  folder: string,
+  { id, epoch }: LogState,
+  { files = logFiles }: Pick<LogRequest, 'files'>,
+): Promise<number | undefined> {
+  const epochOf = (store: string): number =>
+    store.startsWith(`${id}/`) ? Number(store.slice(id.length + 1)) : 0;
+  let latest = epoch;
+  await files.readMark(folder, ({ store }) => {
+    latest = Math.max(latest, epochOf(store));
+    return false;
+  });
+  return latest > epoch ? latest : undefined;
 }
 
 async function readFrom(

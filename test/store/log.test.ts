@@ -11,7 +11,7 @@ import { logKey } from '../../src/format/keys.js';
 import { LogKind, type LoggedAction } from '../../src/format/log-record.js';
 import { packLogState } from '../../src/format/log-state.js';
 import { LogWriter, linesFor } from '../../src/store/log-writer.js';
-import { acceptLog, PoolLog, readLogState } from '../../src/store/pool-log.js';
+import { acceptLog, leaveLog, PoolLog, readLogState } from '../../src/store/pool-log.js';
 import { CrashStore } from '../support/crash-store.js';
 import { FUZZ_RUNS } from '../support/fuzzing.js';
 import { hurt, HOWS, injuries } from '../support/hurt-file.js';
@@ -218,6 +218,22 @@ describe('a log', () => {
     check(await leftOf(store), new Map());
     await copyFile(`${file}-now`, file);
     check(await leftOf(store), new Map([1, 2].map((number) => [number, 5000])));
+  });
+
+  it('finds that the store is an older copy, and takes no record of later for its own once that is accepted', async () => {
+    const store = new CrashStore();
+    const step = { thread: 0, bytes: 5000, then: 'sync' as const };
+    await write(store, [step]);
+    const before = store.contents;
+    await write(store, [step, step]);
+    const { epoch } = readLogState(store)!;
+    const older = new CrashStore(before);
+    await assert.rejects(leftOf(older), { code: 'damaged', message: /is an older copy than its log/ });
+    await older.batch([leaveLog(readLogState(older)!)], { sync: true });
+    const log = await openLog(older);
+    assert.deepEqual(log.left, []);
+    assert.equal(log.memory.epoch, epoch + 1);
+    await log.close(undefined);
   });
 
   it('is made anew without a word where nothing of it counts', async () => {
