@@ -112,7 +112,7 @@ async function exportPool(context: Context, output: string): Promise<void> {
 
 async function exportGroup(context: Context, output: string, group: string): Promise<void> {
   if (!/^[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,50}$/.test(group) || /^\.{1,2}$/.test(group))
-    throw new ThinError('invalid-argument', `--group ${group} is no name that LVM takes`);
+    throw new ThinError('invalid-argument', `--group ${group} is not a name that LVM takes`);
   const { GroupExport } = await import('../legacy/lvm/group-export.js');
   const exporting = new GroupExport(new ChildProcessExec());
   const { volumes, lacks } = await interruptible((signal) =>

@@ -104,5 +104,5 @@ function tell(
 function positive(text: string, what: string): number {
   const value = Number(text);
   if (value > 0 && Number.isFinite(value)) return value;
-  throw new ThinError('invalid-argument', `${what}: ${JSON.stringify(text)} is no number above 0`);
+  throw new ThinError('invalid-argument', `${what}: ${JSON.stringify(text)} is not a number above 0`);
 }

@@ -144,7 +144,7 @@ function parseRegion(text: string): ChunkRegion {
   if (match === null || end <= begin || !Number.isSafeInteger(end))
     throw new ThinError(
       'invalid-argument',
-      `--region: ${JSON.stringify(text)} is no region; write it as BEGIN..END, such as 5..45 for chunks 5 to 44`,
+      `--region: ${JSON.stringify(text)} is not a region; write it as BEGIN..END, such as 5..45 for chunks 5 to 44`,
     );
   return { begin, end };
 }

@@ -46,7 +46,7 @@ export function mountAsk({ ro = false, options = [], allowOther = false }: Mount
   const words = options.flatMap((text) => text.split(',')).filter((word) => word !== '');
   const strange = words.find((word) => !/^[\x21-\x7e]+$/.test(word));
   if (strange !== undefined)
-    throw new ThinError('invalid-argument', `${JSON.stringify(strange)} is no option of mount(8)`);
+    throw new ThinError('invalid-argument', `${JSON.stringify(strange)} is not an option of mount(8)`);
   const isKept = (word: string): boolean =>
     word !== 'ro' && word !== 'allow_other' && !WORDS_OF_FSTAB.test(word);
   return {

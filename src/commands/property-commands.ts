@@ -97,7 +97,7 @@ export function parseLabels(words: readonly string[]): Readonly<Record<string, s
     else
       throw new ThinError(
         'invalid-argument',
-        `${JSON.stringify(word)} is no label; write KEY=VALUE to set one, or KEY- to take it away`,
+        `${JSON.stringify(word)} is not a label; write KEY=VALUE to set one, or KEY- to remove it`,
       );
   }
   return Object.fromEntries(labels);

@@ -168,7 +168,7 @@ async function collect(context: Context, url: string, { grace }: GcFlags): Promi
   const { withRemote } = await import('../remote/open-remote.js');
   const hours = Number(grace);
   if (!Number.isFinite(hours) || hours < 0 || grace.trim() === '')
-    throw new ThinError('invalid-argument', `--grace ${JSON.stringify(grace)} is no number of hours`);
+    throw new ThinError('invalid-argument', `--grace ${JSON.stringify(grace)} is not a number of hours`);
   const done = await interruptible((signal) =>
     withRemote(url, undefined, async ({ store, name }) => {
       if (name !== undefined)

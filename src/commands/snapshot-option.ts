@@ -31,5 +31,5 @@ export function kernelSnapshotOf({ metadataSnap }: SnapshotFlag): boolean | numb
 /** @throws ThinError invalid-argument */
 export function parseCount(text: string, what: string): number {
   if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
-  throw new ThinError('invalid-argument', `${what}: ${JSON.stringify(text)} is no whole number`);
+  throw new ThinError('invalid-argument', `${what}: ${JSON.stringify(text)} is not a whole number`);
 }

@@ -133,6 +133,6 @@ export function requireLiveKey(given: string): string {
     });
   throw new ThinError(
     'invalid-argument',
-    `${given} is no setting that changes while the pool serves; those are ${LIVE_KEYS.join(', ')}`,
+    `${given} is not a setting that changes while the pool serves; those are ${LIVE_KEYS.join(', ')}`,
   );
 }

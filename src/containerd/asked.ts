@@ -73,7 +73,7 @@ function sizeOf(own: string | undefined, theirs: string | undefined): number | u
   if (/^\d+$/.test(theirs) && Number.isSafeInteger(bytes) && bytes > 0) return bytes;
   throw new ThinError(
     'invalid-argument',
-    `${MAX_SIZE}: ${JSON.stringify(theirs)} is no number of bytes; write 10737418240 for 10 GiB`,
+    `${MAX_SIZE}: ${JSON.stringify(theirs)} is not a number of bytes; write 10737418240 for 10 GiB`,
   );
 }
 
@@ -81,6 +81,6 @@ function mapping(label: string, value: string): string {
   if (MAPPING.test(value)) return value;
   throw new ThinError(
     'invalid-argument',
-    `${label}: ${JSON.stringify(value)} is no mapping; it has CONTAINER-ID:HOST-ID:COUNT, several with commas`,
+    `${label}: ${JSON.stringify(value)} is not a mapping; it has CONTAINER-ID:HOST-ID:COUNT, several with commas`,
   );
 }

@@ -90,7 +90,7 @@ class Parser {
       return RE2JS.compile(expression);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      throw this.#problem(`${JSON.stringify(expression)} is no regular expression: ${reason}`);
+      throw this.#problem(`${JSON.stringify(expression)} is not a regular expression: ${reason}`);
     }
   }
 

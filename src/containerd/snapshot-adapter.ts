@@ -52,7 +52,7 @@ class SnapshotCore {
       ({ name, snapshots }) =>
         log.warn(
           { event: 'snapshotter', name, snapshots },
-          `${snapshots} snapshots of before names were kept belong to the snapshotter ${JSON.stringify(name)} from now on, because it asked first`,
+          `${snapshots} snapshots of older versions, which recorded no names, belong to the snapshotter ${JSON.stringify(name)} from now on, because it asked first`,
         ),
     );
   }

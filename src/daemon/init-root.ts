@@ -158,7 +158,7 @@ function folderError(root: string, error: unknown): ThinError {
   const code = systemErrorCode(error);
   const options = { cause: error, details: { path: root } };
   if (code === 'ENOTDIR' || code === 'EEXIST')
-    return new ThinError('invalid-argument', `${root} is no folder; choose another --root`, options);
+    return new ThinError('invalid-argument', `${root} is not a folder; choose another --root`, options);
   if (code === 'EACCES' || code === 'EPERM')
     return new ThinError('permission', `${root} cannot be made or written; run this as root`, options);
   if (code === 'EROFS')

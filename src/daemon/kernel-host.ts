@@ -107,7 +107,7 @@ export class KernelHost implements DeviceHost {
   async furnish(target: string, name: string): Promise<void> {
     if ((await this.#inMount({ kind: 'furnish', target, name })) === 'no-folder')
       this.#onWarning(
-        `${path.join(target, 'rootfs')} is no folder, so device ${name} shows no root file system there`,
+        `${path.join(target, 'rootfs')} is not a folder, so device ${name} shows no root file system there`,
       );
   }
 
@@ -157,7 +157,7 @@ export class KernelHost implements DeviceHost {
       const code = systemErrorCode(error);
       if (code === 'EEXIST' && (await stat(target)).isDirectory()) return false;
       if (code === 'EEXIST' || code === 'ENOTDIR')
-        throw new ThinError('invalid-argument', `${target} is no folder; choose one to mount on`, {
+        throw new ThinError('invalid-argument', `${target} is not a folder; choose one to mount on`, {
           cause: error,
         });
       if (code === 'ENOENT')

@@ -16,7 +16,7 @@ export function parseListenAddress(text: string, flag: string): ListenAddress {
   if (!(port >= 0 && port <= 65_535))
     throw new ThinError(
       'invalid-argument',
-      `${flag}: ${JSON.stringify(text)} is no address; write PORT, or HOST:PORT, such as 127.0.0.1:9180`,
+      `${flag}: ${JSON.stringify(text)} is not an address; write PORT, or HOST:PORT, such as 127.0.0.1:9180`,
     );
   return { host: match?.[1]?.replace(/^\[|\]$/g, '') ?? '127.0.0.1', port };
 }

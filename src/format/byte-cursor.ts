@@ -17,7 +17,7 @@ export class ByteWriter {
   }
 
   u32(value: number): this {
-    assert(Number.isInteger(value) && value >= 0 && value < 2 ** 32, `${value} is no u32`);
+    assert(Number.isInteger(value) && value >= 0 && value < 2 ** 32, `${value} is not a u32`);
     const at = this.#reserve(4);
     this.#view.setUint32(at, value, true);
     return this;
@@ -25,7 +25,7 @@ export class ByteWriter {
 
   /** Up to 2^53 - 1. */
   u64(value: number): this {
-    assert(Number.isSafeInteger(value) && value >= 0, `${value} is no u64 that a number holds`);
+    assert(Number.isSafeInteger(value) && value >= 0, `${value} is not a u64 that a number holds`);
     const at = this.#reserve(8);
     this.#view.setUint32(at, value % 2 ** 32, true);
     this.#view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);

@@ -29,6 +29,6 @@ export function unpackChunkBacking(body: Uint8Array, path: string): ChunkBacking
   if (body.length !== 8) throw damage(path, `it has ${body.length} bytes, not 8`);
   const view = new DataView(body.buffer, body.byteOffset);
   const backing = view.getUint32(0, true);
-  if (backing >= MAX_CHUNKS) throw damage(path, `its backing ${backing} is no chunk`);
+  if (backing >= MAX_CHUNKS) throw damage(path, `its backing ${backing} is not a chunk`);
   return { backing: chunkId(backing), pages: view.getInt32(4, true) };
 }

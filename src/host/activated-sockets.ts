@@ -41,7 +41,7 @@ export class ActivatedSockets {
         if (path === undefined)
           throw new ThinError(
             'invalid-argument',
-            `descriptor ${descriptor}, which the service manager passed, is no unix socket with a path; write ListenStream=/PATH into its unit`,
+            `descriptor ${descriptor}, which the service manager passed, is not a unix socket with a path; write ListenStream=/PATH into its unit`,
           );
         return [path, descriptor];
       }),

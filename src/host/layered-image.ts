@@ -67,7 +67,7 @@ export async function readLayeredImage(folder: string): Promise<LayeredImage> {
   if (manifest !== undefined) return readDockerArchive(root, manifest);
   throw new ThinError(
     'damaged',
-    `${folder} has neither an index.json nor a manifest.json, so it is no image; give an OCI layout or what docker save wrote`,
+    `${folder} has neither an index.json nor a manifest.json, so it is not an image; give an OCI layout or what docker save wrote`,
     {
       details: { path: folder },
     },

@@ -22,7 +22,7 @@ export async function findDockerPaths(given: string): Promise<DockerPaths> {
   if (!(await isFolder(top)))
     throw new ThinError(
       'not-found',
-      `${top} is no folder; give a /var/lib/docker/devicemapper, or --metadata and --data`,
+      `${top} is not a folder; give a /var/lib/docker/devicemapper, or --metadata and --data`,
       { details: { path: top } },
     );
   const graphs = [path.join(top, 'devicemapper'), top, path.dirname(top)];

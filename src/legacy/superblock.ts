@@ -57,7 +57,7 @@ export function unpackSuperblock(block: number, bytes: Buffer, path: string): Le
   if (!isThinSuperblock(bytes))
     throw new ThinError(
       'invalid-argument',
-      `${path} is no superblock of a thin pool; give the metadata device or file (loop-lvm: devicemapper/metadata, LVM: the volume POOL_tmeta)`,
+      `${path} is not a superblock of a thin pool; give the metadata device or file (loop-lvm: devicemapper/metadata, LVM: the volume POOL_tmeta)`,
       { details: { path } },
     );
   checkBlock('superblock', block, bytes, path);

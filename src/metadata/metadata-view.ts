@@ -51,11 +51,9 @@ async function readMetadataSnapshot(store: KvReader, choice: HeldChoice): Promis
   const path = describeKey(key);
   const bytes = store.getSync(key);
   if (bytes === undefined)
-    throw new ThinError(
-      'not-found',
-      `there is no metadata snapshot ${id}; thinfuse reserved lists those there are`,
-      { details: { snapshot: id } },
-    );
+    throw new ThinError('not-found', `there is no metadata snapshot ${id}; thinfuse reserved lists them`, {
+      details: { snapshot: id },
+    });
   return unpackMetadataSnapshot(id, unseal('metadata-snapshot', id, bytes, path), path);
 }
 
@@ -90,7 +88,7 @@ export function deviceIn(view: Pick<MetadataView, 'devices'>, nameOrId: string):
   if (found === undefined)
     throw new ThinError(
       'not-found',
-      `there is no device ${nameOrId}, neither by name nor by number; thinfuse ls shows those there are`,
+      `there is no device ${nameOrId}, neither by name nor by number; thinfuse ls lists them`,
       { details: { device: nameOrId } },
     );
   return found;

@@ -204,11 +204,9 @@ export class OpenPoolTools implements PoolTools {
   async release(id: number): Promise<void> {
     this.#state.requireWritable();
     if (this.#state.metadata.heldRoots.get(id) === undefined)
-      throw new ThinError(
-        'not-found',
-        `there is no metadata snapshot ${id}; thinfuse reserved lists those there are`,
-        { details: { snapshot: id } },
-      );
+      throw new ThinError('not-found', `there is no metadata snapshot ${id}; thinfuse reserved lists them`, {
+        details: { snapshot: id },
+      });
     this.#state.metadata.releaseRoots(id);
     await this.#state.commit();
     this.#state.reclaim();

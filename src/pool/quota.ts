@@ -7,7 +7,7 @@ import { ThinError } from '../errors/thin-error.js';
 export function requireQuota(name: string, quota: number, mappedChunks: number, blockSize: number): void {
   const mapped = mappedChunks * blockSize;
   if (!Number.isSafeInteger(quota) || quota < 0)
-    throw new ThinError('invalid-argument', `a quota of ${quota} bytes is none; 0 is no limit`);
+    throw new ThinError('invalid-argument', `a quota cannot be ${quota} bytes; 0 means no limit`);
   if (quota !== 0 && quota < mapped)
     throw new ThinError(
       'invalid-argument',

@@ -7,7 +7,7 @@ import type { DeviceTable } from '../metadata/device-table.js';
 export function requireRecord(devices: DeviceTable, name: DeviceName): DeviceRecord {
   const record = devices.find(name);
   if (record === undefined)
-    throw new ThinError('not-found', `there is no device ${name}; thinfuse ls shows those there are`);
+    throw new ThinError('not-found', `there is no device ${name}; thinfuse ls lists them`);
   return record;
 }
 

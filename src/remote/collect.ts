@@ -111,7 +111,7 @@ export class Collection {
     for await (const { id, at } of this.#store.notes('mark')) if (id === this.#id) return at;
     throw new ThinError(
       'io',
-      `${this.#store.url} does not list what was just put there; it is no store for this`,
+      `${this.#store.url} does not list what was just put there; it cannot serve as a store`,
     );
   }
 

@@ -96,7 +96,7 @@ export class DevicePull {
       } catch (error) {
         if (!(error instanceof ThinError) || error.code !== 'permission') throw error;
         onNote(
-          `nobody is told that ${store.url} is read (it takes no notes from here): do not take the tag away meanwhile`,
+          `the pull cannot leave a note in ${store.url}, so a collection there does not know of it: do not remove the tag meanwhile`,
         );
         return;
       }

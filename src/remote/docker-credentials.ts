@@ -52,7 +52,7 @@ async function read(file: string): Promise<DockerConfig | undefined> {
     return config.parse(JSON.parse(await readFile(file, 'utf8')));
   } catch (error) {
     if (systemErrorCode(error) !== undefined) return undefined;
-    throw new ThinError('invalid-argument', `${file} is no configuration of Docker's`, {
+    throw new ThinError('invalid-argument', `${file} is not a configuration of Docker's`, {
       details: { path: file },
     });
   }

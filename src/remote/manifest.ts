@@ -105,7 +105,7 @@ export function unpackOpenManifest(bytes: Uint8Array, path: string): OpenManifes
   try {
     value = JSON.parse(Buffer.from(bytes).toString('utf8'));
   } catch (error) {
-    throw new ThinError('damaged', `${path}: it is no manifest of an image`, { cause: error });
+    throw new ThinError('damaged', `${path}: it is not a manifest of an image`, { cause: error });
   }
   const version = z.object({ version: z.number() }).safeParse(value);
   if (version.success && version.data.version !== VERSION)
@@ -114,7 +114,7 @@ export function unpackOpenManifest(bytes: Uint8Array, path: string): OpenManifes
   if (!parsed.success)
     throw new ThinError(
       'damaged',
-      `${path}: it is no manifest of an image: ${z.prettifyError(parsed.error)}`,
+      `${path}: it is not a manifest of an image: ${z.prettifyError(parsed.error)}`,
     );
   requireAgreement(parsed.data, path);
   return parsed.data;
@@ -129,7 +129,7 @@ export function unpackManifest(bytes: Uint8Array, seal: BlockSeal, path: string)
   try {
     device = remoteDevice.parse(JSON.parse(Buffer.from(text).toString('utf8')));
   } catch (error) {
-    throw new ThinError('damaged', `${path}: what it says of its device is none`, { cause: error });
+    throw new ThinError('damaged', `${path}: it describes a device that cannot be`, { cause: error });
   }
   const last = open.indexes.at(-1)?.segment ?? -1;
   if (last * SEGMENT_BLOCKS * IMAGE_BLOCK >= device.size)

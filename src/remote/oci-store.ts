@@ -124,7 +124,10 @@ export class OciStore implements RemoteStore {
     const found = await this.#manifest(tag);
     if (found === undefined) return undefined;
     if (found.type !== MANIFEST_TYPE)
-      throw new ThinError('invalid-argument', `${this.url}:${tag} is no image of thinfuse (${found.type})`);
+      throw new ThinError(
+        'invalid-argument',
+        `${this.url}:${tag} is not an image of thinfuse (${found.type})`,
+      );
     return { image: found.config, version: found.digest };
   }
 
@@ -229,7 +232,7 @@ export class OciStore implements RemoteStore {
     const parsed = ociManifest.safeParse(JSON.parse(answer.body.toString('utf8')));
     const config = parsed.success ? parsed.data.config.digest.replace('sha256:', '') : '';
     if (!parsed.success || !isDigest(config))
-      throw new ThinError('invalid-argument', `${this.url}: ${reference} is no image of thinfuse`);
+      throw new ThinError('invalid-argument', `${this.url}: ${reference} is not an image of thinfuse`);
     return { type: parsed.data.config.mediaType, config, digest: `sha256:${digestOf(answer.body)}` };
   }
 

@@ -53,7 +53,7 @@ function requireTag(tag: string): string {
   if (TAG.test(tag) && !tag.startsWith(OWN_TAG_PREFIX)) return tag;
   throw new ThinError(
     'invalid-argument',
-    `${JSON.stringify(tag)} is no tag: up to 128 letters, digits, ".", "_" and "-", the first a letter, a digit or "_"`,
+    `${JSON.stringify(tag)} is not a tag: up to 128 letters, digits, ".", "_" and "-", the first a letter, a digit or "_"`,
   );
 }
 

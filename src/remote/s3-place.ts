@@ -51,7 +51,7 @@ function endpoint(text: string): URL {
   if (url === undefined || !/^https?:$/.test(url.protocol))
     throw new ThinError(
       'invalid-argument',
-      `AWS_ENDPOINT_URL is ${JSON.stringify(text)}, which is no address; write it as https://HOST:PORT`,
+      `AWS_ENDPOINT_URL is ${JSON.stringify(text)}, which is not an address; write it as https://HOST:PORT`,
     );
   return url;
 }

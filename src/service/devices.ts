@@ -365,7 +365,7 @@ export class Devices {
     if (!device.deleted) return device;
     throw new ThinError(
       'busy',
-      `device ${name} is marked deleted and goes with its last user; thinfuse doctor shows who that is`,
+      `device ${name} is marked deleted and is removed after its last user; thinfuse doctor names the user`,
       { details: { device: name } },
     );
   }
@@ -439,7 +439,7 @@ function requireLimit(name: DeviceName, limit: number): void {
   if (limit === 0 || (Number.isSafeInteger(limit) && limit >= LEAST_LIMIT)) return;
   throw new ThinError(
     'invalid-argument',
-    `a limit of ${limit} bytes is none for ${name}; give at least 1M, or none`,
+    `a limit of ${limit} bytes is too small for ${name}; give at least 1M, or none`,
     { details: { device: name } },
   );
 }

@@ -59,7 +59,7 @@ export function oneOf({ first, last }: FoundLabels, path: string): DataLabel | u
   if (first !== undefined && last !== undefined && first.uuid !== last.label.uuid)
     throw new ThinError(
       'damaged',
-      `${path} is of two pools: its start says ${first.uuid}, its end ${last.label.uuid}; find out whose it is, and take the other label away: dd if=/dev/zero of=${path} bs=${LABEL_BYTES} count=1 conv=notrunc seek=${FIRST_LABEL_AT / LABEL_BYTES} (start) or seek=${last.at / LABEL_BYTES} (end)`,
+      `${path} is of two pools: its start says ${first.uuid}, its end ${last.label.uuid}; find out which pool owns it, and remove the other label: dd if=/dev/zero of=${path} bs=${LABEL_BYTES} count=1 conv=notrunc seek=${FIRST_LABEL_AT / LABEL_BYTES} (start) or seek=${last.at / LABEL_BYTES} (end)`,
       { details: { path } },
     );
   return last?.label ?? first;

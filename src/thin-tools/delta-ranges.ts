@@ -18,6 +18,8 @@ function rangeIn(line: string): DeltaRange {
   try {
     return JSON.parse(line.replace(/,$/, '')) as DeltaRange;
   } catch (error) {
-    throw new ThinError('internal', `the comparison has a range that is none: ${line}`, { cause: error });
+    throw new ThinError('internal', `the comparison has a line that is not a range: ${line}`, {
+      cause: error,
+    });
   }
 }

@@ -22,7 +22,8 @@ function runIn(line: string): MappingRun {
   if (single !== null)
     return { begin: Number(single[1]), chunk: Number(single[2]), length: 1, time: Number(single[3]) };
   const range = RANGE.exec(line);
-  if (range === null) throw new ThinError('internal', `the dump has a mapping that is none: ${line.trim()}`);
+  if (range === null)
+    throw new ThinError('internal', `the dump has a line that is not a mapping: ${line.trim()}`);
   return {
     begin: Number(range[1]),
     chunk: Number(range[2]),

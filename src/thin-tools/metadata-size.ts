@@ -40,7 +40,7 @@ export function parseUnit(text: string): SizeUnit {
   if (found === undefined)
     throw new ThinError(
       'invalid-argument',
-      `${JSON.stringify(text)} is no unit; take one of ${UNITS.map(([letter]) => letter).join(' ')}, or its word, such as mebibytes`,
+      `${JSON.stringify(text)} is not a unit; take one of ${UNITS.map(([letter]) => letter).join(' ')}, or its word, such as mebibytes`,
     );
   return { letter: found[0], word: found[1], bytes: found[2] };
 }
@@ -107,6 +107,6 @@ export function worded(text: string, what: string, unitless = ''): string {
 function amountOf(text: string, what: string): { amount: number; unit: SizeUnit | undefined } {
   const [, digits = '', rest = ''] = /^(\d+)(.*)$/.exec(text) ?? [];
   if (digits === '')
-    throw new ThinError('invalid-argument', `${what}: ${JSON.stringify(text)} is no number with a unit`);
+    throw new ThinError('invalid-argument', `${what}: ${JSON.stringify(text)} is not a number with a unit`);
   return { amount: Number(digits), unit: rest === '' ? undefined : parseUnit(rest) };
 }

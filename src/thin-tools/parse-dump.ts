@@ -58,7 +58,7 @@ class DumpParser {
   constructor(handler: DumpHandler) {
     this.#handler = handler;
     this.#sax.on('error', (error) => {
-      throw new ThinError('invalid-argument', `the dump is no XML: ${error.message}`, { cause: error });
+      throw new ThinError('invalid-argument', `the dump is not XML: ${error.message}`, { cause: error });
     });
     this.#sax.on('opentag', (tag) => this.#begin(tag));
     this.#sax.on('closetag', (tag) => this.#end(tag));
@@ -208,7 +208,7 @@ class Attributes {
     if (missing !== undefined && this.#given[name] === undefined) return missing;
     const text = this.text(name);
     if (!/^\d+$/.test(text) || Number(text) > max)
-      throw this.#wrong(`${name}="${text}" is no number from 0 to ${max}`);
+      throw this.#wrong(`${name}="${text}" is not a number from 0 to ${max}`);
     return Number(text);
   }
 

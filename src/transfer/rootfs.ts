@@ -18,7 +18,7 @@ export async function rootfsOf(mountPoint: string): Promise<string | undefined> 
   }
   throw new ThinError(
     'damaged',
-    `${rootfs} is no folder and is not followed; mount the device, put a folder in its place and try again`,
+    `${rootfs} is not a folder and is not followed; mount the device, put a folder in its place and try again`,
     { details: { path: rootfs } },
   );
 }

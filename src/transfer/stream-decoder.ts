@@ -68,7 +68,7 @@ async function readMagic(bytes: ByteSource): Promise<void> {
   if (magic?.subarray(0, MAGIC.length).equals(MAGIC) !== true)
     throw new ThinError(
       'invalid-argument',
-      'this is no stream of thinfuse send; give what it wrote, unpacked',
+      'this is not a stream of thinfuse send; give what it wrote, unpacked',
     );
   const version = magic.readUInt32LE(MAGIC.length);
   if (version !== STREAM_VERSION)
@@ -114,7 +114,7 @@ class Order {
   next({ kind, body, sum }: Frame, at: number): StreamItem {
     if (kind === FRAME.header) {
       const header = unpackHeader(body);
-      if (header === undefined || this.#header !== undefined) throw changed(at, 'its header is none');
+      if (header === undefined || this.#header !== undefined) throw changed(at, 'its header is not valid');
       this.#header = header;
       return { kind: 'header', header, point: { offset: 0, sum } };
     }

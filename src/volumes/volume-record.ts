@@ -61,7 +61,7 @@ export function volumeDeviceName(volume: string): DeviceName {
   if (!ALLOWED.test(volume) || volume.length > MAX_VOLUME_NAME)
     throw new ThinError(
       'invalid-argument',
-      `${shownName(volume)} is no name for a volume: up to ${MAX_VOLUME_NAME} letters, digits and _ . -, the first a letter or digit`,
+      `${shownName(volume)} is not a name for a volume: up to ${MAX_VOLUME_NAME} letters, digits and _ . -, the first a letter or digit`,
     );
   if (DEVICE_PREFIX.length + volume.length <= MAX_NAME_LENGTH)
     return parseDeviceName(`${DEVICE_PREFIX}${volume}`);

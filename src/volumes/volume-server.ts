@@ -143,7 +143,7 @@ function parseBody(body: unknown): unknown {
   try {
     return JSON.parse(body);
   } catch (error) {
-    throw new ThinError('invalid-argument', 'the request is no JSON', { cause: error });
+    throw new ThinError('invalid-argument', 'the request is not JSON', { cause: error });
   }
 }
 

@@ -219,7 +219,7 @@ export class Volumes {
     if (unpackVolumeRecord(device.label, name)?.state !== 'making')
       throw new ThinError(
         'exists',
-        `there is a device ${name} already, which is no volume; rename it, or choose another name than ${volume}`,
+        `there is a device ${name} already, which is not a volume; rename it, or choose another name than ${volume}`,
         { details: { device: name } },
       );
     await this.#served.changes.run([name], () => this.#served.devices.removeUnused(name));

@@ -43,7 +43,7 @@ describe('command line: old pools', function () {
       [['legacy', 'ls', '--frobnicate'], 2, /--frobnicate/],
       [['legacy', 'ls'], 2, /name the old pool/],
       [['legacy', 'ls', at('empty'), 'more'], 2, /more are not disks/],
-      [['legacy', 'ls', at('nowhere')], 3, /nowhere is no folder/],
+      [['legacy', 'ls', at('nowhere')], 3, /nowhere is not a folder/],
       [['legacy', 'ls', at('empty')], 3, /no pool of Docker/],
       [['legacy', 'ls', '--metadata', at('nowhere')], 3, /nowhere is not there/],
       [['legacy', 'ls', '--metadata', at('empty')], 2, /neither a file nor a block device/],

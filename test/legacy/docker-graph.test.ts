@@ -146,7 +146,7 @@ describe('legacy: what Docker called its devices', () => {
       });
     await assert.rejects(findDockerPaths(path.join(inner, 'data')), {
       code: 'not-found',
-      message: /no folder/,
+      message: /not a folder/,
     });
   });
 });

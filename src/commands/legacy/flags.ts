@@ -76,7 +76,7 @@ function countOf(text: string | undefined, what: string): number | undefined {
   if (text === undefined) return undefined;
   const count = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(count))
-    throw new ThinError('invalid-argument', `${what} ${text} is no number of a block; give digits`);
+    throw new ThinError('invalid-argument', `${what} ${text} is not a number of a block; give digits`);
   return count;
 }
 

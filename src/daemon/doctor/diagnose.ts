@@ -125,7 +125,7 @@ function ofDaemon(
         mendable(
           'stale-loop',
           loop.device,
-          `it is attached to ${loop.backingFile}, which is no active device any more: nothing can be read from it${inUseBy(users, loop.device)}`,
+          `it is attached to ${loop.backingFile}, which is not an active device any more: nothing can be read from it${inUseBy(users, loop.device)}`,
         ),
       );
     else if (owner.loop !== loop.device && !owner.labelled && !owner.deleted && !owner.leaving)

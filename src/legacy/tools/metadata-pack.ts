@@ -81,7 +81,7 @@ export async function unpackMetadata(
 async function readHeader(source: PackSource): Promise<number> {
   const header = await source.read(HEADER_BYTES);
   if (header.length < HEADER_BYTES || header.readBigUInt64LE(0) !== MAGIC)
-    throw new ThinError('invalid-argument', 'this is no pack of thin_metadata_pack');
+    throw new ThinError('invalid-argument', 'this is not a pack of thin_metadata_pack');
   if (header.readBigUInt64LE(8) !== VERSION)
     throw new ThinError(
       'wrong-version',

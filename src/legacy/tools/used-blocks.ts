@@ -24,7 +24,7 @@ export function dataUse(pool: LegacyPool): DataUse {
   if (first !== undefined)
     throw new ThinError(
       'damaged',
-      `the metadata is not sound, so nobody can say what is free: ${first.path}: ${first.problem}${others.length > 0 ? `; and ${others.length} problems more` : ''}; mend it first with repair --metadata`,
+      `the metadata is not sound, so thinfuse cannot tell what is free: ${first.path}: ${first.problem}${others.length > 0 ? `; and ${others.length} problems more` : ''}; mend it first with repair --metadata`,
       { details: { path: first.path } },
     );
   const free: { begin: number; length: number }[] = [];
