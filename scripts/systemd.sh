@@ -14,7 +14,7 @@ need_commands systemd-nspawn mmdebstrap nsenter pgrep
 scratch systemd
 root=$scratch/root
 mkdir "$root"
-debian_root systemd dbus xfsprogs fuse util-linux mount perl-base
+debian_root systemd dbus attr xfsprogs fuse util-linux mount perl-base
 tar -C "$root" --xattrs --xattrs-include='*' -xf "$debian_root"
 
 step "Installed"
@@ -27,12 +27,13 @@ ok "thinfuse $("$root/usr/local/bin/node" -p "require('$root/usr/local/lib/node_
 
 step "A machine with systemd"
 : >"$root/etc/machine-id"
-systemd-nspawn --directory "$root" --machine "trial-$$" --register=no --keep-unit --boot --quiet --console=pipe \
-  --bind /dev/fuse --bind /dev/loop-control </dev/null >"$scratch/console.log" 2>&1 &
-nspawn_pid=$!
-init_pid=''
+# Its /dev is its own, so that new loop devices do not appear in it by themselves.
+for number in $(seq 0 63); do echo "b /dev/loop$number 0660 root root - 7:$number"; done >"$root/etc/tmpfiles.d/loops.conf"
+nspawn_pid='' init_pid=''
 inside() { nsenter --target "$init_pid" --mount --uts --ipc --net --pid --root env -i --chdir=/ PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin "$@"; }
+is_gone() { ! kill -0 "$nspawn_pid" 2>/dev/null; }
 shut_down() {
+  [ -n "$nspawn_pid" ] || return 0
   [ -z "$init_pid" ] || inside timeout 60 thinfuse stop --force >/dev/null 2>&1
   kill "$nspawn_pid" 2>/dev/null
   timeout 60 tail --pid="$nspawn_pid" -f /dev/null
@@ -41,11 +42,15 @@ shut_down() {
 }
 at_exit shut_down
 finds_init() { init_pid=$(pgrep --parent "$nspawn_pid" --exact systemd); }
-wait_for "it has a first process" 30 finds_init
 is_up() { { inside systemctl is-system-running 2>/dev/null || true; } | grep -qE 'running|degraded'; }
-wait_for "it is up" 90 is_up
-# Its /dev is its own, so that new loop devices do not appear in it by themselves.
-for number in $(seq 0 63); do inside sh -c "[ -e /dev/loop$number ] || mknod /dev/loop$number b 7 $number"; done
+boot() {
+  systemd-nspawn --directory "$root" --machine "trial-$$" --register=no --keep-unit --boot --quiet --console=pipe \
+    --bind /dev/fuse --bind /dev/loop-control </dev/null >>"$scratch/console.log" 2>&1 &
+  nspawn_pid=$!
+  wait_for "it has a first process" 60 finds_init
+  wait_for "it is up" 180 is_up
+}
+boot
 
 thinfuse() { inside thinfuse "$@"; }
 unit_has() { inside systemctl show --property "$1" --value thinfuse; }
@@ -105,6 +110,45 @@ else
   inside rm /etc/default/thinfuse
   inside systemctl restart thinfuse
 fi
+
+step "Mounted by fstab and by a unit of systemd, at each boot"
+# As docs/operations.md has it: mount(8) gives its helpers a PATH without /usr/local/bin.
+inside ln -s /usr/local/bin/thinfuse /usr/local/lib/mount.thinfuse
+printf '#!/bin/sh\nexec /usr/local/bin/node /usr/local/lib/mount.thinfuse "$@"\n' >"$root/sbin/mount.thinfuse"
+inside chmod 755 /sbin/mount.thinfuse
+thinfuse image create seed --plain --from /srv/files
+thinfuse clone seed db unit own
+thinfuse automount own /srv/own --on
+echo 'db /srv/db thinfuse _netdev,nofail,noatime,mode=0755,x-systemd.requires=thinfuse.service 0 0' >>"$root/etc/fstab"
+cat >"$root/etc/systemd/system/srv-unit.mount" <<'UNIT'
+[Unit]
+Requires=thinfuse.service
+After=thinfuse.service
+[Mount]
+What=unit
+Where=/srv/unit
+Type=thinfuse
+Options=mode=0755
+[Install]
+WantedBy=multi-user.target
+UNIT
+inside systemctl daemon-reload
+inside systemctl enable --quiet --now srv-unit.mount
+inside mount /srv/db
+is_there() { [ "$(inside setpriv --reuid=65534 --regid=65534 --clear-groups cat "$1/from" 2>/dev/null)" = image ]; }
+expect "a line of fstab mounts it, for other users too" is_there /srv/db
+expect "with its options" inside sh -c "grep -q ' /srv/db .*noatime' /proc/self/mountinfo"
+expect "a mount unit mounts it" is_there /srv/unit
+inside systemctl restart thinfuse
+all_there() { is_there /srv/db && is_there /srv/unit && is_there /srv/own; }
+expect "an automount is there after a restart" is_there /srv/own
+inside systemctl --no-block poweroff
+wait_for "it has shut down" 180 is_gone
+boot
+wait_for "and all three are there after a boot" 120 all_there
+expect_equal "the unit holds" "$(inside systemctl is-active srv-unit.mount srv-db.mount | tr '\n' ' ')" "active active "
+inside systemctl stop srv-unit.mount
+expect "the unit unmounts it" sh -c "! grep -q ' /srv/unit ' /proc/$init_pid/mountinfo"
 
 step "Stopped"
 inside systemctl stop thinfuse
