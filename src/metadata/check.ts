@@ -185,8 +185,11 @@ export class Check {
   async #checkHeldRoots(): Promise<void> {
     await this.#eachSealed('metadata-snapshot', async (id, body, path) => {
       const held = this.#guard(path, () => unpackMetadataSnapshot(id, body, path));
-      for (const record of held?.devices ?? [])
+      const pace = new Pace();
+      for (const record of held?.devices ?? []) {
+        await pace.pause();
         await this.#checkDevice(record, held!.superblock.blockSize, `${path} / device ${record.id}`);
+      }
     });
   }
 
@@ -395,7 +398,11 @@ export class Check {
     visit: (id: number, body: Uint8Array, path: string) => Promise<void>,
     ifDamaged: Weight = DAMAGED,
   ): Promise<void> {
+    const pace = new Pace();
     for await (const [key, value] of this.#store.entries(rangeOf(kind))) {
+      // A store hands out many at a time.
+      const pause = pace.pause();
+      if (pause !== undefined) await pause;
       const path = describeKey(key);
       const id = unpackKey(kind, key);
       if (id === undefined) {
