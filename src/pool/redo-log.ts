@@ -48,6 +48,8 @@ export async function redoLog(
   } finally {
     await state.committer.idle();
     await state.plane.recycled();
+    // It reads the store, which its owner closes.
+    await state.usage.stop();
     await state.plane.chunks.close();
   }
 }
