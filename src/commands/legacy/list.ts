@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { formatBinarySize } from '../../config/sizes.js';
+import { ThinError } from '../../errors/thin-error.js';
 import { formatTable } from '../../docker/table.js';
 import type { ListedOldDevice } from '../../legacy/device-list.js';
 import { contextOf, type Context } from '../context.js';
@@ -34,11 +35,17 @@ async function list(context: Context, operands: readonly string[], flags: Source
   const { listDevices } = await import('../../legacy/device-list.js');
   const { withOldSource } = await import('../../legacy/open-source.js');
   const { paths } = splitOperands(operands, flags, []);
-  const { devices, damage } = await withOldSource(sourceOf(paths, flags), listDevices);
+  const { devices, damage, broken } = await withOldSource(sourceOf(paths, flags), async (source) => ({
+    ...(await listDevices(source)),
+    broken: source.broken,
+  }));
   for (const { path, problem } of damage) note(`${path} is damaged: ${problem}`);
   for (const { one, problem } of devices) if (problem !== undefined) note(`${one.label}: ${problem}`);
   if (context.json) printJson(devices.map(deviceJson));
   else print(table(devices));
+  // What else is on the disks is listed; the pool itself was told of when it was opened.
+  const [first] = broken;
+  if (first !== undefined) throw new ThinError(first.error.code, context.json ? first.error.message : '');
 }
 
 const NONE = '-';
