@@ -67,7 +67,7 @@ step "A pool, and containerd on it"
 # Where the kernel can ask again what a daemon that died has not answered.
 supervised=()
 if printf '6.9\n%s\n' "$(uname -r)" | sort --check --version-sort 2>/dev/null; then supervised=(--supervised); fi
-thinfuse init --base-size 2G --data-size 20G
+thinfuse init --base-size 2G --data-size 2G
 thinfuse start --snapshotter "${supervised[@]}"
 cat >"$scratch/config.toml" <<CONFIG
 version = 2
@@ -253,7 +253,9 @@ unview thinfuse live-view
 # The label of a device whose snapshot is gone for containerd, while somebody still has its files.
 retired() { thinfuse ls --json | json 'it.filter((device) => device.label === "containerd:retired").length'; }
 no_retired() { [ "$(retired)" = 0 ]; }
-expect_equal "the device that it writes to has no snapshot any more" "$(retired)" 1
+# Others, of containers that have just ended, go within seconds.
+only_retired() { [ "$(retired)" = 1 ]; }
+wait_for "the device that it writes to has no snapshot any more" 30 only_retired
 ctr task kill --signal KILL live
 wait_for "it ends" 10 sh -c "command ctr --address $socket task ls | grep -q 'live .*STOPPED'"
 ctr task rm live >/dev/null 2>&1 || true
@@ -329,7 +331,7 @@ ok "a pod has its sandbox"
 container=$(cri CreateContainer '{"pod_sandbox_id": "'"$sandbox_of"'", "sandbox_config": '"$pod"', "config": {
   "metadata": {"name": "box"}, "image": {"image": "'"$image"'"}, "command": ["/bin/sleep", "600"], "linux": {"security_context": '"$on_host"'}}}' | json it.container_id)
 cri StartContainer '{"container_id": "'"$container"'"}' >/dev/null
-in_pod() { cri ExecSync '{"container_id": "'"$container"'", "timeout": 30, "cmd": ["/bin/sh", "-c", "'"$1"'"]}' | json it.stdout; }
+in_pod() { cri ExecSync '{"container_id": "'"$container"'", "timeout": 600, "cmd": ["/bin/sh", "-c", "'"$1"'"]}' | json it.stdout; }
 expect_equal "a container runs in it" "$(in_pod 'cat /etc/layer')" third
 expect "its root is the pool's" grep -q 'on / type ext4' <<<"$(in_pod 'mount')"
 expect "no overlay is under it" test -z "$(mounts_below "$scratch/state" | while read -r target; do findmnt --noheadings --output FSTYPE "$target"; done | grep overlay || true)"
@@ -337,6 +339,32 @@ in_pod 'yes | head -c 3000000 >/grown; sync -f /grown' >/dev/null
 # What the kubelet asks for; containerd itself asks the snapshotter every ten seconds.
 has_grown() { [ "$(cri ContainerStats '{"container_id": "'"$container"'"}' | json 'it.stats.writable_layer?.used_bytes?.value ?? 0')" -ge 3000000 ]; }
 wait_for "what it wrote is in its statistics" 60 has_grown
+
+step "What the kubelet asks for, with a pool that fills"
+# containerd 1.6.32 and later take the folder from exports.root; this one names a folder that nobody makes.
+named=$(cri ImageFsInfo | json 'it.image_filesystems[0].fs_id.mountpoint')
+[ -e "$named" ] || ln -s "$THINFUSE_ROOT/space" "$named"
+# fs_of FORMAT: of the folder that the CRI names, as the kubelet looks at it.
+fs_of() { stat --dereference --file-system --format "$1" "$named"; }
+available() { echo $(($(fs_of %a) * $(fs_of %S))); }
+image_used() { cri ImageFsInfo | json 'Number(it.image_filesystems[0].used_bytes.value)'; }
+capacity=$(($(fs_of %b) * $(fs_of %S)))
+expect_equal "its size is the pool's" "$capacity" "$(pool total)"
+expect_equal "what is used of it is what the pool holds" "$((capacity - $(available)))" "$(pool used)"
+# cAdvisor, which the kubelet has in it, knows a folder by its device among the mounts of some types; FUSE is none of them.
+expect_equal "it is on a mount of a type that the kubelet looks at" \
+  "$(findmnt --raw --noheadings --output FSTYPE,MAJ:MIN | awk -v device="$(stat --dereference --format %Hd:%Ld "$named")" '$2 == device { print $1 }' | head -n 1)" overlay
+expect "as many inodes are free as there is space" test "$(($(fs_of %d) * 100 / $(fs_of %c)))" = "$(($(fs_of %a) * 100 / $(fs_of %b)))"
+before_filling=$(image_used)
+expect "the images and containers in it take some" test "$before_filling" -gt 3000000
+in_pod 'yes | head -c 1780000000 >/filling; sync -f /filling' >/dev/null
+expect "a container that fills the pool takes it below 15 %, where the kubelet evicts" test "$(($(available) * 100 / capacity))" -lt 15
+has_counted() { [ "$(image_used)" -ge $((before_filling + 1780000000)) ]; }
+wait_for "what the CRI says of the image filesystem has grown by that" 60 has_counted
+has_filled() { [ "$(cri ContainerStats '{"container_id": "'"$container"'"}' | json 'it.stats.writable_layer?.used_bytes?.value ?? 0')" -ge 1780000000 ]; }
+wait_for "and so has the container's own figure" 60 has_filled
+expect_equal "whose filesystem is the same folder" "$(cri ContainerStats '{"container_id": "'"$container"'"}' | json it.stats.writable_layer.fs_id.mountpoint)" "$named"
+has_room() { [ "$(($(available) * 100 / capacity))" -gt 80 ]; }
 cri StopContainer '{"container_id": "'"$container"'"}' >/dev/null
 cri RemoveContainer '{"container_id": "'"$container"'"}' >/dev/null
 cri StopPodSandbox '{"pod_sandbox_id": "'"$sandbox_of"'"}' >/dev/null
@@ -344,6 +372,7 @@ cri RemovePodSandbox '{"pod_sandbox_id": "'"$sandbox_of"'"}' >/dev/null
 expect_equal "and nothing of both is left" "$(ctr -n k8s.io snapshots --snapshotter thinfuse ls | grep -c Active || true)" 0
 # As the kubelet does, for the CRI keeps an image under a second name of its own.
 for name in "$image" docker.io/library/pause:latest; do cri RemoveImage '{"image": {"image": "'"$name"'"}}' >/dev/null; done
+wait_for "the container that was evicted gives its space back" 60 has_room
 expect_equal "nor an image" "$(ctr -n k8s.io images ls --quiet)" ''
 
 step "Restart of both"

@@ -21,7 +21,7 @@ const loaded = loadPackageDefinition(definition) as unknown as {
   runtime: { v1: { RuntimeService: CriService; ImageService: CriService } };
 };
 const { RuntimeService, ImageService } = loaded.runtime.v1;
-const Service = method.endsWith('Image') ? ImageService : RuntimeService;
+const Service = method.includes('Image') ? ImageService : RuntimeService;
 const client = new Service(`unix:${socket}`, credentials.createInsecure());
 
 client[method]?.(JSON.parse(request) as object, (error, response) => {

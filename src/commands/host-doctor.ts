@@ -30,6 +30,7 @@ const TITLES: Readonly<Record<HostFinding['area'], string>> = {
   device: 'Devices',
   kernel: 'Kernel',
   space: 'Space',
+  containerd: 'containerd',
 };
 
 /**
@@ -40,7 +41,9 @@ export async function examineHost(context: Context): Promise<void> {
   const findings = await lookAtHost(context.layout.root);
   const missing = findings.filter(({ need, state }) => need === 'required' && state === 'missing');
   const report: HostReport = { works: missing.length === 0, findings };
-  printResult(context, report, reportText(report));
+  const unknown = findings.some(({ need, state }) => need === 'required' && state === 'unknown');
+  const verdict = report.works ? [`thinfuse will work here${unknown ? ', as far as can be told' : ''}`] : [];
+  printResult(context, report, hostReportText(findings, verdict));
   if (report.works) return;
   throw new ThinError(
     'unsupported',
@@ -150,15 +153,13 @@ function mountRight(isRoot: boolean, mounts: boolean): HostFinding {
     : { ...finding, state: 'unknown', message: 'root may; this process is not root' };
 }
 
-function reportText({ works, findings }: HostReport): string {
+export function hostReportText(findings: readonly HostFinding[], verdict: readonly string[]): string {
   const areas = [...new Set(findings.map(({ area }) => area))];
   const width = Math.max(...findings.map(({ subject }) => subject.length));
   const lines = areas.flatMap((area) => [
     `${TITLES[area]}:`,
     ...findings.filter((finding) => finding.area === area).map((finding) => findingLine(finding, width)),
   ]);
-  const unknown = findings.some(({ need, state }) => need === 'required' && state === 'unknown');
-  const verdict = works ? [`thinfuse will work here${unknown ? ', as far as can be told' : ''}`] : [];
   return [...lines, ...verdict].join('\n');
 }
 

@@ -15,6 +15,8 @@ export interface RootLayout {
   readonly mounts: string;
   /** Mounts that users other than root reach; not there while there is none. */
   readonly openMounts: string;
+  /** Its statfs(2) is the pool's; not there while no snapshotter is served. */
+  readonly space: string;
   /** Docker's JSON projection. */
   readonly metadata: string;
   readonly socket: string;
@@ -51,6 +53,7 @@ export function rootLayout(folder: string, options: { socketName?: string | unde
     devices: path.join(root, 'dev'),
     mounts: path.join(root, 'mnt'),
     openMounts: path.join(root, 'shared'),
+    space: path.join(root, 'space'),
     metadata: path.join(root, 'metadata'),
     socket,
     pid: path.join(root, 'thinfuse.pid'),

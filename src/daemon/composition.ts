@@ -15,6 +15,7 @@ import type { Transport, TransportKind } from '../fuse/transport.js';
 import { ChildProcessExec, type Exec } from '../host/exec.js';
 import { waitForOthers } from '../host/file-users.js';
 import { FILESYSTEM_LIMITS, FilesystemTools } from '../host/filesystem-tools.js';
+import { SpaceFolder } from '../host/space-folder.js';
 import { FolderDisk, freeAt } from '../host/folder-disk.js';
 import { HolePuncher } from '../host/hole-puncher.js';
 import { LoopDevices } from '../host/loop-devices.js';
@@ -164,6 +165,14 @@ export async function daemonParts(
       inMount: (task) => exec.perform(task),
       standing,
     }),
+    space:
+      (options.snapshotters ?? []).length === 0
+        ? undefined
+        : new SpaceFolder(exec, {
+            of: layout.devices,
+            target: layout.space,
+            onWarning: (text) => log.warn({ event: 'space-folder' }, text),
+          }),
     standing,
     tools,
     endTools: () => exec.end(),
@@ -240,7 +249,7 @@ function hostOf(
   exec: Exec,
 ): Pick<DoctorTools, 'loops' | 'stale' | 'query'> {
   const loops = new LoopDevices(exec);
-  const query = { devices: layout.devices, imagePrefix: `${prefix}-` };
+  const query = { devices: layout.devices, space: layout.space, imagePrefix: `${prefix}-` };
   return { loops, stale: new StaleCleaner(exec, loops), query };
 }
 

@@ -47,6 +47,8 @@ export interface DaemonParts {
   readonly doctor: (pool: ThinPool, projection: ProjectionWriter) => DoctorTools;
   readonly transport: (directory: ImageDirectory) => Transport;
   readonly host: DeviceHost;
+  /** Where programs that overlook FUSE are told the pool's space. */
+  readonly space?: { mount(): Promise<void>; unmount(): Promise<void> } | undefined;
   /** Record of the tools of a daemon that died; waits for each. Errors: busy (`mustBeGone`). */
   readonly tools?: Pick<ToolRecord, 'settle' | 'end'> | undefined;
   /** Ends the process that runs this daemon's tools. */
@@ -179,6 +181,8 @@ export class Daemon {
       else await daemon.#takeOver(parts.handover);
       await daemon.#transport.mount();
       undo.push(() => daemon.#transport.unmount());
+      await parts.space?.mount();
+      undo.push(async () => parts.space?.unmount());
       if (parts.handover !== undefined) {
         // They may wait for their device, which is served again only now.
         await parts.tools?.settle({ mustBeGone: false });
@@ -420,6 +424,7 @@ export class Daemon {
       () => this.#ui.close(),
       () => this.#server.close(),
       ...this.#adapters.map((adapter) => () => adapter.close()),
+      async () => this.#parts.space?.unmount(),
       () => this.#transport.unmount(),
       () => this.#served.projection.settled(),
       () => this.#pool.close(),

@@ -29,7 +29,11 @@ export async function destroyPool(layout: RootLayout, exec: Exec): Promise<Destr
   });
   await store?.close();
   const imagePrefix = `${await devicePrefix(layout.root)}-`;
-  await new StaleCleaner(exec, new LoopDevices(exec)).clear({ devices: layout.devices, imagePrefix });
+  await new StaleCleaner(exec, new LoopDevices(exec)).clear({
+    devices: layout.devices,
+    space: layout.space,
+    imagePrefix,
+  });
   const data = await realpath(dataLink(layout.pool)).catch(() => undefined);
   if (data !== undefined) await removeLabel(data);
   const { root, ...places } = layout;

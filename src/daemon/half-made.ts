@@ -27,7 +27,11 @@ export async function clearHalfMade(layout: RootLayout, exec: Exec): Promise<boo
     return false;
   }
   const imagePrefix = `${await devicePrefix(layout.root)}-`;
-  await new StaleCleaner(exec, new LoopDevices(exec)).clear({ devices: layout.devices, imagePrefix });
+  await new StaleCleaner(exec, new LoopDevices(exec)).clear({
+    devices: layout.devices,
+    space: layout.space,
+    imagePrefix,
+  });
   await clearRoot(layout);
   return true;
 }

@@ -179,8 +179,7 @@ export class FuseNativeTransport implements Transport {
       },
       statfs: (_file, reply) => {
         this.#answer(reply, () => {
-          const { blockSize, total, free } = spaceBlocks(this.#directory.space());
-          const files = this.#directory.names().length;
+          const { blockSize, total, free, files, filesFree } = spaceBlocks(this.#directory.space());
           return {
             bsize: blockSize,
             frsize: blockSize,
@@ -188,8 +187,8 @@ export class FuseNativeTransport implements Transport {
             bfree: free,
             bavail: free,
             files,
-            ffree: 0,
-            favail: 0,
+            ffree: filesFree,
+            favail: filesFree,
             namemax: NAME_MAX,
           };
         });

@@ -85,18 +85,28 @@ export interface SpaceBlocks {
   readonly blockSize: number;
   readonly total: number;
   readonly free: number;
+  /** Inodes that filesystems in this space would have. */
+  readonly files: number;
+  readonly filesFree: number;
 }
+
+/** Bytes for which mke2fs makes an inode. */
+const BYTES_PER_INODE = 16384;
 
 /**
  * statfs(2) in the smallest power-of-two block, from 4 KiB, whose count fits 32 bits (libfuse bindings carry
- * no more).
+ * no more). A pool counts no inodes, and each of its filesystems has its own; but who looks for the share
+ * that is free must not be told that there are none.
  */
 export function spaceBlocks(space: { readonly total: number; readonly free: number }): SpaceBlocks {
   let blockSize = 4096;
   while (space.total / blockSize >= 2 ** 32) blockSize *= 2;
+  const free = Math.min(space.free, space.total);
   return {
     blockSize,
     total: Math.floor(space.total / blockSize),
-    free: Math.floor(Math.min(space.free, space.total) / blockSize),
+    free: Math.floor(free / blockSize),
+    files: Math.floor(space.total / BYTES_PER_INODE),
+    filesFree: Math.floor(free / BYTES_PER_INODE),
   };
 }

@@ -246,7 +246,7 @@ export class KernelFilesystem {
         return packEmpty(unique);
       case Opcode.STATFS: {
         const space = spaceBlocks(this.#directory.space());
-        return packStatfs(unique, { ...space, files: this.#directory.names().length, nameMax: NAME_MAX });
+        return packStatfs(unique, { ...space, nameMax: NAME_MAX });
       }
       case Opcode.INIT:
         return this.#init(header, request);

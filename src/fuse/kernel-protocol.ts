@@ -314,7 +314,9 @@ export interface StatfsReply {
   readonly blockSize: number;
   readonly total: number;
   readonly free: number;
+  /** Inodes, in all and free. */
   readonly files: number;
+  readonly filesFree: number;
   readonly nameMax: number;
 }
 
@@ -325,6 +327,7 @@ export function packStatfs(unique: bigint, reply: StatfsReply): Buffer {
   putU64(message, 24, reply.free);
   putU64(message, 32, reply.free);
   putU64(message, 40, reply.files);
+  putU64(message, 48, reply.filesFree);
   message.writeUInt32LE(reply.blockSize, 56);
   message.writeUInt32LE(reply.nameMax, 60);
   message.writeUInt32LE(reply.blockSize, 64);

@@ -3,7 +3,7 @@
  * not root or the host hides it. thinfuse works where nothing `required` is `missing`.
  */
 export interface HostFinding {
-  readonly area: 'tool' | 'node' | 'device' | 'kernel' | 'space';
+  readonly area: 'tool' | 'node' | 'device' | 'kernel' | 'space' | 'containerd';
   readonly subject: string;
   readonly need: 'required' | 'optional' | 'advised';
   readonly state: 'ok' | 'missing' | 'unknown';

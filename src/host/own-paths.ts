@@ -90,7 +90,10 @@ export async function mountTarget(layout: RootLayout, target: string): Promise<s
       () => normal,
     ),
   );
-  const hidden = [layout.devices, layout.pool, layout.metadata, layout.journal, layout.openMounts];
+  const hidden = [
+    ...[layout.devices, layout.pool, layout.metadata, layout.journal],
+    ...[layout.openMounts, layout.space],
+  ];
   if (isIn(layout.mounts, real) || hidden.some((folder) => isIn(real, folder)))
     throw new ThinError(
       'invalid-argument',

@@ -12,6 +12,8 @@ export type StaleStep =
 export interface StaleQuery {
   /** The folder that image files appear in, `<root>/dev`, as the mount table shows it. */
   readonly devices: string;
+  /** The overlay that tells the same space as `devices`, and holds that FUSE mount. */
+  readonly space?: string | undefined;
   /**
    * What image files' names begin with (`docker-MAJ:MIN-INO-`). Where the folder's mount was lazily
    * unmounted, the kernel shows a backing file as `/NAME` only, and the name, which holds the root's inode,
@@ -36,8 +38,8 @@ const NOT_MOUNTED = /not mounted|no mount point/i;
 
 /**
  * The steps that clear what an earlier daemon left: what is mounted from loop devices on image files
- * (wherever it is mounted, and what is mounted inside), newest first, then those loop devices, then the FUSE
- * mount. Pure.
+ * (wherever it is mounted, and what is mounted inside), newest first, then those loop devices, then the
+ * overlay of the FUSE mount, then the FUSE mount. Pure.
  */
 export function planStale(
   table: MountTable,
@@ -51,13 +53,17 @@ export function planStale(
     query.keepDevices === true
       ? []
       : table.rows.filter((row) => row.target === query.devices && row.type.startsWith('fuse'));
+  const space =
+    query.keepDevices === true
+      ? []
+      : table.rows.filter((row) => row.target === query.space && row.type === 'overlay');
   const direct = new Set(ours.flatMap((loop) => table.ofLoop(loop.device)));
   const filesystems = table.rows.filter((row) => direct.has(row) || isInside(row, direct, table));
   return [
     ...fuse.map((row) => ({ kind: 'abort', target: row.target }) as const),
     ...filesystems.reverse().map(unmountStep),
     ...ours.map((loop) => ({ kind: 'detach', loop: loop.device, backingFile: loop.backingFile }) as const),
-    ...fuse.reverse().map(unmountStep),
+    ...[...space, ...fuse.reverse()].map(unmountStep),
   ];
 }
 

@@ -191,9 +191,11 @@ export const doctor = z.union([
   }),
   z.object({
     works: z.boolean(),
+    /** Of --containerd: the files that were read. */
+    files: z.array(z.string()).optional(),
     findings: z.array(
       z.object({
-        area: z.enum(['tool', 'node', 'device', 'kernel', 'space']),
+        area: z.enum(['tool', 'node', 'device', 'kernel', 'space', 'containerd']),
         subject: z.string(),
         need: z.enum(['required', 'optional', 'advised']),
         state: z.enum(['ok', 'missing', 'unknown']),

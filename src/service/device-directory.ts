@@ -15,7 +15,7 @@ interface Entry {
 export class DeviceDirectory implements ImageDirectory {
   readonly #folder: string;
   readonly #fileNameOf: (name: DeviceName) => string;
-  readonly #pool: Pick<ThinPool, 'info'>;
+  readonly #pool: Pick<ThinPool, 'info' | 'figures'>;
   readonly #onIdle: (name: DeviceName) => void;
   readonly #byDevice = new Map<DeviceName, Entry>();
   readonly #byFile = new Map<string, Entry>();
@@ -23,7 +23,7 @@ export class DeviceDirectory implements ImageDirectory {
   constructor(
     folder: string,
     fileNameOf: (name: DeviceName) => string,
-    pool: Pick<ThinPool, 'info'>,
+    pool: Pick<ThinPool, 'info' | 'figures'>,
     /** The last file that was open on a device's image was closed. */
     onIdle: (name: DeviceName) => void,
   ) {
@@ -43,7 +43,11 @@ export class DeviceDirectory implements ImageDirectory {
 
   space(): { total: number; free: number } {
     const { dataTotal, dataUsed } = this.#pool.info();
-    return { total: dataTotal, free: dataTotal - dataUsed };
+    const { host, isCached } = this.#pool.figures();
+    // Chunks that are kept beside the metadata take their space from the same disk as everybody's files.
+    const room = host === undefined || !isCached ? Infinity : Math.max(0, host.free - host.floor);
+    const free = Math.min(dataTotal - dataUsed, room);
+    return { total: dataUsed + free, free };
   }
 
   opened(fileName: string, delta: 1 | -1): void {

@@ -122,8 +122,10 @@ function names({ it }: ContractRunner, served: () => Served): void {
     for (const total of [10 * GIB, 300 * 1024 ** 4]) {
       directory.total = total;
       directory.free = total / 4;
-      const { bsize, blocks, bfree } = await statfs(transport.mountPoint);
+      const { bsize, blocks, bfree, files, ffree } = await statfs(transport.mountPoint);
       assert.deepEqual([bsize * blocks, bsize * bfree], [total, total / 4]);
+      // Who looks at the share of free inodes finds that of free space.
+      assert.deepEqual([files > 0, ffree / files], [true, 1 / 4]);
     }
   });
 

@@ -30,10 +30,12 @@ describe('image access', () => {
   });
 
   it('counts space in blocks whose number fits 32 bits', () => {
-    assert.deepEqual(spaceBlocks({ total: 10 * 4096 + 5, free: 4096 }), {
+    assert.deepEqual(spaceBlocks({ total: 10 * 4096 + 5, free: 4096 * 5 }), {
       blockSize: 4096,
       total: 10,
-      free: 1,
+      free: 5,
+      files: 2,
+      filesFree: 1,
     });
     const huge = spaceBlocks({ total: 2 ** 50, free: 2 ** 51 });
     assert.ok(huge.total < 2 ** 32);

@@ -98,7 +98,7 @@ describe('FUSE protocol: replies', () => {
       packOpen(1n, 1, 0),
       packWrite(1n, 1),
       packLseek(1n, 1),
-      packStatfs(1n, { blockSize: 4096, total: 1, free: 1, files: 1, nameMax: 255 }),
+      packStatfs(1n, { blockSize: 4096, total: 1, free: 1, files: 1, filesFree: 1, nameMax: 255 }),
       packInit(1n, {
         minor: 31,
         maxReadahead: 0,

@@ -19,6 +19,7 @@ const TABLE = new MountTable(
 32 21 7:3 /rootfs /bound rw - xfs /dev/loop3 rw
 33 21 7:5 / /r/mnt/foreign rw - ext4 /dev/loop5 rw
 34 21 0:60 / /r/mnt/tmp rw - tmpfs none rw
+41 21 0:61 / /r/space ro - overlay thinfuse-space ro,lowerdir=/r/dev:/r/space
 `),
 );
 const loop = (n: number, backingFile: string): LoopDevice => ({
@@ -40,17 +41,21 @@ const LOOPS = [
 
 describe('planStale', () => {
   it('unmounts what stands on image files and inside, newest first, then detaches, then takes the FUSE mount', () => {
-    assert.deepEqual(planStale(TABLE, LOOPS, { devices: '/r/dev', imagePrefix: 'docker-1:2-3-' }), [
-      { kind: 'abort', target: '/r/dev' },
-      { kind: 'unmount', target: '/bound', source: '/dev/loop3' },
-      { kind: 'unmount', target: '/elsewhere', source: '/dev/loop4' },
-      { kind: 'unmount', target: '/r/mnt/a/rootfs/proc', source: 'proc' },
-      { kind: 'unmount', target: '/r/mnt/a', source: '/dev/loop3' },
-      { kind: 'detach', loop: '/dev/loop3', backingFile: '/r/dev/docker-1:2-3-a' },
-      { kind: 'detach', loop: '/dev/loop4', backingFile: '/docker-1:2-3-b' },
-      { kind: 'detach', loop: '/dev/loop6', backingFile: '/r/dev/docker-1:2-3-c' },
-      { kind: 'unmount', target: '/r/dev', source: 'thinfuse' },
-    ]);
+    assert.deepEqual(
+      planStale(TABLE, LOOPS, { devices: '/r/dev', space: '/r/space', imagePrefix: 'docker-1:2-3-' }),
+      [
+        { kind: 'abort', target: '/r/dev' },
+        { kind: 'unmount', target: '/bound', source: '/dev/loop3' },
+        { kind: 'unmount', target: '/elsewhere', source: '/dev/loop4' },
+        { kind: 'unmount', target: '/r/mnt/a/rootfs/proc', source: 'proc' },
+        { kind: 'unmount', target: '/r/mnt/a', source: '/dev/loop3' },
+        { kind: 'detach', loop: '/dev/loop3', backingFile: '/r/dev/docker-1:2-3-a' },
+        { kind: 'detach', loop: '/dev/loop4', backingFile: '/docker-1:2-3-b' },
+        { kind: 'detach', loop: '/dev/loop6', backingFile: '/r/dev/docker-1:2-3-c' },
+        { kind: 'unmount', target: '/r/space', source: 'thinfuse-space' },
+        { kind: 'unmount', target: '/r/dev', source: 'thinfuse' },
+      ],
+    );
   });
 
   it('leaves a lazily unmounted file alone without a prefix to know it by, and the FUSE mount when asked', () => {
