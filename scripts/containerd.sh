@@ -357,11 +357,11 @@ expect_equal "it is on a mount of a type that the kubelet looks at" \
 expect "as many inodes are free as there is space" test "$(($(fs_of %d) * 100 / $(fs_of %c)))" = "$(($(fs_of %a) * 100 / $(fs_of %b)))"
 before_filling=$(image_used)
 expect "the images and containers in it take some" test "$before_filling" -gt 3000000
-in_pod 'yes | head -c 1780000000 >/filling; sync -f /filling' >/dev/null
+in_pod 'yes | head -c 1880000000 >/filling; sync -f /filling' >/dev/null
 expect "a container that fills the pool takes it below 15 %, where the kubelet evicts" test "$(($(available) * 100 / capacity))" -lt 15
-has_counted() { [ "$(image_used)" -ge $((before_filling + 1780000000)) ]; }
+has_counted() { [ "$(image_used)" -ge $((before_filling + 1880000000)) ]; }
 wait_for "what the CRI says of the image filesystem has grown by that" 60 has_counted
-has_filled() { [ "$(cri ContainerStats '{"container_id": "'"$container"'"}' | json 'it.stats.writable_layer?.used_bytes?.value ?? 0')" -ge 1780000000 ]; }
+has_filled() { [ "$(cri ContainerStats '{"container_id": "'"$container"'"}' | json 'it.stats.writable_layer?.used_bytes?.value ?? 0')" -ge 1880000000 ]; }
 wait_for "and so has the container's own figure" 60 has_filled
 expect_equal "whose filesystem is the same folder" "$(cri ContainerStats '{"container_id": "'"$container"'"}' | json it.stats.writable_layer.fs_id.mountpoint)" "$named"
 has_room() { [ "$(($(available) * 100 / capacity))" -gt 80 ]; }
