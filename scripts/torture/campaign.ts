@@ -199,19 +199,26 @@ class Campaign {
       const allowed = this.#cut.get(writer) ?? { least: synced, most: begun };
       const where = await this.#open(writer.device, writer.kind, false);
       const bytes = await readPlace(writer.kind, where);
-      const found = this.#held(writer.device, () => verifyPages(bytes, writer.number, allowed));
+      const found = this.#held(writer.device, () => verifyPages(bytes, writer.number, allowed, this.#unit));
       await writer.found(found.sequences);
       this.#verified += found.bytes;
     }
     for (const record of this.#snapshots.all) {
       const where = await this.#open(record.name, record.kind, true);
       const bytes = await readPlace(record.kind, where);
-      const found = this.#held(record.name, () => verifyPages(bytes, record.writer, record.allowed));
-      record.allowed = { least: found.sequences, most: found.sequences };
+      const found = this.#held(record.name, () =>
+        verifyPages(bytes, record.writer, record.allowed, this.#unit),
+      );
+      record.allowed = { least: found.sequences, most: found.newest };
       this.#verified += found.bytes;
       this.#snapshotsVerified++;
       await this.#close(record.name, record.kind);
     }
+  }
+
+  /** A direct pool overwrites in place: what was not flushed is old or new by sectors, as on any disk. */
+  get #unit(): 'page' | 'sector' {
+    return this.#machine !== undefined && this.#options.pool === 'direct' ? 'sector' : 'page';
   }
 
   #held<T>(device: string, work: () => T): T {
