@@ -60,20 +60,13 @@ export class PoolState implements PlaneOwner, PoolGate {
     if (metadata.superblock.needsCheck) this.#mode = 'ro';
     const epochs = new RequestEpochs();
     const { zeroedFrom, log, tableSheets, searchStep } = given;
-    const { cacheSize } = options;
-    const chunkCache = given.chunkCache ?? (cacheSize === 0 ? undefined : cacheSize);
-    const chunks = openChunks(
-      store,
-      metadata,
-      { ...given, ...(chunkCache !== undefined && { chunkCache }) },
-      {
-        epochs,
-        commit: () => this.commit(),
-        zeroedFrom,
-        compression: () => this.options.compression,
-        fetch: (chunk) => this.remote.fetch(chunk),
-      },
-    );
+    const chunks = openChunks(store, metadata, withCacheSize(given, options), {
+      epochs,
+      commit: () => this.commit(),
+      zeroedFrom,
+      compression: () => this.options.compression,
+      fetch: (chunk) => this.remote.fetch(chunk),
+    });
     this.plane = new DataPlane(this, { chunks, metadata, epochs, log, tableSheets, searchStep });
     this.remote = new RemoteFetcher(this, given.remote);
     this.committer = new Committer(this, given);
@@ -240,4 +233,9 @@ export class PoolState implements PlaneOwner, PoolGate {
   admit(io: DeviceIo, offset: number, length: number): Promise<void> | undefined {
     return this.space.admit(io, offset, length);
   }
+}
+
+/** The size that is given wins over the pool's own; 0 there is the default. */
+function withCacheSize(given: OpenPoolOptions, { cacheSize }: PoolOptions): OpenPoolOptions {
+  return cacheSize === 0 ? given : { chunkCache: cacheSize, ...given };
 }

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { DEFAULT_POOL_OPTIONS } from '../../src/config/defaults.js';
-import { liveSettings, liveValues, parseLiveSettings, requireLiveKey } from '../../src/config/live-settings.js';
+import {
+  liveSettings,
+  liveValues,
+  parseLiveSettings,
+  requireLiveKey,
+} from '../../src/config/live-settings.js';
 
 describe('live settings', () => {
   it('are shown as they are given', () => {
