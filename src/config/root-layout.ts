@@ -17,6 +17,8 @@ export interface RootLayout {
   readonly openMounts: string;
   /** Its statfs(2) is the pool's; not there while no snapshotter is served. */
   readonly space: string;
+  /** Folders that become mount points when the disk is full. */
+  readonly spares: string;
   /** Docker's JSON projection. */
   readonly metadata: string;
   readonly socket: string;
@@ -54,6 +56,7 @@ export function rootLayout(folder: string, options: { socketName?: string | unde
     mounts: path.join(root, 'mnt'),
     openMounts: path.join(root, 'shared'),
     space: path.join(root, 'space'),
+    spares: path.join(root, 'spare'),
     metadata: path.join(root, 'metadata'),
     socket,
     pid: path.join(root, 'thinfuse.pid'),

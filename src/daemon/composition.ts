@@ -23,6 +23,7 @@ import { isAtWork, makerOf } from '../host/maker.js';
 import { Mounter } from '../host/mounter.js';
 import { makeFilesPrivate } from '../host/private-files.js';
 import { notifyServiceManager } from '../host/service-manager.js';
+import { SpareFolders } from '../host/spare-folders.js';
 import { StaleCleaner } from '../host/stale.js';
 import { ToolServer } from '../host/tool-server.js';
 import { createPool } from '../pool/create-pool.js';
@@ -161,6 +162,7 @@ export async function daemonParts(
       loops,
       stale,
       query,
+      spares: await SpareFolders.in(layout.spares),
       onWarning: (text) => log.warn({ event: 'host' }, text),
       inMount: (task) => exec.perform(task),
       standing,

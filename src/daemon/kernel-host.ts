@@ -5,6 +5,7 @@ import type { LoopDevices } from '../host/loop-devices.js';
 import { MountTable } from '../host/mount-table.js';
 import type { MountTask } from '../host/mount-task.js';
 import type { Held, Mounter } from '../host/mounter.js';
+import type { SpareFolders } from '../host/spare-folders.js';
 import type { StaleCleaner, StaleQuery } from '../host/stale.js';
 import type { FilesystemType } from '../pool/info.js';
 import type {
@@ -22,6 +23,7 @@ export interface KernelHostParts {
   readonly loops: LoopDevices;
   readonly stale: StaleCleaner;
   readonly query: StaleQuery;
+  readonly spares: SpareFolders;
   readonly onWarning: (text: string) => void;
   /** Carries the task out in another process. */
   readonly inMount: (task: MountTask) => Promise<string>;
@@ -35,6 +37,7 @@ export class KernelHost implements DeviceHost {
   readonly #loops: LoopDevices;
   readonly #stale: StaleCleaner;
   readonly #query: StaleQuery;
+  readonly #spares: SpareFolders;
   readonly #onWarning: (text: string) => void;
   readonly #standing: KernelHostParts['standing'];
   readonly #inMount: (task: MountTask) => Promise<string>;
@@ -44,6 +47,7 @@ export class KernelHost implements DeviceHost {
     this.#loops = parts.loops;
     this.#stale = parts.stale;
     this.#query = parts.query;
+    this.#spares = parts.spares;
     this.#onWarning = parts.onWarning;
     this.#standing = parts.standing;
     this.#inMount = parts.inMount;
@@ -152,6 +156,7 @@ export class KernelHost implements DeviceHost {
     try {
       await mkdir(target, 0o755);
       await chmod(target, 0o755);
+      await this.#spares.refill();
       return true;
     } catch (error) {
       const code = systemErrorCode(error);
@@ -164,12 +169,14 @@ export class KernelHost implements DeviceHost {
         throw new ThinError('not-found', `the folder above ${target} does not exist; make it first`, {
           cause: error,
         });
-      if (code === 'ENOSPC' || code === 'EDQUOT')
+      if (code === 'ENOSPC' || code === 'EDQUOT') {
+        if (await this.#spares.become(target)) return true;
         throw new ThinError(
           'no-space',
           `the disk has no room for the mount point ${target}; make some, or mount on a folder that is there`,
           { cause: error },
         );
+      }
       throw new ThinError('io', `the mount point ${target} cannot be made: ${String(error)}`, {
         cause: error,
       });
@@ -177,6 +184,7 @@ export class KernelHost implements DeviceHost {
   }
 
   async removeTarget(target: string): Promise<void> {
+    if (await this.#spares.take(target)) return;
     await rmdir(target).catch((error: unknown) => {
       this.#onWarning(
         `the mount point ${target} was left: ${error instanceof Error ? error.message : String(error)}`,

@@ -92,7 +92,7 @@ export async function mountTarget(layout: RootLayout, target: string): Promise<s
   );
   const hidden = [
     ...[layout.devices, layout.pool, layout.metadata, layout.journal],
-    ...[layout.openMounts, layout.space],
+    ...[layout.openMounts, layout.space, layout.spares],
   ];
   if (isIn(layout.mounts, real) || hidden.some((folder) => isIn(real, folder)))
     throw new ThinError(

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { processState } from './process-state.js';
 import { failXfsOfMount } from './xfs-retries.js';
 
 /** In the environment of every tool that a daemon runs: which daemon's it is. */
@@ -55,7 +55,7 @@ export class EarlierTools {
     for (const entry of await readdir('/proc')) {
       const pid = Number(entry);
       if (!Number.isInteger(pid) || pid === process.pid) continue;
-      const seen = lookAt(pid);
+      const seen = processState(pid);
       if (seen !== undefined && (await this.#isOurs(pid, seen.session))) found.push({ pid, name: seen.name });
     }
     return found;
@@ -108,22 +108,7 @@ export function describeTools(tools: readonly ToolProcess[]): string {
 
 /** Of this process. */
 export function ownSession(): number | undefined {
-  return lookAt(process.pid)?.session;
-}
-
-/** Undefined where there is no such process, or one that has ended and waits to be noticed. */
-function lookAt(pid: number): { name: string; session: number } | undefined {
-  let text: string;
-  try {
-    text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  } catch {
-    return undefined;
-  }
-  // proc(5): `pid (name) state ppid pgrp session`, where the name may hold anything.
-  const end = text.lastIndexOf(')');
-  const [state, , , session] = text.slice(end + 2).split(' ');
-  if (end < 0 || state === 'Z' || state === 'X') return undefined;
-  return { name: text.slice(text.indexOf('(') + 1, end), session: Number(session) };
+  return processState(process.pid)?.session;
 }
 
 function kill(pid: number): void {

@@ -208,4 +208,40 @@ describe('a view of a device whose log cannot be replayed', function () {
     await cli.run('stop');
     assert.equal((await cli.json<{ ok: boolean }>('check')).ok, true);
   });
+
+  it('has folders for views where the disk has no room for one', async () => {
+    await cli.run('start');
+    const filler = path.join(disk, 'filler');
+    await run('sh', ['-c', 'cat /dev/zero >"$1" || true', 'sh', filler]);
+    const folders = path.join(disk, 'folders');
+    await run('sh', [
+      '-c',
+      'mkdir "$1"; n=0; while mkdir "$1/$n"; do n=$((n + 1)); done; true',
+      'sh',
+      folders,
+    ]);
+    // More often than there are spare ones.
+    for (let turn = 0; turn < 20; turn++) {
+      const mounted = await cli.try('mount', '--ro', 'web');
+      assert([0, INCOMPLETE].includes(mounted.code), mounted.stderr);
+      assert.equal((await readdir(path.join(cli.root, 'mnt/web'))).includes('lost+found'), true);
+      await cli.run('umount', 'web');
+    }
+    for (const read of [
+      ['diff', 'web', 'probe'],
+      ['export', 'web', '--output', scratch.current.at('full.tar')],
+    ]) {
+      const { code, stderr } = await cli.try(...read);
+      assert([0, INCOMPLETE].includes(code), stderr);
+    }
+    assert.deepEqual(await readdir(path.join(cli.root, 'mnt')), []);
+    await rm(filler);
+    await rm(folders, { recursive: true, force: true });
+    await eventually('the pool sees that there is room', async () => {
+      return (await cli.try('snapshot', 'probe2', 'base')).code === 0;
+    });
+    await isWhole();
+    await cli.run('stop');
+    assert.equal((await cli.json<{ ok: boolean }>('check')).ok, true);
+  });
 });
