@@ -3,8 +3,10 @@
 // alone needs is a file of its own, loaded when it runs. The library stays as tsc made it.
 import { build } from 'esbuild';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 
+const require = createRequire(import.meta.url);
 const top = path.resolve(import.meta.dirname, '..');
 const { dependencies, optionalDependencies } = JSON.parse(
   readFileSync(path.join(top, 'package.json'), 'utf8'),
@@ -24,6 +26,13 @@ const BUNDLED = new Set([
   'zod',
 ]);
 
+/**
+ * CommonJS that every command needs. Node.js parses it for its names where it is imported, which takes longer
+ * than many a command. For the same reason commander loads node:child_process, and with it the network's
+ * modules, only where it starts a command that is a program of its own.
+ */
+const REQUIRED = /^@node-rs\/crc32$/;
+
 const options = {
   absWorkingDir: top,
   outdir: 'dist/cli',
@@ -39,6 +48,26 @@ const options = {
     // For packages that are CommonJS.
     js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
   },
+  plugins: [
+    {
+      name: 'required',
+      setup(bundle) {
+        bundle.onResolve({ filter: REQUIRED }, ({ path: name, kind }) =>
+          kind === 'require-call' ? { path: name, external: true } : { path: name, namespace: 'required' },
+        );
+        bundle.onResolve({ filter: /^node:child_process$/ }, ({ path: name, importer }) =>
+          importer.includes('node_modules/commander/') ? { path: name, namespace: 'late' } : undefined,
+        );
+        bundle.onLoad({ filter: /^/, namespace: 'late' }, ({ path: name }) => ({
+          contents: `exports.spawn = (...args) => require('${name}').spawn(...args);`,
+        }));
+        bundle.onLoad({ filter: REQUIRED, namespace: 'required' }, ({ path: name }) => ({
+          contents: `export const { ${Object.keys(require(name)).join(', ')} } = require('${name}');`,
+          resolveDir: top,
+        }));
+      },
+    },
+  ],
   legalComments: 'linked',
   logLevel: 'warning',
 };

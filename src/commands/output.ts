@@ -12,7 +12,9 @@ export function printJson(value: unknown): void {
 }
 
 /** Text of any length, as fast as its reader takes it. */
-export async function printPieces(pieces: AsyncIterable<string> | Iterable<string>): Promise<void> {
+export async function printPieces(
+  pieces: AsyncIterable<string> | Iterable<string | Uint8Array>,
+): Promise<void> {
   for await (const piece of pieces) standardOutput.write(piece);
 }
 

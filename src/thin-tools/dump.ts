@@ -2,7 +2,13 @@ import type { DeviceRecord } from '../format/device-record.js';
 import type { Superblock } from '../format/superblock.js';
 import { mappingRuns } from '../metadata/mapping-runs.js';
 import { deviceIn, type MetadataView } from '../metadata/metadata-view.js';
-import { DUMP_WORDS, type DumpedDevice, type DumpedSuperblock, type DumpFormat } from './dump-words.js';
+import {
+  DUMP_WORDS,
+  runLine,
+  type DumpedDevice,
+  type DumpedSuperblock,
+  type DumpFormat,
+} from './dump-words.js';
 import { deviceFactsOf, factsComment, poolFactsOf } from './facts.js';
 
 export interface DumpOptions {
@@ -38,7 +44,7 @@ export async function* dump(view: MetadataView, options: DumpOptions): AsyncGene
     for (const problem of lost) text += lostLine(problem, options);
     if (options.skipMappings !== true)
       for await (const run of mappingRuns(view.nodes, record.root, options.repair ? pass : undefined)) {
-        text += words.run(run);
+        text += runLine(words, run);
         if (text.length < PIECE) continue;
         yield text;
         text = '';

@@ -4,7 +4,7 @@ import { ThinError } from '../errors/thin-error.js';
 import type { MappingRun } from '../metadata/mapping-runs.js';
 import type { PoolInfo } from '../pool/info.js';
 import { dumpedSuperblock } from '../thin-tools/dump.js';
-import { DUMP_WORDS } from '../thin-tools/dump-words.js';
+import { DUMP_WORDS, runLine } from '../thin-tools/dump-words.js';
 import { ChunkSet } from './chunk-set.js';
 import { copyPieces, pieces, type MappedRun } from './copy-pieces.js';
 import { writeAll } from './output-file.js';
@@ -95,7 +95,7 @@ export class PoolWriter {
   async *#fresh(still: Readable): AsyncGenerator<MappedRun> {
     for await (const run of still.runs()) {
       this.#mappings += run.length;
-      this.#text += WORDS.run(run);
+      this.#text += runLine(WORDS, run);
       if (this.#text.length >= TEXT_BYTES) await this.#flush();
       yield* this.#unwritten(run);
     }

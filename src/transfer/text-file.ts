@@ -10,7 +10,7 @@ import { umaskOfUser } from '../host/private-files.js';
  */
 export async function writePieces(
   file: string,
-  text: AsyncIterable<string> | Iterable<string>,
+  text: AsyncIterable<string> | Iterable<string | Uint8Array>,
 ): Promise<void> {
   try {
     const isNew = !existsSync(file);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { MappingRun } from '../../src/metadata/mapping-runs.js';
-import { DUMP_WORDS } from '../../src/thin-tools/dump-words.js';
+import { DUMP_WORDS, runLine } from '../../src/thin-tools/dump-words.js';
 import { dumpedRuns } from '../../src/thin-tools/dump-runs.js';
 
 const u32 = fc.nat({ max: 2 ** 32 - 1 });
@@ -21,7 +21,7 @@ describe('thin tools: mappings out of a dump', () => {
           const words = DUMP_WORDS.xml;
           const record = { id: 5, mapped: 1, transaction: 2, creationTime: 3, snapTime: 4 };
           const text =
-            words.beginDevice(record) + runs.map((run) => words.run(run)).join('') + words.endDevice;
+            words.beginDevice(record) + runs.map((run) => runLine(words, run)).join('') + words.endDevice;
           assert.deepEqual(await collect(cut(text, piece)), runs);
         },
       ),

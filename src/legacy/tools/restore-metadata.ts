@@ -24,7 +24,7 @@ async function identityOf(name: string): Promise<string> {
  * check-failed, missing-tool, io, no-space; those of the text.
  */
 export async function restoreText(
-  text: Iterable<string>,
+  text: Iterable<string | Uint8Array>,
   output: string,
   prepare: () => Promise<void> = () => Promise.resolve(),
 ): Promise<void> {

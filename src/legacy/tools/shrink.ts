@@ -1,4 +1,4 @@
-import { DUMP_WORDS } from '../../thin-tools/dump-words.js';
+import { DUMP_WORDS, runLine } from '../../thin-tools/dump-words.js';
 import { dumpedDevice } from '../device-details.js';
 import { timedRuns } from '../mappings.js';
 import type { LegacyPool } from '../legacy-pool.js';
@@ -23,7 +23,7 @@ export function* shrunkDump(
     if (details === undefined || tree === undefined) continue;
     text += WORDS.beginDevice(dumpedDevice(id, details));
     let open: { begin: number; chunk: number; length: number; time: number } | undefined;
-    const line = (): string => (open === undefined ? '' : WORDS.run(open));
+    const line = (): string => (open === undefined ? '' : runLine(WORDS, open));
     for (const run of timedRuns(tree, { dataBlocks: pool.dataBlocks })) {
       let { begin } = run;
       for (const { data: chunk, length } of moved.pieces(run.data, run.length)) {

@@ -4,6 +4,7 @@ import {
   type DumpFormat,
   type DumpWords,
 } from '../../thin-tools/dump-words.js';
+import { LineBytes } from '../../thin-tools/line-bytes.js';
 import type { BlockReader } from '../block-reader.js';
 import { DETAILS_BYTES, dumpedDevice } from '../device-details.js';
 import { findTrees } from '../find-trees.js';
@@ -44,7 +45,7 @@ export interface ThinDumpOptions {
  * The text of thin_dump 0.9, in pieces; with `repair`, what thin_repair writes. What comes before damage is
  * told before it fails. @throws ToolFault
  */
-export function* thinDumpText(reader: BlockReader, options: ThinDumpOptions): Generator<string> {
+export function* thinDumpText(reader: BlockReader, options: ThinDumpOptions): Generator<string | Buffer> {
   const metadata = options.repair
     ? repaired(reader, options.overrides)
     : ToolMetadata.open(reader, options.heldRoot);
@@ -62,7 +63,7 @@ class Dumper {
     this.#words = DUMP_WORDS[options.format];
   }
 
-  *text(): Generator<string> {
+  *text(): Generator<string | Buffer> {
     const { repair } = this.#options;
     const details = this.#metadata.details(true, () => {
       if (!repair) throw new ToolFault(DAMAGE);
@@ -95,7 +96,7 @@ class Dumper {
     return { roots, isWhole };
   }
 
-  *#mappings(root: number): Generator<string> {
+  *#mappings(root: number): Generator<string | Buffer> {
     const { repair } = this.#options;
     const writer = new RunWriter(this.#words);
     const onDamage = (): void => {
@@ -104,11 +105,12 @@ class Dumper {
     try {
       for (const { node } of this.#metadata.mappings(root, true, onDamage)) {
         writer.leaf(node);
-        if (writer.length >= PIECE) yield writer.take();
+        if (writer.isFull) yield writer.take();
       }
     } catch (error) {
       if (!(error instanceof Stop)) throw error;
-      yield writer.end() + this.#words.endDevice;
+      yield writer.end();
+      yield this.#words.endDevice;
       // Once by the device, and once by the dump.
       throw new ToolFault(`${DAMAGE}${DAMAGE}`);
     }
@@ -145,7 +147,7 @@ function untilDamage(walk: (onDamage: () => void) => void, passOver: boolean): b
 /** Joins mappings to runs, and runs to text. */
 class RunWriter {
   readonly #words: DumpWords;
-  #text = '';
+  readonly #lines = new LineBytes(PIECE);
   #begin = 0;
   #data = 0;
   #time = 0;
@@ -155,9 +157,8 @@ class RunWriter {
     this.#words = words;
   }
 
-  /** Characters that `take` would give. */
-  get length(): number {
-    return this.#text.length;
+  get isFull(): boolean {
+    return this.#lines.isFull;
   }
 
   leaf(node: ToolNode): void {
@@ -183,21 +184,19 @@ class RunWriter {
     }
   }
 
-  take(): string {
-    const text = this.#text;
-    this.#text = '';
-    return text;
+  take(): Buffer {
+    return this.#lines.take();
   }
 
   /** With the last run. */
-  end(): string {
+  end(): Buffer {
     this.#flush();
     return this.take();
   }
 
   #flush(): void {
     const [begin, chunk, length, time] = [this.#begin, this.#data, this.#length, this.#time];
-    if (length > 0) this.#text += this.#words.run({ begin, chunk, length, time });
+    if (length > 0) this.#words.run({ begin, chunk, length, time }, this.#lines);
     this.#length = 0;
   }
 }

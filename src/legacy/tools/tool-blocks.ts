@@ -37,13 +37,13 @@ export class ToolBlocks {
     if (block >= this.count) throw new ToolFault(`block out of bounds (${block} >= ${this.count})\n`);
   }
 
-  /** @throws ToolFault: also where it is of another kind */
-  read(kind: Exclude<BlockKind, 'superblock'>, block: number): Buffer {
+  /** In `into`, or a fresh buffer. @throws ToolFault: also where it is of another kind */
+  read(kind: Exclude<BlockKind, 'superblock'>, block: number, into?: Buffer): Buffer {
     this.requireThere(block);
-    const bytes = this.#blocks.read(block);
+    const bytes = this.#blocks.read(block, into);
     if (storedChecksum(bytes) !== wantedChecksum(kind, bytes))
       throw new ToolFault(`bad checksum in ${WORDS[kind].bad} (block ${block})`);
-    if (bytes.readBigUInt64LE(8) !== BigInt(block))
+    if (bytes.readUInt32LE(8) + bytes.readUInt32LE(12) * 2 ** 32 !== block)
       throw new ToolFault(`bad block nr in ${WORDS[kind].number(block)}`);
     return bytes;
   }

@@ -14,9 +14,9 @@ export class ToolNode {
   readonly valueSize: number;
   readonly #view: DataView;
 
-  /** @throws ToolFault */
-  constructor(blocks: ToolBlocks, location: number) {
-    const bytes = blocks.read('node', location);
+  /** `into`: where its bytes are to be. @throws ToolFault */
+  constructor(blocks: ToolBlocks, location: number, into?: Buffer) {
+    const bytes = blocks.read('node', location, into);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.location = location;
     this.count = this.#view.getUint32(16, true);
@@ -47,11 +47,25 @@ export class ToolNode {
 
   /** The halves of a value of eight bytes; the first is all of one of four. */
   low(index: number): number {
-    return this.#view.getUint32(this.#valueAt(index), true);
+    return this.#half(this.#valueAt(index));
   }
 
   high(index: number): number {
-    return this.#view.getUint32(this.#valueAt(index) + 4, true);
+    return this.#half(this.#valueAt(index) + 4);
+  }
+
+  /** Place of the first key that is not above the key before it; undefined where all are. */
+  firstUnordered(): number | undefined {
+    const view = this.#view;
+    let [high, low] = [-1, 0];
+    for (let index = 0, at = HEADER; index < this.count; index++, at += 8) {
+      if (at + 8 > METADATA_BLOCK) return index;
+      const [nextHigh, nextLow] = [view.getUint32(at + 4, true), view.getUint32(at, true)];
+      if (nextHigh < high || (nextHigh === high && nextLow <= low)) return index;
+      high = nextHigh;
+      low = nextLow;
+    }
+    return undefined;
   }
 
   value(index: number): Buffer {
@@ -80,6 +94,10 @@ export class ToolNode {
     return HEADER + this.capacity * 8 + index * this.valueSize;
   }
 
+  #half(at: number): number {
+    return at + 4 <= METADATA_BLOCK ? this.#view.getUint32(at, true) : 0;
+  }
+
   #number(at: number): number {
     if (at + 8 > METADATA_BLOCK) return 0;
     return this.#view.getUint32(at + 4, true) * 2 ** 32 + this.#view.getUint32(at, true);
@@ -101,9 +119,9 @@ export function nodeProblem(
   },
 ): string | undefined {
   const { location, count, capacity, valueSize } = node;
-  const where = `(block ${location})`;
   const mismatch = sizeProblem(node, expected.valueSize);
   if (mismatch !== undefined) return mismatch;
+  const where = `(block ${location})`;
   if ((8 + valueSize) * capacity + HEADER > METADATA_BLOCK)
     return `max entries too large: ${capacity} ${where}`;
   if (capacity % 3 !== 0) return `max entries is not divisible by 3: ${capacity} ${where}`;
@@ -112,21 +130,15 @@ export function nodeProblem(
     if (!expected.isRoot && count < Math.floor(capacity / 3))
       return `too few entries in btree_node: ${count}, expected at least ${Math.floor(capacity / 3)} (block ${location}, max_entries = ${capacity})`;
   }
-  for (let index = 1; index < count; index++)
-    if (isBelow(node, index))
-      return `keys are out of order, ${node.exactKey(index)} <= ${node.exactKey(index - 1)} ${where}`;
+  const unordered = node.firstUnordered();
+  if (unordered !== undefined)
+    return `keys are out of order, ${node.exactKey(unordered)} <= ${node.exactKey(unordered - 1)} ${where}`;
   const { parentKey, lastKey } = expected;
   if (parentKey !== undefined && parentKey > node.exactKey(0))
     return `parent key mismatch: parent was ${parentKey}, but lowest in node was ${node.exactKey(0)} ${where}`;
   if (count > 0 && lastKey !== undefined && lastKey >= node.exactKey(0))
     return `the last key of the previous leaf was ${lastKey} and the first key of this leaf is ${node.exactKey(0)} ${where}`;
   return undefined;
-}
-
-/** Not above the key before it. */
-function isBelow(node: ToolNode, index: number): boolean {
-  const [before, key] = [node.key(index - 1), node.key(index)];
-  return key < before || (key === before && node.exactKey(index) <= node.exactKey(index - 1));
 }
 
 function sizeProblem({ location, valueSize }: ToolNode, expected: number): string | undefined {

@@ -1,3 +1,4 @@
+import { METADATA_BLOCK } from '../disk-block.js';
 import { SeenBlocks } from './seen-blocks.js';
 import { ToolFault, type ToolBlocks } from './tool-blocks.js';
 import { nodeProblem, ToolNode } from './tool-node.js';
@@ -16,17 +17,25 @@ export interface TreeShape {
 /** Keys that are lost, as `[begin, end]` of which `end` is not lost; `-` is what has no bound. */
 export type OnDamage = (path: TreePath, lost: string, problem: string) => void;
 
-/** A sound leaf of the lowest level. */
+/** A sound leaf of the lowest level; its node is true until the next one is asked for. */
 export interface ToolLeaf {
   readonly path: TreePath;
   readonly node: ToolNode;
 }
 
-/** Where a walk is: how deep in its tree, and by which key it came. */
+/** Where a node is: how deep in its tree, and by which key the walk came. */
 interface Place {
   readonly path: TreePath;
   readonly depth: number;
   readonly key: bigint | undefined;
+}
+
+/** A node whose children are walked. */
+interface Parent {
+  readonly node: ToolNode;
+  readonly place: Place;
+  /** The next child's. */
+  index: number;
 }
 
 /**
@@ -38,6 +47,8 @@ export class ToolWalk {
   readonly #shape: TreeShape;
   readonly #onDamage: OnDamage;
   readonly #seen: SeenBlocks;
+  /** By nesting, the bytes of the node: nodes beside each other take turns. */
+  readonly #buffers: Buffer[] = [];
   /** By level, the last key of the leaf before. */
   readonly #lastKeys: (bigint | undefined)[] = [];
   #path: TreePath = [];
@@ -54,55 +65,62 @@ export class ToolWalk {
 
   /** In order. Once. */
   *leaves(root: number): Generator<ToolLeaf> {
-    yield* this.#walk(root, { path: [], depth: 0, key: undefined });
+    // Not by generators in each other: two for each leaf took as long as reading it.
+    const parents: Parent[] = [];
+    let block = root;
+    let place: Place = { path: [], depth: 0, key: undefined };
+    for (;;) {
+      const node = this.#open(block, place, parents.length);
+      if (node !== undefined) {
+        if (node.isInternal || this.#isUpper(place)) parents.push({ node, place, index: 0 });
+        else yield { path: place.path, node };
+      }
+      while (parents.length > 0 && parents.at(-1)!.index >= parents.at(-1)!.node.count) parents.pop();
+      const parent = parents.at(-1);
+      if (parent === undefined) break;
+      block = parent.node.block(parent.index);
+      place = childOf(parent);
+      parent.index++;
+    }
     this.#endOf(this.#path);
   }
 
-  *#walk(block: number, place: Place): Generator<ToolLeaf> {
+  /** What is to be walked or told; undefined where it is damaged or was seen. */
+  #open(block: number, place: Place, nesting: number): ToolNode | undefined {
     try {
-      yield* this.#visit(new ToolNode(this.#blocks, block), place);
+      const bytes = (this.#buffers[nesting] ??= Buffer.allocUnsafe(METADATA_BLOCK));
+      const node = new ToolNode(this.#blocks, block, bytes);
+      this.#enter(place.path);
+      if (!this.#isSound(node, place)) return undefined;
+      if (node.isInternal) this.#good(node.exactKey(0), node.exactKey(0));
+      else if (node.count > 0) {
+        const last = node.exactKey(node.count - 1);
+        this.#lastKeys[place.path.length] = last;
+        this.#good(node.exactKey(0), BigInt.asUintN(64, last + 1n));
+      }
+      if (node.isInternal)
+        for (let index = 0; index < node.count; index++) this.#blocks.requireThere(node.block(index));
+      return node;
     } catch (error) {
       if (!(error instanceof ToolFault)) throw error;
       this.#enter(place.path);
       this.#report(error.message);
+      return undefined;
     }
   }
 
-  *#visit(node: ToolNode, { path, depth, key }: Place): Generator<ToolLeaf> {
-    this.#enter(path);
-    const isUpper = path.length < this.#shape.levels - 1;
-    if (!this.#isSound(node, { path, depth, key })) return;
-    if (node.isInternal) {
-      this.#good(node.exactKey(0), node.exactKey(0));
-      for (let index = 0; index < node.count; index++) this.#blocks.requireThere(node.block(index));
-      for (let index = 0; index < node.count; index++)
-        yield* this.#walk(node.block(index), { path, depth: depth + 1, key: node.exactKey(index) });
-      return;
-    }
-    if (node.count > 0) {
-      const last = node.exactKey(node.count - 1);
-      this.#lastKeys[path.length] = last;
-      this.#good(node.exactKey(0), BigInt.asUintN(64, last + 1n));
-    }
-    if (!isUpper) {
-      yield { path, node };
-      return;
-    }
-    for (let index = 0; index < node.count; index++)
-      yield* this.#walk(node.block(index), {
-        path: [...path, node.exactKey(index)],
-        depth: 0,
-        key: undefined,
-      });
+  /** Whether the leaves there are of trees of trees, and their values roots. */
+  #isUpper({ path }: Place): boolean {
+    return path.length < this.#shape.levels - 1;
   }
 
-  #isSound(node: ToolNode, { path, depth, key }: Place): boolean {
-    const level = path.length;
+  #isSound(node: ToolNode, place: Place): boolean {
+    const { depth, key } = place;
+    const level = place.path.length;
     if (depth === 0) this.#lastKeys[level] = undefined;
     if (!this.#seen.add(node.location)) return false;
-    const isUpper = level < this.#shape.levels - 1;
     const problem = nodeProblem(node, {
-      valueSize: node.isInternal || isUpper ? 8 : this.#shape.valueSize,
+      valueSize: node.isInternal || this.#isUpper(place) ? 8 : this.#shape.valueSize,
       isRoot: depth === 0,
       parentKey: depth === 0 ? undefined : key,
       lastKey: node.isInternal ? undefined : this.#lastKeys[level],
@@ -143,6 +161,13 @@ export class ToolWalk {
   }
 }
 
+function childOf({ node, place: { path, depth }, index }: Parent): Place {
+  const key = node.exactKey(index);
+  if (node.isInternal) return { path, depth: depth + 1, key };
+  return { path: [...path, key], depth: 0, key: undefined };
+}
+
 function isSame(a: TreePath, b: TreePath): boolean {
+  if (a === b) return true;
   return a.length === b.length && a.every((key, index) => key === b[index]);
 }
