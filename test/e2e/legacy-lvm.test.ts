@@ -141,6 +141,23 @@ describe('end to end: an old disk of LVM', function () {
     );
   });
 
+  it('lists what else is on disks whose pool cannot be opened, and ends with its code', async () => {
+    const hit = { ...disk, path: at('hit') };
+    await copyFile(disk.path, hit.path);
+    await writeExtents(hit, 100, Buffer.alloc(4096));
+    const { stdout, stderr, code } = await cli.try('legacy', 'ls', hit.path);
+    assert.equal(code, 7, stderr);
+    assert.match(stdout, /ext +plain .* sound/);
+    assert.match(stderr, /superblock/);
+    const json = await cli.try('legacy', 'ls', hit.path, '--json');
+    assert.equal(json.code, 7, json.stderr);
+    const rows = JSON.parse(json.stdout) as readonly Listed[];
+    assert.deepEqual(
+      rows.map(({ name }) => name),
+      ['ext', 'mirrored'],
+    );
+  });
+
   it('exports every volume as it is, from a device that takes no writes, and changes nothing', async () => {
     const before = await sum(disk.path);
     const loop = (await run('losetup', ['--find', '--show', '--read-only', disk.path])).trim();
