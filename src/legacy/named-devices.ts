@@ -59,10 +59,16 @@ export function nameDevices(
 function claimOf({ id, details }: LegacyDevice, docker: readonly DockerDevice[]): DockerDevice | undefined {
   const claims = docker.filter((known) => known.id === id);
   if (claims.length <= 1) return claims[0];
-  const [its, ...others] = claims.filter(
-    ({ transactionId }) => transactionId !== undefined && BigInt(transactionId) === details?.transactionId,
-  );
-  return others.length > 0 ? undefined : its;
+  const at = details?.transactionId;
+  if (at === undefined) return undefined;
+  // Docker writes the transaction that its device will close, and the kernel the one before it.
+  for (const transaction of [at + 1n, at]) {
+    const [its, ...others] = claims.filter(
+      ({ transactionId }) => transactionId !== undefined && BigInt(transactionId) === transaction,
+    );
+    if (its !== undefined) return others.length > 0 ? undefined : its;
+  }
+  return undefined;
 }
 
 /** Docker's records for which the pool has no device: its files and its pool have drifted apart. */

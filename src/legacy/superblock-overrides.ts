@@ -2,7 +2,13 @@ import { ThinError } from '../errors/thin-error.js';
 import type { BlockReader } from './block-reader.js';
 import { checkBlock } from './disk-block.js';
 import { legacyDamage } from './legacy-damage.js';
-import { isThinSuperblock, SUPERBLOCK_BLOCK, unpackSuperblock, type LegacySuperblock } from './superblock.js';
+import {
+  isBlockSize,
+  isThinSuperblock,
+  SUPERBLOCK_BLOCK,
+  unpackSuperblock,
+  type LegacySuperblock,
+} from './superblock.js';
 
 /** What stands in place of what the superblock says, as thin_check's and thin_repair's options do. */
 export interface PoolOverrides {
@@ -45,8 +51,10 @@ export function readSuperblock(blocks: BlockReader): LegacySuperblock {
   return unpackSuperblock(SUPERBLOCK_BLOCK, bytes, path);
 }
 
+/** Errors: invalid-argument. */
 export function override(superblock: LegacySuperblock, overrides: PoolOverrides): LegacySuperblock {
   const { blockSize, dataBlocks, mappingRoot, detailsRoot } = overrides;
+  requirePossible(blockSize);
   return {
     ...superblock,
     blockSize: blockSize ?? superblock.blockSize,
@@ -59,13 +67,14 @@ export function override(superblock: LegacySuperblock, overrides: PoolOverrides)
   };
 }
 
-/** A superblock of what the user gives. Errors: `why`, with what is missing. */
+/** A superblock of what the user gives. Errors: invalid-argument; `why`, with what is missing. */
 export function replaceSuperblock(
   blocks: BlockReader,
   { fallback, ...overrides }: PoolOverrides,
   why: ThinError,
 ): LegacySuperblock {
   const { mappingRoot, detailsRoot } = overrides;
+  requirePossible(overrides.blockSize);
   const blockSize = overrides.blockSize ?? fallback?.blockSize;
   const dataBlocks =
     overrides.dataBlocks ??
@@ -108,6 +117,15 @@ export function replaceSuperblock(
     compatRoFlags: 0,
     incompatFlags: 0,
   };
+}
+
+/** With any other, everything that is read would be made up, and look sound. */
+function requirePossible(blockSize: number | undefined): void {
+  if (blockSize !== undefined && !isBlockSize(blockSize))
+    throw new ThinError(
+      'invalid-argument',
+      `${blockSize} bytes are no data block of a thin pool; --block-size is a multiple of 64K, up to 1G`,
+    );
 }
 
 function hasNodes(blocks: BlockReader): boolean {

@@ -76,7 +76,7 @@ export function unpackSuperblock(block: number, bytes: Buffer, path: string): Le
       { details: { path, flags: incompatFlags } },
     );
   const sectors = bytes.readUInt32LE(336);
-  if (sectors === 0 || sectors % BLOCK_STEP !== 0 || sectors > MAX_BLOCK_SECTORS)
+  if (!isBlockSize(sectors * SECTOR))
     throw legacyDamage(path, `a data block of ${sectors} sectors is not possible`);
   const metadataSectors = bytes.readUInt32LE(340);
   if (metadataSectors !== METADATA_BLOCK / SECTOR)
@@ -125,4 +125,10 @@ export function packSuperblock(block: number, superblock: LegacySuperblock): Buf
   bytes.writeUInt32LE(superblock.compatRoFlags, 356);
   bytes.writeUInt32LE(superblock.incompatFlags, 360);
   return sealBlock('superblock', block, bytes);
+}
+
+/** Whether dm-thin takes it for the bytes of a data block. */
+export function isBlockSize(bytes: number): boolean {
+  const sectors = bytes / SECTOR;
+  return sectors > 0 && sectors % BLOCK_STEP === 0 && sectors <= MAX_BLOCK_SECTORS;
 }

@@ -54,6 +54,7 @@ describe('command line: old pools', function () {
       ],
       [['legacy', 'ls', '--metadata', '/dev/null'], 2, /neither a file nor a block device/],
       [['legacy', 'ls', '--metadata', metadata, '--metadata-snap'], 2, /no metadata snapshot/],
+      [['legacy', 'ls', ...files, '--block-size', '3000'], 2, /3000 bytes are no data block.*64K/],
       [['legacy', 'export', ...files, '7'], 2, /--output/],
       [['legacy', 'export', ...files, '7', '-o', at('o'), '--format', 'vhd'], 2, /raw, tar/],
       [['legacy', 'export', ...files, '8', '-o', at('o')], 3, /no device 8/],

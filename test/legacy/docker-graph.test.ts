@@ -115,6 +115,30 @@ describe('legacy: what Docker called its devices', () => {
     assert.deepEqual(new Set(importNames(awkward, { taken: new Set() }).values()).size, awkward.length);
   });
 
+  it('names a device that two files claim by the one whose transaction made it', async () => {
+    const folder = path.join(docker, 'devicemapper/metadata');
+    const claim = (name: string, transaction: number): Promise<void> =>
+      writeFile(
+        path.join(folder, name),
+        `{"device_id":2,"size":1048576,"transaction_id":${transaction},"initialized":false,"deleted":false}`,
+      );
+    const details = { mappedBlocks: 0n, transactionId: 6n, creationTime: 0, snapTime: 0 };
+    const labelled = async (first: number, second: number): Promise<string> => {
+      await claim(hex('a'), first);
+      await claim(hex('e'), second);
+      const [named] = nameDevices([{ id: 2, details, tree: undefined }], await read());
+      return named!.label;
+    };
+    // Docker opens transaction 7, has the kernel make the device in a pool at 6, and closes 7.
+    assert.equal(await labelled(7, 6), 'debian:12');
+    assert.equal(await labelled(7, 9), 'debian:12');
+    assert.equal(await labelled(6, 9), 'debian:12');
+    assert.equal(await labelled(6, 7), hex('e').slice(0, 12));
+    assert.equal(await labelled(7, 7), 'thin-2');
+    assert.equal(await labelled(1, 2), 'thin-2');
+    assert.match(problems[0]!, /both claim device 2/);
+  });
+
   it('does without what is missing or not understood, and says so', async () => {
     await writeFile(path.join(docker, 'devicemapper/metadata', hex('a')), '{"device_id":"two"}');
     await writeFile(path.join(docker, 'image/devicemapper/repositories.json'), 'not JSON');
