@@ -47,6 +47,19 @@ export function packMetadataSnapshot(
 
 /** @throws ThinError damaged, naming `path` */
 export function unpackMetadataSnapshot(id: number, body: Uint8Array, path: string): MetadataSnapshot {
+  const steps = unpackingMetadataSnapshot(id, body, path);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** The same in steps of one device each, for who has others wait. */
+export function* unpackingMetadataSnapshot(
+  id: number,
+  body: Uint8Array,
+  path: string,
+): Generator<undefined, MetadataSnapshot, undefined> {
   const from = new ByteReader(body, path);
   const createdAt = from.u64();
   const superblock = unpackSuperblock(from.bytes(), path);
@@ -54,6 +67,7 @@ export function unpackMetadataSnapshot(id: number, body: Uint8Array, path: strin
   for (let left = from.u32(); left > 0; left--) {
     const device = deviceId(from.u32());
     devices.push(unpackDeviceRecord(device, from.bytes(), path));
+    yield;
   }
   from.finish();
   return { id, createdAt, superblock, devices };

@@ -5,7 +5,7 @@ import { unpackChunkBacking } from '../format/chunk-backing.js';
 import { unpackDeviceRecord, type DeviceRecord } from '../format/device-record.js';
 import { chunkId, deviceId, nodeId, type NodeId } from '../format/ids.js';
 import { chunkBackingKey, describeKey, rangeOf, unpackKey } from '../format/keys.js';
-import { unpackMetadataSnapshot } from '../format/metadata-snapshot.js';
+import { unpackingMetadataSnapshot, type MetadataSnapshot } from '../format/metadata-snapshot.js';
 import { FULL_NODE, type NodeLimits } from '../format/node.js';
 import { unpackPendingDelete } from '../format/pending-delete.js';
 import { unseal } from '../format/seal.js';
@@ -184,13 +184,26 @@ export class Check {
 
   async #checkHeldRoots(): Promise<void> {
     await this.#eachSealed('metadata-snapshot', async (id, body, path) => {
-      const held = this.#guard(path, () => unpackMetadataSnapshot(id, body, path));
+      const held = await this.#held(id, body, path);
       const pace = new Pace();
       for (const record of held?.devices ?? []) {
         await pace.pause();
         await this.#checkDevice(record, held!.superblock.blockSize, `${path} / device ${record.id}`);
       }
     });
+  }
+
+  /** Undefined: it is damaged, which is said. */
+  async #held(id: number, body: Uint8Array, path: string): Promise<MetadataSnapshot | undefined> {
+    const steps = unpackingMetadataSnapshot(id, body, path);
+    const pace = new Pace();
+    for (;;) {
+      const step = this.#guard(path, () => steps.next());
+      if (step === undefined) return undefined;
+      if (step.done === true) return step.value;
+      const pause = pace.pause();
+      if (pause !== undefined) await pause;
+    }
   }
 
   /** What can be said without the trees. */
@@ -206,9 +219,9 @@ export class Check {
     await this.#eachSealed('pending-delete', (id, body, path) =>
       read(path, () => unpackPendingDelete(deviceId(id), body, path)),
     );
-    await this.#eachSealed('metadata-snapshot', (id, body, path) =>
-      read(path, () => unpackMetadataSnapshot(id, body, path)),
-    );
+    await this.#eachSealed('metadata-snapshot', async (id, body, path) => {
+      await this.#held(id, body, path);
+    });
   }
 
   async #checkPendingDeletes(): Promise<void> {

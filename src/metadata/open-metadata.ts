@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { inTurns } from '../async/pace.js';
 import { ThinError } from '../errors/thin-error.js';
 import { damage } from '../format/damage.js';
 import { unpackDeviceRecord } from '../format/device-record.js';
@@ -11,7 +12,7 @@ import {
   unpackKey,
   type NumberedKeyKind,
 } from '../format/keys.js';
-import { unpackMetadataSnapshot } from '../format/metadata-snapshot.js';
+import { unpackingMetadataSnapshot } from '../format/metadata-snapshot.js';
 import { FULL_NODE, type NodeLimits } from '../format/node.js';
 import { unpackPendingDelete } from '../format/pending-delete.js';
 import { unseal } from '../format/seal.js';
@@ -80,12 +81,12 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
   const unread: ThinError[] = [];
   const load = async (
     kind: SealedKind,
-    take: (id: number, body: Uint8Array, path: string) => void,
+    take: (id: number, body: Uint8Array, path: string) => void | Promise<void>,
   ): Promise<void> => {
     for await (const [key, value] of store.entries(rangeOf(kind)))
       try {
         const { id, body, path } = unsealed(kind, key, value);
-        take(id, body, path);
+        await take(id, body, path);
       } catch (error) {
         if (options.onDamage === undefined || !isDamage(error)) throw error;
         unread.push(error);
@@ -98,7 +99,9 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
   await load('pending-delete', (id, body, path) =>
     devices.loadPending(unpackPendingDelete(deviceId(id), body, path)),
   );
-  await load('metadata-snapshot', (id, body, path) => heldRoots.load(unpackMetadataSnapshot(id, body, path)));
+  await load('metadata-snapshot', async (id, body, path) =>
+    heldRoots.load(await inTurns(unpackingMetadataSnapshot(id, body, path))),
+  );
   const remote = await readRemote(store, (error) => {
     if (options.onDamage === undefined) throw error;
     unread.push(error);
