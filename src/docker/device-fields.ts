@@ -117,7 +117,8 @@ export function fieldTable(
 ): string {
   const rows = devices.map((device) => fields.map((name) => fieldOf(device, name, blockSize)));
   const lines = headers ? [fields, ...rows] : rows;
-  const widths = fields.map((_, at) => Math.max(0, ...lines.map((cells) => cells[at]!.length)));
+  // Not the arguments of one call: a pool may have more devices than a call takes.
+  const widths = fields.map((_, at) => lines.reduce((width, cells) => Math.max(width, cells[at]!.length), 0));
   return lines.map((cells) => cells.map((cell, at) => `${cell.padStart(widths[at]!)} `).join('')).join('\n');
 }
 

@@ -175,7 +175,8 @@ class Repair {
     const { superblock, devices } = this.#salvaged;
     if (superblock !== undefined) return { ...superblock, needsCheck: false };
     const blockSize = this.#data?.blockSize ?? (await this.#blockSize());
-    const most = (of: (record: DeviceRecord) => number): number => Math.max(...devices.map(of));
+    const most = (of: (record: DeviceRecord) => number): number =>
+      devices.reduce((largest, one) => Math.max(largest, of(one)), -Infinity);
     let last = 0;
     for (const chunk of mapped) last = Math.max(last, chunk);
     return {

@@ -262,7 +262,7 @@ class Restorer implements DumpHandler {
 
   #lastDevice(): DeviceId {
     const known = this.#facts?.lastDeviceId ?? this.#before.superblock?.lastDeviceId ?? 0;
-    return deviceId(Math.max(known, ...this.#devices.map(({ id }) => id)));
+    return deviceId(this.#devices.reduce<number>((last, { id }) => Math.max(last, id), known));
   }
 
   #poolOptions(): PoolOptions {
