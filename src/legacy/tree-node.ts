@@ -113,6 +113,8 @@ export function unpackTreeNode(block: number, bytes: Buffer, path: string, into?
     throw legacyDamage(path, `an internal node with values of ${valueSize} bytes is not possible`);
   if (HEADER_BYTES + capacity * (KEY_BYTES + valueSize) > METADATA_BLOCK)
     throw legacyDamage(path, `${capacity} entries of ${valueSize} bytes do not fit into it`);
+  // As the kernel makes every node, and thin_check asks.
+  if (capacity % 3 !== 0) throw legacyDamage(path, `room for ${capacity} entries is not divisible by 3`);
   if (count > capacity) throw legacyDamage(path, `it claims ${count} entries and has room for ${capacity}`);
   if (flags === INTERNAL && count === 0) throw legacyDamage(path, 'an internal node without entries');
   return new LegacyNode({
