@@ -160,6 +160,8 @@ export const check = z.union([
     /** In blocks of 4096 bytes, as thin_check tells it. */
     metadataFree: count,
     repaired: count,
+    /** Changes in the pool's log that the next start takes over; only without a daemon. */
+    logged: count.optional(),
   }),
   // Of the kernel's metadata: what thin_check prints, and its KEY=VALUE lines.
   z
@@ -251,6 +253,8 @@ export const repair = z.union([
     devices: count,
     chunks: count,
     lost: z.array(z.object({ path: z.string(), problem: z.string() })),
+    /** Records of the damaged pool's log that came along. */
+    logged: count,
     data: z.string().nullable().optional(),
     older,
   }),
@@ -258,6 +262,8 @@ export const repair = z.union([
   z.object({
     older,
     log: z.string().nullable().optional(),
+    /** Whether the log follows commits that are missing, and was left out with them. */
+    leftLog: z.boolean(),
     transactionId: count,
     direct: z.boolean(),
   }),

@@ -361,9 +361,10 @@ async function openLeft(
     return { file: undefined, left: [] };
   }
   try {
+    // Nor is a log gone on with that the store knows nothing of, as after a restore: its epochs were begun before.
     if (
       file !== undefined &&
-      ((uuid !== undefined && file.head.pool !== uuid) || (state !== undefined && file.head.id !== state.id))
+      ((uuid !== undefined && file.head.pool !== uuid) || file.head.id !== state?.id)
     ) {
       const foreign =
         uuid === undefined || file.head.pool === uuid

@@ -108,7 +108,7 @@ describe('command line: metadata tools', function () {
       [['set-transaction-id', '77', '78'], 2, /not 77/],
       [['restore', '-i', '/nowhere/pool.xml', '--replace'], 3, /nowhere/],
       [['restore', '-i', '/dev/null'], 4, /--replace/],
-      [['restore', '-i', '/dev/null', '--replace'], 2, /no superblock|no XML/],
+      [['restore', '-i', '/dev/null', '--replace'], 2, /no superblock|not XML/],
       [['repair', '-o', cli.root], 2, /another folder/],
       [['check', '--skip-mappings', '--auto-repair'], 2, /not looked at/],
     ] as const) {

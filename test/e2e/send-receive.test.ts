@@ -132,7 +132,7 @@ describe('end to end: send and receive', function () {
     for (const [file, expected, message] of [
       ['cut', 7, /cut off/],
       ['changed', 7, /not as it was sent/],
-      ['none', 2, /no stream/],
+      ['none', 2, /not a stream/],
       ['empty', 2, /nothing to receive/],
     ] as const) {
       const { code, stderr } = await receive(file, 'new');

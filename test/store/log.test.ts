@@ -236,6 +236,17 @@ describe('a log', () => {
     await log.close(undefined);
   });
 
+  it('begins anew with a store that knows nothing of it, as after a restore', async () => {
+    const step = { thread: 0, bytes: 5000, then: 'sync' as const };
+    const before = new CrashStore();
+    for (let round = 0; round < 3; round++) await write(before, [step, step]);
+    const restored = new CrashStore();
+    check(await leftOf(restored), new Map());
+    const written = await write(restored, [step]);
+    check(await leftOf(restored), written);
+    assert.notEqual(readLogState(restored)?.id, readLogState(before)?.id);
+  });
+
   it('is made anew without a word where nothing of it counts', async () => {
     const store = new CrashStore();
     const log = await openLog(store);
