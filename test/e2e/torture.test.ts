@@ -6,7 +6,7 @@ import { CLI_COMMAND } from '../support/cli.js';
 import { requireMounts, useScratch } from '../support/mounts.js';
 
 /** Of cuts of the power; each takes a filesystem that starts again. */
-const CUTS = Number(process.env['THINFUSE_TORTURE_CUTS'] ?? 2);
+const CUTS = Number(process.env['THINFUSE_TORTURE_CUTS'] ?? 1);
 /** A taste of scripts/torture.sh, which runs hundreds. */
 const ROUNDS = Number(process.env['THINFUSE_TORTURE_ROUNDS'] ?? 8);
 const COMBINATIONS: readonly (readonly [PoolKind, TransportKind])[] = [
