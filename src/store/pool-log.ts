@@ -361,7 +361,7 @@ async function openLeft(
     return { file: undefined, left: [] };
   }
   try {
-    // Nor is a log gone on with that the store knows nothing of, as after a restore: its epochs were begun before.
+    // Nor does a log go on that the store knows nothing of, as after a restore: its epochs were begun before.
     if (
       file !== undefined &&
       ((uuid !== undefined && file.head.pool !== uuid) || file.head.id !== state?.id)

@@ -163,7 +163,7 @@ function dumped(blocks: MemoryBlocks): { code: number; stdout: string; stderr: s
       skipMappings: false,
       overrides: {},
     }))
-      stdout += piece;
+      stdout += piece.toString();
     return { code: 0, stdout, stderr: '' };
   } catch (error) {
     if (!(error instanceof ToolFault)) throw error;
