@@ -48,12 +48,16 @@ export class UnfinishedDevices {
     await this.#sweeping;
   }
 
-  /** Those whose maker is gone. */
-  async left(): Promise<readonly DeviceName[]> {
-    const names: DeviceName[] = [];
+  /** Those that a command has left when it ended before they were whole. */
+  async abandoned(): Promise<readonly DeviceName[]> {
+    return (await this.#left()).filter(({ maker }) => maker !== PUSHED).map(({ name }) => name);
+  }
+
+  async #left(): Promise<readonly DeviceInfo[]> {
+    const left: DeviceInfo[] = [];
     for await (const device of this.#parts.pool.eachDevice())
-      if (await this.#isLeft(device)) names.push(device.name);
-    return names;
+      if (await this.#isLeft(device)) left.push(device);
+    return left;
   }
 
   /**
@@ -62,7 +66,7 @@ export class UnfinishedDevices {
    */
   async sweep(only?: DeviceName): Promise<void> {
     this.#sweeping = this.#sweeping.then(async () => {
-      for (const name of only === undefined ? await this.left() : [only])
+      for (const name of only === undefined ? (await this.#left()).map((device) => device.name) : [only])
         await this.#remove(name).catch(() => undefined);
     });
     await this.#sweeping;

@@ -236,6 +236,8 @@ describe('end to end: push and pull', function () {
 
   it('give back with a device what was kept to compare it with', async () => {
     await here.run('rm', 'web');
+    const { code, stdout } = await here.try('doctor');
+    assert.equal(code, 0, `what goes by itself is no fault: ${stdout}`);
     await eventually('what the push kept is gone', async () => (await names(here)).join() === 'base');
     for (const cli of [here, there]) {
       await cli.run('stop');

@@ -87,7 +87,7 @@ async function gather(service: Service, tools: DoctorTools): Promise<DoctorFacts
       .map(({ name }) => serving?.served.active.pathOf(name))
       .filter((image) => image !== undefined),
     deleted: devices.filter(({ deleted }) => deleted).map(({ name }) => name),
-    unfinished: await service.devices.unfinished.left(),
+    unfinished: await service.devices.unfinished.abandoned(),
     users: await usersOf(
       targets.filter((target) => target !== undefined),
       loops.map(({ device }) => device),
