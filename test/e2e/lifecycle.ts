@@ -196,6 +196,7 @@ export function lifecycle(
         'history.json',
         'metadata',
         'mnt',
+        'spare',
         'thinfuse.log',
       ]);
       assert.deepEqual(await readdir(path.join(cli.root, 'mnt')), []);
@@ -210,6 +211,7 @@ export function lifecycle(
         'history.json',
         'metadata',
         'mnt',
+        'spare',
         'thinfuse.log',
       ]);
     });
