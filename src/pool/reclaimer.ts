@@ -4,7 +4,7 @@ import type { PoolState } from './pool-state.js';
 import { nextTurn } from './usage-counter.js';
 
 /** Nodes given back in one commit: at most about 10,000 chunks, some milliseconds. */
-const NODES_PER_STEP = 32;
+export const NODES_PER_STEP = 32;
 
 /**
  * Gives back the space of removed devices behind their users' backs, a bounded step a commit; a restart goes

@@ -7,6 +7,7 @@ import type { KeyValue } from '../store/key-value.js';
 import type { OpenPoolOptions } from './open-options.js';
 import { openStored } from './open-stored.js';
 import { PoolState } from './pool-state.js';
+import { NODES_PER_STEP } from './reclaimer.js';
 import { bringBytes, redoChange } from './replay.js';
 
 export interface RedoOptions extends Pick<OpenPoolOptions, 'data' | 'limits' | 'chunkCache'> {
@@ -235,11 +236,17 @@ class Redo {
     await io.restore(block, chunk);
   }
 
-  /** The chunk was free then, and is when what freed it is committed here. */
+  /**
+   * The chunk was free then, and is when what freed it is committed here. The removed devices may have freed
+   * it: nothing else gives back here what they held.
+   */
   async #take(chunk: ChunkId): Promise<void> {
-    const { chunks } = this.#state.metadata;
+    const { chunks, devices } = this.#state.metadata;
     if (chunks.takeExactly(chunk)) return;
-    await this.#state.commit();
+    do {
+      this.#state.metadata.deleteStep(NODES_PER_STEP);
+      await this.#state.commit();
+    } while (devices.pendingCount > 0);
     await this.#state.plane.recycled();
     if (!chunks.takeExactly(chunk))
       throw new ThinError('damaged', `chunk ${chunk}, which the log gives to it, is not free`);
