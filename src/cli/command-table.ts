@@ -170,8 +170,16 @@ export const COMMAND_MODULES: readonly CommandModule[] = [
     load: async () => (await import('../commands/doctor-command.js')).registerDoctorCommand,
   },
   {
-    commands: { dump: 'metadata', restore: 'care', repair: 'care' },
-    load: async () => (await import('../commands/dump-commands.js')).registerDumpCommands,
+    commands: { dump: 'metadata' },
+    load: async () => (await import('../commands/dump-command.js')).registerDumpCommand,
+  },
+  {
+    commands: { restore: 'care' },
+    load: async () => (await import('../commands/restore-command.js')).registerRestoreCommand,
+  },
+  {
+    commands: { repair: 'care' },
+    load: async () => (await import('../commands/repair-command.js')).registerRepairCommand,
   },
   {
     commands: { delta: 'metadata', rmap: 'metadata' },

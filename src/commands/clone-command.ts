@@ -1,15 +1,13 @@
 import type { Command } from 'commander';
 import type { Caller, DeviceStatus } from '../api/operations.js';
-import { toThinError, type ThinError } from '../errors/thin-error.js';
+import type { ThinError } from '../errors/thin-error.js';
+import { makeClones } from '../transfer/make-clones.js';
 import { withDaemon, withPool } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { deviceJson } from './device-json.js';
 import { example } from './example.js';
 import { forEach } from './many-devices.js';
 import { print, printJson } from './output.js';
-
-/** Made in one call, which holds the pool for a moment. */
-const MADE_AT_ONCE = 200;
 
 interface Clone {
   readonly device: DeviceStatus;
@@ -54,27 +52,16 @@ async function cloneAll(
   names: readonly string[],
   mount: boolean,
 ): Promise<Outcome> {
-  const devices: DeviceStatus[] = [];
-  try {
-    for (const some of batches(names, MADE_AT_ONCE))
-      devices.push(...(await caller.call('device.clone', { origin, names: some })));
-  } catch (error) {
-    return { clones: devices.map((device) => ({ device, path: undefined })), failure: toThinError(error) };
-  }
+  const { devices, failure } = await makeClones(caller, origin, names);
   const paths = new Map<string, string>();
-  const { failures } = await forEach(mount ? devices.map(({ name }) => name) : [], async (name) => {
+  const wanted = mount && failure === undefined ? devices.map(({ name }) => name) : [];
+  const { failures } = await forEach(wanted, async (name) => {
     paths.set(name, (await caller.call('mount', { name })).path);
   });
   return {
     clones: devices.map((device) => ({ device, path: paths.get(device.name) })),
-    failure: failures[0],
+    failure: failure ?? failures[0],
   };
-}
-
-function batches<T>(all: readonly T[], size: number): readonly (readonly T[])[] {
-  return Array.from({ length: Math.ceil(all.length / size) }, (_, at) =>
-    all.slice(at * size, (at + 1) * size),
-  );
 }
 
 function tell(context: Context, clones: readonly Clone[], mounted: boolean): void {

@@ -3,14 +3,12 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Option, type Command } from 'commander';
 import type { AdapterPlace } from '../adapter/pool-adapter.js';
-import { until } from '../async/until.js';
 import { parseCacheSize } from '../config/limits.js';
 import type { AdapterSockets } from '../daemon/adapter-places.js';
 import { LOG_LEVELS, type LogLevel } from '../daemon/log-level.js';
 import { parseListenAddress } from '../daemon/listen-address.js';
 import { requirePool } from '../daemon/pool-folder.js';
 import { rootLayout, type RootLayout } from '../config/root-layout.js';
-import { SocketClient } from '../api/client.js';
 import { refuseLive } from '../api/live-socket.js';
 import { spawnDaemon } from '../daemon/spawn-daemon.js';
 import { ThinError } from '../errors/thin-error.js';
@@ -25,7 +23,7 @@ import { contextOf } from './context.js';
 import { repeatedText } from './repeated.js';
 import { example } from './example.js';
 import { note, printResult } from './output.js';
-import { STOP_PATIENCE, stopDaemon } from './stop-daemon.js';
+import { stopDaemon } from './stop-daemon.js';
 import { storageOptions, withStorageOptions, type StorageFlags } from './storage-flags.js';
 import { asking, whileWorking } from './progress.js';
 import { parseEvent } from '../daemon/event-hub.js';
@@ -218,7 +216,8 @@ export function registerDaemonCommands(program: Command): void {
         await caller.call('restart', {});
         return status.pid;
       });
-      const pid = await followed(context.layout, old);
+      const { nextDaemon } = await import('../daemon/daemon-end.js');
+      const pid = await nextDaemon(context.layout, old);
       printResult(context, { pid, root: context.layout.root }, `serving ${context.layout.root} (pid ${pid})`);
     });
 }
@@ -265,21 +264,6 @@ async function superviseHere(
     },
     say: note,
   });
-}
-
-/** The pid of the daemon that serves after the one that is given. @throws ThinError timeout */
-async function followed({ socket, log }: RootLayout, old: number): Promise<number> {
-  const client = new SocketClient(socket, { timeoutMs: STOP_PATIENCE.limitMs });
-  let pid = old;
-  const isNew = async (): Promise<boolean> => {
-    pid = await client.call('status', {}).then(
-      (status) => status.pid,
-      () => old,
-    );
-    return pid !== old;
-  };
-  if (await until(isNew, STOP_PATIENCE)) return pid;
-  throw new ThinError('timeout', `no daemon followed the one with pid ${old}; ${log} says why`);
 }
 
 /** @throws ThinError invalid-argument */

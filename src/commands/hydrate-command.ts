@@ -1,14 +1,10 @@
 import type { Command } from 'commander';
-import { until } from '../async/until.js';
-import { SocketClient } from '../api/client.js';
-import type { RootLayout } from '../config/root-layout.js';
 import { formatBinarySize } from '../config/sizes.js';
 import { ThinError, type ThinErrorCode } from '../errors/thin-error.js';
 import { withDaemon } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { example } from './example.js';
 import { printResult } from './output.js';
-import { STOP_PATIENCE } from './stop-daemon.js';
 
 /** How a call ends whose daemon does. */
 const GONE: ReadonlySet<ThinErrorCode> = new Set(['closed', 'not-running']);
@@ -44,20 +40,7 @@ async function hydrate(context: Context, name: string, wait: boolean): Promise<n
       });
     } catch (error) {
       if (!wait || !(error instanceof ThinError) || !GONE.has(error.code)) throw error;
-      if (!(await isFollowed(context.layout))) throw error;
+      const { isDaemonBack } = await import('../daemon/daemon-end.js');
+      if (!(await isDaemonBack(context.layout))) throw error;
     }
-}
-
-/** Waits until a daemon answers again, where one goes on. */
-async function isFollowed({ socket, root }: RootLayout): Promise<boolean> {
-  const { isBeingReplaced } = await import('../daemon/handover.js');
-  const client = new SocketClient(socket, { timeoutMs: STOP_PATIENCE.limitMs });
-  const serves = (): Promise<boolean> =>
-    client.call('status', {}).then(
-      () => true,
-      () => false,
-    );
-  let isBack = false;
-  await until(async () => (isBack = await serves()) || !isBeingReplaced({ root }), STOP_PATIENCE);
-  return isBack;
 }

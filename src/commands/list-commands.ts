@@ -16,7 +16,7 @@ import { deviceJson } from './device-json.js';
 import { example } from './example.js';
 import { isKernel, requireKernel, withKernelOption, type KernelFlags } from './kernel/flags.js';
 import { note, print, printResult } from './output.js';
-import { poolSpace, type PoolSpace } from './pool-space.js';
+import { poolSpace, type PoolSpace } from '../daemon/pool-space.js';
 import { isPassing } from '../format/passing-name.js';
 import { kernelSnapshotOf, withSnapshotOption, type SnapshotFlag } from './snapshot-option.js';
 

@@ -3,13 +3,14 @@ import type { Progress } from '../host/archive.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { Finding } from '../metadata/check.js';
 import type { ScrubStep } from '../pool/scrub.js';
-import { withMetadata } from './connect.js';
+import type { RemoteScrub } from '../remote/scrub-images.js';
+import { withDaemon, withMetadata } from './connect.js';
 import { contextOf, rootFlag, type Context } from './context.js';
 import { example } from './example.js';
 import { findingLines } from './finding-lines.js';
+import { interruptible } from './interrupt.js';
 import { print, printJson } from './output.js';
 import { withProgress } from './progress.js';
-import { scrubRemote, type RemoteScrub } from './scrub-remote.js';
 
 interface ScrubReport {
   readonly ok: boolean;
@@ -47,6 +48,12 @@ export function registerScrubCommand(program: Command): void {
       else print(reportText(report));
       if (!report.ok) throw failure(context, report);
     });
+}
+
+async function scrubRemote(context: Context): Promise<RemoteScrub> {
+  const { scrubImages } = await import('../remote/scrub-images.js');
+  const images = await withDaemon(context, (caller) => caller.call('remote.images', {}));
+  return interruptible((signal) => scrubImages(images, process.env, signal));
 }
 
 async function gather(

@@ -6,7 +6,7 @@ import { withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
 import { print, printJson, printResult } from './output.js';
-import { poolSpace, type PoolSpace } from './pool-space.js';
+import { poolSpace, type PoolSpace } from '../daemon/pool-space.js';
 
 export function registerStatusCommand(program: Command): void {
   program

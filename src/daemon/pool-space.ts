@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { RootLayout } from '../config/root-layout.js';
-import { dataAvailable, dataPlace } from '../daemon/data-place.js';
+import { dataAvailable, dataPlace } from './data-place.js';
 import type { PoolInfo } from '../pool/info.js';
 
 /** What a pool holds and can still take; bytes. */
