@@ -65,8 +65,8 @@ expect "there it shares what it did not change" test \
 step "Refused, and nothing left behind"
 before=$(names backup)
 expect_failure "a name that is taken" 4 backup receive <"$scratch/tuesday"
-expect_failure "another base" 2 backup receive new --base base <"$scratch/tuesday"
-expect_failure "a base that is not there" 3 backup receive new --base sunday <"$scratch/tuesday"
+expect_failure "another earlier device" 2 backup receive new --since base <"$scratch/tuesday"
+expect_failure "an earlier device that is not there" 3 backup receive new --since sunday <"$scratch/tuesday"
 head -c 500000 "$scratch/tuesday" >"$scratch/cut"
 expect_failure "a stream that was cut off" 7 backup receive new <"$scratch/cut"
 cp "$scratch/tuesday" "$scratch/changed"

@@ -1,6 +1,7 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { formatBinarySize } from '../config/sizes.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
+import type { ReceiveRequest } from '../transfer/receive.js';
 import { withAccess } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { example } from './example.js';
@@ -9,6 +10,8 @@ import { note, printResult } from './output.js';
 import { withProgress } from './progress.js';
 
 interface ReceiveFlags {
+  readonly since?: string;
+  /** What `--since` was called. */
   readonly base?: string;
   readonly keepPartial?: boolean;
 }
@@ -18,10 +21,11 @@ export function registerReceiveCommand(program: Command): void {
     .command('receive')
     .summary('make a device of what thinfuse send writes')
     .description(
-      'Reads a stream of thinfuse send from standard input and makes a device of it. Refuses a stream that was cut off or changed, or that has another base, and then leaves nothing behind.',
+      'Reads a stream of thinfuse send from standard input and makes a device of it. Refuses a stream that was cut off or changed, or that changes a device which has other content here, and then leaves nothing behind.',
     )
     .argument('[name]', 'name of the device here; default: its name there')
-    .option('--base <device>', 'the device here that has the content of --since there, if its name differs')
+    .option('--since <device>', 'the device here that has the content of --since there, if its name differs')
+    .addOption(new Option('--base <device>').hideHelp())
     .option('--keep-partial', 'keep what arrived before a cut, so that the transfer can resume')
     .addHelpText(
       'after',
@@ -31,14 +35,12 @@ export function registerReceiveCommand(program: Command): void {
       ),
     )
     .action(async (name: string | undefined, flags: ReceiveFlags, command: Command) => {
-      await receive(contextOf(command), { name, ...flags });
+      const { since = flags.base, keepPartial } = flags;
+      await receive(contextOf(command), { name, since, keepPartial });
     });
 }
 
-async function receive(
-  context: Context,
-  request: ReceiveFlags & { readonly name: string | undefined },
-): Promise<void> {
+async function receive(context: Context, request: ReceiveRequest): Promise<void> {
   if (process.stdin.isTTY)
     throw new ThinError(
       'invalid-argument',

@@ -14,8 +14,8 @@ import { FIRST_SUM, formatPoint, type StreamHeader, type StreamPoint } from './s
 export interface ReceiveRequest {
   /** What the device is called here. Default: what it is called there. */
   readonly name?: string | undefined;
-  /** The device here that is what the stream's base was there. Default: the one of that name. */
-  readonly base?: string | undefined;
+  /** The device here that has the content of the sender's `since`. Default: the one of that name. */
+  readonly since?: string | undefined;
   /** Keeps what came before a cut, to go on from there. Default: false. */
   readonly keepPartial?: boolean | undefined;
 }
@@ -33,13 +33,13 @@ export interface Received {
   readonly size: number;
   /** Bytes of data that were written. */
   readonly written: number;
-  /** What the stream's changes were applied to; null: it has all of the device. */
+  /** The earlier device that the changes were applied to; null: the stream has all of the device. */
   readonly base: string | null;
 }
 
 interface Wanted {
   readonly name: string;
-  readonly base: string | undefined;
+  readonly earlier: string | undefined;
   readonly header: StreamHeader;
   readonly keepPartial: boolean;
 }
@@ -60,11 +60,11 @@ export class IncomingStream {
     try {
       const header = headerIn(await items.next());
       const name = parseDeviceName(request.name ?? header.name);
-      const base = baseName(header, request.base);
+      const earlier = earlierName(header, request.since);
       const keepPartial = request.keepPartial === true;
       // A name that is too long for a part is refused before there is one.
       if (keepPartial) partialName(name, { offset: header.size, sum: FIRST_SUM });
-      return new IncomingStream(items, { name, base, header, keepPartial });
+      return new IncomingStream(items, { name, earlier, header, keepPartial });
     } catch (error) {
       await items.return(undefined);
       throw error;
@@ -72,14 +72,14 @@ export class IncomingStream {
   }
 
   /**
-   * Makes the device: all of it or nothing, or what came before a cut. Errors: exists; not-found (the base);
-   * invalid-argument (the base is another one; the stream is damaged); no-space, closed.
+   * Makes the device: all of it or nothing, or what came before a cut. Errors: exists; not-found (the earlier
+   * device); invalid-argument (its content is another; the stream is damaged); no-space, closed.
    */
   async into(access: PoolAccess, options: ReceiveOptions = {}): Promise<Received> {
-    const { name, base, header } = this.#wanted;
+    const { name, earlier, header } = this.#wanted;
     try {
       const written = await new Receiver(access, this.#wanted, options).run(this.#items);
-      return { name, size: header.size, written, base: base ?? null };
+      return { name, size: header.size, written, base: earlier ?? null };
     } finally {
       await this.#items.return(undefined);
     }
@@ -92,12 +92,12 @@ function headerIn(first: IteratorResult<StreamItem, unknown>): StreamHeader {
 }
 
 /** Errors: invalid-argument. */
-function baseName({ base, name }: StreamHeader, given: string | undefined): string | undefined {
+function earlierName({ base, name }: StreamHeader, given: string | undefined): string | undefined {
   if (base !== null) return parseDeviceName(given ?? base.name, { allowBase: true });
   if (given === undefined) return undefined;
   throw new ThinError(
     'invalid-argument',
-    `the stream has all of ${name} and changes no ${given}; leave --base out`,
+    `the stream has all of ${name} and changes no ${given}; leave --since out`,
   );
 }
 
@@ -142,7 +142,7 @@ class Receiver {
 
   /** Returns how far a part has come that is there from before. */
   async #begin(): Promise<StreamPoint | undefined> {
-    const { name, header, base } = this.#wanted;
+    const { name, header, earlier } = this.#wanted;
     const devices = await this.#access.call('device.list', {});
     if (devices.some((device) => device.name === name))
       throw new ThinError(
@@ -162,16 +162,16 @@ class Receiver {
       return point;
     }
     const { size, filesystem, content } = header;
-    const origin = devices.find((device) => device.name === base);
-    if (base !== undefined && origin === undefined)
+    const origin = devices.find((device) => device.name === earlier);
+    if (earlier !== undefined && origin === undefined)
       throw new ThinError(
         'not-found',
-        `the stream changes ${base}, and this pool has no such device; receive that first, say what it is called here with --base, or send without --since`,
-        { details: { device: base } },
+        `the stream changes ${earlier}, and this pool has no such device; receive that first, name the device with its content with receive --since, or send without --since`,
+        { details: { device: earlier } },
       );
-    if (origin !== undefined && origin.size > size) throw wrongBase(origin.name);
+    if (origin !== undefined && origin.size > size) throw differs(origin.name);
     const made = { size, filesystem, content, kind: 'snapshot' } as const;
-    await this.#target.create({ name: this.#passing, origin: base, ...made });
+    await this.#target.create({ name: this.#passing, origin: earlier, ...made });
     try {
       if (origin !== undefined) await this.#requireSame(origin);
     } catch (error) {
@@ -190,7 +190,7 @@ class Receiver {
     const digest = await withStill(this.#access, this.#passing, (still) =>
       digestOf(still, { size, blockSize, signal }),
     );
-    if (digest !== header.base?.digest) throw wrongBase(name);
+    if (digest !== header.base?.digest) throw differs(name);
   }
 
   async #apply(items: AsyncGenerator<StreamItem>, partial: StreamPoint | undefined): Promise<void> {
@@ -275,11 +275,11 @@ function otherStream(name: string): ThinError {
   );
 }
 
-function wrongBase(base: string): ThinError {
+function differs(earlier: string): ThinError {
   return new ThinError(
     'invalid-argument',
-    `${base} is not here what it is on the other side, so the changes do not fit it; send without --since, or name the right one with --base`,
-    { details: { device: base } },
+    `${earlier} does not have the content here that it has on the other side, so the changes do not fit it; send without --since, or name the right device with receive --since`,
+    { details: { device: earlier } },
   );
 }
 

@@ -46,23 +46,23 @@ export class Sender {
         yield* this.#encode(still, headerOf(still.device, null), mapped(still, blockSize));
         return;
       }
-      const base = await StillDevice.hold(this.#access, since);
+      const earlier = await StillDevice.hold(this.#access, since);
       try {
-        yield* this.#changes(base, still, blockSize);
+        yield* this.#changes(earlier, still, blockSize);
       } finally {
-        await base.release();
+        await earlier.release();
       }
     } finally {
       await still.release();
     }
   }
 
-  async *#changes(base: StillDevice, still: StillDevice, blockSize: number): AsyncGenerator<Uint8Array> {
-    refuseLarger(base.device, still.device);
+  async *#changes(earlier: StillDevice, still: StillDevice, blockSize: number): AsyncGenerator<Uint8Array> {
+    refuseLarger(earlier.device, still.device);
     const { signal } = this.#request;
-    const digest = await digestOf(base, { size: base.device.size, blockSize, signal });
-    const header = headerOf(still.device, { name: base.device.name, digest });
-    yield* this.#encode(still, header, changed(this.#access, base.name, still.name, blockSize));
+    const digest = await digestOf(earlier, { size: earlier.device.size, blockSize, signal });
+    const header = headerOf(still.device, { name: earlier.device.name, digest });
+    yield* this.#encode(still, header, changed(this.#access, earlier.name, still.name, blockSize));
   }
 
   async *#encode(
@@ -94,13 +94,13 @@ export class Sender {
   async #frame(
     still: StillDevice,
     { kind, begin, end }: Change,
-    hasBase: boolean,
+    hasEarlier: boolean,
   ): Promise<readonly Uint8Array[] | undefined> {
     if (kind === 'gone') return this.#encoder.zero(begin, end - begin);
     const bytes = Buffer.allocUnsafe(end - begin);
     await still.read(begin, bytes);
     if (!isZero(bytes)) return this.#encoder.data(begin, bytes);
-    return hasBase ? this.#encoder.zero(begin, end - begin) : undefined;
+    return hasEarlier ? this.#encoder.zero(begin, end - begin) : undefined;
   }
 }
 
@@ -111,12 +111,12 @@ function headerOf(
   return { name, size, filesystem, content, labels, kind: kind === 'image' ? 'image' : 'snapshot', base };
 }
 
-function refuseLarger(base: DeviceStatus, device: DeviceStatus): void {
-  if (base.size > device.size)
+function refuseLarger(earlier: DeviceStatus, device: DeviceStatus): void {
+  if (earlier.size > device.size)
     throw new ThinError(
       'invalid-argument',
-      `${base.name} is larger than ${device.name}, and devices do not shrink; send ${device.name} without --since`,
-      { details: { device: base.name } },
+      `${earlier.name} is larger than ${device.name}, and devices do not shrink; send ${device.name} without --since`,
+      { details: { device: earlier.name } },
     );
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { build as bundle } from 'esbuild';
 import { BUILT, Cli } from '../support/cli.js';
 import { OWN_MOUNTS } from '../support/mount-namespace.js';
 import { requireMounts, run, useScratch } from '../support/mounts.js';
@@ -24,6 +25,12 @@ async function build(): Promise<void> {
 const WITHOUT_LIBFUSE = `
 ldconfig -p | sed -n 's/.*libfuse\\.so\\.2.* => //p' | while read -r library; do mount --bind "$(mktemp)" "$library"; done
 exec "$@"`;
+
+/** In their order. */
+async function programsOfApi(): Promise<readonly string[]> {
+  const text = await readFile(path.join(TOP, 'docs/api.md'), 'utf8');
+  return [...text.matchAll(/^```js\n(.*?)^```$/gms)].map(([, program]) => program!);
+}
 
 describe('end to end: packed and installed', function () {
   this.timeout(300_000);
@@ -57,6 +64,9 @@ describe('end to end: packed and installed', function () {
       },
     );
     cli = new Cli(scratch.current, 'root', [path.join(prefix, 'bin/thinfuse')]);
+    const modules = scratch.current.at('node_modules');
+    await mkdir(modules);
+    await symlink(path.join(prefix, 'lib/node_modules/thinfuse'), path.join(modules, 'thinfuse'));
   });
 
   it('has every thread that it starts', async () => {
@@ -100,13 +110,8 @@ describe('end to end: packed and installed', function () {
   });
 
   it('runs the programs of docs/api.md as they are printed, and lets nobody import what is private', async () => {
-    const programs = (await readFile(path.join(TOP, 'docs/api.md'), 'utf8')).matchAll(
-      /^```js\n(.*?)^```$/gms,
-    );
-    const [inProcess, throughDaemon, failing] = [...programs].map(([, program]) => program!);
+    const [inProcess, throughDaemon, failing] = await programsOfApi();
     const { root } = scratch.current;
-    await mkdir(path.join(root, 'node_modules'));
-    await symlink(path.join(prefix, 'lib/node_modules/thinfuse'), path.join(root, 'node_modules/thinfuse'));
     const execute = async (name: string, program: string): Promise<string> => {
       const file = scratch.current.at(name);
       await writeFile(file, program);
@@ -133,6 +138,42 @@ describe('end to end: packed and installed', function () {
     await execute('failing.mjs', here(failing!));
     for (const inside of ['thinfuse/dist/pool/pool.js', 'thinfuse/dist/cli/main.js'])
       await assert.rejects(execute('private.mjs', `import '${inside}';`), /ERR_PACKAGE_PATH_NOT_EXPORTED/);
+  });
+
+  it("runs the contract suites as docs/api.md prints them, with a store and a transport of one's own", async () => {
+    const [, , , store, transport] = await programsOfApi();
+    const installed = path.join(prefix, 'lib/node_modules');
+    const { root } = scratch.current;
+    const modules = path.join(TOP, 'node_modules');
+    await symlink(path.join(modules, 'fast-check'), path.join(installed, 'fast-check'));
+    // Of the store that is tested.
+    await symlink(path.join(modules, 'sorted-btree'), path.join(root, 'node_modules/sorted-btree'));
+    await writeFile(path.join(root, 'package.json'), '{ "type": "module" }');
+    await bundle({
+      absWorkingDir: TOP,
+      bundle: true,
+      format: 'esm',
+      platform: 'node',
+      logLevel: 'warning',
+      stdin: {
+        contents: `import { MemoryStore } from './test/support/memory-store.ts';
+export const openMyStore = async () => new MemoryStore();`,
+        resolveDir: TOP,
+      },
+      outfile: path.join(root, 'my-store.js'),
+    });
+    const ours = path.join(installed, 'thinfuse/dist/fuse/kernel-transport.js');
+    await writeFile(
+      path.join(root, 'my-transport.js'),
+      `export { KernelTransport as MyTransport } from '${ours}';\n`,
+    );
+    for (const [name, program] of Object.entries({ store, transport })) {
+      const file = path.join(root, `${name}.test.js`);
+      await writeFile(file, program!);
+      const told = await run(process.execPath, ['--test', file], { cwd: root, limitMs: 120_000 });
+      const [, passed] = /^# pass (\d+)$/m.exec(told) ?? [];
+      assert(Number(passed) >= 8, told);
+    }
   });
 
   it('ships types that a strict compiler takes', async () => {

@@ -92,10 +92,11 @@ describe('end to end: send and receive', function () {
     await run('cmp', [at('again'), at('tuesday')]);
   });
 
-  it('refuses a base that is another or was changed, and takes it again when it is as it was', async () => {
-    const other = await receive('tuesday', '--base', 'base');
+  it('refuses an earlier device that is another or was changed, and takes it again when it is as it was', async () => {
+    const other = await receive('tuesday', '--since', 'base');
     assert.equal(other.code, 2);
-    assert.match(other.stderr, /base is not here what it is on the other side/);
+    assert.match(other.stderr, /base does not have the content here that it has on the other side/);
+    // As the option was called before.
     const missing = await receive('tuesday', '--base', 'sunday');
     assert.equal(missing.code, 3);
     assert.match(missing.stderr, /no such device/);
