@@ -277,7 +277,10 @@ describe('a pool whose process dies', () => {
             await lives.clean();
           }
         }),
-        { numRuns: Number(process.env['THINFUSE_MODEL_RUNS'] ?? 40), examples: FOUND.map((steps) => [steps]) },
+        {
+          numRuns: Number(process.env['THINFUSE_MODEL_RUNS'] ?? 40),
+          examples: FOUND.map((steps) => [steps]),
+        },
       );
     });
 });
