@@ -221,8 +221,11 @@ class Redo {
       const origin = chunkId(record.origin);
       if ((kind === LogKind.MAP_PARTIAL || kind === LogKind.COPY) && metadata.chunks.count(origin) === 0)
         throw new ThinError('damaged', `it needs chunk ${origin}, which is lost`);
-      if (kind === LogKind.MAP_PARTIAL && access instanceof FileAccess)
+      if (kind === LogKind.MAP_PARTIAL && access instanceof FileAccess) {
+        // The origin may have got the last of its pages since the last commit, and only a whole one is a backing.
+        plane.chunks.prepare();
         access.restorePart(chunk, origin, record.pages);
+      }
       if (kind === LogKind.PROVISION)
         await bringBytes(plane, chunk, () =>
           access.provision(chunk, within, payload, 0, payload.length, false),
