@@ -233,7 +233,7 @@ export function commandWord(argv: readonly string[]): string | undefined {
   return undefined;
 }
 
-/** Words of other programs for what a command here does. */
+/** Words of other programs for what a command or an option here does. */
 const OTHER_WORDS: Readonly<Record<string, string>> = {
   copy: 'clone',
   cp: 'clone',
@@ -245,10 +245,16 @@ const OTHER_WORDS: Readonly<Record<string, string>> = {
   extendfs: 'grow',
   fsck: 'check',
   history: 'events',
+  log: 'events',
+  logs: 'events',
   lvs: 'ls',
+  mnt: 'mount',
   resize: 'grow',
   run: 'container',
   show: 'info',
+  stats: 'iostat',
+  usage: 'df',
+  version: '--version',
   wipe: 'destroy',
 };
 

@@ -5,9 +5,18 @@ import { packError } from '../api/wire.js';
 import { isNodeEnough, nodeNeeded } from '../config/version.js';
 import { MOUNT_FAILED, mountHelperArguments } from '../commands/mount-helper.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
-import { commandsLike, commandWord } from './command-table.js';
+import { commandWord } from './command-table.js';
 import { buildProgram } from './program.js';
 import { withRoot } from './root-hints.js';
+import {
+  namedCommand,
+  requireKnown,
+  UnknownCommand,
+  usageError,
+  usageHint,
+  withHelpFlag,
+  type NamedCommand,
+} from './usage-error.js';
 
 /** Commander's own ends that are no failure: help and version. */
 const FINE = new Set(['commander.help', 'commander.helpDisplayed', 'commander.version']);
@@ -34,25 +43,27 @@ export async function runMountHelper(argv: readonly string[]): Promise<number> {
   return (await runCommandLine(translated)) === 0 ? 0 : MOUNT_FAILED;
 }
 
-async function carryOut(argv: readonly string[]): Promise<number> {
+async function carryOut(given: readonly string[]): Promise<number> {
+  const argv = withHelpFlag(given);
   const json = wantsJson(argv);
+  let named: NamedCommand | undefined;
   try {
     requireNode(commandWord(argv));
     const program = await buildProgram(argv);
+    named = namedCommand(program, argv);
+    requireKnown(named);
     await program.parseAsync([...argv]);
     return 0;
   } catch (thrown) {
     if (thrown instanceof CommanderError && (thrown.exitCode === 0 || FINE.has(thrown.code)))
       return thrown.exitCode === 0 ? 0 : 2;
-    const usage = thrown instanceof CommanderError;
-    const error = withRoot(usage ? usageError(thrown, argv) : toThinError(thrown), argv);
+    const usage = thrown instanceof CommanderError || thrown instanceof UnknownCommand;
+    const error = withRoot(thrown instanceof CommanderError ? usageError(thrown) : toThinError(thrown), argv);
     if (error.code === 'reader-gone') return READER_GONE;
     if (json) complain(`${JSON.stringify(packError(error))}\n`);
     // Without a message: it was told in other words.
     else if (error.message !== '')
-      complain(
-        `thinfuse: ${error.message}\n${usage ? '(thinfuse --help lists commands and options)\n' : ''}`,
-      );
+      complain(`thinfuse: ${error.message}\n${usage ? `${usageHint(named)}\n` : ''}`);
     if (error.code === 'internal' && process.env['THINFUSE_DEBUG'] !== undefined)
       complain(`${thrown instanceof Error ? (thrown.stack ?? '') : ''}\n`);
     return error.exitCode;
@@ -70,21 +81,6 @@ export function requireNode(command: string | undefined, node = process.versions
     'unsupported',
     `this is Node.js ${node}, and thinfuse needs ${nodeNeeded()} or newer; install that, then look at the rest with: thinfuse doctor --host`,
   );
-}
-
-/** With what may have been meant, for people in the message and for scripts in the details. */
-function usageError({ code, message }: CommanderError, argv: readonly string[]): ThinError {
-  const [said = '', guess] = message.replace(/^error: /, '').split(/\n?\(Did you mean (?:one of )?(.*)\?\)/);
-  const word = commandWord(argv);
-  const near =
-    code === 'commander.unknownCommand' && word !== undefined && said.includes(`'${word}'`)
-      ? commandsLike(word)
-      : (guess?.split(', ') ?? []);
-  const suggestion = near[0];
-  if (suggestion === undefined) return new ThinError('invalid-argument', said);
-  return new ThinError('invalid-argument', `${said}; did you mean ${near.join(', ')}?`, {
-    details: { suggestion },
-  });
 }
 
 /**

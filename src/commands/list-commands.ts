@@ -6,7 +6,7 @@ import { lineage, type LineageNode } from '../docker/lineage.js';
 import { listTable, poolTable, spaceTable, treeDot, treeTable } from '../docker/listings.js';
 import { blockFacts, blockTree, lsblkJson, lsblkTable, type BlockFacts } from '../docker/lsblk.js';
 import { devicePrefix } from '../docker/prefix.js';
-import { nearest } from '../config/nearest.js';
+import { suggestion } from '../config/nearest.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceKind, PoolInfo } from '../pool/info.js';
 import { dataPlace } from '../daemon/data-place.js';
@@ -92,7 +92,10 @@ export function addList(command: Command, kind: DeviceKind | undefined, sample: 
     )
     .alias('list')
     .argument('[id...]', 'only these')
-    .option('-o, --format <fields>', `these columns, as thin_ls prints them, of: ${FIELD_NAMES.join(',')}`)
+    .option(
+      '-o, --format <fields>',
+      `these columns, as thin_ls prints them, of: ${FIELD_NAMES.join(',')}; all, or +FIELDS: besides those of the table`,
+    )
     .option('--no-headers', 'with --format, no line of titles')
     .option('--sort <key>', `by ${CHOICE_KEYS.join(', ')}; -KEY: the largest first`)
     .option(
@@ -149,15 +152,13 @@ function named(
   if (names.length === 0) return devices;
   for (const name of names)
     if (!devices.some((device) => device.name === name)) {
-      const near = nearest(
+      const { text, details } = suggestion(
         name,
         all.map((device) => device.name),
       );
-      throw new ThinError(
-        'not-found',
-        `there is no device ${name} to list${near.length === 0 ? '' : `; did you mean ${near.join(', ')}?`}`,
-        { details: { device: name, ...(near.length === 0 ? {} : { suggestion: near[0]! }) } },
-      );
+      throw new ThinError('not-found', `there is no device ${name} to list${text}`, {
+        details: { device: name, ...details },
+      });
     }
   return devices.filter(({ name }) => names.includes(name));
 }

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { Argument, type Command } from 'commander';
 import { bashCompletion } from '../manual/bash-completion.js';
 import { LIVE_KEYS } from '../config/live-settings.js';
-import { nearest } from '../config/nearest.js';
+import { suggestion } from '../config/nearest.js';
 import { STORAGE_OPTION_KEYS } from '../config/storage-options.js';
 import { ThinError } from '../errors/thin-error.js';
 import { CHOICE_KEYS } from '../docker/choose-devices.js';
@@ -115,12 +115,10 @@ function registerSchema(program: Command): void {
       }
       const command = words.join(' ');
       if (!Object.hasOwn(OUTPUTS, command)) {
-        const [suggestion] = nearest(command, Object.keys(OUTPUTS));
-        throw new ThinError(
-          'not-found',
-          `there is no schema of ${JSON.stringify(command)}${suggestion === undefined ? '' : `; did you mean ${suggestion}?`}`,
-          { details: suggestion === undefined ? {} : { suggestion } },
-        );
+        const { text, details } = suggestion(command, Object.keys(OUTPUTS));
+        throw new ThinError('not-found', `there is no schema of ${JSON.stringify(command)}${text}`, {
+          details,
+        });
       }
       printJson(outputSchema(OUTPUTS[command as keyof typeof OUTPUTS]));
     });

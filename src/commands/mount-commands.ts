@@ -144,20 +144,23 @@ export function registerMountCommands(program: Command): void {
     .command('umount')
     .alias('unmount')
     .summary("unmount devices' filesystems")
-    .description('Unmounts devices and detaches their loop devices. Refused while a process works in one.')
-    .argument('[id...]')
+    .description(
+      'Unmounts devices, by their names or where they are mounted, and detaches their loop devices. Refused while a process works in one.',
+    )
+    .argument('[id...]', 'a device, or its mount point')
     .option('--all', 'every device that is mounted')
     .addHelpText('after', example('thinfuse umount web1', 'thinfuse umount --all'))
-    .action(async (names: readonly string[], options: AllOption, command: Command) => {
-      const choice = { names, ...options };
+    .action(async (words: readonly string[], options: AllOption, command: Command) => {
       const context = contextOf(command);
-      const { done, failures } = await withDaemon(context, async (caller) =>
-        forEach(await chosen(caller, choice, ({ mountPoint }) => mountPoint !== undefined), async (name) => {
+      const { done, failures } = await withDaemon(context, async (caller) => {
+        const names = await mountedAt(caller, words);
+        const all = await chosen(caller, { names, ...options }, ({ mountPoint }) => mountPoint !== undefined);
+        return forEach(all, async (name) => {
           await caller.call('umount', { name });
           return { name };
-        }),
-      );
-      if (context.json) printEachJson(choice, done);
+        });
+      });
+      if (context.json) printEachJson({ names: words, ...options }, done);
       throwFirst(failures);
     });
 
@@ -199,6 +202,22 @@ async function targetOf(
   if (name === undefined || second === undefined || words.length > 2 || !(await isTarget(caller, second)))
     return { names: words, target: undefined };
   return { names: [name], target: path.resolve(second) };
+}
+
+/** Words with a slash are mount points. @throws ThinError not-found: no device is mounted there */
+async function mountedAt(caller: Caller, words: readonly string[]): Promise<readonly string[]> {
+  if (!words.some((word) => word.includes('/'))) return words;
+  const devices = await caller.call('device.list', {});
+  return words.map((word) => {
+    if (!word.includes('/')) return word;
+    const place = path.resolve(word);
+    const found = devices.find(({ mountPoint }) => mountPoint === place);
+    if (found !== undefined) return found.name;
+    throw new ThinError(
+      'not-found',
+      `no device of the pool is mounted on ${place}; thinfuse ls shows what is`,
+    );
+  });
 }
 
 async function isTarget(caller: Caller, word: string): Promise<boolean> {

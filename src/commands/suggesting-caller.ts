@@ -5,7 +5,7 @@ import type {
   TextOperationName,
   TextOperations,
 } from '../api/operations.js';
-import { nearest } from '../config/nearest.js';
+import { suggestion } from '../config/nearest.js';
 import { ThinError } from '../errors/thin-error.js';
 
 /** Calls another caller, and where a device is not there, names those that may have been meant. */
@@ -35,14 +35,14 @@ export class SuggestingCaller implements Caller {
 
   async #suggested(error: ThinError, device: string): Promise<ThinError> {
     const devices = await this.#inner.call('device.list', {}).catch(() => []);
-    const near = nearest(
+    const { text, details } = suggestion(
       device,
       devices.map(({ name }) => name),
     );
-    if (near.length === 0) return error;
-    return new ThinError(error.code, `${error.message}; did you mean ${near.join(', ')}?`, {
+    if (text === '') return error;
+    return new ThinError(error.code, `${error.message}${text}`, {
       cause: error,
-      details: { ...error.details, suggestion: near[0]! },
+      details: { ...error.details, ...details },
     });
   }
 }

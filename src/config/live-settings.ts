@@ -1,6 +1,6 @@
 import { ThinError } from '../errors/thin-error.js';
 import { COMPRESSIONS, type Compression, type LiveOptions } from './pool-options.js';
-import { nearest } from './nearest.js';
+import { suggestion } from './nearest.js';
 import { parseCacheSize } from './limits.js';
 import { formatBinarySize } from './sizes.js';
 import { parseStorageOptions } from './storage-options.js';
@@ -126,13 +126,12 @@ function parseCompression(value: string): Compression {
 export function requireLiveKey(given: string): string {
   const key = bareKey(given);
   if (Object.hasOwn(SETTINGS, key)) return key;
-  const [suggestion] = nearest(key, LIVE_KEYS);
-  if (suggestion !== undefined)
-    throw new ThinError('invalid-argument', `there is no setting ${given}; did you mean ${suggestion}?`, {
-      details: { suggestion },
-    });
+  const { text, details } = suggestion(key, LIVE_KEYS);
   throw new ThinError(
     'invalid-argument',
-    `${given} is not a setting that changes while the pool serves; those are ${LIVE_KEYS.join(', ')}`,
+    text === ''
+      ? `${given} is not a setting that changes while the pool serves; those are ${LIVE_KEYS.join(', ')}`
+      : `there is no setting ${given}${text}`,
+    { details },
   );
 }

@@ -176,7 +176,7 @@ function unknownOption(option: string, key: string): ThinError {
       ? `known are ${STORAGE_OPTION_KEYS.map((known) => `dm.${known}`).join(', ')}`
       : `did you mean dm.${near}?`;
   return new ThinError('unknown-option', `devmapper: Unknown option ${asGiven}; ${hint}`, {
-    details: { option: asGiven },
+    details: { option: asGiven, ...(near === undefined ? {} : { suggestion: `dm.${near}` }) },
   });
 }
 

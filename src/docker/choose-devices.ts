@@ -1,11 +1,16 @@
+import { suggestion } from '../config/nearest.js';
 import { parseSize } from '../config/sizes.js';
 import { ThinError } from '../errors/thin-error.js';
+import { DEVICE_KINDS, FILESYSTEMS } from '../format/device-record.js';
 import type { ListedDevice } from './listed-device.js';
-import { deviceState, shownFilesystem } from './listings.js';
+import { DEVICE_STATES, deviceState, shownFilesystem } from './listings.js';
 
 type Value = string | number;
 
-/** What devices are sorted and filtered by, under the names that `--json` has. */
+/**
+ * What devices are sorted and filtered by, under the names that `--json` has, and the titles of the columns
+ * that `ls` prints.
+ */
 const KEYS: Readonly<Record<string, (device: ListedDevice) => Value>> = {
   name: ({ name }) => name,
   id: ({ id }) => id,
@@ -13,16 +18,26 @@ const KEYS: Readonly<Record<string, (device: ListedDevice) => Value>> = {
   origin: ({ originName }) => originName ?? '',
   size: ({ size }) => size,
   quota: ({ quota }) => quota ?? 0,
+  limit: ({ limit }) => limit ?? 0,
   mapped: ({ mapped }) => mapped,
   exclusive: ({ exclusive }) => exclusive,
   shared: ({ shared }) => shared,
   created: ({ createdAt }) => createdAt,
   filesystem: (device) => shownFilesystem(device),
+  fstype: (device) => shownFilesystem(device),
   state: (device) => deviceState(device),
   mountpoint: ({ mountPoint }) => mountPoint ?? '',
   label: ({ label }) => label,
 };
 export const CHOICE_KEYS = Object.keys(KEYS);
+
+/** What a text may be, where that is a closed list. */
+const TEXTS: Readonly<Record<string, readonly string[]>> = {
+  kind: DEVICE_KINDS,
+  state: DEVICE_STATES,
+  filesystem: [...FILESYSTEMS, '-'],
+  fstype: [...FILESYSTEMS, '-'],
+};
 
 const OPERATORS: Readonly<Record<string, (order: number) => boolean>> = {
   '>': (order) => order > 0,
@@ -67,11 +82,24 @@ function parseCondition(text: string): (device: ListedDevice) => boolean {
       return compares(compare(has, typeof has === 'number' ? numberOf(wanted, key) : wanted));
     };
   const pattern = patternOf(wanted);
+  requirePossible(key, wanted, pattern);
   return (device) => {
     const has = value(device);
     const equals = typeof has === 'number' ? has === numberOf(wanted, key) : pattern.test(has);
     return equals === (operator === '=');
   };
+}
+
+/** An empty list would hide the slip of a word that no device can have. @throws ThinError invalid-argument */
+function requirePossible(key: string, wanted: string, pattern: RegExp): void {
+  const known = TEXTS[key.toLowerCase()];
+  if (known === undefined || known.some((each) => pattern.test(each))) return;
+  const { text, details } = suggestion(wanted, known);
+  throw new ThinError(
+    'invalid-argument',
+    `--filter: there is no ${key} ${wanted}${text || `; choose from ${known.join(', ')}`}`,
+    { details },
+  );
 }
 
 /** `label=KEY` and `label=KEY=VALUE`, as Docker's; and the text that a program keeps, where it has one. */
@@ -104,9 +132,11 @@ function numberOf(text: string, key: string): number {
 function keyOf(given: string, option: string): (device: ListedDevice) => Value {
   const key = given.toLowerCase();
   if (Object.hasOwn(KEYS, key)) return KEYS[key]!;
+  const { text, details } = suggestion(key, CHOICE_KEYS);
   throw new ThinError(
     'invalid-argument',
-    `${option}: there is no ${given}; choose from ${CHOICE_KEYS.join(', ')}`,
+    `${option}: there is no ${given}${text || `; choose from ${CHOICE_KEYS.join(', ')}`}`,
+    { details },
   );
 }
 

@@ -1,3 +1,4 @@
+import { suggestion } from '../config/nearest.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceInfo, PoolInfo } from '../pool/info.js';
 import type { ListedDevice } from './listed-device.js';
@@ -97,16 +98,38 @@ function fieldOf(device: Device | ListedDevice, name: string, blockSize: number)
   return FIELDS[name]?.(device, blockSize) ?? OWN_FIELDS[name]!(device as ListedDevice);
 }
 
-/** In either case. @throws ThinError invalid-argument */
+/** What the table of `ls` has. */
+const LISTED = ['NAME', 'ID', 'KIND', 'ORIGIN', 'FSTYPE', 'SIZE', 'MAPPED', 'CREATED', 'STATE', 'MOUNTPOINT'];
+const OTHER_NAMES: Readonly<Record<string, string>> = { FILESYSTEM: 'FSTYPE', LABEL: 'LABELS' };
+
+/**
+ * In either case. `all`: every field; with a plus before them, those of the table of `ls` and these, as lvs
+ * takes them. @throws ThinError invalid-argument
+ */
 export function parseFields(text: string, known: readonly string[] = THIN_FIELDS): readonly string[] {
-  const names = text.split(',').map((name) => name.trim().toUpperCase());
-  const unknown = names.find((name) => !known.includes(name));
-  if (unknown !== undefined)
-    throw new ThinError(
-      'invalid-argument',
-      `there is no field ${JSON.stringify(unknown)}; choose from ${known.join(', ')}`,
-    );
-  return names;
+  const adds = text.startsWith('+');
+  const names = text
+    .slice(adds ? 1 : 0)
+    .split(',')
+    .map((name) => name.trim())
+    .flatMap((name) => (name.toUpperCase() === 'ALL' ? known : fieldName(name, known)));
+  return adds ? [...new Set([...LISTED.filter((name) => known.includes(name)), ...names])] : names;
+}
+
+/** @throws ThinError invalid-argument */
+function fieldName(given: string, known: readonly string[]): string {
+  const upper = given.toUpperCase();
+  const name = OTHER_NAMES[upper] ?? upper;
+  if (known.includes(name)) return name;
+  const { text, details } = suggestion(
+    given,
+    known.map((each) => each.toLowerCase()),
+  );
+  throw new ThinError(
+    'invalid-argument',
+    `there is no field ${JSON.stringify(given)}${text || `; choose from ${known.join(', ')}`}`,
+    { details },
+  );
 }
 
 /** As thin_ls prints it: every column to the right, a space behind each, also behind the last. */

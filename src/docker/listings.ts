@@ -15,7 +15,8 @@ const left = (title: string): Column => ({ title });
  * `deleted` waits for its last user; `active` has its image file; `pushed` is kept to compare the next push
  * with.
  */
-export type DeviceState = 'mounted' | 'active' | 'inactive' | 'deleted' | 'unfinished' | 'pushed';
+export const DEVICE_STATES = ['mounted', 'active', 'inactive', 'deleted', 'unfinished', 'pushed'] as const;
+export type DeviceState = (typeof DEVICE_STATES)[number];
 
 /** A disk that thinfuse has made no filesystem on has none that is known. */
 export function shownFilesystem({

@@ -13,6 +13,9 @@ describe('command line: suggestions and hints', () => {
     assert.deepEqual(nearest('', ['db']), []);
     assert.deepEqual(nearest('lsit', ['list', 'limit', 'ls']), ['list']);
     assert.deepEqual(nearest('snpa', ['snap', 'ls']), ['snap']);
+    assert.deepEqual(nearest('minfree', ['min_free_space', 'cache_size']), ['min_free_space']);
+    assert.deepEqual(nearest('space', ['min_free_space', 'web-1']), ['min_free_space']);
+    assert.deepEqual(nearest('ba', ['web-ba']), []);
   });
 
   it('has every command and alias in the table of modules, or they would load all of them', async () => {

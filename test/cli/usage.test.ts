@@ -71,6 +71,44 @@ describe('command line: help and usage', function () {
     });
   });
 
+  it('has help of what is below a command, and none of what there is not', async () => {
+    assert.equal(
+      await cli.run('help', 'image', 'create'),
+      await cli.run('image', 'create', '--help'),
+      'both ways are one',
+    );
+    assert.equal(await cli.run('help', 'snap'), await cli.run('snapshot', '--help'));
+    assert.equal(await cli.run('help'), await cli.run('--help'));
+    for (const args of [
+      ['help', 'snapp'],
+      ['snapp', '--help'],
+      ['help', 'image', 'snapp'],
+      ['image', 'snapp'],
+    ]) {
+      const { code, stdout, stderr } = await cli.try(...args);
+      assert.deepEqual([code, stdout], [2, ''], args.join(' '));
+      assert.match(stderr, /^thinfuse: unknown command 'snapp'/);
+    }
+  });
+
+  it('says what may have been meant, and whose help to read', async () => {
+    for (const [said, args] of [
+      [/'snapp'; did you mean snap.*\n\(thinfuse --help/, ['snapp']],
+      [/'crate'; did you mean create\?\n\(thinfuse image --help/, ['image', 'crate']],
+      [/missing required argument 'new'\n\(thinfuse snapshot --help/, ['snap']],
+      [
+        /'rwa' is invalid.* lvm; did you mean raw\?\n\(thinfuse export --help/,
+        ['export', 'a', '--format', 'rwa'],
+      ],
+    ] as const)
+      assert.match((await cli.try(...args)).stderr, said);
+    const { stderr } = await cli.try('--json', 'export', 'a', '--format', 'rwa');
+    assert.equal(
+      (JSON.parse(stderr) as { error: { details: { suggestion: string } } }).error.details.suggestion,
+      'raw',
+    );
+  });
+
   it('tells errors as JSON where JSON was asked for, before or behind the command', async () => {
     for (const args of [
       ['--json', 'ls', '--frobnicate'],

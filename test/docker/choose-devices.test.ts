@@ -26,7 +26,22 @@ describe('docker: choosing devices', () => {
     assert.deepEqual(chosen('kind!=container'), ['base']);
     assert.deepEqual(chosen('size=20G'), ['web-1']);
     assert.deepEqual(chosen('created<2000-01-01'), []);
+    assert.deepEqual(chosen('fstype=xfs', 'kind=c*', 'state=m*'), ['web-2']);
     for (const wrong of ['state', 'frob=1', 'size>large'])
       assert.throws(() => chosen(wrong), { code: 'invalid-argument' });
+  });
+
+  it('refuses what no device can be, and says what may have been meant', () => {
+    for (const [wrong, meant] of [
+      ['state=mount', 'mounted'],
+      ['kind=containr', 'container'],
+      ['stat=mounted', 'state'],
+    ] as const)
+      assert.throws(() => filtered(all, [wrong]), {
+        code: 'invalid-argument',
+        message: new RegExp(`did you mean ${meant}`),
+        details: { suggestion: meant },
+      });
+    assert.throws(() => sorted(all, '-mappd'), { details: { suggestion: 'mapped' } });
   });
 });

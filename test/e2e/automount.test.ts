@@ -84,6 +84,11 @@ describe('mounts that come back', function () {
     await cli.run('start');
     await check();
     assert.equal(await cli.run('automount', 'db'), `${target} noatime\n`);
+    await cli.run('umount', `${target}/`);
+    assert.equal((await device('db')).mountPoint, null);
+    const { code, stderr } = await cli.try('umount', target);
+    assert.deepEqual([code, stderr.includes('no device of the pool is mounted on')], [3, true]);
+    await cli.run('mount', 'db', target);
     assert.equal((await cli.try('automount', 'web', target)).code, 4);
   });
 
