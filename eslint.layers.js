@@ -12,7 +12,10 @@ export const LAYERS = {
     knows: 'defaults with their reasons, limits, sizes, options, the table of host tools',
     imports: ['errors'],
   },
-  format: { knows: 'bytes: pack and unpack side by side; keys; seals', imports: ['errors'] },
+  format: {
+    knows: "bytes: pack and unpack side by side; keys; seals; the kernel's table of mounts",
+    imports: ['errors'],
+  },
   async: {
     knows: 'waiting: for work that is under way, for a state, for the turns of others',
     imports: [],
@@ -46,7 +49,7 @@ export const LAYERS = {
   },
   fuse: {
     knows: "transports: how the kernel's FUSE reaches an `ImageDirectory`",
-    imports: ['errors', 'config', 'async', 'threads', 'io'],
+    imports: ['errors', 'config', 'format', 'async', 'threads', 'io'],
   },
   host: {
     knows: 'running host tools: losetup, mount, mkfs, fsfreeze, tar',
@@ -138,7 +141,7 @@ export const LAYERS = {
   commands: {
     knows: 'parse, call, print',
     imports: [
-      ...['errors', 'config', 'format', 'async', 'store', 'metadata', 'thin-tools', 'pool', 'fuse'],
+      ...['errors', 'config', 'format', 'store', 'metadata', 'thin-tools', 'pool', 'fuse'],
       ...[
         'host',
         'transfer',

@@ -1,12 +1,12 @@
 import type { CheckDepth, Finding } from '../metadata/check.js';
 import type { HeldChoice } from '../metadata/metadata-view.js';
 import type { ChunkRegion } from '../metadata/reverse-map.js';
-import type { Automount, Content, DeviceKind, FilesystemType, LiveOptions, PoolInfo } from '../pool/info.js';
+import type { Automount, LiveOptions, PoolInfo } from '../pool/info.js';
 import type { ReservedSnapshot } from '../pool/pool-tools.js';
 import type { RemoteFigures } from '../pool/remote-fetcher.js';
-import type { NewRemoteImage, RemoteImageInfo, SpaceRequest } from '../pool/thin-pool.js';
+import type { NewRemoteImage, RemoteImageInfo, SpaceRequest, ThinRequest } from '../pool/thin-pool.js';
 import type { TrimResult } from '../service/device-access.js';
-import type { RootPermissions } from '../service/device-host.js';
+import type { MountAsk } from '../service/device-mounts.js';
 import type { CreateRequest, DeviceStatus } from '../service/devices.js';
 import type { DeltaOptions } from '../thin-tools/delta-text.js';
 import type { DumpOptions } from '../thin-tools/dump.js';
@@ -29,9 +29,9 @@ export interface Operations {
   'metadata.release': { input: { snapshot: number }; output: Empty };
   'metadata.reserved': { input: Empty; output: readonly ReservedSnapshot[] };
   'pool.setTransactionId': { input: { from: number; to: number }; output: Empty };
-  /** Bytes; what is undefined stays. Errors: as `ThinPool.extend`. */
   /** What changes while the pool serves: at once, and for good. */
   'pool.set': { input: LiveSettings; output: PoolInfo };
+  /** Errors: as `ThinPool.extend`. */
   'pool.extend': { input: SpaceRequest; output: PoolInfo };
   'pool.commit': { input: Empty; output: Empty };
   /** Resolves when no removed device still holds space. */
@@ -49,19 +49,7 @@ export interface Operations {
   };
   /** A device without an origin, all of it unmapped; `filesystem` is what will be written into it. */
   'device.createThin': {
-    input: {
-      name: string;
-      kind: Exclude<DeviceKind, 'base'>;
-      /** Bytes. */
-      size: number;
-      filesystem: FilesystemType;
-      /** Whatever a program keeps with it. */
-      label?: string | undefined;
-      /** Default: `rootfs`. */
-      content?: Content | undefined;
-      /** As in `CreateRequest`. */
-      maker?: string | undefined;
-    };
+    input: { name: string } & Omit<ThinRequest, 'name' | 'labels'>;
     output: DeviceStatus;
   };
   /**
@@ -148,16 +136,7 @@ export interface Operations {
    */
   deactivate: { input: { name: string }; output: { deferred: boolean } };
   mount: {
-    input: {
-      name: string;
-      target?: string | undefined;
-      readOnly?: boolean | undefined;
-      /** As in `MountAsk`. */
-      options?: string | undefined;
-      permissions?: RootPermissions | undefined;
-      allowOther?: boolean | undefined;
-      maker?: string | undefined;
-    };
+    input: { name: string; maker?: string | undefined } & Omit<MountAsk, 'inPlace'>;
     output: { path: string; loop: string } & Incompleteness;
   };
   umount: { input: { name: string }; output: Empty };

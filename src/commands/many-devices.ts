@@ -1,5 +1,9 @@
-import type { Caller, DeviceStatus } from '../api/operations.js';
+import type { Command } from 'commander';
+import type { Caller, DeviceStatus, Incompleteness } from '../api/operations.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
+import { withDaemon } from './connect.js';
+import { contextOf } from './context.js';
+import { requireComplete } from './incomplete.js';
 import { note, printJson } from './output.js';
 
 /** Each is a tool's work, or waits for the same commit; the daemon serves others between two of them. */
@@ -15,7 +19,7 @@ export interface Choice {
  * The names that a command was given, each once, or those that `fits` chooses with `--all`: devices of the
  * user's own, for other programs' are theirs. @throws ThinError invalid-argument (neither, or both)
  */
-export async function chosen(
+async function chosen(
   caller: Caller,
   { names, all = false }: Choice,
   fits: (device: DeviceStatus) => boolean,
@@ -27,6 +31,31 @@ export async function chosen(
     .filter(({ kind, deleted, maker, label }) => kind !== 'base' && !deleted && maker === '' && label === '')
     .filter(fits)
     .map(({ name }) => name);
+}
+
+/** What a command does with each device that it was given. */
+export interface EachDevice<T> {
+  /** Of the devices that `--all` means. */
+  readonly fits: (device: DeviceStatus) => boolean;
+  readonly work: (caller: Caller, name: string) => Promise<T>;
+  /** Without `--json`. */
+  readonly tell: (outcome: T) => void;
+}
+
+/** @throws ThinError the first failure, or incomplete, after all others were told */
+export async function forChosen<T extends Incompleteness & { readonly name: string }>(
+  command: Command,
+  choice: Choice,
+  { fits, work, tell }: EachDevice<T>,
+): Promise<void> {
+  const context = contextOf(command);
+  const { done, failures } = await withDaemon(context, async (caller) =>
+    forEach(await chosen(caller, choice, fits), (name) => work(caller, name)),
+  );
+  if (context.json) printEachJson(choice, done);
+  else done.forEach(tell);
+  throwFirst(failures);
+  for (const each of done) requireComplete(each.name, each);
 }
 
 export interface Outcomes<T> {
@@ -50,7 +79,7 @@ export async function forEach<T>(
 }
 
 /** One document for one name, as ever; a list for several or --all. */
-export function printEachJson({ names, all = false }: Choice, done: readonly unknown[]): void {
+function printEachJson({ names, all = false }: Choice, done: readonly unknown[]): void {
   if (all || names.length > 1) printJson(done);
   else if (done.length > 0) printJson(done[0]);
 }

@@ -6,7 +6,6 @@ import type { Caller, TrimResult } from '../api/operations.js';
 import { withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
-import { requireComplete } from './incomplete.js';
 import {
   mountAsk,
   permissionsOf,
@@ -15,7 +14,7 @@ import {
   type MountFlags,
   type PermissionFlags,
 } from './mount-flags.js';
-import { chosen, forEach, printEachJson, throwFirst } from './many-devices.js';
+import { forChosen } from './many-devices.js';
 import { note, print, printJson } from './output.js';
 import { whileWorking } from './progress.js';
 
@@ -28,22 +27,18 @@ export function registerMountCommands(program: Command): void {
     .option('--all', 'every device that is not active')
     .addHelpText('after', example('qemu-system-x86_64 -drive file=$(thinfuse activate vm1),format=raw'))
     .action(async (names: readonly string[], options: AllOption, command: Command) => {
-      const choice = { names, ...options };
-      const context = contextOf(command);
-      const { done, failures } = await withDaemon(context, async (caller) =>
-        forEach(await chosen(caller, choice, ({ active }) => !active), async (name) => ({
-          name,
-          ...(await caller.call('activate', { name })),
-        })),
+      await forChosen(
+        command,
+        { names, ...options },
+        {
+          fits: ({ active }) => !active,
+          work: async (caller, name) => {
+            const { path, lacks } = await caller.call('activate', { name });
+            return { name, path, lacks };
+          },
+          tell: ({ path }) => print(path),
+        },
       );
-      if (context.json)
-        printEachJson(
-          choice,
-          done.map((each) => ({ ...each, lacks: each.lacks })),
-        );
-      else for (const each of done) print(each.path);
-      throwFirst(failures);
-      for (const each of done) requireComplete(each.name, each);
     });
 
   program
@@ -56,19 +51,17 @@ export function registerMountCommands(program: Command): void {
     .option('--all', 'every device that is active and not mounted')
     .addHelpText('after', example('thinfuse deactivate vm1'))
     .action(async (names: readonly string[], options: AllOption, command: Command) => {
-      const choice = { names, ...options };
-      const context = contextOf(command);
-      const { done, failures } = await withDaemon(context, async (caller) =>
-        forEach(
-          await chosen(caller, choice, ({ active, mountPoint }) => active && mountPoint === undefined),
-          async (name) => ({ name, ...(await caller.call('deactivate', { name })) }),
-        ),
+      await forChosen(
+        command,
+        { names, ...options },
+        {
+          fits: ({ active, mountPoint }) => active && mountPoint === undefined,
+          work: async (caller, name) => ({ name, ...(await caller.call('deactivate', { name })) }),
+          tell: ({ name, deferred }) => {
+            if (deferred) note(`something has ${name} open: it goes with its last user`);
+          },
+        },
       );
-      if (context.json) printEachJson(choice, done);
-      else
-        for (const { name, deferred } of done)
-          if (deferred) note(`something has ${name} open: it goes with its last user`);
-      throwFirst(failures);
     });
 
   withPermissionFlags(
@@ -101,22 +94,16 @@ export function registerMountCommands(program: Command): void {
         const context = contextOf(command);
         const ask = mountAsk(options);
         const permissions = permissionsOf(options);
-        const { names, done, failures } = await withDaemon(context, async (caller) => {
-          const { names, target } = await targetOf(caller, words);
-          const { readOnly } = ask;
-          if (target !== undefined && ask.allowOther)
-            throw new ThinError(
-              'invalid-argument',
-              '--allow-other is for a mount without a target of its own',
-            );
-          const all = await chosen(
-            caller,
-            { names, all: options.all },
-            ({ kind, mountPoint }) => mountPoint === undefined && (kind !== 'image' || readOnly),
-          );
-          return {
-            names,
-            ...(await forEach(all, async (name) => {
+        const { names, target } = await withDaemon(context, (caller) => targetOf(caller, words));
+        if (target !== undefined && ask.allowOther)
+          throw new ThinError('invalid-argument', '--allow-other is for a mount without a target of its own');
+        const { readOnly } = ask;
+        await forChosen(
+          command,
+          { names, all: options.all },
+          {
+            fits: ({ kind, mountPoint }) => mountPoint === undefined && (kind !== 'image' || readOnly),
+            work: async (caller, name) => {
               const mounted = await caller.call('mount', {
                 ...{ name, target, readOnly, permissions },
                 // A daemon of before knows neither.
@@ -125,18 +112,11 @@ export function registerMountCommands(program: Command): void {
               });
               if (options.automount === true)
                 await caller.call('device.automount', { name, automount: { ...ask, target: target ?? '' } });
-              return { name, ...mounted };
-            })),
-          };
-        });
-        if (context.json)
-          printEachJson(
-            { names, all: options.all },
-            done.map((each) => ({ ...each, lacks: each.lacks })),
-          );
-        else for (const each of done) print(each.path);
-        throwFirst(failures);
-        for (const each of done) requireComplete(each.name, each);
+              return { name, ...mounted, lacks: mounted.lacks };
+            },
+            tell: ({ path }) => print(path),
+          },
+        );
       },
     );
 
@@ -151,17 +131,19 @@ export function registerMountCommands(program: Command): void {
     .option('--all', 'every device that is mounted')
     .addHelpText('after', example('thinfuse umount web1', 'thinfuse umount --all'))
     .action(async (words: readonly string[], options: AllOption, command: Command) => {
-      const context = contextOf(command);
-      const { done, failures } = await withDaemon(context, async (caller) => {
-        const names = await mountedAt(caller, words);
-        const all = await chosen(caller, { names, ...options }, ({ mountPoint }) => mountPoint !== undefined);
-        return forEach(all, async (name) => {
-          await caller.call('umount', { name });
-          return { name };
-        });
-      });
-      if (context.json) printEachJson({ names: words, ...options }, done);
-      throwFirst(failures);
+      const names = await withDaemon(contextOf(command), (caller) => mountedAt(caller, words));
+      await forChosen(
+        command,
+        { names, ...options },
+        {
+          fits: ({ mountPoint }) => mountPoint !== undefined,
+          work: async (caller, name) => {
+            await caller.call('umount', { name });
+            return { name };
+          },
+          tell: () => undefined,
+        },
+      );
     });
 
   program

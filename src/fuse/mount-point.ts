@@ -4,48 +4,15 @@ import path from 'node:path';
 import type { HostTool } from '../config/host-tools.js';
 import { missingTool } from '../config/missing-tool.js';
 import { ThinError, systemErrorCode } from '../errors/thin-error.js';
+import { parseMountTable, type MountRow } from '../format/mount-info.js';
 
 const FUSE_DEVICE = '/dev/fuse';
 const LOAD_HINT = 'load it with `modprobe fuse`, or run the container with --device /dev/fuse';
 
-/** One row of /proc/self/mountinfo (proc_pid_mountinfo(5)). */
-export interface MountEntry {
-  readonly mountPoint: string;
-  /** MAJ:MIN of the mounted filesystem: tells one mount on a folder from the next. */
-  readonly device: string;
-  readonly type: string;
-  readonly source: string;
-}
-
-/** In mount order; a later entry for the same folder hides an earlier one. */
-export function parseMountInfo(text: string): readonly MountEntry[] {
-  const entries: MountEntry[] = [];
-  for (const line of text.split('\n')) {
-    const [before, behind] = line.split(' - ');
-    const [, , device, , mountPoint] = before?.split(' ') ?? [];
-    const [type, source] = behind?.split(' ') ?? [];
-    if (device === undefined || mountPoint === undefined || type === undefined) continue;
-    entries.push({
-      mountPoint: unescapeOctal(mountPoint),
-      device,
-      type,
-      source: unescapeOctal(source ?? ''),
-    });
-  }
-  return entries;
-}
-
-/** The kernel writes white space and backslashes of a path as three octal digits, byte by byte. */
-function unescapeOctal(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 8)),
-  );
-}
-
 /** What is mounted on exactly this folder, if anything. `mountPoint` as `resolveMountPoint` gives it. */
-export async function mountedOn(mountPoint: string): Promise<MountEntry | undefined> {
-  const entries = parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'));
-  return entries.findLast((entry) => entry.mountPoint === mountPoint);
+export async function mountedOn(mountPoint: string): Promise<MountRow | undefined> {
+  const rows = parseMountTable(await readFile('/proc/self/mountinfo', 'utf8'));
+  return rows.findLast(({ target }) => target === mountPoint);
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Exec } from './exec.js';
+import { unescapeOctal } from '../format/mount-info.js';
 
 /**
  * Extended attributes by path from the tree's root, paths as byte strings (one character a byte); only paths
@@ -51,7 +52,7 @@ export class AttributeParser {
   #line(line: string): void {
     const mark = '# file: ';
     if (line === '') this.#finish();
-    else if (line.startsWith(mark)) this.#path = unquote(line.slice(mark.length));
+    else if (line.startsWith(mark)) this.#path = unescapeOctal(line.slice(mark.length));
     else if (!MIRRORED.test(line)) this.#attributes.push(line);
   }
 
@@ -61,9 +62,4 @@ export class AttributeParser {
       this.#table.set(this.#path === '.' ? '' : `/${this.#path}`, this.#attributes.sort().join('\n'));
     this.#attributes = [];
   }
-}
-
-/** getfattr writes a backslash and what would break a line as three octal digits. */
-function unquote(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

@@ -1,6 +1,7 @@
 import { readFile, readdir, readlink } from 'node:fs/promises';
 import path from 'node:path';
-import { MountTable, isBelow, parseMountTable } from './mount-table.js';
+import { parseMountTable } from '../format/mount-info.js';
+import { MountTable, isBelow } from './mount-table.js';
 
 export interface Holder {
   readonly pid: number;

@@ -1,5 +1,6 @@
 import { ThinError } from '../errors/thin-error.js';
-import { isBelow, MountTable, type MountRow } from './mount-table.js';
+import type { MountRow } from '../format/mount-info.js';
+import { isBelow, MountTable } from './mount-table.js';
 
 /** Filesystems of the kernel's own, in which a folder stands for something else than files. */
 const PSEUDO = new Set([

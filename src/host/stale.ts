@@ -1,7 +1,8 @@
 import { ThinError } from '../errors/thin-error.js';
 import { saidBy, type Exec } from './exec.js';
 import type { LoopDevice, LoopDevices } from './loop-devices.js';
-import { MountTable, isBelow, type MountRow } from './mount-table.js';
+import type { MountRow } from '../format/mount-info.js';
+import { MountTable, isBelow } from './mount-table.js';
 
 export type StaleStep =
   /** Ends requests to a FUSE server that is gone or hangs, so that nothing below waits for it. */

@@ -49,12 +49,19 @@ export function disagreements(
  * @throws ThinError damaged
  */
 export function optionsOwner(store: KvReader): string | undefined {
+  return storedOptions(store, (value) => {
+    const { pool } = value as { pool?: unknown };
+    return typeof pool === 'string' ? pool : undefined;
+  });
+}
+
+/** What `read` makes of the JSON that is stored; it may throw. @throws ThinError damaged */
+export function storedOptions<T>(store: KvReader, read: (value: unknown) => T): T {
   const bytes = store.getSync(optionsKey);
   if (bytes === undefined) throw new ThinError('damaged', 'options: missing');
   const text = Buffer.from(unseal('options', 0, bytes, 'options')).toString('utf8');
   try {
-    const value = JSON.parse(text) as { pool?: unknown };
-    return typeof value.pool === 'string' ? value.pool : undefined;
+    return read(JSON.parse(text));
   } catch (cause) {
     throw new ThinError('damaged', 'options: not what this program writes', { cause });
   }

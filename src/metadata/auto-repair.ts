@@ -1,4 +1,4 @@
-import { sealDeviceRecord } from '../format/device-record.js';
+import { sealDeviceRecord, type DeviceRecord } from '../format/device-record.js';
 import { deviceKey, rangeOf, superblockKey, type KeyKind } from '../format/keys.js';
 import { sealSuperblock, type Superblock } from '../format/superblock.js';
 import type { KvOperation, KvReader } from '../store/key-value.js';
@@ -23,11 +23,7 @@ export async function repairOperations(
     ...spaceMapSheets('node-map-sheet', references.nodes),
     ...check.remote.collect().operations,
     ...check.strayKeys.map((key): KvOperation => ({ type: 'del', key })),
-    ...check.miscounted.map((record): KvOperation => ({
-      type: 'put',
-      key: deviceKey(record.id),
-      value: sealDeviceRecord(record),
-    })),
+    ...check.miscounted.map(putDevice),
     putSuperblock({
       ...superblock,
       needsCheck: false,
@@ -43,6 +39,10 @@ export async function repairOperations(
 
 export function putSuperblock(superblock: Superblock): KvOperation {
   return { type: 'put', key: superblockKey, value: sealSuperblock(superblock) };
+}
+
+export function putDevice(record: DeviceRecord): KvOperation {
+  return { type: 'put', key: deviceKey(record.id), value: sealDeviceRecord(record) };
 }
 
 /** Later operations of the same batch may put some of the keys back. */

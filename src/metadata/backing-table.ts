@@ -4,7 +4,7 @@ import { packChunkBacking, unpackChunkBacking } from '../format/chunk-backing.js
 import { chunkId, type ChunkId } from '../format/ids.js';
 import { chunkBackingKey, describeKey } from '../format/keys.js';
 import { seal, unseal } from '../format/seal.js';
-import type { KvOperation } from '../store/key-value.js';
+import { ChangedRecords, putOrDelete, type CollectedChanges } from './changed-records.js';
 
 /** Chunks of which one sheet of the table knows. */
 const SHEET = 4096;
@@ -17,10 +17,10 @@ const DAMAGED = -1;
 export class BackingTable {
   /** Of each chunk its backing + 1, and its pages. */
   readonly #sheets = new Map<number, Int32Array>();
-  #dirty = new Set<ChunkId>();
+  readonly #changed = new ChangedRecords<ChunkId>();
 
   get isDirty(): boolean {
-    return this.#dirty.size > 0;
+    return !this.#changed.isEmpty;
   }
 
   /** Takes in a stored record, at open. One that is damaged shows when its chunk is needed. */
@@ -50,13 +50,13 @@ export class BackingTable {
       'a chunk has one backing, and that is whole',
     );
     this.#set(chunk, backing + 1);
-    this.#dirty.add(chunk);
+    this.#changed.note(chunk);
   }
 
   /** Of a partial chunk. */
   setPages(chunk: ChunkId, pages: number): void {
     this.#set(chunk, this.#get(chunk), pages);
-    this.#dirty.add(chunk);
+    this.#changed.note(chunk);
   }
 
   /** Removes the chunk's record, if it has one. @returns the backing, if that can be told */
@@ -64,7 +64,7 @@ export class BackingTable {
     const entry = this.#get(chunk);
     if (entry === WHOLE) return undefined;
     this.#set(chunk, WHOLE);
-    this.#dirty.add(chunk);
+    this.#changed.note(chunk);
     return entry === DAMAGED ? undefined : chunkId(entry - 1);
   }
 
@@ -79,22 +79,12 @@ export class BackingTable {
   }
 
   /** Operations for everything changed since the last call, and the way back. */
-  collect(): { operations: readonly KvOperation[]; undo: () => void } {
-    const dirty = this.#dirty;
-    this.#dirty = new Set();
-    const operations = [...dirty].map((chunk): KvOperation => {
-      const key = chunkBackingKey(chunk);
+  collect(): CollectedChanges {
+    return this.#changed.collect((chunk) => {
       const entry = this.#get(chunk);
-      return entry === WHOLE
-        ? { type: 'del', key }
-        : { type: 'put', key, value: seal('chunk-backing', chunk, this.#pack(chunk, entry)) };
+      const value = entry === WHOLE ? undefined : seal('chunk-backing', chunk, this.#pack(chunk, entry));
+      return putOrDelete(chunkBackingKey(chunk), value);
     });
-    return {
-      operations,
-      undo: () => {
-        for (const chunk of dirty) this.#dirty.add(chunk);
-      },
-    };
   }
 
   #pack(chunk: ChunkId, entry: number): Uint8Array {

@@ -3,10 +3,11 @@ import { isHidden } from '../format/device-name.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import { sealDeviceRecord } from '../format/device-record.js';
 import { deviceId, MAX_DEVICE_ID, type DeviceId, type DeviceName } from '../format/ids.js';
+import { firstAt } from '../format/first-at.js';
 import { deviceKey, pendingDeleteKey } from '../format/keys.js';
 import { packPendingDelete, type PendingDelete } from '../format/pending-delete.js';
 import { seal } from '../format/seal.js';
-import type { KvOperation } from '../store/key-value.js';
+import { ChangedRecords, putOrDelete, type CollectedChanges } from './changed-records.js';
 
 /** Names of devices that came, went or changed. Costs nothing but its own names. */
 export class NameWatch {
@@ -55,10 +56,10 @@ export class DeviceTable {
   readonly #watches = new Set<NameWatch>();
   #visible = 0;
   #deleted = 0;
-  #dirty = new Set<DeviceId>();
+  readonly #changed = new ChangedRecords<DeviceId>();
 
   get isDirty(): boolean {
-    return this.#dirty.size > 0;
+    return !this.#changed.isEmpty;
   }
 
   get count(): number {
@@ -159,7 +160,7 @@ export class DeviceTable {
 
   add(record: DeviceRecord): void {
     this.load(record);
-    this.#dirty.add(record.id);
+    this.#changed.note(record.id);
   }
 
   change(id: DeviceId, change: Partial<Omit<DeviceRecord, 'id' | 'family'>>): DeviceRecord {
@@ -172,7 +173,7 @@ export class DeviceTable {
     this.#records.set(id, changed);
     this.#count(record, -1);
     this.#count(changed, 1);
-    this.#dirty.add(id);
+    this.#changed.note(id);
     return changed;
   }
 
@@ -194,13 +195,13 @@ export class DeviceTable {
     if (members?.size === 0) this.#families.delete(record.family);
     this.#count(record, -1);
     this.#pending.set(id, { id, name: record.name, stack: [record.root] });
-    this.#dirty.add(id);
+    this.#changed.note(id);
   }
 
   /** Nodes that a released metadata snapshot held: each owes one reference. `id` is no device's. */
   addPending(pending: PendingDelete): void {
     this.#pending.set(pending.id, pending);
-    this.#dirty.add(pending.id);
+    this.#changed.note(pending.id);
   }
 
   /** The walk's progress; an empty stack ends it. */
@@ -209,36 +210,19 @@ export class DeviceTable {
     assert(pending !== undefined, `device ${id} is not being given back`);
     if (stack.length === 0) this.#pending.delete(id);
     else this.#pending.set(id, { ...pending, stack });
-    this.#dirty.add(id);
+    this.#changed.note(id);
   }
 
   /** Operations for everything changed since the last call, and the way back. */
-  collect(): { operations: readonly KvOperation[]; undo: () => void } {
-    const dirty = this.#dirty;
-    this.#dirty = new Set();
-    const operations: KvOperation[] = [];
-    for (const id of dirty) {
+  collect(): CollectedChanges {
+    return this.#changed.collect((id) => {
       const record = this.#records.get(id);
       const pending = this.#pending.get(id);
-      operations.push(
-        record === undefined
-          ? { type: 'del', key: deviceKey(id) }
-          : { type: 'put', key: deviceKey(id), value: sealDeviceRecord(record) },
-        pending === undefined
-          ? { type: 'del', key: pendingDeleteKey(id) }
-          : {
-              type: 'put',
-              key: pendingDeleteKey(id),
-              value: seal('pending-delete', id, packPendingDelete(pending)),
-            },
-      );
-    }
-    return {
-      operations,
-      undo: () => {
-        for (const id of dirty) this.#dirty.add(id);
-      },
-    };
+      return [
+        putOrDelete(deviceKey(id), record && sealDeviceRecord(record)),
+        putOrDelete(pendingDeleteKey(id), pending && seal('pending-delete', id, packPendingDelete(pending))),
+      ];
+    });
   }
 
   #count({ name, deleted }: DeviceRecord, by: 1 | -1): void {
@@ -251,13 +235,6 @@ export class DeviceTable {
 
   /** Of the first number that is not below `id`. */
   #placeOf(id: number): number {
-    let low = 0;
-    let high = this.#order.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#order[middle]! < id) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return firstAt(this.#order.length, (at) => this.#order[at]! >= id);
   }
 }

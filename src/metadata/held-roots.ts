@@ -2,16 +2,16 @@ import type { MetadataSnapshot, PackedRecords } from '../format/metadata-snapsho
 import { MAX_METADATA_SNAPSHOT, packMetadataSnapshot } from '../format/metadata-snapshot.js';
 import { metadataSnapshotKey } from '../format/keys.js';
 import { seal } from '../format/seal.js';
-import type { KvOperation } from '../store/key-value.js';
+import { ChangedRecords, putOrDelete, type CollectedChanges } from './changed-records.js';
 
 /** The metadata snapshots that are reserved. Few, so all in memory. */
 export class HeldRoots {
   readonly #held = new Map<number, MetadataSnapshot>();
   readonly #packed = new WeakMap<MetadataSnapshot, PackedRecords>();
-  #dirty = new Set<number>();
+  readonly #changed = new ChangedRecords<number>();
 
   get isDirty(): boolean {
-    return this.#dirty.size > 0;
+    return !this.#changed.isEmpty;
   }
 
   /** Ascending by id, which is the order in which they were reserved. */
@@ -37,30 +37,20 @@ export class HeldRoots {
   add(held: MetadataSnapshot, packed?: PackedRecords): void {
     this.load(held);
     if (packed !== undefined) this.#packed.set(held, packed);
-    this.#dirty.add(held.id);
+    this.#changed.note(held.id);
   }
 
   remove(id: number): void {
     this.#held.delete(id);
-    this.#dirty.add(id);
+    this.#changed.note(id);
   }
 
   /** Operations for everything changed since the last call, and the way back. */
-  collect(): { operations: readonly KvOperation[]; undo: () => void } {
-    const dirty = this.#dirty;
-    this.#dirty = new Set();
-    const operations = [...dirty].map((id): KvOperation => {
-      const key = metadataSnapshotKey(id);
+  collect(): CollectedChanges {
+    return this.#changed.collect((id) => {
       const held = this.#held.get(id);
-      if (held === undefined) return { type: 'del', key };
-      const body = packMetadataSnapshot(held, this.#packed.get(held));
-      return { type: 'put', key, value: seal('metadata-snapshot', id, body) };
+      const body = held && packMetadataSnapshot(held, this.#packed.get(held));
+      return putOrDelete(metadataSnapshotKey(id), body && seal('metadata-snapshot', id, body));
     });
-    return {
-      operations,
-      undo: () => {
-        for (const id of dirty) this.#dirty.add(id);
-      },
-    };
   }
 }

@@ -23,7 +23,6 @@ import {
   virtualBlock,
   type ChunkId,
   type DeviceId,
-  type DeviceName,
   type VirtualBlock,
 } from '../format/ids.js';
 import type { MetadataSnapshot, PackedRecords } from '../format/metadata-snapshot.js';
@@ -46,21 +45,10 @@ export interface Mapping {
   readonly shared: boolean;
 }
 
-export interface NewDevice {
-  readonly name: DeviceName;
-  readonly kind: DeviceRecord['kind'];
-  readonly size: number;
-  readonly createdAt: number;
-  readonly filesystem: DeviceRecord['filesystem'];
-  readonly label?: string | undefined;
-  /** This and `limit`: bytes; 0 or undefined: none. */
-  readonly quota?: number | undefined;
-  readonly maker?: string | undefined;
-  readonly limit?: number | undefined;
-  /** Undefined: the origin's, or `rootfs`. */
-  readonly content?: DeviceRecord['content'] | undefined;
-  readonly labels?: DeviceRecord['labels'] | undefined;
-}
+/** Bytes are 0 or undefined where there is no bound. Content undefined: the origin's, or `rootfs`. */
+export type NewDevice = Pick<DeviceRecord, 'name' | 'kind' | 'size' | 'createdAt' | 'filesystem'> & {
+  readonly [Field in Optional]?: DeviceRecord[Field] | undefined;
+};
 
 type Optional = 'label' | 'quota' | 'maker' | 'limit' | 'content' | 'labels';
 

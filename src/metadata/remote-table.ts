@@ -11,6 +11,7 @@ import {
 } from '../format/remote-sheet.js';
 import { seal } from '../format/seal.js';
 import type { KvOperation } from '../store/key-value.js';
+import { ChangedRecords, putOrDelete, type CollectedChanges } from './changed-records.js';
 
 /** An image in a store elsewhere, and how much of it is still there alone. */
 export interface KnownImage extends RemoteImage {
@@ -38,13 +39,13 @@ export class RemoteTable {
   readonly #leftOf = new Map<number, number>();
   readonly #damaged = new Set<number>();
   readonly #images = new Map<number, Image>();
-  #dirtySheets = new Set<number>();
-  #dirtyImages = new Set<number>();
+  readonly #changedSheets = new ChangedRecords<number>();
+  readonly #changedImages = new ChangedRecords<number>();
   #count = 0;
   #lastImage = 0;
 
   get isDirty(): boolean {
-    return this.#dirtySheets.size > 0 || this.#dirtyImages.size > 0;
+    return !this.#changedSheets.isEmpty || !this.#changedImages.isEmpty;
   }
 
   /** Remote chunks. */
@@ -117,7 +118,7 @@ export class RemoteTable {
     const id = this.#lastImage + 1;
     this.#lastImage = id;
     this.#images.set(id, { record, held: true });
-    this.#dirtyImages.add(id);
+    this.#changedImages.note(id);
     return id;
   }
 
@@ -126,7 +127,7 @@ export class RemoteTable {
     const image = this.#images.get(id);
     if (image === undefined || image.record.isHydrating === isHydrating) return;
     this.#images.set(id, { ...image, record: { ...image.record, isHydrating } });
-    this.#dirtyImages.add(id);
+    this.#changedImages.note(id);
   }
 
   /** Chunks of a family's devices that may be remote: exact for a device that was just pulled. */
@@ -145,7 +146,7 @@ export class RemoteTable {
   set(chunk: ChunkId, entry: RemoteEntry): void {
     assert(this.#get(chunk) === undefined && this.#images.has(entry.image), 'a chunk becomes remote once');
     this.#store(chunk, entry);
-    this.#dirtySheets.add(Math.floor(chunk / REMOTE_PER_SHEET));
+    this.#changedSheets.note(Math.floor(chunk / REMOTE_PER_SHEET));
   }
 
   /** Its bytes are here, or nobody wants them any more. False: it was not remote. */
@@ -157,7 +158,7 @@ export class RemoteTable {
     entries.fill(0, 2 * (chunk % REMOTE_PER_SHEET), 2 * (chunk % REMOTE_PER_SHEET) + 2);
     this.#note(sheet, entry.image, -1);
     if (!this.#inSheet.has(sheet)) this.#sheets.delete(sheet);
-    this.#dirtySheets.add(sheet);
+    this.#changedSheets.note(sheet);
     const image = this.#images.get(entry.image);
     if (image !== undefined) this.#removeUnused(entry.image, image);
     return true;
@@ -178,18 +179,14 @@ export class RemoteTable {
   }
 
   /** Operations for everything changed since the last call, and the way back. */
-  collect(): { operations: readonly KvOperation[]; undo: () => void } {
-    const [sheets, images] = [this.#dirtySheets, this.#dirtyImages];
-    this.#dirtySheets = new Set();
-    this.#dirtyImages = new Set();
+  collect(): CollectedChanges {
+    const sheets = this.#changedSheets.collect((sheet) => this.#sheetOperation(sheet));
+    const images = this.#changedImages.collect((id) => this.#imageOperation(id));
     return {
-      operations: [
-        ...[...sheets].map((sheet) => this.#sheetOperation(sheet)),
-        ...[...images].map((id) => this.#imageOperation(id)),
-      ],
+      operations: [...sheets.operations, ...images.operations],
       undo: () => {
-        for (const sheet of sheets) this.#dirtySheets.add(sheet);
-        for (const id of images) this.#dirtyImages.add(id);
+        sheets.undo();
+        images.undo();
       },
     };
   }
@@ -203,25 +200,21 @@ export class RemoteTable {
   }
 
   #sheetOperation(sheet: number): KvOperation {
-    const key = remoteSheetKey(sheet);
-    const entries = this.#sheets.get(sheet);
-    if (entries?.some((word) => word !== 0) !== true) return { type: 'del', key };
-    const body = packRemoteSheet((index) => this.#get(chunkId(sheet * REMOTE_PER_SHEET + index)));
-    return { type: 'put', key, value: seal('remote-sheet', sheet, body) };
+    const hasAny = this.#sheets.get(sheet)?.some((word) => word !== 0) === true;
+    const pack = (): Uint8Array =>
+      packRemoteSheet((index) => this.#get(chunkId(sheet * REMOTE_PER_SHEET + index)));
+    return putOrDelete(remoteSheetKey(sheet), hasAny ? seal('remote-sheet', sheet, pack()) : undefined);
   }
 
   #imageOperation(id: number): KvOperation {
-    const key = remoteImageKey(id);
     const image = this.#images.get(id);
-    return image === undefined
-      ? { type: 'del', key }
-      : { type: 'put', key, value: seal('remote-image', id, packRemoteImage(image.record)) };
+    return putOrDelete(remoteImageKey(id), image && seal('remote-image', id, packRemoteImage(image.record)));
   }
 
   #removeUnused(id: number, { held }: Image): void {
     if (this.#leftIn(id) > 0 || held) return;
     this.#remove(id);
-    this.#dirtyImages.add(id);
+    this.#changedImages.note(id);
   }
 
   #remove(id: number): void {

@@ -1,9 +1,9 @@
 import * as z from 'zod';
 import { NEVER_EXTEND } from '../config/defaults.js';
 import { COMPRESSIONS } from '../config/pool-options.js';
-import { ThinError } from '../errors/thin-error.js';
 import { optionsKey } from '../format/keys.js';
-import { seal, unseal } from '../format/seal.js';
+import { seal } from '../format/seal.js';
+import { storedOptions } from '../metadata/agreement.js';
 import type { KvOperation, KvReader } from '../store/key-value.js';
 import type { PoolOptions } from './info.js';
 
@@ -46,12 +46,5 @@ export function parseOptions(value: unknown): PoolOptions | undefined {
 
 /** @throws ThinError damaged */
 export function readOptions(store: KvReader): PoolOptions {
-  const bytes = store.getSync(optionsKey);
-  if (bytes === undefined) throw new ThinError('damaged', 'options: missing');
-  const text = Buffer.from(unseal('options', 0, bytes, 'options')).toString('utf8');
-  try {
-    return schema.parse(JSON.parse(text));
-  } catch (cause) {
-    throw new ThinError('damaged', 'options: not what this program writes', { cause });
-  }
+  return storedOptions(store, (value) => schema.parse(value));
 }

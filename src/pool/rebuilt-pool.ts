@@ -1,8 +1,7 @@
 import type { DeviceRecord } from '../format/device-record.js';
-import { sealDeviceRecord } from '../format/device-record.js';
-import { deviceKey, type KeyKind } from '../format/keys.js';
+import type { KeyKind } from '../format/keys.js';
 import type { Superblock } from '../format/superblock.js';
-import { deleteAll, putSuperblock } from '../metadata/auto-repair.js';
+import { deleteAll, putDevice, putSuperblock } from '../metadata/auto-repair.js';
 import { spaceMapSheets } from '../metadata/space-map-sheets.js';
 import type { RemoteTable } from '../metadata/remote-table.js';
 import type { TreeBuilder } from '../metadata/tree-builder.js';
@@ -51,11 +50,7 @@ export async function rebuiltOperations(store: KvReader, pool: RebuiltPool): Pro
     ...remote.operations(),
     ...spaceMapSheets('chunk-map-sheet', builder.chunkCounts),
     ...spaceMapSheets('node-map-sheet', builder.nodeCounts),
-    ...devices.map((record): KvOperation => ({
-      type: 'put',
-      key: deviceKey(record.id),
-      value: sealDeviceRecord(record),
-    })),
+    ...devices.map(putDevice),
     packOptions(options, superblock.uuid),
     putSuperblock({ ...withPackedFlag(superblock, options), totals, remoteChunks: remote.total }),
   ];

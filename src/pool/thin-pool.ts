@@ -1,10 +1,10 @@
 import type { ImageFile } from '../io/image-file.js';
+import type { DeviceRecord } from '../format/device-record.js';
 import type { DeviceId, DeviceName, TransactionId } from '../format/ids.js';
 import type { RemoteImage } from '../format/remote-image.js';
 import type { CheckResult } from '../metadata/check.js';
 import type { NameWatch } from '../metadata/device-table.js';
 import type {
-  Automount,
   Content,
   DeviceInfo,
   DeviceKind,
@@ -42,48 +42,31 @@ export interface SnapshotRequest {
   readonly maker?: string | undefined;
   /** What the origin's label becomes in the same commit. Default: it stays. */
   readonly originLabel?: string | undefined;
-  /** Default: the origin's. */
+  /** Default: the origin's; of a device without one, `rootfs`. */
   readonly content?: Content | undefined;
   /** Not inherited. Default: none. */
   readonly labels?: Labels | undefined;
 }
 
 /** An empty device, whose filesystem is still to be written. */
-export interface ThinRequest {
-  readonly name: DeviceName;
-  readonly kind: Exclude<DeviceKind, 'base'>;
+export interface ThinRequest extends Pick<
+  SnapshotRequest,
+  'name' | 'kind' | 'label' | 'maker' | 'content' | 'labels'
+> {
   /** Bytes; a multiple of 512. */
   readonly size: number;
   readonly filesystem: FilesystemType;
-  /** See `SnapshotRequest.label`. */
-  readonly label?: string | undefined;
-  /** See `DeviceInfo.maker`. Default: it is whole. */
-  readonly maker?: string | undefined;
-  /** Default: `rootfs`. */
-  readonly content?: Content | undefined;
-  /** Default: none. */
-  readonly labels?: Labels | undefined;
 }
 
-/** What may change of a device besides its data; all of it in one commit. */
-export interface DeviceChange {
+type Changeable = 'label' | 'quota' | 'limit' | 'maker' | 'content' | 'automount' | 'labels';
+
+/** What may change of a device besides its data, as in its record; all of it in one commit. */
+export interface DeviceChange extends Partial<
+  Pick<DeviceRecord, Changeable | 'filesystemSize' | 'initialized' | 'deleted'>
+> {
   readonly kind?: Exclude<DeviceKind, 'base'>;
-  readonly filesystemSize?: number;
   /** UUID of the filesystem on the base device, kept in the superblock (Docker: BaseDeviceUUID). */
   readonly baseUuid?: string;
-  readonly initialized?: boolean;
-  readonly deleted?: boolean;
-  readonly label?: string;
-  /** Bytes; 0: no limit. */
-  readonly quota?: number;
-  /** Bytes; 0: none. */
-  readonly limit?: number;
-  /** Empty: it is whole. */
-  readonly maker?: string;
-  readonly content?: Content;
-  /** Undefined takes it away. */
-  readonly automount?: Automount | undefined;
-  readonly labels?: Labels;
 }
 
 export type MakerChange = Pick<DeviceChange, 'maker' | 'label'>;

@@ -3,7 +3,7 @@ import { BASE_NAME, parseDeviceName } from '../format/device-name.js';
 import { KEPT_PART, PUSHED } from '../format/device-record.js';
 import type { DeviceName } from '../format/ids.js';
 import { pidOf } from '../format/maker.js';
-import type { Content, DeviceInfo, DeviceKind } from '../pool/info.js';
+import type { DeviceInfo, DeviceKind } from '../pool/info.js';
 import type { NewRemoteImage, SnapshotRequest, ThinPool, ThinRequest } from '../pool/thin-pool.js';
 import type { DeviceChanges } from './device-changes.js';
 import type { DevicePlace, DeviceUse } from './device-use.js';
@@ -12,24 +12,15 @@ import { isMadeBy, UnfinishedDevices, type Makers } from './unfinished-devices.j
 /** A device as it stands, and where it is to be met. */
 export interface DeviceStatus extends DeviceInfo, DevicePlace {}
 
-export interface CreateRequest {
+/** `maker` makes the device until `seal` or `finish`. */
+export interface CreateRequest extends Omit<SnapshotRequest, 'name' | 'origin' | 'originLabel' | LabelField> {
   readonly name: string;
   /** Undefined: the base device. */
   readonly origin?: string | undefined;
-  readonly kind: Exclude<DeviceKind, 'base'>;
-  /** Bytes; at least the origin's. */
-  readonly size?: number | undefined;
-  /** Bytes that it may map. */
-  readonly quota?: number | undefined;
-  /** Bytes of its filesystem that may be in use. */
-  readonly limit?: number | undefined;
-  /** Default: the origin's. */
-  readonly content?: Content | undefined;
-  /**
-   * The process that makes it (`format/maker.ts`), until `seal` or `finish`. Default: it is whole at once.
-   */
-  readonly maker?: string | undefined;
 }
+
+/** The adapters set these themselves. */
+type LabelField = 'label' | 'labels';
 
 export interface DevicesParts {
   /** For messages. */

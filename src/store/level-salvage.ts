@@ -2,6 +2,7 @@ import { readSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { damage } from '../format/damage.js';
+import { firstAt } from '../format/first-at.js';
 import { describeKey } from '../format/keys.js';
 import type { KvRange, KvReader } from './key-value.js';
 import { salvageFiles, textOf, type Lost, type Place, type SalvagedFiles } from './level-salvage-files.js';
@@ -63,10 +64,11 @@ class LevelSalvage implements SalvageReader {
     range: KvRange,
     options: { values?: boolean } = {},
   ): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
-    this.#sorted ??= [...this.#places.keys()].sort();
+    const sorted = (this.#sorted ??= [...this.#places.keys()].sort());
     const [from, to] = [textOf(range.gte), textOf(range.lt)];
-    for (let at = lowerBound(this.#sorted, from); at < this.#sorted.length; at++) {
-      const text = this.#sorted[at]!;
+    const first = firstAt(sorted.length, (at) => sorted[at]! >= from);
+    for (let at = first; at < sorted.length; at++) {
+      const text = sorted[at]!;
       if (at % AT_ONCE === 0) await nextTurn();
       if (text >= to) return;
       const key = new Uint8Array(Buffer.from(text, 'latin1'));
@@ -104,14 +106,4 @@ class LevelSalvage implements SalvageReader {
     this.#block = { file, offset: block.offset, bytes };
     return bytes;
   }
-}
-
-function lowerBound(sorted: readonly string[], wanted: string): number {
-  let [low, high] = [0, sorted.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (sorted[middle]! < wanted) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

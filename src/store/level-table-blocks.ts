@@ -1,6 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemErrorCode } from '../errors/thin-error.js';
+import { firstAt } from '../format/first-at.js';
 import { isPoolKey } from '../format/keys.js';
 import { unpackInternalKey, VarintReader } from './level-bytes.js';
 import { tableNames } from './level-folder.js';
@@ -113,13 +114,7 @@ export class TableBlocks {
 
   /** The first block that may have the key or one above it; `count` where there is none. */
   blockOf(key: Uint8Array): number {
-    let [low, high] = [0, this.count];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (Buffer.compare(this.#entry(middle).last, key) < 0) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return firstAt(this.count, (at) => Buffer.compare(this.#entry(at).last, key) >= 0);
   }
 
   /** The last key that a block may hold. */

@@ -1,3 +1,4 @@
+import { firstAt } from '../format/first-at.js';
 import type { TableEntry, TableWatcher } from './level-manifest.js';
 
 /** The tables of a store by level, in the order in which LevelDB looks at them. */
@@ -24,7 +25,7 @@ export class LevelTables implements TableWatcher {
 
 /** Where the table is, or belongs. */
 function placeOf(tables: readonly TableEntry[], table: TableEntry): number {
-  return firstAt(tables, (other) => compare(other, table) >= 0);
+  return firstAt(tables.length, (at) => compare(tables[at]!, table) >= 0);
 }
 
 /** Tables of one level never hold the same key twice, but for versions of one key at the end of one. */
@@ -35,16 +36,5 @@ function compare(a: TableEntry, b: TableEntry): number {
 
 /** Of a level above 0, the first table that ends at the key or behind it. */
 export function firstReaching(tables: readonly TableEntry[], key: Uint8Array): number {
-  return firstAt(tables, ({ last }) => Buffer.compare(last, key) >= 0);
-}
-
-/** The first of which `is` holds, where it holds of all behind that too. */
-function firstAt(tables: readonly TableEntry[], is: (table: TableEntry) => boolean): number {
-  let [low, high] = [0, tables.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (is(tables[middle]!)) high = middle;
-    else low = middle + 1;
-  }
-  return low;
+  return firstAt(tables.length, (at) => Buffer.compare(tables[at]!.last, key) >= 0);
 }

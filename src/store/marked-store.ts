@@ -3,7 +3,8 @@ import { ThinError } from '../errors/thin-error.js';
 import { packCommitNumber, unpackCommitNumber, type CommitNumber } from '../format/commit-number.js';
 import { commitKey, describeKey } from '../format/keys.js';
 import { CommitMark, MARK_FILE, readMark, type ReadMark } from './commit-mark.js';
-import type { BatchOptions, KeyValue, KvOperation, KvRange, KvReader, KvSnapshot } from './key-value.js';
+import type { BatchOptions, KeyValue, KvOperation, KvReader } from './key-value.js';
+import { OuterStore } from './outer-store.js';
 
 export interface MarkOptions {
   /** Take a store that is older than its mark, and go on from there. Default: it is refused. */
@@ -24,8 +25,7 @@ export interface OlderStore {
  * lost acknowledged commits, or was exchanged for an older one, is found out: LevelDB takes a log that was
  * cut for one that ended there.
  */
-export class MarkedStore implements KeyValue {
-  readonly #inner: KeyValue;
+export class MarkedStore extends OuterStore {
   readonly #store: string;
   /** Undefined: there is no room for it, or it cannot be written. */
   readonly #mark: CommitMark | undefined;
@@ -40,7 +40,7 @@ export class MarkedStore implements KeyValue {
     { store, number }: CommitNumber,
     { mark, older }: { mark: CommitMark | undefined; older: OlderStore | undefined },
   ) {
-    this.#inner = inner;
+    super(inner);
     this.#store = store;
     this.#number = number;
     this.#acknowledged = number;
@@ -84,9 +84,9 @@ export class MarkedStore implements KeyValue {
   }
 
   async batch(operations: readonly KvOperation[], options: BatchOptions): Promise<void> {
-    if (!options.sync) return this.#inner.batch(operations, options);
+    if (!options.sync) return this.inner.batch(operations, options);
     const commit = { store: this.#store, number: ++this.#number };
-    await this.#inner.batch(
+    await this.inner.batch(
       [...operations, { type: 'put', key: commitKey, value: packCommitNumber(commit) }],
       options,
     );
@@ -96,46 +96,14 @@ export class MarkedStore implements KeyValue {
   }
 
   get needsRecovery(): boolean {
-    return this.#inner.needsRecovery === true;
+    return this.inner.needsRecovery === true;
   }
 
   async recover(): Promise<void> {
-    await this.#inner.recover?.();
-    const stored = readNumber(this.#inner)?.number ?? 0;
+    await this.inner.recover?.();
+    const stored = readNumber(this.inner)?.number ?? 0;
     if (stored < this.#acknowledged)
       throw olderError('the store', { stored, acknowledged: this.#acknowledged });
-  }
-
-  getSync(key: Uint8Array): Uint8Array | undefined {
-    return this.#inner.getSync(key);
-  }
-
-  get(key: Uint8Array): Promise<Uint8Array | undefined> {
-    return this.#inner.get(key);
-  }
-
-  entries(range: KvRange, options?: { values?: boolean }): ReturnType<KvReader['entries']> {
-    return this.#inner.entries(range, options);
-  }
-
-  snapshot(): KvSnapshot {
-    return this.#inner.snapshot();
-  }
-
-  async compact(range: KvRange): Promise<void> {
-    await this.#inner.compact?.(range);
-  }
-
-  async sizeOf(range: KvRange): Promise<number> {
-    return (await this.#inner.sizeOf?.(range)) ?? 0;
-  }
-
-  watchFiles(onDamage: (error: ThinError) => void): void {
-    this.#inner.watchFiles?.(onDamage);
-  }
-
-  damagedFiles(): AsyncIterable<ThinError> {
-    return this.#inner.damagedFiles?.() ?? none();
   }
 
   close(): Promise<void> {
@@ -144,7 +112,7 @@ export class MarkedStore implements KeyValue {
 
   async #close(): Promise<void> {
     await this.#mark?.close();
-    await this.#inner.close();
+    await this.inner.close();
   }
 }
 
@@ -212,10 +180,6 @@ async function openMark(
     without(error);
     return undefined;
   }
-}
-
-async function* none(): AsyncGenerator<never> {
-  // A store without files.
 }
 
 /** How messages name what is not there. */

@@ -1,22 +1,22 @@
 import { readdir, stat, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { ThinError } from '../errors/thin-error.js';
-import type { KeyValue, KvOperation, KvRange, KvReader, KvSnapshot } from './key-value.js';
+import type { KvOperation } from './key-value.js';
 import { openLevelStore, type LevelStore, type LevelStoreOptions } from './level-store.js';
+import { OuterStore } from './outer-store.js';
 
 /** Bytes beside the logs, which are written out as tables: a manifest and a new log's first batches. */
 const MARGIN = 4 * 2 ** 20;
 
 /** LevelDB takes no more writes once one found no room; this one does again, when it was opened anew. */
-export class RecoverableStore implements KeyValue {
+export class RecoverableStore extends OuterStore {
   readonly #path: string;
   readonly #options: LevelStoreOptions;
-  #store: LevelStore;
   #full = false;
   #isOpen = true;
 
   private constructor(store: LevelStore, options: LevelStoreOptions) {
-    this.#store = store;
+    super(store);
     this.#path = store.path;
     this.#options = options;
   }
@@ -35,56 +35,24 @@ export class RecoverableStore implements KeyValue {
     await this.#requireRoom();
     if (this.#isOpen) {
       this.#isOpen = false;
-      await this.#store.close().catch(() => undefined);
+      await this.inner.close().catch(() => undefined);
     }
-    this.#store = await openLevelStore(this.#path, this.#options);
+    this.inner = await openLevelStore(this.#path, this.#options);
     this.#isOpen = true;
     this.#full = false;
   }
 
   async batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void> {
     try {
-      await this.#store.batch(operations, options);
+      await this.inner.batch(operations, options);
     } catch (error) {
       if (error instanceof ThinError && error.code === 'no-space') this.#full = true;
       throw error;
     }
   }
 
-  getSync(key: Uint8Array): Uint8Array | undefined {
-    return this.#store.getSync(key);
-  }
-
-  get(key: Uint8Array): Promise<Uint8Array | undefined> {
-    return this.#store.get(key);
-  }
-
-  entries(range: KvRange, options?: { values?: boolean }): ReturnType<KvReader['entries']> {
-    return this.#store.entries(range, options);
-  }
-
-  snapshot(): KvSnapshot {
-    return this.#store.snapshot();
-  }
-
-  compact(range: KvRange): Promise<void> {
-    return this.#store.compact(range);
-  }
-
-  sizeOf(range: KvRange): Promise<number> {
-    return this.#store.sizeOf(range);
-  }
-
-  watchFiles(onDamage: (error: ThinError) => void): void {
-    this.#store.watchFiles(onDamage);
-  }
-
-  damagedFiles(): AsyncIterable<ThinError> {
-    return this.#store.damagedFiles();
-  }
-
   async close(): Promise<void> {
-    if (this.#isOpen) await this.#store.close();
+    if (this.#isOpen) await this.inner.close();
   }
 
   /** Before it is closed: one that cannot be opened again cannot be read either. */

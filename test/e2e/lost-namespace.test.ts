@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import path from 'node:path';
-import { abortConnection, parseMountInfo } from '../../src/fuse/mount-point.js';
+import { parseMountTable } from '../../src/format/mount-info.js';
+import { abortConnection } from '../../src/fuse/mount-point.js';
 import { Cli, CLI_COMMAND } from '../support/cli.js';
 import { eventually } from '../support/eventually.js';
 import { OWN_MOUNTS } from '../support/mount-namespace.js';
@@ -56,8 +57,8 @@ const WRITE =
 
 /** MAJ:MIN of the daemon's FUSE mount. */
 async function connectionOf(pid: number, root: string): Promise<string> {
-  const found = parseMountInfo(await readFile(`/proc/${pid}/mountinfo`, 'utf8')).find(
-    ({ mountPoint }) => mountPoint === path.join(root, 'dev'),
+  const found = parseMountTable(await readFile(`/proc/${pid}/mountinfo`, 'utf8')).find(
+    ({ target }) => target === path.join(root, 'dev'),
   );
   assert(found !== undefined);
   return found.device;

@@ -4,26 +4,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import {
   fuseDeviceError,
-  parseMountInfo,
   requireFreeMountPoint,
   requireFuseDevice,
   resolveMountPoint,
 } from '../../src/fuse/mount-point.js';
 
 describe('mount points', () => {
-  it('reads mountinfo, with optional fields and escaped paths', () => {
-    const text = [
-      '36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 shared:2 - ext3 /dev/root rw',
-      '42 27 0:39 / /tmp/a\\040b\\134c rw,nosuid - fuse.thinfuse thinfuse rw,user_id=0',
-      'nonsense',
-      '',
-    ].join('\n');
-    assert.deepEqual(parseMountInfo(text), [
-      { mountPoint: '/mnt2', device: '98:0', type: 'ext3', source: '/dev/root' },
-      { mountPoint: '/tmp/a b\\c', device: '0:39', type: 'fuse.thinfuse', source: 'thinfuse' },
-    ]);
-  });
-
   it('resolves links, so that a mount is found under the name the kernel shows', async () => {
     const folder = await mkdtemp(path.join(tmpdir(), 'thinfuse-test-'));
     try {

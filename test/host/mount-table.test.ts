@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { MountTable, isBelow, parseMountTable } from '../../src/host/mount-table.js';
+import { parseMountTable } from '../../src/format/mount-info.js';
+import { MountTable, isBelow } from '../../src/host/mount-table.js';
 
 const TEXT = String.raw`21 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 30 21 7:3 / /srv/a\040b rw,relatime shared:1 master:2 - xfs /dev/loop3 rw,attr2

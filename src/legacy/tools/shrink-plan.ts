@@ -1,4 +1,5 @@
 import { ThinError } from '../../errors/thin-error.js';
+import { firstAt } from '../../format/first-at.js';
 import type { DataUse } from './used-blocks.js';
 
 /** Blocks [from, from + length) move to [to, to + length). */
@@ -65,15 +66,10 @@ export class MovedBlocks {
 
   /** Place of the first move that ends behind `block`. */
   #firstBehind(block: number): number {
-    let low = 0;
-    let high = this.#moves.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const { from, length } = this.#moves[middle]!;
-      if (from + length <= block) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return firstAt(this.#moves.length, (at) => {
+      const { from, length } = this.#moves[at]!;
+      return from + length > block;
+    });
   }
 }
 

@@ -3,7 +3,8 @@ import { diagnose } from '../../../src/daemon/doctor/diagnose.js';
 import type { DoctorFacts, ServedDevice } from '../../../src/daemon/doctor/facts.js';
 import type { DeviceName } from '../../../src/format/ids.js';
 import type { LoopDevice } from '../../../src/host/loop-devices.js';
-import { MountTable, parseMountTable } from '../../../src/host/mount-table.js';
+import { parseMountTable } from '../../../src/format/mount-info.js';
+import { MountTable } from '../../../src/host/mount-table.js';
 
 const DEV = '/pool/dev';
 const IMAGE = `${DEV}/docker-8:1-42-web`;
