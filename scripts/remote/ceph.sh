@@ -46,6 +46,11 @@ fsid=$(sed -n 's/^fsid = //p' "$config")
 monmaptool --create --addv a "[v1:$address:6789]" --fsid "$fsid" "$folder/monmap" >/dev/null
 ceph-mon --mkfs -i a --monmap "$folder/monmap" -c "$config"
 ceph-mon -i a -c "$config"
+# It refuses commands until it has told itself who it is.
+for _ in $(seq 60); do
+  if timeout 20 ceph -c "$config" mon stat >/dev/null 2>&1; then break; fi
+  sleep 0.5
+done
 uuid=$(cat /proc/sys/kernel/random/uuid)
 timeout 60 ceph -c "$config" osd new "$uuid" >/dev/null
 timeout 60 ceph -c "$config" osd crush add osd.0 1 root=default host=one 2>/dev/null

@@ -4,6 +4,7 @@ import type { ChunkRegion } from '../metadata/reverse-map.js';
 import type { Automount, LiveOptions, PoolInfo } from '../pool/info.js';
 import type { ReservedSnapshot } from '../pool/pool-tools.js';
 import type { RemoteFigures } from '../pool/remote-fetcher.js';
+import type { FoundRemote, RemoteRequest } from '../pool/remote-source.js';
 import type { NewRemoteImage, RemoteImageInfo, SpaceRequest, ThinRequest } from '../pool/thin-pool.js';
 import type { TrimResult } from '../service/device-access.js';
 import type { MountAsk } from '../service/device-mounts.js';
@@ -90,6 +91,12 @@ export interface Operations {
     input: { name: string; maker?: string | undefined };
     output: { blocks: readonly number[] };
   };
+  /**
+   * Finds an image in a store for a device that is made of it next. Errors: as `ThinPool.findRemote`.
+   */
+  'remote.find': { input: RemoteRequest; output: FoundRemote };
+  /** None is made of the image that was found with this note. */
+  'remote.forget': { input: { note: string }; output: Empty };
   /** Images in stores that the pool has its bytes of. */
   'remote.images': { input: Empty; output: readonly RemoteImageInfo[] };
   /** Bytes that it may map; 0: no limit. Errors: invalid-argument (it maps more already). */

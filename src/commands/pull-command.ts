@@ -6,6 +6,7 @@ import { example } from './example.js';
 import { interruptible } from './interrupt.js';
 import { note, printResult } from './output.js';
 import { withProgress } from './progress.js';
+import type { FullFrom } from '../remote/device-pull.js';
 import { packVolumeRecord, volumeDeviceName } from '../volumes/volume-record.js';
 import { KEY_OPTION, URL_HELP, type KeyFlags } from './remote-flags.js';
 
@@ -55,39 +56,49 @@ async function pull(
   { keyFile, as: kind, keepLabel = false, full = false }: PullFlags,
 ): Promise<void> {
   const { DevicePull } = await import('../remote/device-pull.js');
-  const { ImageReader } = await import('../remote/image-reader.js');
-  const { withRemote } = await import('../remote/open-remote.js');
-  await interruptible((signal) =>
-    withRemote(url, keyFile, async (remote) => {
-      const reader = new ImageReader(remote.store, remote.seal);
-      const image = await reader.named(remote.name);
-      await withAccess(context, async (access) => {
-        const pulled = await withProgress(context, 'pulling', (onProgress) =>
-          new DevicePull(access, reader, () => remote.codecs()).run({
-            ...{ image, keepLabel, signal, onProgress },
-            ...(kind === 'volume' ? asVolume(name ?? image.manifest.device.name) : { name, kind }),
-            ...(!full && { lazy: { env: process.env, keyFile } }),
-            onNote: note,
-          }),
-        );
-        printResult(
-          context,
-          { ...pulled, digest: `sha256:${image.digest}` },
-          full
-            ? `${pulled.name}: ${formatBinarySize(pulled.written)} written, ${formatBinarySize(pulled.fetched)} fetched`
-            : `${pulled.name}: ${formatBinarySize(pulled.remote)} are fetched when they are read`,
-        );
-      });
+  const as = kind === 'volume' ? { kind: 'snapshot' as const, as: asVolume } : { kind };
+  const request = { ...as, name, keepLabel, onNote: note };
+  const pulled = await interruptible((signal) =>
+    withAccess(context, (access) => {
+      const pull = new DevicePull(access);
+      return full
+        ? withImage(url, keyFile, (from) =>
+            withProgress(context, 'pulling', (onProgress) =>
+              pull.full(request, { ...from, signal, onProgress }),
+            ),
+          )
+        : pull.lazy(request, { reference: url, keyFile, env: process.env });
     }),
+  );
+  printResult(
+    context,
+    { ...pulled, digest: `sha256:${pulled.digest}` },
+    full
+      ? `${pulled.name}: ${formatBinarySize(pulled.written)} written, ${formatBinarySize(pulled.fetched)} fetched`
+      : `${pulled.name}: ${formatBinarySize(pulled.remote)} are fetched when they are read`,
   );
 }
 
+/** The command reads the store by itself, and the pool gets the bytes. */
+async function withImage<T>(
+  url: string,
+  keyFile: string | undefined,
+  work: (from: Pick<FullFrom, 'reader' | 'image' | 'codecs'>) => Promise<T>,
+): Promise<T> {
+  const { ImageReader } = await import('../remote/image-reader.js');
+  const { withRemote } = await import('../remote/open-remote.js');
+  return withRemote(url, keyFile, async (remote) => {
+    const reader = new ImageReader(remote.store, remote.seal);
+    const image = await reader.named(remote.name);
+    return work({ reader, image, codecs: () => remote.codecs() });
+  });
+}
+
 /** As container engines know it by the name. @throws ThinError invalid-argument */
-function asVolume(name: string): { name: string; kind: 'snapshot'; label: string } {
+function asVolume(name: string): { name: string; label: string } {
   const volume = name.replace(/^volume-/, '');
   return {
     name: volumeDeviceName(volume),
-    kind: 'snapshot',
     label: packVolumeRecord({ name: volume, state: 'used', options: {} }),
   };
 }

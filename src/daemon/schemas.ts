@@ -18,6 +18,12 @@ const maker = z.string().regex(/^\d+-\d+-[0-9a-f-]+$/);
 const made = z.strictObject({ name, maker: maker.optional() });
 const content = z.enum(CONTENTS);
 /** No blank: mount(8) takes them as one word. */
+/** How a store is reached, and the note there. */
+const reached = {
+  keyFile: z.string().max(4096),
+  note: z.string().max(64),
+  settings: z.record(z.string().max(64), z.string().max(4096)),
+};
 const mountOptions = z
   .string()
   .max(1024)
@@ -95,13 +101,13 @@ export const schemas: Schemas = {
     image: z.strictObject({
       url: z.string().max(4096),
       digest: z.string().regex(/^[0-9a-f]{64}$/),
-      keyFile: z.string().max(4096),
-      note: z.string().max(64),
-      settings: z.record(z.string().max(64), z.string().max(4096)),
+      ...reached,
     }),
   }),
   'device.reads': z.strictObject({ name, maker: maker.optional() }),
   'device.hydrate': z.strictObject({ name, wait: z.boolean().optional() }),
+  'remote.find': z.strictObject({ reference: z.string().max(4096), ...reached }),
+  'remote.forget': z.strictObject({ note: z.string().max(64) }),
   'remote.images': empty,
   'device.quota': z.strictObject({ name, quota: count }),
   'device.limit': z.strictObject({ name, limit: count }),

@@ -44,8 +44,7 @@ interface Request {
 
 /**
  * The data path of one active device on the pool thread, and what its other threads (ThreadImage) cannot do
- * by themselves: read mappings from the tree, bring chunks into memory, wait for room, discard, flush. Each
- * step on a chunk is whole.
+ * by themselves: read mappings from the tree, bring chunks into memory, wait for room, discard, flush.
  */
 export class DeviceIo implements ImageFile {
   readonly device: DeviceId;
@@ -116,7 +115,7 @@ export class DeviceIo implements ImageFile {
   }
 
   read(offset: number, into: Uint8Array): Promise<void> | undefined {
-    this.firstReads.note(this.#blockAt(offset), this.#blockAt(offset + into.length - 1));
+    this.firstReads.noteRead(offset, into.length, this.#chunkSize);
     return this.#counted('read', into.length, (request) => this.#read(offset, into, request));
   }
 
@@ -144,6 +143,7 @@ export class DeviceIo implements ImageFile {
   }
 
   write(offset: number, from: Uint8Array): Promise<void> | undefined {
+    this.firstReads.noteWritten(offset, from.length, this.#chunkSize);
     return this.#counted('write', from.length, (request) => this.#write(offset, from, request));
   }
 

@@ -92,22 +92,21 @@ export class ThreadImage {
     const isDone = this.#counted('read', length, () =>
       this.#within(SHUT, () => this.#path.read(offset, into, at, length) === 'done'),
     );
-    if (isDone) {
-      const { chunkSize } = this.#access;
-      this.#firstReads.note(Math.floor(offset / chunkSize), Math.floor((offset + length - 1) / chunkSize));
-    }
+    if (isDone) this.#firstReads.noteRead(offset, length, this.#access.chunkSize);
     return isDone;
   }
 
   /** As `read`; what of it was written already may be written again. */
   write(offset: number, from: Uint8Array, at: number, length: number): boolean {
-    return this.#counted('write', length, () =>
+    const isDone = this.#counted('write', length, () =>
       this.#within(READ_ONLY, () => {
         if (Atomics.load(this.#memory.control, TOUCHED) === 0)
           Atomics.store(this.#memory.control, TOUCHED, 1);
         return this.#path.write(offset, from, at, length) === 'done';
       }),
     );
+    if (isDone) this.#firstReads.noteWritten(offset, length, this.#access.chunkSize);
+    return isDone;
   }
 
   /** As `read`: true where everything that was answered before is durable. Waits for the disk. */

@@ -154,6 +154,16 @@ export class DaemonClient {
     return this.call('device.anchor', request);
   }
 
+  /** An image in a store, for the device that is made of it next. */
+  findRemote(request: Operations['remote.find']['input']): Promise<Operations['remote.find']['output']> {
+    return this.call('remote.find', request);
+  }
+
+  /** No device is made of the image that was found with this note. */
+  async forgetRemote(note: string): Promise<void> {
+    await this.call('remote.forget', { note });
+  }
+
   /** The empty device that `maker` makes gets what an image in a store has, fetched as it is read. */
   async attach(request: Operations['device.attach']['input']): Promise<{ readonly chunks: number }> {
     return this.call('device.attach', request);

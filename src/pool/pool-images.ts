@@ -5,13 +5,15 @@ import { IMAGE_BLOCK } from '../format/remote-image.js';
 import type { KnownImage } from '../metadata/remote-table.js';
 import { attachRemote } from './attach-remote.js';
 import type { PoolState } from './pool-state.js';
-import type { RemoteSource } from './remote-source.js';
+import type { FoundRemote, RemoteRequest, RemoteSource } from './remote-source.js';
 import type { NewRemoteImage, RemoteImageInfo } from './thin-pool.js';
 
 /** Milliseconds between looks at images: which are not needed any more, and which have to be held. */
 const INTERVAL = 5000;
 /** Milliseconds after which a store is told again that an image is needed. */
 const HOLD_AGAIN = 12 * 3_600_000;
+/** Milliseconds after which an image is let go of that was found, and of which no device was made. */
+const FOUND_LIFE = 600_000;
 /** Milliseconds before a fetch in the background that failed is begun again. */
 const HYDRATE_AGAIN = 30_000;
 
@@ -21,6 +23,8 @@ export class PoolImages {
   readonly #source: RemoteSource | undefined;
   /** By number, with the moment of the last word to the store. */
   readonly #held = new Map<number, { readonly image: KnownImage; at: number }>();
+  /** By the id of their note: those of which a device is about to be made. */
+  readonly #found = new Map<string, { readonly image: NewRemoteImage; readonly at: number }>();
   /** Those that are fetched in the background. */
   readonly #goingOn = new Set<number>();
   #timer: NodeJS.Timeout | undefined;
@@ -56,15 +60,27 @@ export class PoolImages {
     }));
   }
 
+  async find(request: RemoteRequest): Promise<FoundRemote> {
+    this.#state.requireWritable();
+    const found = await this.#fetching().find(request);
+    const { note, keyFile, settings } = request;
+    const image = { url: found.url, digest: found.digest, keyFile, note, settings };
+    this.#found.set(note, { image, at: performance.now() });
+    this.#watch();
+    return found;
+  }
+
+  /** No device is made of what was found. */
+  async forget(note: string): Promise<void> {
+    const found = this.#found.get(note);
+    this.#found.delete(note);
+    if (found !== undefined) await this.#source?.release({ ...found.image, family: 0, isHydrating: false });
+  }
+
   async attach(device: DeviceRecord, given: NewRemoteImage): Promise<{ readonly chunks: number }> {
     const state = this.#state;
     state.requireWritable();
-    const source = this.#source;
-    if (source === undefined)
-      throw new ThinError(
-        'unsupported',
-        'a device that is fetched as it is read needs a daemon; start it first',
-      );
+    const source = this.#fetching();
     if (state.active.has(device.id) || device.mapped > 0)
       throw new ThinError('busy', `device ${device.name} is active or not empty`);
     state.space.requireFreeSpace();
@@ -77,6 +93,7 @@ export class PoolImages {
     state.usage.mark(device.id);
     const known = state.metadata.remote.image(image);
     if (known !== undefined) {
+      this.#found.delete(given.note);
       this.#held.set(image, { image: known, at: performance.now() });
       this.#watch();
       void this.#prefetch(known, device).catch(() => undefined);
@@ -92,6 +109,15 @@ export class PoolImages {
     for (const { id } of images) void this.#goOn(id);
     await Promise.all(images.map(({ id }) => this.#state.remote.hydrate(id)));
     if (this.#state.mode !== 'ro') await this.#state.commit();
+  }
+
+  /** Errors: unsupported. */
+  #fetching(): RemoteSource {
+    if (this.#source !== undefined) return this.#source;
+    throw new ThinError(
+      'unsupported',
+      'a device that is fetched as it is read needs a daemon; start it first',
+    );
   }
 
   #images(): readonly KnownImage[] {
@@ -144,7 +170,9 @@ export class PoolImages {
         () => undefined,
       );
     }
-    if (this.#held.size > 0) return;
+    for (const [note, { at }] of [...this.#found])
+      if (performance.now() - at > FOUND_LIFE) await this.forget(note).catch(() => undefined);
+    if (this.#held.size + this.#found.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }

@@ -318,6 +318,9 @@ class Pool implements ThinPool {
     return changed;
   }
 
+  readonly findRemote: ThinPool['findRemote'] = (request) => this.#images.find(request);
+  readonly forgetRemote: ThinPool['forgetRemote'] = (note) => this.#images.forget(note);
+
   async attachRemote(...[name, image]: Parameters<ThinPool['attachRemote']>): Promise<{ chunks: number }> {
     return this.#images.attach(this.#find(name), image);
   }

@@ -1,5 +1,36 @@
 import type { KnownImage } from '../metadata/remote-table.js';
 import type { RemoteImage } from '../format/remote-image.js';
+import type { Content, FilesystemType } from './info.js';
+
+/** What a pull wants. */
+export interface RemoteRequest {
+  /** `s3://…` or `oci://…`, with a tag or a digest. */
+  readonly reference: string;
+  /** As of `RemoteImage`; `note` is a new id. */
+  readonly keyFile: string;
+  readonly note: string;
+  readonly settings: RemoteImage['settings'];
+}
+
+/** An image that a store has. Sizes in bytes. */
+export interface FoundRemote {
+  /** The place, without a tag. */
+  readonly url: string;
+  readonly digest: string;
+  /** Whether the store could be told that the image is needed. */
+  readonly isHeld: boolean;
+  /** What was pushed. */
+  readonly device: {
+    readonly name: string;
+    readonly size: number;
+    readonly kind: 'image' | 'snapshot';
+    readonly filesystem: FilesystemType;
+    readonly content?: Content | undefined;
+    readonly label: string;
+    /** 0: none. */
+    readonly quota: number;
+  };
+}
 
 /** What is fetched at once of one image. */
 export interface FetchRequest {
@@ -20,8 +51,13 @@ export interface FetchRequest {
  */
 export interface RemoteSource {
   /**
+   * Finds an image for a pull, and says in the store that it is needed; `release` takes that back. Errors:
+   * also not-found, permission, damaged, wrong-version, invalid-argument.
+   */
+  find(request: RemoteRequest): Promise<FoundRemote>;
+  /**
    * Numbers of the blocks that the image has, ascending, some at a time. A store that refuses or has no such
-   * image is told at once.
+   * image is told at once. When it has ended, the store keeps an image that `find` gave.
    */
   blocksOf(image: RemoteImage): AsyncIterable<Uint32Array>;
   /**

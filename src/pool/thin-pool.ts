@@ -16,6 +16,7 @@ import type {
   PoolOptions,
 } from './info.js';
 import type { PoolFigures } from './figures.js';
+import type { FoundRemote, RemoteRequest } from './remote-source.js';
 import type { SpaceEvent } from './space-events.js';
 import type { PoolCheckOptions, PoolTools } from './pool-tools.js';
 
@@ -178,6 +179,13 @@ export interface ThinPool {
   remove(name: DeviceName): Promise<void>;
   setOptions(change: Partial<PoolOptions>): Promise<void>;
 
+  /**
+   * Finds an image in a store, which keeps it for the device that is made of it. Errors: those of
+   * `RemoteSource.find`; read-only, unsupported (nothing fetches here).
+   */
+  findRemote(request: RemoteRequest): Promise<FoundRemote>;
+  /** No device is made of the image that was found with this note. Errors: io, permission. */
+  forgetRemote(note: string): Promise<void>;
   /**
    * Maps a chunk of an empty device for all that an image in a store has; their bytes are fetched when they
    * are read. Where it rejects, the device is to be removed. Errors: not-found, busy (active, or not empty),

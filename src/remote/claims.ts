@@ -61,6 +61,12 @@ export class Claims {
     return false;
   }
 
+  /** Claims what is known to be there, and to stay until this is done. */
+  async keep(refs: readonly BlobRef[]): Promise<void> {
+    for (const ref of refs) this.#refs.set(refKey(ref), ref);
+    await this.#write();
+  }
+
   /** Puts something new: the note has it before the store does. */
   async putting(ref: BlobRef, put: () => Promise<void>): Promise<void> {
     const isFirst = this.#store.isCollected;

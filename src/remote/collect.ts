@@ -1,9 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { ThinError } from '../errors/thin-error.js';
 import { blobsOf } from './image-reader.js';
 import { unpackOpenManifest } from './manifest.js';
-import { packListNote, refKey, unpackListNote, unpackUseNote } from './push-note.js';
+import {
+  OPENING_LIFE,
+  OPENING_PREFIX,
+  packListNote,
+  refKey,
+  unpackListNote,
+  unpackUseNote,
+  type UseNote,
+} from './push-note.js';
 import { BLOB_KINDS, type BlobRef, type NoteKind, type RemoteStore } from './remote-store.js';
 import { Stopwatch } from './stopwatch.js';
 
@@ -11,6 +19,9 @@ import { Stopwatch } from './stopwatch.js';
 const PUSH_LIFE = 7 * 86_400_000;
 /** Milliseconds for which the list of what is removed is believed to be worked on. */
 const SWEEP_LIFE = 86_400_000;
+/** Milliseconds between looks at pulls that are opening, and how long they are waited for. */
+const OPENING_PAUSE = 100;
+const OPENING_MS = 30_000;
 const PARALLEL = 8;
 
 export interface Collected {
@@ -31,14 +42,20 @@ export interface Collected {
 export class Collection {
   readonly #store: RemoteStore;
   readonly #graceMs: number;
+  readonly #openingMs: number;
   readonly #signal: AbortSignal;
   readonly #id = randomBytes(8).toString('hex');
 
   constructor(
     store: RemoteStore,
-    { graceMs, signal }: { readonly graceMs: number; readonly signal: AbortSignal },
+    {
+      graceMs,
+      openingMs = OPENING_MS,
+      signal,
+    }: { readonly graceMs: number; readonly openingMs?: number; readonly signal: AbortSignal },
   ) {
     this.#store = store;
+    this.#openingMs = openingMs;
     this.#graceMs = graceMs;
     this.#signal = signal;
   }
@@ -83,6 +100,10 @@ export class Collection {
     await store.putNote('sweep', this.#id, packListNote(due), []);
     // Only now: a push or pull that is not seen here sees the list.
     const used = await this.#used(now);
+    if (!(await this.#takeOpenings(used, now))) {
+      await store.removeNote('sweep', this.#id);
+      return [];
+    }
     const left = due.filter((ref) => !used.has(refKey(ref)));
     // Images first: none is ever there without what it needs.
     const removed: BlobRef[] = [];
@@ -116,25 +137,13 @@ export class Collection {
   }
 
   /**
-   * What somebody makes use of. First what is under way, then tags: a push that ends in between is in one of
-   * both.
+   * What somebody makes use of. First pushes, then tags: a push that ends in between is in one of both. Then
+   * pulls: one that begins later sees the tags as they are by then.
    */
   async #used(now: number): Promise<Set<string>> {
     const store = this.#store;
     const used = new Set<string>();
-    for (const kind of ['push', 'pull'] as const)
-      for await (const { id, at } of store.notes(kind)) {
-        if (kind === 'push' && at < now - PUSH_LIFE) continue;
-        const note = await this.#note(kind, id);
-        if (note === undefined) continue;
-        const use = unpackUseNote(note);
-        if (use === undefined)
-          throw new ThinError(
-            'wrong-version',
-            `${store.url}: a ${kind} is under way that this program cannot read; use a newer thinfuse`,
-          );
-        for (const ref of [...use.refs, ...use.put]) used.add(refKey(ref));
-      }
+    for await (const { use } of this.#uses('push', now - PUSH_LIFE)) take(used, use);
     for await (const tag of store.tags()) {
       const image = (await store.tag(tag))?.image;
       if (image === undefined || used.has(`manifest/${image}`)) continue;
@@ -144,7 +153,53 @@ export class Collection {
       used.add(`manifest/${image}`);
       await nextTurn();
     }
+    for await (const { use } of this.#uses('pull', -Infinity)) take(used, use);
     return used;
+  }
+
+  /**
+   * Waits until the pulls that are opening now say what they need, and takes that. False: one of them does
+   * not say it.
+   */
+  async #takeOpenings(used: Set<string>, now: number): Promise<boolean> {
+    const watch = new Stopwatch();
+    let waited: ReadonlySet<string> | undefined;
+    for (;;) {
+      const opening = new Set<string>();
+      for await (const { id, at, use } of this.#uses('pull', -Infinity)) {
+        take(used, use);
+        if (id.startsWith(OPENING_PREFIX) && at > now - OPENING_LIFE) opening.add(id);
+      }
+      // Those that open later see the tags as they are by then.
+      waited = new Set([...(waited ?? opening)].filter((id) => opening.has(id)));
+      if (waited.size === 0) return true;
+      this.#signal.throwIfAborted();
+      if (watch.elapsed > this.#openingMs) return false;
+      await sleep(OPENING_PAUSE);
+    }
+  }
+
+  /** Notes of pushes or pulls that were written after `from`; those that are gone by now say nothing. */
+  async *#uses(
+    kind: 'push' | 'pull',
+    from: number,
+  ): AsyncGenerator<{
+    readonly id: string;
+    readonly at: number;
+    readonly use: Pick<UseNote, 'refs' | 'put'>;
+  }> {
+    const store = this.#store;
+    for await (const { id, at } of store.notes(kind)) {
+      if (at < from) continue;
+      const note = await this.#note(kind, id);
+      const use = note === undefined ? { refs: [], put: [] } : unpackUseNote(note);
+      if (use === undefined)
+        throw new ThinError(
+          'wrong-version',
+          `${store.url}: a ${kind} is under way that this program cannot read; use a newer thinfuse`,
+        );
+      yield { id, at, use };
+    }
   }
 
   async #manifest(tag: string, image: Parameters<RemoteStore['read']>[1]): Promise<Uint8Array | undefined> {
@@ -189,4 +244,8 @@ export class Collection {
     }
     return marks;
   }
+}
+
+function take(used: Set<string>, { refs, put }: Pick<UseNote, 'refs' | 'put'>): void {
+  for (const ref of [...refs, ...put]) used.add(refKey(ref));
 }

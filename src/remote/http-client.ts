@@ -2,6 +2,7 @@ import http, { type IncomingHttpHeaders } from 'node:http';
 import https from 'node:https';
 import { rootCertificates } from 'node:tls';
 import { systemErrorCode, toThinError } from '../errors/thin-error.js';
+import { WarmHttpAgent, WarmHttpsAgent } from './warm-agent.js';
 
 export interface HttpRequest {
   readonly method: string;
@@ -44,13 +45,13 @@ const MOST = 64 * 2 ** 20;
 export class HttpClient {
   readonly #options: HttpClientOptions;
   readonly #ca: readonly string[] | undefined;
-  readonly #agents: { readonly http: http.Agent; readonly https: https.Agent };
+  readonly #agents: { readonly http: WarmHttpAgent; readonly https: WarmHttpsAgent };
 
   constructor(options: HttpClientOptions) {
     this.#options = options;
     this.#ca = options.ca === undefined ? undefined : [...rootCertificates, options.ca];
     const kept = { keepAlive: true, maxSockets: options.connections, scheduling: 'lifo' as const };
-    this.#agents = { http: new http.Agent(kept), https: new https.Agent(kept) };
+    this.#agents = { http: new WarmHttpAgent(kept), https: new WarmHttpsAgent(kept) };
   }
 
   /** Follows no redirection. Rejects with NoAnswer, or with what the signal carries. */
@@ -101,6 +102,11 @@ export class HttpClient {
       });
       request.end(body);
     });
+  }
+
+  /** The next request that has to open a connection opens so many more, for those that come after it. */
+  warm(connections: number): void {
+    for (const { stock } of [this.#agents.http, this.#agents.https]) stock.wanted = connections;
   }
 
   close(): void {

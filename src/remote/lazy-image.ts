@@ -1,25 +1,33 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ThinError, toThinError } from '../errors/thin-error.js';
+import { ThinError, toThinError, type ThinErrorCode } from '../errors/thin-error.js';
 import type { RemoteImage } from '../format/remote-image.js';
+import type { RemoteRequest } from '../pool/remote-source.js';
 import { ownMaker } from '../transfer/passing-devices.js';
-import { IMAGE_BLOCK } from '../format/remote-image.js';
 import { BlockCodec } from './block-codec.js';
 import { BlockSeal, parseKey } from './block-seal.js';
 import { Claims } from './claims.js';
 import type { Digest } from './digest.js';
 import { ImageReader, refsOf } from './image-reader.js';
-import { SEGMENT_BLOCKS, type Segment } from './index-segment.js';
+import { Piece, type ImagePiece } from './image-piece.js';
+import { SEGMENT_BLOCKS, unpackSegment, type Segment } from './index-segment.js';
 import { lazyEnvironment } from './lazy-settings.js';
-import type { StoredImage } from './manifest.js';
+import type { IndexRef, StoredImage } from './manifest.js';
 import { readKey } from './open-remote.js';
 import { openStore } from './open-store.js';
 import { unpackPack } from './pack.js';
 import { rangesOf, type PackRange, type PlacedBlock } from './pack-ranges.js';
+import { PullClaim } from './pull-claim.js';
 import { parseRemoteUrl } from './remote-url.js';
 import type { Turns } from './turns.js';
 
 /** Indexes in memory, each of up to 16,384 blocks. */
 const SEGMENTS = 4;
+/** Indexes that are read at once, and kept as they came (up to 0.75 MiB each) while an image opens. */
+const INDEXES = 12;
+/** Connections that a pull opens at first: what its first reads use, too. */
+const WARM = 12;
+/** Milliseconds for which a command waits for a store that is away or slow. */
+const COMMAND_MS = 60_000;
 /** Milliseconds: one try of the store's own, within the time that a read has. */
 const TRY = { forMs: 3000, firstMs: 100, mostMs: 1000 };
 const IDLE_MS = 10_000;
@@ -29,10 +37,12 @@ const MOST_PAUSE = 2000;
 /** Milliseconds for which blocks of a recorded start are kept that nobody has taken. */
 const START_MS = 60_000;
 
-/** A part of an image, put together. */
-export interface ImagePiece {
-  readonly block: number;
-  readonly bytes: Uint8Array;
+/** An image that a pull has found. */
+export interface FoundImage {
+  readonly image: LazyImage;
+  readonly stored: StoredImage;
+  /** Whether the store could be told that the image is needed. */
+  readonly isHeld: boolean;
 }
 
 /** An image that is fetched piece by piece, on the thread that fetches. */
@@ -43,6 +53,10 @@ export class LazyImage {
   readonly #image: RemoteImage;
   #stored: Promise<StoredImage> | undefined;
   readonly #segments = new Map<number, Promise<Segment>>();
+  /** Of an image that was just found. */
+  readonly #indexes = new Map<Digest, Promise<Uint8Array>>();
+  #startBytes: Promise<Uint8Array> | undefined;
+  #taken: Promise<void> = Promise.resolve();
   /** Blocks of a recorded start as they lie in its pack, until they are taken. */
   readonly #start = new Map<Digest, Uint8Array>();
 
@@ -55,25 +69,84 @@ export class LazyImage {
 
   /** Errors: not-found (the key's file), invalid-argument. */
   static async open(image: RemoteImage): Promise<LazyImage> {
-    const env = lazyEnvironment(image.settings, process.env);
-    const store = await openStore(parseRemoteUrl(image.url).place, env, { retry: TRY, idleMs: IDLE_MS });
-    const key = image.keyFile === '' ? undefined : parseKey(await readKey(image.keyFile), image.keyFile);
-    const seal = new BlockSeal(key);
-    return new LazyImage(image, new ImageReader(store, seal), seal);
+    const { reader, seal } = await reach(image);
+    return new LazyImage(image, reader, seal);
+  }
+
+  /**
+   * Finds the image that a pull wants, tells the store that it is needed, and begins to read its indexes and
+   * what was recorded of a start. Errors: as `open`; not-found, permission, as `ImageReader.named`.
+   */
+  static async find(request: RemoteRequest): Promise<FoundImage> {
+    const { place, name } = parseRemoteUrl(request.reference);
+    const { keyFile, note, settings } = request;
+    const { reader, seal } = await reach({ url: place.url, keyFile, settings });
+    const about = { source: `pull/${request.reference}`, maker: await ownMaker() };
+    const end = performance.now() + COMMAND_MS;
+    try {
+      reader.store.warm(WARM - 1);
+      const claim = new PullClaim(reader, note, about);
+      const stored = await untilIo(end, () => claim.find(name));
+      const found = { url: place.url, digest: stored.digest, keyFile, note, settings };
+      const image = new LazyImage({ ...found, family: 0, isHydrating: false }, reader, seal);
+      image.#begin(stored);
+      image.#taken = untilIo(end, () => claim.take(stored));
+      image.#taken.catch(() => undefined);
+      // A store that refuses says so with the first note, where there is one.
+      if (name?.kind === 'digest') await image.#taken;
+      return { image, stored, isHeld: claim.isTaken };
+    } catch (error) {
+      reader.store.close();
+      throw error;
+    }
   }
 
   close(): void {
     this.#reader.store.close();
   }
 
-  /** Numbers of its blocks, ascending. */
+  get remote(): RemoteImage {
+    return this.#image;
+  }
+
+  /** Ends when the store keeps an image that was found. Errors: as `PullClaim.take`. */
+  get taken(): Promise<void> {
+    return this.#taken;
+  }
+
+  /** Numbers of its blocks, ascending. The store keeps the image when this has ended. */
   async *blocks(): AsyncGenerator<Uint32Array> {
-    const { manifest } = await this.#manifest();
+    const end = performance.now() + COMMAND_MS;
+    const { manifest } = await untilIo(end, () => this.#manifest());
     for (const [at, { segment }] of manifest.indexes.entries()) {
-      for (const next of manifest.indexes.slice(at, at + SEGMENTS))
-        this.#segment(next.segment).catch(() => undefined);
-      const blocks = [...(await this.#segment(segment))!.keys()].sort((x, y) => x - y);
+      this.#readIndexes(manifest.indexes.slice(at, at + INDEXES));
+      const blocks = [...(await untilIo(end, () => this.#segment(segment)))!.keys()].sort((x, y) => x - y);
       yield Uint32Array.from(blocks, (block) => segment * SEGMENT_BLOCKS + block);
+    }
+    await this.#taken;
+  }
+
+  #begin(stored: StoredImage): void {
+    const { indexes, start } = stored.manifest;
+    this.#stored = Promise.resolve(stored);
+    this.#readIndexes(indexes.slice(0, INDEXES));
+    if (start === null) return;
+    this.#startBytes = this.#reader.store.read('pack', start);
+    this.#startBytes.catch(() => undefined);
+  }
+
+  #readIndexes(indexes: readonly IndexRef[]): void {
+    const wanted = new Set(indexes.map(({ digest }) => digest));
+    for (const digest of wanted) {
+      if (this.#indexes.has(digest)) continue;
+      if (this.#indexes.size >= INDEXES)
+        this.#indexes.delete([...this.#indexes.keys()].find((each) => !wanted.has(each)) ?? digest);
+      const reading = this.#reader.store.read('index', digest);
+      this.#indexes.set(digest, reading);
+      reading.catch(() => {
+        this.#indexes.delete(digest);
+      });
+      setTimeout(() => this.#indexes.delete(digest), START_MS).unref();
     }
   }
 
@@ -86,7 +159,8 @@ export class LazyImage {
     const { start } = manifest;
     if (start === null) return new Uint32Array(0);
     const { store } = this.#reader;
-    const bytes = await store.read('pack', start);
+    const bytes = (await this.#startBytes?.catch(() => undefined)) ?? (await store.read('pack', start));
+    this.#startBytes = undefined;
     const order = new Map<Digest, number>();
     for (const { name, offset, length } of unpackPack(bytes, this.#seal, `${store.url}: pack ${start}`)) {
       order.set(name, order.size);
@@ -115,12 +189,12 @@ export class LazyImage {
   ): Promise<void> {
     const end = performance.now() + timeoutMs;
     const pieces = new Map(blocks.map((block) => [block, new Piece(block)]));
-    const placed = await this.#until(end, () => this.#placesOf(blocks, blocksEach, pieces));
+    const placed = await until(end, () => this.#placesOf(blocks, blocksEach, pieces));
     for (const piece of pieces.values()) if (piece.missing === 0) onPiece(piece.finish(blocksEach));
     const away = placed.filter((block) => !this.#take(block, blocksEach, pieces, onPiece));
     const work = [...rangesOf(away)].map((range) =>
       // A turn for each try: a store that fails holds up nobody else's.
-      this.#until(end, () => turns.run(() => this.#fetchRange(range, blocksEach, pieces, onPiece))),
+      until(end, () => turns.run(() => this.#fetchRange(range, blocksEach, pieces, onPiece))),
     );
     for (const outcome of await Promise.allSettled(work))
       if (outcome.status === 'rejected') throw outcome.reason;
@@ -209,13 +283,21 @@ export class LazyImage {
     if (index === undefined) return undefined;
     let segment = this.#segments.get(number);
     this.#segments.delete(number);
-    segment ??= this.#reader.segment(index);
+    segment ??= this.#read(index);
     this.#segments.set(number, segment);
     for (const [oldest] of this.#segments) if (this.#segments.size > SEGMENTS) this.#segments.delete(oldest);
     return segment.catch((error: unknown) => {
       this.#segments.delete(number);
       throw error;
     });
+  }
+
+  async #read(index: IndexRef): Promise<Segment> {
+    const { digest } = index;
+    const bytes = await this.#indexes.get(digest)?.catch(() => undefined);
+    return bytes === undefined
+      ? this.#reader.segment(index)
+      : unpackSegment(bytes, this.#seal, `${this.#reader.store.url}: index ${digest}`);
   }
 
   #manifest(): Promise<StoredImage> {
@@ -225,45 +307,42 @@ export class LazyImage {
     });
     return this.#stored;
   }
-
-  async #until<T>(end: number, work: () => Promise<T>): Promise<T> {
-    for (let pause = FIRST_PAUSE; ; pause = Math.min(MOST_PAUSE, 2 * pause))
-      try {
-        return await work();
-      } catch (error) {
-        const { message } = toThinError(error);
-        if (performance.now() + pause > end) throw new ThinError('io', message, { cause: error });
-        await sleep(pause);
-      }
-  }
 }
 
-/** A chunk's worth of blocks that comes together. */
-class Piece {
-  missing = 0;
-  readonly #first: number;
-  readonly #done = new Set<number>();
-  #bytes: Uint8Array | undefined;
+async function reach({
+  url,
+  keyFile,
+  settings,
+}: Pick<RemoteImage, 'url' | 'keyFile' | 'settings'>): Promise<{ reader: ImageReader; seal: BlockSeal }> {
+  const env = lazyEnvironment(settings, process.env);
+  const key = keyFile === '' ? undefined : parseKey(await readKey(keyFile), keyFile);
+  const store = await openStore(parseRemoteUrl(url).place, env, { retry: TRY, idleMs: IDLE_MS });
+  const seal = new BlockSeal(key);
+  return { reader: new ImageReader(store, seal), seal };
+}
 
-  constructor(first: number) {
-    this.#first = first;
-  }
+/** Tries again, whatever goes wrong. Errors: io. */
+function until<T>(end: number, work: () => Promise<T>): Promise<T> {
+  return again(end, work, () => true);
+}
 
-  isDone(block: number): boolean {
-    return this.#done.has(block);
-  }
+/** Tries again where the store is away. Errors: those of `work`. */
+function untilIo<T>(end: number, work: () => Promise<T>): Promise<T> {
+  return again(end, work, (code) => code === 'io');
+}
 
-  /** @returns whether it is complete */
-  add(block: number, plain: Uint8Array, blocksEach: number): boolean {
-    this.#bytes ??= new Uint8Array(blocksEach * IMAGE_BLOCK);
-    this.#bytes.set(plain, (block - this.#first) * IMAGE_BLOCK);
-    this.#done.add(block);
-    return this.#done.size === this.missing;
-  }
-
-  finish(blocksEach: number): ImagePiece {
-    const bytes = this.#bytes ?? new Uint8Array(blocksEach * IMAGE_BLOCK);
-    this.#bytes = undefined;
-    return { block: this.#first, bytes };
-  }
+async function again<T>(
+  end: number,
+  work: () => Promise<T>,
+  mayPass: (code: ThinErrorCode) => boolean,
+): Promise<T> {
+  for (let pause = FIRST_PAUSE; ; pause = Math.min(MOST_PAUSE, 2 * pause))
+    try {
+      return await work();
+    } catch (error) {
+      const { code, message } = toThinError(error);
+      if (!mayPass(code)) throw error;
+      if (performance.now() + pause > end) throw new ThinError('io', message, { cause: error });
+      await sleep(pause);
+    }
 }

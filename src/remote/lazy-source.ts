@@ -1,7 +1,7 @@
 import type { Worker } from 'node:worker_threads';
 import { ThinError } from '../errors/thin-error.js';
 import type { RemoteImage } from '../format/remote-image.js';
-import type { FetchRequest, RemoteSource } from '../pool/remote-source.js';
+import type { FetchRequest, FoundRemote, RemoteRequest, RemoteSource } from '../pool/remote-source.js';
 import { startThread } from '../threads/start-thread.js';
 import type { LazyReply, LazyTask } from './lazy-protocol.js';
 
@@ -20,6 +20,15 @@ export class LazySource implements RemoteSource {
   #worker: Worker | undefined;
   #lastId = 0;
   #isClosed = false;
+
+  async find(request: RemoteRequest): Promise<FoundRemote> {
+    let found: FoundRemote | undefined;
+    await this.#ask({ kind: 'find', request }, (reply) => {
+      if (reply.kind === 'found') ({ found } = reply);
+    });
+    if (found === undefined) throw new ThinError('internal', 'the thread that fetches has found nothing');
+    return found;
+  }
 
   async *blocksOf(image: RemoteImage): AsyncGenerator<Uint32Array> {
     const got: Uint32Array[] = [];

@@ -1,6 +1,7 @@
 import { parentPort } from 'node:worker_threads';
 import { toThinError } from '../errors/thin-error.js';
 import type { RemoteImage } from '../format/remote-image.js';
+import type { RemoteRequest } from '../pool/remote-source.js';
 import { BlockCodec } from './block-codec.js';
 import { LazyImage } from './lazy-image.js';
 import type { LazyReply, LazyRequest, LazyTask } from './lazy-protocol.js';
@@ -23,6 +24,10 @@ function post(reply: LazyReply, moved: ArrayBuffer[] = []): void {
 }
 
 async function run(id: number, task: LazyTask): Promise<void> {
+  if (task.kind === 'find') {
+    await find(id, task.request);
+    return;
+  }
   const key = keyOf(task.image);
   await images.use(
     key,
@@ -33,7 +38,26 @@ async function run(id: number, task: LazyTask): Promise<void> {
   post({ id, kind: 'done' });
 }
 
-async function answer(id: number, task: LazyTask, image: LazyImage): Promise<void> {
+/** What was found stays open, for the device that is made of it next. */
+async function find(id: number, request: RemoteRequest): Promise<void> {
+  const { image, stored, isHeld } = await LazyImage.find(request);
+  const { url, digest } = image.remote;
+  const opened = images.use(
+    keyOf(image.remote),
+    () => Promise.resolve(image),
+    () => image.taken,
+  );
+  // Whoever reads its blocks hears of it.
+  opened.catch(() => undefined);
+  post({ id, kind: 'found', found: { url, digest, isHeld, device: stored.manifest.device } });
+  post({ id, kind: 'done' });
+}
+
+async function answer(
+  id: number,
+  task: Exclude<LazyTask, { kind: 'find' }>,
+  image: LazyImage,
+): Promise<void> {
   switch (task.kind) {
     case 'blocks':
       for await (const blocks of image.blocks()) post({ id, kind: 'some', blocks });

@@ -43,6 +43,10 @@ export class OciSession {
     return retrying(url, () => this.#try(request), { limits, refresh, signal: request.signal });
   }
 
+  warm(connections: number): void {
+    this.#options.http.warm(connections);
+  }
+
   close(): void {
     this.#options.http.close();
   }

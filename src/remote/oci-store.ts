@@ -185,6 +185,10 @@ export class OciStore implements RemoteStore {
     return Promise.reject(this.#unsupported());
   }
 
+  warm(connections: number): void {
+    this.#session.warm(connections);
+  }
+
   close(): void {
     this.#session.close();
   }

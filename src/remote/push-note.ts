@@ -18,6 +18,8 @@ const useNote = z.strictObject({
   refs: z.array(ref),
   /** What it has put itself. */
   put: z.array(ref),
+  /** Of a pull that does not know yet what it needs: nothing is removed while the note is there. */
+  opening: z.literal(true).optional(),
 });
 export type UseNote = z.infer<typeof useNote>;
 
@@ -32,8 +34,22 @@ const listNote = z.strictObject({
 });
 export type ListNote = z.infer<typeof listNote>;
 
-export function packUseNote({ source, maker, refs, put }: Omit<UseNote, 'version'>): Uint8Array {
+/**
+ * Begins the id of a note of a pull that is opening; the rest is the id of the note that follows it. Lists
+ * are in order, so that whoever finds it gone finds the other in the same list.
+ */
+export const OPENING_PREFIX = '-';
+/** Milliseconds, by the store's clock, for which such a note is believed. */
+export const OPENING_LIFE = 3_600_000;
+
+export function packUseNote({ source, maker, refs, put }: Omit<UseNote, 'version' | 'opening'>): Uint8Array {
   return Buffer.from(JSON.stringify({ version: 1, source, maker, refs, put } satisfies UseNote));
+}
+
+export function packOpeningNote(source: string, maker: string): Uint8Array {
+  return Buffer.from(
+    JSON.stringify({ version: 1, source, maker, refs: [], put: [], opening: true } satisfies UseNote),
+  );
 }
 
 export function packListNote(refs: readonly BlobRef[], since: number | null = null): Uint8Array {

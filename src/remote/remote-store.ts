@@ -84,5 +84,7 @@ export interface RemoteStore {
 
   list(kind: BlobKind): AsyncIterable<Blob>;
   remove(kind: BlobKind, digest: Digest, signal?: AbortSignal): Promise<void>;
+  /** With the next request, opens so many more connections, for those that soon come together. */
+  warm(connections: number): void;
   close(): void;
 }

@@ -182,6 +182,10 @@ export class S3Store implements RemoteStore {
     return this.#remove(FOLDERS[kind] + digest, signal);
   }
 
+  warm(connections: number): void {
+    this.#options.http.warm(connections);
+  }
+
   close(): void {
     this.#options.http.close();
   }

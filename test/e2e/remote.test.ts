@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { copyFile, mkdir, writeFile } from 'node:fs/promises';
-import path from 'node:path';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { isPassing } from '../../src/format/passing-name.js';
 import { CLI_COMMAND, Cli } from '../support/cli.js';
 import { eventually } from '../support/eventually.js';
-import { requireMounts, run, useScratch } from '../support/mounts.js';
+import { copyProgram, requireMounts, run, useScratch } from '../support/mounts.js';
 import { startRegistry, type RunningRegistry } from '../support/registry.js';
 
 interface PushedJson {
@@ -13,15 +12,6 @@ interface PushedJson {
   readonly parent: string | null;
   readonly read: number;
   readonly sent: number;
-}
-
-/** With the libraries that it needs. */
-async function copyProgram(tool: string, root: string): Promise<void> {
-  await copyFile(`/bin/${tool}`, `${root}/bin/${tool}`);
-  for (const [library] of (await run('ldd', [`/bin/${tool}`])).matchAll(/\/\S+/g)) {
-    await mkdir(path.dirname(root + library), { recursive: true });
-    await copyFile(library, root + library);
-  }
 }
 
 describe('end to end: push and pull', function () {

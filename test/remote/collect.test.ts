@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ThinError, toThinError } from '../../src/errors/thin-error.js';
 import { IMAGE_BLOCK } from '../../src/format/remote-image.js';
 import { BlockSeal } from '../../src/remote/block-seal.js';
 import { CodecPool } from '../../src/remote/codec-pool.js';
 import { Collection, type Collected } from '../../src/remote/collect.js';
-import { blobsOf } from '../../src/remote/image-reader.js';
+import { blobsOf, ImageReader } from '../../src/remote/image-reader.js';
 import { unpackOpenManifest } from '../../src/remote/manifest.js';
+import { PullClaim } from '../../src/remote/pull-claim.js';
 import { Push } from '../../src/remote/push.js';
 import { MemoryRemote, MemoryShelf, type RemoteFaults } from '../support/memory-remote.js';
 import { RemoteDeviceModel } from '../support/remote-device.js';
@@ -36,7 +38,7 @@ describe('a collection', () => {
   }
 
   function collect(graceMs: number, store = new MemoryRemote(shelf)): Promise<Collected> {
-    return new Collection(store, { graceMs, signal }).run();
+    return new Collection(store, { graceMs, openingMs: 500, signal }).run();
   }
 
   function assertWhole(): void {
@@ -90,6 +92,78 @@ describe('a collection', () => {
     shelf.now += 8 * 24 * HOUR;
     await collect(0);
     assert.equal(shelf.blobs.size, 0);
+  });
+
+  describe('beside a pull', () => {
+    let device: RemoteDeviceModel;
+    let reader: ImageReader;
+    let claim: PullClaim;
+    beforeEach(async () => {
+      device = new RemoteDeviceModel('web', 100);
+      device.write(1, block(1));
+      await push(device, 'latest');
+      reader = new ImageReader(new MemoryRemote(shelf), seal);
+      claim = new PullClaim(reader, 'note', { source: 'pull', maker: 'test' });
+    });
+    const remove = (): Promise<void> => new MemoryRemote(shelf).removeTag('latest');
+
+    it('keeps what one has found that has not said yet what it needs, though its tag goes', async () => {
+      const image = await claim.find();
+      await remove();
+      await collect(0);
+      shelf.now += 1;
+      const collecting = collect(0);
+      await sleep(300);
+      assert.equal(shelf.blobs.size, 3);
+      await claim.take(image);
+      assert.equal((await collecting).removed, 0);
+      assert.deepEqual(
+        [...shelf.notes.keys()].filter((key) => key.startsWith('pull/')),
+        ['pull/note'],
+      );
+      shelf.now += 24 * HOUR;
+      assert.equal((await collect(0)).removed, 0);
+      await claim.end();
+      assert.equal((await collect(0)).removed, 3);
+    });
+
+    it('believes a note that says no more for an hour alone', async () => {
+      await claim.find();
+      await remove();
+      await collect(0);
+      shelf.now += HOUR;
+      assert.equal((await collect(0)).removed, 3);
+    });
+
+    it('gives one whose tag moves meanwhile what the tag leads to then', async () => {
+      const before = shelf.tags.get('latest')!.image;
+      device.write(2, block(2));
+      class Moving extends MemoryRemote {
+        #tags = 0;
+        override async tag(tag: string): ReturnType<MemoryRemote['tag']> {
+          if (++this.#tags === 2) {
+            await push(device, tag);
+            await collect(0);
+          }
+          return super.tag(tag);
+        }
+      }
+      const slow = new Moving(shelf);
+      const late = new PullClaim(new ImageReader(slow, seal), 'late', { source: 'pull', maker: 'test' });
+      const image = await late.find();
+      assert.notEqual(image.digest, before);
+      assert.equal(image.digest, shelf.tags.get('latest')!.image);
+      assertWhole();
+    });
+
+    it('lets one whose credentials only read know that nobody is told', async () => {
+      const readOnly = new MemoryRemote(shelf, {
+        refuse: (call) => (call.startsWith('putNote') ? new ThinError('permission', 'no') : undefined),
+      });
+      const mine = new PullClaim(new ImageReader(readOnly, seal), 'mine', { source: 'pull', maker: 'test' });
+      await mine.take(await mine.find());
+      assert.equal(mine.isTaken, false);
+    });
   });
 
   it('does not go on where it cannot tell what an image needs', async () => {

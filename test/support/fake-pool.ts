@@ -88,6 +88,14 @@ export class FakePool implements ThinPool {
     };
   }
 
+  findRemote(): Promise<never> {
+    return Promise.reject(new ThinError('unsupported', 'nothing fetches here'));
+  }
+
+  forgetRemote(): Promise<void> {
+    return Promise.resolve();
+  }
+
   attachRemote(): Promise<{ readonly chunks: number }> {
     return Promise.resolve({ chunks: 0 });
   }

@@ -141,6 +141,10 @@ export class MemoryRemote implements RemoteStore {
     });
   }
 
+  warm(): void {
+    // Nothing is opened.
+  }
+
   close(): void {
     // Nothing is open.
   }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ThinError } from '../../src/errors/thin-error.js';
-import type { FetchRequest, RemoteSource } from '../../src/pool/remote-source.js';
+import type { FetchRequest, FoundRemote, RemoteRequest, RemoteSource } from '../../src/pool/remote-source.js';
 import type { NewRemoteImage } from '../../src/pool/thin-pool.js';
 import { BLOCK } from './small-pool.js';
 
@@ -39,6 +39,16 @@ export class MemorySource implements RemoteSource {
 
   constructor(blocks: readonly number[]) {
     this.blocks = blocks;
+  }
+
+  find({ reference }: RemoteRequest): Promise<FoundRemote> {
+    const device = { name: 'there', size: 40 * BLOCK, kind: 'snapshot', filesystem: 'xfs' } as const;
+    return Promise.resolve({
+      url: reference,
+      digest: IMAGE.digest,
+      isHeld: true,
+      device: { ...device, label: '', quota: 0 },
+    });
   }
 
   async *blocksOf(): AsyncGenerator<Uint32Array> {

@@ -1,5 +1,5 @@
 import { execFile, spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
-import { access, constants, mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { access, constants, copyFile, mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { eventually } from './eventually.js';
@@ -294,4 +294,13 @@ function end(child: ChildProcess): Promise<void> {
     });
     child.kill('SIGKILL');
   });
+}
+
+/** A program of this host into a root's `bin`, with the libraries that it needs. */
+export async function copyProgram(tool: string, root: string): Promise<void> {
+  await copyFile(`/bin/${tool}`, `${root}/bin/${tool}`);
+  for (const [library] of (await run('ldd', [`/bin/${tool}`])).matchAll(/\/\S+/g)) {
+    await mkdir(path.dirname(root + library), { recursive: true });
+    await copyFile(library, root + library);
+  }
 }

@@ -3,9 +3,9 @@
  * fails at random, without any grace; after each change of the store, all that its tags need has to be there,
  * and all that a pull has claimed while it pulls.
  *
- *     node --import tsx scripts/remote/campaign/main.ts [ROUNDS]       of each process (1000)
+ *     node --import tsx scripts/remote/campaign/main.ts [ROUNDS]       of each push and collection (1000)
  */
-import { execFile } from 'node:child_process';
+import { execFile, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import { Bucket } from './bucket.js';
 
@@ -15,9 +15,12 @@ const port = await bucket.listen();
 const loader = path.resolve(import.meta.dirname, '../../../node_modules/tsx/dist/loader.mjs');
 const worker = path.join(import.meta.dirname, 'worker.ts');
 
+/** Those that go on as long as others push. */
+const lasting: ChildProcess[] = [];
+
 function run(work: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    execFile(
+    const child = execFile(
       process.execPath,
       ['--import', loader, worker, work, `${port}`, `${rounds}`],
       (error, stdout, stderr) => {
@@ -25,20 +28,24 @@ function run(work: string): Promise<string> {
         else reject(new Error(stderr));
       },
     );
+    lasting.push(child);
   });
 }
 
 const timer = setInterval(() => {
   console.log(
-    `${bucket.requests} requests, ${bucket.failures} of them failed, ${bucket.removed} objects removed`,
+    `${bucket.requests} requests, ${bucket.failures} of them failed, ${bucket.removed} objects removed, ${bucket.broken ?? 'no image broken'}`,
   );
 }, 30_000);
-const said = await Promise.all(['push', 'push', 'pull', 'pull', 'remove', 'collect', 'collect'].map(run));
+const others = ['pull', 'pull', 'remove', 'collect', 'collect'].map(run);
+const pushed = await Promise.all(['push', 'push'].map(run));
+for (const child of lasting) child.stdin?.end();
+const said = [...pushed, ...(await Promise.all(others))];
 clearInterval(timer);
 bucket.close();
 for (const line of said) console.log(line);
 console.log(
-  `${rounds} rounds of 7 processes: ${bucket.requests} requests, ${bucket.failures} failed, ${bucket.removed} objects removed`,
+  `${rounds} rounds of pushes and collections by 7 processes: ${bucket.requests} requests, ${bucket.failures} failed, ${bucket.removed} objects removed`,
 );
 const broken = bucket.broken ?? said.find((line) => line.includes('BROKEN'));
 console.log(broken ?? 'no image was broken');

@@ -1,14 +1,17 @@
-/** One process of the campaign: worker.ts push|pull|remove|collect PORT ROUNDS; prints what came of them as JSON. */
+/**
+ * One process of the campaign: worker.ts push|pull|remove|collect PORT ROUNDS; prints what came of them as
+ * JSON. Pushes and collections make their rounds; the others go on until their standard input ends.
+ */
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { toThinError } from '../../../src/errors/thin-error.js';
 import { IMAGE_BLOCK } from '../../../src/format/remote-image.js';
 import { BlockSeal } from '../../../src/remote/block-seal.js';
-import { Claims } from '../../../src/remote/claims.js';
 import { CodecPool } from '../../../src/remote/codec-pool.js';
 import { Collection } from '../../../src/remote/collect.js';
 import { HttpClient } from '../../../src/remote/http-client.js';
-import { ImageReader, refsOf } from '../../../src/remote/image-reader.js';
+import { ImageReader } from '../../../src/remote/image-reader.js';
+import { PullClaim } from '../../../src/remote/pull-claim.js';
 import { FullPull } from '../../../src/remote/pull.js';
 import { Push } from '../../../src/remote/push.js';
 import { S3Store } from '../../../src/remote/s3-store.js';
@@ -30,6 +33,8 @@ const store = new S3Store({
   // Some requests fail for good.
   retry: { forMs: 60, firstMs: 5, mostMs: 20 },
 });
+/** Milliseconds between removals of a tag, at most. */
+const REMOVE_MS = 1500;
 const seal = new BlockSeal(undefined);
 const codecs = new CodecPool(undefined, 1);
 const { signal } = new AbortController();
@@ -57,14 +62,19 @@ async function push(): Promise<void> {
 /** All of it, some time after the claim; the tag may go meanwhile. */
 async function pull(): Promise<void> {
   const reader = new ImageReader(store, seal);
-  const image = await reader.named({ kind: 'tag', tag: anyTag() });
-  const claims = new Claims(store, 'pull', `${process.pid}-${below(1e9)}`, {
-    source: 'pull',
-    maker: 'worker',
-  });
-  const isThere = await claims.claim(refsOf(image, image.manifest));
+  const about = { source: 'pull', maker: 'worker' };
+  const claim = new PullClaim(reader, `${process.pid}-${below(1e9)}`, about);
+  const tag = anyTag();
   try {
-    if (!isThere) throw new Error('leaving');
+    const image = await claim.find(
+      // By its digest, it is claimed in the other way.
+      below(3) === 0
+        ? { kind: 'digest', digest: (await reader.named({ kind: 'tag', tag })).digest }
+        : { kind: 'tag', tag },
+    );
+    // Between the two notes the tag may go, and a collection may begin and end.
+    await sleep(below(50));
+    await claim.take(image);
     await sleep(below(50));
     for (let tries = 10; ; tries--)
       try {
@@ -78,7 +88,7 @@ async function pull(): Promise<void> {
   } finally {
     for (let tries = 10; tries > 0; tries--)
       if (
-        await claims.end().then(
+        await claim.end().then(
           () => true,
           () => false,
         )
@@ -91,21 +101,25 @@ const works: Readonly<Record<string, () => Promise<unknown>>> = {
   push,
   pull,
   remove: async () => {
-    await sleep(below(20));
+    // So that tags live for a few pushes and pulls.
+    await sleep(below(REMOVE_MS));
     await store.removeTag(anyTag());
   },
   collect: () => new Collection(store, { graceMs: 0, signal }).run(),
 };
-for (let round = 0; round < Number(rounds); round++) {
+let isOver = false;
+const isDone = (round: number): boolean =>
+  work === 'pull' || work === 'remove' ? isOver : round >= Number(rounds);
+process.stdin.on('end', () => (isOver = true)).resume();
+for (let round = 0; !isDone(round); round++) {
   const outcome = await works[work]!().then(
     () => 'done',
     (error: unknown) =>
-      error instanceof Error && /^(BROKEN|leaving)/.test(error.message)
-        ? error.message
-        : toThinError(error).code,
+      error instanceof Error && error.message.startsWith('BROKEN') ? error.message : toThinError(error).code,
   );
   outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
 }
 await codecs.close();
 store.close();
+process.stdin.destroy();
 console.log(JSON.stringify({ work, outcomes }));

@@ -3,7 +3,15 @@ import type { Handlers } from '../dispatcher.js';
 import type { Service } from '../service.js';
 
 type PoolOperation =
-  'remote.images' | 'pool.info' | 'pool.set' | 'pool.check' | 'pool.extend' | 'pool.commit' | 'pool.settle';
+  | 'remote.find'
+  | 'remote.forget'
+  | 'remote.images'
+  | 'pool.info'
+  | 'pool.set'
+  | 'pool.check'
+  | 'pool.extend'
+  | 'pool.commit'
+  | 'pool.settle';
 
 export function poolOperations({ pool }: Service): Pick<Handlers, PoolOperation> {
   return {
@@ -32,6 +40,11 @@ export function poolOperations({ pool }: Service): Pick<Handlers, PoolOperation>
       return pool.info();
     },
     'pool.extend': (to) => pool.extend(to),
+    'remote.find': (request) => pool.findRemote(request),
+    'remote.forget': async ({ note }) => {
+      await pool.forgetRemote(note);
+      return {};
+    },
     'remote.images': () => Promise.resolve(pool.remoteImages()),
     'pool.commit': async () => {
       await pool.commit();
