@@ -83,9 +83,9 @@ export class LazyImage {
     const { reader, seal } = await reach({ url: place.url, keyFile, settings });
     const about = { source: `pull/${request.reference}`, maker: await ownMaker() };
     const end = performance.now() + COMMAND_MS;
+    const claim = new PullClaim(reader, note, about);
     try {
       reader.store.warm(WARM - 1);
-      const claim = new PullClaim(reader, note, about);
       const stored = await untilIo(end, () => claim.find(name));
       const found = { url: place.url, digest: stored.digest, keyFile, note, settings };
       const image = new LazyImage({ ...found, family: 0, isHydrating: false }, reader, seal);
@@ -96,6 +96,7 @@ export class LazyImage {
       if (name?.kind === 'digest') await image.#taken;
       return { image, stored, isHeld: claim.isTaken };
     } catch (error) {
+      if (toThinError(error).code !== 'io') await claim.end().catch(() => undefined);
       reader.store.close();
       throw error;
     }
@@ -209,6 +210,8 @@ export class LazyImage {
   }
 
   async release(): Promise<void> {
+    // No note comes after it is taken away.
+    await this.#taken.catch(() => undefined);
     if (this.#reader.store.isCollected && this.#image.note !== '') await (await this.#claims()).end();
   }
 

@@ -18,8 +18,8 @@ export class PullClaim {
   readonly #about: { readonly source: string; readonly maker: string };
   readonly #sinceOpened = new Stopwatch();
   readonly #claims: Claims;
-  /** `opened`: what the tag leads to stays. `refused`: the store takes no note. */
-  #state: 'none' | 'opened' | 'refused' = 'none';
+  /** `opening`: the first note may be there. `opened`: it is. `refused`: the store takes none. */
+  #state: 'none' | 'opening' | 'opened' | 'refused' = 'none';
 
   /** @param id of the note; `about` as of `Claims` */
   constructor(reader: ImageReader, id: string, about: { readonly source: string; readonly maker: string }) {
@@ -87,11 +87,12 @@ export class PullClaim {
   async end(): Promise<void> {
     if (!this.#reader.store.isCollected || !this.isTaken) return;
     await this.#claims.end();
-    if (this.#state === 'opened') await this.#close();
+    if (this.#state !== 'none') await this.#close();
   }
 
   async #open(): Promise<void> {
     this.#sinceOpened.restart();
+    this.#state = 'opening';
     const { source, maker } = this.#about;
     try {
       await this.#reader.store.putNote('pull', this.#opening, packOpeningNote(source, maker), []);
