@@ -1,5 +1,4 @@
-import type { BlockReader, DataReader, Gap } from './block-reader.js';
-import { METADATA_BLOCK } from './disk-block.js';
+import type { DataReader, Gap } from './block-reader.js';
 
 /** Bytes of a file or a block device. */
 export interface DiskPlace {
@@ -49,26 +48,5 @@ export class DiskPart implements DiskReader {
 
   places(begin: number, end: number): Iterable<DiskPlace> {
     return this.#disk.places(this.#begin + begin, this.#begin + Math.min(end, this.size));
-  }
-}
-
-/** The metadata blocks that lie on a disk. */
-export class DiskBlocks implements BlockReader {
-  readonly #disk: DiskReader;
-
-  constructor(disk: DiskReader) {
-    this.#disk = disk;
-  }
-
-  get path(): string {
-    return this.#disk.path;
-  }
-
-  get blocks(): number {
-    return Math.floor(this.#disk.size / METADATA_BLOCK);
-  }
-
-  read(block: number, into?: Buffer): Buffer {
-    return this.#disk.readSync(block * METADATA_BLOCK, METADATA_BLOCK, into);
   }
 }

@@ -2,6 +2,8 @@ const TIME_BITS = 24n;
 const TIME_MASK = 2 ** 24 - 1;
 
 export const MAPPING_BYTES = 8;
+/** What one data block is in the low half of a value. */
+export const DATA_UNIT = 2 ** 24;
 
 /**
  * Where a virtual block's data is: 40 bits of data block and 24 of time (dm-thin-metadata.c,

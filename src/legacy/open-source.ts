@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { ThinError } from '../errors/thin-error.js';
-import { DiskBlocks, type DiskReader } from './disk-reader.js';
+import { DiskBlocks } from './disk-blocks.js';
+import type { DiskReader } from './disk-reader.js';
 import type { DockerDevice } from './docker-graph.js';
 import type { ExportedPool } from './exported-pool.js';
 import { deviceMapperHolders } from './in-use.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { DiskBlocks } from '../../src/legacy/disk-reader.js';
+import { DiskBlocks } from '../../src/legacy/disk-blocks.js';
 import { LegacyPool } from '../../src/legacy/legacy-pool.js';
 import { nameDevices } from '../../src/legacy/named-devices.js';
 import { openDevice } from '../../src/legacy/opened-device.js';

@@ -1,5 +1,6 @@
 import { ThinError, toThinError } from '../../errors/thin-error.js';
-import { DiskBlocks, type DiskReader } from '../disk-reader.js';
+import { DiskBlocks } from '../disk-blocks.js';
+import type { DiskReader } from '../disk-reader.js';
 import type { DockerDevice } from '../docker-graph.js';
 import { LegacyPool } from '../legacy-pool.js';
 import { nameDevices, type ThinVolume } from '../named-devices.js';

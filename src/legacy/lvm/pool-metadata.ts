@@ -1,6 +1,7 @@
 import { ThinError } from '../../errors/thin-error.js';
 import type { BlockReader } from '../block-reader.js';
-import { DiskBlocks, DiskPart, type DiskReader } from '../disk-reader.js';
+import { DiskBlocks } from '../disk-blocks.js';
+import { DiskPart, type DiskReader } from '../disk-reader.js';
 import { readLvmGroups, type LvmGroup } from './lvm-groups.js';
 import { diskOf } from './lvm-source.js';
 import { readPartitions } from './partitions.js';

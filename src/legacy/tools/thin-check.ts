@@ -6,7 +6,7 @@ import { ToolBlocks, ToolFault } from './tool-blocks.js';
 import { clearNeedsCheck, freeBlocks, leakedBlocks, type WriteBlock } from './thin-mend.js';
 import { countToolMetadata, ToolSpaceMap } from './tool-counts.js';
 import { readToolSuperblock, type ToolSuperblock } from './tool-superblock.js';
-import { ToolWalk, type TreeShape } from './tool-walk.js';
+import { ToolWalk, type TreePath, type TreeShape } from './tool-walk.js';
 
 export interface ThinCheckOptions {
   /** How far to look: the superblock, the devices, all. */
@@ -179,7 +179,7 @@ class Checker {
   }
 }
 
-function lostWords(title: string, [device]: readonly bigint[], lost: string): string {
+function lostWords(title: string, [device]: TreePath, lost: string): string {
   if (title === 'examining devices tree') return `missing devices: ${lost}`;
   if (device === undefined) return `missing all mappings for devices: ${lost}`;
   return `thin device ${device} is missing mappings ${lost}`;

@@ -162,25 +162,24 @@ class RunWriter {
   }
 
   leaf(node: ToolNode): void {
-    for (let index = 0; index < node.count; index++) {
+    for (let index = 0, next: number; index < node.count; index = next) {
+      next = node.runEnd(index);
       const begin = node.key(index);
       const low = node.low(index);
       const data = dataBlockOf(low, node.high(index));
       const time = low & TIME_MASK;
-      if (
+      const goesOn =
         this.#length > 0 &&
         begin === this.#begin + this.#length &&
         data === this.#data + this.#length &&
-        time === this.#time
-      ) {
-        this.#length++;
-        continue;
+        time === this.#time;
+      if (!goesOn) {
+        this.#flush();
+        this.#begin = begin;
+        this.#data = data;
+        this.#time = time;
       }
-      this.#flush();
-      this.#begin = begin;
-      this.#data = data;
-      this.#time = time;
-      this.#length = 1;
+      this.#length += next - index;
     }
   }
 
@@ -195,8 +194,9 @@ class RunWriter {
   }
 
   #flush(): void {
-    const [begin, chunk, length, time] = [this.#begin, this.#data, this.#length, this.#time];
-    if (length > 0) this.#words.run({ begin, chunk, length, time }, this.#lines);
+    const length = this.#length;
+    if (length > 0)
+      this.#words.run({ begin: this.#begin, chunk: this.#data, length, time: this.#time }, this.#lines);
     this.#length = 0;
   }
 }

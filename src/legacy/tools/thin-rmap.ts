@@ -25,10 +25,10 @@ export function thinRmap(
     throw new ToolFault('Damage in mapping tree, please run thin_check.\n');
   });
   for (const {
-    path: [id = 0n],
+    path: [id = 0],
     node,
   } of walk.leaves(superblock.mappingRoot)) {
-    const device = Number(BigInt.asUintN(32, id));
+    const device = Number(BigInt.asUintN(32, BigInt(id)));
     for (let index = 0; index < node.count; index++) {
       const chunk = dataBlockOf(node.low(index), node.high(index));
       if (!isAsked(chunk)) continue;

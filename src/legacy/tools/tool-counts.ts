@@ -3,7 +3,7 @@ import { INDEX_ENTRY_BYTES } from '../space-map-index.js';
 import type { SpaceMapRoot } from '../space-map-root.js';
 import type { Counts } from '../reference-counts.js';
 import { ToolFault, type ToolBlocks } from './tool-blocks.js';
-import { nodeProblem, ToolNode } from './tool-node.js';
+import { nodeProblem, ToolNode, type Key } from './tool-node.js';
 import { readToolSuperblock, type ToolSuperblock } from './tool-superblock.js';
 
 const DETAILS = { levels: 1, valueSize: 24 } as const;
@@ -128,8 +128,8 @@ class Counter {
   }
 
   tree(root: number, shape: CountedShape, onLeaf: (node: ToolNode) => void = () => undefined): void {
-    const lastKeys: (bigint | undefined)[] = [];
-    const walk = (block: number, level: number, depth: number, parentKey: bigint | undefined): void => {
+    const lastKeys: (Key | undefined)[] = [];
+    const walk = (block: number, level: number, depth: number, parentKey: Key | undefined): void => {
       const node = new ToolNode(this.#blocks, block);
       const isUpper = level < shape.levels - 1;
       if (depth === 0) lastKeys[level] = undefined;

@@ -1,9 +1,24 @@
+import { endianness } from 'node:os';
 import { METADATA_BLOCK } from '../disk-block.js';
+import { DATA_UNIT } from '../mapping-value.js';
 import { ToolFault, type ToolBlocks } from './tool-blocks.js';
 
 const HEADER = 32;
+const FIRST_KEY = HEADER / 4;
+const WORDS = METADATA_BLOCK / 4;
+/** From this high half on, a u64 is no number that a double holds exactly. */
+const EXACT_HIGH = 2 ** 21;
+const ENDIANNESS = endianness();
 const INTERNAL = 1;
 const LEAF = 2;
+
+/** A u64: a number as long as it is exact, and a bigint from 2^53 on. They compare and print alike. */
+export type Key = number | bigint;
+
+/** The key that comes next; 0 behind the last one there can be. */
+export function keyBehind(key: Key): Key {
+  return typeof key === 'number' ? key + 1 : BigInt.asUintN(64, key + 1n);
+}
 
 /** A node whose checksum is right and in which nothing else is sure: reading past its end gives zeroes. */
 export class ToolNode {
@@ -12,17 +27,21 @@ export class ToolNode {
   readonly count: number;
   readonly capacity: number;
   readonly valueSize: number;
-  readonly #view: DataView;
+  readonly #bytes: Buffer;
+  /** All of it. Words and no DataView, which is slow until V8 has compiled what reads it. */
+  readonly #words: Uint32Array;
 
   /** `into`: where its bytes are to be. @throws ToolFault */
   constructor(blocks: ToolBlocks, location: number, into?: Buffer) {
     const bytes = blocks.read('node', location, into);
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const words = wordsOf(bytes);
+    this.#bytes = bytes;
+    this.#words = words;
     this.location = location;
-    this.count = this.#view.getUint32(16, true);
-    this.capacity = this.#view.getUint32(20, true);
-    this.valueSize = this.#view.getUint32(24, true);
-    const flags = this.#view.getUint32(4, true);
+    this.count = words[4]!;
+    this.capacity = words[5]!;
+    this.valueSize = words[6]!;
+    const flags = words[1]!;
     this.isInternal = (flags & INTERNAL) !== 0;
     if (this.isInternal && (flags & LEAF) !== 0)
       throw new ToolFault(`btree node is both internal and leaf (block ${location})`);
@@ -32,12 +51,15 @@ export class ToolNode {
 
   /** Exact up to 2^53. */
   key(index: number): number {
-    return this.#number(HEADER + index * 8);
+    return this.#number(FIRST_KEY + index * 2);
   }
 
-  exactKey(index: number): bigint {
-    const at = HEADER + index * 8;
-    return at + 8 <= METADATA_BLOCK ? this.#view.getBigUint64(at, true) : 0n;
+  exactKey(index: number): Key {
+    const at = FIRST_KEY + index * 2;
+    if (at >= WORDS) return 0;
+    const high = this.#words[at + 1]!;
+    if (high < EXACT_HIGH) return high * 2 ** 32 + this.#words[at]!;
+    return BigInt(high) * 2n ** 32n + BigInt(this.#words[at]!);
   }
 
   /** A value of eight bytes. Exact up to 2^53. */
@@ -47,21 +69,48 @@ export class ToolNode {
 
   /** The halves of a value of eight bytes; the first is all of one of four. */
   low(index: number): number {
-    return this.#half(this.#valueAt(index));
+    return this.#words[this.#valueAt(index)] ?? 0;
   }
 
   high(index: number): number {
-    return this.#half(this.#valueAt(index) + 4);
+    return this.#words[this.#valueAt(index) + 1] ?? 0;
+  }
+
+  /**
+   * Place behind mappings from `index` on that follow each other in the device and in the data, of one time.
+   * It may come early, where a half of a number overflows.
+   */
+  runEnd(index: number): number {
+    const words = this.#words;
+    let keyAt = FIRST_KEY + index * 2;
+    let valueAt = this.#valueAt(index);
+    const end = Math.min(this.count, index + Math.floor((WORDS - valueAt) / 2));
+    let key = words[keyAt]! | 0;
+    let low = words[valueAt]! | 0;
+    const keyHigh = words[keyAt + 1];
+    const high = words[valueAt + 1];
+    let next = index + 1;
+    for (; next < end; next++) {
+      keyAt += 2;
+      valueAt += 2;
+      key = (key + 1) | 0;
+      low = (low + DATA_UNIT) | 0;
+      if ((words[keyAt]! | 0) !== key || (words[valueAt]! | 0) !== low) break;
+      if (words[keyAt + 1] !== keyHigh || words[valueAt + 1] !== high) break;
+    }
+    return next;
   }
 
   /** Place of the first key that is not above the key before it; undefined where all are. */
   firstUnordered(): number | undefined {
-    const view = this.#view;
-    let [high, low] = [-1, 0];
-    for (let index = 0, at = HEADER; index < this.count; index++, at += 8) {
-      if (at + 8 > METADATA_BLOCK) return index;
-      const [nextHigh, nextLow] = [view.getUint32(at + 4, true), view.getUint32(at, true)];
-      if (nextHigh < high || (nextHigh === high && nextLow <= low)) return index;
+    const words = this.#words;
+    let high = -1;
+    let low = 0;
+    for (let index = 0, at = FIRST_KEY; index < this.count; index++, at += 2) {
+      if (at >= WORDS) return index;
+      const nextHigh = words[at + 1]!;
+      const nextLow = words[at]!;
+      if (nextHigh === high ? nextLow <= low : nextHigh < high) return index;
       high = nextHigh;
       low = nextLow;
     }
@@ -69,7 +118,8 @@ export class ToolNode {
   }
 
   value(index: number): Buffer {
-    return Buffer.from(this.#view.buffer, this.#view.byteOffset + this.#valueAt(index), this.valueSize);
+    const at = this.#valueAt(index) * 4;
+    return this.#bytes.subarray(at, at + this.valueSize);
   }
 
   /** Before a value is taken without a look at the rest. @throws ToolFault */
@@ -90,18 +140,25 @@ export class ToolNode {
     return low;
   }
 
+  /** Values are taken of sizes that are whole words. */
   #valueAt(index: number): number {
-    return HEADER + this.capacity * 8 + index * this.valueSize;
-  }
-
-  #half(at: number): number {
-    return at + 4 <= METADATA_BLOCK ? this.#view.getUint32(at, true) : 0;
+    return FIRST_KEY + this.capacity * 2 + (index * this.valueSize) / 4;
   }
 
   #number(at: number): number {
-    if (at + 8 > METADATA_BLOCK) return 0;
-    return this.#view.getUint32(at + 4, true) * 2 ** 32 + this.#view.getUint32(at, true);
+    return at < WORDS ? this.#words[at + 1]! * 2 ** 32 + this.#words[at]! : 0;
   }
+}
+
+/** The words of a block, as the format has them: low byte first. */
+function wordsOf(bytes: Buffer): Uint32Array {
+  const { buffer, byteOffset } = ENDIANNESS === 'LE' && bytes.byteOffset % 4 === 0 ? bytes : swapped(bytes);
+  return new Uint32Array(buffer, byteOffset, WORDS);
+}
+
+function swapped(bytes: Buffer): Uint8Array {
+  const copy = Buffer.alloc(METADATA_BLOCK, bytes);
+  return ENDIANNESS === 'LE' ? copy : copy.swap32();
 }
 
 /** What is wrong with a node, in the words of thin_check 0.9; undefined where nothing is. */
@@ -111,9 +168,9 @@ export function nodeProblem(
     readonly valueSize: number;
     readonly isRoot: boolean;
     /** The key that led to it. */
-    readonly parentKey: bigint | undefined;
+    readonly parentKey: Key | undefined;
     /** The last key of the leaf before it. */
-    readonly lastKey: bigint | undefined;
+    readonly lastKey: Key | undefined;
     /** Too few or too many entries are passed over. */
     readonly ignoreNonFatal: boolean;
   },

@@ -1,10 +1,10 @@
 import { METADATA_BLOCK } from '../disk-block.js';
 import { SeenBlocks } from './seen-blocks.js';
 import { ToolFault, type ToolBlocks } from './tool-blocks.js';
-import { nodeProblem, ToolNode } from './tool-node.js';
+import { keyBehind, nodeProblem, ToolNode, type Key } from './tool-node.js';
 
 /** Keys above the leaves' own: of a mapping tree, the device. */
-export type TreePath = readonly bigint[];
+export type TreePath = readonly Key[];
 
 export interface TreeShape {
   /** Trees of trees have 2: the values of the upper one are roots. */
@@ -27,7 +27,7 @@ export interface ToolLeaf {
 interface Place {
   readonly path: TreePath;
   readonly depth: number;
-  readonly key: bigint | undefined;
+  readonly key: Key | undefined;
 }
 
 /** A node whose children are walked. */
@@ -50,10 +50,10 @@ export class ToolWalk {
   /** By nesting, the bytes of the node: nodes beside each other take turns. */
   readonly #buffers: Buffer[] = [];
   /** By level, the last key of the leaf before. */
-  readonly #lastKeys: (bigint | undefined)[] = [];
+  readonly #lastKeys: (Key | undefined)[] = [];
   #path: TreePath = [];
   #isDamaged = false;
-  #damageBegin = 0n;
+  #damageBegin: Key = 0;
   #problems = '';
 
   constructor(blocks: ToolBlocks, shape: TreeShape, onDamage: OnDamage) {
@@ -96,7 +96,7 @@ export class ToolWalk {
       else if (node.count > 0) {
         const last = node.exactKey(node.count - 1);
         this.#lastKeys[place.path.length] = last;
-        this.#good(node.exactKey(0), BigInt.asUintN(64, last + 1n));
+        this.#good(node.exactKey(0), keyBehind(last));
       }
       if (node.isInternal)
         for (let index = 0; index < node.count; index++) this.#blocks.requireThere(node.block(index));
@@ -143,14 +143,14 @@ export class ToolWalk {
     this.#isDamaged = true;
   }
 
-  #good(begin: bigint, end: bigint): void {
+  #good(begin: Key, end: Key): void {
     if (this.#isDamaged) this.#issue(this.#path, `[${this.#damageBegin}, ${begin}]`);
     this.#damageBegin = end;
   }
 
   #endOf(path: TreePath): void {
     if (this.#isDamaged) this.#issue(path, `[${this.#damageBegin}, -]`);
-    this.#damageBegin = 0n;
+    this.#damageBegin = 0;
   }
 
   #issue(path: TreePath, lost: string): void {
