@@ -101,7 +101,7 @@ export const LAYERS = {
   },
   testing: {
     knows: 'contract suites for implementers of stores and transports, with any test runner',
-    imports: ['errors', 'store', 'io', 'fuse'],
+    imports: ['errors', 'async', 'store', 'io', 'fuse'],
   },
   daemon: {
     knows: 'composition root, life cycle, control socket',

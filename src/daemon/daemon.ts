@@ -114,7 +114,7 @@ export class Daemon {
     this.#served = new ServedPool({
       ...{ layout, pool, projection, host, log, makers: { isAtWork, makerOf } },
       fileNameOf: parts.fileNameOf,
-      carriesDiscards: () => this.#transport.kind !== 'fuse-native',
+      carriesDiscards: () => this.#transport.supportsDiscard,
       onChanged: (change) => parts.standing?.note(change),
     });
     const served = this.#served;

@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../async/until.js';
 import { processState } from './process-state.js';
 import { failXfsOfMount } from './xfs-retries.js';
 
@@ -79,16 +79,20 @@ export class EarlierTools {
     readonly onWait?: (tools: readonly ToolProcess[]) => void;
     readonly areUnserved?: boolean;
   }): Promise<readonly ToolProcess[]> {
-    const deadline = performance.now() + patienceMs;
-    for (let told = false; ; told = true) {
+    let left: readonly ToolProcess[] = [];
+    let isTold = false;
+    const isOver = async (): Promise<boolean> => {
       const living = await this.find();
       for (const { pid, name } of living) if (mayBeCut(name)) kill(pid);
-      const left = living.filter(awaited);
-      if (left.length === 0 || performance.now() > deadline) return left;
-      if (!told) onWait?.(left);
+      left = living.filter(awaited);
+      if (left.length === 0) return true;
+      if (!isTold) onWait?.(left);
+      isTold = true;
       if (areUnserved) for (const { pid, name } of left) if (name === 'mount') await failXfsOfMount(pid);
-      await sleep(POLL_MS);
-    }
+      return false;
+    };
+    await until(isOver, { limitMs: patienceMs, pollMs: POLL_MS });
+    return left;
   }
 
   /** The session comes first: the environment of a process that hangs in the kernel may be unreadable. */

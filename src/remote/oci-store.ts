@@ -35,7 +35,6 @@ const ociManifest = z.object({
  */
 export class OciStore implements RemoteStore {
   readonly url: string;
-  readonly swapsTags = false;
   readonly isCollected = false;
   readonly #session: OciSession;
   /** OCI manifests of the images that were put. */

@@ -45,8 +45,6 @@ export interface RangeRequest {
 export interface RemoteStore {
   /** As users wrote it, without credentials. */
   readonly url: string;
-  /** Whether a tag is moved only from the state that was seen; else another push may come in between. */
-  readonly swapsTags: boolean;
   /**
    * Whether `list`, `remove` and all notes work; else the store collects what nothing refers to by itself.
    */

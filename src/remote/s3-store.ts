@@ -48,7 +48,6 @@ const FOLDERS = { pack: 'packs/', index: 'indexes/', manifest: 'manifests/' } as
  */
 export class S3Store implements RemoteStore {
   readonly url: string;
-  readonly swapsTags = true;
   readonly isCollected = true;
   readonly #options: S3Options;
   readonly #signing = new Map<string, ArrayBuffer>();

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import type { Transport } from '../fuse/transport.js';
 import type { MemoryDirectory } from './memory-image.js';
+import { until } from '../async/until.js';
 
 /** What a test of a transport works on: one mount over a directory in memory. */
 export interface Served {
@@ -39,6 +40,6 @@ export async function mountsOn(target: string): Promise<number> {
 }
 
 /** The test runner's own limit ends a wait that never succeeds. */
-export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
+export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
+  await until(condition, { limitMs: Infinity, pollMs: 10 });
 }

@@ -6,7 +6,7 @@ import path from 'node:path';
 import type { TransportFactory } from '../fuse/transport.js';
 import type { ContractRunner } from './contract-runner.js';
 import { MemoryDirectory } from './memory-image.js';
-import { mountsOn, tryRun, until, type Served } from './served-mount.js';
+import { eventually, mountsOn, tryRun, type Served } from './served-mount.js';
 import { bytesContract, failuresContract } from './transport-io-contract.js';
 
 const MIB = 1024 ** 2;
@@ -51,7 +51,7 @@ export function transportContract(
       const { transport, directory } = served;
       await transport.unmount();
       await transport.ended;
-      await until(() => [...directory.open.values()].every((count) => count === 0));
+      await eventually(() => [...directory.open.values()].every((count) => count === 0));
       assert.equal(await mountsOn(transport.mountPoint), 0);
       if (folder === undefined) await rm(path.dirname(transport.mountPoint), { recursive: true });
     });
@@ -173,7 +173,7 @@ function lifetime({ it }: ContractRunner, served: () => Served, factory: Transpo
     await transport.ended;
     assert.equal(await mountsOn(transport.mountPoint), 0);
     holder.kill('SIGKILL');
-    await until(() => directory.open.get('a') === 0);
+    await eventually(() => directory.open.get('a') === 0);
   });
 
   it('waits for requests in flight when it unmounts', async () => {
@@ -192,12 +192,12 @@ function lifetime({ it }: ContractRunner, served: () => Served, factory: Transpo
     await arrived;
     let unmounted = false;
     const unmounting = transport.unmount().then(() => (unmounted = true));
-    await until(async () => (await mountsOn(transport.mountPoint)) === 0);
+    await eventually(async () => (await mountsOn(transport.mountPoint)) === 0);
     assert.equal(unmounted, false);
     release();
     assert.equal((await reader).code, 0);
     await unmounting;
-    await until(() => directory.open.get('a') === 0);
+    await eventually(() => directory.open.get('a') === 0);
   });
 
   it('notices an unmount from outside', async () => {

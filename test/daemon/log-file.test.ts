@@ -73,7 +73,7 @@ describe('SIGHUP', () => {
       transport: () => ({
         kind: 'kernel',
         mountPoint: fake.parts.layout.devices,
-        supportsDiscard: false,
+        supportsDiscard: true,
         mount: async () => undefined,
         unmount: async () => end(),
         ended,

@@ -200,7 +200,7 @@ export async function startFakeDaemon(
   const transport: Transport = {
     kind: 'fuse-native',
     mountPoint: layout.devices,
-    supportsDiscard: false,
+    supportsDiscard: true,
     mount: async () => undefined,
     unmount: async () => breakMount(),
     ended,

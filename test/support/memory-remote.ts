@@ -35,7 +35,6 @@ export class MemoryShelf {
 
 export class MemoryRemote implements RemoteStore {
   readonly url = 's3://memory';
-  readonly swapsTags = true;
   readonly isCollected = true;
   readonly shelf: MemoryShelf;
   readonly calls: string[] = [];
