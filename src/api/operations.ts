@@ -135,7 +135,8 @@ export interface Operations {
    */
   activate: {
     input: { name: string; maker?: string | undefined };
-    output: { path: string } & Incompleteness;
+    /** `fresh`: it was not active before. */
+    output: { path: string; fresh: boolean } & Incompleteness;
   };
   /**
    * A device in use goes with its last user (`deferred`), or is `busy` where the pool's option

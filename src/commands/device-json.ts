@@ -1,4 +1,4 @@
-import type { DeviceStatus } from '../api/operations.js';
+import type { ListedDevice } from '../docker/listed-device.js';
 import { PUSHED } from '../format/device-record.js';
 import type { DeviceOutput } from '../outputs/shapes.js';
 
@@ -6,7 +6,7 @@ import type { DeviceOutput } from '../outputs/shapes.js';
  * A device as `--json` shows it: every key always there, in this order. Sizes in bytes, times as
  * ISO 8601 in UTC.
  */
-export function deviceJson(device: DeviceStatus): DeviceOutput {
+export function deviceJson(device: ListedDevice): DeviceOutput {
   return {
     name: device.name,
     id: device.id,

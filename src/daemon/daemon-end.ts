@@ -5,20 +5,24 @@ import type { RootLayout } from '../config/root-layout.js';
 import { ThinError } from '../errors/thin-error.js';
 import { isAtWork, makerOf } from '../host/maker.js';
 import { processState } from '../host/process-state.js';
+import { childrenOf } from '../host/process-tree.js';
 import { isBeingReplaced } from './handover.js';
 
 /** Closing may write what is staged and wait for LevelDB's compaction. */
 const PATIENCE = { limitMs: 60_000, pollMs: 20 };
 
-/** The daemon and its supervisor, which ends after it: as `isAtWork` knows them. */
+/**
+ * The daemon, and what ends after it and has files of the root open, which are its supervisor and the process
+ * that runs its tools: as `isAtWork` knows them.
+ */
 export async function processesOf(pid: number): Promise<readonly string[]> {
-  const pids = [pid, supervisorOf(pid)].filter((each) => each !== undefined);
+  const pids = [pid, ...childrenOf(pid), supervisorOf(pid)].filter((each) => each !== undefined);
   return (await Promise.all(pids.map((each) => makerOf(each)))).filter((each) => each !== undefined);
 }
 
 /**
- * After it answered, the daemon unmounts FUSE, commits and closes the store: done when its pid file is gone,
- * and all of `processes`, which keep the disk of the root busy.
+ * After it answered, the daemon unmounts FUSE, commits and closes the store: done when all of `processes` are
+ * gone, which keep the disk of the root busy. Where the host does not show them, its pid file tells.
  */
 export async function daemonEnded(
   { pid: file, root }: RootLayout,
@@ -26,7 +30,8 @@ export async function daemonEnded(
   processes: readonly string[],
 ): Promise<void> {
   const isOver = async (): Promise<boolean> => {
-    if (existsSync(file)) return false;
+    // A disk that was mounted read-only meanwhile keeps the file.
+    if (processes.length === 0) return !existsSync(file);
     for (const each of processes) if (await isAtWork(each)) return false;
     return true;
   };

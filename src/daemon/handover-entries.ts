@@ -32,6 +32,7 @@ const open = z.object({
   name: z.string(),
   unique: z.string(),
   durable: z.boolean().optional(),
+  forWriting: z.boolean().optional(),
 });
 
 /** What a handover has, in one version of 2: all of it as one value. */

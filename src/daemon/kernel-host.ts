@@ -177,6 +177,12 @@ export class KernelHost implements DeviceHost {
           { cause: error },
         );
       }
+      if (code === 'EROFS')
+        throw new ThinError(
+          'read-only',
+          `the disk of the mount point ${target} is mounted read-only; mount on a folder of another disk: thinfuse mount --ro ID FOLDER`,
+          { cause: error },
+        );
       throw new ThinError('io', `the mount point ${target} cannot be made: ${String(error)}`, {
         cause: error,
       });

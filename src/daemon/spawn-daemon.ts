@@ -117,6 +117,12 @@ async function openLog(file: string): Promise<FileHandle> {
       throw new ThinError('no-space', `the disk of ${file} is full; make room, then start again`, {
         cause: error,
       });
+    if (code === 'EROFS')
+      throw new ThinError(
+        'read-only',
+        `the disk of ${file} is mounted read-only; remount it for writing, then start again`,
+        { cause: error },
+      );
     throw new ThinError('io', `the log ${file} cannot be opened: ${String(error)}`, { cause: error });
   }
 }

@@ -11,6 +11,7 @@ export interface ConnectionState {
     readonly unique: string;
     /** See `OpenFile`; left out by daemons that did not know it. */
     readonly durable?: boolean | undefined;
+    readonly forWriting?: boolean | undefined;
   }[];
 }
 

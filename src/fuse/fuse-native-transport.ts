@@ -25,7 +25,7 @@ import {
   requireFuseDevice,
   resolveMountPoint,
 } from './mount-point.js';
-import { OpenFiles } from './open-files.js';
+import { O_ACCMODE, OpenFiles } from './open-files.js';
 import type { Transport } from './transport.js';
 
 const MOUNT_OPTIONS = [
@@ -47,7 +47,6 @@ const MOUNT_OPTIONS = [
 ];
 
 const EPERM = 1;
-const O_ACCMODE = 3;
 const NAME_MAX = 255;
 
 export interface FuseNativeOptions {
@@ -225,7 +224,8 @@ export class FuseNativeTransport implements Transport {
         });
       },
       flush: (_file, handle, reply) => {
-        this.#do(reply, () => this.#flush(handle));
+        // A close of what could only be read: a pool that has failed has no error for it.
+        this.#do(reply, () => (this.#open.get(handle).forWriting ? this.#flush(handle) : 0));
       },
       fsync: (_file, _dataOnly, handle, reply) => {
         this.#do(reply, () => this.#flush(handle));

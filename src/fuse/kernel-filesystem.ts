@@ -52,7 +52,7 @@ import {
   type InHeader,
 } from './kernel-protocol.js';
 import type { ConnectionChange, ConnectionState } from './connection.js';
-import { OpenFiles } from './open-files.js';
+import { O_ACCMODE, OpenFiles } from './open-files.js';
 
 const EPERM = 1;
 const ENOENT = 2;
@@ -61,7 +61,6 @@ const EINVAL = 22;
 const ENOSYS = 38;
 const EPROTO = 71;
 const EOPNOTSUPP = 95;
-const O_ACCMODE = 3;
 const NAME_MAX = 255;
 const PAGE_SIZE = 4096;
 /**
@@ -132,10 +131,10 @@ export class KernelFilesystem {
     if (!this.#canResend) return undefined;
     const nodes = this.#inodes.known();
     const nodeOf = new Map(nodes.map(({ id }) => [this.#inodes.get(id)?.file, id]));
-    const open = this.#open.all().flatMap(([handle, { name, file, durable }]) => {
+    const open = this.#open.all().flatMap(([handle, { name, file, durable, forWriting }]) => {
       const node = nodeOf.get(file);
       const unique = String(this.#opened.get(handle) ?? 0n);
-      return node === undefined ? [] : [{ handle, node, name, unique, durable }];
+      return node === undefined ? [] : [{ handle, node, name, unique, durable, forWriting }];
     });
     return { maxIo: this.#options.maxIo, nodes, open };
   }
@@ -147,10 +146,10 @@ export class KernelFilesystem {
       const file = this.#directory.lookup(name);
       if (file !== undefined) this.#inodes.adopt(id, name, file);
     }
-    for (const { handle, node, name, unique, durable = false } of open) {
+    for (const { handle, node, name, unique, durable = false, forWriting = true } of open) {
       const inode = this.#inodes.get(node);
       if (inode === undefined) continue;
-      this.#open.adopt(handle, { name, file: inode.file, durable });
+      this.#open.adopt(handle, { name, file: inode.file, durable, forWriting });
       this.#opened.set(handle, BigInt(unique));
     }
   }
@@ -226,6 +225,9 @@ export class KernelFilesystem {
         this.#options.onChanged?.(['open', readHandle(request), null]);
         return packEmpty(unique);
       case Opcode.FLUSH:
+        // A close of what could only be read: a pool that has failed has no error for it.
+        if (!this.#open.get(readHandle(request)).forWriting) return packEmpty(unique);
+        return this.#flush(header, request);
       case Opcode.FSYNC:
         return this.#flush(header, request);
       case Opcode.FALLOCATE:
@@ -393,11 +395,11 @@ export class KernelFilesystem {
     // bytes at once.
     const handle = this.#handleOf(unique) ?? this.#open.open(name, file, flags);
     if (this.#canResend) this.#opened.set(handle, unique);
-    const { durable } = this.#open.get(handle);
+    const { durable, forWriting } = this.#open.get(handle);
     this.#options.onChanged?.([
       'open',
       handle,
-      { node: nodeId, name, unique: String(this.#opened.get(handle) ?? 0n), durable },
+      { node: nodeId, name, unique: String(this.#opened.get(handle) ?? 0n), durable, forWriting },
     ]);
     return packOpen(unique, handle, OpenFlag.DIRECT_IO | OpenFlag.PARALLEL_DIRECT_WRITES);
   }

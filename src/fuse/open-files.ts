@@ -2,11 +2,15 @@ import { constants } from 'node:fs';
 import { ThinError } from '../errors/thin-error.js';
 import type { ImageDirectory, ImageFile } from '../io/image-file.js';
 
+/** Of the flags of open(2); Node.js has no name for it. */
+export const O_ACCMODE = 3;
+
 export interface OpenFile {
   readonly name: string;
   readonly file: ImageFile;
   /** Opened with O_DSYNC or O_SYNC: what is changed through it is durable before the answer. */
   readonly durable: boolean;
+  readonly forWriting: boolean;
 }
 
 /**
@@ -31,8 +35,10 @@ export class OpenFiles {
   open(name: string, file: ImageFile, flags: number): number {
     do this.#last = this.#last >= 0x7fff_ffff ? 1 : this.#last + 1;
     while (this.#open.has(this.#last));
-    this.#open.set(this.#last, { name, file, durable: (flags & constants.O_DSYNC) !== 0 });
-    this.#directory.opened?.(name, 1);
+    const durable = (flags & constants.O_DSYNC) !== 0;
+    const forWriting = (flags & O_ACCMODE) !== constants.O_RDONLY;
+    this.#open.set(this.#last, { name, file, durable, forWriting });
+    this.#directory.opened?.(name, 1, forWriting);
     return this.#last;
   }
 
@@ -45,7 +51,7 @@ export class OpenFiles {
   adopt(handle: number, open: OpenFile): void {
     this.#last = Math.max(this.#last, handle);
     this.#open.set(handle, open);
-    this.#directory.opened?.(open.name, 1);
+    this.#directory.opened?.(open.name, 1, open.forWriting);
   }
 
   /** @throws ThinError closed */
@@ -60,7 +66,7 @@ export class OpenFiles {
     const open = this.#open.get(handle);
     if (open === undefined) return;
     this.#open.delete(handle);
-    this.#directory.opened?.(open.name, -1);
+    this.#directory.opened?.(open.name, -1, open.forWriting);
   }
 
   /** For a mount that ended without a RELEASE for each handle. */

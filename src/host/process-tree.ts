@@ -14,7 +14,8 @@ export function killTree(pid: number): void {
   for (const one of tree) signal(one, 'SIGKILL');
 }
 
-function childrenOf(pid: number): readonly number[] {
+/** None where the kernel lists no children, or the process has ended. */
+export function childrenOf(pid: number): readonly number[] {
   try {
     return readdirSync(`/proc/${pid}/task`)
       .flatMap((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1').split(' '))

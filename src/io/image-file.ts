@@ -45,6 +45,8 @@ export interface ImageDirectory {
   lookup(name: string): ImageFile | undefined;
   /** Totals for statfs(2), bytes. */
   space(): { readonly total: number; readonly free: number };
-  /** A file was opened (+1) or released (-1); a device with open files is busy. */
-  opened?(name: string, delta: 1 | -1): void;
+  /**
+   * A file was opened (+1) or released (-1), for writing or not; a device with open files is busy.
+   */
+  opened?(name: string, delta: 1 | -1, forWriting: boolean): void;
 }

@@ -42,6 +42,11 @@ export class ActiveDevices {
     return this.#directory.pathOf(name);
   }
 
+  /** Files that are open on its image file for writing, by loop devices and other programs. */
+  writersOf(name: DeviceName): number {
+    return this.#directory.writerCount(name);
+  }
+
   /** Ascending by name. */
   names(): readonly DeviceName[] {
     return [...this.#directory.devices()].sort();

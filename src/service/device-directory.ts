@@ -9,6 +9,7 @@ interface Entry {
   readonly fileName: string;
   readonly image: ImageFile;
   open: number;
+  openForWriting: number;
 }
 
 /** What `<root>/dev` shows: one image file an active device, named as dm would name the device. */
@@ -50,16 +51,17 @@ export class DeviceDirectory implements ImageDirectory {
     return { total: dataUsed + free, free };
   }
 
-  opened(fileName: string, delta: 1 | -1): void {
+  opened(fileName: string, delta: 1 | -1, forWriting: boolean): void {
     const entry = this.#byFile.get(fileName);
     if (entry === undefined) return;
     entry.open += delta;
+    if (forWriting) entry.openForWriting += delta;
     if (entry.open === 0) this.#onIdle(entry.device);
   }
 
   add(name: DeviceName, image: ImageFile): void {
     assert(!this.#byDevice.has(name), `${name} is served already`);
-    const entry = { device: name, fileName: this.#fileNameOf(name), image, open: 0 };
+    const entry = { device: name, fileName: this.#fileNameOf(name), image, open: 0, openForWriting: 0 };
     this.#byDevice.set(name, entry);
     this.#byFile.set(entry.fileName, entry);
   }
@@ -84,5 +86,10 @@ export class DeviceDirectory implements ImageDirectory {
   /** How many files are open on it, by loop devices and other programs. */
   openCount(name: DeviceName): number {
     return this.#byDevice.get(name)?.open ?? 0;
+  }
+
+  /** How many of these may write. */
+  writerCount(name: DeviceName): number {
+    return this.#byDevice.get(name)?.openForWriting ?? 0;
   }
 }

@@ -7,6 +7,8 @@ export interface DevicePlace {
   readonly path: string | undefined;
   readonly loop: string | undefined;
   readonly mountPoint: string | undefined;
+  /** Files that are open on the image file for writing. */
+  readonly writers: number;
 }
 
 /**
@@ -37,7 +39,7 @@ export interface DeviceUse {
 /** A process that has the pool open and serves none of its devices. */
 export class Unused implements DeviceUse {
   placeOf(): DevicePlace {
-    return { path: undefined, loop: undefined, mountPoint: undefined };
+    return { path: undefined, loop: undefined, mountPoint: undefined, writers: 0 };
   }
 
   frozen<T>(_name: DeviceName, work: () => Promise<T>): Promise<T> {

@@ -1,6 +1,7 @@
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import { hiddenViewName, isHidden } from '../format/device-name.js';
 import type { DeviceName } from '../format/ids.js';
+import { isPassing } from '../format/passing-name.js';
 import type { DeviceInfo } from '../pool/info.js';
 import type { ThinPool } from '../pool/thin-pool.js';
 import type { ActiveDevices } from './active-devices.js';
@@ -88,7 +89,7 @@ export class ReplayedViews {
       const view = await plain(undefined).catch(() => Promise.reject(toThinError(dirty ?? error)));
       // What the pool lacks comes before what the filesystem does.
       if (!view.mounted.skippedLog || view.lacks !== undefined) return view;
-      const lacks = `device ${device.name} is shown without what its filesystem's log holds, which may be the last seconds or minutes of what was written: the log cannot be replayed now (${why.message}). Nothing is lost; look again when the pool takes writes`;
+      const lacks = `device ${shownName(device)} is shown without what its filesystem's log holds, which may be the last seconds or minutes of what was written: the log cannot be replayed now (${why.message}). Nothing is lost; look again when the pool takes writes`;
       return { ...view, lacks };
     }
   }
@@ -181,6 +182,11 @@ export class ReplayedViews {
       );
     }
   }
+}
+
+/** The one that a user asked for, where a snapshot stands for it meanwhile. */
+function shownName({ name, originName }: DeviceInfo): string {
+  return isPassing(name) ? (originName ?? name) : name;
 }
 
 /** mount(8) said no: for a log that is not clean, as far as can be told. */

@@ -22,8 +22,14 @@ export class ServedDevices implements DeviceUse {
   }
 
   placeOf(name: DeviceName): DevicePlace {
-    const mounted = this.#parts.mounts.of(name);
-    return { path: this.#parts.active.pathOf(name), loop: mounted?.loop, mountPoint: mounted?.target };
+    const { active, mounts } = this.#parts;
+    const mounted = mounts.of(name);
+    return {
+      path: active.pathOf(name),
+      loop: mounted?.loop,
+      mountPoint: mounted?.target,
+      writers: active.writersOf(name),
+    };
   }
 
   frozen<T>(name: DeviceName, work: () => Promise<T>): Promise<T> {

@@ -69,12 +69,14 @@ export class ServedAccess extends CallerAccess {
   }
 
   async open(name: string, { write }: { readonly write: boolean }): Promise<DeviceBytes> {
-    const { path } = await this.call('activate', { name, maker: await ownMaker() });
+    const { path, fresh } = await this.call('activate', { name, maker: await ownMaker() });
+    // Who made it active before has it so until they deactivate it.
+    const leave = async (): Promise<unknown> => (fresh ? this.call('deactivate', { name }) : undefined);
     try {
       const handle = await open(path, write ? 'r+' : 'r');
-      return new ImageBytes(path, handle, this.#exec, () => this.call('deactivate', { name }));
+      return new ImageBytes(path, handle, this.#exec, leave);
     } catch (error) {
-      await this.call('deactivate', { name });
+      await leave();
       throw error;
     }
   }

@@ -29,8 +29,8 @@ export class StillDevice {
 
   /**
    * Takes a snapshot that shows one moment of a device while its users continue. If the pool takes no
-   * snapshot (it is read-only, or nearly full), a device that is not in use is read itself. Errors:
-   * not-found; busy (in use, in such a pool).
+   * snapshot (it is read-only, or nearly full), a device that nobody can write to is read itself, also while
+   * others read it. Errors: not-found; busy (open for writing, in such a pool).
    */
   static async hold(access: PoolAccess, name: string): Promise<StillDevice> {
     const device = await access.call('device.get', { name });
@@ -118,7 +118,7 @@ export async function withStill<T>(
   }
 }
 
-async function snapshotOf(access: PoolAccess, { name, active }: DeviceStatus): Promise<string> {
+async function snapshotOf(access: PoolAccess, { name, writers }: DeviceStatus): Promise<string> {
   const held = passingName();
   try {
     const maker = await ownMaker();
@@ -127,10 +127,11 @@ async function snapshotOf(access: PoolAccess, { name, active }: DeviceStatus): P
   } catch (error) {
     if (!(error instanceof ThinError) || (error.code !== 'read-only' && error.code !== 'no-space'))
       throw error;
-    if (!active) return name;
+    // What a read-only pool is asked to write fails.
+    if (writers === 0 || error.code === 'read-only') return name;
     throw new ThinError(
       'busy',
-      `device ${name} is in use, and no snapshot can be taken to read it meanwhile (${error.message}); unmount and deactivate it first`,
+      `device ${name} is in use for writing, and no snapshot can be taken to read it meanwhile (${error.message}); unmount it, or mount it with --ro, first`,
       { cause: error, details: { device: name } },
     );
   }

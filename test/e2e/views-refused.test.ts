@@ -10,7 +10,7 @@ import { readSuperblock } from '../../src/metadata/open-metadata.js';
 import { openPoolStore } from '../../src/store/pool-store.js';
 import { CLI_COMMAND, Cli } from '../support/cli.js';
 import { eventually } from '../support/eventually.js';
-import { loopsUnder, requireMounts, run, tryRun, useScratch } from '../support/mounts.js';
+import { loopsUnder, mounts, requireMounts, run, tryRun, useScratch } from '../support/mounts.js';
 
 const INCOMPLETE = 10;
 const CHUNK = 65536;
@@ -38,7 +38,7 @@ describe('a view of a device whose log cannot be replayed', function () {
     const file = scratch.current.at('disk');
     await writeFile(file, '');
     await truncate(file, 1024 * 2 ** 20);
-    await run('mkfs.ext4', ['-q', file]);
+    await run('mkfs.ext4', ['-q', '-e', 'remount-ro', file]);
     disk = await scratch.current.mount(await scratch.current.attach(file), 'ext4');
     cli = new Cli(scratch.current, path.relative(scratch.current.root, path.join(disk, 'root')));
     const sizes = ['--base-size', '256M', '--data-size', '192M', '--metadata-size', '2M'];
@@ -97,6 +97,10 @@ describe('a view of a device whose log cannot be replayed', function () {
     assert.match(lacks, /shown (without what its filesystem's log holds|as the pool's last commit has them)/);
     assert.match(lacks, why);
     assert.equal((await readdir(target)).includes('lost+found'), true);
+    // The view holds the device, to which nobody can write.
+    const meanwhile = await cli.try('export', 'web', '--output', scratch.current.at('mounted.tar'));
+    assert.equal(meanwhile.code, INCOMPLETE, meanwhile.stderr);
+    assert.doesNotMatch(meanwhile.stderr, /device thinfuse-passing/);
     await cli.run('umount', 'web');
     const tar = await cli.try('export', 'web', '--output', scratch.current.at('part.tar'));
     assert.equal(tar.code, INCOMPLETE, tar.stderr);
@@ -109,6 +113,16 @@ describe('a view of a device whose log cannot be replayed', function () {
     const activated = await cli.try('--json', 'activate', 'web');
     assert.equal(activated.code, INCOMPLETE);
     assert.match((JSON.parse(activated.stdout) as { lacks: string }).lacks, lacking);
+    const raw = await cli.try(
+      'export',
+      'web',
+      '--format',
+      'raw',
+      '--output',
+      scratch.current.at('active.raw'),
+    );
+    assert.equal(raw.code, INCOMPLETE, raw.stderr);
+    assert.equal((await cli.call('device.get', { name: 'web' })).active, true, 'it is who activated it');
     await cli.run('deactivate', 'web');
     for (const format of ['raw', 'qcow2', 'dm-thin']) {
       const output = scratch.current.at(`part.${format}`);
@@ -242,6 +256,37 @@ describe('a view of a device whose log cannot be replayed', function () {
     });
     await isWhole();
     await cli.run('stop');
+    assert.equal((await cli.json<{ ok: boolean }>('check')).ok, true);
+  });
+
+  it('says so where an error has made the disk read-only, and lets go of it', async () => {
+    await cli.run('start');
+    const { source } = (await mounts()).find((row) => row.target === disk)!;
+    await writeFile(`/sys/fs/ext4/${path.basename(source)}/trigger_fs_error`, '1');
+    const target = scratch.current.at('target');
+    assert.equal((await cli.try('mount', '--ro', 'web', target)).code, INCOMPLETE);
+    const tar = await cli.try('export', 'web', '--output', scratch.current.at('part.tar'));
+    assert.equal(tar.code, INCOMPLETE, tar.stderr);
+    const image = await cli.try(
+      'export',
+      'web',
+      '--format',
+      'qcow2',
+      '--output',
+      scratch.current.at('ro.qcow2'),
+    );
+    assert.equal(image.code, 0, image.stderr);
+    await cli.run('umount', 'web');
+    const own = await cli.try('mount', '--ro', 'web');
+    assert.equal(own.code, 9, own.stderr);
+    assert.match(own.stderr, /mount on a folder of another disk/);
+    await cli.run('stop');
+    await run('umount', [disk]);
+    assert.deepEqual(await loopsUnder(cli.root), []);
+    const again = await cli.try('start');
+    assert.notEqual(again.code, 0);
+    await run('fsck.ext4', ['-fp', source]).catch(() => undefined);
+    await run('mount', [source, disk]);
     assert.equal((await cli.json<{ ok: boolean }>('check')).ok, true);
   });
 });

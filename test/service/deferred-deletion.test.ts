@@ -59,38 +59,38 @@ describe('deferred removal and deletion', () => {
 
   it('removes an open device when its last file is closed', async () => {
     await client.call('activate', { name: 'web' });
-    fake.directory.opened?.(IMAGE, 1);
-    fake.directory.opened?.(IMAGE, 1);
+    fake.directory.opened?.(IMAGE, 1, true);
+    fake.directory.opened?.(IMAGE, 1, true);
     assert.deepEqual(await client.call('device.remove', { name: 'web' }), { deferred: true });
-    fake.directory.opened?.(IMAGE, -1);
+    fake.directory.opened?.(IMAGE, -1, true);
     assert.equal(await isThere(), true);
-    fake.directory.opened?.(IMAGE, -1);
+    fake.directory.opened?.(IMAGE, -1, true);
     await gone();
   });
 
   it('deactivates an open device with its last user, unless it is activated again before', async () => {
     const active = async (): Promise<boolean> => (await client.call('device.get', { name: 'web' })).active;
     await client.call('activate', { name: 'web' });
-    fake.directory.opened?.(IMAGE, 1);
+    fake.directory.opened?.(IMAGE, 1, true);
     assert.deepEqual(await client.call('deactivate', { name: 'web' }), { deferred: true });
     await client.call('activate', { name: 'web' });
-    fake.directory.opened?.(IMAGE, -1);
+    fake.directory.opened?.(IMAGE, -1, true);
     assert.equal(await active(), true);
-    fake.directory.opened?.(IMAGE, 1);
+    fake.directory.opened?.(IMAGE, 1, true);
     await client.call('deactivate', { name: 'web' });
-    fake.directory.opened?.(IMAGE, -1);
+    fake.directory.opened?.(IMAGE, -1, true);
     await eventually('the device is inactive', async () => !(await active()));
   });
 
   it('unmounts a filesystem that another namespace keeps, whose device goes with that', async () => {
     const { path } = await client.call('mount', { name: 'web' });
-    fake.directory.opened?.(IMAGE, 1);
+    fake.directory.opened?.(IMAGE, 1, true);
     fake.host.left.add(path);
     await client.call('umount', { name: 'web' });
     const { mountPoint, active } = await client.call('device.get', { name: 'web' });
     assert.deepEqual([mountPoint, active], [undefined, true]);
     assert.deepEqual(await client.call('device.remove', { name: 'web' }), { deferred: true });
-    fake.directory.opened?.(IMAGE, -1);
+    fake.directory.opened?.(IMAGE, -1, true);
     await gone();
   });
 

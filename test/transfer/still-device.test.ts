@@ -14,6 +14,8 @@ import { ThinError, type ThinErrorCode } from '../../src/errors/thin-error.js';
 class FakeCaller {
   readonly names: string[];
   readonly active = new Set<string>();
+  /** Open for writing. */
+  readonly written = new Set<string>();
   readonly log: string[] = [];
   refusal: ThinErrorCode | undefined;
   image = '';
@@ -32,7 +34,7 @@ class FakeCaller {
     );
     switch (name) {
       case 'device.get':
-        return Promise.resolve({ name: input.name, active: this.active.has(input.name) } as DeviceStatus);
+        return Promise.resolve({ name: input.name, ...this.#use(input.name) } as DeviceStatus);
       case 'device.list':
         return Promise.resolve(this.names.map((known) => ({ name: known })));
       case 'device.create':
@@ -43,10 +45,14 @@ class FakeCaller {
         this.names.splice(this.names.indexOf(input.name), 1);
         return Promise.resolve({});
       case 'activate':
-        return Promise.resolve({ path: this.image });
+        return Promise.resolve({ path: this.image, fresh: !this.active.has(input.name) });
       default:
         return Promise.resolve({});
     }
+  }
+
+  #use(name: string): Partial<DeviceStatus> {
+    return { active: this.active.has(name), writers: this.written.has(name) ? 1 : 0 };
   }
 }
 
@@ -60,17 +66,19 @@ describe('devices that are held still', () => {
     assert.deepEqual(pool.names, ['web']);
   });
 
-  it('are the devices themselves where no snapshot can be taken and nobody uses them', async () => {
+  it('are the devices themselves where no snapshot can be taken and nobody can write to them', async () => {
     for (const refusal of ['read-only', 'no-space'] as const) {
       const pool = new FakeCaller('web');
       pool.refusal = refusal;
-      assert.equal(await withStill(pool.access, 'web', (still) => Promise.resolve(still.name)), 'web');
-      assert.deepEqual(pool.names, ['web']);
+      const held = (): Promise<string> =>
+        withStill(pool.access, 'web', (still) => Promise.resolve(still.name));
+      assert.equal(await held(), 'web');
       pool.active.add('web');
-      await assert.rejects(
-        withStill(pool.access, 'web', () => Promise.resolve()),
-        { code: 'busy' },
-      );
+      assert.equal(await held(), 'web', 'others may read it meanwhile');
+      pool.written.add('web');
+      if (refusal === 'read-only') assert.equal(await held(), 'web', 'nothing that is written gets there');
+      else await assert.rejects(held(), { code: 'busy' });
+      assert.deepEqual(pool.names, ['web']);
     }
     const pool = new FakeCaller('web');
     pool.refusal = 'not-found';

@@ -11,8 +11,7 @@ export function mountOperations(service: Service): Pick<Handlers, MountOperation
   return {
     'base.format': async () => access('formatting the base device').formatBase(),
     activate: async ({ name, ...asker }) => {
-      const { path, lacks } = await access('activate').activate(name, asker);
-      return { path, lacks };
+      return access('activate').activate(name, asker);
     },
     deactivate: async ({ name }) => access('deactivate').deactivate(name),
     mount: async ({ name, ...ask }) => {
