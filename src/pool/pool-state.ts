@@ -97,6 +97,14 @@ export class PoolState implements PlaneOwner, PoolGate {
     return this.committer.flush();
   }
 
+  /** Nobody who only read the device hears of a failure. */
+  async flushOf({ traffic }: Pick<DeviceIo, 'traffic'>): Promise<void> {
+    const { writes } = traffic.totals();
+    await this.flush().catch((error: unknown) => {
+      if (writes > 0) throw error;
+    });
+  }
+
   /** @throws ThinError read-only, closed */
   requireWritable(): void {
     if (this.isClosing) throw new ThinError('closed', 'the pool is being closed');

@@ -365,9 +365,7 @@ class Pool implements ThinPool {
     if (record === undefined || io === undefined) return;
     const left = this.#leaving.get(record.id) ?? this.#leave(record.id, io);
     await left;
-    // A failure is the writer's to hear of.
-    if (io.traffic.totals().writes > 0) await this.#state.flush();
-    else await this.#state.flush().catch(() => undefined);
+    await this.#state.flushOf(io);
     this.#state.usage.markFamily(record.family);
   }
 
