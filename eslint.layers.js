@@ -168,10 +168,13 @@ export const LAYERS = {
 export const PACKAGES = {
   '@aws-sdk/credential-providers': ['src/remote/s3-credentials.ts'],
   '@bokuweb/zstd-wasm': ['src/remote/block-codec.ts'],
-  '@grpc/grpc-js': ['src/containerd/snapshot-server.ts', 'src/containerd/known-fields.ts'],
-  '@grpc/proto-loader': ['src/containerd/snapshot-server.ts'],
+  '@grpc/grpc-js': [
+    ...['src/containerd/snapshot-server.ts', 'src/containerd/known-fields.ts', 'src/containerd/protos.ts'],
+    ...['src/containerd/diff/content-store.ts', 'src/containerd/diff/diff-service.ts'],
+  ],
+  '@grpc/proto-loader': ['src/containerd/protos.ts'],
   '@node-rs/crc32': ['src/format', 'src/legacy', 'src/store'],
-  '@toondepauw/node-zstd': ['src/store/packed-value.ts'],
+  '@toondepauw/node-zstd': ['src/containerd/diff/compression.ts', 'src/store/packed-value.ts'],
   'async-lock': ['src/containerd', 'src/service/device-locks.ts', 'src/volumes'],
   aws4fetch: ['src/remote/s3-store.ts'],
   bitfield: ['src/metadata/busy-map.ts'],

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { HostFinding } from '../host/host-finding.js';
+import { differFindings } from './engine-differ.js';
 import { isTable, settingsAt, texts, type EngineConfig, type Settings } from './engine-config.js';
 
 /** What a pool has for containerd. */
@@ -12,7 +13,7 @@ export interface PoolPlaces {
   readonly answers: (socket: string) => Promise<boolean>;
 }
 
-type Found = Omit<HostFinding, 'area' | 'version'>;
+export type Found = Omit<HostFinding, 'area' | 'version'>;
 
 const OLD_CRI = 'io.containerd.grpc.v1.cri';
 const NEW_CRI = 'io.containerd.cri.v1.images';
@@ -29,7 +30,10 @@ export async function engineFindings(
   pool: PoolPlaces,
 ): Promise<readonly HostFinding[]> {
   const plugins = Object.entries(config.proxyPlugins).filter(([name, settings]) =>
-    isOurs(name, settings, pool),
+    isOurs('snapshot', name, settings, pool),
+  );
+  const differs = Object.entries(config.proxyPlugins).filter(([name, settings]) =>
+    isOurs('diff', name, settings, pool),
   );
   const names = plugins.map(([name]) => name);
   const found = [
@@ -38,12 +42,25 @@ export async function engineFindings(
     ...(await Promise.all(plugins.map(([name, settings]) => pluginFindings(name, settings, pool)))).flat(),
     ...criFindings(config, names),
     ...transferFindings(config, names),
+    ...differFindings(
+      config,
+      pool,
+      differs.map(([name]) => name),
+    ),
+    ...(await Promise.all(
+      differs.map(([name, { address }]) => addressFinding(name, socketOf(address), pool)),
+    )),
   ];
   return found.map((finding) => ({ area: 'containerd', ...finding }));
 }
 
-function isOurs(name: string, { type, address }: Settings, { root }: PoolPlaces): boolean {
-  if (type !== 'snapshot') return false;
+function isOurs(
+  wanted: 'snapshot' | 'diff',
+  name: string,
+  { type, address }: Settings,
+  { root }: PoolPlaces,
+): boolean {
+  if (type !== wanted) return false;
   return /^thinfuse\b/.test(name) || path.dirname(socketOf(address)) === root;
 }
 

@@ -3,6 +3,9 @@ import { REF } from './asked.js';
 import type { SnapshotRecord } from './snapshot-record.js';
 
 const CHAIN_ID = /^sha256:[0-9a-f]{64}$/;
+/** Begins the key of a layer that was not unpacked under its snapshotter's name. */
+export const LENT = 'thinfuse/';
+
 /** More layers than an image can have. */
 const DEEPEST = 1000;
 
@@ -44,4 +47,23 @@ export function sameLayer(
   if (below === undefined) return [];
   const wanted = [ref, ...below].join(' ');
   return index.layers(ref).filter(({ record }) => lineageOf(index, record)?.join(' ') === wanted);
+}
+
+/**
+ * Whether the filesystem of `top` came from that of the committed snapshot `below` of the same name by
+ * snapshots of devices alone; what is below an empty name is an empty filesystem. A layer that was made under
+ * another name (`LENT`) stands on what is below it there.
+ */
+export function isMadeFrom(index: SnapshotIndex, top: SnapshotRecord, below: string): boolean {
+  for (
+    let record: SnapshotRecord | undefined = top, depth = 0;
+    record !== undefined && depth < DEEPEST;
+    depth++
+  ) {
+    if (record.key === below) return true;
+    if (record.key.startsWith(LENT)) return false;
+    if (record.parent === '') return below === '';
+    record = index.find(record.snapshotter ?? '', record.parent)?.record;
+  }
+  return false;
 }

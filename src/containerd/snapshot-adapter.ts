@@ -4,11 +4,13 @@ import { AdapterCalls } from '../adapter/adapter-calls.js';
 import { PoolAdapter, type AdapterPlace } from '../adapter/pool-adapter.js';
 import type { ServedPool } from '../service/pool-service.js';
 import { BASE_NAME } from '../format/device-name.js';
+import { DiffService } from './diff/diff-service.js';
+import { Differ } from './diff/differ.js';
 import { SnapshotBases } from './snapshot-bases.js';
 import { SnapshotIndex } from './snapshot-index.js';
 import { SnapshotMounts } from './snapshot-mounts.js';
 import { SnapshotServer } from './snapshot-server.js';
-import type { SnapshotterSettings } from './snapshotter-settings.js';
+import { USUAL_CONTAINERD, type SnapshotterSettings } from './snapshotter-settings.js';
 import { Snapshotters } from './snapshotters.js';
 
 /** The snapshotters of a daemon, each on its socket, for containerd to use the pool through. */
@@ -37,11 +39,13 @@ function sayFilesystem({ name, filesystem }: SnapshotterSettings, { pool }: Serv
 
 /** What all snapshotters of a pool share. */
 class SnapshotCore {
+  readonly served: ServedPool;
   readonly mounts: SnapshotMounts;
   readonly index: SnapshotIndex;
   readonly snapshotters: Snapshotters;
 
   constructor(served: ServedPool, log: Logger) {
+    this.served = served;
     this.mounts = new SnapshotMounts(served);
     this.index = new SnapshotIndex(served.pool);
     this.snapshotters = new Snapshotters(
@@ -62,6 +66,7 @@ class SnapshotAdapter extends PoolAdapter {
   readonly #core: SnapshotCore;
   /** Does for all of them what is done once. */
   readonly #isFirst: boolean;
+  readonly #differ: Differ;
 
   constructor(
     settings: SnapshotterSettings,
@@ -77,7 +82,8 @@ class SnapshotAdapter extends PoolAdapter {
       readonly place: AdapterPlace;
     },
   ) {
-    const { name } = settings;
+    const { name, containerd = USUAL_CONTAINERD } = settings;
+    const differ = new Differ(core.served, core.index, containerd);
     const calls = new AdapterCalls({
       event: 'snapshot',
       quiet: new Set(['Stat', 'List', 'Usage', 'Mounts']),
@@ -88,7 +94,10 @@ class SnapshotAdapter extends PoolAdapter {
     super({
       event: 'snapshotter',
       ...{ place, calls, log },
-      server: new SnapshotServer({ settings, snapshotters: core.snapshotters, calls }),
+      server: new SnapshotServer({
+        ...{ settings, calls, snapshotters: core.snapshotters },
+        others: [new DiffService(differ, calls)],
+      }),
       says: {
         who: name === undefined ? 'a snapshotter' : `the snapshotter ${name}`,
         serving: name === undefined ? 'containerd is served' : `containerd is served as ${name}`,
@@ -97,6 +106,14 @@ class SnapshotAdapter extends PoolAdapter {
     });
     this.#core = core;
     this.#isFirst = isFirst;
+    this.#differ = differ;
+  }
+
+  /** A layer may take minutes. */
+  override async pause(): Promise<void> {
+    const paused = super.pause();
+    this.#differ.interrupt();
+    await paused;
   }
 
   protected override async takeOver(): Promise<void> {

@@ -1,5 +1,4 @@
 import { createServer, type Server as NetServer } from 'node:net';
-import path from 'node:path';
 import {
   Server,
   ServerCredentials,
@@ -10,12 +9,12 @@ import {
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
-import { load } from '@grpc/proto-loader';
 import type { AdapterCalls } from '../adapter/adapter-calls.js';
 import { KEEP_ALIVE, type KeepAlive } from '../adapter/keep-alive.js';
 import { ATTEMPT_HEADER, CALL_HEADER, outlivedCall, type OutlivedCall } from '../adapter/outlived.js';
 import type { PrivateServer } from '../adapter/pool-adapter.js';
 import { noticingUnknown, UNKNOWN } from './known-fields.js';
+import { serviceOf } from './protos.js';
 import { infoMessage, type InfoMessage, type MountMessage } from './messages.js';
 import type { Labels } from './snapshot-record.js';
 import { statusOf } from './status.js';
@@ -25,8 +24,6 @@ import type { Snapshotter } from './snapshotter.js';
 import type { SnapshotterSettings } from './snapshotter-settings.js';
 import type { Snapshotters } from './snapshotters.js';
 
-const PROTO = path.join(import.meta.dirname, '../../proto/snapshots.proto');
-const SERVICE = 'containerd.services.snapshots.v1.Snapshots';
 /** Far below gRPC's 4 MiB for one message. */
 const INFOS_PER_MESSAGE = 64;
 
@@ -69,12 +66,19 @@ type Methods = {
   ) => Promise<Responses[K]>;
 };
 
+/** Answers on the same sockets. */
+export interface OtherService {
+  readonly definition: Promise<ServiceDefinition>;
+  readonly implementation: UntypedServiceImplementation;
+}
+
 /** gRPC on unix sockets: containerd's service of proxy snapshotters (proto/snapshots.proto). */
 export class SnapshotServer implements PrivateServer {
   readonly #settings: SnapshotterSettings;
   readonly #snapshotters: Snapshotters;
   readonly #calls: AdapterCalls;
   readonly #keepAlive: KeepAlive;
+  readonly #others: readonly OtherService[];
   readonly #listeners = new Map<NetServer, ListenPlace>();
   #server: { readonly grpc: Server; readonly connections: ConnectionInjector } | undefined;
 
@@ -83,11 +87,13 @@ export class SnapshotServer implements PrivateServer {
     snapshotters: Snapshotters;
     calls: AdapterCalls;
     keepAlive?: KeepAlive | undefined;
+    others?: readonly OtherService[] | undefined;
   }) {
     this.#settings = parts.settings;
     this.#snapshotters = parts.snapshotters;
     this.#calls = parts.calls;
     this.#keepAlive = parts.keepAlive ?? KEEP_ALIVE;
+    this.#others = parts.others ?? [];
   }
 
   async listen(place: ListenPlace): Promise<void> {
@@ -107,13 +113,13 @@ export class SnapshotServer implements PrivateServer {
   }
 
   async #opened(): Promise<{ grpc: Server; connections: ConnectionInjector }> {
-    const definition = await load(PROTO, { longs: String, enums: String, defaults: true });
     const grpc = new Server({
       'grpc.keepalive_time_ms': this.#keepAlive.intervalMs,
       'grpc.keepalive_timeout_ms': this.#keepAlive.timeoutMs,
     });
-    // proto-loader gives one definition for every service, message and enumeration in the file.
-    grpc.addService(noticingUnknown(definition[SERVICE] as ServiceDefinition), this.#implementation());
+    grpc.addService(noticingUnknown(await serviceOf('snapshots')), this.#implementation());
+    for (const { definition, implementation } of this.#others)
+      grpc.addService(noticingUnknown(await definition), implementation);
     return { grpc, connections: grpc.createConnectionInjector(ServerCredentials.createInsecure()) };
   }
 

@@ -16,16 +16,22 @@ export interface SnapshotterSettings {
   readonly filesystem?: FilesystemType | undefined;
   /** Bytes that a container's filesystem has; undefined: what its image's has. */
   readonly size?: number | undefined;
+  /** Absolute: of the containerd whose content store gets the layers of Diff; undefined: the usual one. */
+  readonly containerd?: string | undefined;
 }
 
-const KEYS = ['mounts', 'size', 'fs'] as const;
+/** Of Debian's containerd, and of Docker's. */
+export const USUAL_CONTAINERD = '/run/containerd/containerd.sock';
+
+const KEYS = ['mounts', 'size', 'fs', 'containerd'] as const;
 type Key = (typeof KEYS)[number];
 
 const NAMED = /^([A-Za-z0-9][A-Za-z0-9_.-]*)(?:=([^,]*))?(?:,(.*))?$/s;
 
 /**
- * Each of `NAME[=SOCKET][,mounts=bind|loop,size=SIZE,fs=xfs|ext4]`, or a socket alone, or empty for the
- * socket in the root; the last two are a snapshotter without a name. A path has a `/`, or ends in `.sock`.
+ * Each of `NAME[=SOCKET][,mounts=bind|loop,size=SIZE,fs=xfs|ext4,containerd=SOCKET]`, or a socket alone, or
+ * empty for the socket in the root; the last two are a snapshotter without a name. A path has a `/`, or ends
+ * in `.sock`.
  * @param mounts where one says nothing
  * @throws ThinError invalid-argument, unknown-option
  */
@@ -40,12 +46,20 @@ export function parseSnapshotters(
 }
 
 /** What `parseSnapshotters` reads back as the same. */
-export function snapshotterText({ name, socket, mounts, filesystem, size }: SnapshotterSettings): string {
+export function snapshotterText({
+  name,
+  socket,
+  mounts,
+  filesystem,
+  size,
+  containerd,
+}: SnapshotterSettings): string {
   if (name === undefined) return socket;
   const options = [
     `mounts=${mounts}`,
     ...(size === undefined ? [] : [`size=${size}`]),
     ...(filesystem === undefined ? [] : [`fs=${filesystem}`]),
+    ...(containerd === undefined ? [] : [`containerd=${containerd}`]),
   ];
   return [`${name}=${socket}`, ...options].join(',');
 }
@@ -91,6 +105,14 @@ function optionsOf(name: string, text: string): Partial<SnapshotterSettings> {
         break;
       case 'size':
         options.size = parseDeviceSize(value, `--snapshotter: size of ${name}`);
+        break;
+      case 'containerd':
+        if (!value.startsWith('/'))
+          throw new ThinError(
+            'invalid-argument',
+            `--snapshotter: containerd of ${name}: ${JSON.stringify(value)} is not the absolute path of a socket`,
+          );
+        options.containerd = value;
     }
   }
   return options;

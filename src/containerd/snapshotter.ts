@@ -3,7 +3,7 @@ import type { OutlivedCall } from '../adapter/outlived.js';
 import { askedBy, LACKS, REF, type Asked } from './asked.js';
 import { snapshotDeviceName } from './device-naming.js';
 import { parseFilters } from './filters.js';
-import { sameLayer } from './layer-chain.js';
+import { LENT, sameLayer } from './layer-chain.js';
 import { updatedLabels, withoutEmpty, type MountMessage } from './messages.js';
 import {
   packSnapshotRecord,
@@ -407,7 +407,7 @@ const SECTOR = 512;
 
 /** Of a layer that was not unpacked under its snapshotter's name. */
 function lentKey(ref: string, number: number): string {
-  return `thinfuse/${number}/${ref}`;
+  return `${LENT}${number}/${ref}`;
 }
 
 /**

@@ -1,3 +1,4 @@
+import { ThinError } from '../errors/thin-error.js';
 import type { Exec } from './exec.js';
 import { unescapeOctal } from '../format/mount-info.js';
 
@@ -26,6 +27,54 @@ export async function readAttributes(exec: Exec, root: string): Promise<Attribut
     },
   );
   return parser.end();
+}
+
+/** Together far below what the kernel takes as arguments (128 KiB each, 2 MiB in all). */
+const PATHS_PER_RUN = 500;
+
+/**
+ * The values of one extended attribute of these paths of a tree; only those that have it. Links are not
+ * followed. Errors: missing-tool, tool-failed, unsupported (a path is no UTF-8, which no argument of a tool
+ * can be).
+ */
+export async function readAttribute(
+  exec: Exec,
+  root: string,
+  name: string,
+  paths: readonly string[],
+): Promise<ReadonlyMap<string, Uint8Array>> {
+  const found = new Map<string, Uint8Array>();
+  const shown = paths.map((path) => `.${shownPath(path)}`);
+  for (let from = 0; from < shown.length; from += PATHS_PER_RUN) {
+    const parser = new AttributeParser();
+    const match = `--match=^${name.replaceAll('.', '\\.')}$`;
+    await exec.run(
+      'getfattr',
+      [
+        ...['--no-dereference', '--dump', match, '--encoding=hex', '--'],
+        ...shown.slice(from, from + PATHS_PER_RUN),
+      ],
+      {
+        cwd: root,
+        okCodes: [0, 1],
+        onStdout: (piece) => {
+          parser.add(piece.toString('latin1'));
+        },
+      },
+    );
+    for (const [path, text] of parser.end()) found.set(path, Buffer.from(text.slice(name.length + 3), 'hex'));
+  }
+  return found;
+}
+
+function shownPath(path: string): string {
+  const bytes = Buffer.from(path, 'latin1');
+  const text = bytes.toString('utf8');
+  if (Buffer.from(text).equals(bytes)) return text;
+  throw new ThinError(
+    'unsupported',
+    `the name ${JSON.stringify(text)} is no UTF-8, so getfattr cannot be given it`,
+  );
 }
 
 /** xfs shows ACLs a second time in its own format. */

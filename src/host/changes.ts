@@ -1,7 +1,6 @@
-import { lstatSync, readdirSync, readlinkSync, type BigIntStats } from 'node:fs';
-import { ThinError } from '../errors/thin-error.js';
+import type { BigIntStats } from 'node:fs';
 import type { Exec } from './exec.js';
-import { readAttributes, type AttributeTable } from './attributes.js';
+import { FileTree, mergedByName, type Bytes } from './file-tree.js';
 
 /** As `docker diff` has them: added, changed, deleted. */
 export type ChangeKind = 'A' | 'C' | 'D';
@@ -13,16 +12,6 @@ export interface Change {
    */
   readonly path: string;
   readonly rawPath: Uint8Array;
-}
-
-/**
- * Names and paths are byte strings here, one character a byte, so that none is lost and they sort as bytes.
- */
-type Bytes = string;
-
-interface Entry {
-  readonly name: Bytes;
-  readonly stats: BigIntStats;
 }
 
 /** The two sides of a path that both trees have. */
@@ -48,14 +37,14 @@ export async function* changes(exec: Exec, before: string, after: string): Async
 }
 
 class Comparison {
-  readonly #before: Tree;
-  readonly #after: Tree;
+  readonly #before: FileTree;
+  readonly #after: FileTree;
   /** Folders on the way to where the comparison is, that are not known to be changed yet. */
   readonly #unsaid: Bytes[] = [];
 
   constructor(exec: Exec, before: string, after: string) {
-    this.#before = new Tree(exec, before);
-    this.#after = new Tree(exec, after);
+    this.#before = new FileTree(exec, before);
+    this.#after = new FileTree(exec, after);
   }
 
   async *run(): AsyncGenerator<Change> {
@@ -63,7 +52,7 @@ class Comparison {
   }
 
   async *#compareFolders(folder: Bytes): AsyncGenerator<Change> {
-    for (const [old, now] of merge(this.#before.list(folder), this.#after.list(folder))) {
+    for (const [old, now] of mergedByName(this.#before.list(folder), this.#after.list(folder))) {
       const path = `${folder}/${(now ?? old)?.name ?? ''}`;
       if (now === undefined) yield* this.#tell('D', path);
       else if (old === undefined) yield* this.#added(path, now.stats);
@@ -116,93 +105,6 @@ class Comparison {
     if (after.isSymbolicLink() && this.#before.link(path) !== this.#after.link(path)) return true;
     return (await this.#before.attributes(path)) !== (await this.#after.attributes(path));
   }
-}
-
-class Tree {
-  readonly #exec: Exec;
-  readonly #root: string;
-  readonly #device: bigint;
-  #attributes: Promise<AttributeTable> | undefined;
-
-  constructor(exec: Exec, root: string) {
-    this.#exec = exec;
-    this.#root = root;
-    this.#device = this.#guard('', () => lstatSync(root, { bigint: true })).dev;
-  }
-
-  /** Ascending by name. */
-  list(folder: Bytes): readonly Entry[] {
-    const names = this.#guard(folder, () => readdirSync(this.#at(folder), { encoding: 'buffer' }));
-    const entries: Entry[] = [];
-    for (const name of names.map((each) => each.toString('latin1')).sort(byBytes)) {
-      const at = this.#at(`${folder}/${name}`);
-      const stats = this.#guard(folder, () => lstatSync(at, { bigint: true, throwIfNoEntry: false }));
-      // A live tree changes while it is read: what is gone by now is not there.
-      if (stats !== undefined) entries.push({ name, stats });
-    }
-    return entries;
-  }
-
-  link(path: Bytes): Bytes {
-    return this.#guard(path, () => readlinkSync(this.#at(path), { encoding: 'buffer' })).toString('latin1');
-  }
-
-  /** Whether an inode is of this tree's own filesystem. */
-  holds(stats: BigIntStats): boolean {
-    return stats.dev === this.#device;
-  }
-
-  /**
-   * All extended attributes of a path in one string, empty for none. The whole tree is read when the first is
-   * asked for.
-   */
-  async attributes(path: Bytes): Promise<string> {
-    this.#attributes ??= readAttributes(this.#exec, this.#root);
-    return (await this.#attributes).get(path) ?? '';
-  }
-
-  #at(path: Bytes): Buffer {
-    return Buffer.concat([Buffer.from(this.#root), Buffer.from(path, 'latin1')]);
-  }
-
-  #guard<T>(path: Bytes, work: () => T): T {
-    try {
-      return work();
-    } catch (error) {
-      const shown = `${this.#root}${Buffer.from(path, 'latin1').toString('utf8')}`;
-      const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-      throw new ThinError(
-        missing ? 'not-found' : 'io',
-        `${shown} cannot be read: ${String(error)}; see that the device is still mounted`,
-        {
-          cause: error,
-          details: { path: shown },
-        },
-      );
-    }
-  }
-}
-
-/** Pairs the entries of two sorted lists by name. */
-function* merge(
-  before: readonly Entry[],
-  after: readonly Entry[],
-): Generator<readonly [Entry | undefined, Entry | undefined]> {
-  let i = 0;
-  let j = 0;
-  for (;;) {
-    const old = before[i];
-    const now = after[j];
-    if (old === undefined && now === undefined) return;
-    const order = old === undefined ? 1 : now === undefined ? -1 : byBytes(old.name, now.name);
-    if (order <= 0) i++;
-    if (order >= 0) j++;
-    yield [order <= 0 ? old : undefined, order >= 0 ? now : undefined];
-  }
-}
-
-function byBytes(a: Bytes, b: Bytes): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function asChange(kind: ChangeKind, path: Bytes): Change {

@@ -65,6 +65,8 @@ export interface MountAsk {
 /** A mount, and what of the device it shows. */
 export interface DeviceMount extends Mounted {
   readonly readOnly: boolean;
+  /** The hidden snapshot that is mounted in the device's place. */
+  readonly view?: string | undefined;
   /** What its files may lack, and why; undefined: nothing. */
   readonly lacks?: string | undefined;
 }

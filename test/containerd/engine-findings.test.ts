@@ -32,7 +32,7 @@ describe('what a containerd needs for a pool', () => {
   }
 
   for (const [name, lacks] of [
-    ['config-1.6.toml', ['optional thinfuse: capabilities']],
+    ['config-1.6.toml', ['optional thinfuse: capabilities', 'optional differ']],
     ['config-1.7.toml', []],
     ['config-2.toml', []],
   ] as const)
@@ -44,7 +44,9 @@ describe('what a containerd needs for a pool', () => {
     const findings = await examine(
       'version = 2\n[proxy_plugins.stargz]\ntype = "snapshot"\naddress = "/run/stargz.sock"\n',
     );
-    assert.deepEqual(missing(findings), ['required proxy plugin', 'optional CRI: snapshotter']);
+    assert.deepEqual(missing(findings), [
+      ...['required proxy plugin', 'optional CRI: snapshotter', 'optional differ'],
+    ]);
     assert.match(findings.find(({ subject }) => subject === 'proxy plugin')?.message ?? '', /proxy_plugins/);
   });
 
@@ -81,6 +83,26 @@ describe('what a containerd needs for a pool', () => {
       assert.ok(missing(await examine(`version = 3\n${text}`)).includes('advised transfer service'));
     const whole = `version = 3\n${PLUGIN}${service}platform = "linux"\n`;
     assert.ok(!missing(await examine(whole)).includes('advised transfer service'));
+  });
+
+  it('says who writes the layers of a commit, and that somebody has to be behind the pool', async () => {
+    const differ = `[proxy_plugins.blocks]\ntype = "diff"\naddress = "${ROOT}/snapshotter.sock"\n`;
+    const service = '[plugins."io.containerd.service.v1.diff-service"]\ndefault = ';
+    for (const [text, need] of [
+      ['', 'optional differ'],
+      [differ, 'advised differ'],
+      [`${differ}${service}["walking"]`, 'advised differ'],
+      [`${differ}${service}["blocks"]`, 'required differ'],
+      [`${differ}${service}["walking", "blocks"]`, 'required differ'],
+      [`${differ}${service}["blocks", "walking"]`, undefined],
+    ]) {
+      const found = missing(await examine(`version = 2\n${PLUGIN}${text ?? ''}`));
+      assert.equal(
+        found.find((each) => each.endsWith(' differ')),
+        need,
+      );
+    }
+    assert.ok(missing(await examine(`version = 2\n${differ}`, false)).includes('required blocks: address'));
   });
 
   it('reads what is imported, and the last word counts', async () => {

@@ -21,7 +21,11 @@ describe('--snapshotter', () => {
   });
 
   it('is handed on to the daemon as it was read', () => {
-    const all = parseSnapshotters(['', 'docker,size=1.5G', 'kata=/run/kata.sock,mounts=loop,fs=ext4'], HERE);
+    const all = parseSnapshotters(
+      ['', 'docker,size=1.5G', 'kata=/run/kata.sock,mounts=loop,fs=ext4', 'k3s,containerd=/run/k3s/c.sock'],
+      HERE,
+    );
+    assert.equal(all.at(-1)?.containerd, '/run/k3s/c.sock');
     assert.deepEqual(parseSnapshotters(all.map(snapshotterText), { ...HERE, root: '/other' }), all);
   });
 
@@ -32,6 +36,7 @@ describe('--snapshotter', () => {
       [['a,mounts=fuse'], 'invalid-argument'],
       [['a,fs=btrfs'], 'invalid-argument'],
       [['a,size=much'], 'invalid-argument'],
+      [['a,containerd=run/containerd.sock'], 'invalid-argument'],
       [['a,sise=1G'], 'unknown-option'],
       [['a', 'a=/run/other.sock'], 'invalid-argument'],
       [['a=/run/x.sock', 'b=/run/x.sock'], 'invalid-argument'],
