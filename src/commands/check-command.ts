@@ -128,7 +128,7 @@ function requireWhole({ superBlockOnly, skipMappings }: CheckOptions): void {
   if (superBlockOnly === true || skipMappings === true)
     throw new ThinError(
       'invalid-argument',
-      'what was not looked at cannot be repaired or cleared; leave out --super-block-only and --skip-mappings',
+      'a check can only repair or clear what it has read; leave out --super-block-only and --skip-mappings',
     );
 }
 
@@ -156,7 +156,7 @@ function failure(context: Context, { findings }: CheckReport, count: number): Th
     ? 'its metadata is well: put its data back'
     : findings.every(({ repairable }) => repairable)
       ? `stop the daemon, if one runs, and mend them with: thinfuse check --auto-repair${root}`
-      : `keep a copy of it, then make a new pool of what is well with: thinfuse repair --output NEW-ROOT${root}`;
+      : `keep a copy of it, then make a new pool of its sound parts with: thinfuse repair --output NEW-ROOT${root}`;
   return new ThinError('check-failed', `the pool of ${context.layout.root} has ${count} problems; ${next}`, {
     details: { problems: count },
   });

@@ -83,7 +83,7 @@ export function registerDaemonCommands(program: Command): void {
       .addOption(
         new Option(
           '--snapshot-mounts <kind>',
-          'what containerd is given to mount where a snapshotter does not say: a bind mount, or a loop device',
+          'what containerd mounts, unless a snapshotter has its own setting: a bind mount, or a loop device',
         )
           .choices(MOUNT_MODES)
           .default('bind'),

@@ -43,7 +43,7 @@ export function registerDeviceCommands(program: Command): void {
     .command('rollback')
     .summary('take a device back to a snapshot')
     .description(
-      'Replaces what DEVICE holds by what SNAPSHOT holds, at once; what DEVICE held is lost, unless a snapshot has it. DEVICE is unmounted before. SNAPSHOT stays.',
+      'Replaces the content of DEVICE by the content of SNAPSHOT, at once. The old content of DEVICE is lost, unless a snapshot has it. Unmount DEVICE first. SNAPSHOT stays.',
     )
     .argument('<device>')
     .argument('<snapshot>')
@@ -85,7 +85,7 @@ export function registerDeviceCommands(program: Command): void {
       'Grows a device. A mounted filesystem grows at once, any other at its next mount. Devices do not shrink. Where it takes long, a terminal shows how far it is, and so does thinfuse events.',
     )
     .argument('<id>')
-    .argument('<size>', 'the new size, such as 20G, or what is added: +5G')
+    .argument('<size>', 'the new size, such as 20G, or the size to add: +5G')
     .addHelpText('after', example('thinfuse grow db 20G', 'thinfuse grow db +5G'))
     .action(async (name: string, text: string, _options: unknown, command: Command) => {
       const context = contextOf(command);
@@ -120,9 +120,9 @@ export function registerDeviceCommands(program: Command): void {
 
   program
     .command('limit')
-    .summary('bound what may be in a device')
+    .summary('limit the size of the files in a device')
     .description(
-      'The filesystem of the device holds SIZE at most, for as long as thinfuse has it mounted: write says ENOSPC beyond that, and df shows what is left. A mounted one follows at once; "none" takes the bound away.',
+      'The filesystem of the device holds at most SIZE while thinfuse has it mounted. Beyond that, write answers ENOSPC; df shows the rest. A mounted filesystem follows at once. "none" removes the limit.',
     )
     .argument('<id>')
     .argument('<size>', 'such as 5G, or none')
@@ -147,7 +147,7 @@ export function removal(command: Command, kind: DeviceKind | undefined, sample: 
     .aliases(['delete', 'remove'])
     .argument('<id...>')
     .option('-f, --force', 'unmount and deactivate first')
-    .option('-n, --dry-run', 'say what would come back, and remove nothing')
+    .option('-n, --dry-run', 'show the space that would be freed, and remove nothing')
     .option('--wait', 'return when the space has come back')
     .addHelpText('after', example(sample))
     .action(async (names: string[], options: RemoveOptions, self: Command) =>
@@ -162,9 +162,10 @@ export async function create(context: Context, input: Operations['device.create'
   printResult(context, deviceJson(device), device.name);
 }
 
-export const QUOTA_HELP = 'what it may map of the pool, that included which it shares with its origin';
+export const QUOTA_HELP =
+  'how much of the pool it may map, including the chunks that it shares with its origin';
 
-export const LIMIT_HELP = 'what its filesystem may hold, as its df shows and write says';
+export const LIMIT_HELP = 'how much its filesystem may hold, as df in it shows';
 
 export interface SizeOptions {
   readonly size?: string;

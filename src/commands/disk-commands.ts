@@ -47,7 +47,7 @@ export function registerDiskCommands(program: Command): void {
     .argument('<id>', 'the device to make')
     .argument('<file>')
     .addOption(
-      new Option('--format <format>', 'what the file is; default: as its first bytes say').choices(
+      new Option('--format <format>', 'the format of the file; default: as its first bytes say').choices(
         DISK_FORMATS,
       ),
     )

@@ -57,7 +57,7 @@ export function registerDoctorCommand(program: Command): void {
       const some = report.findings.some((finding) => finding.mendable && !finding.mended);
       throw new ThinError(
         'check-failed',
-        `${report.left} ${report.left === 1 ? 'problem is' : 'problems are'} left${some && options.fix !== true ? '; thinfuse doctor --fix mends what can be mended' : ''}`,
+        `${report.left} ${report.left === 1 ? 'problem is' : 'problems are'} left${some && options.fix !== true ? '; thinfuse doctor --fix repairs some of them' : ''}`,
         { details: { problems: report.left } },
       );
     });

@@ -35,9 +35,9 @@ export function registerExportCommand(program: Command): void {
     .addOption(new Option('--format <format>', 'what to write').choices(EXPORT_FORMATS).default('tar'))
     .option(
       '-o, --output <file>',
-      'the file to write, a new folder with --format dm-thin, a file or an empty disk with lvm; a tar goes to standard output without it',
+      'the file to write; with --format dm-thin a new folder, with lvm a file or an empty disk; default for a tar: standard output',
     )
-    .option('--group <name>', 'with --format lvm, what the volume group is called', 'thinfuse')
+    .option('--group <name>', 'with --format lvm, the name of the volume group', 'thinfuse')
     .addHelpText(
       'after',
       example(

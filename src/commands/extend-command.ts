@@ -29,7 +29,7 @@ export function registerExtendCommand(program: Command): void {
         if (size === undefined && metadata === undefined && !max)
           throw new ThinError(
             'invalid-argument',
-            'extend what? give a SIZE or --max, or --metadata SIZE, or both',
+            'extend needs a SIZE or --max, or --metadata SIZE, or both',
           );
         const info = await withPool(context, async (caller) => {
           const before = await caller.call('pool.info', {});

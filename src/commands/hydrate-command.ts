@@ -14,7 +14,7 @@ export function registerHydrateCommand(program: Command): void {
     .command('hydrate')
     .summary('fetch the rest of a pulled device')
     .description(
-      'Fetches in the background what is not here of the image that the device was pulled as, or is made of. Reads go first. Continues after a restart of the daemon, and when the store is back.',
+      'Fetches the missing parts of the image that the device was pulled as, or descends from, in the background. Reads go first. Continues after a restart of the daemon, and when the store is back.',
     )
     .argument('<name>', 'the device')
     .option('--wait', 'return when all of it is here')

@@ -43,7 +43,7 @@ export function registerInitCommand(program: Command): void {
       )
       .option(
         '--data-size <size>',
-        'what the pool can hold, and then it does not grow by itself (100G, or what the device or file has)',
+        'the size of the pool, which then does not grow by itself (100G, or the size of the device or file)',
       )
       .option('--metadata-dir <folder>', 'another place for the metadata, such as a faster disk')
       .option('--force', 'use a device or file that carries a signature; its content is lost')

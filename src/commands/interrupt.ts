@@ -12,7 +12,9 @@ export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>
   // Each request that is on its way listens.
   setMaxListeners(0, controller.signal);
   const abort = (signal: NodeJS.Signals): void =>
-    controller.abort(new ThinError('closed', `interrupted by ${signal}; what was begun has been undone`));
+    controller.abort(
+      new ThinError('closed', `interrupted by ${signal}; thinfuse has undone what it had begun`),
+    );
   for (const signal of SIGNALS) process.on(signal, abort);
   try {
     return await work(controller.signal);

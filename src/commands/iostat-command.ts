@@ -18,7 +18,7 @@ export function registerIostatCommands(program: Command): void {
     .command('iostat')
     .summary('show what devices read and write')
     .description(
-      'Prints requests, bytes, the time of a request and hits in the cache, a second and a device: since the device became active, or every INTERVAL seconds what came since. With --json, one JSON object a report.',
+      'Prints for each device its requests and bytes a second, the time of a request, and hits in the cache: since the device became active, or every INTERVAL seconds since the last report. With --json, one JSON object a report.',
     )
     .argument('[interval]', 'seconds')
     .argument('[count]', 'reports; without end otherwise')

@@ -44,7 +44,7 @@ export function registerListCommands(program: Command): void {
     .command('df')
     .summary('show the space that devices take')
     .description(
-      'Shows for each device its virtual size, what it maps, what only it maps (and its removal would give back), and what it shares; then the data and the metadata of the pool, what is free, and what the data takes of the host.',
+      'Shows for each device its virtual size and how much it maps, maps alone (its removal frees that) and shares; then the data and the metadata of the pool, the free space, and the space that the data takes of the host.',
     )
     .addHelpText('after', example('thinfuse df', "thinfuse df --json | jq '.devices[].exclusive'"))
     .action(async (_options: unknown, command: Command) => {

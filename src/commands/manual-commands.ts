@@ -41,7 +41,7 @@ const EXIT_CODES = [
   [7, 'Metadata or data is damaged; the message names the key.'],
   [8, 'The environment lacks something; the message names the package to install.'],
   [9, 'Permission is missing, or the pool is read-only.'],
-  [10, 'It is done, but what was shown is not all there is.'],
+  [10, 'The command is done, but its result is incomplete.'],
   [11, 'The daemon does not run that is needed.'],
   [141, 'The reader of the output is gone (SIGPIPE).'],
 ] as const;
@@ -76,7 +76,7 @@ export function registerManualCommands(program: Command): void {
   program
     .command('manual')
     .summary('print the man page')
-    .description('Prints the man page, thinfuse(8), which says of every command what its --help says.')
+    .description('Prints the man page, thinfuse(8), with the help of every command.')
     .option('-o, --output <file>', 'the file to write; default: standard output')
     .addHelpText('after', example('thinfuse manual | man -l -'))
     .action(async ({ output }: { output?: string }) => {

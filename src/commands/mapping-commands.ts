@@ -32,7 +32,7 @@ export function registerMappingCommands(program: Command): void {
         .command('delta')
         .summary('show which blocks differ between two devices')
         .description(
-          "Compares the mappings of two devices, given by name or number, in thin_delta's XML: blocks that only one has, that differ, and that are the same. Reads no data; what both share is read once.",
+          "Compares the mappings of two devices, given by name or number, in thin_delta's XML: blocks that only one has, that differ, and that are the same. Reads no data, and reads shared nodes once.",
         )
         .argument('[a]', 'the left device')
         .argument('[b]', 'the right one')

@@ -15,7 +15,7 @@ export function registerPropertyCommands(program: Command): void {
       .command('automount')
       .summary('mount a device whenever the daemon starts')
       .description(
-        'Says that the device is mounted at each start of the daemon, and so after a reboot: on TARGET, or on mnt/ID in the root. It changes nothing now (thinfuse mount). Without TARGET or an option it shows what is set.',
+        'Says that the device is mounted at each start of the daemon, and so after a reboot: on TARGET, or on mnt/ID in the root. It changes nothing now (thinfuse mount). Without TARGET or an option it shows the setting.',
       )
       .argument('<id>')
       .argument('[target]', 'the folder to mount it on, which is made if it is missing')
@@ -57,7 +57,7 @@ export function registerPropertyCommands(program: Command): void {
     .command('label')
     .summary('note facts about a device')
     .description(
-      'Sets labels of your own: KEY=VALUE sets one, KEY- takes one away. Without any it shows what the device has. ls --filter label=KEY=VALUE finds devices by them.',
+      'Sets labels of your own: KEY=VALUE sets one, KEY- takes one away. Without a label it shows the labels of the device. ls --filter label=KEY=VALUE finds devices by them.',
     )
     .argument('<id>')
     .argument('[label...]')

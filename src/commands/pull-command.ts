@@ -21,7 +21,7 @@ export function registerPullCommand(program: Command): void {
     .command('pull')
     .summary('make a device of an image in an object store or a registry')
     .description(
-      'Makes a device of an image that thinfuse push wrote. The device is there at once: it fetches what is read and is not here, verifies it, and keeps it. thinfuse hydrate fetches the rest. With --full, fetches the whole image first, several parts at a time; an incomplete device has no name, and is removed when this command ends.',
+      'Makes a device of an image that thinfuse push wrote. The device exists at once. A read of a missing part fetches, verifies and keeps it. thinfuse hydrate fetches the rest. With --full, fetches the whole image first, several parts at a time; an incomplete device has no name, and is removed when this command ends.',
     )
     .argument('<url>', URL_HELP)
     .argument('[name]', 'name of the device here; default: its name there')

@@ -28,7 +28,7 @@ export function registerPushCommand(program: Command): void {
     .option(...KEY_OPTION)
     .option(
       '--trace <command>',
-      'run the command in a container of the device, and store what a start reads apart, so that a pull fetches it ahead; default for an image: what was read of it since the daemon began',
+      'run the command in a container of the device, and store the blocks that it reads apart, so that a pull fetches them ahead; default for an image: the blocks that were read since the daemon began',
     )
     .option('--no-anchor', 'keep no snapshot of the pushed state; the next push reads the whole device')
     .addHelpText(

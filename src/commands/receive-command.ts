@@ -44,7 +44,7 @@ async function receive(context: Context, request: ReceiveRequest): Promise<void>
   if (process.stdin.isTTY)
     throw new ThinError(
       'invalid-argument',
-      'a stream is not typed; redirect what thinfuse send wrote into this command',
+      'standard input is a terminal; redirect the output of thinfuse send into this command',
     );
   const { IncomingStream } = await import('../transfer/receive.js');
   await interruptible(async (signal) => {

@@ -64,7 +64,7 @@ export function registerRemoteCommands(program: Command): void {
     .command('gc')
     .summary('remove blocks that no tag needs')
     .description(
-      'Marks what no tag, push or pull uses, and removes what has been marked for longer than the grace. Safe beside pushes and pulls of any host. Run it once a day, for example.',
+      'Marks the objects that no tag, push or pull uses, and removes those that were marked for longer than the grace. Safe beside pushes and pulls of any host. Run it once a day, for example.',
     )
     .argument('<url>', 's3://BUCKET/PREFIX; a registry has its own garbage collection')
     .option('--grace <hours>', 'how long an unused part stays after it was marked', '24')

@@ -30,7 +30,7 @@ export function registerRepairCommand(program: Command): void {
         .command('repair')
         .summary('make a new pool of the sound parts of a damaged one')
         .description(
-          "Copies every device, mapping and chunk that can be read and is as it was written into a new root, and lists what was lost. Changes nothing in the damaged pool. Only while no daemon runs. With --metadata, does what thin_repair 0.9 does: new metadata of the kernel's in a file or device.",
+          "Copies every sound device, mapping and chunk into a new root, and lists the losses. Changes nothing in the damaged pool. Only while no daemon runs. With --metadata, does what thin_repair 0.9 does: new metadata of the kernel's in a file or device.",
         )
         .option(
           '-o, --output <path>',
@@ -95,7 +95,7 @@ async function takeData(context: Context, force: boolean): Promise<void> {
     context,
     accepted,
     written
-      ? `${path} is taken as the data of the pool${evidence}; both labels are written again. Check what is in your devices: what wrote over the labels may have written over chunks, too`
+      ? `${path} is taken as the data of the pool${evidence}; both labels are written again. Check your devices: the program that overwrote the labels may have overwritten chunks, too`
       : `${path} carries the label of the pool; nothing was to be done`,
   );
 }
@@ -138,7 +138,7 @@ async function accept(context: Context): Promise<void> {
       'its log follows the commits that are missing, and is left out with them; `thinfuse repair --output NEW-ROOT` takes it along, as long as the pool was not started',
     );
   else if (report.log !== undefined && !context.json)
-    note(`${report.log}; the next start takes what can be read of it`);
+    note(`${report.log}; the next start takes over the readable part`);
   const isWhole = older === undefined && report.log === undefined;
   const state = `as of transaction ${report.transactionId}`;
   printResult(
@@ -146,6 +146,6 @@ async function accept(context: Context): Promise<void> {
     { older, ...report },
     isWhole
       ? `the pool has every commit that was acknowledged, ${state}`
-      : `the pool is taken as it is, ${state}; look at what it holds with: thinfuse check${rootFlag(context)}`,
+      : `the pool is taken as it is, ${state}; check it with: thinfuse check${rootFlag(context)}`,
   );
 }

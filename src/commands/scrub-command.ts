@@ -29,7 +29,7 @@ export function registerScrubCommand(program: Command): void {
     .description(
       'Reads and verifies all files of the store, all metadata and every chunk in use. Works beside a running daemon. Ends with 0 if nothing is wrong. Ends with 1 otherwise, and the pool then refuses writes until check --clear-needs-check-flag.',
     )
-    .option('--remote', 'also read what is in stores alone, and verify it there; nothing of it is kept')
+    .option('--remote', 'also read and verify the chunks that are only in stores; keeps none of them')
     .addHelpText('after', example('thinfuse scrub', 'thinfuse scrub --json', 'thinfuse scrub --remote'))
     .action(async ({ remote = false }: { readonly remote?: boolean }, command: Command) => {
       const context = contextOf(command);
@@ -91,12 +91,12 @@ function failure(context: Context, { findings, remote }: ScrubReport): ThinError
   if (findings.length === 0)
     return new ThinError(
       'check-failed',
-      'something in a store is not as it was pushed; what is here of it is well, so push the devices anew before it is read',
+      'a store has changed or lost parts of an image; the chunks in the pool are sound, so push the devices again',
       { details: { problems: remote?.findings.length ?? 0 } },
     );
   return new ThinError(
     'check-failed',
-    `the pool of ${context.layout.root} has ${findings.length} problems; thinfuse rmap --region N..N+1 says which devices map a chunk, and a new pool of what is well comes from: thinfuse repair --output NEW-ROOT${rootFlag(context)}`,
+    `the pool of ${context.layout.root} has ${findings.length} problems; thinfuse rmap --region N..N+1 says which devices map a chunk, and this makes a new pool of the sound parts: thinfuse repair --output NEW-ROOT${rootFlag(context)}`,
     { details: { problems: findings.length } },
   );
 }

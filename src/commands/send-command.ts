@@ -17,7 +17,7 @@ interface SendFlags {
 export function registerSendCommand(program: Command): void {
   program
     .command('send')
-    .summary('write a device, or what changed in it, for another pool')
+    .summary('write a device, or its changes, for another pool')
     .description(
       'Writes the blocks of a device at this moment to standard output, for thinfuse receive. With --since, writes only the blocks that differ from a device that both pools have.',
     )

@@ -29,7 +29,7 @@ export function registerSettingsCommands(program: Command): void {
     .command('set')
     .summary("change the pool's settings")
     .description(
-      'Changes settings while the pool is in use, at once and permanently. thinp_autoextend_threshold and thinp_autoextend_percent: from which use on the pool grows by itself, and by how much. min_free_space: what has to be free for a new device.' +
+      'Changes settings while the pool is in use, at once and permanently. thinp_autoextend_threshold and thinp_autoextend_percent: from which use on the pool grows by itself, and by how much. min_free_space: the free space that a new device needs.' +
         ' queue_if_no_space, no_space_timeout: whether writers wait when the pool is full, and for how many seconds. low_water_mark, metadata_low_water_mark: how much free space is told of as low (thinfuse events); auto, as dm-thin has it. origin_timeout: for how many seconds a read waits for a store elsewhere. compression: how the pool packs chunks from now on (leveldb pools); stored chunks stay as they are. cache_size: how much of the chunks a leveldb pool keeps in memory, at most 4G; auto, by the memory of the machine. --json has percent and seconds as numbers, and sizes in bytes.',
     )
     .argument('<setting...>', 'KEY=VALUE, as init --opt takes it; with or without dm. before it')

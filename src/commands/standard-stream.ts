@@ -75,7 +75,7 @@ class StandardStream {
       return new ThinError('reader-gone', `the reader of ${this.#name} has gone`, options);
     }
     if (code === 'ENOSPC' || code === 'EDQUOT')
-      return new ThinError('no-space', `${this.#name} goes to a disk that is full; make room there`, options);
+      return new ThinError('no-space', `${this.#name} is on a full disk; make room there`, options);
     return new ThinError('io', `${this.#name} cannot be written: ${String(error)}`, options);
   }
 }

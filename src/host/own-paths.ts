@@ -110,7 +110,7 @@ function isIn(file: string, folder: string): boolean {
 function notFollowed(file: string): ThinError {
   return new ThinError(
     'invalid-argument',
-    `${file} is a symbolic link or no folder, and is not followed; remove it, and it comes back as it should be`,
+    `${file} is a symbolic link or no folder, and thinfuse does not follow it; remove it, and thinfuse makes it again`,
     { details: { path: file } },
   );
 }

@@ -12,7 +12,7 @@ export function inTime(
   if (work === undefined || patience === undefined) return work;
   return new Promise((resolve, reject) => {
     const late = (): void =>
-      reject(new ThinError('io', 'what it reads is not here, and nobody waits for it'));
+      reject(new ThinError('io', 'the chunk is in a store, and the read has waited too long for it'));
     const timer = setTimeout(late, patience);
     work.then(resolve, reject).finally(() => clearTimeout(timer));
   });

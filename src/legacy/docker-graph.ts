@@ -196,7 +196,7 @@ async function readJson<T>(file: string, shape: z.ZodType<T>, report: Report): P
   try {
     return shape.parse(JSON.parse(text));
   } catch {
-    report(`${file} is not understood, so what it names goes by its number`);
+    report(`${file} is not understood, so its devices have numbers in place of names`);
     return undefined;
   }
 }

@@ -67,10 +67,7 @@ export async function withOldSource<T>(
 /** Errors: invalid-argument. */
 export function requireData({ data }: OldPool): DiskReader {
   if (data !== undefined) return data;
-  throw new ThinError(
-    'invalid-argument',
-    'the metadata alone says where data is and not what; give --data, too',
-  );
+  throw new ThinError('invalid-argument', 'the metadata has no data; give --data, too');
 }
 
 /**
@@ -192,6 +189,6 @@ async function warnOfUse(file: string, { heldRoot, onNote }: SourceRequest): Pro
   const holders = await deviceMapperHolders(file);
   if (holders.length > 0)
     onNote(
-      `${file} is in use by ${holders.join(', ')}: what changes while it is read may be seen half done; stop the pool, or use --metadata-snap`,
+      `${file} is in use by ${holders.join(', ')}: a change during the read may be seen in part; stop the pool, or use --metadata-snap`,
     );
 }

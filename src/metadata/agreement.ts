@@ -63,7 +63,7 @@ export function storedOptions<T>(store: KvReader, read: (value: unknown) => T): 
   try {
     return read(JSON.parse(text));
   } catch (cause) {
-    throw new ThinError('damaged', 'options: not what this program writes', { cause });
+    throw new ThinError('damaged', 'options: no JSON, or not the fields of pool options', { cause });
   }
 }
 

@@ -95,7 +95,7 @@ export class RemoteTable {
     if (this.#damaged.has(sheet))
       throw damage(
         describeKey(remoteSheetKey(sheet)),
-        'it cannot be read, and nobody knows which of its chunks are here',
+        'it cannot be read, so the places of its chunks are unknown',
       );
     return this.#get(chunk);
   }

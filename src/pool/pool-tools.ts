@@ -100,7 +100,7 @@ export function frozenMetadata(
       if (superblock === undefined)
         throw new ThinError(
           'damaged',
-          'the superblock cannot be read; make a new pool of what is left with: thinfuse repair --output NEW-ROOT',
+          'the superblock cannot be read; make a new pool of the rest with: thinfuse repair --output NEW-ROOT',
         );
       return { superblock, devices, nodes: new StoredNodes(reader, limits) };
     },

@@ -90,7 +90,7 @@ export class Claims {
     if (isStale && !(await this.#areSafe([...this.#refs.values(), ...this.#put.values()])))
       throw new ThinError(
         'io',
-        `${this.#store.url}: what is counted on was removed while this stood still; try once more`,
+        `${this.#store.url}: a collection removed objects of this push or pull while it was suspended; try again`,
       );
   }
 

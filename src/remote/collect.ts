@@ -69,7 +69,7 @@ export class Collection {
     if (!store.isCollected)
       throw new ThinError(
         'unsupported',
-        `${store.url} is a registry, which collects by itself what no tag leads to; run its own garbage collection, with pushes stopped meanwhile`,
+        `${store.url} is a registry, which collects unused objects by itself; stop pushes, and run its own garbage collection`,
       );
     const now = await this.#now();
     const used = await this.#used(now);

@@ -90,7 +90,7 @@ export class DevicePush {
       chunks = await this.#access.call('device.reads', { name }).then(
         ({ blocks }) => blocks,
         (error: unknown) => {
-          onNote(`what a start of ${name} reads is not known: ${toThinError(error).message}`);
+          onNote(`the blocks that a start of ${name} reads are unknown: ${toThinError(error).message}`);
           return [];
         },
       );

@@ -256,7 +256,7 @@ export class OciStore implements RemoteStore {
   #unsupported(): ThinError {
     return new ThinError(
       'unsupported',
-      `${this.url} is a registry, which collects by itself what no tag leads to; run its own garbage collection, with pushes stopped meanwhile`,
+      `${this.url} is a registry, which collects unused objects by itself; stop pushes, and run its own garbage collection`,
     );
   }
 }

@@ -152,7 +152,7 @@ export class DeviceAccess {
       if (mounted === undefined)
         throw new ThinError(
           'not-found',
-          `device ${name} is not mounted, and only a mounted filesystem knows what it has deleted; mount it first with: thinfuse mount ${name}`,
+          `device ${name} is not mounted, and only a mounted filesystem can be trimmed; mount it first with: thinfuse mount ${name}`,
           { details },
         );
       if (mounted.readOnly)

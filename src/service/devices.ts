@@ -226,7 +226,11 @@ export class Devices {
   async rollback(given: string, givenTo: string): Promise<DeviceStatus> {
     const name = existingName(given);
     const to = existingName(givenTo);
-    if (name === to) throw new ThinError('invalid-argument', `${name} is what it is; name a snapshot of it`);
+    if (name === to)
+      throw new ThinError(
+        'invalid-argument',
+        `${name} cannot be rolled back to itself; name a snapshot of it`,
+      );
     const { pool, changes, use } = this.#parts;
     return changes.run([name, to], async () => {
       const device = this.requireLive(name);

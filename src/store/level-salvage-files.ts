@@ -245,7 +245,7 @@ function unlessDamaged(error: unknown): undefined {
 
 function lostCommits({ badAt, behind }: LogEnd): string {
   const whole = behind > 0 ? `, and ${behind} behind it that mean nothing without it` : '';
-  return `the commit at byte ${badAt} is lost${whole}: all is as it was before that, but for the data of a direct pool`;
+  return `the commit at byte ${badAt} is lost${whole}: everything is as before that commit, except the data of a direct pool`;
 }
 
 function span(from: Uint8Array, to: Uint8Array): string {

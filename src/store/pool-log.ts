@@ -349,7 +349,7 @@ async function openLeft(
   if (follows && (state === undefined || state.without))
     throw new ThinError(
       'damaged',
-      `${name} does not have all that the last daemon has answered (its disk was full, or it failed); what was synced is in the pool, whose mounts have failed: start it again`,
+      `${name} lacks writes that the last daemon has answered (its disk was full, or failed). The pool has all synced writes, and its mounts have failed: start it again`,
     );
   let file: OpenLogFile | undefined;
   try {
@@ -477,7 +477,7 @@ async function readAll(handle: LogHandle, into: Buffer, from: number): Promise<v
 function unusable(problem: ThinError, folder: string): ThinError {
   return new ThinError(
     'damaged',
-    `${problem.message.replace(/; run .*$/, '')}: the pool lacks what was synced or answered since its last commit; put the file back, or go on without: \`thinfuse repair --accept-older\` takes what can be read of it`,
+    `${problem.message.replace(/; run .*$/, '')}: the pool lacks writes that were synced or answered since its last commit; put the file back, or do without: \`thinfuse repair --accept-older\` takes the readable part`,
     { cause: problem, details: { path: folder } },
   );
 }

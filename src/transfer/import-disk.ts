@@ -199,7 +199,7 @@ function explained(error: unknown, name: string): unknown {
   if (!saidBy(error, /no space left on device/i)) return error;
   return new ThinError(
     'no-space',
-    `the pool ran full while ${name} was imported, and what was imported is removed again; extend the pool: thinfuse extend`,
+    `the pool ran full while ${name} was imported, and the device is removed again; extend the pool: thinfuse extend`,
     { cause: error, details: { device: name } },
   );
 }

@@ -106,7 +106,7 @@ class Filling implements TargetImage {
       throw error;
     throw new ThinError(
       'no-space',
-      `the pool ran full while ${this.#name} was imported, and what was imported has been removed again; extend the pool, or import fewer devices`,
+      `the pool ran full while ${this.#name} was imported, and all imported devices are removed again; extend the pool, or import fewer devices`,
       { cause: error, details: { device: this.#name } },
     );
   }

@@ -238,7 +238,7 @@ class Receiver {
         });
         const since = header.base === null ? '' : ` --since ${header.base.name}`;
         onNote?.(
-          `what came is kept as ${partialName(name, point)}; go on with: thinfuse send ${header.name}${since} --resume ${formatPoint(point)}`,
+          `the received part is kept as ${partialName(name, point)}; go on with: thinfuse send ${header.name}${since} --resume ${formatPoint(point)}`,
         );
       } else await this.#target.remove(this.#named);
     } catch (error) {

@@ -124,7 +124,7 @@ function requireSame(here: StreamPoint, from: StreamPoint, { name }: StreamHeade
   if (here.offset === from.offset && here.sum === from.sum) return;
   throw new ThinError(
     'invalid-argument',
-    `${name} or what it is compared with is not what it was when the stream was cut off, so nothing can go on from there; send it from its beginning`,
+    `${name} or the device in --since has changed since the stream was cut off, so the stream cannot continue; send it from its beginning`,
     { details: { device: name } },
   );
 }

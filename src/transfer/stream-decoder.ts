@@ -63,12 +63,12 @@ async function readMagic(bytes: ByteSource): Promise<void> {
   if (magic === undefined && bytes.offset === 0)
     throw new ThinError(
       'invalid-argument',
-      'there is nothing to receive; look at what thinfuse send said on the other side',
+      'there is nothing to receive; look at the message of thinfuse send on the other side',
     );
   if (magic?.subarray(0, MAGIC.length).equals(MAGIC) !== true)
     throw new ThinError(
       'invalid-argument',
-      'this is not a stream of thinfuse send; give what it wrote, unpacked',
+      'this is not a stream of thinfuse send; give its output, unpacked',
     );
   const version = magic.readUInt32LE(MAGIC.length);
   if (version !== STREAM_VERSION)
@@ -97,7 +97,7 @@ async function readFrame(bytes: ByteSource, before: string): Promise<Frame> {
   if (rest === undefined) throw cut(bytes.offset);
   const body = rest.subarray(0, length);
   const sum = chainSum(before, [head, body]);
-  if (rest.toString('hex', length) !== sum) throw changed(at, 'a sum is not that of what was sent');
+  if (rest.toString('hex', length) !== sum) throw changed(at, 'a sum does not fit the frames before it');
   return { kind, body, sum };
 }
 

@@ -33,7 +33,7 @@ export function parseVolumeOptions(given: Readonly<Record<string, string>>): Vol
   if (from !== undefined && fs !== undefined)
     throw new ThinError(
       'invalid-argument',
-      'fs and from cannot go together: a clone has the filesystem of what it is cloned from',
+      'fs and from cannot go together: a clone has the filesystem of its origin',
     );
   return {
     size: size === undefined ? undefined : parseDeviceSize(size, 'size'),

@@ -47,7 +47,7 @@ export function unpackVolumeRecord(label: string, device: string): VolumeRecord 
   } catch (error) {
     throw new ThinError(
       'damaged',
-      `what device ${device} keeps as a volume cannot be read; run thinfuse check, and remove the device if it has no use any more`,
+      `the volume record of device ${device} cannot be read; run thinfuse check, and remove the device if it is not needed`,
       { cause: error, details: { device } },
     );
   }

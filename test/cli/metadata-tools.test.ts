@@ -110,7 +110,7 @@ describe('command line: metadata tools', function () {
       [['restore', '-i', '/dev/null'], 4, /--replace/],
       [['restore', '-i', '/dev/null', '--replace'], 2, /no superblock|not XML/],
       [['repair', '-o', cli.root], 2, /another folder/],
-      [['check', '--skip-mappings', '--auto-repair'], 2, /not looked at/],
+      [['check', '--skip-mappings', '--auto-repair'], 2, /can only repair or clear what it has read/],
     ] as const) {
       const { code, stderr } = await cli.try(...args);
       assert.equal(code, expected, `${args.join(' ')}: ${stderr}`);

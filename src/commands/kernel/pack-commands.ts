@@ -18,7 +18,7 @@ interface PackFlags {
 export function registerPackCommands(program: Command): void {
   program
     .command('metadata-pack')
-    .summary("compress the kernel's metadata, to send it to somebody")
+    .summary("compress the kernel's metadata, to send it to another person")
     .description(
       "Writes the blocks of dm-thin's metadata that are sound into one compressed file, which thin_metadata_unpack 1.x and metadata-unpack read. It holds no data of devices.",
     )

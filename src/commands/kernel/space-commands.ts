@@ -22,9 +22,9 @@ interface ShrinkFlags {
 export function registerSpaceCommands(program: Command): void {
   program
     .command('discard')
-    .summary("give back what an old pool's data has free")
+    .summary("free the unused blocks of an old pool's data")
     .description(
-      "Discards the blocks of a dm-thin pool's data that no device and no metadata snapshot maps, as thin_trim does: they become holes of a file, and a disk hears of them. Only where the metadata is sound and nothing uses the pool.",
+      "Discards the blocks of a dm-thin pool's data that no device and no metadata snapshot maps, as thin_trim does: they become holes of a file, or discards of a disk. Works only if the metadata is sound and nothing uses the pool.",
     )
     .requiredOption(
       '--metadata <path>',
@@ -45,14 +45,14 @@ export function registerSpaceCommands(program: Command): void {
     .command('shrink')
     .summary("make an old pool's data smaller")
     .description(
-      "Moves what lies behind the new end of a dm-thin pool's data into what is free before, and writes new metadata that says so, as thin_shrink does. The old metadata stays as it is, and is true until the data is cut off.",
+      "Moves the blocks behind the new end of a dm-thin pool's data into free blocks before it, and writes new metadata, as thin_shrink does. The old metadata stays, and is valid until you truncate the data.",
     )
     .requiredOption('--metadata <path>', 'the metadata: a file or a device; it is only read')
     .requiredOption('--data <path>', 'the data: a file or a device')
-    .requiredOption('--size <size>', 'what the data is to have; whole blocks')
+    .requiredOption('--size <size>', 'the new size of the data; whole blocks')
     .requiredOption(
       '-o, --output <path>',
-      'where the new metadata goes: a file or a device that is large enough',
+      'the file or device for the new metadata, which must be large enough',
     )
     .addHelpText('after', example('thinfuse shrink --metadata meta --data data --size 40G -o new-meta'))
     .action(async (flags: ShrinkFlags, command: Command) => {

@@ -42,7 +42,7 @@ async function info(context: Context, operands: readonly string[], flags: Source
     if (damage.length > 0)
       throw new ThinError(
         'damaged',
-        `the old pool ${source.path} has ${damage.length} problems; what is sound can be read all the same, and devices that are not with --skip-damaged`,
+        `the old pool ${source.path} has ${damage.length} problems; sound devices can still be read, and damaged devices with --skip-damaged`,
       );
     return Promise.resolve();
   });

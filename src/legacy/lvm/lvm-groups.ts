@@ -130,7 +130,7 @@ function missing(
   stale: string | undefined,
 ): string {
   if (stale !== undefined)
-    return `the group ${group.name} went on without ${stale} (${name}), so what is on it is out of date`;
+    return `the group ${group.name} was changed without ${stale} (${name}), so the content of that disk is out of date`;
   const seen = device === undefined ? '' : `, last seen as ${device}`;
   return `the disk ${name} of the group ${group.name} was not given (${id}${seen})`;
 }

@@ -10,7 +10,7 @@ export async function requireOther(output: string, inputs: readonly string[]): P
   const own = await identityOf(output);
   for (const input of inputs)
     if ((await identityOf(input)) === own)
-      throw new ThinError('invalid-argument', `${output} is what is read; name another file or device`);
+      throw new ThinError('invalid-argument', `${output} is the input; name another file or device`);
 }
 
 async function identityOf(name: string): Promise<string> {
