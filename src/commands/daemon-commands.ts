@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Option, type Command } from 'commander';
 import type { AdapterPlace } from '../adapter/pool-adapter.js';
@@ -22,14 +21,11 @@ import { requireNotBeingReplaced, withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { repeatedText } from './repeated.js';
 import { example } from './example.js';
+import { lastMessage } from './log-message.js';
 import { note, printResult } from './output.js';
 import { stopDaemon } from './stop-daemon.js';
 import { storageOptions, withStorageOptions, type StorageFlags } from './storage-flags.js';
 import { asking, whileWorking } from './progress.js';
-import { parseEvent } from '../daemon/event-hub.js';
-
-/** Characters of a message of the daemon's that a terminal's line has room for. */
-const LINE = 60;
 
 interface StartOptions extends StorageFlags {
   readonly foreground?: boolean;
@@ -167,9 +163,10 @@ export function registerDaemonCommands(program: Command): void {
       }
       requirePool(layout);
       await refuseLive(layout.socket);
+      const began = Date.now();
       const { pid } = await whileWorking({ json }, 'starting:', (say) =>
         asking(
-          async () => say(await lastMessage(layout.log)),
+          async () => say((await lastMessage(layout.log, began)) || 'opening the pool'),
           () =>
             openWhenFree(async () => {
               await requireNotBeingReplaced(layout);
@@ -220,13 +217,6 @@ export function registerDaemonCommands(program: Command): void {
       const pid = await nextDaemon(context.layout, old);
       printResult(context, { pid, root: context.layout.root }, `serving ${context.layout.root} (pid ${pid})`);
     });
-}
-
-/** What the daemon said last, in one line. */
-async function lastMessage(log: string): Promise<string> {
-  const line = (await readFile(log, 'utf8')).trimEnd().split('\n').at(-1) ?? '';
-  const message = parseEvent(line)?.message ?? '';
-  return message.length > LINE ? `${message.slice(0, LINE)}…` : message;
 }
 
 function volumeSettings({ volumePlugin }: StartOptions): { socket: string } | undefined {

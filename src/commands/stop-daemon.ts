@@ -8,7 +8,7 @@ export async function stopDaemon(context: Context, { force }: { force: boolean }
   return whileWorking(context, 'stopping:', async (say) => {
     const { pid, processes } = await withDaemon(context, async (caller) => {
       const { pid, devices } = await caller.call('status', {});
-      say(`unmounting ${devices.mounted} devices`);
+      say(`unmounting ${devices.mounted} ${devices.mounted === 1 ? 'device' : 'devices'}`);
       const processes = await processesOf(pid);
       await caller.call('stop', { force });
       return { pid, processes };
