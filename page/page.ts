@@ -98,7 +98,7 @@ function showDevice(device: UiDevice, descendants: number): void {
       'Removing it',
       device.kind === 'base'
         ? 'cannot be'
-        : `gives back ${size(device.exclusive)}${descendants === 0 ? '' : `; ${descendants} devices came from it, and keep what they share`}`,
+        : `gives back ${size(device.exclusive)}${descendants === 0 ? '' : `; ${descendants === 1 ? 'one device came from it, and keeps what it shares' : `${descendants} devices came from it, and keep what they share`}`}`,
     ],
   ];
   const title = document.createElement('h2');

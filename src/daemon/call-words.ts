@@ -3,6 +3,8 @@ import { formatBinarySize } from '../config/sizes.js';
 import { isHidden } from '../format/device-name.js';
 import { isPassing } from '../format/passing-name.js';
 
+const NAMED = 3;
+
 type Input = Readonly<Record<string, unknown>>;
 
 /** What happened to a user's devices or pool, in words; what is missing here is internal. */
@@ -17,7 +19,7 @@ const WORDS: Readonly<Partial<Record<OperationName | TextOperationName, (input: 
   'device.create': ({ name, origin, kind }) =>
     `${text(name)} was made, ${kind === 'image' ? 'an' : 'a'} ${text(kind)} of ${text(origin ?? 'base')}`,
   'device.clone': ({ origin, names }) =>
-    `${Array.isArray(names) ? names.map(text).join(', ') : ''}: made, as ${text(origin)} is`,
+    `${Array.isArray(names) ? listed(names.map(text)) : ''}: made, as ${text(origin)} is`,
   'device.createThin': ({ name, size }) => `${text(name)} was made, empty, of ${bytes(size)}`,
   'device.seal': ({ name }) => `${text(name)} is an image now`,
   'device.finish': ({ name }) => `${text(name)} is whole now`,
@@ -58,6 +60,12 @@ export function callWords(operation: OperationName | TextOperationName, input: u
     (each) => typeof each === 'string' && (isPassing(each) || isHidden(each)),
   );
   return isStep || isOwn ? undefined : WORDS[operation]?.(fields);
+}
+
+/** Not all of hundreds, which one call may make. */
+function listed(names: readonly string[]): string {
+  const left = names.length - NAMED;
+  return left > 1 ? `${names.slice(0, NAMED).join(', ')} and ${left} others` : names.join(', ');
 }
 
 function text(value: unknown): string {

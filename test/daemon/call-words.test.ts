@@ -12,6 +12,11 @@ describe('what a call did', () => {
       'debian was made, an image of base',
     );
     assert.equal(callWords('device.clone', { origin: 'a', names: ['b', 'c'] }), 'b, c: made, as a is');
+    const names = Array.from({ length: 200 }, (_, at) => `ci-${at + 1}`);
+    assert.equal(
+      callWords('device.clone', { origin: 'a', names }),
+      'ci-1, ci-2, ci-3 and 197 others: made, as a is',
+    );
     assert.equal(
       callWords('mount', { name: 'web', target: '/srv', readOnly: true }),
       'web is mounted on /srv, read-only',

@@ -121,7 +121,7 @@ describe('the page', () => {
       assert.match(await told(), /^base/);
       await page.focus('#lineage');
       await page.keyboard.press('ArrowDown');
-      assert.match(await told(), /^debian.*gives back 100 MiB; 1 devices came from it/);
+      assert.match(await told(), /^debian.*gives back 100 MiB; one device came from it/);
       await page.keyboard.press('ArrowDown');
       assert.match(await told(), /^web.*1\.0 GiB.*gives back 20\.0 MiB/);
       const labels = async (): Promise<string[]> =>
