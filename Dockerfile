@@ -34,11 +34,10 @@ COPY src src
 RUN npm run build && npm prune --omit=dev
 
 FROM ${BASE_IMAGE}
-# What thinfuse runs: `npm run tables` writes it from src/config/host-tools.ts.
-ARG HOST_PACKAGES="attr bzip2 coreutils dash e2fsprogs fuse gzip libfuse2 mount perl-base qemu-utils tar umoci util-linux xfsprogs xz-utils zstd"
-# skopeo fetches images for whoever works in the container.
+# What thinfuse runs, and what its messages name: `npm run tables` writes it from src/config/host-tools.ts.
+ARG HOST_PACKAGES="attr bzip2 coreutils dash dmsetup e2fsprogs fuse grep gzip kmod libfuse2 man-db mount openssh-client perl-base psmisc qemu-utils skopeo tar thin-provisioning-tools umoci util-linux xfsprogs xz-utils zstd"
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends skopeo tini ${HOST_PACKAGES} \
+    && apt-get install -y --no-install-recommends tini ${HOST_PACKAGES} \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/thinfuse
 COPY --from=build /opt/thinfuse/package.json ./
@@ -46,6 +45,7 @@ COPY --from=build /opt/thinfuse/node_modules node_modules
 COPY --from=build /opt/thinfuse/dist dist
 COPY proto proto
 COPY docker/thinfuse docker/entrypoint /usr/local/bin/
+RUN mkdir -p /usr/local/share/man/man8 && ln -s /opt/thinfuse/dist/man/thinfuse.8 /usr/local/share/man/man8/
 LABEL org.opencontainers.image.title="thinfuse" \
     org.opencontainers.image.description="A device-mapper thin pool in userspace" \
     org.opencontainers.image.licenses="MIT"

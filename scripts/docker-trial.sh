@@ -101,7 +101,8 @@ DOCKER_BUILDKIT=0 docker build --quiet --network host --build-arg BASE_IMAGE=thi
 step "The daemon in a container"
 run_container() {
   docker run --detach --name thinfuse --network none --privileged --device /dev/fuse --volume /dev:/dev \
-    --volume "$state:/var/lib/thinfuse:rshared" --env THINFUSE_INIT='--base-size 1G' thinfuse-trial >/dev/null
+    --volume "$state:/var/lib/thinfuse:rshared" --health-interval 2s \
+    --env THINFUSE_INIT='--base-size 1G' --env THINFUSE_START='--cache-size 64M' thinfuse-trial >/dev/null
   wait_for "it serves" 60 serves
 }
 serves() {
@@ -110,8 +111,22 @@ serves() {
   return 1
 }
 in_container() { docker exec thinfuse thinfuse "$@"; }
+health_is() { [ "$(docker inspect --format '{{.State.Health.Status}}' thinfuse)" = "$1" ]; }
 run_container
 in_container status
+expect_equal "the image says what it is" \
+  "$(docker inspect --format '{{index .Config.Labels "org.opencontainers.image.title"}}' thinfuse-trial)" thinfuse
+expect_equal "init had its options" "$(in_container ls base --format size_bytes --no-headers | tr -d ' ')" $((1 << 30))
+expect_equal "and start" "$(in_container get cache_size)" 64M
+expect_equal "it has every tool but systemd's" \
+  "$(in_container doctor --host | awk '$1 == "missing" { print $2 }')" systemd-notify
+expect "and the manual page" docker exec thinfuse man --where thinfuse
+wait_for "it is healthy" 60 health_is healthy
+daemon=$(cat "$state/thinfuse.pid")
+docker exec thinfuse sh -c "kill -STOP $daemon"
+wait_for "and unhealthy while it does not answer" 120 health_is unhealthy
+docker exec thinfuse sh -c "kill -CONT $daemon"
+wait_for "and healthy again" 60 health_is healthy
 
 step "An image and a container, mounted in there and seen out here"
 docker exec thinfuse sh -c 'mkdir -p /tmp/tree/etc && echo inside >/tmp/tree/etc/where'

@@ -46,7 +46,7 @@ function lines(): string {
 }
 
 function imageArgument(): string {
-  const tools = [...toolsOfNeed('required'), ...toolsOfNeed('optional')];
+  const tools = [...toolsOfNeed('required'), ...toolsOfNeed('optional'), ...toolsOfNeed('advised')];
   const packages = packagesOf(
     tools.filter((name) => !NOT_IN_IMAGE.includes(name)),
     'debian',
