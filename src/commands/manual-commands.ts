@@ -19,12 +19,26 @@ import { version } from '../config/version.js';
 
 const SHELLS = { bash: bashCompletion, zsh: zshCompletion, fish: fishCompletion };
 
+/** Of any filesystem, as most people give them; `mount -o` takes others, too. */
+const MOUNT_OPTIONS = [
+  'ro',
+  'noatime',
+  'relatime',
+  'lazytime',
+  'nodev',
+  'noexec',
+  'nosuid',
+  'sync',
+  'discard',
+];
+
 /** Of options and arguments whose values the program checks itself. */
 const VALUES = {
   '--fs': ['xfs', 'ext4'],
   '--opt': STORAGE_OPTION_KEYS.map((key) => `dm.${key}=`),
   '--format': FIELD_NAMES.map((name) => name.toLowerCase()),
   '--sort': CHOICE_KEYS,
+  '--options': MOUNT_OPTIONS,
   '--filter': CHOICE_KEYS.map((key) => `${key}=`),
   key: LIVE_KEYS,
   setting: LIVE_KEYS.map((key) => `${key}=`),

@@ -107,6 +107,7 @@ const TOOLS = {
   dockerd: tool('scripts', 'trials with Docker', 'docker.io', 'moby-engine', 'docker-engine'),
   findmnt: utilLinux('scripts', 'scripts'),
   fio: tool('scripts', 'tests and measurements', 'fio'),
+  fish: tool('scripts', 'tests', 'fish'),
   flock: utilLinux('scripts', 'scripts/fresh.sh'),
   git: tool('scripts', 'scripts/fresh.sh, measurements', 'git'),
   go: tool('scripts', 'scripts/containerd-conformance.sh', 'golang-go', 'golang', 'go'),

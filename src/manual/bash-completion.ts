@@ -36,12 +36,17 @@ _${identifier}_values() {
       mapfile -t COMPREPLY < <(compgen -W "$(_${identifier}_devices "$root")" -- "$current"; compgen -d -- "$current")
       ;;
     nothing) ;;
-    *) mapfile -t COMPREPLY < <(compgen -W "$1" -- "$current") ;;
+    *)
+      # A list goes on behind its last comma.
+      local before=''
+      [[ $current == *,* ]] && before=\${current%,*},
+      mapfile -t COMPREPLY < <(compgen -P "$before" -W "$1" -- "\${current##*,}")
+      ;;
   esac
 }
 
 _${identifier}() {
-  local current=\${COMP_WORDS[COMP_CWORD]} previous='' root=\${THINFUSE_ROOT:-} path='' given=0 word index skip='' children options
+  local current=\${COMP_WORDS[COMP_CWORD]} previous='' root=\${THINFUSE_ROOT:-} path='' given=0 word index skip='' children options aliases
   COMPREPLY=()
   for ((index = 1; index < COMP_CWORD; index++)); do
     word=\${COMP_WORDS[index]}
@@ -55,6 +60,7 @@ _${identifier}() {
       -*) ;;
       *)
         _${identifier}_children "$path"
+        [[ " $aliases" == *" $word="* ]] && word=\${aliases#*" $word="} && word=\${word%% *}
         if [[ " $children " == *" $word "* ]]; then path="$path\${path:+ }$word"; else ((given++)); fi
         ;;
     esac
@@ -79,7 +85,7 @@ ${argumentCases(commands, identifier)}
 }
 
 _${identifier}_children() {
-  children='' options=''
+  children='' options='' aliases=''
   case $1 in
 ${commands.map((command) => childrenCase(tree, command)).join('\n')}
   esac
@@ -104,7 +110,10 @@ function flagsOf({ flags }: OptionFacts): readonly string[] {
 function childrenCase(tree: CommandFacts, { path, commands, options }: CommandFacts): string {
   const own = path.length === 0 ? options : [...options, ...globalOptions(tree)];
   const flags = [...own.flatMap(flagsOf), '--help'].join(' ');
-  return `    '${path.join(' ')}') children='${commands.map((child) => child.path.at(-1) ?? '').join(' ')}' options='${flags}' ;;`;
+  const aliases = commands
+    .flatMap((child) => child.aliases.map((alias) => ` ${alias}=${child.path.at(-1) ?? ''}`))
+    .join('');
+  return `    '${path.join(' ')}') children='${commands.map((child) => child.path.at(-1) ?? '').join(' ')}' options='${flags}' aliases='${aliases}' ;;`;
 }
 
 function optionCases(tree: CommandFacts, commands: readonly CommandFacts[], identifier: string): string {

@@ -30,6 +30,8 @@ export interface OptionFacts {
 export interface CommandFacts {
   /** Without the program's own name; empty for the program. */
   readonly path: readonly string[];
+  /** Other words for the last of them. */
+  readonly aliases: readonly string[];
   readonly summary: string;
   readonly description: string;
   readonly args: readonly ArgumentFacts[];
@@ -50,6 +52,7 @@ const KINDS: Readonly<Record<string, Exclude<Completion['kind'], 'choices' | 'no
   b: 'devices',
   container: 'containers',
   device: 'devices',
+  snapshot: 'devices',
   image: 'images',
   parent: 'images',
   volume: 'devices',
@@ -88,6 +91,7 @@ function factsOf(command: Command, path: readonly string[], values: KnownValues)
   const help = command.createHelp();
   return {
     path,
+    aliases: command.aliases(),
     summary: command.summary() === '' ? command.description() : command.summary(),
     description: command.description(),
     args: command.registeredArguments.map((argument) => argumentFacts(argument, path, values)),

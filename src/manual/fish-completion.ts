@@ -29,8 +29,8 @@ function __${name}_devices
     end
 end
 
-# The words that are no options, joined, begin with these.
-function __${name}_in
+# The words that are no options and no value of --root, the first one by its own name.
+function __${name}_words
     set -l words
     set -l skip 0
     for word in (commandline -opc)[2..]
@@ -42,12 +42,42 @@ function __${name}_in
             set -a words $word
         end
     end
-    test (count $argv) -eq 0; and test (count $words) -eq 0; and return 0
-    test (count $argv) -gt 0; and test "$words[1..(count $argv)]" = "$argv"
+    set -l path
+    for word in $words
+        switch "$path $word"
+${aliasCases(tree)}
+        end
+        set -a path $word
+    end
+    for word in $path
+        echo $word
+    end
+end
+
+# They begin with these.
+function __${name}_in
+    set -l words (__${name}_words)
+    set -l last (count $argv)
+    test (count $words) -ge $last; and test "$words[1..$last]" = "$argv"
+end
+
+# They are these.
+function __${name}_at
+    set -l words (__${name}_words)
+    test "$words" = "$argv"
 end
 
 ${[line('-f'), ...linesOf(tree, tree, name, line)].join('\n')}
 `;
+}
+
+function aliasCases({ path, aliases, commands }: CommandFacts): string {
+  const above = path.slice(0, -1).join(' ');
+  const own = aliases.map(
+    (alias) =>
+      `            case ${quoted(`${above} ${alias}`)}\n                set word ${path.at(-1) ?? alias}`,
+  );
+  return [...own, ...commands.map(aliasCases).filter((text) => text !== '')].join('\n');
 }
 
 function linesOf(
@@ -57,11 +87,12 @@ function linesOf(
   line: (...words: readonly string[]) => string,
 ): readonly string[] {
   const within = ['-n', quoted([`__${name}_in`, ...command.path].join(' '))];
+  const here = ['-n', quoted([`__${name}_at`, ...command.path].join(' '))];
   const children = command.commands.map((child) =>
-    line(...within, '-a', quoted(child.path.at(-1) ?? ''), '-d', quoted(child.summary)),
+    line(...here, '-a', quoted(child.path.at(-1) ?? ''), '-d', quoted(child.summary)),
   );
   const options = [...command.options, ...(command.path.length === 0 ? [] : globalOptions(tree))].map(
-    (option) => line(...within, ...optionWords(option, name)),
+    (option) => line(...(command.path.length === 0 ? here : within), ...optionWords(option, name)),
   );
   const values = [...new Set(command.args.map(({ completion }) => valueWords(completion, name)))]
     .filter((words) => words.length > 0)

@@ -68,7 +68,16 @@ ${indented([...specs, quoted('1:command:->command'), quoted('*::argument:->argum
     argument) (( $+functions[${name}_\${line[1]//-/_}] )) && ${name}_\${line[1]//-/_} ;;
   esac
 }`;
-  return [own, ...command.commands.flatMap((child) => functionsOf(tree, child, identifier))];
+  return [own, ...command.commands.flatMap((child) => functionsOf(tree, child, identifier))].concat(
+    command.commands.flatMap((child) => aliasFunctions(child, identifier)),
+  );
+}
+
+function aliasFunctions(command: CommandFacts, identifier: string): readonly string[] {
+  return command.aliases.map((alias) => {
+    const path = [...command.path.slice(0, -1), alias];
+    return `${functionName({ ...command, path }, identifier)}() { ${functionName(command, identifier)} "$@"; }`;
+  });
 }
 
 function functionName({ path }: CommandFacts, identifier: string): string {
