@@ -57,7 +57,10 @@ export class SnapshotMounts {
     if (mode === 'loop') return [await this.#attach(device, readOnly, mapped)];
     await this.#requireReleased(device.name, this.#loops.has(device.name));
     const { target } = await this.#served.mounts.ensure(device, { readOnly, inPlace: readOnly });
-    return [{ type: 'bind', source: target, options: ['rbind', readOnly ? 'ro' : 'rw', ...mapped] }];
+    // containerd maps no owners in a bind that it is told to make read-only (core/mount/mount_linux.go, to
+    // 2.4 at least); this one is read-only because the daemon's own mount is.
+    const how = readOnly ? (mapped.length > 0 ? [] : ['ro']) : ['rw'];
+    return [{ type: 'bind', source: target, options: ['rbind', ...how, ...mapped] }];
   }
 
   /**

@@ -110,6 +110,8 @@ describe('snapshotter: defaults, sizes and owners', () => {
     await runc.commit('default/2/sha256:aa', 'default/1/extract');
     const [mapped] = await runc.prepare('default/3/c', 'default/2/sha256:aa', labels);
     assert.deepEqual(mapped?.options, ['rbind', 'rw', 'uidmap=0:100000:65536', 'gidmap=0:200000:65536']);
+    const [view] = await runc.view('default/7/v', 'default/2/sha256:aa', labels);
+    assert.deepEqual(view?.options, ['rbind', 'uidmap=0:100000:65536', 'gidmap=0:200000:65536']);
     await runc.prepare('default/4/sha256:bb-remap', 'default/2/sha256:aa');
     await runc.commit('default/5/sha256:bb', 'default/4/sha256:bb-remap');
     const [changed] = await runc.prepare('default/6/d', 'default/5/sha256:bb', labels);

@@ -38,8 +38,8 @@ export class SnapshotClient {
     return (await this.#call<{ mounts: MountMessage[] }>('Prepare', { key, parent, labels })).mounts;
   }
 
-  async view(key: string, parent = ''): Promise<MountMessage[]> {
-    return (await this.#call<{ mounts: MountMessage[] }>('View', { key, parent })).mounts;
+  async view(key: string, parent = '', labels: Record<string, string> = {}): Promise<MountMessage[]> {
+    return (await this.#call<{ mounts: MountMessage[] }>('View', { key, parent, labels })).mounts;
   }
 
   async mounts(key: string): Promise<MountMessage[]> {
