@@ -1,9 +1,10 @@
+import { inTurns } from '../async/pace.js';
 import type { NodeLoader } from '../btree/node-source.js';
 import { ThinError } from '../errors/thin-error.js';
 import { unpackDeviceRecord, type DeviceRecord } from '../format/device-record.js';
 import { deviceId, type NodeId } from '../format/ids.js';
 import { describeKey, metadataSnapshotKey, nodeKey, rangeOf, unpackKey } from '../format/keys.js';
-import { unpackMetadataSnapshot, type MetadataSnapshot } from '../format/metadata-snapshot.js';
+import { unpackingMetadataSnapshot, type MetadataSnapshot } from '../format/metadata-snapshot.js';
 import { FULL_NODE, type NodeLimits, type TreeNode } from '../format/node.js';
 import { unseal } from '../format/seal.js';
 import type { Superblock } from '../format/superblock.js';
@@ -54,7 +55,8 @@ async function readMetadataSnapshot(store: KvReader, choice: HeldChoice): Promis
     throw new ThinError('not-found', `there is no metadata snapshot ${id}; thinfuse reserved lists them`, {
       details: { snapshot: id },
     });
-  return unpackMetadataSnapshot(id, unseal('metadata-snapshot', id, bytes, path), path);
+  const body = unseal('metadata-snapshot', id, bytes, path);
+  return inTurns(unpackingMetadataSnapshot(id, body, path));
 }
 
 async function newestSnapshot(store: KvReader): Promise<number> {
