@@ -222,7 +222,8 @@ class Redo {
       if ((kind === LogKind.MAP_PARTIAL || kind === LogKind.COPY) && metadata.chunks.count(origin) === 0)
         throw new ThinError('damaged', `it needs chunk ${origin}, which is lost`);
       if (kind === LogKind.MAP_PARTIAL && access instanceof FileAccess) {
-        // The origin may have got the last of its pages since the last commit, and only a whole one is a backing.
+        // Its origin may have got the last of its pages since the last commit: only a whole chunk is a
+        // backing.
         plane.chunks.prepare();
         access.restorePart(chunk, origin, record.pages);
       }
