@@ -5,11 +5,12 @@ import { virtualBlock, type ChunkId, type DeviceId } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { threadInts } from '../threads/dirty-map.js';
 import { FirstReads } from '../threads/first-reads.js';
-import { POOL_SLOT, Traffic, type TrafficKind } from '../threads/traffic.js';
+import { Traffic, type TrafficKind } from '../threads/traffic.js';
 import { linesFor } from '../store/log-writer.js';
 import { askAhead } from './ask-ahead.js';
 import { BlockPath, type Outcome } from './block-path.js';
 import { wholeBlocks } from './block-ranges.js';
+import { counted, type Request } from './counted.js';
 import type { DataPlane } from './data-plane.js';
 import { DeviceMappings } from './device-mappings.js';
 import type { ImageFile } from './image-file.js';
@@ -34,12 +35,6 @@ const MOST_PENDING = 16 * 1024;
 interface DiscardRest {
   readonly block: number;
   readonly needs: 'turn' | 'commit' | 'nodes' | 'sheets';
-}
-
-/** A read or write on its way. */
-interface Request {
-  /** It waited for a chunk to be read from the store. */
-  missed: boolean;
 }
 
 /**
@@ -197,23 +192,8 @@ export class DeviceIo implements ImageFile {
     await this.#counted('flush', 0, () => this.#gate.flush());
   }
 
-  /** Counts what ends well. */
-  #counted(
-    kind: TrafficKind,
-    bytes: number,
-    work: (request: Request) => Promise<void> | undefined,
-  ): Promise<void> | undefined {
-    const began = performance.now();
-    const request = { missed: false };
-    const end = (): void => {
-      const took = performance.now() - began;
-      for (const traffic of [this.traffic, this.#plane.traffic])
-        traffic.note(POOL_SLOT, kind, bytes, took, !request.missed);
-    };
-    const waiting = work(request);
-    if (waiting !== undefined) return waiting.then(end);
-    end();
-    return undefined;
+  #counted(kind: TrafficKind, bytes: number, work: Parameters<typeof counted>[3]): Promise<void> | undefined {
+    return counted([this.traffic, this.#plane.traffic], kind, bytes, work);
   }
 
   async seek(offset: number, what: 'data' | 'hole'): Promise<number | undefined> {
@@ -400,10 +380,7 @@ export class DeviceIo implements ImageFile {
       case 'no-sheet':
         return this.#mappings.loadWord(this.#blockAt(offset)) ? undefined : this.#gate.waitForSheets();
       case 'missing':
-        return inTime(
-          this.#guard(() => this.#plane.chunks.bring(this.#path.missing!)),
-          this.patience,
-        );
+        return inTime(this.#bring(this.#path.missing!), this.patience);
       case 'no-room':
         return this.#plane.chunks.makeRoom();
       case 'no-chunk':
@@ -413,14 +390,22 @@ export class DeviceIo implements ImageFile {
     }
   }
 
+  #bring(chunk: ChunkId): Promise<void> | undefined {
+    return this.#guard(() => this.#plane.chunks.bring(chunk))?.catch(this.#fail);
+  }
+
   #guard<T>(work: () => T): T {
     try {
       return work();
     } catch (error) {
-      if (error instanceof ThinError && error.code === 'damaged') this.#gate.foundDamage(error);
-      throw error;
+      return this.#fail(error);
     }
   }
+
+  readonly #fail = (error: unknown): never => {
+    if (error instanceof ThinError && error.code === 'damaged') this.#gate.foundDamage(error);
+    throw error;
+  };
 
   /** Unmaps blocks of [first, end), as far as it comes; undefined: all of them. */
   #discardSome(first: number, end: number): DiscardRest | undefined {

@@ -6,7 +6,7 @@ import type { DataLabel } from '../format/data-label.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import { damage } from '../format/damage.js';
 import { chunkId, deviceId, MAX_CHUNKS, snapTime, transactionId, type ChunkId } from '../format/ids.js';
-import { chunkBackingKey, chunkPatchKey, describeKey, rangeOf, unpackKey } from '../format/keys.js';
+import { chunkBackingKey, describeKey, rangeOf, unpackKey } from '../format/keys.js';
 import { FULL_NODE, type NodeLimits } from '../format/node.js';
 import { unseal } from '../format/seal.js';
 import type { Superblock } from '../format/superblock.js';
@@ -17,10 +17,10 @@ import { readRemote } from '../metadata/stored-remote.js';
 import { TreeBuilder } from '../metadata/tree-builder.js';
 import { pageSize } from '../store/pages.js';
 import {
-  applyPatchOf,
   chunkSizeOf,
   copyWhole,
   putChanges,
+  readPartial,
   readWhole,
   type ChunkChange,
 } from '../store/chunk-values.js';
@@ -200,7 +200,7 @@ class Repair {
   async #blockSize(): Promise<number> {
     for await (const [key, value] of this.#from.entries(rangeOf('chunk'))) {
       const id = unpackKey('chunk', key);
-      const size = id === undefined ? undefined : chunkSizeOf(value, chunkId(id));
+      const size = id === undefined ? undefined : await chunkSizeOf(value, chunkId(id));
       if (size !== undefined) return size;
     }
     throw new ThinError(
@@ -229,8 +229,8 @@ class Repair {
         try {
           const data =
             kind === 'chunk'
-              ? readWhole(this.#from, chunk, blockSize, pageSize(blockSize))
-              : this.#readPartial(chunk, value, blockSize);
+              ? await readWhole(this.#from, chunk, blockSize, pageSize(blockSize))
+              : await this.#readPartial(chunk, value, blockSize);
           changes.push(copyWhole(chunk, data));
         } catch (error) {
           if (!(error instanceof ThinError)) throw error;
@@ -279,13 +279,10 @@ class Repair {
     return healthy;
   }
 
-  #readPartial(chunk: ChunkId, record: Uint8Array, blockSize: number): Uint8Array {
+  async #readPartial(chunk: ChunkId, record: Uint8Array, blockSize: number): Promise<Uint8Array> {
     const path = describeKey(chunkBackingKey(chunk));
     const { backing } = unpackChunkBacking(unseal('chunk-backing', chunk, record, path), path);
-    const data = readWhole(this.#from, backing, blockSize, pageSize(blockSize));
-    if (applyPatchOf(this.#from, chunk, data, pageSize(blockSize)) === 0)
-      throw damage(describeKey(chunkPatchKey(chunk)), 'it is missing');
-    return data;
+    return (await readPartial(this.#from, chunk, backing, blockSize, pageSize(blockSize))).data;
   }
 
   async #rebuild(

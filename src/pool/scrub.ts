@@ -104,8 +104,8 @@ function sealReader(reader: KvReader, blockSize: number): ChunkReader {
     const id = chunkId(chunk);
     try {
       const frame = await reader.get(chunkKey(id));
-      const into = frame === undefined ? new Uint8Array(blockSize) : dataOf(frame, id, blockSize);
-      applyPatchOf(reader, id, into, pageSize(blockSize));
+      const into = frame === undefined ? new Uint8Array(blockSize) : await dataOf(frame, id, blockSize);
+      await applyPatchOf(reader, id, into, pageSize(blockSize));
       return undefined;
     } catch (error) {
       const { code, message, details } = toThinError(error);

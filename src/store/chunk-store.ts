@@ -65,11 +65,13 @@ export interface ChunkStore {
   /** So much was written that a commit should begin. */
   readonly wantsCommit: boolean;
   /**
-   * After `missing`: brings the chunk into memory, at once or, where every frame waits for a commit, after
-   * that; a remote one from where it is.
-   * @throws ThinError damaged (missing or not as written), io
+   * After `missing`: brings the chunk into memory, from the store or, a remote one, from where it is. It may
+   * be another chunk by then: the caller looks again.
+   * @throws ThinError damaged; the promise rejects with damaged (missing or not as written), io
    */
   bring(chunk: ChunkId): Promise<void> | undefined;
+  /** A read would end with `missing`. */
+  isMissing(chunk: ChunkId): boolean;
   /** The chunk's bytes are not here, and nobody reads it without having them fetched. */
   isAway(chunk: ChunkId): boolean;
   /** A chunk that is about to be mapped is remote. */

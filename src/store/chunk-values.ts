@@ -21,43 +21,77 @@ export type Compression = Codec | 'off';
 /** dm-thin's bound (config/defaults.ts). */
 const MAX_CHUNK_SIZE = 2 ** 30;
 
-/** A chunk's data, patched. @throws ThinError damaged (missing or not as written), wrong-version, io */
-export function readWhole(store: KvReader, chunk: ChunkId, chunkSize: number, pageSize: number): Uint8Array {
-  return readWithPatch(store, chunk, chunkSize, pageSize).data;
+/** What the store has of a chunk, patched, and which pages the patch has. */
+interface Patched {
+  readonly data: Uint8Array;
+  readonly patched: number;
 }
 
-/** As `readWhole`, and which pages the patch has. */
-export function readWithPatch(
+/** A chunk's data, patched. Errors: damaged (missing or not as written), wrong-version, io. */
+export async function readWhole(
   store: KvReader,
   chunk: ChunkId,
   chunkSize: number,
   pageSize: number,
-): { data: Uint8Array; patched: number } {
-  const value = store.getSync(chunkKey(chunk));
+): Promise<Uint8Array> {
+  return (await readWithPatch(store, chunk, chunkSize, pageSize)).data;
+}
+
+/** As `readWhole`. */
+export async function readWithPatch(
+  store: KvReader,
+  chunk: ChunkId,
+  chunkSize: number,
+  pageSize: number,
+): Promise<Patched> {
+  const [data, patch] = await Promise.all([
+    wholeOf(store, chunk, chunkSize),
+    patchOf(store, chunk, chunkSize),
+  ]);
+  return { data, patched: layOver(chunk, patch, data, pageSize) };
+}
+
+/** Of a chunk that has a patch alone, of what another one holds. Errors: as `readWhole`. */
+export async function readPartial(
+  store: KvReader,
+  chunk: ChunkId,
+  backing: ChunkId,
+  chunkSize: number,
+  pageSize: number,
+): Promise<Patched> {
+  const [data, patch] = await Promise.all([
+    readWhole(store, backing, chunkSize, pageSize),
+    patchOf(store, chunk, chunkSize),
+  ]);
+  if (patch === undefined) throw damage(describeKey(chunkPatchKey(chunk)), 'it is missing');
+  return { data, patched: layOver(chunk, patch, data, pageSize) };
+}
+
+async function wholeOf(store: KvReader, chunk: ChunkId, chunkSize: number): Promise<Uint8Array> {
+  const value = await store.get(chunkKey(chunk));
   if (value === undefined) throw new ThinError('damaged', `${describeKey(chunkKey(chunk))}: missing`);
-  const data = dataOf(value, chunk, chunkSize);
-  return { data, patched: applyPatchOf(store, chunk, data, pageSize) };
+  return dataOf(value, chunk, chunkSize);
 }
 
 /**
- * The data in a chunk's whole value: a view where it is not packed. @throws ThinError damaged, wrong-version
+ * The data in a chunk's whole value: a view where it is not packed. Errors: damaged, wrong-version.
  */
-export function dataOf(value: Uint8Array, chunk: ChunkId, chunkSize: number): Uint8Array {
+export async function dataOf(value: Uint8Array, chunk: ChunkId, chunkSize: number): Promise<Uint8Array> {
   const path = describeKey(chunkKey(chunk));
   const stored = unsealChunk(value, chunk, path);
   const isPacked = sealVersion(value, stored.length) === PACKED_VERSION;
-  const data = isPacked ? unpack(stored, chunkSize, path) : stored;
+  const data = isPacked ? await unpack(stored, chunkSize, path) : stored;
   if (data.length !== chunkSize) throw damage(path, `it holds ${data.length} bytes, not ${chunkSize}`);
   return data;
 }
 
-/** Undefined: it is damaged. @throws ThinError wrong-version */
-export function chunkSizeOf(value: Uint8Array, chunk: ChunkId): number | undefined {
+/** Undefined: it is damaged. Errors: wrong-version. */
+export async function chunkSizeOf(value: Uint8Array, chunk: ChunkId): Promise<number | undefined> {
   const path = describeKey(chunkKey(chunk));
   try {
     const stored = unsealChunk(value, chunk, path);
     const isPacked = sealVersion(value, stored.length) === PACKED_VERSION;
-    return isPacked ? unpack(stored, MAX_CHUNK_SIZE, path).length : stored.length;
+    return isPacked ? (await unpack(stored, MAX_CHUNK_SIZE, path)).length : stored.length;
   } catch (error) {
     if (error instanceof ThinError && error.code === 'damaged') return undefined;
     throw error;
@@ -65,18 +99,30 @@ export function chunkSizeOf(value: Uint8Array, chunk: ChunkId): number | undefin
 }
 
 /**
- * Lays the stored patch of the chunk over `data`. @returns its pages, 0 where it has none. @throws ThinError
- * damaged, wrong-version, io
+ * Lays the stored patch of the chunk over `data`. @returns its pages, 0 where it has none. Errors: damaged,
+ * wrong-version, io.
  */
-export function applyPatchOf(store: KvReader, chunk: ChunkId, data: Uint8Array, pageSize: number): number {
+export async function applyPatchOf(
+  store: KvReader,
+  chunk: ChunkId,
+  data: Uint8Array,
+  pageSize: number,
+): Promise<number> {
+  return layOver(chunk, await patchOf(store, chunk, data.length), data, pageSize);
+}
+
+async function patchOf(store: KvReader, chunk: ChunkId, chunkSize: number): Promise<Uint8Array | undefined> {
   const key = chunkPatchKey(chunk);
-  const value = store.getSync(key);
-  if (value === undefined) return 0;
+  const value = await store.get(key);
+  if (value === undefined) return undefined;
   const path = describeKey(key);
   const stored = unseal('chunk-patch', chunk, value, path);
   const isPacked = sealVersion(value, 0) === PACKED_VERSION;
-  const body = isPacked ? unpack(stored, PATCH_HEAD + data.length, path) : stored;
-  return applyChunkPatch(body, data, pageSize, path);
+  return isPacked ? unpack(stored, PATCH_HEAD + chunkSize, path) : stored;
+}
+
+function layOver(chunk: ChunkId, patch: Uint8Array | undefined, data: Uint8Array, pageSize: number): number {
+  return patch === undefined ? 0 : applyChunkPatch(patch, data, pageSize, describeKey(chunkPatchKey(chunk)));
 }
 
 /** A copy of what is to be written of a chunk. */

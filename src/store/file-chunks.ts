@@ -95,6 +95,10 @@ export class FileChunks implements ChunkStore {
     return this.isAway(chunk) ? this.#remote.fetch(chunk) : undefined;
   }
 
+  isMissing(chunk: ChunkId): boolean {
+    return this.isAway(chunk);
+  }
+
   isAway(chunk: ChunkId): boolean {
     return this.access.isAway(chunk);
   }

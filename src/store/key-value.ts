@@ -52,8 +52,8 @@ export interface KeyValue extends KvReader {
   /** Whether a batch has failed for lack of space and `recover` is what helps. */
   readonly needsRecovery?: boolean;
   /**
-   * Takes batches again. Reads fail with `closed` meanwhile. Errors: no-space (there still is no room; reads
-   * go on), as opening.
+   * Takes batches again. Meanwhile `get` waits, and other reads fail with `closed`. Errors: no-space (there
+   * still is no room; reads go on), as opening.
    */
   recover?(): Promise<void>;
   /**

@@ -1,6 +1,4 @@
-import { damage } from '../format/damage.js';
 import { chunkId, type ChunkId } from '../format/ids.js';
-import { chunkPatchKey, describeKey } from '../format/keys.js';
 import { DirtyMap } from '../threads/dirty-map.js';
 import { FreeRing } from '../threads/free-ring.js';
 import type { RequestEpochs } from '../threads/request-epochs.js';
@@ -16,15 +14,15 @@ import {
   VALUE_COST,
   type CacheMemory,
 } from './cache-access.js';
+import { ChunkLoads, type LoadedChunk } from './chunk-loads.js';
 import type { ChunkCommit, ChunkStore, PartialChunks, RemoteChunks } from './chunk-store.js';
 import {
-  applyPatchOf,
   copyPatch,
   copyWhole,
   deleteChunk,
   PackingTrend,
   putChanges,
-  readWhole,
+  readPartial,
   readWithPatch,
   type ChunkChange,
   type Compression,
@@ -83,6 +81,10 @@ export class LevelChunks implements ChunkStore {
   readonly needsSync = false;
   readonly #store: KeyValue;
   readonly #options: LevelChunksOptions;
+  readonly #loads = new ChunkLoads({
+    read: (chunk) => this.#read(chunk),
+    place: (chunk, loaded) => this.#place(chunk, loaded),
+  });
   #cache: Cache;
   /** On their way to the store, which does not have them yet. */
   #committing = new Set<number>();
@@ -151,29 +153,20 @@ export class LevelChunks implements ChunkStore {
   }
 
   bring(chunk: ChunkId): Promise<void> | undefined {
-    const { index, owners, origins, touched } = this.memory;
+    const { index, fetched } = this.memory;
     const there = Atomics.load(index, chunk) - 1;
     // Whoever wants to change what was fetched waits until it is durable.
-    if (there >= 0)
-      return Atomics.load(this.memory.fetched, there) === 0 ? undefined : this.#options.commit();
+    if (there >= 0) return Atomics.load(fetched, there) === 0 ? undefined : this.#options.commit();
     if (this.#options.remote.isRemote(chunk)) return this.#options.remote.fetch(chunk);
-    const frame = this.#free.take() ?? this.#evict();
-    if (frame === undefined) return this.#options.commit();
-    try {
-      this.#load(chunk, frame);
-    } catch (error) {
-      this.#free.put(frame);
-      throw error;
-    }
-    touched[frame] = 1;
-    Atomics.store(origins, frame, 0);
-    Atomics.store(owners, frame, chunk);
-    Atomics.store(index, chunk, frame + 1);
-    return undefined;
+    return this.#loads.bring(chunk);
+  }
+
+  isMissing(chunk: ChunkId): boolean {
+    return Atomics.load(this.memory.index, chunk) === 0;
   }
 
   isAway(chunk: ChunkId): boolean {
-    return Atomics.load(this.memory.index, chunk) === 0 && this.#options.remote.isRemote(chunk);
+    return this.isMissing(chunk) && this.#options.remote.isRemote(chunk);
   }
 
   makeRemote(): void {
@@ -208,12 +201,14 @@ export class LevelChunks implements ChunkStore {
   }
 
   drop(chunk: ChunkId): void {
+    this.#loads.forget(chunk);
     this.#dropped.add(chunk);
     this.#forgotten.push(chunk);
   }
 
   recycle(chunks: readonly ChunkId[]): Promise<void> {
     for (const chunk of chunks) {
+      this.#loads.forget(chunk);
       this.#dropped.delete(chunk);
       const frame = Atomics.exchange(this.memory.index, chunk, 0) - 1;
       if (frame < 0) continue;
@@ -305,6 +300,7 @@ export class LevelChunks implements ChunkStore {
   }
 
   close(): Promise<void> {
+    this.#loads.end();
     return Promise.resolve();
   }
 
@@ -388,20 +384,25 @@ export class LevelChunks implements ChunkStore {
     this.#dirty.mark(frame);
   }
 
-  #load(chunk: ChunkId, frame: number): void {
-    const data = this.#dataOf(frame);
+  /** Nothing changes what the store has of a chunk that has no frame. */
+  #read(chunk: ChunkId): Promise<LoadedChunk> {
     const backing = this.#options.partial.backingOf(chunk);
-    if (backing === undefined) {
-      const found = readWithPatch(this.#store, chunk, this.chunkSize, this.#page);
-      data.set(found.data);
-      this.#patched[frame] = found.patched;
-      return;
-    }
-    const below = Atomics.load(this.memory.index, backing) - 1;
-    data.set(below < 0 ? readWhole(this.#store, backing, this.chunkSize, this.#page) : this.#dataOf(below));
-    const patched = applyPatchOf(this.#store, chunk, data, this.#page);
-    if (patched === 0) throw damage(describeKey(chunkPatchKey(chunk)), 'it is missing');
+    return backing === undefined
+      ? readWithPatch(this.#store, chunk, this.chunkSize, this.#page)
+      : readPartial(this.#store, chunk, backing, this.chunkSize, this.#page);
+  }
+
+  #place(chunk: ChunkId, { data, patched }: LoadedChunk): Promise<void> | undefined {
+    const frame = this.#free.take() ?? this.#evict();
+    if (frame === undefined) return this.#options.commit();
+    const { index, owners, origins, touched } = this.memory;
+    this.#dataOf(frame).set(data);
     this.#patched[frame] = patched;
+    touched[frame] = 1;
+    Atomics.store(origins, frame, 0);
+    Atomics.store(owners, frame, chunk);
+    Atomics.store(index, chunk, frame + 1);
+    return undefined;
   }
 
   /** A free frame, and some more in the ring for threads that cannot wait. */

@@ -1,5 +1,5 @@
 import { Decoder, Encoder } from '@toondepauw/node-zstd';
-import { compress, uncompressSync } from 'lz4-napi';
+import { compress, uncompress } from 'lz4-napi';
 import { ThinError } from '../errors/thin-error.js';
 import { damage } from '../format/damage.js';
 
@@ -36,25 +36,25 @@ export async function pack(bytes: Uint8Array, codec: Codec): Promise<Uint8Array 
 }
 
 /**
- * Unpacks on this thread: some tens of microseconds for 64 KiB.
+ * Works on the packages' own threads. `packed` must not change meanwhile.
  * @param most bytes that it can have
- * @throws ThinError damaged, wrong-version (a codec of a newer thinfuse); both name `path`
+ * Errors: damaged, wrong-version (a codec of a newer thinfuse); both name `path`.
  */
-export function unpack(packed: Uint8Array, most: number, path: string): Uint8Array {
+export async function unpack(packed: Uint8Array, most: number, path: string): Promise<Uint8Array> {
   if (packed.length === 0) throw damage(path, 'it is cut off');
   const content = asBuffer(packed.subarray(0, -1));
   const number = packed.at(-1)!;
-  const bytes = decoded(content, number, most, path);
+  const bytes = await decoded(content, number, most, path);
   if (bytes.length > most) throw damage(path, `it unpacks to ${bytes.length} bytes, and ${most} is the most`);
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-function decoded(content: Buffer, number: number, most: number, path: string): Buffer {
+async function decoded(content: Buffer, number: number, most: number, path: string): Promise<Buffer> {
   try {
-    if (number === NUMBERS.zstd) return decoder.decodeSync(content);
+    if (number === NUMBERS.zstd) return await decoder.decode(content);
     // The package takes as much memory as the size says.
     if (number === NUMBERS.lz4 && content.length > SIZE_BYTES && content.readUInt32LE(0) <= most)
-      return uncompressSync(content);
+      return await uncompress(content);
   } catch (error) {
     throw damage(path, `it cannot be unpacked (${error instanceof Error ? error.message : String(error)})`);
   }

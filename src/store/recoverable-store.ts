@@ -14,6 +14,8 @@ export class RecoverableStore extends OuterStore {
   readonly #options: LevelStoreOptions;
   #full = false;
   #isOpen = true;
+  /** While it is opened anew. */
+  #reopening: Promise<void> | undefined;
 
   private constructor(store: LevelStore, options: LevelStoreOptions) {
     super(store);
@@ -33,6 +35,11 @@ export class RecoverableStore extends OuterStore {
   async recover(): Promise<void> {
     if (!this.#full) return;
     await this.#requireRoom();
+    this.#reopening = this.#reopen().finally(() => (this.#reopening = undefined));
+    await this.#reopening;
+  }
+
+  async #reopen(): Promise<void> {
     if (this.#isOpen) {
       this.#isOpen = false;
       await this.inner.close().catch(() => undefined);
@@ -49,6 +56,11 @@ export class RecoverableStore extends OuterStore {
       if (error instanceof ThinError && error.code === 'no-space') this.#full = true;
       throw error;
     }
+  }
+
+  override async get(key: Uint8Array): Promise<Uint8Array | undefined> {
+    await this.#reopening?.catch(() => undefined);
+    return this.inner.get(key);
   }
 
   async close(): Promise<void> {

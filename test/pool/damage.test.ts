@@ -109,8 +109,8 @@ describe('a pool whose store is damaged', () => {
         const pool = await openPool(store, { commitInterval: 0 });
         const into = new Uint8Array(BLOCK).fill(0xee);
         const hurt = await pool.activate(HURT);
-        assert.throws(() => hurt.read(0, into), isDamage(key));
-        assert.throws(() => hurt.read(4096, into.subarray(0, 512)), isDamage(key));
+        await assert.rejects(async () => hurt.read(0, into), isDamage(key));
+        await assert.rejects(async () => hurt.read(4096, into.subarray(0, 512)), isDamage(key));
         assert.ok(
           into.every((byte) => byte === 0xee),
           'nothing of it is served',
@@ -131,8 +131,8 @@ describe('a pool whose store is damaged', () => {
     store.swap(a!, b!);
     const pool = await openPool(store, { commitInterval: 0 });
     const hurt = await pool.activate(HURT);
-    assert.throws(() => hurt.read(0, new Uint8Array(512)), isDamage(a!));
-    assert.throws(() => hurt.read(BLOCK, new Uint8Array(512)), isDamage(b!));
+    await assert.rejects(async () => hurt.read(0, new Uint8Array(512)), isDamage(a!));
+    await assert.rejects(async () => hurt.read(BLOCK, new Uint8Array(512)), isDamage(b!));
     await pool.close();
   });
 

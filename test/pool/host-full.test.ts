@@ -19,6 +19,8 @@ import { BLOCK, makeSmallPool, TEST_OPTIONS } from '../support/small-pool.js';
 
 const A = 'a' as DeviceName;
 const MIB = 2 ** 20;
+/** Blocks that are there before the disk is full: more than memory has. */
+const FIRST = 128;
 const bytes = (fill: number, length = BLOCK): Uint8Array => new Uint8Array(length).fill(fill);
 
 async function done(pool: ThinPool): Promise<void> {
@@ -144,9 +146,10 @@ describe('a pool on a disk that is full', function () {
         hostDisk: new FolderDisk(folder, new ChildProcessExec()),
         commitInterval: 0,
         stagedBytes: MIB,
+        chunkCache: 0,
       });
       const base = await pool.activate(BASE_NAME);
-      await base.write(0, bytes(1, 4 * BLOCK));
+      await base.write(0, bytes(1, FIRST * BLOCK));
       await base.flush();
       const filler = path.join(disk, 'filler');
       await mkdir(filler);
@@ -156,7 +159,7 @@ describe('a pool on a disk that is full', function () {
         } catch {
           break;
         }
-      let written = 4;
+      let written = FIRST;
       await assert.rejects(
         async () => {
           for (; written < 4096; written++) {
@@ -171,13 +174,18 @@ describe('a pool on a disk that is full', function () {
       assert.equal(into[0], 1);
       assert.notEqual(pool.info().mode, 'ro');
       await rm(filler, { recursive: true });
-      // The first commit finds the room, and what it lets go of is written again.
+      // The first commit finds the room, and what it lets go of is written again. Reads that come while the
+      // store is opened anew wait for it.
+      const reads = Array.from({ length: 4 * FIRST }, async (_, at) =>
+        base.read((at % FIRST) * BLOCK, new Uint8Array(512)),
+      );
       await base.flush();
       await base.flush();
+      await Promise.all(reads);
       await base.write(written * BLOCK, bytes(9));
       await base.flush();
       assert.equal(pool.info().mode, 'rw');
-      for (let block = 4; block < written; block++) {
+      for (let block = FIRST; block < written; block++) {
         await base.read(block * BLOCK, into);
         assert.equal(into[0], 1 + (block % 200), `block ${block}`);
       }

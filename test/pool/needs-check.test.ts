@@ -16,7 +16,7 @@ describe('a pool that meets damage', () => {
     damaged.flipBit(chunkKey(chunkId(0)), 99);
     const pool = await openPool(damaged, { commitInterval: 0 });
     const base = await pool.activate(BASE_NAME);
-    assert.throws(() => base.read(0, new Uint8Array(512)), { code: 'damaged' });
+    await assert.rejects(async () => base.read(0, new Uint8Array(512)), { code: 'damaged' });
     assert.throws(() => base.write(BLOCK, new Uint8Array(512)), { code: 'read-only' });
     await base.read(BLOCK, new Uint8Array(512));
     assert.equal(pool.info().mode, 'ro');

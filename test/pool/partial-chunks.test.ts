@@ -264,8 +264,8 @@ describe('a partial chunk that is damaged', () => {
         if (how === 'lost' || what === 'record') assert.ok(findings.length > 0);
         const pool = await openPool(hurt, { commitInterval: 0 });
         const image = await pool.activate(SNAP);
-        assert.throws(
-          () => image.read(0, new Uint8Array(512)),
+        await assert.rejects(
+          async () => image.read(0, new Uint8Array(512)),
           (error: unknown) => error instanceof Error && /damaged|missing|cannot be read/.test(error.message),
           describeKey(key),
         );

@@ -46,8 +46,8 @@ describe('values of chunks', () => {
           await store.batch(await putChanges([copyPatch(ID, pages, changed, PAGE)], compression), {
             sync: true,
           });
-          const expected = mixedWith(store.getSync(chunkKey(ID))!, changed, pages);
-          const { data, patched } = readWithPatch(store, ID, SIZE, PAGE);
+          const expected = await mixedWith(store.getSync(chunkKey(ID))!, changed, pages);
+          const { data, patched } = await readWithPatch(store, ID, SIZE, PAGE);
           assert.equal(patched, pages);
           assert.ok(Buffer.from(data).equals(expected));
         }),
@@ -83,7 +83,7 @@ describe('values of chunks', () => {
     assert.ok(first >= 0 && first <= 20, `chunk ${first}`);
     assert.ok(good.slice(first + 4).every((_, i) => isPacked(first + 4 + i)));
     for (let i = 0; i < good.length; i++)
-      assert.ok(Buffer.from(readWhole(store, chunkId(i), SIZE, PAGE)).equals(mixedAs(good[i]!.bytes)));
+      assert.ok(Buffer.from(await readWhole(store, chunkId(i), SIZE, PAGE)).equals(mixedAs(good[i]!.bytes)));
   });
 
   it('are not tried where a sample looks random', () => {
@@ -115,21 +115,26 @@ describe('values of chunks', () => {
       const whole = (await stored(data, compression)).getSync(chunkKey(ID))!;
       const at = whole.length - SEAL_BYTES;
       assert.equal(sealVersion(whole, at), PACKED_VERSION);
-      fc.assert(
-        fc.property(fc.nat(at - 1), fc.integer({ min: 1, max: 255 }), fc.boolean(), (where, flip, sealed) => {
-          const value = whole.slice();
-          value[where]! ^= flip;
-          // Behind the seal's back, which would find all of it: then other bytes may come out, but as many,
-          // or an error of ours.
-          if (sealed) sealChunk(value, ID, PACKED_VERSION);
-          try {
-            const read = dataOf(value, ID, SIZE);
-            assert.ok(sealed && read.length === SIZE);
-          } catch (error) {
-            assert.ok(error instanceof ThinError, String(error));
-            assert.match(error.code, /^(damaged|wrong-version)$/);
-          }
-        }),
+      await fc.assert(
+        fc.asyncProperty(
+          fc.nat(at - 1),
+          fc.integer({ min: 1, max: 255 }),
+          fc.boolean(),
+          async (where, flip, sealed) => {
+            const value = whole.slice();
+            value[where]! ^= flip;
+            // Behind the seal's back, which would find all of it: then other bytes may come out, but as many,
+            // or an error of ours.
+            if (sealed) sealChunk(value, ID, PACKED_VERSION);
+            try {
+              const read = await dataOf(value, ID, SIZE);
+              assert.ok(sealed && read.length === SIZE);
+            } catch (error) {
+              assert.ok(error instanceof ThinError, String(error));
+              assert.match(error.code, /^(damaged|wrong-version)$/);
+            }
+          },
+        ),
         { numRuns: 300 },
       );
     });
@@ -138,14 +143,14 @@ describe('values of chunks', () => {
     const value = (await stored(mixed(3), 'lz4')).getSync(chunkKey(ID))!.slice();
     value[value.length - SEAL_BYTES - 1] = 77;
     sealChunk(value, ID, PACKED_VERSION);
-    assert.throws(() => dataOf(value, ID, SIZE), { code: 'wrong-version', message: /codec 77/ });
+    await assert.rejects(dataOf(value, ID, SIZE), { code: 'wrong-version', message: /codec 77/ });
   });
 
   it('of another chunk size are damaged', async () => {
     for (const compression of ALL) {
       const store = await stored(mixed(3), compression);
       for (const size of [SIZE / 2, 2 * SIZE])
-        assert.throws(() => readWhole(store, ID, size, PAGE), { code: 'damaged' }, compression);
+        await assert.rejects(readWhole(store, ID, size, PAGE), { code: 'damaged' }, compression);
     }
   });
 });
@@ -155,8 +160,8 @@ function mixedAs(bytes: Uint8Array): Buffer {
 }
 
 /** The whole value's data with those pages of `changed`. */
-function mixedWith(value: Uint8Array, changed: Uint8Array, pages: number): Buffer {
-  const data = Buffer.from(dataOf(value, ID, SIZE));
+async function mixedWith(value: Uint8Array, changed: Uint8Array, pages: number): Promise<Buffer> {
+  const data = Buffer.from(await dataOf(value, ID, SIZE));
   for (let page = 0; page < SIZE / PAGE; page++)
     if ((pages & (1 << page)) !== 0) data.set(changed.subarray(page * PAGE, (page + 1) * PAGE), page * PAGE);
   return data;

@@ -57,12 +57,15 @@ export class PoolModel {
   }
 
   async verify(): Promise<void> {
-    for (const [name, expected] of this.#devices) {
-      const file = await this.pool.activate(name);
-      const found = new Uint8Array(expected.length);
-      await file.read(0, found);
-      assert.ok(Buffer.from(found).equals(expected), `device ${name} does not read as it was written`);
-    }
+    for (const [name, { length }] of this.#devices) await this.expect(name, 0, length);
+  }
+
+  async expect(name: DeviceName, offset: number, length: number): Promise<void> {
+    const expected = this.#of(name).slice(offset, offset + length);
+    const file = await this.pool.activate(name);
+    const found = new Uint8Array(length);
+    await file.read(offset, found);
+    assert.ok(Buffer.from(found).equals(expected), `device ${name} does not read as it was written`);
   }
 
   /** All the space that is in use is some device's, and a check of the store finds nothing. */
