@@ -25,15 +25,6 @@ export function unpackDetails(bytes: Buffer): DeviceDetails {
   };
 }
 
-export function packDetails(details: DeviceDetails): Buffer {
-  const bytes = Buffer.alloc(DETAILS_BYTES);
-  bytes.writeBigUInt64LE(details.mappedBlocks, 0);
-  bytes.writeBigUInt64LE(details.transactionId, 8);
-  bytes.writeUInt32LE(details.creationTime, 16);
-  bytes.writeUInt32LE(details.snapTime, 20);
-  return bytes;
-}
-
 export function dumpedDevice(id: number, details: DeviceDetails): DumpedDevice {
   return { ...details, id, mapped: details.mappedBlocks, transaction: details.transactionId };
 }

@@ -1,4 +1,3 @@
-const TIME_BITS = 24n;
 const TIME_MASK = 2 ** 24 - 1;
 
 export const MAPPING_BYTES = 8;
@@ -23,10 +22,4 @@ export function unpackMappingValue(low: number, high: number): MappingValue {
 /** Only the data block: high 32 bits and the top 8 of the low ones, so less than 2^40. */
 export function dataBlockOf(low: number, high: number): number {
   return high * 256 + (low >>> 24);
-}
-
-export function packMappingValue({ data, time }: MappingValue): Buffer {
-  const bytes = Buffer.alloc(MAPPING_BYTES);
-  bytes.writeBigUInt64LE((BigInt(data) << TIME_BITS) | BigInt(time & TIME_MASK));
-  return bytes;
 }

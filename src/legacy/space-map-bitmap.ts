@@ -1,5 +1,4 @@
-import assert from 'node:assert/strict';
-import { checkBlock, METADATA_BLOCK, sealBlock } from './disk-block.js';
+import { checkBlock, METADATA_BLOCK } from './disk-block.js';
 
 const HEADER_BYTES = 16;
 const ENTRIES_PER_BYTE = 4;
@@ -50,14 +49,4 @@ export class Bitmap {
 /** Entry `index` of a bitmap's block is 0 from now on; the block is not sealed. */
 export function clearBitmapEntry(bytes: Buffer, index: number): void {
   bytes[HEADER_BYTES + (index >>> 2)]! &= ~(3 << ((index & 3) * 2));
-}
-
-export function packBitmap(block: number, counts: readonly BitmapCount[]): Buffer {
-  assert(counts.length <= BITMAP_ENTRIES, 'a bitmap holds no more');
-  const bytes = Buffer.alloc(METADATA_BLOCK);
-  counts.forEach((count, index) => {
-    const at = HEADER_BYTES + Math.floor(index / ENTRIES_PER_BYTE);
-    bytes[at]! |= COUNTS.indexOf(count) << ((index % ENTRIES_PER_BYTE) * 2);
-  });
-  return sealBlock('bitmap', block, bytes);
 }

@@ -1,4 +1,4 @@
-import { checkBlock, METADATA_BLOCK, readCount, sealBlock } from './disk-block.js';
+import { checkBlock, readCount } from './disk-block.js';
 
 export const INDEX_ENTRY_BYTES = 16;
 const HEADER_BYTES = 16;
@@ -47,10 +47,4 @@ export function unpackMetadataIndex(block: number, bytes: Buffer, count: number,
     const at = indexEntryAt(index);
     return unpackIndexEntry(bytes.subarray(at, at + INDEX_ENTRY_BYTES), path);
   });
-}
-
-export function packMetadataIndex(block: number, entries: readonly IndexEntry[]): Buffer {
-  const bytes = Buffer.alloc(METADATA_BLOCK);
-  entries.forEach((entry, index) => packIndexEntry(entry).copy(bytes, indexEntryAt(index)));
-  return sealBlock('index', block, bytes);
 }

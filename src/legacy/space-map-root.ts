@@ -1,7 +1,5 @@
 import { readCount } from './disk-block.js';
 
-/** SPACE_MAP_ROOT_SIZE: the room that a superblock keeps for one. */
-const SPACE_MAP_ROOT_BYTES = 128;
 /** Where a root has the number of its allocated blocks. */
 export const ALLOCATED_AT = 8;
 
@@ -23,12 +21,4 @@ export function unpackSpaceMapRoot(bytes: Buffer, path: string): SpaceMapRoot {
     bitmapRoot: readCount(bytes, 16, path, 'bitmap root'),
     refCountRoot: readCount(bytes, 24, path, 'reference count root'),
   };
-}
-
-export function packSpaceMapRoot(root: SpaceMapRoot): Buffer {
-  const bytes = Buffer.alloc(SPACE_MAP_ROOT_BYTES);
-  [root.blocks, root.allocated, root.bitmapRoot, root.refCountRoot].forEach((value, index) =>
-    bytes.writeBigUInt64LE(BigInt(value), index * 8),
-  );
-  return bytes;
 }

@@ -1,7 +1,7 @@
 import { ThinError } from '../errors/thin-error.js';
-import { checkBlock, METADATA_BLOCK, readCount, sealBlock, SECTOR } from './disk-block.js';
+import { checkBlock, METADATA_BLOCK, readCount, SECTOR } from './disk-block.js';
 import { legacyDamage } from './legacy-damage.js';
-import { packSpaceMapRoot, unpackSpaceMapRoot, type SpaceMapRoot } from './space-map-root.js';
+import { unpackSpaceMapRoot, type SpaceMapRoot } from './space-map-root.js';
 
 export const SUPERBLOCK_BLOCK = 0;
 const MAGIC = 27022010n;
@@ -103,28 +103,6 @@ export function unpackSuperblock(block: number, bytes: Buffer, path: string): Le
     compatRoFlags: bytes.readUInt32LE(356),
     incompatFlags,
   };
-}
-
-export function packSuperblock(block: number, superblock: LegacySuperblock): Buffer {
-  const bytes = Buffer.alloc(METADATA_BLOCK);
-  bytes.writeUInt32LE(superblock.flags, FLAGS_AT);
-  bytes.write(superblock.uuid, 16, 'hex');
-  bytes.writeBigUInt64LE(MAGIC, 32);
-  bytes.writeUInt32LE(superblock.version, 40);
-  bytes.writeUInt32LE(superblock.time, 44);
-  bytes.writeBigUInt64LE(superblock.transactionId, 48);
-  bytes.writeBigUInt64LE(BigInt(superblock.heldRoot), 56);
-  packSpaceMapRoot(superblock.dataSpaceMap).copy(bytes, 64);
-  packSpaceMapRoot(superblock.metadataSpaceMap).copy(bytes, METADATA_SPACE_MAP_AT);
-  bytes.writeBigUInt64LE(BigInt(superblock.mappingRoot), 320);
-  bytes.writeBigUInt64LE(BigInt(superblock.detailsRoot), 328);
-  bytes.writeUInt32LE(superblock.blockSize / SECTOR, 336);
-  bytes.writeUInt32LE(METADATA_BLOCK / SECTOR, 340);
-  bytes.writeBigUInt64LE(BigInt(superblock.metadataBlocks), 344);
-  bytes.writeUInt32LE(superblock.compatFlags, 352);
-  bytes.writeUInt32LE(superblock.compatRoFlags, 356);
-  bytes.writeUInt32LE(superblock.incompatFlags, 360);
-  return sealBlock('superblock', block, bytes);
 }
 
 /** Whether dm-thin takes it for the bytes of a data block. */

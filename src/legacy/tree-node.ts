@@ -1,5 +1,4 @@
-import assert from 'node:assert/strict';
-import { checkBlock, METADATA_BLOCK, sealBlock } from './disk-block.js';
+import { checkBlock, METADATA_BLOCK } from './disk-block.js';
 import { legacyDamage } from './legacy-damage.js';
 
 const HEADER_BYTES = 32;
@@ -12,14 +11,6 @@ const MAX_HIGH = 2 ** 21;
 
 /** Entries that any node can have, of values without bytes. */
 export const MAX_ENTRIES = (METADATA_BLOCK - HEADER_BYTES) / KEY_BYTES;
-
-/**
- * Entries that the kernel gives a node: a third of a node may go to its neighbours (dm-btree.c,
- * `calc_max_entries`).
- */
-export function maxEntries(valueSize: number): number {
-  return Math.floor((METADATA_BLOCK - HEADER_BYTES) / (KEY_BYTES + valueSize) / 3) * 3;
-}
 
 /** A node of one of dm-thin's trees, verified. Keys ascend strictly. */
 export class LegacyNode {
@@ -144,25 +135,4 @@ function unpackKeys(bytes: Buffer, keys: Float64Array, path: string): Float64Arr
 /** Faster than the methods of Buffer where there are millions of reads. */
 function viewOf(bytes: Buffer): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-export interface NodeEntries {
-  readonly isLeaf: boolean;
-  readonly valueSize: number;
-  readonly entries: readonly { readonly key: number | bigint; readonly value: Buffer }[];
-}
-
-export function packTreeNode(block: number, { isLeaf, valueSize, entries }: NodeEntries): Buffer {
-  const capacity = maxEntries(valueSize);
-  assert(entries.length <= capacity, 'a node holds no more');
-  const bytes = Buffer.alloc(METADATA_BLOCK);
-  bytes.writeUInt32LE(isLeaf ? LEAF : INTERNAL, 4);
-  bytes.writeUInt32LE(entries.length, 16);
-  bytes.writeUInt32LE(capacity, 20);
-  bytes.writeUInt32LE(valueSize, 24);
-  entries.forEach(({ key, value }, index) => {
-    bytes.writeBigUInt64LE(BigInt(key), HEADER_BYTES + index * KEY_BYTES);
-    value.copy(bytes, HEADER_BYTES + capacity * KEY_BYTES + index * valueSize, 0, valueSize);
-  });
-  return sealBlock('node', block, bytes);
 }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { DETAILS_BYTES, packDetails } from '../../src/legacy/device-details.js';
+import { DETAILS_BYTES } from '../../src/legacy/device-details.js';
 import { METADATA_BLOCK } from '../../src/legacy/disk-block.js';
 import { findTrees } from '../../src/legacy/find-trees.js';
-import { MAPPING_BYTES, packMappingValue } from '../../src/legacy/mapping-value.js';
+import { MAPPING_BYTES } from '../../src/legacy/mapping-value.js';
 import { NodeReader } from '../../src/legacy/node-reader.js';
-import { packTreeNode } from '../../src/legacy/tree-node.js';
 import { MemoryBlocks } from '../support/legacy-metadata.js';
+import { packDetails, packMappingValue, packTreeNode } from '../support/legacy-pack.js';
 
 /** Trees of a pool with one device that maps `mapped` blocks, in three blocks from `first` on. */
 function trees(first: number, mapped: number): readonly Buffer[] {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { METADATA_BLOCK } from '../../src/legacy/disk-block.js';
 import { LegacyPool } from '../../src/legacy/legacy-pool.js';
 import { surveyPool } from '../../src/legacy/survey.js';
-import { packTreeNode } from '../../src/legacy/tree-node.js';
 import { buildMetadata, MemoryBlocks, openBuilt } from '../support/legacy-metadata.js';
+import { packTreeNode } from '../support/legacy-pack.js';
 
 const DATA_BLOCKS = 1000;
 

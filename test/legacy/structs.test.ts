@@ -1,20 +1,25 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { packDetails, unpackDetails } from '../../src/legacy/device-details.js';
+import { unpackDetails } from '../../src/legacy/device-details.js';
 import { checkBlock, METADATA_BLOCK, sealBlock, type BlockKind } from '../../src/legacy/disk-block.js';
 import { probeFilesystem } from '../../src/legacy/filesystem-probe.js';
-import { dataBlockOf, packMappingValue, unpackMappingValue } from '../../src/legacy/mapping-value.js';
-import { Bitmap, BITMAP_ENTRIES, packBitmap } from '../../src/legacy/space-map-bitmap.js';
-import {
-  packIndexEntry,
-  packMetadataIndex,
-  unpackIndexEntry,
-  unpackMetadataIndex,
-} from '../../src/legacy/space-map-index.js';
-import { packSpaceMapRoot, unpackSpaceMapRoot } from '../../src/legacy/space-map-root.js';
-import { packSuperblock, unpackSuperblock } from '../../src/legacy/superblock.js';
-import { maxEntries, packTreeNode, unpackTreeNode } from '../../src/legacy/tree-node.js';
+import { dataBlockOf, unpackMappingValue } from '../../src/legacy/mapping-value.js';
+import { Bitmap, BITMAP_ENTRIES } from '../../src/legacy/space-map-bitmap.js';
+import { packIndexEntry, unpackIndexEntry, unpackMetadataIndex } from '../../src/legacy/space-map-index.js';
+import { unpackSpaceMapRoot } from '../../src/legacy/space-map-root.js';
+import { unpackSuperblock } from '../../src/legacy/superblock.js';
+import { unpackTreeNode } from '../../src/legacy/tree-node.js';
 import { SUPERBLOCK } from '../support/legacy-metadata.js';
+import {
+  maxEntries,
+  packBitmap,
+  packDetails,
+  packMappingValue,
+  packMetadataIndex,
+  packSpaceMapRoot,
+  packSuperblock,
+  packTreeNode,
+} from '../support/legacy-pack.js';
 
 const u32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });

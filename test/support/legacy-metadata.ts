@@ -1,11 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import type { BlockReader } from '../../src/legacy/block-reader.js';
-import { DETAILS_BYTES, packDetails } from '../../src/legacy/device-details.js';
+import { DETAILS_BYTES } from '../../src/legacy/device-details.js';
 import { METADATA_BLOCK } from '../../src/legacy/disk-block.js';
 import { LegacyPool } from '../../src/legacy/legacy-pool.js';
-import { MAPPING_BYTES, packMappingValue } from '../../src/legacy/mapping-value.js';
-import { packSuperblock, type LegacySuperblock } from '../../src/legacy/superblock.js';
-import { packTreeNode, type NodeEntries } from '../../src/legacy/tree-node.js';
+import { MAPPING_BYTES } from '../../src/legacy/mapping-value.js';
+import type { LegacySuperblock } from '../../src/legacy/superblock.js';
+import {
+  packDetails,
+  packMappingValue,
+  packSuperblock,
+  packTreeNode,
+  type NodeEntries,
+} from './legacy-pack.js';
 
 /** Metadata in memory. */
 export class MemoryBlocks implements BlockReader {
