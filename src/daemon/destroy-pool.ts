@@ -1,14 +1,12 @@
 import { readdir, realpath, rm, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { RootLayout } from '../config/root-layout.js';
-import { devicePrefix } from '../docker/prefix.js';
 import type { Exec } from '../host/exec.js';
-import { LoopDevices } from '../host/loop-devices.js';
-import { StaleCleaner } from '../host/stale.js';
 import { ThinError } from '../errors/thin-error.js';
 import { openPoolStore } from '../store/pool-store.js';
 import { removeHandover } from './handover.js';
 import { removeLabel } from './init-data.js';
+import { clearLeftovers } from './leftovers.js';
 import { dataLink } from './pool-folder.js';
 
 export interface Destroyed {
@@ -28,12 +26,7 @@ export async function destroyPool(layout: RootLayout, exec: Exec): Promise<Destr
     return undefined;
   });
   await store?.close();
-  const imagePrefix = `${await devicePrefix(layout.root)}-`;
-  await new StaleCleaner(exec, new LoopDevices(exec)).clear({
-    devices: layout.devices,
-    space: layout.space,
-    imagePrefix,
-  });
+  await clearLeftovers(layout, exec);
   const data = await realpath(dataLink(layout.pool)).catch(() => undefined);
   if (data !== undefined) await removeLabel(data);
   const { root, ...places } = layout;

@@ -1,11 +1,9 @@
 import { realpath, rm } from 'node:fs/promises';
 import { ThinError } from '../errors/thin-error.js';
-import { devicePrefix } from '../docker/prefix.js';
 import type { Exec } from '../host/exec.js';
-import { LoopDevices } from '../host/loop-devices.js';
-import { StaleCleaner } from '../host/stale.js';
 import { readSuperblock } from '../metadata/open-metadata.js';
 import { openPoolStore } from '../store/pool-store.js';
+import { clearLeftovers } from './leftovers.js';
 import { dataLink } from './pool-folder.js';
 import { endUnfinished } from './init-data.js';
 import { clearRoot, deadMaker } from './init-root.js';
@@ -26,12 +24,7 @@ export async function clearHalfMade(layout: RootLayout, exec: Exec): Promise<boo
     await rm(layout.beingMade);
     return false;
   }
-  const imagePrefix = `${await devicePrefix(layout.root)}-`;
-  await new StaleCleaner(exec, new LoopDevices(exec)).clear({
-    devices: layout.devices,
-    space: layout.space,
-    imagePrefix,
-  });
+  await clearLeftovers(layout, exec);
   await clearRoot(layout);
   return true;
 }

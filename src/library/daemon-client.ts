@@ -11,6 +11,7 @@ import type {
   TrimResult,
 } from '../api/operations.js';
 import { SocketClient } from '../api/client.js';
+import { linesIn } from '../format/line-pieces.js';
 import type { DoctorReport } from '../api/doctor-report.js';
 import { rootLayout } from '../config/root-layout.js';
 import type { PoolInfo } from '../pool/info.js';
@@ -345,14 +346,8 @@ export class DaemonClient {
   async *events(
     input: TextOperations['events']['input'] = { past: true },
   ): AsyncGenerator<Readonly<Record<string, unknown>>> {
-    let line = '';
-    for await (const piece of this.text('events', input)) {
-      line += piece;
-      for (let end = line.indexOf('\n'); end >= 0; end = line.indexOf('\n')) {
-        yield JSON.parse(line.slice(0, end)) as Readonly<Record<string, unknown>>;
-        line = line.slice(end + 1);
-      }
-    }
+    for await (const lines of linesIn(this.text('events', input)))
+      for (const line of lines) yield JSON.parse(line) as Readonly<Record<string, unknown>>;
   }
 
   /** The metadata as thin_dump prints it. */

@@ -1,4 +1,5 @@
 import { ThinError } from '../errors/thin-error.js';
+import { linesIn } from '../format/line-pieces.js';
 import type { DeltaRange } from '../metadata/delta.js';
 
 /**
@@ -6,12 +7,8 @@ import type { DeltaRange } from '../metadata/delta.js';
  * @throws ThinError internal (a line that is none of its own)
  */
 export async function* deltaRanges(pieces: AsyncIterable<string>): AsyncGenerator<DeltaRange> {
-  let rest = '';
-  for await (const piece of pieces) {
-    const lines = (rest + piece).split('\n');
-    rest = lines.pop() ?? '';
+  for await (const lines of linesIn(pieces))
     for (const line of lines) if (line.startsWith('{"kind"')) yield rangeIn(line);
-  }
 }
 
 function rangeIn(line: string): DeltaRange {

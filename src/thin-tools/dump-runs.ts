@@ -1,4 +1,5 @@
 import { ThinError } from '../errors/thin-error.js';
+import { linesIn } from '../format/line-pieces.js';
 import type { MappingRun } from '../metadata/mapping-runs.js';
 
 const SINGLE = /<single_mapping origin_block="(\d+)" data_block="(\d+)" time="(\d+)"\/>/;
@@ -9,12 +10,8 @@ const RANGE = /<range_mapping origin_begin="(\d+)" data_begin="(\d+)" length="(\
  * @throws ThinError internal (a mapping that is none of its words)
  */
 export async function* dumpedRuns(pieces: AsyncIterable<string>): AsyncGenerator<MappingRun> {
-  let rest = '';
-  for await (const piece of pieces) {
-    const lines = (rest + piece).split('\n');
-    rest = lines.pop() ?? '';
+  for await (const lines of linesIn(pieces))
     for (const line of lines) if (line.includes('_mapping ')) yield runIn(line);
-  }
 }
 
 function runIn(line: string): MappingRun {
