@@ -374,9 +374,7 @@ export class DeviceIo implements ImageFile {
       case 'done':
         return undefined;
       case 'unknown':
-        return this.#guard(() => this.#mappings.load(this.#blockAt(offset)))
-          ? undefined
-          : this.#gate.waitForSheets();
+        return this.#loadMappings(this.#blockAt(offset));
       case 'no-sheet':
         return this.#mappings.loadWord(this.#blockAt(offset)) ? undefined : this.#gate.waitForSheets();
       case 'missing':
@@ -388,6 +386,16 @@ export class DeviceIo implements ImageFile {
       case 'no-log':
         return this.#gate.commit();
     }
+  }
+
+  #loadMappings(block: number): Promise<void> | undefined {
+    const load = (): Promise<void> | undefined => {
+      // The request finds that out.
+      if (this.#closed) return undefined;
+      return this.#guard(() => this.#mappings.load(block)) ? undefined : this.#gate.waitForSheets();
+    };
+    const ahead = this.#mappings.readAhead(block);
+    return ahead === undefined ? load() : ahead.then(load);
   }
 
   #bring(chunk: ChunkId): Promise<void> | undefined {

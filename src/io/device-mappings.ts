@@ -49,6 +49,13 @@ export class DeviceMappings {
     return this.#table;
   }
 
+  /** So that `load` waits for no disk; undefined: it does not. */
+  readAhead(block: number): Promise<void> | undefined {
+    if (this.isKnown(block)) return undefined;
+    const from = block - (block % SHEET_WORDS);
+    return this.#metadata.readAhead(this.#device, from, from + SHEET_WORDS);
+  }
+
   /**
    * Has the table know the block, and what else is easily known with it. False where there is no sheet for
    * that. @throws ThinError damaged

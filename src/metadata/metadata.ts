@@ -10,6 +10,7 @@ import {
   unsharedLeaves,
   createTree,
 } from '../btree/mapping-tree.js';
+import { readAhead } from '../btree/read-ahead.js';
 import { ThinError } from '../errors/thin-error.js';
 import { isHidden } from '../format/device-name.js';
 import { NO_LABELS } from '../format/device-properties.js';
@@ -227,6 +228,11 @@ export class Metadata {
         chunk: chunkId(entry.a),
         shared: entry.shared || this.chunks.count(entry.a) > 1 || this.chunks.wasShared(entry.a),
       };
+  }
+
+  /** Before `mappings` of blocks in [from, to): `readAhead` (btree/read-ahead.ts). */
+  readAhead(id: DeviceId, from: number, to: number): Promise<void> | undefined {
+    return readAhead(this.#table, this.devices.get(id).root, from, to);
   }
 
   /** The first block in [from, to) that is mapped; undefined where none is. */

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { NodeSource } from '../btree/node-source.js';
+import type { AheadSource } from '../btree/read-ahead.js';
 import { ThinError } from '../errors/thin-error.js';
 import { nodeId, type NodeId } from '../format/ids.js';
 import { nodeKey } from '../format/keys.js';
@@ -24,7 +25,7 @@ export interface NodeCommit {
  * one parent refers to are changed in place, under their own id: LevelDB's batch is atomic, so unlike dm-thin
  * a commit need not move them.
  */
-export class NodeTable implements NodeSource {
+export class NodeTable implements NodeSource, AheadSource {
   readonly #store: KeyValue;
   readonly #space: SpaceMap;
   readonly #chunks: SpaceMap;
@@ -54,7 +55,15 @@ export class NodeTable implements NodeSource {
   }
 
   read(id: NodeId): TreeNode {
-    return this.#dirty.get(id) ?? this.#committing.get(id) ?? this.#clean.get(id) ?? this.#load(id);
+    return this.peek(id) ?? this.#load(id);
+  }
+
+  peek(id: NodeId): TreeNode | undefined {
+    return this.#dirty.get(id) ?? this.#committing.get(id) ?? this.#clean.get(id);
+  }
+
+  async load(id: NodeId): Promise<TreeNode> {
+    return unpackStoredNode(id, await this.#store.get(nodeKey(id)), this.#limits);
   }
 
   create(level: number): TreeNode {
