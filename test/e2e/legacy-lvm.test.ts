@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { copyFile, mkdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
-import { serveBadSectors } from '../support/bad-sectors.js';
+import { copyFile, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { Cli } from '../support/cli.js';
 import {
   EXTENT,
@@ -223,73 +222,7 @@ describe('end to end: an old disk of LVM', function () {
     assert.equal(shrunk.code, 8);
     assert.match(shrunk.stderr, /LVM has no way/);
   });
-
-  it('takes what is there of data that is too short or cannot be read, and lists the rest by range and file', async () => {
-    const short = at('short');
-    await copyFile(pool.data, short);
-    await truncate(short, 300 * BLOCK);
-    const from = (data: string): string[] => [
-      'legacy',
-      'export',
-      '--metadata',
-      pool.metadata,
-      '--data',
-      data,
-      'thin-1',
-    ];
-    const refused = await cli.try(...from(short), '--output', at('out'));
-    assert.equal(refused.code, 7);
-    assert.match(refused.stderr, /bytes \d+ to \d+ cannot be read: .*ends before it/);
-    const whole = await readFile(at('vm'));
-    const taken = await cli.try(...from(short), '--skip-damaged', '--json', '--output', at('out'));
-    assert.equal(taken.code, 1, taken.stderr);
-    requireTold(taken.stdout, await readFile(at('out')), whole);
-
-    await mkdir(at('bad'));
-    // Where its bytes at 1 and at 3 MiB came to lie.
-    const data = await readFile(pool.data);
-    const bad = [2 ** 20, 3 * 2 ** 20].map((place, index) => {
-      const begin = data.indexOf(big.subarray(place, place + 4096));
-      return { begin: begin + 512, end: begin + (index === 0 ? 1024 : 4096) };
-    });
-    const end = await serveBadSectors(at('bad'), pool.data, bad);
-    try {
-      const failing = await cli.try(
-        ...from(`${at('bad')}/disk`),
-        '--skip-damaged',
-        '--json',
-        '--output',
-        at('out'),
-      );
-      assert.equal(failing.code, 1, failing.stderr);
-      const files = requireTold(failing.stdout, await readFile(at('out')), whole);
-      assert.deepEqual(files, [
-        {
-          path: 'big file',
-          ranges: [
-            { begin: 2 ** 20 + 512, end: 2 ** 20 + 1024 },
-            { begin: 3 * 2 ** 20 + 512, end: 3 * 2 ** 20 + 4096 },
-          ],
-        },
-      ]);
-    } finally {
-      await end();
-    }
-  });
 });
-
-/** Every byte is as it was, or zero and listed. Returns the files of what is listed. */
-function requireTold(stdout: string, got: Buffer, whole: Buffer): unknown {
-  const { lostBytes, lostFiles } = JSON.parse(stdout) as {
-    lostBytes: readonly { begin: number; end: number }[];
-    lostFiles?: unknown;
-  };
-  assert.ok(lostBytes.length > 0);
-  const expected = Buffer.from(whole);
-  for (const { begin, end } of lostBytes) expected.fill(0, begin, end);
-  assert.ok(got.equals(expected));
-  return lostFiles;
-}
 
 /** The whole disk as one partition of LVM, from its second MiB on. */
 async function mbr(path: string): Promise<void> {
