@@ -10,8 +10,23 @@ export interface LostReport {
   readonly ranges: readonly LostBytes[];
   /** Undefined where the filesystem does not tell. */
   readonly files: readonly LostFile[] | undefined;
-  /** @throws ThinError io (exit code 1) */
-  requireNone(): void;
+  readonly label: string;
+  /** What was read as zeroes, in short; undefined where all of it was read. */
+  readonly summary: string | undefined;
+}
+
+/** @throws ThinError io (exit code 1), which names each device that is not whole */
+export function requireNoneLost(reports: readonly LostReport[]): void {
+  const lacking = reports.filter(({ summary }) => summary !== undefined);
+  if (lacking.length === 0) return;
+  const all = lacking.map(({ label, summary }) => `device ${label} is not whole: ${summary}`);
+  throw new ThinError('io', `${all.join('; ')}, as listed; everything else is as it was`, {
+    details: {
+      device: lacking[0]!.label,
+      devices: lacking.map(({ label }) => label).join(', '),
+      ranges: lacking.reduce((sum, { lines }) => sum + lines.length, 0),
+    },
+  });
 }
 
 /**
@@ -37,14 +52,13 @@ export async function reportLost(
     lines,
     ranges,
     files,
-    requireNone: () => {
-      // What is lost of the metadata was said before, and is a hole.
-      if (ranges.length > 0 || device.lacksData)
-        throw new ThinError(
-          'io',
-          `device ${device.label} is not whole: ${ranges.length === 0 ? `${lines.length} ranges are lost` : `${bytes} bytes in ${ranges.length} ranges are zeroes`}, as listed; everything else is as it was`,
-          { details: { device: device.label, ranges: lines.length } },
-        );
-    },
+    label: device.label,
+    // What is lost of the metadata was said before, and is a hole.
+    summary:
+      ranges.length > 0
+        ? `${bytes} bytes in ${ranges.length} ranges are zeroes`
+        : device.lacksData
+          ? `${lines.length} ranges are lost`
+          : undefined,
   };
 }

@@ -1,5 +1,5 @@
 import { formatBinarySize } from '../config/sizes.js';
-import { toThinError } from '../errors/thin-error.js';
+import { ThinError, toThinError } from '../errors/thin-error.js';
 import { parseDeviceName } from '../format/device-name.js';
 import type { Progress } from '../host/archive.js';
 import type { PoolAccess } from '../transfer/pool-access.js';
@@ -72,16 +72,20 @@ export class PoolImport {
     const { wanted, skipDamaged, onNote } = request;
     const chosen = wanted === undefined ? devicesOf(source) : [findDevice(source, wanted)];
     const opened: Opened[] = [];
-    for (const one of chosen)
+    const damaged: { readonly label: string; readonly error: ThinError }[] = [];
+    for (const { one, label } of chosen.map((one) => ({ one, label: one.label })))
       try {
         opened.push({ one, device: await openOldDevice(source, one, request) });
-      } catch (error) {
-        const { code, message } = toThinError(error);
+      } catch (thrown) {
+        const error = toThinError(thrown);
+        const { code, message } = error;
         const unreadable = code === 'invalid-argument' || code === 'unsupported';
         const leftOut = unreadable || (skipDamaged && code === 'damaged');
-        if (chosen.length === 1 || !leftOut) throw error;
-        onNote(`device ${one.label} is left out: ${message}`);
+        if (chosen.length > 1 && code === 'damaged' && !skipDamaged) damaged.push({ label, error });
+        else if (chosen.length === 1 || !leftOut) throw error;
+        else onNote(`device ${label} is left out: ${message}`);
       }
+    requireNoneDamaged(damaged);
     return new PoolImport(source, request, opened);
   }
 
@@ -125,6 +129,19 @@ export class PoolImport {
     if (name !== undefined && only !== undefined) return new Map([[only, parseDeviceName(name)]]);
     return importNames(chosen, { prefix, taken });
   }
+}
+
+/** @throws ThinError damaged: all of them, so that one run tells what an import has to leave out */
+function requireNoneDamaged(damaged: readonly { readonly label: string; readonly error: ThinError }[]): void {
+  const [first, ...others] = damaged;
+  if (first === undefined) return;
+  if (others.length === 0) throw first.error;
+  const labels = damaged.map(({ label }) => label);
+  throw new ThinError(
+    'damaged',
+    `${damaged.length} devices are damaged: ${labels.join(', ')}; the first: ${first.error.message}`,
+    { cause: first.error, details: { devices: labels.join(', ') } },
+  );
 }
 
 function bytesOf(batches: readonly ImportBatch[]): number {

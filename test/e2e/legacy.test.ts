@@ -301,7 +301,9 @@ describe('end to end: an old pool', function () {
     assert.equal(refused.code, 7);
     assert.match(refused.stderr, new RegExp(`device 6 / node block ${leaf}.*--skip-damaged`));
     assert.equal(existsSync(raw), false);
-    assert.equal((await cli.try('legacy', 'import', ...files, '--all')).code, 7);
+    const all = await cli.try('legacy', 'import', ...files, '--all');
+    assert.equal(all.code, 7);
+    assert.doesNotMatch(all.stderr, /devices are damaged/);
     const skipped = await cli.try('legacy', 'export', ...files, '6', '--output', raw, '--skip-damaged');
     assert.equal(skipped.code, 0, skipped.stderr);
     const lostFrom = Number(/from block \d+ \(byte (\d+)\) on is lost/.exec(skipped.stderr)?.[1]);
@@ -314,6 +316,12 @@ describe('end to end: an old pool', function () {
     const info = await cli.try('legacy', 'info', ...files);
     assert.equal(info.code, 7);
     assert.match(info.stdout, new RegExp(`device 6 / node block ${leaf}`));
+
+    damageBlock(bytes, nodesOf(bytes, 2).at(-1)!);
+    await writeFile(metadata, bytes);
+    const both = await cli.try('legacy', 'import', ...files, '--all');
+    assert.equal(both.code, 7);
+    assert.match(both.stderr, /2 devices are damaged: \S+2, \S+6; the first: device \S+2 /);
   });
 
   it('has written nothing of the old pool in all of this', async () => {

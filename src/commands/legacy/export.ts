@@ -48,7 +48,7 @@ export function registerLegacyExport(legacy: Command): void {
 }
 
 async function exportOne(context: Context, operands: readonly string[], flags: ExportFlags): Promise<void> {
-  const { reportLost } = await import('../../legacy/lost-report.js');
+  const { reportLost, requireNoneLost } = await import('../../legacy/lost-report.js');
   const { openOldDevice } = await import('../../legacy/old-device.js');
   const { OldDeviceExport } = await import('../../legacy/old-device-export.js');
   const { findDevice } = await import('../../legacy/old-source.js');
@@ -80,7 +80,7 @@ async function exportOne(context: Context, operands: readonly string[], flags: E
       },
       `${output}: ${format} of device ${chosen.label}${id === undefined ? '' : ` (${id})`}`,
     );
-    lost.requireNone();
+    requireNoneLost([lost]);
     requireComplete(chosen.label, { lacks });
   });
 }

@@ -56,6 +56,7 @@ export function registerLegacyImport(legacy: Command): void {
 async function importAll(context: Context, operands: readonly string[], flags: ImportFlags): Promise<void> {
   const { withOldSource } = await import('../../legacy/open-source.js');
   const { PoolImport } = await import('../../legacy/pool-import.js');
+  const { requireNoneLost } = await import('../../legacy/lost-report.js');
   const { paths, wanted } = operandsOf(operands, flags);
   const { name, prefix } = flags;
   await withOldSource(sourceOf(paths, flags), async (source) => {
@@ -67,7 +68,7 @@ async function importAll(context: Context, operands: readonly string[], flags: I
     );
     const reports = await importing.lost();
     printResult(context, imported.map(importedJson), table(imported));
-    for (const report of reports) report.requireNone();
+    requireNoneLost(reports);
   });
 }
 
