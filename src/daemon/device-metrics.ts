@@ -9,6 +9,8 @@ export interface DeviceFigure {
    * no such figure.
    */
   readonly values: (device: DeviceInfo) => readonly (readonly [labels: string, value: number])[];
+  /** It tells of the chunk cache, which a direct pool does not have. */
+  readonly ofCache?: boolean;
 }
 
 const READ = ',op="read"';
@@ -35,9 +37,12 @@ export const DEVICE_FIGURES: readonly DeviceFigure[] = [
     [WRITE, writeTime / 1000],
     [FLUSH, flushTime / 1000],
   ]),
-  counter('cache_hits', 'Reads and writes that waited for no chunk from the store', ({ hits }) => [
-    ['', hits],
-  ]),
+  {
+    ...counter('cache_hits', 'Reads and writes that waited for no chunk from the store', ({ hits }) => [
+      ['', hits],
+    ]),
+    ofCache: true,
+  },
 ];
 
 function gauge(name: string, help: string, value: (device: DeviceInfo) => number | undefined): DeviceFigure {

@@ -175,11 +175,13 @@ export class Metrics {
   async *pieces(): AsyncGenerator<string> {
     this.#now = { info: this.#pool.info(), figures: this.#pool.figures() };
     yield await this.#registry.metrics();
-    const figures = DEVICE_FIGURES.map(({ name, help, type }) => [
+    const { isCached } = this.#now.figures;
+    const told = DEVICE_FIGURES.filter(({ ofCache = false }) => isCached || !ofCache);
+    const figures = told.map(({ name, help, type }) => [
       `\n# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`,
     ]);
     for await (const devices of groupsOf(this.#pool.eachDevice()))
-      for (const [at, { name, values }] of DEVICE_FIGURES.entries()) {
+      for (const [at, { name, values }] of told.entries()) {
         let lines = '';
         for (const device of devices)
           // Names and kinds have nothing in them that the format would escape.

@@ -7,6 +7,7 @@ import { notifyServiceManager } from '../../src/host/service-manager.js';
 import { Metrics } from '../../src/daemon/metrics.js';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import { ThreadImage } from '../../src/io/thread-image.js';
+import { makeDirectPool, openDirectPool } from '../support/direct-pool.js';
 import { MemoryStore } from '../support/memory-store.js';
 import { BLOCK, makeSmallPool } from '../support/small-pool.js';
 import { startFakeDaemon } from '../support/fake-daemon.js';
@@ -82,6 +83,19 @@ describe('metrics', () => {
     await pool.deactivate(BASE_NAME);
     assert.doesNotMatch(await metrics.text(), /device_io_requests_total\{device/);
     assert.match(await metrics.text(), /^thinfuse_io_requests_total\{op="read"\} 2$/m);
+    await pool.close();
+  });
+
+  it('tell of no cache in a direct pool, which has none', async () => {
+    const [root, data] = [scratch.current.at('direct'), scratch.current.at('data')];
+    await makeDirectPool(root, data);
+    const pool = await openDirectPool(root);
+    const file = await pool.activate(BASE_NAME);
+    await file.read(0, Buffer.alloc(4096));
+    const text = await new Metrics({ pool, mounted: () => 0, events: undefined }).text();
+    assert.match(text, /^thinfuse_device_io_requests_total\{device="base",kind="base",op="read"\} 1$/m);
+    assert.doesNotMatch(text, /cache_(hits|misses)_total(\{.*\})? \d/);
+    await pool.deactivate(BASE_NAME);
     await pool.close();
   });
 
