@@ -1,4 +1,5 @@
 import { open, realpath, rm } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import { MARGIN, type DataLabel } from '../format/data-label.js';
 import type { Exec } from '../host/exec.js';
@@ -70,7 +71,8 @@ export async function prepareData(request: DataRequest, exec: Exec): Promise<Pre
     if (wanted * request.blockSize < MIN_DATA) throw tooSmall(place, size, MIN_DATA + 2 * MARGIN);
     const opened = file;
     return {
-      path: place,
+      // A name of /dev/mapper or /dev/disk stays over a reboot; the device that it leads to may be another.
+      path: isBlockDevice ? resolve(request.path) : place,
       dataSize: wanted * request.blockSize,
       label: async ({ uuid, maker }) => {
         // --force: the device is held open here.

@@ -1,6 +1,17 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { copyFile, lstat, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import {
+  copyFile,
+  lstat,
+  readdir,
+  readlink,
+  rename,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import path from 'node:path';
 import { Cli } from '../support/cli.js';
 import { requireMounts, run, tryRun, useScratch } from '../support/mounts.js';
@@ -71,6 +82,28 @@ describe('a direct pool on what hosts have', function () {
     const gone = await cli.try('start');
     assert.notEqual(gone.code, 0);
     assert.match(gone.stderr, new RegExp(`${loop}|devicemapper/data`));
+  });
+
+  it('keeps the name that a disk was given by, and says how to give it another', async () => {
+    const image = await scratch.current.folder('renamed');
+    await run('truncate', ['-s', '2G', `${image}/disk`]);
+    const [first, name] = [await scratch.current.attach(`${image}/disk`), `${image}/by-id`];
+    await symlink(first, name);
+    const cli = new Cli(scratch.current, 'renamed-root');
+    await cli.run('init', '--data', name, '--base-size', '512M');
+    const link = path.join(cli.root, 'devicemapper/data');
+    assert.equal(await readlink(link), name);
+    const held = await scratch.current.attach(`${image}/disk`);
+    await scratch.current.detach(first);
+    await rm(name);
+    const refused = await cli.try('start');
+    assert.equal(refused.code, 3, refused.stderr);
+    assert.ok(refused.stderr.includes(`ln -sfn NAME ${link}`), refused.stderr);
+    await symlink(held, name);
+    await cli.run('start');
+    assert.match(await cli.run('info'), new RegExp(`Data file: ${held}$`, 'm'));
+    await cli.run('stop');
+    await cli.run('check');
   });
 
   it('keeps the blocks of a preallocated file, and gives those of a sparse one back', async () => {
