@@ -25,6 +25,8 @@ export function manPage(tree: CommandFacts, text: ManPageText): string {
   return lines([
     `.\\" Made from the command line's own help by: ${name} manual`,
     `.Dd ${text.date}`,
+    // groff calls the manual BSD's otherwise; behind .Dd, which loads what would set it again.
+    '.ds doc-volume-operating-system Linux',
     `.Dt ${name.toUpperCase()} 8`,
     // What runs it; mandoc would name the system that shows the page otherwise.
     '.Os Linux',

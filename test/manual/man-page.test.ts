@@ -39,6 +39,15 @@ describe('man page', function () {
     assert.equal(code, 0);
   });
 
+  it('names the system that it is of, at its head and at its foot', async () => {
+    const input = manPage(commandTree(await buildProgram()), TEXT);
+    const shown = await tryRun('mandoc', ['-T', 'utf8'], { input });
+    assert.doesNotMatch(shown.stdout, /BSD/);
+    assert.match(shown.stdout.trimEnd().split('\n').at(-1)!, /^Linux .* Linux$/);
+    // groff reads it after .Dd, which loads its macros, and before .Dt, which takes it.
+    assert.match(input, /^\.Dd .*\n\.ds doc-volume-operating-system Linux\n\.Dt /m);
+  });
+
   it('keeps what roff would take for its own', () => {
     const program = new Command('thinfuse').description('Does.');
     program
