@@ -108,7 +108,7 @@ export abstract class PoolAdapter implements Adapter {
     if (this.#closed) return;
     await server
       .listen({ socket: place.socket })
-      .catch((error: unknown) => log.error({ event, err: error }, `nobody listens on ${place.socket}`));
+      .catch((error: unknown) => log.error({ event, err: error }, `no process listens on ${place.socket}`));
   }
 
   async #reap(): Promise<void> {

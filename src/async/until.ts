@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** How long somebody goes on asking, and the pause between two questions. Milliseconds. */
+/** How long a caller goes on asking, and the pause between two questions. Milliseconds. */
 export interface Patience {
   readonly limitMs: number;
   readonly pollMs: number;

@@ -8,7 +8,7 @@ const LABELS = { making: 'containerd:base-being-made', made: 'containerd:base' }
 /**
  * The empty filesystems that snapshots without a parent start from: the pool's own, and where a snapshotter
  * wants another filesystem or size, one of that, made when it is first asked for and kept. Snapshotters that
- * want the same have one together: nobody writes to it.
+ * want the same have one together: no program writes to it.
  */
 export class SnapshotBases {
   readonly #served: ServedPool;

@@ -22,7 +22,7 @@ import { requirePool } from './pool-folder.js';
 
 export interface AcceptedData {
   readonly path: string;
-  /** A device whose filesystem was found where the pool has it; undefined: nobody looked, or `--force`. */
+  /** A device whose filesystem was found where the pool has it; undefined: not looked for. */
   readonly found: string | undefined;
   /** False: a label was there. */
   readonly written: boolean;

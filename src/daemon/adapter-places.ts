@@ -36,7 +36,7 @@ export function placesBehindRelays(
   };
 }
 
-/** For a daemon that nobody stands before. Errors: invalid-argument. */
+/** For a daemon without a relay. Errors: invalid-argument. */
 export function ownPlaces(
   { snapshotters, volumes }: AdapterSockets,
   activated: ActivatedSockets,

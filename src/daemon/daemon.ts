@@ -36,7 +36,7 @@ import type { ToolRecord } from './tool-record.js';
 /** What a daemon runs on; `composition.ts` brings the real ones. */
 export interface DaemonParts {
   readonly layout: RootLayout;
-  /** Finds the log's file by its path again, after somebody renamed it. Nothing where lines go elsewhere. */
+  /** Opens the log's file by its path again, after a rotation. Does nothing if lines go elsewhere. */
   readonly reopenLog?: () => void;
   /** Opening it takes the lock that makes this daemon the only one. */
   readonly openPool: () => Promise<ThinPool>;
@@ -63,7 +63,7 @@ export interface DaemonParts {
   readonly automount?: boolean | undefined;
   /** What an earlier daemon left, whose mount this one takes over with the transport. */
   readonly handover?: Handover | undefined;
-  /** Where somebody follows on this daemon when it dies. */
+  /** Of a daemon that another one follows when it dies. */
   readonly standing?: StandingHandover | undefined;
   readonly log: Logger;
   /** What is logged, for those who follow it. */
@@ -453,7 +453,7 @@ export class Daemon {
   }
 }
 
-/** Folders that somebody removed come back, and what an earlier daemon had no time to remove goes. */
+/** Makes missing folders again, and removes what an earlier daemon had no time to remove. */
 async function tidyRoot(layout: RootLayout): Promise<void> {
   await closeToOthers(layout);
   for (const folder of [layout.devices, layout.mounts]) {

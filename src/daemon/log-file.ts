@@ -87,7 +87,7 @@ export class LogFile {
 }
 
 /**
- * Whether standard output is this log, or was before somebody rotated it, as of a daemon that follows
+ * Whether standard output is this log, or was before its rotation, as of a daemon that follows
  * another.
  */
 export function printsTo(file: string): boolean {

@@ -85,7 +85,7 @@ export interface DeviceRecord {
   readonly limit: number;
   /** Its snapshots' too. */
   readonly content: Content;
-  /** Undefined, and not stored: it is mounted when somebody asks. */
+  /** Undefined, and not stored: it is mounted on request only. */
   readonly automount: Automount | undefined;
   /** The user's own; not stored where there are none. */
   readonly labels: Labels;

@@ -134,7 +134,7 @@ export class KernelTransport implements Transport {
     await this.#isMounted(fd, channel);
   }
 
-  /** No path below the mount is looked at before somebody answers for it. */
+  /** Looks at no path below the mount before a thread answers for it. */
   async #takeOver(fd: number, state: ConnectionState): Promise<void> {
     if (state.maxIo !== MAX_IO)
       throw new ThinError(

@@ -48,14 +48,14 @@ export class ActivatedSockets {
     );
   }
 
-  /** The descriptor of the socket at `path`, once. Undefined: nobody listens there for this process. */
+  /** The descriptor of the socket at `path`, once. Undefined: no such socket was handed over. */
   take(path: string): number | undefined {
     const descriptor = this.#left.get(path);
     this.#left.delete(path);
     return descriptor;
   }
 
-  /** @throws ThinError invalid-argument: clients of a socket that nobody took would wait for ever */
+  /** @throws ThinError invalid-argument: clients of an unused socket would wait for ever */
   requireAllTaken(): void {
     const [first] = this.#left.keys();
     if (first === undefined) return;

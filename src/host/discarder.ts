@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import type { Exec } from './exec.js';
 import { HolePuncher } from './hole-puncher.js';
 
-/** Tells a file or a block device which of its bytes nobody needs. */
+/** Tells a file or a block device which of its bytes are not needed. */
 export class Discarder {
   readonly #exec: Exec;
 

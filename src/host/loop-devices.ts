@@ -127,7 +127,7 @@ export class LoopDevices {
         details: { loop: device },
       });
     const grown = async (): Promise<boolean> => {
-      // The kernel asks the file for its size only when somebody stats it.
+      // The kernel asks the file for its size only at a stat.
       await this.#exec.run('stat', ['--format=%s', '--', loop.backingFile], {
         timeoutMs: this.#limits.toolMs,
       });

@@ -139,7 +139,7 @@ export class Mounter {
     if ((await this.#loops.get(mounted.loop))?.backingFile !== request.image)
       throw new ThinError(
         'busy',
-        `${mounted.target} was unmounted and ${mounted.loop} detached by somebody else; run thinfuse umount on the device, and try again`,
+        `${mounted.target} was unmounted and ${mounted.loop} detached by another program; run thinfuse umount on the device, and try again`,
         { details: { target: mounted.target, loop: mounted.loop } },
       );
     await this.#blocks.mount(mounted.loop, mounted.target, request);
@@ -197,7 +197,7 @@ export class Mounter {
     return this.#filesystems.frozen(await this.#writableMountsOf(image), work);
   }
 
-  /** What somebody left frozen of what `frozen` would freeze. Returns where. */
+  /** What another program left frozen of what `frozen` would freeze. Returns where. */
   async thaw(image: string): Promise<readonly string[]> {
     const thawed: string[] = [];
     for (const target of await this.#writableMountsOf(image)) {

@@ -46,7 +46,7 @@ export class SpareFolders {
   async become(target: string): Promise<boolean> {
     for (const name of await readdir(this.#folder).catch(() => []))
       try {
-        // Over an empty folder that somebody made meanwhile, too, which is as good.
+        // Also over an empty folder that another program made meanwhile, which is as good.
         await chmod(path.join(this.#folder, name), 0o755);
         await rename(path.join(this.#folder, name), target);
         this.#missing++;

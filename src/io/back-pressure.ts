@@ -9,7 +9,7 @@ const LONGEST_PAUSE = 50;
 /**
  * For how many milliseconds a thread that has written so much is to leave the pool alone. What it takes in
  * falls off exponentially as the log and the cache fill, so that a commit that takes long is many short waits
- * for writers and not one long one; where commits keep pace, nobody waits.
+ * for writers and not one long one; where commits keep pace, no writer waits.
  * @param fullness of what is nearest to its limit; above 1 as 1
  */
 export function pauseFor(bytes: number, fullness: number): number {

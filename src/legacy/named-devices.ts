@@ -17,7 +17,7 @@ export interface ThinVolume {
   readonly origin: string | undefined;
   /** The volume whose data it shows where it maps nothing. */
   readonly externalOrigin: string | undefined;
-  /** What it is; undefined where nobody knows. */
+  /** What it is; undefined: unknown. */
   readonly role?: DeviceRole;
 }
 

@@ -49,7 +49,7 @@ export interface ThinOptions {
   readonly size: number;
   /** Bytes that it may map. Default: no limit. */
   readonly quota?: number;
-  /** What somebody will make in it. Default: the pool's. */
+  /** The filesystem that you will make in it. Default: the pool's. */
   readonly filesystem?: FilesystemType;
 }
 

@@ -70,7 +70,7 @@ export class RemoteTable {
     }
   }
 
-  /** Of the chunks of this sheet, nobody knows which are remote. */
+  /** It is unknown which chunks of this sheet are remote. */
   noteDamaged(sheet: number): void {
     this.#damaged.add(sheet);
   }
@@ -149,7 +149,7 @@ export class RemoteTable {
     this.#changedSheets.note(Math.floor(chunk / REMOTE_PER_SHEET));
   }
 
-  /** Its bytes are here, or nobody wants them any more. False: it was not remote. */
+  /** Its bytes are here, or are not needed any more. False: it was not remote. */
   take(chunk: ChunkId): boolean {
     const entry = this.#get(chunk);
     if (entry === undefined) return false;

@@ -38,7 +38,7 @@ export interface FetchRequest {
   /** Each is the first of `blocksEach` blocks of the image, of 65,536 bytes. */
   readonly blocks: readonly number[];
   readonly blocksEach: number;
-  /** Somebody waits for it; what nobody waits for comes after. */
+  /** A read waits for it; all other blocks come after. */
   readonly isUrgent: boolean;
   /** Milliseconds for which a store that fails is asked again. */
   readonly timeoutMs: number;

@@ -19,7 +19,7 @@ export type SpaceEvent =
       readonly space: SpaceName;
       readonly from: number;
       readonly to: number;
-      /** By the threshold, or because somebody asked. */
+      /** By the threshold, or on request. */
       readonly by: 'autoextend' | 'user';
     }
   | { readonly kind: 'extend-failed'; readonly space: SpaceName; readonly reason: string }

@@ -27,7 +27,7 @@ export class GrpcUpstream {
     this.#socket = socket;
   }
 
-  /** Never rejects. `signal`: nobody waits for the answer any more. */
+  /** Never rejects. `signal`: the caller does not wait any more. */
   async ask(headers: OutgoingHttpHeaders, body: Buffer, signal: AbortSignal): Promise<Attempt<GrpcAnswer>> {
     const session = this.#connected();
     await connected(session);

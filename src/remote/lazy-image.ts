@@ -34,7 +34,7 @@ const IDLE_MS = 10_000;
 /** Milliseconds between tries, at first and at most. */
 const FIRST_PAUSE = 200;
 const MOST_PAUSE = 2000;
-/** Milliseconds for which blocks of a recorded start are kept that nobody has taken. */
+/** Milliseconds for which untaken blocks of a recorded start are kept. */
 const START_MS = 60_000;
 
 /** An image that a pull has found. */

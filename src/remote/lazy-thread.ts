@@ -8,7 +8,7 @@ import type { LazyReply, LazyRequest, LazyTask } from './lazy-protocol.js';
 import { OpenImages } from './open-images.js';
 import { TurnTable } from './turns.js';
 
-/** Images whose manifest and indexes are in memory, though nobody reads them. */
+/** Unused images whose manifest and indexes stay in memory. */
 const IMAGES = 16;
 /** Requests to stores at once, and to one image's. */
 const turns = new TurnTable({ most: 36, ownMost: 12 });

@@ -33,7 +33,7 @@ export interface PushSource {
   readonly ancestors: readonly { readonly image: Digest; changes(): AsyncIterable<Change> }[];
   /** Fills all of `into`. */
   read(offset: number, into: Uint8Array): Promise<void>;
-  /** Numbers of the blocks that a start reads, in their order; none: nobody knows. */
+  /** Numbers of the blocks that a start reads, in their order; none: unknown. */
   start(): Promise<readonly number[]>;
 }
 

@@ -60,7 +60,7 @@ export interface DeviceHost {
    */
   withdraw(mounted: Mounted, request: MountRequest): Promise<boolean>;
   /**
-   * Mounts again what somebody else unmounted from the target: true then. Errors: busy (its loop device is
+   * Mounts again what another program unmounted from the target: true then. Errors: busy (its loop device is
    * gone, too).
    */
   restore(mounted: Mounted, request: MountRequest): Promise<boolean>;

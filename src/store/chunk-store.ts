@@ -39,7 +39,7 @@ export interface RemoteChunks {
   /** Has them fetched, verified and landed. Errors: io. */
   fetch(chunk: ChunkId): Promise<void>;
   all(): Iterable<{ readonly chunk: ChunkId }>;
-  /** Chunks of which nobody knows whether they are remote. */
+  /** Chunks that may be remote: their entries are damaged. */
   damaged(): Iterable<{ readonly first: number; readonly count: number }>;
 }
 
@@ -72,7 +72,7 @@ export interface ChunkStore {
   bring(chunk: ChunkId): Promise<void> | undefined;
   /** A read would end with `missing`. */
   isMissing(chunk: ChunkId): boolean;
-  /** The chunk's bytes are not here, and nobody reads it without having them fetched. */
+  /** The chunk's bytes are not here; a reader has to fetch them first. */
   isAway(chunk: ChunkId): boolean;
   /** A chunk that is about to be mapped is remote. */
   makeRemote(chunk: ChunkId): void;

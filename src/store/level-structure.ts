@@ -6,7 +6,7 @@ import type { KvRange } from './key-value.js';
 
 export interface StructureThreadData {
   readonly path: string;
-  /** One word: 0 while nobody waits for the result. */
+  /** One word: 0 while no caller waits for the result. */
   readonly hurry: Int32Array;
 }
 

@@ -59,7 +59,7 @@ export function factsComment(facts: PoolFacts | DeviceFacts): string {
   return `<!--${MARK}${JSON.stringify(facts).replaceAll('--', '-\\u002d')} -->`;
 }
 
-/** Undefined: a comment of somebody else's. @throws SyntaxError, ZodError: one of ours that is spoilt */
+/** Undefined: a comment of another program. @throws SyntaxError, ZodError: one of ours that is spoilt */
 export function parsePoolFacts(comment: string): PoolFacts | undefined {
   return comment.startsWith(MARK) ? poolFacts.parse(JSON.parse(comment.slice(MARK.length))) : undefined;
 }

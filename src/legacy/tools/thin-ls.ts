@@ -10,9 +10,9 @@ const DAMAGE = 'metadata contains errors (run thin_check for details).';
 export interface ListedDevice {
   readonly id: number;
   readonly details: DeviceDetails;
-  /** Blocks that no other device maps; undefined where nobody asked. */
+  /** Blocks that no other device maps; undefined: not asked for. */
   readonly exclusive: number | undefined;
-  /** The last block that is mapped; -1 where none is; undefined where nobody asked. */
+  /** The last block that is mapped; -1: none; undefined: not asked for. */
   readonly highest: number | undefined;
 }
 
