@@ -142,6 +142,7 @@ export class KernelHost implements DeviceHost {
     options: {
       readonly uuid?: string | undefined;
       readonly extraArgs: readonly string[];
+      readonly size?: number | undefined;
       readonly template?: boolean | undefined;
     },
   ): Promise<{ readonly uuid: string }> {

@@ -13,6 +13,8 @@ export interface FormatOptions {
   readonly uuid?: string | undefined;
   /** `dm.mkfsarg`. */
   readonly extraArgs?: readonly string[];
+  /** Of the device, in bytes. */
+  readonly size?: number | undefined;
   /** Many devices start from it, which has only zeroes so far: as little as possible is written. */
   readonly template?: boolean | undefined;
 }
@@ -33,7 +35,13 @@ export function formatCommands(
     return [
       {
         tool: 'mkfs.xfs',
-        args: ['-f', ...(uuid === undefined ? [] : ['-m', `uuid=${uuid}`]), ...extra, device],
+        args: [
+          '-f',
+          ...(uuid === undefined ? [] : ['-m', `uuid=${uuid}`]),
+          ...layoutOf(options),
+          ...extra,
+          device,
+        ],
       },
     ];
   return [
@@ -52,6 +60,19 @@ export function formatCommands(
     // No check after so many mounts or days: a snapshot carries its origin's counters.
     { tool: 'tune2fs', args: ['-c', '-1', '-i', '0', device] },
   ];
+}
+
+/** From here on, mkfs.xfs chooses the groups by itself. */
+const LARGE_XFS = 4 * 2 ** 40;
+
+/**
+ * Files of 64 KiB and more begin at multiples of 64 KiB, a block of an image in a store: a file that is in
+ * two images is the same blocks of both, whatever else they have. With as many groups as without: mkfs takes
+ * a device that says such for many disks, and has no room for the log then.
+ */
+function layoutOf({ size = Infinity, extraArgs = [] }: FormatOptions): readonly string[] {
+  const isUsers = extraArgs.some((arg) => /^-[dl]/.test(arg));
+  return isUsers || size >= LARGE_XFS ? [] : ['-d', 'su=64k,sw=1,agcount=4', '-l', 'su=4k'];
 }
 
 /** 4 KiB blocks also below 512 MiB, and no share for root, which a container's root is. */

@@ -230,6 +230,7 @@ export class DeviceAccess {
     try {
       return await host.format(image, filesystem, {
         extraArgs: filesystem === usual ? mkfsArgs : [],
+        size: pool.device(name)?.size,
         template,
       });
     } finally {

@@ -111,6 +111,7 @@ export interface DeviceHost {
     options: {
       readonly uuid?: string | undefined;
       readonly extraArgs: readonly string[];
+      readonly size?: number | undefined;
       /** See `FormattedRequest`. */
       readonly template?: boolean | undefined;
     },

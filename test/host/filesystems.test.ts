@@ -14,6 +14,15 @@ describe('filesystems', () => {
     assert.deepEqual(formatCommands('xfs', '/dev/loop1', { extraArgs: ['-i', 'size=1024'], uuid: 'u' }), [
       { tool: 'mkfs.xfs', args: ['-f', '-m', 'uuid=u', '-i', 'size=1024', '/dev/loop1'] },
     ]);
+    const layout = ['-d', 'su=64k,sw=1,agcount=4', '-l', 'su=4k'];
+    for (const [size, extraArgs, expected] of [
+      [320 * 2 ** 20, ['-i', 'size=1024'], [...layout, '-i', 'size=1024']],
+      [320 * 2 ** 20, ['-d', 'agcount=2'], ['-d', 'agcount=2']],
+      [4 * 2 ** 40, [], []],
+    ] as const)
+      assert.deepEqual(formatCommands('xfs', 'd', { size, extraArgs }), [
+        { tool: 'mkfs.xfs', args: ['-f', ...expected, 'd'] },
+      ]);
     assert.deepEqual(formatCommands('ext4', '/dev/loop1', { extraArgs: ['-O', '^has_journal'] }), [
       {
         tool: 'mkfs.ext4',
