@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Devices in a store, for real: Ceph's S3 gateway or Docker's registry in a network namespace, and two pools of different kinds whose commands run in two
-# others, as two hosts. The contract of stores; push of a live device, pull, then what changed; a link that is cut and comes back, for a push and for a pull;
-# wrong credentials; a killed push; tags that go, and a collection beside a push; a volume that comes back on the second host when the first is gone.
+# others, as two hosts. The contract of stores; push of a live device, pull, then what changed; a container that starts while its image comes; a link that is cut
+# and comes back, for a push, a pull and reads; wrong credentials, and ones that end while an image is fetched (S3; for registries, test/e2e/remote-keys.test.ts);
+# a killed push; tags that go, and a collection beside a push; a PostgreSQL that comes back on the second host when the first is gone.
 # As root; installs what is missing, and everything goes away at the end.
 #
 #   scripts/remote.sh s3|oci
@@ -19,6 +20,7 @@ step "What the trial needs"
 need_root
 need_thinfuse
 need_commands cmp mkfs.xfs xfs_repair
+[ -d /usr/lib/postgresql ] || install_packages postgresql
 scratch remote
 . "$top/scripts/remote/lab.sh"
 need_store $kind
@@ -29,10 +31,15 @@ stop_both() {
 }
 at_exit stop_both
 a() { THINFUSE_ROOT=$A on a "$thinfuse_cli" "$@"; }
-b() { THINFUSE_ROOT=$B on b "$thinfuse_cli" "$@"; }
+# Host b has its own keys, in a file: the daemon reads them there.
+b_keys() { printf '[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n' "$1" "$2" >"$scratch/keys"; }
+b() { THINFUSE_ROOT=$B on b env -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY AWS_SHARED_CREDENTIALS_FILE="$scratch/keys" "$thinfuse_cli" "$@"; }
+store_keys() { in_store radosgw-admin -c "$scratch/store/ceph.conf" key "$@" >/dev/null; }
 
 step "Three networks: the store, and two hosts"
 lab $kind a b
+b_keys hostb hostbsecret
+if [ "$kind" = s3 ]; then store_keys create --uid test --key-type s3 --access-key hostb --secret-key hostbsecret; fi
 
 step "The contract of stores"
 if [ "$kind" = s3 ]; then
@@ -75,6 +82,52 @@ b pull $place:tuesday tuesday
 b mount tuesday --ro >/dev/null
 expect_equal "it has what was written" "$(cat "$B/mnt/tuesday/rootfs/page")" tuesday
 b umount tuesday
+
+step "A container starts while its image comes"
+mkdir -p "$scratch/root/bin" "$scratch/root/dev" "$scratch/root/data"
+cp /bin/sh "$scratch/root/bin/"
+ldd /bin/sh | grep -o '/[^ ]*' | while read -r library; do
+  mkdir -p "$scratch/root$(dirname "$library")"
+  cp "$library" "$scratch/root$library"
+done
+for number in 1 2 3 4; do head -c 10000000 /dev/urandom >"$scratch/root/data/$number"; done
+a image create program --from "$scratch/root"
+a push program $place:program --trace true
+b pull $place:program program
+b container create web --image program
+b mount web >/dev/null
+chroot "$B/mnt/web/rootfs" /bin/sh -c true
+left() { THINFUSE_ROOT=$B thinfuse ls --json | json "it.find((each) => each.name === '$1').remote ?? 0"; }
+say "$(left program) bytes are in the store alone"
+expect "most of the image is not here yet" test "$(left program)" -gt 35000000
+
+step "The link is cut and comes back under a read, and what is here goes on"
+link down b
+chroot "$B/mnt/web/rootfs" /bin/sh -c true
+ok "what is here is read"
+cmp "$B/mnt/web/rootfs/data/1" "$scratch/root/data/1" &
+reading=$!
+sleep 5
+link up b
+wait $reading || die "the read did not go on"
+ok "the read went on"
+
+if [ "$kind" = s3 ]; then
+  step "Credentials end while an image is fetched, and fresh ones come"
+  store_keys create --uid test --key-type s3 --access-key hostb2 --secret-key hostb2secret
+  store_keys rm --uid test --key-type s3 --access-key hostb
+  b set origin_timeout=5 >/dev/null
+  expect_failure "what is not here cannot be read" 2 cmp "$B/mnt/web/rootfs/data/2" "$scratch/root/data/2"
+  chroot "$B/mnt/web/rootfs" /bin/sh -c true
+  ok "what is here is read"
+  b_keys hostb2 hostb2secret
+  b set origin_timeout=60 >/dev/null
+fi
+b hydrate --wait program
+expect_equal "all of it is here" "$(left program)" 0
+for number in 1 2 3 4; do cmp "$B/mnt/web/rootfs/data/$number" "$scratch/root/data/$number"; done
+ok "and is what was pushed"
+b rm --force web program
 
 step "The link is cut and comes back: under a push, and under a pull"
 head -c 80000000 /dev/urandom >"$db/more"
@@ -146,17 +199,45 @@ else
 fi
 b remote check --data $place
 
-step "A volume comes back on the second host, when the first is gone"
-echo last >"$db/page"
-sync -f "$db"
-a push db $place:last >/dev/null
+step "A PostgreSQL comes back on the second host, when the first is gone"
+bin=$(echo /usr/lib/postgresql/*/bin)
+as=(setpriv --reuid=postgres --regid=postgres --init-groups --reset-env)
+chmod 711 "$scratch"
+mkdir "$scratch/pg-a" "$scratch/pg-b" "$scratch/socket"
+chown postgres: "$scratch/socket"
+# postgres DATA: serves it, and sets $postgres
+serve() {
+  "${as[@]}" "$bin/postgres" -D "$1" -k "$scratch/socket" -c listen_addresses= -c shared_buffers=16MB >>"$scratch/postgres.log" 2>&1 &
+  postgres=$!
+  wait_for "PostgreSQL" 120 sql "select 1"
+}
+sql() { "${as[@]}" psql --host "$scratch/socket" --username postgres --no-psqlrc --tuples-only --no-align --quiet --command "$1" postgres; }
+stop_postgres() { [ -z "${postgres:-}" ] || kill -INT "$postgres" 2>/dev/null || true; }
+at_exit stop_postgres
+a snapshot pg base
+a mount pg "$scratch/pg-a" >/dev/null
+mkdir "$scratch/pg-a/data"
+chown postgres: "$scratch/pg-a/data"
+"${as[@]}" "$bin/initdb" -D "$scratch/pg-a/data" --auth trust --username postgres >/dev/null
+serve "$scratch/pg-a/data"
+sql "create table t as select n, md5(n::text) as text from generate_series(1, 200000) n"
+rows=$(sql "select count(*), md5(string_agg(text, '' order by n)) from t")
+a push pg $place:pg >/dev/null
+kill -9 "$postgres"
+wait "$postgres" 2>/dev/null || true
 kill -9 "$(cat "$A/thinfuse.pid")"
-b pull $place:last db
-b mount db >/dev/null
-expect_equal "it has what was written" "$(cat "$B/mnt/db/rootfs/page")" last
-b umount db
-expect "its filesystem is sound" xfs_repair -n "$(b activate db)"
-b deactivate db
+b pull $place:pg pg
+b mount pg "$scratch/pg-b" >/dev/null
+serve "$scratch/pg-b/data"
+expect_equal "every row is there" "$(sql "select count(*), md5(string_agg(text, '' order by n)) from t")" "$rows"
+sql "insert into t select n, 'new' from generate_series(1, 1000) n"
+kill -INT "$postgres"
+wait "$postgres" || true
+postgres=
+b hydrate --wait pg
+b umount pg
+expect "its filesystem is sound" xfs_repair -n "$(b activate pg)"
+b deactivate pg
 
 step "Both pools are sound"
 b stop

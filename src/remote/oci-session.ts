@@ -84,6 +84,11 @@ export class OciSession {
     const { registry, repository, http } = this.#options;
     let url = typeof path === 'string' ? new URL(`v2/${repository}/${path}`, registry) : path;
     for (let hops = 0; ; hops++) {
+      // Behind a proxy for TLS, registries give addresses with http; no token goes there.
+      if (url.host === registry.host && url.protocol !== registry.protocol) {
+        url = new URL(url);
+        url.protocol = registry.protocol;
+      }
       // A store behind the registry has credentials in the address and takes no others.
       const authorization = url.host === registry.host ? this.#authorization : undefined;
       const answer = await http.request({

@@ -50,7 +50,7 @@ export class GuardedFront {
     const [key, cert] = [`${folder}/front.key`, `${folder}/front.crt`];
     await run('openssl', [
       ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', cert, '-days', '2'],
-      ...['-subj', '/CN=front', '-addext', 'subjectAltName=IP:127.0.0.1'],
+      ...['-subj', '/CN=front', '-addext', 'subjectAltName=IP:0.0.0.0'],
     ]);
     const pem = { key: await readFile(key, 'utf8'), cert: await readFile(cert, 'utf8') };
     const front = new GuardedFront(cert, pem, inner);
@@ -58,10 +58,10 @@ export class GuardedFront {
     return front;
   }
 
-  /** `127.0.0.1:PORT` */
+  /** This host by a name for which registries are not taken to speak plain HTTP. */
   get host(): string {
     const address = this.#server.address();
-    return `127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`;
+    return `0.0.0.0:${typeof address === 'object' && address !== null ? address.port : 0}`;
   }
 
   close(): void {

@@ -3,7 +3,7 @@
  * fails at random, without any grace; after each change of the store, all that its tags need has to be there,
  * and all that a pull has claimed while it pulls.
  *
- *     node --import tsx scripts/remote/campaign/main.ts [ROUNDS]       of each push and collection (1000)
+ *     node --import tsx scripts/remote/campaign/main.ts [ROUNDS]       of each of the two that push (1000)
  */
 import { execFile, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
@@ -45,7 +45,7 @@ clearInterval(timer);
 bucket.close();
 for (const line of said) console.log(line);
 console.log(
-  `${rounds} rounds of pushes and collections by 7 processes: ${bucket.requests} requests, ${bucket.failures} failed, ${bucket.removed} objects removed`,
+  `${rounds} rounds of two that push, among 7 processes: ${bucket.requests} requests, ${bucket.failures} failed, ${bucket.removed} objects removed`,
 );
 const broken = bucket.broken ?? said.find((line) => line.includes('BROKEN'));
 console.log(broken ?? 'no image was broken');

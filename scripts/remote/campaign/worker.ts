@@ -1,6 +1,6 @@
 /**
  * One process of the campaign: worker.ts push|pull|remove|collect PORT ROUNDS; prints what came of them as
- * JSON. Pushes and collections make their rounds; the others go on until their standard input ends.
+ * JSON. Pushes make their rounds; the others go on until their standard input ends.
  */
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -111,8 +111,7 @@ const works: Readonly<Record<string, () => Promise<unknown>>> = {
   collect: () => new Collection(store, { graceMs: 0, signal }).run(),
 };
 let isOver = false;
-const isDone = (round: number): boolean =>
-  work === 'pull' || work === 'remove' ? isOver : round >= Number(rounds);
+const isDone = (round: number): boolean => (work === 'push' ? round >= Number(rounds) : isOver);
 process.stdin.on('end', () => (isOver = true)).resume();
 for (let round = 0; !isDone(round); round++) {
   const outcome = await works[work]!().then(
