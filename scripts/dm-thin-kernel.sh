@@ -6,27 +6,21 @@
 #   scripts/dm-thin-kernel.sh
 
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
+. "$top/scripts/machine.sh"
 
 no_options "$@"
 
 step "What the trial needs"
 need_thinfuse
-need_commands thin_restore thin_check qemu-system-x86_64 \
-  cpio depmod busybox dmsetup dpkg-deb
+need_commands thin_restore thin_check dmsetup
+need_machine
 scratch dm-thin
 export THINFUSE_ROOT=$scratch/pool
 own_pool
 cd "$scratch"
 
 step "A kernel"
-# Not installed: it is only read here.
-kernel_package() { apt-cache depends linux-image-cloud-amd64 | sed -n 's/ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1; }
-package=$(kernel_package)
-[ -n "$package" ] || { apt-get update -qq; package=$(kernel_package); }
-apt-get download -qq "$package" 2>/dev/null
-dpkg-deb -x "$package"_*.deb kernel
-version=${package#linux-image-}
-say "$version"
+debian_kernel
 
 step "A pool of ours"
 thinfuse init --base-size 320M
@@ -50,38 +44,14 @@ thinfuse export --format dm-thin --output exported
 thinfuse stop
 
 step "A machine for it"
-mkdir -p initrd/{bin,dev,proc,sys,mnt,lib/modules}
-cp "$(command -v busybox)" initrd/bin/busybox
-# dmsetup and the libraries that it names.
-for file in "$(readlink -f "$(command -v dmsetup)")" $(ldd "$(command -v dmsetup)" | grep -o '/[^ ]*'); do
-  mkdir -p "initrd/$(dirname "$file")"
-  cp -L "$file" "initrd/$file"
-done
-cp "$(readlink -f "$(command -v dmsetup)")" initrd/bin/dmsetup
-mv kernel/lib/modules kernel/modules-of
-mkdir -p kernel/lib/modules
-mv "kernel/modules-of/$version" kernel/lib/modules/
-depmod --basedir kernel "$version"
-for module in virtio_pci virtio_blk dm-thin-pool xfs; do
-  modprobe --dirname kernel --set-version "$version" --show-depends "$module" | sed -n 's/^insmod \([^ ]*\).*/\1/p'
-done | awk '!seen[$0]++' >modules
-while read -r module; do
-  cp "$module" initrd/lib/modules/
-  echo "insmod /lib/modules/$(basename "$module")"
-done <modules >initrd/load
+machine_files virtio_pci virtio_blk dm-thin-pool xfs
+machine_tool dmsetup
 
 # ID SECTORS NAME of each device, as devices.json says.
 json 'it.map((d) => `${d.id} ${d.sectors} ${d.name}`).join("\n")' <exported/devices.json | grep -E ' (image|web|before)$' >initrd/devices
-cat >initrd/init <<'INIT'
-#!/bin/busybox sh
-/bin/busybox --install -s /bin
-mount -t devtmpfs none /dev
-mount -t proc none /proc
-mount -t sysfs none /sys
-mkdir -p /dev/mapper /run
-sh -e /load
+machine_init <<'INIT'
+mkdir -p /dev/mapper
 export DM_DISABLE_UDEV=1
-say() { echo "@ $*"; }
 sum() { sha256sum "$1" | cut -d' ' -f1; }
 run() (
   set -e
@@ -125,25 +95,12 @@ run() (
   say done
 )
 run || say failed
-poweroff -f
 INIT
-chmod +x initrd/init
-(cd initrd && find . | cpio --quiet -o -H newc) | gzip -1 >initrd.gz
 truncate -s 8M own-metadata
 truncate -s 64M own-data
 
-# What it says, a line each, in `said`.
-drive() { printf -- '-drive file=%s,format=raw,if=virtio,cache=writeback ' "$1"; }
-# shellcheck disable=SC2046
-# Emulated: KVM inside of a virtual machine does not know every instruction of this kernel.
-timeout 400 qemu-system-x86_64 -machine accel=tcg -cpu max -m 512 -nodefaults -no-reboot -display none -serial stdio \
-  -kernel "kernel/boot/vmlinuz-$version" -initrd initrd.gz -append 'console=ttyS0 quiet panic=-1' \
-  $(drive exported/metadata) $(drive exported/data) $(drive own-metadata) $(drive own-data) </dev/null >console 2>&1 ||
-  { cat console; die "the machine did not end by itself"; }
-sed -n 's/^@ \(.*\)\r$/\1/p' console >said
+run_machine 400 exported/metadata exported/data own-metadata own-data
 grep -qx 'done' said || { cat console; die "the kernel did not get to the end"; }
-said() { sed -n "s/^$1 //p" said; }
-
 step "What the kernel saw in our pool"
 for device in image web before; do
   expect_equal "$device: every byte" "$(said "device $device")" "${ours[$device]}"

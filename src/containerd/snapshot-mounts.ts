@@ -72,6 +72,14 @@ export class SnapshotMounts {
     await this.#served.access.ensureMounted(device, { first: options.bare });
   }
 
+  /** After the device grew: a loop device of it shows that. One that the daemon mounted does by itself. */
+  async follow(device: DeviceInfo): Promise<void> {
+    const held = this.#loops.get(device.name);
+    const { host } = this.#served;
+    if (held === undefined || (await host.loopState(held.loop, held.image)) === 'gone') return;
+    await host.growAttached(held.loop, device.filesystem, device.size);
+  }
+
   /**
    * True: no process can write to the device any more. False: another process has it mounted or open, and it
    * does not change.

@@ -210,9 +210,10 @@ export class Snapshotter {
       const isResized = record.kind === 'active' && asked.size !== askedBy(record.labels).size;
       const { devices } = this.#served;
       await this.#changing([device.name], async () => {
-        if (isResized)
+        if (isResized) {
           await devices.bound(device.name, { limit: 0, ...this.#boundsOf(device, asked), label });
-        else await devices.relabel(device.name, { label });
+          await this.#mounts.follow(devices.require(device.name));
+        } else await devices.relabel(device.name, { label });
       });
       return this.#require(key).record;
     });

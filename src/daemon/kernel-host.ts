@@ -97,6 +97,19 @@ export class KernelHost implements DeviceHost {
     return found.autoclear ? 'leaving' : 'attached';
   }
 
+  async growAttached(loop: string, filesystem: FilesystemType, size: number): Promise<void> {
+    await this.#loops.setCapacity(loop, size);
+    const [mounted] = (await MountTable.read()).ofLoop(loop);
+    if (mounted === undefined) return;
+    await this.#mounter
+      .growInPlace({ loop, target: mounted.target }, filesystem, size)
+      .catch((error: unknown) =>
+        this.#onWarning(
+          `${loop} has grown, and its filesystem on ${mounted.target} has not: ${String(error)}`,
+        ),
+      );
+  }
+
   async grow(mounted: Mounted, filesystem: FilesystemType, size: number): Promise<void> {
     await this.#mounter.grow(mounted, filesystem, size);
   }

@@ -170,6 +170,15 @@ export class Mounter {
     }
   }
 
+  /** A filesystem that another program mounted; it stays mounted whatever happens. Errors: as the tools'. */
+  async growInPlace(
+    mounted: { readonly loop: string; readonly target: string },
+    filesystem: Filesystem,
+    expected: number,
+  ): Promise<void> {
+    await this.#filesystems.grow(filesystem, mounted, expected);
+  }
+
   /**
    * Makes a filesystem in an image file, through a loop device. Errors: busy (it is on a loop device), as
    * `FilesystemTools.format`.

@@ -76,6 +76,11 @@ export interface DeviceHost {
   detach(loop: string): Promise<void>;
   /** `gone`: the number is free, or by now another file's. */
   loopState(loop: string, image: string): Promise<'attached' | 'leaving' | 'gone'>;
+  /**
+   * A loop device that another program uses takes its file's new size; a filesystem that is mounted from it
+   * in this mount namespace fills it, and elsewhere who mounted it has that to do.
+   */
+  growAttached(loop: string, filesystem: FilesystemType, size: number): Promise<void>;
   /** The loop device takes its file's new size, then the filesystem fills it. */
   grow(mounted: Mounted, filesystem: FilesystemType, size: number): Promise<void>;
   /**

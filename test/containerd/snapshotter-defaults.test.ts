@@ -99,6 +99,8 @@ describe('snapshotter: defaults, sizes and owners', () => {
     await assert.rejects(kata.prepare('a', '', { [SIZE]: '1G' }), { code: FAILED_PRECONDITION });
     await kata.prepare('a', '', { [SIZE]: '30G' });
     assert.equal(deviceOf('a').size, 30 * GIB);
+    await kata.update({ name: 'a', labels: { [SIZE]: '40G' } });
+    assert.match(fake.host.log.at(-1) ?? '', new RegExp(`^grow /dev/loop\\d+ ${40 * GIB}$`));
   });
 
   it('maps owners in the mount, unless containerd has changed them in the files', async () => {

@@ -196,6 +196,11 @@ describe('end to end: snapshots of containerd', function () {
     const target = await mount(await client.prepare('by-loop', 'sha256:layer'), 'by-loop');
     await writeFile(path.join(target, 'file'), 'by loop');
     await assert.rejects(client.commit('loop', 'by-loop'), { code: STATUS.FAILED_PRECONDITION });
+    const label = 'containerd.io/snapshot/thinfuse.size';
+    await client.update({ name: 'by-loop', labels: { [label]: '1G' } }, [`labels.${label}`]);
+    const [loop = ''] = await loopsUnder(cli.root);
+    assert.equal(Number(await run('blockdev', ['--getsize64', loop])), 2 ** 30);
+    assert.equal(await readFile(path.join(target, 'file'), 'utf8'), 'by loop');
     await unmount(target);
     await client.commit('loop', 'by-loop');
     const view = await mount(await client.view('view', 'loop'), 'view');

@@ -93,6 +93,10 @@ export class FakeHost implements DeviceHost {
     return { loop };
   }
 
+  async growAttached(loop: string, _filesystem: string, size: number): Promise<void> {
+    this.log.push(`grow ${loop} ${size}`);
+  }
+
   async loopOf(image: string): Promise<string | undefined> {
     return this.attached.get(image);
   }
