@@ -5,7 +5,7 @@ import { frozenMetadata } from '../../src/pool/pool-tools.js';
 import { repairPool } from '../../src/pool/repair-pool.js';
 import { dump } from '../../src/thin-tools/dump.js';
 import { CrashStore } from '../support/crash-store.js';
-import { FUZZ_SCENES, onlyFails, onlyRejects } from '../support/fuzzing.js';
+import { FUZZ_SCENES, onlyRejects } from '../support/fuzzing.js';
 import { MemoryStore, type MemoryTree } from '../support/memory-store.js';
 import { contentsOf, history, poolOf, SMALL_NODES, textOf, type Contents } from '../support/random-pool.js';
 import { BLOCK } from '../support/small-pool.js';
@@ -50,8 +50,8 @@ async function readAll(store: CrashStore, before: Contents): Promise<void> {
   for (const { name } of pool.devices()) {
     const file = await pool.activate(name);
     for (const [block, byte] of Buffer.from(before.get(name)!, 'hex').entries()) {
-      const isRead = onlyFails(['damaged'], () => {
-        void file.read(block * BLOCK, into);
+      const isRead = await onlyRejects(['damaged'], async () => {
+        await file.read(block * BLOCK, into);
         return true;
       });
       if (isRead === true) assert.equal(into[0], byte, `block ${block} of ${name}`);

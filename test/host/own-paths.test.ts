@@ -70,7 +70,7 @@ describe('what is the daemon’s own', function () {
         name === 'thinfuse.log'
           ? spawnDaemon({ layout: rootLayout(root), args: [], temporary: true })
           : startFakeDaemon(root);
-      await assert.rejects(start, { code: 'invalid-argument', message: /not followed/ }, name);
+      await assert.rejects(start, { code: 'invalid-argument', message: /does not follow/ }, name);
     }
     assert.deepEqual(await readdir(host), ['empty', 'file']);
     assert.equal(await readFile(path.join(host, 'file'), 'utf8'), 'kept');
@@ -86,7 +86,7 @@ describe('what is the daemon’s own', function () {
     const client = new SocketClient(fake.socket);
     await assert.rejects(client.call('mount', { name: 'web' }), {
       code: 'invalid-argument',
-      message: /not followed/,
+      message: /does not follow/,
     });
     await assert.rejects(client.call('view.open', { name: 'web', holder: process.pid }), {
       code: 'invalid-argument',

@@ -67,7 +67,7 @@ describe('a direct pool that is damaged', function () {
       const pool = await openDirectPool(root);
       const into = new Uint8Array(BLOCK).fill(0xee);
       const hurt = await pool.activate(HURT);
-      assert.throws(() => hurt.read(0, into), {
+      await assert.rejects(async () => hurt.read(0, into), {
         code: 'damaged',
         message: new RegExp(`node ${node}\\b`),
       });

@@ -134,7 +134,7 @@ describe('small writes to shared chunks in a direct pool', () => {
     assert.ok((await checkPool(hurt)).findings.some(({ path }) => path.startsWith('chunk backing')));
     pool = await openPool(hurt, { commitInterval: 0, data: await data.open() });
     const image = await pool.activate(SNAP);
-    assert.throws(() => image.read(0, new Uint8Array(512)), { code: 'damaged' });
+    await assert.rejects(async () => image.read(0, new Uint8Array(512)), { code: 'damaged' });
     assert.equal((await read(SNAP, BLOCK, 1))[0], 2);
     assert.equal((await read(BASE_NAME, 0, 1))[0], 1);
   });
