@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { SocketClient } from '../../src/api/client.js';
+import { eventually } from '../support/eventually.js';
 import { startFakeDaemon, type FakeDaemon } from '../support/fake-daemon.js';
 import { useScratch } from '../support/mounts.js';
 
@@ -182,11 +183,16 @@ describe('daemon', () => {
   });
 
   it('works on devices side by side and on one device in order', async () => {
-    const outcomes = await Promise.allSettled([
-      client.call('mount', { name: 'web' }),
-      client.call('umount', { name: 'web' }),
-      client.call('mount', { name: 'debian', readOnly: true }),
-    ]);
-    assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 3);
+    let goOn = (): void => undefined;
+    fake.host.held.set('web', new Promise((resolve) => (goOn = resolve)));
+    const mounting = client.call('mount', { name: 'web' });
+    // Requests of several connections come in any order.
+    await eventually('web is being mounted', () => fake.host.log.includes('mount web'));
+    const unmounting = client.call('umount', { name: 'web' });
+    await client.call('mount', { name: 'debian', readOnly: true });
+    goOn();
+    await Promise.all([mounting, unmounting]);
+    const steps = fake.host.log.filter((step) => step.includes('mount'));
+    assert.deepEqual(steps, ['mount web', 'mount debian ro', 'unmount web']);
   });
 });

@@ -35,6 +35,8 @@ export class FakeHost implements DeviceHost {
   /** Targets that a process works in. */
   readonly busy = new Set<string>();
   usedInodes = 3;
+  /** By name: what a mount of the device waits for, once it has begun. */
+  readonly held = new Map<string, Promise<void>>();
   /** What the next mount fails with. */
   failure: Error | undefined;
   /** Filesystems have logs that cannot be replayed. */
@@ -47,7 +49,9 @@ export class FakeHost implements DeviceHost {
     this.failure = undefined;
     if (failure !== undefined) throw failure;
     if (this.isUnreplayable && log !== undefined) throw new ThinError('tool-failed', 'the log is not clean');
-    this.log.push(`mount ${image.split('-').at(-1) ?? ''}${readOnly ? ' ro' : ''}`);
+    const name = image.split('-').at(-1) ?? '';
+    this.log.push(`mount ${name}${readOnly ? ' ro' : ''}`);
+    await this.held.get(name);
     return { target, loop: `/dev/loop${this.#loops++}`, filesystem, skippedLog: this.isUnreplayable };
   }
 
