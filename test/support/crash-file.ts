@@ -44,7 +44,8 @@ export class CrashFile {
         writeSync(this.#fd, content, from, to - from, from);
     this.handle = {
       fd: this.#fd,
-      datasync: () => this.#datasync(),
+      // As a file does: where it is closed, the promise rejects. The timers of a process that died go on here.
+      datasync: async () => this.#datasync(),
       close: () => Promise.resolve(),
     };
     this.#spare = Buffer.alloc(this.#size);
