@@ -44,7 +44,7 @@ export class CrashFile {
         writeSync(this.#fd, content, from, to - from, from);
     this.handle = {
       fd: this.#fd,
-      // As a file does: where it is closed, the promise rejects. The timers of a process that died go on here.
+      // As a file does: where it is closed, the promise rejects. Timers of a process that died go on here.
       datasync: async () => this.#datasync(),
       close: () => Promise.resolve(),
     };
