@@ -177,16 +177,8 @@ export class LevelChunks implements ChunkStore {
     if (!this.isAway(chunk)) return undefined;
     if (keep && this.#dirtyCost >= Atomics.load(this.memory.limits, MOST_DIRTY))
       return this.#options.commit();
-    const frame = this.#free.take() ?? this.#evict();
+    const frame = this.#fill(chunk, { data: bytes, patched: 0 }, keep);
     if (frame === undefined) return this.#options.commit();
-    const { index, owners, origins, touched, fetched } = this.memory;
-    this.#dataOf(frame).set(bytes);
-    this.#patched[frame] = 0;
-    touched[frame] = 1;
-    Atomics.store(origins, frame, 0);
-    Atomics.store(owners, frame, chunk);
-    if (keep) Atomics.store(fetched, frame, 1);
-    Atomics.store(index, chunk, frame + 1);
     if (keep) this.#markAll(frame);
     return undefined;
   }
@@ -392,17 +384,23 @@ export class LevelChunks implements ChunkStore {
       : readPartial(this.#store, chunk, backing, this.chunkSize, this.#page);
   }
 
-  #place(chunk: ChunkId, { data, patched }: LoadedChunk): Promise<void> | undefined {
+  #place(chunk: ChunkId, loaded: LoadedChunk): Promise<void> | undefined {
+    return this.#fill(chunk, loaded, false) === undefined ? this.#options.commit() : undefined;
+  }
+
+  /** Undefined: no frame is to be had before a commit. @param isFetched no commit has the bytes */
+  #fill(chunk: ChunkId, { data, patched }: LoadedChunk, isFetched: boolean): number | undefined {
     const frame = this.#free.take() ?? this.#evict();
-    if (frame === undefined) return this.#options.commit();
-    const { index, owners, origins, touched } = this.memory;
+    if (frame === undefined) return undefined;
+    const { index, owners, origins, touched, fetched } = this.memory;
     this.#dataOf(frame).set(data);
     this.#patched[frame] = patched;
     touched[frame] = 1;
     Atomics.store(origins, frame, 0);
     Atomics.store(owners, frame, chunk);
+    if (isFetched) Atomics.store(fetched, frame, 1);
     Atomics.store(index, chunk, frame + 1);
-    return undefined;
+    return frame;
   }
 
   /** A free frame, and some more in the ring for threads that cannot wait. */
