@@ -1,6 +1,6 @@
 import type { BigIntStats } from 'node:fs';
 import type { Exec } from './exec.js';
-import { FileTree, mergedByName, type Bytes } from './file-tree.js';
+import { FileTree, mergedByName, statsDiffer, type Bytes } from './file-tree.js';
 
 /** As `docker diff` has them: added, changed, deleted. */
 export type ChangeKind = 'A' | 'C' | 'D';
@@ -92,14 +92,7 @@ class Comparison {
 
   async #differs(pair: Pair): Promise<boolean> {
     const { path, before, after } = pair;
-    if (
-      before.mode !== after.mode ||
-      before.uid !== after.uid ||
-      before.gid !== after.gid ||
-      before.rdev !== after.rdev
-    )
-      return true;
-    if (!after.isDirectory() && (before.size !== after.size || before.mtimeNs !== after.mtimeNs)) return true;
+    if (statsDiffer(before, after)) return true;
     // A snapshot keeps inodes: an inode that did not change since has the same change time.
     if (before.ino === after.ino && before.ctimeNs === after.ctimeNs) return false;
     if (after.isSymbolicLink() && this.#before.link(path) !== this.#after.link(path)) return true;

@@ -89,6 +89,18 @@ export class FileTree {
   }
 }
 
+/** What lstat(2) tells apart of two inodes; of folders, what is in them tells that. */
+export function statsDiffer(before: BigIntStats, after: BigIntStats): boolean {
+  if (
+    before.mode !== after.mode ||
+    before.uid !== after.uid ||
+    before.gid !== after.gid ||
+    before.rdev !== after.rdev
+  )
+    return true;
+  return !after.isDirectory() && (before.size !== after.size || before.mtimeNs !== after.mtimeNs);
+}
+
 /** Pairs the entries of two sorted lists by name. */
 export function* mergedByName(
   before: readonly Entry[],

@@ -4,6 +4,7 @@ import type { HostTool } from '../config/host-tools.js';
 import { ThinError, type ThinErrorCode } from '../errors/thin-error.js';
 import { ended } from './child-end.js';
 import type { MountTask } from './mount-task.js';
+import { programBeside } from './own-program.js';
 import { EarlierTools, ownSession, TOOLS_OF, type ToolMark } from './tool-processes.js';
 import { ChildProcessExec, requireKnown, type Exec, type ExecOptions, type ExecResult } from './exec.js';
 
@@ -66,7 +67,7 @@ export class ToolServer implements Exec {
   }
 
   /** To be called while this process is small. It ends with this process, whatever ends that. */
-  static start(entry = serverEntry()): ToolServer {
+  static start(entry = programBeside(import.meta.url, 'tool-server-entry')): ToolServer {
     return new ToolServer(entry);
   }
 
@@ -220,8 +221,4 @@ export class ToolServer implements Exec {
 
 function nameOf(request: AnsweredRequest): string {
   return 'tool' in request ? request.tool : request.task.kind;
-}
-
-function serverEntry(): URL {
-  return new URL(`./tool-server-entry${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
 }

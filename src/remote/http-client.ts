@@ -2,7 +2,7 @@ import http, { type IncomingHttpHeaders } from 'node:http';
 import https from 'node:https';
 import { rootCertificates } from 'node:tls';
 import { systemErrorCode, toThinError } from '../errors/thin-error.js';
-import { WarmHttpAgent, WarmHttpsAgent } from './warm-agent.js';
+import { WarmHttpAgent, WarmHttpsAgent, type WarmAgent } from './warm-agent.js';
 
 export interface HttpRequest {
   readonly method: string;
@@ -45,7 +45,7 @@ const MOST = 64 * 2 ** 20;
 export class HttpClient {
   readonly #options: HttpClientOptions;
   readonly #ca: readonly string[] | undefined;
-  readonly #agents: { readonly http: WarmHttpAgent; readonly https: WarmHttpsAgent };
+  readonly #agents: { readonly http: WarmAgent; readonly https: WarmAgent };
 
   constructor(options: HttpClientOptions) {
     this.#options = options;

@@ -60,31 +60,27 @@ function connected(stock: Stock, connect: Connect, ...args: Parameters<Connect>)
 }
 
 /** Keeps connections, and opens several at once where that is wanted: each handshake is a round trip. */
-export class WarmHttpAgent extends http.Agent {
-  readonly stock = new Stock();
-
-  override createConnection(...args: Parameters<Connect>): ReturnType<Connect> {
-    return connected(this.stock, (...each) => super.createConnection(...each), ...args);
-  }
-
-  override destroy(): void {
-    this.stock.close();
-    super.destroy();
-  }
+export interface WarmAgent extends http.Agent {
+  readonly stock: Stock;
 }
 
-export class WarmHttpsAgent extends https.Agent {
-  readonly stock = new Stock();
+function warm(Agent: typeof http.Agent): new (options: http.AgentOptions) => WarmAgent {
+  return class extends Agent {
+    readonly stock = new Stock();
 
-  override createConnection(...args: Parameters<Connect>): ReturnType<Connect> {
-    return connected(this.stock, (...each) => super.createConnection(...each), ...args);
-  }
+    override createConnection(...args: Parameters<Connect>): ReturnType<Connect> {
+      return connected(this.stock, (...each) => super.createConnection(...each), ...args);
+    }
 
-  override destroy(): void {
-    this.stock.close();
-    super.destroy();
-  }
+    override destroy(): void {
+      this.stock.close();
+      super.destroy();
+    }
+  };
 }
+
+export const WarmHttpAgent = warm(http.Agent);
+export const WarmHttpsAgent = warm(https.Agent);
 
 function refTo(socket: Duplex, isRef: boolean): void {
   const { ref, unref } = socket as Partial<Pick<NodeJS.Process['stdin'], 'ref' | 'unref'>>;

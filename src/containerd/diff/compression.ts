@@ -9,7 +9,7 @@ const FRAME = 4 * 2 ** 20;
 /** The default of zstd(1). */
 const ZSTD_LEVEL = 3;
 
-type Pieces = AsyncIterable<Uint8Array>;
+type Pieces = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 export type Compression = 'none' | 'gzip' | 'zstd';
 
 /** Of what containerd's walking differ makes where it is not told. */

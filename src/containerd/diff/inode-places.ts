@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
+import { firstAt } from '../../format/first-at.js';
 import type { ByteRange } from '../../pool/changed-ranges.js';
 
 /** Where a filesystem keeps its inodes. */
@@ -91,14 +92,8 @@ export class RangeIndex {
   }
 
   has(byte: number): boolean {
-    let low = 0;
-    let high = this.#ranges.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.#ranges[middle]!.end <= byte) low = middle + 1;
-      else high = middle;
-    }
-    const found = this.#ranges[low];
+    const ranges = this.#ranges;
+    const found = ranges[firstAt(ranges.length, (at) => ranges[at]!.end > byte)];
     return found !== undefined && found.begin <= byte;
   }
 }

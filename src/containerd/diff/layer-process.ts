@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { ThinError } from '../../errors/thin-error.js';
 import { ended } from '../../host/child-end.js';
+import { programBeside } from '../../host/own-program.js';
 import type { LayerBlob, LayerReply, LayerTask } from './layer-task.js';
 
 /** To give up what was begun. */
@@ -13,7 +14,7 @@ const PATIENCE_MS = 2000;
 export class LayerProcess {
   readonly #child: ChildProcess;
 
-  constructor(entry = layerEntry()) {
+  constructor(entry = programBeside(import.meta.url, 'layer-server-entry')) {
     this.#child = fork(entry, {
       detached: true,
       serialization: 'advanced',
@@ -72,8 +73,4 @@ function settle(
   }
   const { code, message, details } = reply.failure;
   reject(new ThinError(code, message, { details }));
-}
-
-function layerEntry(): URL {
-  return new URL(`./layer-server-entry${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
 }

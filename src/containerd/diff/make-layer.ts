@@ -33,7 +33,7 @@ export async function makeLayer(exec: Exec, task: LayerTask, signal: AbortSignal
       const tar = new LayerWriter(new FileTree(exec, task.after.root), { capabilities, epoch: task.epoch });
       const plain = createHash('sha256');
       const packed = createHash('sha256');
-      const pieces = hashed(inTurns(tar.write(changes)), plain);
+      const pieces = hashed(tar.write(changes), plain);
       for await (const piece of gathered(compressed(pieces, how), PIECE)) {
         if (signal.aborted) throw new ThinError('closed', 'nobody waits for the layer any more');
         packed.update(piece);
@@ -117,18 +117,9 @@ function sameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolea
   return a === undefined || b === undefined ? a === b : Buffer.from(a).equals(b);
 }
 
-async function* hashed(
-  pieces: AsyncIterable<Uint8Array>,
-  hash: ReturnType<typeof createHash>,
-): AsyncGenerator<Uint8Array> {
-  for await (const piece of pieces) {
+function* hashed(pieces: Iterable<Uint8Array>, hash: ReturnType<typeof createHash>): Generator<Uint8Array> {
+  for (const piece of pieces) {
     hash.update(piece);
     yield piece;
   }
-}
-
-/** Streams meet the pieces one by one, and not all headers at once. */
-async function* inTurns(pieces: Iterable<Buffer>): AsyncGenerator<Buffer> {
-  // eslint-disable-next-line @typescript-eslint/await-thenable -- each is awaited by who reads it
-  for await (const piece of pieces) yield piece;
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { closeSync, openSync, readSync, type BigIntStats } from 'node:fs';
-import { mergedByName, type Bytes, type FileTree } from '../../host/file-tree.js';
+import { mergedByName, statsDiffer, type Bytes, type FileTree } from '../../host/file-tree.js';
 
 /** `same` is told of a hard link alone, which the layer may need as another name of what changed. */
 export type TreeChange =
@@ -111,17 +111,6 @@ export class TreeChanges {
   *#addedBelow(path: Bytes): Generator<TreeChange> {
     for (const { name, stats } of this.#after.list(path)) yield* this.#added(`${path}/${name}`, stats);
   }
-}
-
-function statsDiffer(before: BigIntStats, after: BigIntStats): boolean {
-  if (
-    before.mode !== after.mode ||
-    before.uid !== after.uid ||
-    before.gid !== after.gid ||
-    before.rdev !== after.rdev
-  )
-    return true;
-  return !after.isDirectory() && (before.size !== after.size || before.mtimeNs !== after.mtimeNs);
 }
 
 /** A time of a tar's, which may have had nanoseconds before. */
