@@ -59,19 +59,7 @@ image=127.0.0.1:$port/many:latest
 step "A pool, and containerd on it"
 thinfuse init --base-size 1G --data-size 8G
 thinfuse start --supervised --snapshotter
-cat >"$scratch/config.toml" <<CONFIG
-version = 2
-root = "$scratch/containerd"
-state = "$scratch/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
-[grpc]
-  address = "$socket"
-[ttrpc]
-  address = "$socket.ttrpc"
-[proxy_plugins.thinfuse]
-  type = "snapshot"
-  address = "$THINFUSE_ROOT/snapshotter.sock"
-CONFIG
+containerd_config thinfuse "$THINFUSE_ROOT/snapshotter.sock" >"$scratch/config.toml"
 containerd -c "$scratch/config.toml" >"$scratch/containerd.log" 2>&1 &
 containerd=$!
 stop_containerd() { kill "$containerd" 2>/dev/null && wait "$containerd"; }

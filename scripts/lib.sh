@@ -362,6 +362,23 @@ pool() { thinfuse df --json | json "it.pool.$1"; }
 # space_is BYTES: no removed device still holds space, and the pool uses this much.
 space_is() { [ "$(pool pendingDeletes)" = 0 ] && [ "$(pool used)" = "$1" ]; }
 
+# containerd_config NAME SNAPSHOTTER: for a containerd below $scratch, on $socket, with a snapshotter of that name behind the socket SNAPSHOTTER.
+containerd_config() {
+  cat <<CONFIG
+version = 2
+root = "$scratch/containerd"
+state = "$scratch/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+  address = "$socket"
+[ttrpc]
+  address = "$socket.ttrpc"
+[proxy_plugins.$1]
+  type = "snapshot"
+  address = "$2"
+CONFIG
+}
+
 nothing_left() {
   local left
   left=$(mounts_below "$THINFUSE_ROOT"; loops_below "$THINFUSE_ROOT")

@@ -27,19 +27,7 @@ debian_kernel
 step "A pool whose snapshots are disks, and containerd on it"
 thinfuse init --base-size 512M --data-size 4G
 thinfuse start --snapshotter kata,mounts=loop,size=256M,fs=ext4
-cat >config.toml <<CONFIG
-version = 2
-root = "$scratch/containerd"
-state = "$scratch/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
-[grpc]
-  address = "$socket"
-[ttrpc]
-  address = "$socket.ttrpc"
-[proxy_plugins.kata]
-  type = "snapshot"
-  address = "$THINFUSE_ROOT/snapshotter-kata.sock"
-CONFIG
+containerd_config kata "$THINFUSE_ROOT/snapshotter-kata.sock" >config.toml
 containerd -c config.toml >containerd.log 2>&1 &
 at_exit switch_off $!
 ctr() { command ctr --address "$socket" "$@"; }

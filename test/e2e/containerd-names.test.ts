@@ -2,27 +2,9 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Cli } from '../support/cli.js';
+import { containerdConfig } from '../support/containerd-config.js';
 import { eventually } from '../support/eventually.js';
 import { requireMounts, run, tryRun, useScratch } from '../support/mounts.js';
-
-/**
- * The directories that containerd writes to are the scratch folder's, so that another one on this host is not
- * met.
- */
-function configuration(at: (name: string) => string, socket: string): string {
-  const plugins = ['one', 'two'].map(
-    (name) => `[proxy_plugins.${name}]\n  type = "snapshot"\n  address = "${socket}"\n`,
-  );
-  return `version = 2
-root = "${at('root-of-containerd')}"
-state = "${at('state')}"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
-[grpc]
-  address = "${at('containerd.sock')}"
-[ttrpc]
-  address = "${at('ttrpc.sock')}"
-${plugins.join('')}`;
-}
 
 describe('end to end: two names of one snapshotter, and containerd', function () {
   this.timeout(300_000);
@@ -43,7 +25,8 @@ describe('end to end: two names of one snapshotter, and containerd', function ()
     await cli.run('start', '--snapshotter');
     const config = scratch.current.at('config.toml');
     const at = (name: string): string => scratch.current.at(name);
-    await writeFile(config, configuration(at, path.join(cli.root, 'snapshotter.sock')));
+    const socket = path.join(cli.root, 'snapshotter.sock');
+    await writeFile(config, containerdConfig(at, { one: socket, two: socket }));
     scratch.current.start('containerd', ['--config', config]);
     await eventually(
       'containerd answers',

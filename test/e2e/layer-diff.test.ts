@@ -4,6 +4,7 @@ import path from 'node:path';
 import { status } from '@grpc/grpc-js';
 import type { MountMessage } from '../../src/containerd/messages.js';
 import { Cli } from '../support/cli.js';
+import { containerdConfig } from '../support/containerd-config.js';
 import { DiffClient, type Descriptor } from '../support/diff-client.js';
 import { eventually } from '../support/eventually.js';
 import { loopsUnder, requireMounts, run, tryRun, useScratch } from '../support/mounts.js';
@@ -78,16 +79,7 @@ describe('end to end: layers by changed blocks, beside those of the walking diff
   const clients: { readonly close: () => void }[] = [];
 
   before('a pool with two snapshotters, and a containerd', async () => {
-    const config = `version = 2
-root = "${at('root-of-containerd')}"
-state = "${at('state')}"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
-[grpc]
-  address = "${at('containerd.sock')}"
-[ttrpc]
-  address = "${at('ttrpc.sock')}"
-`;
-    await writeFile(at('config.toml'), config);
+    await writeFile(at('config.toml'), containerdConfig(at));
     scratch.current.start('containerd', ['--config', at('config.toml')]);
     cli = new Cli(scratch.current, 'pool');
     await cli.run('init', '--base-size', '512M', '--data-size', '4G');
