@@ -113,10 +113,8 @@ export class DevicePull {
     const { url } = reader.store;
     const { device } = image.manifest;
     await this.#requireFree(shown(device.name, request));
-    const claim = new PullClaim(reader, randomBytes(8).toString('hex'), {
-      source: `pull/${image.digest}`,
-      maker: await ownMaker(),
-    });
+    const about = { source: `pull/${image.digest}`, maker: await ownMaker() };
+    const claim = new PullClaim(reader, randomBytes(8).toString('hex'), about, 'push');
     // Beside the work, which gives nothing a name before.
     const taken = claim.take(image);
     taken.catch(() => undefined);

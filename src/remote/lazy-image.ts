@@ -56,7 +56,8 @@ export class LazyImage {
   /** Of an image that was just found. */
   readonly #indexes = new Map<Digest, Promise<Uint8Array>>();
   #startBytes: Promise<Uint8Array> | undefined;
-  #taken: Promise<void> = Promise.resolve();
+  /** Of what this pull has told the store; undefined: it has not told it anything. */
+  #taken: Promise<void> | undefined;
   /** Blocks of a recorded start as they lie in its pack, until they are taken. */
   readonly #start = new Map<Digest, Uint8Array>();
 
@@ -90,10 +91,11 @@ export class LazyImage {
       const found = { url: place.url, digest: stored.digest, keyFile, note, settings };
       const image = new LazyImage({ ...found, family: 0, isHydrating: false }, reader, seal);
       image.#begin(stored);
-      image.#taken = untilIo(end, () => claim.take(stored));
-      image.#taken.catch(() => undefined);
+      const taken = untilIo(end, () => claim.take(stored));
+      taken.catch(() => undefined);
+      image.#taken = taken;
       // A store that refuses says so with the first note, where there is one.
-      if (name?.kind === 'digest') await image.#taken;
+      if (name?.kind === 'digest') await taken;
       return { image, stored, isHeld: claim.isTaken };
     } catch (error) {
       if (toThinError(error).code !== 'io') await claim.end().catch(() => undefined);
@@ -112,6 +114,7 @@ export class LazyImage {
 
   /** Ends when the store keeps an image that was found. Errors: as `PullClaim.take`. */
   get taken(): Promise<void> {
+    this.#taken ??= this.#claim();
     return this.#taken;
   }
 
@@ -124,7 +127,16 @@ export class LazyImage {
       const blocks = [...(await untilIo(end, () => this.#segment(segment)))!.keys()].sort((x, y) => x - y);
       yield Uint32Array.from(blocks, (block) => segment * SEGMENT_BLOCKS + block);
     }
-    await this.#taken;
+    await this.taken;
+  }
+
+  /** Once more, where the one that found it was closed meanwhile, for many others. */
+  async #claim(): Promise<void> {
+    const { note, digest } = this.#image;
+    if (note === '') return;
+    const about = { source: `pull/${digest}`, maker: await ownMaker() };
+    const claim = new PullClaim(this.#reader, note, about);
+    await untilIo(performance.now() + COMMAND_MS, async () => claim.take(await this.#manifest()));
   }
 
   #begin(stored: StoredImage): void {
@@ -211,7 +223,7 @@ export class LazyImage {
 
   async release(): Promise<void> {
     // No note comes after it is taken away.
-    await this.#taken.catch(() => undefined);
+    await this.#taken?.catch(() => undefined);
     if (this.#reader.store.isCollected && this.#image.note !== '') await (await this.#claims()).end();
   }
 

@@ -17,16 +17,29 @@ export class PullClaim {
   readonly #id: string;
   readonly #about: { readonly source: string; readonly maker: string };
   readonly #sinceOpened = new Stopwatch();
+  readonly #kind: 'pull' | 'push';
   readonly #claims: Claims;
+  /** Of the first note. */
+  #writing: Promise<void> = Promise.resolve();
   /** `opening`: the first note may be there. `opened`: it is. `refused`: the store takes none. */
   #state: 'none' | 'opening' | 'opened' | 'refused' = 'none';
 
-  /** @param id of the note; `about` as of `Claims` */
-  constructor(reader: ImageReader, id: string, about: { readonly source: string; readonly maker: string }) {
+  /**
+   * @param id of the note; `about` as of `Claims`
+   * @param kind `push`: of a pull that fetches all before it ends, and that calls `take` alone. Its note is
+   * not believed for ever, so that one that was killed keeps nothing
+   */
+  constructor(
+    reader: ImageReader,
+    id: string,
+    about: { readonly source: string; readonly maker: string },
+    kind: 'pull' | 'push' = 'pull',
+  ) {
     this.#reader = reader;
     this.#id = id;
     this.#about = about;
-    this.#claims = new Claims(reader.store, 'pull', id, about);
+    this.#kind = kind;
+    this.#claims = new Claims(reader.store, kind, id, about);
   }
 
   /** Whether the store takes notes of this pull. */
@@ -38,7 +51,9 @@ export class PullClaim {
   async find(name: ImageName = { kind: 'tag', tag: DEFAULT_TAG }): Promise<StoredImage> {
     const { store } = this.#reader;
     if (!store.isCollected || name.kind === 'digest') return this.#reader.named(name);
-    const [found] = await Promise.all([store.tag(name.tag), this.#open()]);
+    // In order, where an earlier call has failed.
+    this.#writing = this.#writing.catch(() => undefined).then(() => this.#open());
+    const [found] = await Promise.all([store.tag(name.tag), this.#writing]);
     for (let last = found; last !== undefined;) {
       const digest = last.image;
       const [image, now] = await Promise.all([
@@ -71,7 +86,7 @@ export class PullClaim {
       if (this.#sinceOpened.elapsed < OPENING_LIFE / 2) return;
     }
     try {
-      if (await new Claims(store, 'pull', this.#id, this.#about).claim(refs)) return;
+      if (await new Claims(store, this.#kind, this.#id, this.#about).claim(refs)) return;
     } catch (error) {
       if (!isPermission(error)) throw error;
       this.#state = 'refused';
@@ -85,6 +100,8 @@ export class PullClaim {
 
   /** It is not needed any more. */
   async end(): Promise<void> {
+    // Else it may come after it is taken away.
+    await this.#writing.catch(() => undefined);
     if (!this.#reader.store.isCollected || !this.isTaken) return;
     await this.#claims.end();
     if (this.#state !== 'none') await this.#close();
@@ -103,7 +120,7 @@ export class PullClaim {
     }
   }
 
-  /** One that is left counts for an hour. */
+  /** One that is left counts for as long as `OPENING_LIFE`. */
   #close(): Promise<void> {
     return this.#reader.store.removeNote('pull', this.#opening);
   }

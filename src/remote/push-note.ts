@@ -39,8 +39,12 @@ export type ListNote = z.infer<typeof listNote>;
  * are in order, so that whoever finds it gone finds the other in the same list.
  */
 export const OPENING_PREFIX = '-';
-/** Milliseconds, by the store's clock, for which such a note is believed. */
-export const OPENING_LIFE = 3_600_000;
+/**
+ * Milliseconds, by the store's clock, for which such a note is believed: as long, one that was killed keeps
+ * all of the store. A pull that takes half of it makes sure in another way, so that the clocks of a store's
+ * machines may differ by the other half.
+ */
+export const OPENING_LIFE = 240_000;
 
 export function packUseNote({ source, maker, refs, put }: Omit<UseNote, 'version' | 'opening'>): Uint8Array {
   return Buffer.from(JSON.stringify({ version: 1, source, maker, refs, put } satisfies UseNote));

@@ -127,11 +127,45 @@ describe('a collection', () => {
       assert.equal((await collect(0)).removed, 3);
     });
 
-    it('believes a note that says no more for an hour alone', async () => {
+    it('believes a note that says no more for four minutes alone', async () => {
       await claim.find();
       await remove();
       await collect(0);
+      shelf.now += 240_000 - 1000;
+      assert.equal((await collect(0)).removed, 0);
+      shelf.now += 1000;
+      assert.equal((await collect(0)).removed, 3);
+    });
+
+    it('leaves no note of one whose first question fails while the note is written', async () => {
+      class Slow extends MemoryRemote {
+        override tag(): ReturnType<MemoryRemote['tag']> {
+          return Promise.reject(new ThinError('io', 'away'));
+        }
+        override async putNote(...args: Parameters<MemoryRemote['putNote']>): Promise<void> {
+          await sleep(50);
+          await super.putNote(...args);
+        }
+      }
+      const failing = new PullClaim(new ImageReader(new Slow(shelf), seal), 'failing', {
+        source: 'pull',
+        maker: 'test',
+      });
+      await assert.rejects(failing.find());
+      await failing.end();
+      await sleep(100);
+      assert.deepEqual([...shelf.notes.keys()], []);
+    });
+
+    it('believes the note of one that fetched all and was killed for a week alone', async () => {
+      const about = { source: 'pull', maker: 'test' };
+      const full = new PullClaim(reader, 'full', about, 'push');
+      await full.take(await reader.named({ kind: 'tag', tag: 'latest' }));
+      await remove();
+      await collect(0);
       shelf.now += HOUR;
+      assert.equal((await collect(0)).removed, 0);
+      shelf.now += 7 * 24 * HOUR;
       assert.equal((await collect(0)).removed, 3);
     });
 
