@@ -177,7 +177,7 @@ export interface Operations {
    * Unmounts everything, answers, then stops the daemon. Errors: busy (a filesystem is in use; the daemon
    * goes on), which `force` turns into a lazy unmount after a sync.
    */
-  stop: { input: { force?: boolean | undefined }; output: Empty };
+  stop: { input: { force?: boolean | undefined }; output: Incompleteness };
   /**
    * Answers. Then the daemon ends, and its supervisor starts another one under the mounts. Their users see a
    * pause. Errors: unsupported (no supervisor, another transport, a kernel before 6.9).
@@ -190,6 +190,11 @@ export type OperationName = keyof Operations;
 /** Operations that answer with text of any length, handed on as it is made (api/text-lines.ts). */
 export interface TextOperations {
   'metadata.dump': { input: Omit<DumpOptions, 'poolOptions'> & FromSnapshot };
+  /**
+   * What an active device maps now, one `PlacedRun` in JSON a line, also where the store is behind it; nobody
+   * writes to it meanwhile. Errors: not-found, closed (not active), damaged.
+   */
+  'device.runs': { input: { device: string } };
   'metadata.delta': { input: DeltaOptions & FromSnapshot };
   /**
    * The daemon's events, one JSON object a line (`DaemonEvent`): those of before that are kept with `past`,

@@ -195,8 +195,9 @@ export function registerDaemonCommands(program: Command): void {
     .addHelpText('after', example('thinfuse stop'))
     .action(async (options: { force?: boolean }, command: Command) => {
       const context = contextOf(command);
-      const pid = await stopDaemon(context, { force: options.force === true });
-      printResult(context, { pid, root: context.layout.root }, `stopped (pid ${pid})`);
+      const { pid, lacks } = await stopDaemon(context, { force: options.force === true });
+      printResult(context, { pid, root: context.layout.root, lacks: lacks ?? null }, `stopped (pid ${pid})`);
+      if (lacks !== undefined) throw new ThinError('incomplete', lacks);
     });
 
   program

@@ -304,7 +304,7 @@ export async function openOffline(
 export function dispatcherOf(service: Service): Dispatcher {
   return new Dispatcher(
     createHandlers(service),
-    textOperations(() => service.pool.tools.freeze()),
+    textOperations(() => service.pool.tools.freeze(), { pool: service.pool }),
   );
 }
 

@@ -2,6 +2,7 @@ import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger } from 'pino';
 import { until } from '../async/until.js';
+import type { Incompleteness } from '../api/operations.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import type { DeviceName } from '../format/ids.js';
 import type { ImageDirectory } from '../io/image-file.js';
@@ -31,6 +32,7 @@ import { UsageHistory } from './usage-history.js';
 import type { ServedState, StandingHandover } from './standing-handover.js';
 import { SocketServer } from './socket-server.js';
 import { tellReplaced } from './supervisor.js';
+import { unmountAll } from './unmount-all.js';
 import type { ToolRecord } from './tool-record.js';
 
 /** What a daemon runs on; `composition.ts` brings the real ones. */
@@ -129,7 +131,7 @@ export class Daemon {
     });
     this.#dispatcher = new Dispatcher(
       createHandlers(this.#service(metrics)),
-      textOperations(() => pool.tools.freeze(), parts.events),
+      textOperations(() => pool.tools.freeze(), { events: parts.events, pool }),
       (record) => {
         logCall(log, record);
         metrics.noteCall(record);
@@ -249,13 +251,16 @@ export class Daemon {
   }
 
   /** Carries out the operation `stop`, which is itself under way meanwhile. */
-  async #stopFromInside({ force }: { force: boolean }): Promise<void> {
+  async #stopFromInside({ force }: { force: boolean }): Promise<Incompleteness> {
     this.#parts.log.info({ event: 'stopping', force }, 'stopping: asked to');
     await this.#dispatcher.close(1);
     await this.#pauseAdapters();
-    this.#unmounting = this.#unmountAll(force);
+    const unmounting = this.#unmountAll(force);
+    this.#unmounting = unmounting.then(() => undefined);
+    this.#unmounting.catch(() => undefined);
+    let result: Incompleteness;
     try {
-      await this.#unmounting;
+      result = await unmounting;
     } catch (error) {
       this.#dispatcher.reopen();
       for (const adapter of this.#adapters) adapter.resume();
@@ -265,6 +270,7 @@ export class Daemon {
     }
     // The answer goes out first: closing the socket waits for it.
     setImmediate(() => void this.#finish());
+    return result;
   }
 
   /** Users of the devices wait meanwhile, and the next daemon answers their requests. */
@@ -355,40 +361,9 @@ export class Daemon {
       await adapter.pause().catch((error: unknown) => this.#parts.log.warn({ event: 'stop', err: error }));
   }
 
-  /** Errors without `force`: busy, naming everything that is. */
-  async #unmountAll(force: boolean): Promise<void> {
-    const failures: ThinError[] = [];
-    const attempt = (name: DeviceName, step: () => Promise<unknown>): Promise<unknown> =>
-      this.#served.locks.run([name], step).catch((error: unknown) => {
-        this.#parts.log.warn({ event: 'stop', device: name, err: error });
-        failures.push(toThinError(error));
-      });
-    for (const name of this.#served.mounts.names().toReversed())
-      await attempt(name, () => this.#unmount(name, force));
-    if (force)
-      for (const step of await this.#parts.host.withdrawOthers())
-        this.#parts.log.warn({ event: 'stop' }, step);
-    for (const name of this.#served.active.names())
-      await attempt(name, () =>
-        force ? this.#served.active.deactivateAnyway(name) : this.#served.active.deactivate(name),
-      );
-    const [first] = failures;
-    if (first === undefined || force) return;
-    throw new ThinError(
-      first.code,
-      `the daemon goes on, because it cannot release everything: ${failures.map(({ message }) => message).join('; ')} (or stop it with --force)`,
-      { details: first.details },
-    );
-  }
-
-  async #unmount(name: DeviceName, force: boolean): Promise<void> {
-    try {
-      await this.#served.mounts.unmount(name);
-    } catch (error) {
-      if (!force) throw error;
-      this.#parts.log.warn({ event: 'stop', device: name, err: error }, `unmounting ${name} lazily`);
-      await this.#served.mounts.unmount(name, { lazily: true });
-    }
+  #unmountAll(force: boolean): Promise<Incompleteness> {
+    const { host, log } = this.#parts;
+    return unmountAll({ served: this.#served, pool: this.#pool, host, log }, { force });
   }
 
   /** Never rejects. */

@@ -1,4 +1,5 @@
-import { chmod, mkdir, rmdir, stat } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rmdir, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import type { LoopDevices } from '../host/loop-devices.js';
@@ -188,19 +189,23 @@ export class KernelHost implements DeviceHost {
         throw new ThinError(
           'no-space',
           `the disk has no room for the mount point ${target}; make some, or mount on a folder that is there`,
-          { cause: error },
+          { cause: error, details: { stage: 'target' } },
         );
       }
       if (code === 'EROFS')
         throw new ThinError(
           'read-only',
           `the disk of the mount point ${target} is mounted read-only; mount on a folder of another disk: thinfuse mount --ro ID FOLDER`,
-          { cause: error },
+          { cause: error, details: { stage: 'target' } },
         );
       throw new ThinError('io', `the mount point ${target} cannot be made: ${String(error)}`, {
         cause: error,
       });
     }
+  }
+
+  async makeViewTarget(): Promise<string> {
+    return mkdtemp(path.join(tmpdir(), 'thinfuse-view-'));
   }
 
   async removeTarget(target: string): Promise<void> {

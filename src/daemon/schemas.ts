@@ -159,6 +159,7 @@ const snapshot = z.union([z.number().int().positive(), z.literal('newest')]).opt
 
 export const textSchemas: { readonly [K in TextOperationName]: z.ZodType<TextOperations[K]['input']> } = {
   'pool.scrub': empty,
+  'device.runs': z.strictObject({ device: z.string() }),
   'metadata.dump': z.strictObject({
     format: z.enum(DUMP_FORMATS),
     device: z.string().optional(),

@@ -1,5 +1,6 @@
 import type { TransportKind } from '../fuse/transport.js';
 import type { PoolInfo } from '../pool/info.js';
+import type { Incompleteness } from '../api/operations.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { PoolService, ServedPool } from '../service/pool-service.js';
 import type { DoctorTools } from './doctor/doctor.js';
@@ -15,7 +16,7 @@ export interface Serving {
   /** Unix time, milliseconds. */
   readonly startedAt: number;
   /** See the operation `stop`; resolves when nothing is mounted, and the daemon goes down after that. */
-  readonly stop: (options: { force: boolean }) => Promise<void>;
+  readonly stop: (options: { force: boolean }) => Promise<Incompleteness>;
   /** See the operation `restart`; resolves when the next daemon may begin, and this one ends after that. */
   readonly restart: () => Promise<void>;
   /** See `Dispatcher.whileOpen`. */

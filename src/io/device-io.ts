@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ThinError } from '../errors/thin-error.js';
 import { virtualBlock, type ChunkId, type DeviceId } from '../format/ids.js';
+import type { PlacedRun } from '../metadata/mapping-runs.js';
 import type { Metadata } from '../metadata/metadata.js';
 import { threadInts } from '../threads/dirty-map.js';
 import { FirstReads } from '../threads/first-reads.js';
@@ -17,6 +18,7 @@ import type { ImageFile } from './image-file.js';
 import { inOrder } from './in-order.js';
 import { inTime } from './in-time.js';
 import { chunkOf, HOLE, type MappingTable } from './mapping-table.js';
+import { placedRuns } from './placed-runs.js';
 import type { PoolGate } from './pool-gate.js';
 import { SHEET_WORDS } from './table-sheets.js';
 import { GATE, OPEN, READ_ONLY, SHUT, TOUCHED, VERSION, type ImageMemory } from './thread-image.js';
@@ -207,6 +209,11 @@ export class DeviceIo implements ImageFile {
       at = step.at;
       await nextTurn();
     }
+  }
+
+  runs(): AsyncIterable<readonly PlacedRun[]> {
+    const seek = (block: number): Promise<number | undefined> => this.seek(block * this.#chunkSize, 'data');
+    return placedRuns(this.#mappings, { seek, chunkSize: this.#chunkSize, size: () => this.#size });
   }
 
   lookAfter(): void {

@@ -1,6 +1,6 @@
-import type { DeviceId } from '../format/ids.js';
+import type { ChunkId, DeviceId } from '../format/ids.js';
 import type { Metadata } from '../metadata/metadata.js';
-import { HOLE, mappedWord, MappingTable, UNKNOWN } from './mapping-table.js';
+import { chunkOf, HOLE, mappedWord, MappingTable, UNKNOWN } from './mapping-table.js';
 import { SHEET_WORDS, type TableSheets } from './table-sheets.js';
 
 /**
@@ -17,6 +17,11 @@ export interface SearchStep {
   readonly looked: number;
   /** The block; where nothing was found: where to go on, or `to`. */
   readonly at: number;
+}
+
+export interface MappedBlock {
+  readonly block: number;
+  readonly chunk: ChunkId;
 }
 
 /**
@@ -126,6 +131,21 @@ export class DeviceMappings {
       }
     }
     return step(false, at);
+  }
+
+  /** What is mapped in [from, to), ascending. The table learns nothing by it. @throws ThinError damaged */
+  *mapped(from: number, to: number): Generator<MappedBlock> {
+    for (let at = from; at < to;) {
+      const { known, end } = this.#table.extent(at);
+      const stop = Math.min(end, to);
+      if (known === 'nothing') yield* this.#metadata.mappings(this.#device, at, stop);
+      else if (known === 'words')
+        for (let block = at; block < stop; block++) {
+          const word = this.#table.load(block);
+          if (word !== HOLE) yield { block, chunk: chunkOf(word) };
+        }
+      at = stop;
+    }
   }
 
   /** No request is in flight. */

@@ -1,3 +1,4 @@
+import type { PlacedRun } from '../metadata/mapping-runs.js';
 import type { ImageMemory } from './thread-image.js';
 
 /**
@@ -34,6 +35,11 @@ export interface ImageFile {
   flush(): Promise<void>;
   /** lseek(2) SEEK_DATA / SEEK_HOLE at chunk granularity; undefined where SEEK_DATA finds none (ENXIO). */
   seek(offset: number, what: 'data' | 'hole'): Promise<number | undefined>;
+  /**
+   * What it maps now, ascending, in bounded parts, also where no commit has it; nothing writes to it
+   * meanwhile. Undefined: it has no chunks. Errors: damaged, closed.
+   */
+  runs?(): AsyncIterable<readonly PlacedRun[]>;
   /** A thread that serves it saw the pool's stocks run low. */
   lookAfter?(): void;
 }

@@ -4,6 +4,7 @@ import type {
   CheckReport,
   DaemonStatus,
   DeviceStatus,
+  Incompleteness,
   OperationName,
   Operations,
   TextOperationName,
@@ -387,8 +388,8 @@ export class DaemonClient {
   }
 
   /** Errors: busy (a filesystem is in use), which `force` turns into a lazy unmount after a sync. */
-  async stop(options: { readonly force?: boolean } = {}): Promise<void> {
-    await this.call('stop', options);
+  async stop(options: { readonly force?: boolean } = {}): Promise<Incompleteness> {
+    return this.call('stop', options);
   }
 
   /** The daemon's supervisor starts another one, under mounts that stay. Errors: unsupported. */

@@ -13,6 +13,9 @@ export interface MappingRun {
   readonly time: number;
 }
 
+/** The same at one moment, whatever its time. */
+export type PlacedRun = Omit<MappingRun, 'time'>;
+
 /**
  * The runs of a tree, as long as they go, ascending.
  * @param damaged told of what cannot be read; without it, that ends the walk

@@ -15,7 +15,7 @@ export const OUTPUTS = {
   init: pools.init,
   start: pools.start,
   stop: pools.stop,
-  restart: pools.stop,
+  restart: pools.restart,
   status: pools.status,
   info: pools.info,
   df: pools.df,

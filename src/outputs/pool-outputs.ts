@@ -12,7 +12,8 @@ export const init = z.object({
 });
 
 export const start = z.object({ pid: count, root: z.string(), socket: z.string() });
-export const stop = z.object({ pid: count, root: z.string() });
+export const restart = z.object({ pid: count, root: z.string() });
+export const stop = restart.extend({ lacks });
 
 const liveOptions = z.object({
   /** Percent, as the next two. */

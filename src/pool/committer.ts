@@ -76,8 +76,11 @@ export class Committer {
    * none, in the store.
    */
   async flush(): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure;
     const { log } = this.#state.plane;
+    if (this.#failure !== undefined) {
+      if (this.#isInLog()) return;
+      throw this.#failure;
+    }
     if (log?.isOn !== true) return this.commit();
     try {
       if (await this.#sync()) return;
@@ -85,6 +88,13 @@ export class Committer {
       throw this.#fail(error);
     }
     return this.commit();
+  }
+
+  /** The next start takes it from there. */
+  #isInLog(): boolean {
+    const { log, chunks } = this.#state.plane;
+    if (log?.isSynced !== true) return false;
+    return chunks.memory.kind === 'cache' || !log.writer.needsSyncedData(log.position);
   }
 
   /**

@@ -17,7 +17,7 @@ import { nextTurn } from './usage-counter.js';
 
 /** Committed metadata that does not change while it is held. The caller that opened it closes it. */
 export interface FrozenMetadata {
-  /** It is the last commit, and the pool's log has more: the host's disk is full. */
+  /** It is the last commit, and the pool has more: the host's disk is full, or a commit failed. */
   readonly isBehind: boolean;
   /** Undefined: damaged. */
   options(): PoolOptions | undefined;
@@ -146,13 +146,17 @@ export class OpenPoolTools implements PoolTools {
     return findings;
   }
 
-  /** Whether the store has everything: its last commit can be read where the host's disk is full. */
+  /**
+   * Whether the store has everything: its last commit can be read where the host's disk is full, and where a
+   * commit failed for good.
+   */
   async #committed(): Promise<boolean> {
     try {
       await this.#state.commit();
       return true;
     } catch (error) {
       if (error instanceof ThinError && error.code === 'no-space') return false;
+      if (this.#state.mode === 'ro') return false;
       throw error;
     }
   }

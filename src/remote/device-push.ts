@@ -8,7 +8,7 @@ import { changed, mapped } from '../transfer/device-digest.js';
 import { ownMaker } from '../transfer/passing-devices.js';
 import type { PoolAccess } from '../transfer/pool-access.js';
 import { IMAGE_BLOCK } from '../format/remote-image.js';
-import { withStill, type StillDevice } from '../transfer/still-device.js';
+import { StoredDevice, withStill, type StillDevice } from '../transfer/still-device.js';
 import { packAnchor, unpackAnchor, type Anchor } from './anchor.js';
 import type { BlockSeal } from './block-seal.js';
 import type { CodecPool } from './codec-pool.js';
@@ -123,7 +123,7 @@ export class DevicePush {
         .filter(({ anchor }) => anchor.size <= device.size)
         .map(({ anchor, image }) => ({
           image,
-          changes: () => changed(this.#access, anchor.name, still.name, blockSize),
+          changes: () => changed(this.#access, new StoredDevice(this.#access, anchor.name), still, blockSize),
         })),
       read: (offset, into) => still.read(offset, into),
       start: () => this.#start(still, blockSize, request),

@@ -123,9 +123,11 @@ export interface DeviceHost {
   ): Promise<{ readonly uuid: string }>;
   /**
    * Makes the mount point; true where it was not there before. Errors: not-found, invalid-argument (no
-   * folder).
+   * folder); no-space and read-only, with the `stage` target.
    */
   makeTarget(target: string): Promise<boolean>;
+  /** Makes a mount point outside of the pool, whose disk takes none. Errors: the file system's. */
+  makeViewTarget(): Promise<string>;
   /** Leaves what is not empty or cannot go. */
   removeTarget(target: string): Promise<void>;
   /**

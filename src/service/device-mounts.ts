@@ -6,6 +6,7 @@ import type { ThinPool } from '../pool/thin-pool.js';
 import type { ActiveDevices } from './active-devices.js';
 import type { DeviceHost, Mounted, MountRequest, RootPermissions } from './device-host.js';
 import { closeAgain, openToOthers, requireOwnFolder } from '../host/own-paths.js';
+import { refuseBlank, refuseUnmountable } from './mount-refusals.js';
 import type { MountedView, ReplayedViews, ViewAsk } from './replayed-views.js';
 
 interface MountRecord extends Mounted {
@@ -217,13 +218,7 @@ export class DeviceMounts {
 
   /** See the operation `view.open`. */
   async openView(device: DeviceInfo, holder: number): Promise<DeviceMount> {
-    const record =
-      this.#mounted.get(device.name) ??
-      (await this.#bringUp(device, path.join(this.#folder, device.name), {
-        readOnly: true,
-        inPlace: false,
-        options: '',
-      }));
+    const record = this.#mounted.get(device.name) ?? (await this.#bringUpView(device));
     record.viewers.set(holder, (record.viewers.get(holder) ?? 0) + 1);
     this.#tell(device.name, record);
     return record;
@@ -278,6 +273,17 @@ export class DeviceMounts {
     this.#tell(device.name, record);
   }
 
+  /** On a disk that takes no folder, the view is elsewhere. */
+  async #bringUpView(device: DeviceInfo): Promise<MountRecord> {
+    const ask = { readOnly: true, inPlace: false, options: '' };
+    try {
+      return await this.#bringUp(device, path.join(this.#folder, device.name), ask);
+    } catch (error) {
+      if (!(error instanceof ThinError) || error.details['stage'] !== 'target') throw error;
+      return this.#bringUp(device, await this.#host.makeViewTarget(), { ...ask, madeTarget: true });
+    }
+  }
+
   async #bringUp(
     device: DeviceInfo,
     target: string,
@@ -285,7 +291,14 @@ export class DeviceMounts {
       readOnly,
       inPlace,
       options: extra,
-    }: { readonly readOnly: boolean; readonly inPlace: boolean; readonly options: string },
+      madeTarget: wasMade = false,
+    }: {
+      readonly readOnly: boolean;
+      readonly inPlace: boolean;
+      readonly options: string;
+      /** The target goes with this mount. */
+      readonly madeTarget?: boolean;
+    },
   ): Promise<MountRecord> {
     const undo: (() => Promise<unknown>)[] = [];
     const isOpen = isIn(this.#openFolder, target);
@@ -299,7 +312,7 @@ export class DeviceMounts {
     };
     try {
       // A folder of the daemon's own that a crash left behind goes with this mount, too.
-      const madeTarget = (await this.#host.makeTarget(target)) || isOwn;
+      const madeTarget = (await this.#host.makeTarget(target)) || isOwn || wasMade;
       if (madeTarget) undo.push(() => this.#host.removeTarget(target));
       const options = this.#pool.info().options;
       const asked = {
@@ -456,29 +469,6 @@ function handed(name: DeviceName, { viewers, ...record }: MountRecord): HandedMo
  */
 function isLeftBehind(error: unknown): boolean {
   return error instanceof ThinError && error.code === 'busy' && error.details['stage'] === 'detach';
-}
-
-function refuseUnmountable(device: DeviceInfo, readOnly: boolean): void {
-  if (device.kind === 'base')
-    throw new ThinError(
-      'invalid-argument',
-      'the base device belongs to the pool and is not mounted; make a device of it with: thinfuse snapshot NAME base',
-    );
-  if (device.kind === 'image' && !readOnly)
-    throw new ThinError(
-      'invalid-argument',
-      `device ${device.name} is an image and does not change; mount it with --ro, or make a container of it: thinfuse container create NAME --image ${device.name}`,
-    );
-}
-
-/** A disk is not damaged for having no filesystem. */
-function refuseBlank({ name, content }: DeviceInfo, error: unknown): never {
-  if (content !== 'raw' || !(error instanceof ThinError) || error.code !== 'damaged') throw error;
-  throw new ThinError(
-    'unsupported',
-    `device ${name} is a disk without a filesystem; make one with: mkfs.ext4 $(thinfuse activate ${name})`,
-    { cause: error, details: { device: name } },
-  );
 }
 
 function isIn(folder: string, target: string): boolean {

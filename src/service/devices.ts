@@ -91,13 +91,13 @@ export class Devices {
     if (twice !== undefined)
       throw new ThinError('invalid-argument', `${twice} is named twice`, { details: { device: twice } });
     for (const name of names) await this.unfinished.sweep(name);
-    const { pool, changes, use } = this.#parts;
+    const { pool, changes } = this.#parts;
     return changes.run([...names, origin], async () => {
       const from = this.requireLive(origin);
       const kind = from.kind === 'image' ? 'container' : 'snapshot';
       requireOrigin(from, kind);
       const requests = names.map((name) => ({ name, kind }) as const);
-      const made = await use.frozen(origin, () => pool.createSnapshots(origin, requests));
+      const made = await this.#frozen(origin, () => pool.createSnapshots(origin, requests));
       return made.map((device) => this.#status(device));
     });
   }
@@ -107,11 +107,27 @@ export class Devices {
    * moment; `labelThen` is asked for its label then.
    */
   async snapshot(request: SnapshotRequest & { readonly labelThen?: () => string }): Promise<DeviceInfo> {
-    const { pool, use } = this.#parts;
+    const { pool } = this.#parts;
     const { labelThen, ...asked } = request;
-    return use.frozen(request.origin, () =>
+    return this.#frozen(request.origin, () =>
       pool.createSnapshot(labelThen === undefined ? asked : { ...asked, label: labelThen() }),
     );
+  }
+
+  /**
+   * A read-only pool says no by itself; a freeze there would write, and shut an xfs down. A freeze that made
+   * it read-only failed for that.
+   */
+  async #frozen<T>(origin: DeviceName, work: () => Promise<T>): Promise<T> {
+    const { pool, use } = this.#parts;
+    const isReadOnly = (): boolean => pool.info().mode === 'ro';
+    if (isReadOnly()) return work();
+    try {
+      return await use.frozen(origin, work);
+    } catch (error) {
+      if (error instanceof ThinError && error.code === 'tool-failed' && isReadOnly()) return work();
+      throw error;
+    }
   }
 
   /** A device without an origin, all of it unmapped. */
@@ -231,7 +247,7 @@ export class Devices {
         'invalid-argument',
         `${name} cannot be rolled back to itself; name a snapshot of it`,
       );
-    const { pool, changes, use } = this.#parts;
+    const { pool, changes } = this.#parts;
     return changes.run([name, to], async () => {
       const device = this.requireLive(name);
       refuseBase(device, 'is not rolled back');
@@ -243,7 +259,7 @@ export class Devices {
       this.requireLive(to);
       this.#refuseMounted(name, 'rolled back');
       this.#refuseActive(name, 'rolled back');
-      return this.#status(await use.frozen(to, () => pool.rollback(name, to)));
+      return this.#status(await this.#frozen(to, () => pool.rollback(name, to)));
     });
   }
 

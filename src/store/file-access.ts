@@ -390,5 +390,11 @@ export function dataError(error: unknown): ThinError {
       "the disk of the pool's data file is full; make room on the host, then go on",
       options,
     );
+  if (code === 'EROFS')
+    return new ThinError(
+      'read-only',
+      "the disk of the pool's data file is mounted read-only: look for why in the kernel log (dmesg), and mount it for writing",
+      options,
+    );
   return new ThinError('io', `the pool's data cannot be read or written: ${String(error)}`, options);
 }

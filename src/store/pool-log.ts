@@ -155,6 +155,11 @@ export class PoolLog {
     return this.#words.isOn;
   }
 
+  /** All that was answered is durable here. */
+  get isSynced(): boolean {
+    return this.#words.isOn && this.#words.synced >= this.#words.head;
+  }
+
   /** Something stands here that the store does not have. */
   get isUsed(): boolean {
     return this.used > 0;

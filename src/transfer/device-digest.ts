@@ -2,7 +2,8 @@ import { deltaRanges } from '../thin-tools/delta-ranges.js';
 import { framedChanges, type Change } from './changes.js';
 import { ContentDigest } from './content-digest.js';
 import type { PoolAccess } from './pool-access.js';
-import type { StillDevice } from './still-device.js';
+import { runChanges } from './run-changes.js';
+import type { StillDevice, StoredDevice } from './still-device.js';
 
 /** Of all that a device holds below `size`, which is read for it. Errors: damaged, closed. */
 export async function digestOf(
@@ -35,11 +36,18 @@ export async function* mapped(still: StillDevice, blockSize: number): AsyncGener
  */
 export async function* changed(
   access: PoolAccess,
-  left: string,
-  right: string,
+  left: StillDevice | StoredDevice,
+  right: StillDevice,
   blockSize: number,
 ): AsyncGenerator<Change> {
-  const text = access.text('metadata.delta', { left, right, format: 'json', changesOnly: true });
+  // The store may be behind a device that is read itself.
+  if (left.isItself || right.isItself) {
+    for await (const { kind, begin, length } of runChanges(left.runs(), right.runs()))
+      yield { kind, begin: begin * blockSize, end: (begin + length) * blockSize };
+    return;
+  }
+  const compared = { left: left.name, right: right.name };
+  const text = access.text('metadata.delta', { ...compared, format: 'json', changesOnly: true });
   for await (const { kind, begin, length } of deltaRanges(text))
     if (kind !== 'same')
       yield {

@@ -62,7 +62,7 @@ export class Sender {
     const { signal } = this.#request;
     const digest = await digestOf(earlier, { size: earlier.device.size, blockSize, signal });
     const header = headerOf(still.device, { name: earlier.device.name, digest });
-    yield* this.#encode(still, header, changed(this.#access, earlier.name, still.name, blockSize));
+    yield* this.#encode(still, header, changed(this.#access, earlier, still, blockSize));
   }
 
   async *#encode(

@@ -1,9 +1,26 @@
 import type { DeviceStatus } from '../api/operations.js';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
+import { linesIn } from '../format/line-pieces.js';
 import type { MappingRun } from '../metadata/mapping-runs.js';
 import { dumpedRuns } from '../thin-tools/dump-runs.js';
 import { ownMaker, passingName } from './passing-devices.js';
 import type { DeviceBytes, PoolAccess } from './pool-access.js';
+
+/** A device that the store has as it is, because nothing changes it. */
+export class StoredDevice {
+  readonly name: string;
+  readonly isItself = false;
+  readonly #access: PoolAccess;
+
+  constructor(access: PoolAccess, name: string) {
+    this.#access = access;
+    this.name = name;
+  }
+
+  runs(): AsyncGenerator<MappingRun> {
+    return dumpedRuns(this.#access.text('metadata.dump', { format: 'xml', device: this.name, plain: true }));
+  }
+}
 
 /** A device as it was at one moment, until `release`. */
 export class StillDevice {
@@ -51,8 +68,20 @@ export class StillDevice {
     );
   }
 
-  runs(): AsyncGenerator<MappingRun> {
-    return dumpedRuns(this.#access.text('metadata.dump', { format: 'xml', device: this.name, plain: true }));
+  /** No snapshot stands for it: the store may be behind it, and will not follow. */
+  get isItself(): boolean {
+    return this.name === this.device.name;
+  }
+
+  /** `time` is 0 where the device itself is read: older than every snapshot. */
+  async *runs(): AsyncGenerator<MappingRun> {
+    if (!this.isItself) {
+      yield* new StoredDevice(this.#access, this.name).runs();
+      return;
+    }
+    await this.#open();
+    for await (const lines of linesIn(this.#access.text('device.runs', { device: this.name })))
+      for (const line of lines) yield { ...(JSON.parse(line) as Omit<MappingRun, 'time'>), time: 0 };
   }
 
   /** Fills all of `into`, with zeroes behind the end. Errors: damaged. */
@@ -80,7 +109,7 @@ export class StillDevice {
    * the operation `device.anchor`.
    */
   async keepAs(to: string, label: string): Promise<boolean> {
-    if (this.name === this.device.name) return false;
+    if (this.isItself) return false;
     await this.#close();
     await this.#access.call('device.anchor', { name: this.name, to, label, maker: await ownMaker() });
     this.#isKept = true;
@@ -89,7 +118,7 @@ export class StillDevice {
 
   async release(): Promise<void> {
     await this.#close();
-    if (this.name !== this.device.name && !this.#isKept)
+    if (!this.isItself && !this.#isKept)
       await this.#access.call('device.remove', { name: this.name, force: true });
   }
 

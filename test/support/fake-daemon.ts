@@ -156,6 +156,10 @@ export class FakeHost implements DeviceHost {
     return { uuid: '11111111-1111-4111-8111-111111111111' };
   }
 
+  makeViewTarget(): Promise<string> {
+    return Promise.reject(new Error('no target outside of the pool is expected'));
+  }
+
   async makeTarget(): Promise<boolean> {
     return true;
   }

@@ -35,10 +35,7 @@ export function daemonOperations(
     metrics: async () => ({ text: await requireServing(service, 'metrics').metrics.text() }),
     'ui.open': async ({ listen }) => ({ url: await requireServing(service, 'ui').ui.open(listen) }),
     doctor: ({ fix }) => examine(service, service.doctor, { fix: fix ?? false }),
-    stop: async ({ force }) => {
-      await requireServing(service, 'stop').stop({ force: force ?? false });
-      return {};
-    },
+    stop: ({ force }) => requireServing(service, 'stop').stop({ force: force ?? false }),
     restart: async () => {
       await requireServing(service, 'restart').restart();
       return {};

@@ -1,6 +1,8 @@
 import { ThinError } from '../../errors/thin-error.js';
 import { reverseMap } from '../../metadata/reverse-map.js';
 import type { FrozenMetadata } from '../../pool/pool-tools.js';
+import type { ThinPool } from '../../pool/thin-pool.js';
+import { existingName } from '../../service/devices.js';
 import { deltaText } from '../../thin-tools/delta-text.js';
 import { dump } from '../../thin-tools/dump.js';
 import { rmapLines } from '../../thin-tools/rmap-text.js';
@@ -16,7 +18,10 @@ export type TextHandlers = {
 };
 
 /** Text about metadata that does not change meanwhile, of a live or a closed pool. */
-export function textOperations(freeze: () => Promise<FrozenMetadata>, events?: EventHub): TextHandlers {
+export function textOperations(
+  freeze: () => Promise<FrozenMetadata>,
+  { events, pool }: { readonly events?: EventHub | undefined; readonly pool?: Pick<ThinPool, 'active'> } = {},
+): TextHandlers {
   async function* frozen(tell: (metadata: FrozenMetadata) => AsyncGenerator<string>): AsyncGenerator<string> {
     const metadata = await freeze();
     try {
@@ -31,6 +36,15 @@ export function textOperations(freeze: () => Promise<FrozenMetadata>, events?: E
       if (events === undefined)
         throw new ThinError('not-running', 'only a daemon has events; start it with: thinfuse start');
       return events.lines({ past: past ?? false, follow: follow ?? false });
+    },
+
+    async *'device.runs'({ device }) {
+      if (pool === undefined)
+        throw new ThinError('not-running', 'no process has the pool open; start it with: thinfuse start');
+      const runs = pool.active(existingName(device))?.runs?.();
+      if (runs === undefined)
+        throw new ThinError('closed', `device ${device} is not active; activate it to read what it maps`);
+      for await (const part of runs) yield part.map((run) => `${JSON.stringify(run)}\n`).join('');
     },
 
     'metadata.dump': ({ snapshot, ...options }) =>
