@@ -113,8 +113,9 @@ export class RemoteFetcher {
     const entry = this.#state.metadata.remote.get(chunk);
     if (entry === undefined) return;
     if (this.#hasRoom(entry.image, this.#chunkSize)) {
-      void this.#start(this.#around(chunk, entry), entry.image, since);
-      return this.#flights.get(chunk)?.done;
+      const request = this.#start(this.#around(chunk, entry), entry.image, since);
+      // A request that fails at once has ended its flights by now.
+      return this.#flights.get(chunk)?.done ?? request;
     }
     await new Promise<void>((resolve, reject) => this.#waiting.push({ chunk, since, resolve, reject }));
   }

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import { describeKey } from '../../src/format/keys.js';
 import type { KvOperation } from '../../src/store/key-value.js';
+import { Committer } from '../../src/pool/committer.js';
 import { MemoryStore } from '../support/memory-store.js';
-import { BLOCK, makeSmallPool } from '../support/small-pool.js';
+import { activate, BLOCK, closeState, makePoolState, makeSmallPool } from '../support/small-pool.js';
 
 /** Counts the batches that are on their way at one time. */
 class CountingStore extends MemoryStore {
@@ -89,5 +90,50 @@ describe('the committer', () => {
       }
       await pool.close();
     }
+  });
+
+  it('writes nothing where nothing changed, and applies in steps what did', async () => {
+    const store = new CountingStore();
+    const state = await makePoolState(store);
+    const committer = new Committer(state, { applyStep: 2 });
+    store.most = 0;
+    await committer.commit();
+    assert.equal(store.most, 0);
+    const io = activate(state, BASE_NAME);
+    await io.write(0, new Uint8Array(7 * BLOCK).fill(1));
+    assert.ok(committer.isDirty);
+    const pending: number[] = [];
+    const applied = committer.applyInTurns(io).then(() => pending.push(-1));
+    while (pending.at(-1) !== -1) {
+      pending.push(io.pendingMappings);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await applied;
+    assert.deepEqual(
+      [...new Set(pending)],
+      [5, 3, 1, 0, -1].filter((count) => pending.includes(count)),
+    );
+    assert.equal(io.pendingMappings, 0);
+    assert.equal(state.metadata.devices.get(io.device).mapped, 7);
+    await committer.commit();
+    assert.ok(!committer.isDirty);
+    assert.equal(store.most, 1);
+    await closeState(state);
+  });
+
+  it('runs work on a device at a moment when all of it is applied, and requests wait', async () => {
+    const state = await makePoolState(new MemoryStore());
+    const io = activate(state, BASE_NAME);
+    await io.write(0, new Uint8Array(2 * BLOCK).fill(1));
+    let written: Promise<void> | undefined;
+    const mapped = await state.committer.applied(io, () => {
+      written = io.write(5 * BLOCK, new Uint8Array(BLOCK).fill(1));
+      assert.notEqual(written, undefined);
+      return [io.pendingMappings, state.metadata.devices.get(io.device).mapped];
+    });
+    assert.deepEqual(mapped, [0, 2]);
+    await written;
+    assert.equal(io.mappedChunks, 3);
+    await closeState(state);
   });
 });

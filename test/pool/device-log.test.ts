@@ -4,6 +4,7 @@ import { sealVersion } from '../../src/format/seal.js';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import type { DeviceName } from '../../src/format/ids.js';
 import { readSuperblock } from '../../src/metadata/open-metadata.js';
+import { DeviceLog } from '../../src/pool/device-log.js';
 import type { DeviceInfo } from '../../src/pool/info.js';
 import { openPool } from '../../src/pool/pool.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
@@ -11,7 +12,7 @@ import { PoolLog } from '../../src/store/pool-log.js';
 import { CrashLog } from '../support/crash-log.js';
 import { CrashStore } from '../support/crash-store.js';
 import { useScratch } from '../support/mounts.js';
-import { BLOCK, makeSmallPool } from '../support/small-pool.js';
+import { BLOCK, closeState, makePoolState, makeSmallPool } from '../support/small-pool.js';
 
 const web = 'web' as DeviceName;
 const shop = 'shop' as DeviceName;
@@ -154,5 +155,35 @@ describe('changes of devices in a pool with a log', () => {
     await pool.settle();
     assert.equal(pool.info().dataUsed, 0);
     assert.deepEqual((await pool.check()).findings, []);
+  });
+});
+
+describe('changes of devices in a pool without a log', () => {
+  it('are durable with a commit that begins behind them, and one is enough for many', async () => {
+    const state = await makePoolState(new CrashStore());
+    const { devices } = state.metadata;
+    const record = devices.find(BASE_NAME)!;
+    const did: string[] = [];
+    let commit = (): void => undefined;
+    const log = new DeviceLog({
+      log: undefined,
+      devices,
+      flush: () => (did.push('flush'), Promise.resolve()),
+      commit: () => (did.push('commit'), new Promise((resolve) => (commit = resolve))),
+    });
+    await log.durable();
+    log.changed(record);
+    log.removed(record);
+    const first = log.durable();
+    // A change that the commit under way may not have.
+    log.changed(record);
+    commit();
+    await first;
+    const second = log.durable();
+    commit();
+    await second;
+    await log.durable();
+    assert.deepEqual(did, ['flush', 'commit', 'commit', 'flush']);
+    await closeState(state);
   });
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { open, truncate } from 'node:fs/promises';
 import path from 'node:path';
+import { ThinError } from '../../src/errors/thin-error.js';
 import { openMetadataOffline } from '../../src/daemon/offline-metadata.js';
 import { rootLayout } from '../../src/config/root-layout.js';
 import { MARGIN } from '../../src/format/data-label.js';
@@ -9,7 +10,7 @@ import { chunkId } from '../../src/format/ids.js';
 import { chunkKey } from '../../src/format/keys.js';
 import { openPool } from '../../src/pool/pool.js';
 import type { FrozenMetadata } from '../../src/pool/pool-tools.js';
-import type { ScrubStep } from '../../src/pool/scrub.js';
+import { fileFinding, scrub, type ScrubStep } from '../../src/pool/scrub.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
 import { CrashStore } from '../support/crash-store.js';
 import { makeDirectPool, makeDirectPoolOfBefore, openDirectPool } from '../support/direct-pool.js';
@@ -45,6 +46,27 @@ async function prepare(compression: Compression = 'lz4'): Promise<CrashStore> {
 
 describe('scrub', () => {
   const scratch = useScratch();
+
+  it('tells its caller of each damage before it yields it, files first', async () => {
+    const store = await prepare();
+    store.flipBit(chunkKey(chunkId(3)), 101);
+    const lost = new ThinError('damaged', 'a table is damaged');
+    const told: string[] = [];
+    const found: string[] = [];
+    const steps = scrub(store.snapshot(), {
+      async *damagedFiles() {
+        yield await Promise.resolve(lost);
+      },
+      onDamage: ({ message }) => void told.push(message),
+    });
+    for await (const step of steps) {
+      if (step.kind !== 'finding') continue;
+      found.push(step.finding.path);
+      assert.equal(told.length, found.length);
+    }
+    assert.deepEqual(found, [fileFinding(lost).path, 'chunk 3']);
+    assert.equal(told[0], lost.message);
+  });
 
   it('reads every chunk, tells how far it is, and finds nothing in a pool that is well', async () => {
     const pool = await openPool(await prepare(), { commitInterval: 0 });
