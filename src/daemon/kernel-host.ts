@@ -154,7 +154,6 @@ export class KernelHost implements DeviceHost {
     image: string,
     filesystem: FilesystemType,
     options: {
-      readonly uuid?: string | undefined;
       readonly extraArgs: readonly string[];
       readonly size?: number | undefined;
       readonly template?: boolean | undefined;

@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { missingTool } from '../config/missing-tool.js';
 import { ThinError, systemErrorCode } from '../errors/thin-error.js';
-import type { Exec, ExecResult } from './exec.js';
+import type { Exec, ExecOptions, ExecResult } from './exec.js';
 import { inspectSource, type ImageSource } from './image-source.js';
 import { leadsThroughLinks, requireSoundLayers } from './layer-names.js';
 import { imageOfTar, LAYOUT_TAG, readLayeredImage, writeLayout, type LayeredImage } from './layered-image.js';
+import { runOnOneCpu } from './one-cpu.js';
 
 /**
  * Everything that makes a root filesystem, both ways; GNU tar stores attributes as they are, binary ones too.
@@ -19,14 +20,8 @@ const KEEP_ALL = [
   // What xfs shows of ACLs once more in its own format.
   '--xattrs-exclude=trusted.SGI_*',
 ];
-/** cp's `-a` would keep quiet about attributes that it could not copy. */
-const COPY_ALL = [
-  '--recursive',
-  '--no-dereference',
-  '--preserve=mode,ownership,timestamps,links,xattr',
-  '--sparse=always',
-  '--one-file-system',
-];
+/** Access and change times would make two tars of one root differ. */
+const NO_OTHER_TIMES = '--pax-option=delete=atime,delete=ctime';
 /** tar: some files changed while they were read. */
 const TAR_DIFFERS = 1;
 
@@ -52,6 +47,8 @@ export interface ArchiveSettings {
   readonly progressMs: number;
   /** Where an image archive is unpacked for a while; needs room for it. */
   readonly scratchFolder: string;
+  /** Whether what is written must not depend on the processors that write it. */
+  readonly onOneCpu: boolean;
 }
 
 /** Fills a mounted root with files and takes them out again, with the host's tar, cp and umoci. */
@@ -61,7 +58,7 @@ export class Archive {
 
   constructor(exec: Exec, settings: Partial<ArchiveSettings> = {}) {
     this.#exec = exec;
-    this.#settings = { progressMs: 200, scratchFolder: tmpdir(), ...settings };
+    this.#settings = { progressMs: 200, scratchFolder: tmpdir(), onOneCpu: false, ...settings };
   }
 
   /**
@@ -128,9 +125,7 @@ export class Archive {
   async #pack(root: string, fd: number, options: ArchiveOptions): Promise<readonly string[]> {
     const total = options.onProgress === undefined ? 0 : await this.#usage(root, options);
     const args = ['--create', '--file=-', '--format=posix', '--sparse', '--one-file-system', ...KEEP_ALL];
-    // Access and change times would make two tars of one root differ.
-    const times = '--pax-option=delete=atime,delete=ctime';
-    const work = this.#exec.run('tar', [...args, times, `--directory=${root}`, '.'], {
+    const work = this.#exec.run('tar', [...args, NO_OTHER_TIMES, `--directory=${root}`, '.'], {
       stdout: fd,
       okCodes: [0, TAR_DIFFERS],
       ...signalOf(options),
@@ -156,7 +151,7 @@ export class Archive {
         '--same-owner',
         ...KEEP_ALL,
       ];
-      const work = this.#exec.run('tar', [...args, '--warning=no-timestamp', `--directory=${root}`], {
+      const work = this.#write('tar', [...args, '--warning=no-timestamp', `--directory=${root}`], {
         stdin: handle.fd,
         ...signalOf(options),
       });
@@ -182,11 +177,52 @@ export class Archive {
     );
   }
 
+  /**
+   * In the order of names: equal trees then make equal blocks. cp(1) takes files as they lie in the folder's
+   * own filesystem, which two hosts have in two orders.
+   */
   async #copy(folder: string, root: string, options: ArchiveOptions): Promise<{ stderr: string }> {
     const total = options.onProgress === undefined ? 0 : await this.#usage(folder, options);
     const before = await usedBytes(root);
-    const work = this.#exec.run('cp', [...COPY_ALL, '--', `${folder}/.`, root], signalOf(options));
+    const read = ['--create', '--file=-', '--sort=name', '--format=posix', '--sparse', '--one-file-system'];
+    // Else the pipe decides how much is written at once.
+    const write = ['--extract', '--file=-', '--read-full-records', '--same-permissions', '--same-owner'];
+    const work = this.#piped(
+      [...read, NO_OTHER_TIMES, ...KEEP_ALL, `--directory=${folder}`, '.'],
+      [...write, ...KEEP_ALL, '--warning=no-timestamp', `--directory=${root}`],
+      options,
+    );
     return this.#watch(work, options, total, async () => (await usedBytes(root)) - before);
+  }
+
+  #write(tool: 'tar' | 'umoci', args: readonly string[], options: ExecOptions): Promise<ExecResult> {
+    return this.#settings.onOneCpu
+      ? runOnOneCpu(this.#exec, tool, args, options)
+      : this.#exec.run(tool, args, options);
+  }
+
+  /** What the first tar writes is what the second reads. Errors: those of the one that failed by itself. */
+  async #piped(
+    first: readonly string[],
+    second: readonly string[],
+    options: ArchiveOptions,
+  ): Promise<ExecResult> {
+    return this.#inScratch(async (scratch) => {
+      const fifo = path.join(scratch, 'tar');
+      await this.#exec.run('mkfifo', [fifo], signalOf(options));
+      const [output, input] = await Promise.all([open(fifo, 'w'), open(fifo, 'r')]);
+      const [reading, writing] = await Promise.allSettled([
+        this.#exec
+          .run('tar', first, { stdout: output.fd, okCodes: [0, TAR_DIFFERS], ...signalOf(options) })
+          .finally(() => output.close()),
+        this.#write('tar', second, { stdin: input.fd, ...signalOf(options) }).finally(() => input.close()),
+      ]);
+      if (reading.status === 'rejected' && !isCutOff(reading.reason)) throw reading.reason;
+      if (writing.status === 'rejected') throw writing.reason;
+      if (reading.status === 'rejected') throw reading.reason;
+      const { code, stdout } = writing.value;
+      return { code, stdout, stderr: reading.value.stderr + writing.value.stderr };
+    });
   }
 
   /**
@@ -209,7 +245,7 @@ export class Archive {
     return this.#inScratch(async (layout) => {
       await writeLayout(layout, image);
       const args = ['--log=info', 'raw', 'unpack', '--image', `${layout}:${LAYOUT_TAG}`, root];
-      const work = this.#exec.run('umoci', args, {
+      const work = this.#write('umoci', args, {
         onStderrLine: (line) => {
           if (line.includes('unpack layer')) begun++;
         },
@@ -275,6 +311,11 @@ export class Archive {
       await rm(folder, { recursive: true, force: true });
     }
   }
+}
+
+/** Whoever read what it writes is gone. */
+function isCutOff(error: unknown): boolean {
+  return error instanceof ThinError && error.details['signal'] === 'SIGPIPE';
 }
 
 function signalOf({ signal }: ArchiveOptions): { signal?: AbortSignal } {

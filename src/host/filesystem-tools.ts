@@ -297,8 +297,8 @@ export class FilesystemTools {
     return code === 0 ? stdout : '';
   }
 
-  #run({ tool, args }: Command): ReturnType<Exec['run']> {
-    return this.#exec.run(tool, args, { stallMs: this.#limits.stallMs });
+  #run({ tool, args, env = {} }: Command): ReturnType<Exec['run']> {
+    return this.#exec.run(tool, args, { env, stallMs: this.#limits.stallMs });
   }
 }
 

@@ -6,12 +6,11 @@ export type Filesystem = 'xfs' | 'ext4';
 export interface Command {
   readonly tool: HostTool;
   readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface FormatOptions {
-  /** The filesystem's own; chosen by mkfs unless given. */
-  readonly uuid?: string | undefined;
-  /** `dm.mkfsarg`. */
+  /** `dm.mkfsarg`. A UUID in it counts. */
   readonly extraArgs?: readonly string[];
   /** Of the device, in bytes. */
   readonly size?: number | undefined;
@@ -29,7 +28,8 @@ export function formatCommands(
   options: FormatOptions = {},
 ): readonly Command[] {
   const extra = options.extraArgs ?? [];
-  const { uuid, template = false } = options;
+  const { template = false } = options;
+  const own = extra.some((arg) => USERS_UUID.test(arg)) ? undefined : UUID[filesystem];
   if (filesystem === 'xfs')
     // -f: a device's former content is the caller's matter; mkfs.xfs would ask on finding some.
     return [
@@ -37,11 +37,12 @@ export function formatCommands(
         tool: 'mkfs.xfs',
         args: [
           '-f',
-          ...(uuid === undefined ? [] : ['-m', `uuid=${uuid}`]),
+          ...(own === undefined ? [] : ['-m', `uuid=${own}`]),
           ...layoutOf(options),
           ...extra,
           device,
         ],
+        env: FIXED_TIMES,
       },
     ];
   return [
@@ -50,17 +51,36 @@ export function formatCommands(
       args: [
         '-F',
         '-E',
-        `nodiscard,${template ? 'assume_storage_prezeroed=1' : 'lazy_itable_init=0,lazy_journal_init=0'}`,
+        [
+          'nodiscard',
+          ...(template ? ['assume_storage_prezeroed=1'] : ['lazy_itable_init=0', 'lazy_journal_init=0']),
+          ...(own === undefined ? [] : [`hash_seed=${own}`]),
+        ].join(','),
         ...(template ? TEMPLATE_EXT4 : []),
-        ...(uuid === undefined ? [] : ['-U', uuid]),
+        ...(own === undefined ? [] : ['-U', own]),
         ...extra,
         device,
       ],
+      env: FIXED_TIMES,
     },
     // No check after so many mounts or days: a snapshot carries its origin's counters.
-    { tool: 'tune2fs', args: ['-c', '-1', '-i', '0', device] },
+    { tool: 'tune2fs', args: ['-c', '-1', '-i', '0', device], env: FIXED_TIMES },
   ];
 }
+
+/**
+ * The same for all: snapshots share their origin's UUID anyway, and each block of metadata has it or a
+ * checksum that it is part of. With one of its own, no two pools would make an equal image of equal files.
+ */
+const UUID: Readonly<Record<Filesystem, string>> = {
+  xfs: '7468696e-6675-8365-8000-000000786673',
+  ext4: '7468696e-6675-8365-8000-000065787434',
+};
+
+/** What is made now is as of then: xfsprogs from 6.14 on, e2fsprogs from 1.47.1 on, and before it. */
+const FIXED_TIMES = { SOURCE_DATE_EPOCH: '1', DETERMINISTIC_SEED: '1', E2FSPROGS_FAKE_TIME: '1' };
+
+const USERS_UUID = /^-U|uuid=|hash_seed=/;
 
 /** From here on, mkfs.xfs chooses the groups by itself. */
 const LARGE_XFS = 4 * 2 ** 40;

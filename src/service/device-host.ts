@@ -114,7 +114,6 @@ export interface DeviceHost {
     image: string,
     filesystem: FilesystemType,
     options: {
-      readonly uuid?: string | undefined;
       readonly extraArgs: readonly string[];
       readonly size?: number | undefined;
       /** See `FormattedRequest`. */

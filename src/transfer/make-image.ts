@@ -67,7 +67,7 @@ export class ImageFiles {
     });
     try {
       const { path } = await caller.call('mount', { name, maker, ...mountOf(filesystem) });
-      await this.#unpack(path, { name, content }, options);
+      await this.#unpack(path, { name, content, filesystem }, options);
       signal?.throwIfAborted();
       await caller.call('umount', { name });
       return await caller.call('device.seal', { name, maker });
@@ -81,13 +81,20 @@ export class ImageFiles {
 
   async #unpack(
     mountPoint: string,
-    { name, content = 'rootfs' }: Pick<DeviceStatus, 'content'> & { readonly name: string },
+    {
+      name,
+      content = 'rootfs',
+      filesystem,
+    }: Pick<DeviceStatus, 'content' | 'filesystem'> & {
+      readonly name: string;
+    },
     { signal, onProgress, onNote }: MakeOptions,
   ): Promise<void> {
     const rootfs = content === 'rootfs' ? await rootfsOf(mountPoint) : mountPoint;
     if (rootfs === undefined)
       throw new ThinError('not-found', `device ${name} was mounted without its rootfs on ${mountPoint}`);
-    const { warnings } = await new Archive(this.#exec).import(this.#path, rootfs, { signal, onProgress });
+    const archive = new Archive(this.#exec, { onOneCpu: filesystem === 'ext4' });
+    const { warnings } = await archive.import(this.#path, rootfs, { signal, onProgress });
     for (const warning of warnings) onNote?.(warning);
   }
 }

@@ -68,7 +68,7 @@ function hostileTar(
 
 describe('Archive', function () {
   this.timeout(300_000);
-  requireMounts(['tar', 'cp', 'getfattr', 'setfattr', 'setcap', 'setfacl', 'mkfs.xfs', 'umoci']);
+  requireMounts(['tar', 'getfattr', 'setfattr', 'setcap', 'setfacl', 'mkfs.xfs', 'umoci']);
   const scratch = useScratch();
   const archive = new Archive(exec, { progressMs: 1 });
   let tree: string;

@@ -11,32 +11,34 @@ import type { Exec } from '../../src/host/exec.js';
 
 describe('filesystems', () => {
   it('makes xfs and ext4 with the arguments Docker gave, then those of dm.mkfsarg', () => {
-    assert.deepEqual(formatCommands('xfs', '/dev/loop1', { extraArgs: ['-i', 'size=1024'], uuid: 'u' }), [
-      { tool: 'mkfs.xfs', args: ['-f', '-m', 'uuid=u', '-i', 'size=1024', '/dev/loop1'] },
-    ]);
+    const env = { SOURCE_DATE_EPOCH: '1', DETERMINISTIC_SEED: '1', E2FSPROGS_FAKE_TIME: '1' };
+    const own = ['-m', 'uuid=7468696e-6675-8365-8000-000000786673'];
     const layout = ['-d', 'su=64k,sw=1,agcount=4', '-l', 'su=4k'];
     for (const [size, extraArgs, expected] of [
-      [320 * 2 ** 20, ['-i', 'size=1024'], [...layout, '-i', 'size=1024']],
-      [320 * 2 ** 20, ['-d', 'agcount=2'], ['-d', 'agcount=2']],
-      [4 * 2 ** 40, [], []],
+      [320 * 2 ** 20, ['-i', 'size=1024'], [...own, ...layout, '-i', 'size=1024']],
+      [320 * 2 ** 20, ['-d', 'agcount=2'], [...own, '-d', 'agcount=2']],
+      [320 * 2 ** 20, ['-m', 'uuid=u'], [...layout, '-m', 'uuid=u']],
+      [4 * 2 ** 40, [], own],
     ] as const)
       assert.deepEqual(formatCommands('xfs', 'd', { size, extraArgs }), [
-        { tool: 'mkfs.xfs', args: ['-f', ...expected, 'd'] },
+        { tool: 'mkfs.xfs', args: ['-f', ...expected, 'd'], env },
       ]);
-    assert.deepEqual(formatCommands('ext4', '/dev/loop1', { extraArgs: ['-O', '^has_journal'] }), [
-      {
-        tool: 'mkfs.ext4',
-        args: [
-          '-F',
-          '-E',
-          'nodiscard,lazy_itable_init=0,lazy_journal_init=0',
-          '-O',
-          '^has_journal',
-          '/dev/loop1',
-        ],
-      },
-      { tool: 'tune2fs', args: ['-c', '-1', '-i', '0', '/dev/loop1'] },
-    ]);
+    const uuid = '7468696e-6675-8365-8000-000065787434';
+    const zeroed = 'nodiscard,lazy_itable_init=0,lazy_journal_init=0';
+    for (const [extraArgs, expected] of [
+      [
+        ['-O', '^has_journal'],
+        ['-E', `${zeroed},hash_seed=${uuid}`, '-U', uuid, '-O', '^has_journal'],
+      ],
+      [
+        ['-U', 'u'],
+        ['-E', zeroed, '-U', 'u'],
+      ],
+    ] as const)
+      assert.deepEqual(formatCommands('ext4', '/dev/loop1', { extraArgs }), [
+        { tool: 'mkfs.ext4', args: ['-F', ...expected, '/dev/loop1'], env },
+        { tool: 'tune2fs', args: ['-c', '-1', '-i', '0', '/dev/loop1'], env },
+      ]);
   });
 
   it('tells a filesystem, a partition table, other content and nothing from one another', () => {

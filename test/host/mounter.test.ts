@@ -47,12 +47,19 @@ describe('Mounter', function () {
     return target;
   };
 
+  const UUID_ARGS = {
+    xfs: (uuid: string) => ['-m', `uuid=${uuid}`],
+    ext4: (uuid: string) => ['-U', uuid],
+  } as const;
   for (const filesystem of ['xfs', 'ext4'] as const)
     describe(filesystem, () => {
       it('makes a filesystem with the UUID asked for, over an older one', async () => {
         const image = await formatted(filesystem === 'xfs' ? 'ext4' : 'xfs');
         const uuid = '7ab1a2c0-35f1-4b0b-9d30-6a1bbf1dc0de';
-        assert.deepEqual(await mounter.format(image, filesystem, { uuid }), { uuid });
+        assert.deepEqual(
+          await mounter.format(image, filesystem, { extraArgs: UUID_ARGS[filesystem](uuid) }),
+          { uuid },
+        );
         assert.deepEqual(await tools.detect(image), { type: filesystem, uuid });
         assert.deepEqual(await loops.findByBackingFile(image), []);
       });
