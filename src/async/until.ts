@@ -21,3 +21,24 @@ export async function until(
   }
   return true;
 }
+
+/**
+ * Tries at once, and then again and again as long as it fails in a way that passes. After the limit it fails
+ * as the last try did.
+ */
+export async function retried<T>(
+  work: () => Promise<T>,
+  passes: (error: unknown) => boolean,
+  patience: Patience,
+): Promise<T> {
+  let tried: Promise<T>;
+  const isOver = (): Promise<boolean> => {
+    tried = work();
+    return tried.then(
+      () => true,
+      (error: unknown) => !passes(error),
+    );
+  };
+  await until(isOver, patience);
+  return tried!;
+}

@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { until } from '../async/until.js';
+import { retried, until } from '../async/until.js';
 import { ThinError } from '../errors/thin-error.js';
 import { saidBy, type Exec } from './exec.js';
 
@@ -37,15 +36,15 @@ export interface AttachedLoop {
 }
 
 export interface LoopLimits {
-  /** Tries of an attach that loses its loop device to another process. */
-  readonly attachTries: number;
+  /** Milliseconds for which an attach is tried again that loses its loop device to another process. */
+  readonly attachMs: number;
   /** Milliseconds that a detached device may take to go, and a grown file to be seen. */
   readonly settleMs: number;
   /** Milliseconds for one losetup. */
   readonly toolMs: number;
 }
 
-export const LOOP_LIMITS: LoopLimits = { attachTries: 20, settleMs: 5_000, toolMs: 60_000 };
+export const LOOP_LIMITS: LoopLimits = { attachMs: 5_000, settleMs: 5_000, toolMs: 60_000 };
 
 /**
  * Loop devices through losetup(8) to change them and /sys to look at them, which never touches a backing
@@ -186,17 +185,14 @@ export class LoopDevices {
     };
   }
 
-  async #tryAttach(args: readonly string[], file: string): Promise<AttachedLoop> {
-    for (let attempt = 1; ; attempt++)
-      try {
-        const { stdout } = await this.#losetup([...args, '--', file]);
-        const device = stdout.trim();
-        return { device, directIo: (await this.get(device))?.directIo ?? false };
-      } catch (error) {
-        const lostRace = saidBy(error, /resource busy|temporarily unavailable/i);
-        if (!lostRace || attempt >= this.#limits.attachTries) throw error;
-        await sleep(POLL_MS);
-      }
+  #tryAttach(args: readonly string[], file: string): Promise<AttachedLoop> {
+    const attach = async (): Promise<AttachedLoop> => {
+      const { stdout } = await this.#losetup([...args, '--', file]);
+      const device = stdout.trim();
+      return { device, directIo: (await this.get(device))?.directIo ?? false };
+    };
+    const lostRace = (error: unknown): boolean => saidBy(error, /resource busy|temporarily unavailable/i);
+    return retried(attach, lostRace, { limitMs: this.#limits.attachMs, pollMs: POLL_MS });
   }
 
   /** An losetup that fails half way may leave its device attached. */

@@ -1,3 +1,4 @@
+import { until } from '../async/until.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceIo } from '../io/device-io.js';
 import { METADATA_BLOCK_SIZE } from './create-pool.js';
@@ -190,11 +191,9 @@ export class SpacePolicy {
    * waits, and then for none until there is room (dm-thin.c, `do_no_space_timeout`).
    */
   async #queue(there: () => boolean): Promise<void> {
-    this.#fullSince ??= performance.now();
-    while (this.#mayWait(this.#fullSince) && !this.#state.isClosing) {
-      await new Promise((resolve) => setTimeout(resolve, WAIT_STEP));
-      if (there()) return;
-    }
+    const since = (this.#fullSince ??= performance.now());
+    const isOver = (): boolean => !this.#mayWait(since) || this.#state.isClosing || there();
+    await until(isOver, { limitMs: Infinity, pollMs: WAIT_STEP });
   }
 
   #mayWait(since: number): boolean {

@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { ThinError } from '../../src/errors/thin-error.js';
 import { chunkId } from '../../src/format/ids.js';
 import { chunkKey, rangeOf } from '../../src/format/keys.js';
+import { checkLevelFiles, damagedFiles, LogSequence } from '../../src/store/level-check.js';
 import { type LevelStore, openLevelStore } from '../../src/store/level-store.js';
 import { useScratch } from '../support/mounts.js';
+import { filesLike, makeNumberedStore } from '../support/numbered-store.js';
 import { assertNumbered, numberedBatch, numberedLast, SMALL_TUNING } from '../support/numbered-batches.js';
 
 const BATCHES = 60;
@@ -384,5 +386,56 @@ describe('damage to the files of a level store', () => {
     const { path } = await file(/\.ldb$/);
     await rename(path, path.replace('.ldb', '.sst'));
     await withStore(assertNumbered);
+  });
+});
+
+describe('the files of a level store that is checked', () => {
+  const scratch = useScratch();
+
+  it('are well as they were written, at both depths, with a rest after each piece', async () => {
+    const folder = scratch.current.at('well');
+    await makeNumberedStore(folder, BATCHES);
+    for (const depth of ['metadata', 'all'] as const) {
+      await checkLevelFiles(folder, depth);
+      let rests = 0;
+      const rest = (): Promise<void> => (rests++, Promise.resolve());
+      for await (const error of damagedFiles(folder, depth, rest)) assert.fail(error.message);
+      assert.ok(rests > 0);
+    }
+  });
+
+  it('are told one by one, and counted in one error before LevelDB opens them', async () => {
+    const folder = scratch.current.at('spoiled');
+    await makeNumberedStore(folder, BATCHES);
+    const tables = await filesLike(folder, /\.ldb$/);
+    for (const table of tables) await truncate(table, 10);
+    let count = 0;
+    for await (const { message } of damagedFiles(folder, 'metadata')) {
+      assert.match(message, /has 10 bytes/);
+      count++;
+    }
+    assert.equal(count, tables.length);
+    const others = new RegExp(`${count - 1} more places`);
+    await assert.rejects(checkLevelFiles(folder), { code: 'damaged', message: others });
+  });
+
+  it('have batches that follow on each other, from what MANIFEST knows', () => {
+    const batch = (sequence: number, count: number): Uint8Array => {
+      const bytes = Buffer.alloc(12);
+      bytes.writeBigUInt64LE(BigInt(sequence), 0);
+      bytes.writeUInt32LE(count, 8);
+      return bytes;
+    };
+    const sequence = new LogSequence({ lastSequence: 10 });
+    assert.equal(sequence.record(batch(11, 2)), undefined);
+    assert.equal(sequence.record(batch(13, 1)), undefined);
+    assert.match(sequence.record(batch(15, 1))!, /missing/);
+    assert.equal(sequence.records, 2);
+    const behind = new LogSequence({ lastSequence: 10 });
+    assert.match(behind.record(batch(12, 1))!, /MANIFEST is older/);
+    assert.ok(behind.isBehindGap);
+    // A log that became a table meanwhile.
+    assert.equal(new LogSequence({ lastSequence: 10 }).record(batch(5, 3)), undefined);
+    assert.match(new LogSequence({ lastSequence: 10 }).record(Buffer.alloc(3))!, /too early/);
   });
 });

@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { ThinError } from '../../src/errors/thin-error.js';
 import { chunkId } from '../../src/format/ids.js';
 import { chunkKey, rangeOf } from '../../src/format/keys.js';
+import { LevelGuard } from '../../src/store/level-guard.js';
 import { openLevelStore, type LevelStore } from '../../src/store/level-store.js';
 import { blockBytes, readOutline } from '../../src/store/level-table.js';
 import { useScratch } from '../support/mounts.js';
@@ -136,6 +137,25 @@ describe('tables that are damaged while a level store is open', function () {
     await spoil();
     await assert.rejects(store.compact(rangeOf('chunk')), { code: 'damaged' });
     assert.equal(store.getSync(chunkKey(chunkId(0)))?.length, SIZE);
+  });
+
+  it('are looked at before a key or a range of them is read, and not elsewhere', async () => {
+    const guard = await LevelGuard.over(folder);
+    for (let chunk = 0; chunk < CHUNKS; chunk++) guard.beforeGet(chunkKey(chunkId(chunk)), false);
+    await guard.beforeRange(rangeOf('chunk'));
+    await spoil();
+    const refused = [];
+    for (let chunk = 0; chunk < CHUNKS; chunk++)
+      try {
+        guard.beforeGet(chunkKey(chunkId(chunk)), false);
+      } catch (error) {
+        assert.ok(error instanceof ThinError && error.code === 'damaged');
+        refused.push(chunk);
+      }
+    assert.equal(refused.length, 1);
+    await assert.rejects(guard.beforeRange(rangeOf('chunk')), { code: 'damaged' });
+    await guard.beforeRange(rangeOf('node'));
+    await guard.close();
   });
 
   it('end no compaction that reads bring about', async () => {

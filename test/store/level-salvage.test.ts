@@ -2,9 +2,12 @@ import assert from 'node:assert/strict';
 import { cp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { rangeOf } from '../../src/format/keys.js';
+import { openSalvage } from '../../src/store/level-salvage.js';
+import { salvageFiles, textOf } from '../../src/store/level-salvage-files.js';
 import { openToRepair } from '../../src/store/level-repair.js';
 import { openLevelStore } from '../../src/store/level-store.js';
 import { useScratch } from '../support/mounts.js';
+import { filesLike, makeNumberedStore } from '../support/numbered-store.js';
 import { assertNumbered, numberedBatch, numberedLast, SMALL_TUNING } from '../support/numbered-batches.js';
 
 const BATCHES = 120;
@@ -116,5 +119,41 @@ describe('a level store that is damaged, read for repair', () => {
     bytes[5]! ^= 1;
     await writeFile(path, bytes);
     assert.equal(await cameThrough(), expected.size);
+  });
+});
+
+describe('what is read of the files of a level store without LevelDB', () => {
+  const scratch = useScratch();
+
+  it('is what LevelDB reads, where nothing is damaged', async () => {
+    const folder = scratch.current.at('store');
+    const values = await makeNumberedStore(folder, BATCHES);
+    const reader = await openSalvage(folder);
+    assert.deepEqual(reader.lost, []);
+    const found = new Map<string, Uint8Array>();
+    for await (const [key, value] of reader.entries({ gte: Uint8Array.of(0), lt: Uint8Array.of(255) })) {
+      found.set(Buffer.from(key).toString('hex'), value);
+      assert.deepEqual(reader.getSync(key), value);
+      assert.ok(!reader.isLost(key));
+    }
+    assert.deepEqual([...found.keys()], [...values.keys()]);
+    for (const [key, value] of found) assert.deepEqual(Buffer.from(value), Buffer.from(values.get(key)!));
+    await reader.close();
+  });
+
+  it('is told as lost where a table is gone, and older values do not take its place', async () => {
+    const folder = scratch.current.at('gone');
+    await makeNumberedStore(folder, BATCHES);
+    const [table] = await filesLike(folder, /\.ldb$/);
+    await rm(table!);
+    const found = await salvageFiles(folder);
+    assert.match(found.lost[0]!.problem, /is missing/);
+    const reader = await openSalvage(folder);
+    for await (const [key] of reader.entries({ gte: Uint8Array.of(0), lt: Uint8Array.of(255) })) {
+      assert.ok(!found.isLost(key));
+      assert.ok(found.places.has(textOf(key)));
+    }
+    await reader.close();
+    for (const file of found.files) await file.close();
   });
 });
