@@ -71,7 +71,7 @@ export function registerDaemonCommands(program: Command): void {
       .addOption(
         new Option(
           '--snapshotter [name]',
-          "serve containerd: NAME[=SOCKET][,mounts=bind|loop,size=20G,fs=ext4,containerd=SOCKET], as often as wanted; or a socket alone (snapshotter.sock in the root) for all of containerd's names",
+          "serve containerd: NAME[=SOCKET][,mounts=bind|loop,size=20G,fs=ext4,lazy=on,containerd=SOCKET], as often as wanted; or a socket alone (snapshotter.sock in the root) for all of containerd's names",
         )
           .preset('')
           .argParser(repeatedText),

@@ -1,5 +1,9 @@
 import type { Command } from 'commander';
+import type { DeviceStatus } from '../api/operations.js';
 import { formatBinarySize } from '../config/sizes.js';
+import { unpackedChain } from '../containerd/layer-chain.js';
+import { ThinError } from '../errors/thin-error.js';
+import type { UnpackedLayer } from '../remote/layers-push.js';
 import { withAccess } from './connect.js';
 import { ChildProcessExec } from '../host/exec.js';
 import { contextOf, type Context } from './context.js';
@@ -11,6 +15,8 @@ import { withProgress } from './progress.js';
 import { KEY_OPTION, URL_HELP, type KeyFlags } from './remote-flags.js';
 
 interface PushFlags extends KeyFlags {
+  readonly oci?: boolean;
+  readonly platform?: string;
   /** False: --no-anchor. */
   readonly anchor: boolean;
   readonly trace?: string;
@@ -23,13 +29,18 @@ export function registerPushCommand(program: Command): void {
     .description(
       'Writes the blocks of a device at this moment to an S3-compatible store or an OCI registry, and moves a tag to them (default: latest). The device may be in use. Blocks that the store has are not sent. The pool keeps a snapshot of the pushed state, so that the next push reads and sends only the differences.',
     )
-    .argument('<id>', 'the device')
-    .argument('<url>', URL_HELP)
+    .argument('<id>', 'the device; with --oci the topmost layer of the image, and may be left out')
+    .argument('[url]', URL_HELP)
     .option(...KEY_OPTION)
     .option(
       '--trace <command>',
       'run the command in a container of the device, and store the blocks that it reads apart, so that a pull fetches them ahead; default for an image: the blocks that were read since the daemon began',
     )
+    .option(
+      '--oci',
+      'put block images of the layers beside the ordinary image that is at the url, so that containerd starts containers before it has the bytes; containerd has pulled the image into this pool before',
+    )
+    .option('--platform <os/architecture>', 'which image of an index, with --oci; default: of this host')
     .option('--no-anchor', 'keep no snapshot of the pushed state; the next push reads the whole device')
     .addHelpText(
       'after',
@@ -37,10 +48,18 @@ export function registerPushCommand(program: Command): void {
         'thinfuse push debian s3://images/debian:12',
         "thinfuse push debian s3://images/debian:12 --trace 'bash -c true'",
         'thinfuse push db oci://registry.example.org/backup/db:monday --key-file /etc/thinfuse.key',
+        'thinfuse push --oci oci://registry.example.org/shop/web:1.4',
       ),
     )
-    .action(async (name: string, url: string, flags: PushFlags, command: Command) => {
-      await push(contextOf(command), name, url, flags);
+    .action(async (name: string, url: string | undefined, flags: PushFlags, command: Command) => {
+      const context = contextOf(command);
+      if (flags.oci === true) await pushLayers(context, url === undefined ? [name] : [url, name], flags);
+      else if (url === undefined || flags.platform !== undefined)
+        throw new ThinError(
+          'invalid-argument',
+          url === undefined ? "missing required argument 'url'" : '--platform goes with --oci',
+        );
+      else await push(context, name, url, flags);
     });
 }
 
@@ -74,4 +93,73 @@ async function push(
       });
     }),
   );
+}
+
+/** @param topmost undefined: whatever has the layers */
+async function pushLayers(
+  context: Context,
+  [url, topmost]: readonly [url: string, topmost?: string],
+  { anchor, keyFile, trace, platform = ownPlatform() }: PushFlags,
+): Promise<void> {
+  const { DevicePush } = await import('../remote/device-push.js');
+  const { ImageReader } = await import('../remote/image-reader.js');
+  const { LayersPush } = await import('../remote/layers-push.js');
+  const { withRemote } = await import('../remote/open-remote.js');
+  const { describeName } = await import('../remote/remote-url.js');
+  if (keyFile !== undefined)
+    throw new ThinError(
+      'invalid-argument',
+      'the tars of the ordinary image are readable beside it, so --oci takes no --key-file',
+    );
+  await interruptible((signal) =>
+    withRemote(url, undefined, async (remote) => {
+      const { registry, seal } = remote;
+      const named = remote.name ?? { kind: 'tag', tag: remote.tag };
+      await withAccess(context, async (access) => {
+        let name = topmost ?? '';
+        const { digest, ...pushed } = await withProgress(context, 'pushing', (onProgress) =>
+          new LayersPush(
+            registry,
+            new ImageReader(registry, seal),
+            new DevicePush(access, registry, seal, remote.codecs()),
+          ).run({
+            reference: named.kind === 'tag' ? named.tag : `sha256:${named.digest}`,
+            ...{ platform, anchor, signal, onProgress },
+            trace: trace === undefined ? undefined : { command: trace, exec: new ChildProcessExec() },
+            onNote: note,
+            unpacked: async (chain) => {
+              const devices = await access.call('device.list', {});
+              const found = requireUnpacked(unpackedChain(devices, chain, topmost), { url, topmost });
+              name = found.at(-1)!.device.name;
+              return found;
+            },
+          }),
+        );
+        printResult(
+          context,
+          { name, url: describeName(remote.place, named), digest, parent: null, ...pushed },
+          `${describeName(remote.place, named)}: ${pushed.layers.length} layers, ${formatBinarySize(pushed.sent)} sent, ${formatBinarySize(pushed.read)} read; ${digest}`,
+        );
+        requireComplete(name, pushed);
+      });
+    }),
+  );
+}
+
+/** @throws ThinError not-found */
+function requireUnpacked(
+  found: ReturnType<typeof unpackedChain<DeviceStatus>>,
+  { url, topmost }: { readonly url: string; readonly topmost: string | undefined },
+): readonly UnpackedLayer[] {
+  if (found !== undefined) return found.map(({ device, record: { inodes } }) => ({ device, inodes }));
+  throw new ThinError(
+    'not-found',
+    `${topmost ?? 'the pool'} does not have the layers of ${url}; let containerd pull it with the snapshotter of this pool first`,
+  );
+}
+
+/** As OCI calls it. */
+function ownPlatform(): string {
+  const names: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' };
+  return `linux/${names[process.arch] ?? process.arch}`;
 }

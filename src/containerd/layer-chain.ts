@@ -1,6 +1,6 @@
 import type { Snapshot, SnapshotIndex } from './snapshot-index.js';
 import { REF } from './asked.js';
-import type { SnapshotRecord } from './snapshot-record.js';
+import { unpackSnapshotRecord, type SnapshotRecord } from './snapshot-record.js';
 
 const CHAIN_ID = /^sha256:[0-9a-f]{64}$/;
 /** Begins the key of a layer that was not unpacked under its snapshotter's name. */
@@ -22,7 +22,7 @@ export function chainIdOf({ key, kind, labels }: SnapshotRecord): string | undef
 }
 
 /** Chain ids from the snapshot down to its lowest layer; undefined where one of them is no layer. */
-function lineageOf(index: SnapshotIndex, top: SnapshotRecord): readonly string[] | undefined {
+export function lineageOf(index: SnapshotIndex, top: SnapshotRecord): readonly string[] | undefined {
   const ids: string[] = [];
   for (let record: SnapshotRecord | undefined = top; ids.length < DEEPEST;) {
     const id = record === undefined ? undefined : chainIdOf(record);
@@ -66,4 +66,37 @@ export function isMadeFrom(index: SnapshotIndex, top: SnapshotRecord, below: str
     record = index.find(record.snapshotter ?? '', record.parent)?.record;
   }
   return false;
+}
+
+/**
+ * Of each chain id, from the lowest layer on, a committed snapshot, all under one name, each on top of the
+ * one before. Undefined: nobody has unpacked all of them.
+ * @param only the device that the topmost has to be
+ */
+export function unpackedChain<D extends { readonly name: string; readonly label: string }>(
+  devices: readonly D[],
+  chain: readonly string[],
+  only?: string,
+): readonly { readonly device: D; readonly record: SnapshotRecord }[] | undefined {
+  const all = devices.flatMap((device) => {
+    const record = unpackSnapshotRecord(device.label, device.name);
+    return record?.kind === 'committed' ? [{ device, record }] : [];
+  });
+  const byKey = new Map(all.map((each) => [keyOf(each.record, each.record.key), each]));
+  for (const top of all) {
+    if (only !== undefined && top.device.name !== only) continue;
+    const found = [];
+    let next: (typeof all)[number] | undefined = top;
+    for (const id of chain.toReversed()) {
+      if (next === undefined || chainIdOf(next.record) !== id) break;
+      found.unshift(next);
+      next = byKey.get(keyOf(next.record, next.record.parent));
+    }
+    if (found.length === chain.length && found[0]?.record.parent === '') return found;
+  }
+  return undefined;
+}
+
+function keyOf({ snapshotter }: SnapshotRecord, key: string): string {
+  return JSON.stringify([snapshotter, key]);
 }

@@ -6,6 +6,7 @@ import type { ServedPool } from '../service/pool-service.js';
 import { BASE_NAME } from '../format/device-name.js';
 import { DiffService } from './diff/diff-service.js';
 import { Differ } from './diff/differ.js';
+import { LazyLayers } from './lazy-layers.js';
 import { SnapshotBases } from './snapshot-bases.js';
 import { SnapshotIndex } from './snapshot-index.js';
 import { SnapshotMounts } from './snapshot-mounts.js';
@@ -53,6 +54,7 @@ class SnapshotCore {
       this.index,
       this.mounts,
       new SnapshotBases(served),
+      new LazyLayers(served.pool, log),
       ({ name, snapshots }) =>
         log.warn(
           { event: 'snapshotter', name, snapshots },

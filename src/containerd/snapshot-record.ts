@@ -38,6 +38,11 @@ export interface SnapshotRecord {
    * in what it is made from.
    */
   readonly remapped?: boolean | undefined;
+  /**
+   * The block image that the device is like, byte by byte: what a registry had of a layer that was not
+   * unpacked here.
+   */
+  readonly image?: string | undefined;
   /** Of the call that made it, where a relay passed that on; a daemon knows by it what the one before did. */
   readonly call?: string | undefined;
 }
@@ -70,6 +75,7 @@ const stored = z.strictObject({
   bytes: z.number().int().nonnegative(),
   inodes: z.number().int().nonnegative(),
   remapped: z.boolean().optional(),
+  image: z.string().optional(),
   call: z.string().optional(),
 });
 

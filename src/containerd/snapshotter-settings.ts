@@ -16,6 +16,8 @@ export interface SnapshotterSettings {
   readonly filesystem?: FilesystemType | undefined;
   /** Bytes that a container's filesystem has; undefined: what its image's has. */
   readonly size?: number | undefined;
+  /** Of which registries block images are looked for, all or those; undefined: of none. */
+  readonly lazy?: 'all' | readonly string[] | undefined;
   /** Absolute: of the containerd whose content store gets the layers of Diff; undefined: the usual one. */
   readonly containerd?: string | undefined;
 }
@@ -23,15 +25,16 @@ export interface SnapshotterSettings {
 /** Of Debian's containerd, and of Docker's. */
 export const USUAL_CONTAINERD = '/run/containerd/containerd.sock';
 
-const KEYS = ['mounts', 'size', 'fs', 'containerd'] as const;
+const KEYS = ['mounts', 'size', 'fs', 'lazy', 'containerd'] as const;
 type Key = (typeof KEYS)[number];
 
 const NAMED = /^([A-Za-z0-9][A-Za-z0-9_.-]*)(?:=([^,]*))?(?:,(.*))?$/s;
 
 /**
- * Each of `NAME[=SOCKET][,mounts=bind|loop,size=SIZE,fs=xfs|ext4,containerd=SOCKET]`, or a socket alone, or
- * empty for the socket in the root; the last two are a snapshotter without a name. A path has a `/`, or ends
- * in `.sock`.
+ * option := mounts=bind|loop | size=SIZE | fs=xfs|ext4 | lazy=on|off|HOST[+HOST] | containerd=SOCKET
+ *
+ * Each of `NAME[=SOCKET][,option]…`, or a socket alone, or empty for the socket in the root; the last two are
+ * a snapshotter without a name. A path has a `/`, or ends in `.sock`.
  * @param mounts where one says nothing
  * @throws ThinError invalid-argument, unknown-option
  */
@@ -52,6 +55,7 @@ export function snapshotterText({
   mounts,
   filesystem,
   size,
+  lazy,
   containerd,
 }: SnapshotterSettings): string {
   if (name === undefined) return socket;
@@ -59,6 +63,7 @@ export function snapshotterText({
     `mounts=${mounts}`,
     ...(size === undefined ? [] : [`size=${size}`]),
     ...(filesystem === undefined ? [] : [`fs=${filesystem}`]),
+    ...(lazy === undefined ? [] : [`lazy=${lazy === 'all' ? 'on' : lazy.join('+')}`]),
     ...(containerd === undefined ? [] : [`containerd=${containerd}`]),
   ];
   return [`${name}=${socket}`, ...options].join(',');
@@ -106,6 +111,9 @@ function optionsOf(name: string, text: string): Partial<SnapshotterSettings> {
       case 'size':
         options.size = parseDeviceSize(value, `--snapshotter: size of ${name}`);
         break;
+      case 'lazy':
+        options.lazy = lazyOf(value, name);
+        break;
       case 'containerd':
         if (!value.startsWith('/'))
           throw new ThinError(
@@ -116,6 +124,23 @@ function optionsOf(name: string, text: string): Partial<SnapshotterSettings> {
     }
   }
   return options;
+}
+
+/** @throws ThinError invalid-argument */
+function lazyOf(value: string, name: string): SnapshotterSettings['lazy'] {
+  if (value === 'off') return undefined;
+  if (value === 'on') return 'all';
+  const hosts = value.split('+');
+  if (
+    hosts.every(
+      (host) => /^([A-Za-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?$/.test(host) && /[.:]|^localhost$/.test(host),
+    )
+  )
+    return hosts;
+  throw new ThinError(
+    'invalid-argument',
+    `--snapshotter: lazy of ${name}: ${JSON.stringify(value)} is not on, off, or registries as image names have them (registry.example.org:5000, several with +)`,
+  );
 }
 
 function oneOf<T extends string>(choices: readonly T[], value: string, what: string): T {

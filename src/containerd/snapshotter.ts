@@ -1,9 +1,10 @@
 import type AsyncLock from 'async-lock';
 import type { OutlivedCall } from '../adapter/outlived.js';
-import { askedBy, LACKS, REF, type Asked } from './asked.js';
+import { askedBy, LACKS, type Asked } from './asked.js';
 import { snapshotDeviceName } from './device-naming.js';
 import { parseFilters } from './filters.js';
-import { LENT, sameLayer } from './layer-chain.js';
+import type { LazyLayers } from './lazy-layers.js';
+import { LentLayers } from './lent-layers.js';
 import { updatedLabels, withoutEmpty, type MountMessage } from './messages.js';
 import {
   packSnapshotRecord,
@@ -12,6 +13,7 @@ import {
   type Labels,
   type SnapshotRecord,
 } from './snapshot-record.js';
+import { changing } from './snapshot-changes.js';
 import { wallClock } from './wall-clock.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceName } from '../format/ids.js';
@@ -29,20 +31,12 @@ export interface NewSnapshot {
   readonly labels: Labels;
 }
 
-export type SnapshotterDefaults = Pick<SnapshotterSettings, 'mounts' | 'filesystem' | 'size'>;
+export type SnapshotterDefaults = Pick<SnapshotterSettings, 'mounts' | 'filesystem' | 'size' | 'lazy'>;
 
 export interface SnapshotUsage {
   /** Bytes. */
   readonly size: number;
   readonly inodes: number;
-}
-
-/** A layer is to be unpacked on top of `above`, the snapshot `parent`, in a snapshot of `origin`. */
-interface Unpacking {
-  readonly parent: string;
-  readonly above: Snapshot | undefined;
-  readonly origin: DeviceInfo;
-  readonly labels: Labels;
 }
 
 /**
@@ -57,6 +51,7 @@ export class Snapshotter {
   readonly #index: SnapshotIndex;
   readonly #mounts: SnapshotMounts;
   readonly #bases: SnapshotBases;
+  readonly #lent: LentLayers;
   readonly #settings: SnapshotterDefaults;
   readonly #locks: AsyncLock;
 
@@ -67,6 +62,7 @@ export class Snapshotter {
     index: SnapshotIndex;
     mounts: SnapshotMounts;
     bases: SnapshotBases;
+    lazy: LazyLayers;
     settings: SnapshotterDefaults;
     /** Shared by all that work for one pool. */
     locks: AsyncLock;
@@ -78,6 +74,7 @@ export class Snapshotter {
     this.#bases = parts.bases;
     this.#settings = parts.settings;
     this.#locks = parts.locks;
+    this.#lent = new LentLayers(parts);
   }
 
   /** O(1). */
@@ -89,6 +86,7 @@ export class Snapshotter {
     requireKey(key);
     const { pool } = this.#served;
     const asked = askedBy(labels);
+    const lazy = kind === 'active' ? await this.#lent.look(parent, asked.ref, labels) : undefined;
     const name = await this.#exclusively([key, parent], async () => {
       const made = this.#madeBy(call, key);
       if (made !== undefined) return made.device.name;
@@ -96,7 +94,7 @@ export class Snapshotter {
       const above = parent === '' ? undefined : this.#requireParent(parent);
       const origin = above?.device ?? (await this.#bases.of(this.#settings));
       if (kind === 'active' && asked.ref !== undefined)
-        await this.#requireMissing(asked.ref, { parent, above, origin, labels });
+        await this.#lent.requireMissing(asked.ref, { parent, above, origin, labels, lazy });
       const bounds = kind === 'active' ? this.#boundsOf(origin, asked) : {};
       const device = snapshotDeviceName(this.#name, key, (taken) => pool.device(taken) !== undefined);
       const now = wallClock();
@@ -280,54 +278,6 @@ export class Snapshotter {
   }
 
   /**
-   * A layer that the pool has is not unpacked again: it becomes one of this name, O(1), and `exists` tells
-   * containerd to look for it (core/metadata/snapshot.go, `createSnapshot`).
-   */
-  async #requireMissing(ref: string, asked: Unpacking): Promise<void> {
-    const same = sameLayer(this.#index, ref, asked.above?.record);
-    const isThere = same.some(
-      ({ record }) =>
-        record.snapshotter === this.#name && record.parent === asked.parent && record.labels[REF] === ref,
-    );
-    // A filesystem of another kind, or a larger one, would not be what this snapshotter gives.
-    const found = same.find(
-      ({ device }) => device.filesystem === asked.origin.filesystem && device.size <= asked.origin.size,
-    );
-    if (!isThere && (found === undefined || !(await this.#share(found, ref, asked)))) return;
-    throw new ThinError('exists', `the pool has the layer ${shortKey(ref)} already`);
-  }
-
-  /** False where it was removed meanwhile. */
-  async #share(
-    { record, device }: Snapshot,
-    ref: string,
-    { parent, origin, labels }: Unpacking,
-  ): Promise<boolean> {
-    const { pool, devices } = this.#served;
-    let number = 1;
-    while (this.#index.find(this.#name, lentKey(ref, number)) !== undefined) number++;
-    const key = lentKey(ref, number);
-    const name = snapshotDeviceName(this.#name, key, (taken) => pool.device(taken) !== undefined);
-    return this.#changing([device.name, name], async () => {
-      if (pool.device(device.name)?.label !== device.label) return false;
-      const now = wallClock();
-      const label = packSnapshotRecord({
-        ...record,
-        snapshotter: this.#name,
-        key,
-        parent,
-        createdAt: now,
-        updatedAt: now,
-        labels: withoutEmpty(Object.entries({ ...labels, [REF]: ref })),
-        bytes: 0,
-        call: undefined,
-      });
-      await devices.snapshot({ name, origin: device.name, kind: 'image', size: origin.size, label });
-      return true;
-    });
-  }
-
-  /**
    * How the filesystem of a device made from `origin` comes to hold what was asked for, or what this
    * snapshotter gives.
    */
@@ -352,15 +302,8 @@ export class Snapshotter {
     });
   }
 
-  /** A change of devices; the index and the projection follow it whatever happens. */
-  async #changing<T>(names: readonly DeviceName[], change: () => Promise<T>): Promise<T> {
-    return this.#served.changes.run(names, async () => {
-      try {
-        return await change();
-      } finally {
-        for (const name of names) this.#index.note(name);
-      }
-    });
+  #changing<T>(names: readonly DeviceName[], change: () => Promise<T>): Promise<T> {
+    return changing({ served: this.#served, index: this.#index }, names, change);
   }
 
   async #exclusively<T>(keys: readonly string[], work: () => Promise<T>): Promise<T> {
@@ -405,11 +348,6 @@ export class Snapshotter {
 }
 
 const SECTOR = 512;
-
-/** Of a layer that was not unpacked under its snapshotter's name. */
-function lentKey(ref: string, number: number): string {
-  return `${LENT}${number}/${ref}`;
-}
 
 /**
  * How containerd names the copy of an image in which it changes the owners of all files, where its

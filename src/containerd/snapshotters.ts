@@ -4,6 +4,7 @@ import type { DeviceName } from '../format/ids.js';
 import type { ServedPool } from '../service/pool-service.js';
 import type { SnapshotIndex } from './snapshot-index.js';
 import type { SnapshotMounts } from './snapshot-mounts.js';
+import type { LazyLayers } from './lazy-layers.js';
 import type { SnapshotBases } from './snapshot-bases.js';
 import { Snapshotter, type SnapshotterDefaults } from './snapshotter.js';
 
@@ -28,6 +29,7 @@ export class Snapshotters {
   readonly #index: SnapshotIndex;
   readonly #mounts: SnapshotMounts;
   readonly #bases: SnapshotBases;
+  readonly #lazy: LazyLayers;
   readonly #onAdopted: (adoption: Adoption) => void;
   readonly #locks = new AsyncLock({ maxPending: Number.MAX_SAFE_INTEGER });
   #adopting: Promise<void> | undefined;
@@ -37,12 +39,14 @@ export class Snapshotters {
     index: SnapshotIndex,
     mounts: SnapshotMounts,
     bases: SnapshotBases,
+    lazy: LazyLayers,
     onAdopted: (adoption: Adoption) => void = () => undefined,
   ) {
     this.#served = served;
     this.#index = index;
     this.#mounts = mounts;
     this.#bases = bases;
+    this.#lazy = lazy;
     this.#onAdopted = onAdopted;
   }
 
@@ -59,6 +63,7 @@ export class Snapshotters {
       index: this.#index,
       mounts: this.#mounts,
       bases: this.#bases,
+      lazy: this.#lazy,
       settings,
       locks: this.#locks,
     });

@@ -78,6 +78,9 @@ export const pushed = z.object({
   /** Of 64 KiB. */
   blocks: count,
   lacks: lacks.optional(),
+  /** With --oci: the ordinary image, and the block images beside it, from the lowest layer on. */
+  subject: digest.optional(),
+  layers: z.array(z.object({ chain: digest, image: z.string(), inodes: count })).optional(),
 });
 export const pulled = z.object({
   name: z.string(),

@@ -1,12 +1,18 @@
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import { chunkId, virtualBlock, type ChunkId } from '../format/ids.js';
-import { IMAGE_BLOCK } from '../format/remote-image.js';
+import { IMAGE_BLOCK, type RemoteImage } from '../format/remote-image.js';
 import type { KnownImage } from '../metadata/remote-table.js';
 import { attachRemote } from './attach-remote.js';
 import type { PoolState } from './pool-state.js';
-import type { FoundRemote, RemoteRequest, RemoteSource } from './remote-source.js';
-import type { NewRemoteImage, RemoteImageInfo } from './thin-pool.js';
+import type {
+  FoundLayers,
+  FoundRemote,
+  LayersRequest,
+  RemoteRequest,
+  RemoteSource,
+} from './remote-source.js';
+import type { AttachOptions, NewRemoteImage, RemoteImageInfo } from './thin-pool.js';
 
 /** Milliseconds between looks at images: which are not needed any more, and which have to be held. */
 const INTERVAL = 5000;
@@ -16,6 +22,8 @@ const HOLD_AGAIN = 12 * 3_600_000;
 const FOUND_LIFE = 600_000;
 /** Milliseconds before a fetch in the background that failed is begun again. */
 const HYDRATE_AGAIN = 30_000;
+/** Milliseconds for which a store that is away is asked for what an image consists of. */
+const ATTACH_MS = 60_000;
 
 /** The images in stores that a pool has its bytes of: attached, fetched in the background, and let go of. */
 export class PoolImages {
@@ -77,17 +85,35 @@ export class PoolImages {
     if (found !== undefined) await this.#source?.release({ ...found.image, family: 0, isHydrating: false });
   }
 
-  async attach(device: DeviceRecord, given: NewRemoteImage): Promise<{ readonly chunks: number }> {
+  async findLayers(request: LayersRequest): Promise<FoundLayers | undefined> {
+    this.#state.requireWritable();
+    return this.#fetching().findLayers(request);
+  }
+
+  async attach(
+    device: DeviceRecord,
+    given: NewRemoteImage,
+    { below, timeoutMs = ATTACH_MS }: AttachOptions = {},
+  ): Promise<{ readonly chunks: number }> {
     const state = this.#state;
     state.requireWritable();
     const source = this.#fetching();
-    if (state.active.has(device.id) || device.mapped > 0)
+    if (state.active.has(device.id) || (below === undefined && device.mapped > 0))
       throw new ThinError('busy', `device ${device.name} is active or not empty`);
     state.space.requireFreeSpace();
-    const blocks = source.blocksOf({ ...given, family: device.family, isHydrating: false });
+    const whole = (image: NewRemoteImage): RemoteImage => ({
+      ...image,
+      family: device.family,
+      isHydrating: false,
+    });
+    const pieces = source.changesOf(whole(given), {
+      below: below && whole(below),
+      blocksEach: state.metadata.superblock.blockSize / IMAGE_BLOCK,
+      timeoutMs,
+    });
     // The log does not have its mappings.
     state.deviceLog.skip();
-    const { image, chunks } = await attachRemote(state, device.id, given, blocks);
+    const { image, chunks } = await attachRemote(state, device.id, given, pieces);
     state.deviceLog.skip();
     await state.deviceLog.durable();
     state.usage.mark(device.id);
@@ -124,20 +150,34 @@ export class PoolImages {
     return this.#state.metadata.remote.images();
   }
 
-  /** What a start that somebody recorded has read comes first, before anybody asks. */
+  /**
+   * What a start that somebody recorded has read comes first, before anybody asks; also what the device has
+   * of other images, whose blocks came with it.
+   */
   async #prefetch(image: KnownImage, { id }: DeviceRecord): Promise<void> {
     const blocks = await this.#source?.startOf(image);
     if (blocks === undefined || blocks.length === 0) return;
-    await this.#state.remote.ahead(this.#chunksOf(image, id, blocks), image.id);
+    const byImage = new Map<number, ChunkId[]>();
+    for (const { chunk, of } of this.#chunksOf(id, blocks)) {
+      const chunks = byImage.get(of) ?? [];
+      byImage.set(of, chunks);
+      chunks.push(chunk);
+    }
+    await Promise.all([...byImage].map(([of, chunks]) => this.#state.remote.ahead(chunks, of)));
   }
 
-  *#chunksOf(image: KnownImage, device: DeviceRecord['id'], blocks: Uint32Array): Generator<ChunkId> {
+  *#chunksOf(
+    device: DeviceRecord['id'],
+    blocks: Uint32Array,
+  ): Generator<{ readonly chunk: ChunkId; readonly of: number }> {
     const { metadata } = this.#state;
     const blocksEach = metadata.superblock.blockSize / IMAGE_BLOCK;
     for (const number of blocks) {
       if (!metadata.devices.has(device)) return;
-      const chunk = metadata.lookup(device, virtualBlock(Math.floor(number / blocksEach)));
-      if (chunk !== undefined && metadata.remote.peek(chunkId(chunk))?.image === image.id) yield chunk;
+      const mapped = metadata.lookup(device, virtualBlock(Math.floor(number / blocksEach)));
+      const chunk = mapped === undefined ? undefined : chunkId(mapped);
+      const entry = chunk === undefined ? undefined : metadata.remote.peek(chunk);
+      if (chunk !== undefined && entry !== undefined) yield { chunk, of: entry.image };
     }
   }
 

@@ -320,9 +320,9 @@ class Pool implements ThinPool {
 
   readonly findRemote: ThinPool['findRemote'] = (request) => this.#images.find(request);
   readonly forgetRemote: ThinPool['forgetRemote'] = (note) => this.#images.forget(note);
-
-  async attachRemote(...[name, image]: Parameters<ThinPool['attachRemote']>): Promise<{ chunks: number }> {
-    return this.#images.attach(this.#find(name), image);
+  readonly findLayers: ThinPool['findLayers'] = (request) => this.#images.findLayers(request);
+  async attachRemote(...[name, ...how]: Parameters<ThinPool['attachRemote']>): Promise<{ chunks: number }> {
+    return this.#images.attach(this.#find(name), ...how);
   }
 
   hydrate(name: DeviceName): Promise<void> {

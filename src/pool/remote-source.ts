@@ -32,6 +32,42 @@ export interface FoundRemote {
   };
 }
 
+/** What a container engine is about to unpack. */
+export interface LayersRequest {
+  /** The repository, `oci://HOST/REPOSITORY`. */
+  readonly url: string;
+  /** `sha256:…` of the manifest of an ordinary image there. */
+  readonly subject: string;
+  /** Milliseconds for which the registry is asked at most. */
+  readonly timeoutMs: number;
+}
+
+/** Block images beside an ordinary image. */
+export interface FoundLayers {
+  readonly url: string;
+  /** As of `RemoteImage`. */
+  readonly settings: RemoteImage['settings'];
+  /** The lowest first. */
+  readonly layers: readonly {
+    /** `sha256:…`, OCI's chain id: what the layer and all below it come to. */
+    readonly chain: string;
+    readonly digest: string;
+    /** Bytes. */
+    readonly size: number;
+    readonly filesystem: FilesystemType;
+    /** In use in it. */
+    readonly inodes: number;
+  }[];
+}
+
+/** Pieces of an image, each so many blocks as a chunk has, by their numbers, ascending. */
+export interface ImagePieces {
+  /** It has them, and has them otherwise than the other image. */
+  readonly changed: Uint32Array;
+  /** The other one alone has them. */
+  readonly gone: Uint32Array;
+}
+
 /** What is fetched at once of one image. */
 export interface FetchRequest {
   readonly image: KnownImage;
@@ -56,10 +92,20 @@ export interface RemoteSource {
    */
   find(request: RemoteRequest): Promise<FoundRemote>;
   /**
-   * Numbers of the blocks that the image has, ascending, some at a time. A store that refuses or has no such
-   * image is told at once. When it has ended, the store keeps an image that `find` gave.
+   * Finds block images beside an ordinary image, and begins to read what they consist of. Undefined: there
+   * are none. Errors: also permission, damaged, wrong-version, invalid-argument.
    */
-  blocksOf(image: RemoteImage): AsyncIterable<Uint32Array>;
+  findLayers(request: LayersRequest): Promise<FoundLayers | undefined>;
+  /**
+   * Where an image differs from another, some at a time. A store that refuses or has no such image is told at
+   * once. When it has ended, the store keeps an image that `find` gave.
+   * @param below undefined: from nothing
+   * @param timeoutMs for which a store that is away is asked again
+   */
+  changesOf(
+    image: RemoteImage,
+    how: { readonly below: RemoteImage | undefined; readonly blocksEach: number; readonly timeoutMs: number },
+  ): AsyncIterable<ImagePieces>;
   /**
    * @param onBytes each of `blocks` once, in any order: `blocksEach` blocks, verified, zeroes where the image
    *   has none

@@ -16,7 +16,7 @@ import type {
   PoolOptions,
 } from './info.js';
 import type { PoolFigures } from './figures.js';
-import type { FoundRemote, RemoteRequest } from './remote-source.js';
+import type { FoundLayers, FoundRemote, LayersRequest, RemoteRequest } from './remote-source.js';
 import type { SpaceEvent } from './space-events.js';
 import type { PoolCheckOptions, PoolTools } from './pool-tools.js';
 
@@ -83,6 +83,16 @@ export interface PoolEvents {
 
 /** An image in a store; see `format/remote-image.ts`. */
 export type NewRemoteImage = Omit<RemoteImage, 'family' | 'isHydrating'>;
+
+export interface AttachOptions {
+  /**
+   * The image that the device is like, byte by byte, because it is a snapshot of a device of that: then it
+   * shares what both images have. Default: the device is empty.
+   */
+  readonly below?: NewRemoteImage | undefined;
+  /** For which a store that is away is asked again; default: a minute. */
+  readonly timeoutMs?: number | undefined;
+}
 
 /** Sizes in bytes. */
 export interface RemoteImageInfo {
@@ -184,6 +194,8 @@ export interface ThinPool {
    * `RemoteSource.find`; read-only, unsupported (nothing fetches here).
    */
   findRemote(request: RemoteRequest): Promise<FoundRemote>;
+  /** As `RemoteSource.findLayers`. Errors: also read-only, unsupported (nothing fetches here). */
+  findLayers(request: LayersRequest): Promise<FoundLayers | undefined>;
   /** No device is made of the image that was found with this note. Errors: io, permission. */
   forgetRemote(note: string): Promise<void>;
   /**
@@ -191,7 +203,11 @@ export interface ThinPool {
    * are read. Where it rejects, the device is to be removed. Errors: not-found, busy (active, or not empty),
    * invalid-argument, no-space, read-only, unsupported (nothing fetches here), io.
    */
-  attachRemote(name: DeviceName, image: NewRemoteImage): Promise<{ readonly chunks: number }>;
+  attachRemote(
+    name: DeviceName,
+    image: NewRemoteImage,
+    options?: AttachOptions,
+  ): Promise<{ readonly chunks: number }>;
   /**
    * Fetches the rest of the images that the device may have something of; begins at once, and goes on after
    * a restart until it is done. Resolves when that is so; `leftRemote` says how far it is. Errors: not-found,

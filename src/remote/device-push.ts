@@ -11,6 +11,7 @@ import { IMAGE_BLOCK } from '../format/remote-image.js';
 import { StoredDevice, withStill, type StillDevice } from '../transfer/still-device.js';
 import { packAnchor, unpackAnchor, type Anchor } from './anchor.js';
 import type { BlockSeal } from './block-seal.js';
+import type { Digest } from './digest.js';
 import type { CodecPool } from './codec-pool.js';
 import { Push, type Pushed, type PushParts, type PushSource } from './push.js';
 import type { RemoteStore } from './remote-store.js';
@@ -18,7 +19,10 @@ import { traceStart } from './traced-start.js';
 
 export interface DevicePushRequest {
   readonly name: string;
-  readonly tag: string;
+  /** Undefined: none is moved. */
+  readonly tag: string | undefined;
+  /** It is pushed as a layer of an ordinary image. */
+  readonly layer?: PushedLayer | undefined;
   /** Whether the device as it was pushed is kept, to compare the next push with. */
   readonly anchor: boolean;
   /**
@@ -30,6 +34,16 @@ export interface DevicePushRequest {
   readonly onProgress?: PushParts['onProgress'];
   /** Hears what does not matter for the push. */
   readonly onNote: (text: string) => void;
+}
+
+export interface PushedLayer {
+  /** What it is called in its image. */
+  readonly name: string;
+  /** The device of the layer below, and the image that it is in the store. */
+  readonly below: { readonly device: string; readonly image: Digest } | undefined;
+  /** Containers start from it. */
+  readonly isTop: boolean;
+  readonly others: PushParts['others'];
 }
 
 /** Brings a device of a pool into a store, as it is at one moment. */
@@ -59,6 +73,7 @@ export class DevicePush {
         maker,
         isGone: async (other) => !(await isAtWork(other)),
         signal: request.signal,
+        others: request.layer?.others,
         onProgress: request.onProgress,
       }).run(request.tag);
       const anchor = { url: this.#store.url, image: pushed.image };
@@ -76,9 +91,10 @@ export class DevicePush {
   async #start(
     still: StillDevice,
     blockSize: number,
-    { trace, signal, onNote }: DevicePushRequest,
+    { trace, signal, onNote, layer }: DevicePushRequest,
   ): Promise<number[]> {
     const { name, kind } = still.device;
+    if (layer?.isTop === false) return [];
     let chunks: readonly number[] = [];
     if (trace !== undefined)
       chunks = await traceStart(this.#access, trace.exec, {
@@ -105,26 +121,34 @@ export class DevicePush {
   ): Promise<PushSource> {
     const { uuid, blockSize } = await this.#access.call('pool.info', {});
     const { device } = still;
+    const { layer } = request;
     const chain = chainOf(device, devices);
     return {
       id: `${uuid}/${device.id}`,
       device: {
-        name: device.name,
+        name: layer?.name ?? device.name,
         size: device.size,
         kind: device.kind === 'image' ? 'image' : 'snapshot',
         filesystem: device.filesystem,
         ...((device.content ?? 'rootfs') !== 'rootfs' && { content: device.content }),
-        label: device.label,
-        quota: device.quota ?? 0,
-        lineage: chain.slice(1).map(({ name }) => name),
+        ...(layer === undefined
+          ? {
+              label: device.label,
+              quota: device.quota ?? 0,
+              lineage: chain.slice(1).map(({ name }) => name),
+            }
+          : { label: '', quota: 0, lineage: [] }),
       },
       mapped: () => mapped(still, blockSize),
-      ancestors: anchorsOf(chain, devices, this.#store.url)
-        .filter(({ anchor }) => anchor.size <= device.size)
-        .map(({ anchor, image }) => ({
-          image,
-          changes: () => changed(this.#access, new StoredDevice(this.#access, anchor.name), still, blockSize),
-        })),
+      ancestors: [
+        ...anchorsOf(chain, devices, this.#store.url)
+          .filter(({ anchor }) => anchor.size <= device.size)
+          .map(({ anchor, image }) => ({ name: anchor.name, image })),
+        ...(layer?.below === undefined ? [] : [{ name: layer.below.device, image: layer.below.image }]),
+      ].map(({ name, image }) => ({
+        image,
+        changes: () => changed(this.#access, new StoredDevice(this.#access, name), still, blockSize),
+      })),
       read: (offset, into) => still.read(offset, into),
       start: () => this.#start(still, blockSize, request),
     };
@@ -133,6 +157,9 @@ export class DevicePush {
   /** In place of how the device was pushed to there before. */
   async #keep(still: StillDevice, devices: readonly DeviceStatus[], anchor: Anchor): Promise<void> {
     const to = anchorName(still.device.name, anchor);
+    const isKept = ({ name, maker, origin, label }: DeviceStatus): boolean =>
+      name === to && maker === PUSHED && origin === still.device.id && label === packAnchor(anchor);
+    if (devices.some(isKept)) return;
     if (!(await still.keepAs(to, packAnchor(anchor)))) return;
     for (const { name, label, maker, origin } of devices)
       if (maker === PUSHED && origin === still.device.id && unpackAnchor(label)?.url === anchor.url)

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ThinError, toThinError, type ThinErrorCode } from '../errors/thin-error.js';
 import type { RemoteImage } from '../format/remote-image.js';
-import type { RemoteRequest } from '../pool/remote-source.js';
+import type { ImagePieces, RemoteRequest } from '../pool/remote-source.js';
 import { ownMaker } from '../transfer/passing-devices.js';
 import { BlockCodec } from './block-codec.js';
 import { BlockSeal, parseKey } from './block-seal.js';
@@ -18,6 +18,8 @@ import { unpackPack } from './pack.js';
 import { rangesOf, type PackRange, type PlacedBlock } from './pack-ranges.js';
 import { PullClaim } from './pull-claim.js';
 import { parseRemoteUrl } from './remote-url.js';
+import { SharedStores, type StoreLease } from './shared-stores.js';
+import { StartBlocks } from './start-blocks.js';
 import type { Turns } from './turns.js';
 
 /** Indexes in memory, each of up to 16,384 blocks. */
@@ -34,8 +36,12 @@ const IDLE_MS = 10_000;
 /** Milliseconds between tries, at first and at most. */
 const FIRST_PAUSE = 200;
 const MOST_PAUSE = 2000;
-/** Milliseconds for which untaken blocks of a recorded start are kept. */
-const START_MS = 60_000;
+/** Milliseconds for which indexes are kept as they came. */
+const INDEX_MS = 60_000;
+
+/** Of this thread. */
+const stores = new SharedStores();
+const starts = new StartBlocks();
 
 /** An image that a pull has found. */
 export interface FoundImage {
@@ -58,20 +64,26 @@ export class LazyImage {
   #startBytes: Promise<Uint8Array> | undefined;
   /** Of what this pull has told the store; undefined: it has not told it anything. */
   #taken: Promise<void> | undefined;
-  /** Blocks of a recorded start as they lie in its pack, until they are taken. */
-  readonly #start = new Map<Digest, Uint8Array>();
+  readonly #release: () => void;
 
-  constructor(image: RemoteImage, reader: ImageReader, seal: BlockSeal) {
+  constructor(image: RemoteImage, { reader, seal, release }: Reached) {
     this.#image = image;
     this.#reader = reader;
     this.#seal = seal;
+    this.#release = release;
     this.#codec = new BlockCodec(seal);
   }
 
   /** Errors: not-found (the key's file), invalid-argument. */
   static async open(image: RemoteImage): Promise<LazyImage> {
-    const { reader, seal } = await reach(image);
-    return new LazyImage(image, reader, seal);
+    return new LazyImage(image, await reach(image));
+  }
+
+  /** One that was read, beside an ordinary image. Its indexes are read from now on. */
+  static async known(image: RemoteImage, stored: StoredImage): Promise<LazyImage> {
+    const known = await LazyImage.open(image);
+    known.#begin(stored);
+    return known;
   }
 
   /**
@@ -81,7 +93,8 @@ export class LazyImage {
   static async find(request: RemoteRequest): Promise<FoundImage> {
     const { place, name } = parseRemoteUrl(request.reference);
     const { keyFile, note, settings } = request;
-    const { reader, seal } = await reach({ url: place.url, keyFile, settings });
+    const reached = await reach({ url: place.url, keyFile, settings });
+    const { reader } = reached;
     const about = { source: `pull/${request.reference}`, maker: await ownMaker() };
     const end = performance.now() + COMMAND_MS;
     const claim = new PullClaim(reader, note, about);
@@ -89,7 +102,7 @@ export class LazyImage {
       reader.store.warm(WARM - 1);
       const stored = await untilIo(end, () => claim.find(name));
       const found = { url: place.url, digest: stored.digest, keyFile, note, settings };
-      const image = new LazyImage({ ...found, family: 0, isHydrating: false }, reader, seal);
+      const image = new LazyImage({ ...found, family: 0, isHydrating: false }, reached);
       image.#begin(stored);
       const taken = untilIo(end, () => claim.take(stored));
       taken.catch(() => undefined);
@@ -99,13 +112,13 @@ export class LazyImage {
       return { image, stored, isHeld: claim.isTaken };
     } catch (error) {
       if (toThinError(error).code !== 'io') await claim.end().catch(() => undefined);
-      reader.store.close();
+      reached.release();
       throw error;
     }
   }
 
   close(): void {
-    this.#reader.store.close();
+    this.#release();
   }
 
   get remote(): RemoteImage {
@@ -118,14 +131,32 @@ export class LazyImage {
     return this.#taken;
   }
 
-  /** Numbers of its blocks, ascending. The store keeps the image when this has ended. */
-  async *blocks(): AsyncGenerator<Uint32Array> {
-    const end = performance.now() + COMMAND_MS;
-    const { manifest } = await untilIo(end, () => this.#manifest());
-    for (const [at, { segment }] of manifest.indexes.entries()) {
-      this.#readIndexes(manifest.indexes.slice(at, at + INDEXES));
-      const blocks = [...(await untilIo(end, () => this.#segment(segment)))!.keys()].sort((x, y) => x - y);
-      yield Uint32Array.from(blocks, (block) => segment * SEGMENT_BLOCKS + block);
+  /**
+   * Where it differs from `below`, or from nothing. The store keeps the image when this has ended. Errors: io
+   * after `timeoutMs`; not-found, damaged, permission, wrong-version.
+   */
+  async *changes(
+    below: LazyImage | undefined,
+    { blocksEach, timeoutMs }: { readonly blocksEach: number; readonly timeoutMs: number },
+  ): AsyncGenerator<ImagePieces> {
+    const end = performance.now() + timeoutMs;
+    const own = (await untilIo(end, () => this.#manifest())).manifest.indexes;
+    const theirs = below && (await untilIo(end, () => below.#manifest())).manifest.indexes;
+    const digests = new Map(theirs?.map(({ segment, digest }) => [segment, digest]));
+    const numbers = [...new Set([...own.map(({ segment }) => segment), ...digests.keys()])];
+    const changed = numbers
+      .sort((x, y) => x - y)
+      .filter((number) => own.find(({ segment }) => segment === number)?.digest !== digests.get(number));
+    const isChanged = ({ segment }: IndexRef): boolean => changed.includes(segment);
+    const wanted = { own: own.filter(isChanged), theirs: theirs?.filter(isChanged) ?? [] };
+    for (const [at, number] of changed.entries()) {
+      this.#readIndexes(wanted.own.slice(at, at + INDEXES));
+      if (below !== undefined) below.#readIndexes(wanted.theirs.slice(at, at + INDEXES));
+      const [segment, before] = await Promise.all([
+        untilIo(end, () => this.#segment(number)),
+        untilIo(end, async () => (below === undefined ? undefined : below.#segment(number))),
+      ]);
+      yield piecesOf(number, { segment, before, blocksEach });
     }
     await this.taken;
   }
@@ -159,7 +190,7 @@ export class LazyImage {
       reading.catch(() => {
         this.#indexes.delete(digest);
       });
-      setTimeout(() => this.#indexes.delete(digest), START_MS).unref();
+      setTimeout(() => this.#indexes.delete(digest), INDEX_MS).unref();
     }
   }
 
@@ -175,13 +206,12 @@ export class LazyImage {
     const bytes = (await this.#startBytes?.catch(() => undefined)) ?? (await store.read('pack', start));
     this.#startBytes = undefined;
     const order = new Map<Digest, number>();
+    const came = new Map<Digest, Uint8Array>();
     for (const { name, offset, length } of unpackPack(bytes, this.#seal, `${store.url}: pack ${start}`)) {
       order.set(name, order.size);
-      this.#start.set(name, bytes.subarray(offset, offset + length));
+      came.set(name, bytes.subarray(offset, offset + length));
     }
-    setTimeout(() => {
-      this.#start.clear();
-    }, START_MS).unref();
+    starts.keep(came);
     const found: { block: number; at: number }[] = [];
     for (const { segment } of manifest.indexes)
       for (const [block, { name }] of (await this.#segment(segment))!) {
@@ -239,9 +269,8 @@ export class LazyImage {
     pieces: ReadonlyMap<number, Piece>,
     onPiece: (piece: ImagePiece) => void,
   ): boolean {
-    const stored = this.#start.get(name);
+    const stored = starts.take(name);
     if (stored === undefined) return false;
-    this.#start.delete(name);
     let plain;
     try {
       plain = this.#codec.decode(stored, name, `${this.#reader.store.url}: the recorded start`);
@@ -324,16 +353,48 @@ export class LazyImage {
   }
 }
 
-async function reach({
-  url,
-  keyFile,
-  settings,
-}: Pick<RemoteImage, 'url' | 'keyFile' | 'settings'>): Promise<{ reader: ImageReader; seal: BlockSeal }> {
+interface Reached {
+  readonly reader: ImageReader;
+  readonly seal: BlockSeal;
+  readonly release: () => void;
+}
+
+/** A repository of a registry or a part of a bucket, on the thread that fetches. */
+export function reachStore({ url, settings }: Pick<RemoteImage, 'url' | 'settings'>): Promise<StoreLease> {
   const env = lazyEnvironment(settings, process.env);
-  const key = keyFile === '' ? undefined : parseKey(await readKey(keyFile), keyFile);
-  const store = await openStore(parseRemoteUrl(url).place, env, { retry: TRY, idleMs: IDLE_MS });
-  const seal = new BlockSeal(key);
-  return { reader: new ImageReader(store, seal), seal };
+  return stores.take(JSON.stringify([url, settings]), () =>
+    openStore(parseRemoteUrl(url).place, env, { retry: TRY, idleMs: IDLE_MS }),
+  );
+}
+
+async function reach(image: Pick<RemoteImage, 'url' | 'keyFile' | 'settings'>): Promise<Reached> {
+  const { keyFile } = image;
+  const seal = new BlockSeal(keyFile === '' ? undefined : parseKey(await readKey(keyFile), keyFile));
+  const lease = await reachStore(image);
+  return { reader: new ImageReader(lease.store, seal), seal, release: () => lease.release() };
+}
+
+/** Of one segment. A piece is the other image's where all of its blocks are. */
+function piecesOf(
+  number: number,
+  {
+    segment = new Map(),
+    before = new Map(),
+    blocksEach,
+  }: { segment: Segment | undefined; before: Segment | undefined; blocksEach: number },
+): ImagePieces {
+  const pieces = new Set<number>();
+  for (const [block, { name }] of segment)
+    if (before.get(block)?.name !== name) pieces.add(Math.floor(block / blocksEach));
+  for (const block of before.keys()) if (!segment.has(block)) pieces.add(Math.floor(block / blocksEach));
+  const first = (number * SEGMENT_BLOCKS) / blocksEach;
+  const [changed, gone]: [number[], number[]] = [[], []];
+  const has = (piece: number): boolean =>
+    Array.from({ length: blocksEach }, (_, at) => piece * blocksEach + at).some((block) =>
+      segment.has(block),
+    );
+  for (const piece of [...pieces].sort((x, y) => x - y)) (has(piece) ? changed : gone).push(first + piece);
+  return { changed: Uint32Array.from(changed), gone: Uint32Array.from(gone) };
 }
 
 /** Tries again, whatever goes wrong. Errors: io. */

@@ -1,11 +1,24 @@
 import type { ThinErrorCode } from '../errors/thin-error.js';
 import type { RemoteImage } from '../format/remote-image.js';
-import type { FoundRemote, RemoteRequest } from '../pool/remote-source.js';
+import type {
+  FoundLayers,
+  FoundRemote,
+  ImagePieces,
+  LayersRequest,
+  RemoteRequest,
+} from '../pool/remote-source.js';
 
 /** What the thread that fetches is asked. */
 export type LazyTask =
   | { readonly kind: 'find'; readonly request: RemoteRequest }
-  | { readonly kind: 'blocks'; readonly image: RemoteImage }
+  | { readonly kind: 'layers'; readonly request: LayersRequest }
+  | {
+      readonly kind: 'changes';
+      readonly image: RemoteImage;
+      readonly below: RemoteImage | undefined;
+      readonly blocksEach: number;
+      readonly timeoutMs: number;
+    }
   | {
       readonly kind: 'fetch';
       readonly image: RemoteImage;
@@ -22,10 +35,12 @@ export interface LazyRequest {
   readonly task: LazyTask;
 }
 
-/** Any number of `some`, `found` or `bytes`, then one of the others. */
+/** Any number of the others, then `done` or `failed`. */
 export type LazyReply = { readonly id: number } & (
   | { readonly kind: 'found'; readonly found: FoundRemote }
+  | { readonly kind: 'layers'; readonly found: FoundLayers | undefined }
   | { readonly kind: 'some'; readonly blocks: Uint32Array }
+  | { readonly kind: 'pieces'; readonly pieces: ImagePieces }
   | { readonly kind: 'bytes'; readonly block: number; readonly bytes: Uint8Array }
   | { readonly kind: 'done' }
   | { readonly kind: 'failed'; readonly code: ThinErrorCode; readonly message: string }

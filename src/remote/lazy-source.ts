@@ -1,7 +1,15 @@
 import type { Worker } from 'node:worker_threads';
 import { ThinError } from '../errors/thin-error.js';
 import type { RemoteImage } from '../format/remote-image.js';
-import type { FetchRequest, FoundRemote, RemoteRequest, RemoteSource } from '../pool/remote-source.js';
+import type {
+  FetchRequest,
+  FoundLayers,
+  FoundRemote,
+  ImagePieces,
+  LayersRequest,
+  RemoteRequest,
+  RemoteSource,
+} from '../pool/remote-source.js';
 import { startThread } from '../threads/start-thread.js';
 import type { LazyReply, LazyTask } from './lazy-protocol.js';
 
@@ -30,10 +38,22 @@ export class LazySource implements RemoteSource {
     return found;
   }
 
-  async *blocksOf(image: RemoteImage): AsyncGenerator<Uint32Array> {
-    const got: Uint32Array[] = [];
-    await this.#ask({ kind: 'blocks', image: plain(image) }, (reply) => {
-      if (reply.kind === 'some') got.push(reply.blocks);
+  async findLayers(request: LayersRequest): Promise<FoundLayers | undefined> {
+    let found: FoundLayers | undefined;
+    await this.#ask({ kind: 'layers', request }, (reply) => {
+      if (reply.kind === 'layers') ({ found } = reply);
+    });
+    return found;
+  }
+
+  async *changesOf(
+    image: RemoteImage,
+    { below, ...how }: Parameters<RemoteSource['changesOf']>[1],
+  ): AsyncGenerator<ImagePieces> {
+    const got: ImagePieces[] = [];
+    const task = { kind: 'changes', image: plain(image), below: below && plain(below), ...how } as const;
+    await this.#ask(task, (reply) => {
+      if (reply.kind === 'pieces') got.push(reply.pieces);
     });
     yield* got;
   }

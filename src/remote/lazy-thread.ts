@@ -1,15 +1,16 @@
 import { parentPort } from 'node:worker_threads';
 import { toThinError } from '../errors/thin-error.js';
 import type { RemoteImage } from '../format/remote-image.js';
-import type { RemoteRequest } from '../pool/remote-source.js';
+import type { LayersRequest, RemoteRequest } from '../pool/remote-source.js';
 import { BlockCodec } from './block-codec.js';
+import { findLayers } from './find-layers.js';
 import { LazyImage } from './lazy-image.js';
 import type { LazyReply, LazyRequest, LazyTask } from './lazy-protocol.js';
 import { OpenImages } from './open-images.js';
 import { TurnTable } from './turns.js';
 
 /** Unused images whose manifest and indexes stay in memory. */
-const IMAGES = 16;
+const IMAGES = 32;
 /** Requests to stores at once, and to one image's. */
 const turns = new TurnTable({ most: 36, ownMost: 12 });
 const images = new OpenImages<LazyImage>(IMAGES);
@@ -26,6 +27,10 @@ function post(reply: LazyReply, moved: ArrayBuffer[] = []): void {
 async function run(id: number, task: LazyTask): Promise<void> {
   if (task.kind === 'find') {
     await find(id, task.request);
+    return;
+  }
+  if (task.kind === 'layers') {
+    await layers(id, task.request);
     return;
   }
   const key = keyOf(task.image);
@@ -53,15 +58,38 @@ async function find(id: number, request: RemoteRequest): Promise<void> {
   post({ id, kind: 'done' });
 }
 
+/** They stay open, for the devices that are made of them next. */
+async function layers(id: number, request: LayersRequest): Promise<void> {
+  const opened = await findLayers(request);
+  for (const image of opened?.images ?? [])
+    void images.use(
+      keyOf(image.remote),
+      () => Promise.resolve(image),
+      (kept) => {
+        // It was open already.
+        if (kept !== image) image.close();
+        return Promise.resolve();
+      },
+    );
+  post({ id, kind: 'layers', found: opened?.found });
+  post({ id, kind: 'done' });
+}
+
 async function answer(
   id: number,
-  task: Exclude<LazyTask, { kind: 'find' }>,
+  task: Exclude<LazyTask, { kind: 'find' | 'layers' }>,
   image: LazyImage,
 ): Promise<void> {
   switch (task.kind) {
-    case 'blocks':
-      for await (const blocks of image.blocks()) post({ id, kind: 'some', blocks });
+    case 'changes': {
+      const { below } = task;
+      const compare = async (other?: LazyImage): Promise<void> => {
+        for await (const pieces of image.changes(other, task)) post({ id, kind: 'pieces', pieces });
+      };
+      if (below === undefined) await compare();
+      else await images.use(keyOf(below), () => LazyImage.open(below), compare);
       break;
+    }
     case 'start':
       post({ id, kind: 'some', blocks: await image.startBlocks() });
       break;

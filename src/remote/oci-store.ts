@@ -4,6 +4,7 @@ import { ThinError } from '../errors/thin-error.js';
 import { rangeHeaders, requireDigest } from './blob-answer.js';
 import { digestOf, isDigest, type Digest } from './digest.js';
 import { MANIFEST_TYPE, type Blob } from './manifest.js';
+import { OCI_MANIFEST, OciManifests } from './oci-manifests.js';
 import type { OciSession } from './oci-session.js';
 import type {
   BlobKind,
@@ -16,9 +17,8 @@ import type {
 } from './remote-store.js';
 import { OWN_TAG_PREFIX } from './remote-url.js';
 
-const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
 const NOTE_TYPE = 'application/vnd.thinfuse.note.v1+json';
-const LAYER_TYPES = {
+export const LAYER_TYPES = {
   pack: 'application/vnd.thinfuse.pack.v1',
   index: 'application/vnd.thinfuse.index.v1',
   manifest: MANIFEST_TYPE,
@@ -36,6 +36,8 @@ const ociManifest = z.object({
 export class OciStore implements RemoteStore {
   readonly url: string;
   readonly isCollected = false;
+  /** Ordinary images in the same repository, and what refers to them. */
+  readonly manifests: OciManifests;
   readonly #session: OciSession;
   /** OCI manifests of the images that were put. */
   readonly #put = new Map<Digest, Buffer>();
@@ -43,6 +45,7 @@ export class OciStore implements RemoteStore {
   constructor(url: string, session: OciSession) {
     this.url = url;
     this.#session = session;
+    this.manifests = new OciManifests(url, session);
   }
 
   async read(
@@ -130,6 +133,13 @@ export class OciStore implements RemoteStore {
     return { image: found.config, version: found.digest };
   }
 
+  async listed(tag: string): Promise<TagState | undefined> {
+    return this.tag(tag).catch((error: unknown) => {
+      if (error instanceof ThinError && error.code === 'invalid-argument') return undefined;
+      throw error;
+    });
+  }
+
   async moveTag(tag: string, image: Digest, from: TagState | undefined): Promise<boolean> {
     const manifest = this.#put.get(image);
     if (manifest === undefined) throw new ThinError('internal', `${image} was not put before its tag`);
@@ -144,7 +154,7 @@ export class OciStore implements RemoteStore {
     if (found === undefined) throw this.#notFound(`tag ${tag}`);
     await this.#untag(tag);
     for await (const other of this.#allTags())
-      if ((await this.#manifest(other))?.digest === found.version) return;
+      if ((await this.listed(other))?.version === found.version) return;
     await this.#session.ask({
       method: 'DELETE',
       path: `manifests/${found.version}`,

@@ -3,6 +3,7 @@ import { ThinError } from '../errors/thin-error.js';
 import { BlockSeal, parseKey } from './block-seal.js';
 import { CodecPool } from './codec-pool.js';
 import { openStore } from './open-store.js';
+import { OciStore } from './oci-store.js';
 import type { RemoteStore } from './remote-store.js';
 import { DEFAULT_TAG, parseRemoteUrl, type ImageName, type RemotePlace } from './remote-url.js';
 
@@ -45,6 +46,15 @@ export class OpenRemote {
     if (this.name?.kind === 'digest')
       throw new ThinError('invalid-argument', `a push moves a tag; write ${this.place.url}:TAG`);
     return this.name?.tag ?? DEFAULT_TAG;
+  }
+
+  /** Errors: invalid-argument: it is none. */
+  get registry(): OciStore {
+    if (this.store instanceof OciStore) return this.store;
+    throw new ThinError(
+      'invalid-argument',
+      `${this.place.url} is no registry; write oci://HOST/REPOSITORY:TAG`,
+    );
   }
 
   /** Threads. The first call starts them. */

@@ -46,6 +46,8 @@ export interface PushParts {
   readonly maker: string;
   readonly isGone: (maker: string) => Promise<boolean>;
   readonly signal: AbortSignal;
+  /** Images whose blocks need not be sent; default: those of the store's tags. */
+  readonly others?: (() => AsyncIterable<Digest>) | undefined;
   /** In bytes of the device. */
   readonly onProgress?: ((progress: { readonly done: number; readonly total: number }) => void) | undefined;
 }
@@ -72,6 +74,7 @@ export class Push {
   readonly #segments: PushedSegments;
   #read = 0;
   #sent = 0;
+  #isChanged = false;
 
   constructor(parts: PushParts) {
     const { store, source, codecs, seal, signal, maker } = parts;
@@ -94,19 +97,24 @@ export class Push {
   }
 
   /**
+   * @param tag undefined: what refers to the image is for the caller to put
+   *
    * Errors: busy, where another push moved the tag meanwhile (what was sent is there, and a second try sends
    * nothing again); as those of the store and the device.
    */
-  async run(tag: string): Promise<Pushed> {
+  async run(tag: string | undefined): Promise<Pushed> {
     const { store, source, isGone } = this.#parts;
-    const before = await store.tag(tag);
+    const before = tag === undefined ? undefined : await store.tag(tag);
     await this.#claims.begin();
     try {
       const ancestor = await this.#ancestor();
       await this.#learn(ancestor?.image, before);
       await this.#blocks(ancestor);
       const start = await this.#start(ancestor?.image);
-      const image = await this.#publish(ancestor?.image ?? null, start, tag, before);
+      const image =
+        tag === undefined && ancestor !== undefined && this.#isSame(ancestor.image, start)
+          ? ancestor.image.digest
+          : await this.#publish(ancestor?.image ?? null, start, tag, before);
       await this.#claims.end();
       await clearCutOffPushes(store, source.id, isGone);
       return {
@@ -121,6 +129,14 @@ export class Push {
       await this.#uploader.idle();
       throw error;
     }
+  }
+
+  #isSame({ manifest }: StoredImage, start: Digest | null): boolean {
+    return (
+      !this.#isChanged &&
+      manifest.start === start &&
+      JSON.stringify(manifest.device) === JSON.stringify(this.#parts.source.device)
+    );
   }
 
   /** The nearest one that is in the store, all of it. */
@@ -171,16 +187,23 @@ export class Push {
     if (ancestor !== undefined) await learn(ancestor);
     const seen = new Set<Digest | undefined>([ancestor?.digest]);
     const others = before === undefined ? [] : [before.image];
-    for await (const tag of store.tags()) {
+    for await (const image of this.#parts.others?.() ?? this.#tagged()) {
       if (others.length >= MOST_OTHERS) break;
-      const image = (await store.tag(tag))?.image;
-      if (image !== undefined) others.push(image);
+      others.push(image);
     }
     for (const digest of others) {
       if (seen.has(digest) || budget <= 0) continue;
       seen.add(digest);
       const image = await this.#usable(digest);
       if (image !== undefined) await learn(image);
+    }
+  }
+
+  async *#tagged(): AsyncGenerator<Digest> {
+    const { store } = this.#parts;
+    for await (const tag of store.tags()) {
+      const found = await store.listed(tag);
+      if (found !== undefined) yield found.image;
     }
   }
 
@@ -210,6 +233,7 @@ export class Push {
 
   async #segment(number: number, frames: readonly Change[]): Promise<void> {
     const { codecs, signal, onProgress, source } = this.#parts;
+    this.#isChanged = true;
     const kept = this.#segments.kept(number);
     const before = kept === undefined ? [] : await this.#reader.segment(kept);
     const blocks = this.#segments.open(number, before);
@@ -282,7 +306,7 @@ export class Push {
   async #publish(
     parent: StoredImage | null,
     start: Digest | null,
-    tag: string,
+    tag: string | undefined,
     before: TagState | undefined,
   ): Promise<Digest> {
     const { store, source, seal } = this.#parts;
@@ -303,8 +327,11 @@ export class Push {
     const digest = digestOf(bytes);
     await this.#claims.confirm();
     await this.#claims.putting({ kind: 'manifest', digest, size: bytes.length }, () =>
-      store.putImage(digest, bytes, blobsOf({ indexes, packs })),
+      tag === undefined
+        ? store.put('manifest', digest, bytes)
+        : store.putImage(digest, bytes, blobsOf({ indexes, packs })),
     );
+    if (tag === undefined) return digest;
     await this.#claims.confirm();
     if (await store.moveTag(tag, digest, before)) return digest;
     throw new ThinError(

@@ -64,6 +64,8 @@ export interface RemoteStore {
 
   tags(): AsyncIterable<string>;
   tag(tag: string): Promise<TagState | undefined>;
+  /** The same of one of `tags`; undefined also where it names something else than an image of thinfuse. */
+  listed(tag: string): Promise<TagState | undefined>;
   /**
    * @param image its manifest was put by this object
    * @param from what `tag` gave; undefined: there was none

@@ -118,6 +118,10 @@ export class S3Store implements RemoteStore {
     return { image: answer.body.toString().trim() as Digest, version: answer.headers.etag ?? '' };
   }
 
+  listed(tag: string): Promise<TagState | undefined> {
+    return this.tag(tag);
+  }
+
   async moveTag(tag: string, image: Digest, from: TagState | undefined): Promise<boolean> {
     const isMoved = (headers: Readonly<Record<string, string>>): Promise<boolean> =>
       this.#moveTag(tag, image, headers);

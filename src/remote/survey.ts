@@ -31,7 +31,7 @@ export interface TaggedImage {
 export async function survey(store: RemoteStore, seal: BlockSeal, name?: ImageName): Promise<TaggedImage[]> {
   const tags: { readonly tag: string; readonly image: Digest }[] = [];
   for await (const tag of store.tags()) {
-    const image = (await store.tag(tag))?.image;
+    const image = (await store.listed(tag))?.image;
     if (image !== undefined) tags.push({ tag, image });
   }
   const images = new Map<Digest, { readonly bytes: Uint8Array; readonly open: OpenManifest }>();
@@ -104,7 +104,8 @@ export class RemoteCheck {
     if (name?.kind === 'digest') images.add(await this.#store.imageOf(name.digest));
     else
       for await (const tag of name === undefined ? this.#store.tags() : [name.tag]) {
-        const image = (await this.#store.tag(tag))?.image;
+        const found = name === undefined ? this.#store.listed(tag) : this.#store.tag(tag);
+        const image = (await found)?.image;
         if (image !== undefined) images.add(image);
         else if (name !== undefined)
           throw new ThinError(

@@ -2,7 +2,7 @@ import { ThinError } from '../errors/thin-error.js';
 import type { Exec } from '../host/exec.js';
 import { ownMaker, passingName } from '../transfer/passing-devices.js';
 import type { PoolAccess } from '../transfer/pool-access.js';
-import { rootfsOf } from '../transfer/rootfs.js';
+import { filesOf } from '../transfer/rootfs.js';
 
 export interface TracedStart {
   /** A device that holds still. */
@@ -16,7 +16,7 @@ export interface TracedStart {
 /**
  * Blocks of chunks that a mount and the command read, in their order: run in a container that is there for
  * that alone, with nothing in any cache. Errors: tool-failed (the command), unsupported (no daemon),
- * invalid-argument (no rootfs); as those of the pool.
+ * invalid-argument (no files); as those of the pool.
  */
 export async function traceStart(
   access: PoolAccess,
@@ -28,9 +28,9 @@ export async function traceStart(
   await access.call('device.create', { name, origin, kind: 'snapshot', maker });
   try {
     const { path } = await access.call('mount', { name, maker });
-    const root = await rootfsOf(path);
+    const root = await filesOf(path);
     if (root === undefined)
-      throw new ThinError('invalid-argument', 'the device has no rootfs/ in which a command can be run');
+      throw new ThinError('invalid-argument', 'the device has no files in which a command can be run');
     await exec.run('chroot', [root, '/bin/sh', '-c', command], {
       signal,
       onStdout: onOutput,

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import type { Socket } from 'node:net';
+import { pino } from 'pino';
+import { LazyLayers } from '../../src/containerd/lazy-layers.js';
 import { SnapshotBases } from '../../src/containerd/snapshot-bases.js';
 import { SnapshotIndex } from '../../src/containerd/snapshot-index.js';
 import { SnapshotMounts } from '../../src/containerd/snapshot-mounts.js';
@@ -30,7 +32,13 @@ describe('the server of snapshots', () => {
     ];
     const server = new SnapshotServer({
       settings: { socket, mounts: 'bind' },
-      snapshotters: new Snapshotters(served, index, mounts, bases),
+      snapshotters: new Snapshotters(
+        served,
+        index,
+        mounts,
+        bases,
+        new LazyLayers(pool, pino({ enabled: false })),
+      ),
       calls: silentCalls(),
       keepAlive: { intervalMs: 200, timeoutMs: 1000 },
     });

@@ -63,7 +63,8 @@ describe('a pull', function () {
     const image = { ...{ url: found.url, digest: found.digest, keyFile: '', note: 'note', settings } };
     const remote = { ...image, family: 1, isHydrating: false };
     let blocks = 0;
-    for await (const some of source.blocksOf(remote)) blocks += some.length;
+    const how = { below: undefined, blocksEach: 1, timeoutMs: 60_000 };
+    for await (const { changed } of source.changesOf(remote, how)) blocks += changed.length;
     assert.equal(blocks, device.blocks.size);
     const known = { ...remote, id: 1, left: blocks };
     const start = await source.startOf(known);

@@ -4,6 +4,7 @@ import { deviceId, snapTime, transactionId, type DeviceName } from '../../src/fo
 import type { PoolFigures } from '../../src/pool/figures.js';
 import { Traffic } from '../../src/threads/traffic.js';
 import type { DeviceInfo, PoolInfo, PoolOptions } from '../../src/pool/info.js';
+import type { FoundLayers, LayersRequest } from '../../src/pool/remote-source.js';
 import type {
   DeviceChange,
   DeviceChoice,
@@ -94,6 +95,12 @@ export class FakePool implements ThinPool {
 
   forgetRemote(): Promise<void> {
     return Promise.resolve();
+  }
+
+  layers: (request: LayersRequest) => Promise<FoundLayers | undefined> = () => Promise.resolve(undefined);
+
+  findLayers(request: LayersRequest): Promise<FoundLayers | undefined> {
+    return this.layers(request);
   }
 
   attachRemote(): Promise<{ readonly chunks: number }> {

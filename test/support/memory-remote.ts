@@ -86,6 +86,10 @@ export class MemoryRemote implements RemoteStore {
     return this.#call(`tag ${tag}`, () => this.shelf.tags.get(tag));
   }
 
+  listed(tag: string): Promise<TagState | undefined> {
+    return this.tag(tag);
+  }
+
   moveTag(tag: string, image: Digest, from: TagState | undefined): Promise<boolean> {
     return this.#call(`moveTag ${tag}`, () => {
       if (this.shelf.tags.get(tag)?.version !== from?.version) return false;

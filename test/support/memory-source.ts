@@ -1,6 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ThinError } from '../../src/errors/thin-error.js';
-import type { FetchRequest, FoundRemote, RemoteRequest, RemoteSource } from '../../src/pool/remote-source.js';
+import type { RemoteImage } from '../../src/format/remote-image.js';
+import type {
+  FetchRequest,
+  FoundLayers,
+  FoundRemote,
+  ImagePieces,
+  RemoteRequest,
+  RemoteSource,
+} from '../../src/pool/remote-source.js';
 import type { NewRemoteImage } from '../../src/pool/thin-pool.js';
 import { BLOCK } from './small-pool.js';
 
@@ -31,6 +39,9 @@ export class MemorySource implements RemoteSource {
   /** Milliseconds before a piece comes. */
   delay: () => number = () => 0;
   start: readonly number[] = [];
+  layers: FoundLayers | undefined;
+  /** Of the image from the one below it. */
+  changes: ImagePieces = { changed: new Uint32Array(0), gone: new Uint32Array(0) };
   readonly released: string[] = [];
   /** Requests of this image are held back until then. */
   gate: Promise<void> = Promise.resolve();
@@ -51,11 +62,24 @@ export class MemorySource implements RemoteSource {
     });
   }
 
-  async *blocksOf(): AsyncGenerator<Uint32Array> {
+  findLayers(): Promise<FoundLayers | undefined> {
+    return Promise.resolve(this.layers);
+  }
+
+  async *changesOf(
+    _: RemoteImage,
+    { below, blocksEach }: Parameters<RemoteSource['changesOf']>[1],
+  ): AsyncGenerator<ImagePieces> {
     await Promise.resolve();
-    const middle = this.blocks.length >> 1;
-    yield Uint32Array.from(this.blocks.slice(0, middle));
-    yield Uint32Array.from(this.blocks.slice(middle));
+    if (below !== undefined) {
+      yield this.changes;
+      return;
+    }
+    const pieces = [...new Set(this.blocks.map((block) => Math.floor(block / blocksEach)))];
+    const middle = pieces.length >> 1;
+    const gone = new Uint32Array(0);
+    yield { changed: Uint32Array.from(pieces.slice(0, middle)), gone };
+    yield { changed: Uint32Array.from(pieces.slice(middle)), gone };
   }
 
   async fetch(request: FetchRequest, onBytes: (block: number, bytes: Uint8Array) => void): Promise<void> {

@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# Lazy images through containerd: a real registry behind a link of its own, Debian's containerd on a pool of one host, which pulls an ordinary
+# image in the ordinary way and puts block images beside it (thinfuse push --oci), and another host, which pulls the same image through the CRI
+# with lazy=on. Measures the time to the first output of both ways, and compares every file with overlayfs. As root; installs what is missing,
+# and everything goes away at the end.
+#
+#   scripts/lazy.sh [--rtt MS] [--rounds N] [--rate RATE]
+#
+#   --rtt      round trip to the registry in milliseconds (25)
+#   --rounds   of each measurement (3)
+#   --rate     what the registry sends at most, as tc has it (1gbit)
+
+. "$(dirname "$(readlink -f "$0")")/lib.sh"
+
+rtt=25 rounds=3 rate=1gbit
+while [ $# -gt 0 ]; do
+  case $1 in
+    --rtt | --rounds | --rate)
+      [ $# -gt 1 ] || die "$1 needs a value; see $0 --help"
+      case $1 in
+        --rtt) rtt=$2 ;;
+        --rounds) rounds=$2 ;;
+        --rate) rate=$2 ;;
+      esac
+      shift
+      ;;
+    -h | --help) print_help; exit 0 ;;
+    *) die "unknown option $1; see $0 --help" ;;
+  esac
+  shift
+done
+
+step "What the trial needs"
+need_thinfuse
+need_commands containerd ctr runc umoci skopeo mmdebstrap
+scratch lazy
+. "$top/scripts/remote/lab.sh"
+need_store oci
+debian_root python3 git perl nodejs
+
+step "A registry and two hosts"
+lab oci maker user
+delay "$rtt" "$rate"
+registry=${THINFUSE_OCI_PLAIN_HTTP}
+image=$registry/trial/debian:12
+
+step "An ordinary image of three layers, in the registry"
+layout=$scratch/layout
+umoci init --layout "$layout"
+umoci new --image "$layout:debian"
+umoci raw add-layer --image "$layout:debian" "$debian_root"
+layer=$scratch/layer
+mkdir -p "$layer/opt/app"
+printf 'print("hello from python")\n' >"$layer/opt/app/hello.py"
+tar -C "$layer" --sort=name -cf "$layer.tar" .
+umoci raw add-layer --image "$layout:debian" "$layer.tar"
+echo 'import json, hashlib, ssl; print("hello, all of it")' >"$layer/opt/app/hello.py"
+tar -C "$layer" --sort=name -cf "$layer.tar" .
+umoci raw add-layer --image "$layout:debian" "$layer.tar"
+umoci config --image "$layout:debian" --config.cmd /usr/bin/python3 --config.cmd /opt/app/hello.py
+umoci new --image "$layout:pause"
+mkdir -p "$scratch/pause"/{bin,dev,proc,sys}
+install -m 755 /bin/busybox "$scratch/pause/bin/busybox"
+ln "$scratch/pause/bin/busybox" "$scratch/pause/bin/sleep"
+tar -C "$scratch/pause" -cf "$scratch/pause.tar" .
+umoci raw add-layer --image "$layout:pause" "$scratch/pause.tar"
+umoci config --image "$layout:pause" --config.cmd /bin/sleep --config.cmd 86400
+for name in debian pause; do
+  on maker skopeo copy --quiet --dest-tls-verify=false "oci:$layout:$name" "docker://$registry/trial/$name:12"
+done
+manifest=$(on maker skopeo inspect --raw --tls-verify=false "docker://$image" | sha256sum | cut -d' ' -f1)
+say "$(stat --format %s "$debian_root" | numfmt --to=iec) of files"
+
+# host NAME SNAPSHOTTER-OPTIONS: a pool and a containerd of that host; use them after `as NAME`.
+hosts=()
+host() {
+  as "$1"
+  hosts+=("$1")
+  mkdir -p "$folder"
+  on "$1" "$thinfuse_cli" init --base-size 2G --data-size 8G
+  on "$1" "$thinfuse_cli" start --snapshotter "thinfuse=$folder/snapshotter.sock$2"
+  cat >"$folder/config.toml" <<CONFIG
+version = 2
+root = "$folder/containerd"
+state = "$folder/state"
+[grpc]
+  address = "$socket"
+[ttrpc]
+  address = "$socket.ttrpc"
+[proxy_plugins.thinfuse]
+  type = "snapshot"
+  address = "$folder/snapshotter.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "$registry/trial/pause:12"
+  disable_apparmor = true
+  restrict_oom_score_adj = true
+  stream_server_port = "0"
+[plugins."io.containerd.grpc.v1.cri".cni]
+  conf_dir = "$folder/cni"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+  snapshotter = "thinfuse"
+  disable_snapshot_annotations = false
+  discard_unpacked_layers = false
+[plugins."io.containerd.grpc.v1.cri".registry.mirrors."$registry"]
+  endpoint = ["http://$registry"]
+CONFIG
+  on "$1" containerd -c "$folder/config.toml" >"$folder/containerd.log" 2>&1 &
+  containerd_pids[$1]=$!
+  containerd_answers() { ctr version >/dev/null 2>&1; }
+  wait_for "containerd of $1 answers" 30 containerd_answers
+}
+declare -A containerd_pids
+as() {
+  host=$1
+  folder=$scratch/$1
+  export THINFUSE_ROOT=$folder/pool
+  socket=$folder/containerd.sock
+}
+ctr() { on "$host" ctr --address "$socket" "$@"; }
+cri() { on "$host" node --import "$top/node_modules/tsx/dist/loader.mjs" "$top/scripts/cri/call.ts" "$socket" "$@"; }
+stop_hosts() {
+  local name shim task
+  for name in "${hosts[@]}"; do
+    as "$name"
+    for task in $(ctr --namespace k8s.io task ls -q 2>/dev/null; ctr task ls -q 2>/dev/null); do
+      ctr --namespace k8s.io task kill -s KILL "$task" 2>/dev/null || ctr task kill -s KILL "$task" 2>/dev/null
+    done
+    kill "${containerd_pids[$name]}" 2>/dev/null && wait "${containerd_pids[$name]}" 2>/dev/null
+    { pgrep -f "containerd-shim-runc-v2 .* -address $socket" || true; } | while read -r shim; do kill -9 "$shim"; done
+    { mounts_below "$folder/state" || true; } | tac | while read -r target; do umount -l "$target"; done
+    stop_own_pool
+  done
+}
+at_exit stop_hosts
