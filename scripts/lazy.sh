@@ -33,6 +33,7 @@ done
 step "What the trial needs"
 need_thinfuse
 need_commands containerd ctr runc umoci skopeo mmdebstrap
+if ! [ -x /bin/busybox ] || ldd /bin/busybox >/dev/null 2>&1; then install_packages busybox-static; fi
 scratch lazy
 . "$top/scripts/remote/lab.sh"
 need_store oci
@@ -40,9 +41,7 @@ debian_root python3 git perl nodejs
 
 step "A registry and two hosts"
 lab oci maker user
-delay "$rtt" "$rate"
-registry=${THINFUSE_OCI_PLAIN_HTTP}
-image=$registry/trial/debian:12
+direct=$THINFUSE_OCI_PLAIN_HTTP
 
 step "An ordinary image of three layers, in the registry"
 layout=$scratch/layout
@@ -66,9 +65,11 @@ tar -C "$scratch/pause" -cf "$scratch/pause.tar" .
 umoci raw add-layer --image "$layout:pause" "$scratch/pause.tar"
 umoci config --image "$layout:pause" --config.cmd /bin/sleep --config.cmd 86400
 for name in debian pause; do
-  on maker skopeo copy --quiet --dest-tls-verify=false "oci:$layout:$name" "docker://$registry/trial/$name:12"
+  on maker skopeo copy --quiet --dest-tls-verify=false "oci:$layout:$name" "docker://$direct/trial/$name:12"
 done
-manifest=$(on maker skopeo inspect --raw --tls-verify=false "docker://$image" | sha256sum | cut -d' ' -f1)
+delay "$rtt" "$rate"
+registry=$THINFUSE_OCI_PLAIN_HTTP
+image=$registry/trial/debian:12
 say "$(stat --format %s "$debian_root" | numfmt --to=iec) of files"
 
 # host NAME SNAPSHOTTER-OPTIONS: a pool and a containerd of that host; use them after `as NAME`.
@@ -132,3 +133,81 @@ stop_hosts() {
   done
 }
 at_exit stop_hosts
+if [ -n "${LAZY_DEBUG:-}" ]; then at_exit eval "tail -n 30 $scratch/*/containerd.log"; fi
+
+# pods: a sandbox of this host, made once; what is measured is an image and its container.
+sandbox() {
+  mkdir -p "$folder/pod"
+  cri PullImage "{\"image\": {\"image\": \"$registry/trial/pause:12\"}}" >/dev/null
+  sandbox_config="{\"metadata\": {\"name\": \"pod\", \"uid\": \"u-$host\", \"namespace\": \"default\", \"attempt\": 0}, \"log_directory\": \"$folder/pod\", \"linux\": {\"security_context\": {\"namespace_options\": {\"network\": 2}}}}"
+  pod=$(cri RunPodSandbox "{\"config\": $sandbox_config}" | json it.pod_sandbox_id)
+}
+# first_output NAME: pulls the image through the CRI, runs its container, and waits for its first line; sets $took and $pull_ms, and $output.
+first_output() {
+  local found
+  rm -f "$folder/pod/$1.log"
+  found=$(on "$host" node --import "$top/node_modules/tsx/dist/loader.mjs" "$top/scripts/cri/first-output.ts" "$socket" "$image" "$pod" "$sandbox_config" "$1")
+  took=$(json it.all <<<"$found") pull_ms=$(json it.pull <<<"$found") output=$(json it.line <<<"$found")
+}
+# forget: the image, its snapshots and its contents are gone.
+is_forgotten() { [ "$(ctr --namespace k8s.io snapshots --snapshotter thinfuse ls | grep -c sha256 || true)" -le 2 ] && [ "$(pool pendingDeletes)" = 0 ]; }
+forget() {
+  cri RemoveImage "{\"image\": {\"image\": \"$image\"}}" >/dev/null
+  ctr --namespace k8s.io content prune references >/dev/null 2>&1 || true
+  wait_for "the image is gone" 60 is_forgotten
+}
+median() { printf '%s\n' "$@" | sort -n | sed -n "$((($# + 1) / 2))p"; }
+
+step "The ordinary pull, on the host that makes the block images"
+host maker ''
+sandbox
+ordinary=()
+for ((round = 1; round <= rounds; round++)); do
+  [ "$round" = 1 ] || forget
+  first_output "ordinary-$round"
+  expect_equal "its first output" "$output" 'hello, all of it'
+  say "$took ms, of which the pull $pull_ms ms"
+  ordinary+=("$took")
+done
+
+step "Block images beside it"
+before=$(on maker skopeo inspect --raw --tls-verify=false "docker://$image" | sha256sum)
+on maker "$thinfuse_cli" push --oci "oci://$image"
+expect_equal "the ordinary image is as it was" "$(on maker skopeo inspect --raw --tls-verify=false "docker://$image" | sha256sum)" "$before"
+expect_equal "a second push sends nothing" "$(on maker "$thinfuse_cli" push --oci --json "oci://$image" | json it.sent)" 0
+
+step "The lazy pull, on the other host"
+host user ,lazy=on
+sandbox
+lazy=()
+for ((round = 1; round <= rounds; round++)); do
+  [ "$round" = 1 ] || forget
+  # What is known of the image is forgotten with the daemon, so that each round asks the registry for all.
+  first_output "lazy-$round"
+  expect_equal "its first output" "$output" 'hello, all of it'
+  say "$took ms, of which the pull $pull_ms ms; $(thinfuse status --json | json 'it.remote === undefined ? 0 : JSON.stringify(it.remote)')"
+  lazy+=("$took")
+done
+expect "no layer was fetched as a tar" sh -c "! find '$folder/containerd/io.containerd.content.v1.content' -size +1000k | grep -q ."
+
+step "Every file is as with overlayfs"
+as user
+chain=$(ctr --namespace k8s.io snapshots --snapshotter thinfuse ls | awk 'NR > 1 && $NF == "Committed" { all[$1]; if (NF > 2) parent[$2] } END { for (key in all) if (!(key in parent)) print key }')
+as maker
+ctr images pull --plain-http --snapshotter overlayfs "$image" >/dev/null
+mkdir "$scratch/overlay" "$scratch/thin"
+release_views() { umount "$scratch/overlay" "$scratch/thin" 2>/dev/null; }
+at_exit release_views
+ctr images mount --snapshotter overlayfs "$image" "$scratch/overlay" >/dev/null
+as user
+for key in $chain; do
+  eval "$(ctr --namespace k8s.io snapshots --snapshotter thinfuse view --target "$scratch/thin" "look-$RANDOM" "$key")"
+  [ -e "$scratch/thin/opt/app" ] && break
+  umount "$scratch/thin"
+done
+expect "$(find "$scratch/overlay" | wc -l) files are the same" diff -r --no-dereference "$scratch/overlay" "$scratch/thin"
+release_views
+
+step "What it comes to"
+printf '   %-10s %8s ms (%s)\n' ordinary "$(median "${ordinary[@]}")" "${ordinary[*]}" lazy "$(median "${lazy[@]}")" "${lazy[*]}"
+say "lazy / ordinary: $(node -p "($(median "${lazy[@]}") / $(median "${ordinary[@]}")).toFixed(2)")"
