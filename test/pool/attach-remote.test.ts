@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import type { DeviceName } from '../../src/format/ids.js';
 import { attachRemote } from '../../src/pool/attach-remote.js';
 import type { PoolState } from '../../src/pool/pool-state.js';
+import type { ImagePieces } from '../../src/pool/remote-source.js';
 import { IMAGE } from '../support/memory-source.js';
 import { MemoryStore } from '../support/memory-store.js';
 import { BLOCK, closeState, makePoolState } from '../support/small-pool.js';
@@ -20,10 +21,15 @@ function makeDevice(state: PoolState): ReturnType<PoolState['metadata']['createT
   });
 }
 
-async function* inParts(numbers: readonly number[], each: number): AsyncGenerator<Uint32Array> {
-  for (let at = 0; at < numbers.length; at += each) {
+async function* inParts(
+  numbers: readonly number[],
+  each: number,
+  gone: readonly number[] = [],
+): AsyncGenerator<ImagePieces> {
+  for (let at = 0; at < Math.max(numbers.length, gone.length); at += each) {
     await Promise.resolve();
-    yield Uint32Array.from(numbers.slice(at, at + each));
+    const part = (of: readonly number[]): Uint32Array => Uint32Array.from(of.slice(at, at + each));
+    yield { changed: part(numbers), gone: part(gone) };
   }
 }
 
@@ -39,8 +45,8 @@ describe('attaching a remote image', () => {
           const [blocks, blocksEach, part] = given;
           const state = await makePoolState(new MemoryStore(), { blockSize: blocksEach * BLOCK });
           const { id } = makeDevice(state);
-          const { image, chunks } = await attachRemote(state, id, IMAGE, inParts(blocks, part));
           const wanted = new Set(blocks.map((block) => Math.floor(block / blocksEach)));
+          const { image, chunks } = await attachRemote(state, id, IMAGE, inParts([...wanted], part));
           const mapped = [...state.metadata.mappings(id, 0, Infinity)];
           assert.deepEqual(new Set(mapped.map(({ block }) => block as number)), wanted);
           assert.equal(chunks, wanted.size);
@@ -54,6 +60,37 @@ describe('attaching a remote image', () => {
       ),
       { numRuns: 25 },
     );
+  });
+
+  it('changes a snapshot where its image differs, and leaves what both have and all of the origin', async () => {
+    const state = await makePoolState(new MemoryStore());
+    const { id } = makeDevice(state);
+    const lower = await attachRemote(state, id, IMAGE, inParts([0, 1, 2, 3, 9], 2));
+    const below = new Map(
+      [...state.metadata.mappings(id, 0, Infinity)].map(({ block, chunk }) => [block, chunk]),
+    );
+    const above = state.metadata.createSnapshot(id, {
+      name: 'above' as DeviceName,
+      kind: 'image',
+      size: BLOCKS * BLOCK,
+      createdAt: 0,
+      filesystem: 'xfs',
+    });
+    const other = { ...IMAGE, digest: 'cd'.repeat(32) };
+    const upper = await attachRemote(state, above.id, other, inParts([1, 20], 1, [3, 9]));
+    const mapped = [...state.metadata.mappings(above.id, 0, Infinity)];
+    assert.deepEqual(
+      mapped.map(({ block }) => block as number),
+      [0, 1, 2, 20],
+    );
+    for (const { block, chunk } of mapped) {
+      const isNew = block === 1 || block === 20;
+      assert.equal(chunk === below.get(block), !isNew);
+      assert.deepEqual(state.metadata.remote.get(chunk), { image: isNew ? upper.image : lower.image, block });
+    }
+    assert.equal([...state.metadata.mappings(id, 0, Infinity)].length, 5);
+    assert.equal(state.metadata.remote.count, 7);
+    await closeState(state);
   });
 
   it('refuses blocks behind the end of the device, and leaves no image without chunks', async () => {
@@ -76,11 +113,12 @@ describe('attaching a remote image', () => {
   it('ends where the device is removed meanwhile', async () => {
     const state = await makePoolState(new MemoryStore());
     const { id } = makeDevice(state);
-    async function* removing(): AsyncGenerator<Uint32Array> {
-      yield Uint32Array.of(0);
+    const gone = new Uint32Array(0);
+    async function* removing(): AsyncGenerator<ImagePieces> {
+      yield { changed: Uint32Array.of(0), gone };
       await Promise.resolve();
       state.metadata.removeDevice(id);
-      yield Uint32Array.of(1);
+      yield { changed: Uint32Array.of(1), gone };
     }
     await assert.rejects(attachRemote(state, id, IMAGE, removing()), { code: 'not-found' });
     await closeState(state);

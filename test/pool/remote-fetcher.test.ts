@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ChunkId, DeviceName } from '../../src/format/ids.js';
 import { attachRemote } from '../../src/pool/attach-remote.js';
+import type { ImagePieces } from '../../src/pool/remote-source.js';
 import type { PoolState } from '../../src/pool/pool-state.js';
 import { RemoteFetcher } from '../../src/pool/remote-fetcher.js';
 import { AWAY, IMAGE, imageBlock, MemorySource } from '../support/memory-source.js';
@@ -33,8 +34,8 @@ describe('fetching the bytes of remote chunks', () => {
       createdAt: 0,
       filesystem: 'xfs',
     });
-    async function* all(): AsyncGenerator<Uint32Array> {
-      yield await Promise.resolve(Uint32Array.from(BLOCKS));
+    async function* all(): AsyncGenerator<ImagePieces> {
+      yield await Promise.resolve({ changed: Uint32Array.from(BLOCKS), gone: new Uint32Array(0) });
     }
     await attachRemote(state, id, IMAGE, all());
     await state.commit();
