@@ -188,7 +188,7 @@ for ((round = 1; round <= rounds; round++)); do
   say "$took ms, of which the pull $pull_ms ms; $(thinfuse status --json | json 'it.remote === undefined ? 0 : JSON.stringify(it.remote)')"
   lazy+=("$took")
 done
-expect "no layer was fetched as a tar" sh -c "! find '$folder/containerd/io.containerd.content.v1.content' -size +1000k | grep -q ."
+expect "no layer was fetched as a tar" sh -c "! find '$folder/containerd/io.containerd.content.v1.content' -size +5000k | grep -q ."
 
 step "Every file is as with overlayfs"
 as user
