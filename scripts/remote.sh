@@ -195,6 +195,8 @@ else
       docker://10.77.9.1:5055/trial/devices:killed docker://10.77.9.1:5055/trial/copied:killed >/dev/null
     b remote check --data oci://10.77.9.1:5055/trial/copied:killed
     ok "skopeo copies an image whole"
+    on a skopeo inspect --tls-verify=false docker://10.77.9.1:5055/trial/devices:killed >/dev/null
+    ok "and shows what it is"
   fi
 fi
 b remote check --data $place

@@ -17,6 +17,8 @@ import type {
 } from './remote-store.js';
 import { OWN_TAG_PREFIX } from './remote-url.js';
 
+/** The media type of an image's config: tools that look at images ask for no other. */
+const CONFIG_TYPE = 'application/vnd.oci.image.config.v1+json';
 const NOTE_TYPE = 'application/vnd.thinfuse.note.v1+json';
 export const LAYER_TYPES = {
   pack: 'application/vnd.thinfuse.pack.v1',
@@ -25,6 +27,7 @@ export const LAYER_TYPES = {
 } as const;
 
 const ociManifest = z.object({
+  artifactType: z.string().optional(),
   config: z.object({ mediaType: z.string(), digest: z.string() }).loose(),
 });
 
@@ -246,7 +249,8 @@ export class OciStore implements RemoteStore {
     const config = parsed.success ? parsed.data.config.digest.replace('sha256:', '') : '';
     if (!parsed.success || !isDigest(config))
       throw new ThinError('invalid-argument', `${this.url}: ${reference} is not an image of thinfuse`);
-    return { type: parsed.data.config.mediaType, config, digest: `sha256:${digestOf(answer.body)}` };
+    const { artifactType: type = parsed.data.config.mediaType } = parsed.data;
+    return { type, config, digest: `sha256:${digestOf(answer.body)}` };
   }
 
   async #putManifest(reference: string, manifest: Buffer): Promise<void> {
@@ -278,7 +282,11 @@ function artifact(type: string, config: Blob, refs: readonly BlobRef[]): Buffer 
       schemaVersion: 2,
       mediaType: OCI_MANIFEST,
       artifactType: type,
-      config: { mediaType: type, digest: `sha256:${config.digest}`, size: config.size },
+      config: {
+        mediaType: type === MANIFEST_TYPE ? CONFIG_TYPE : type,
+        digest: `sha256:${config.digest}`,
+        size: config.size,
+      },
       layers: refs.map(({ kind, digest, size }) => ({
         mediaType: LAYER_TYPES[kind],
         digest: `sha256:${digest}`,
