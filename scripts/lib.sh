@@ -379,6 +379,20 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 CONFIG
 }
 
+# A tree as one stream: names, contents, owners, modes, times, links, devices and extended attributes. Of its root only the mode and
+# the owner: no layer has it, so its time is that of the unpacking.
+as_tar() {
+  stat --format '%a %u %g' "$1"
+  (cd "$1" && find . -mindepth 1 -print0 | LC_ALL=C sort -z) |
+    tar -C "$1" --null --no-recursion --files-from - --numeric-owner --xattrs --xattrs-include='*' \
+      --format=pax --pax-option=delete=atime,delete=ctime,exthdr.name=%d/%f -c
+}
+same_files() {
+  cmp <(as_tar "$1") <(as_tar "$2") && return
+  diff <(as_tar "$1" | tail -n +2 | tar -tvv --full-time --xattrs) <(as_tar "$2" | tail -n +2 | tar -tvv --full-time --xattrs) | head -n 20
+  return 1
+}
+
 nothing_left() {
   local left
   left=$(mounts_below "$THINFUSE_ROOT"; loops_below "$THINFUSE_ROOT")

@@ -126,7 +126,7 @@ interface NamedImage {
 }
 
 /** Undefined: the labels do not say which image it is. */
-export function imageOf(labels: Labels): NamedImage | undefined {
+function imageOf(labels: Labels): NamedImage | undefined {
   const of = (label: string): string => (Object.hasOwn(labels, label) ? (labels[label] ?? '') : '');
   const subject = of(MANIFEST_DIGEST);
   // As containerd has references: HOST/REPOSITORY[:TAG][@DIGEST].

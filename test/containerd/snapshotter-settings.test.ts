@@ -5,7 +5,8 @@ const HERE = { root: '/pool', mounts: 'bind' } as const;
 const GIB = 2 ** 30;
 
 describe('--snapshotter', () => {
-  const parse = (...texts: readonly string[]): unknown => parseSnapshotters(texts, HERE);
+  const parse = (...texts: readonly string[]): ReturnType<typeof parseSnapshotters> =>
+    parseSnapshotters(texts, HERE);
 
   it('alone, or with a path, is one snapshotter for all names', () => {
     assert.deepEqual(parse(''), [{ socket: '/pool/snapshotter.sock', mounts: 'bind' }]);
@@ -26,6 +27,15 @@ describe('--snapshotter', () => {
       HERE,
     );
     assert.equal(all.at(-1)?.containerd, '/run/k3s/c.sock');
+    const lazy = parse('a,lazy=on', 'b,lazy=r.example.org+localhost:5000', 'c,lazy=off');
+    assert.deepEqual(
+      lazy.map((settings) => settings.lazy),
+      ['all', ['r.example.org', 'localhost:5000'], undefined],
+    );
+    assert.deepEqual(
+      parse(...lazy.map(snapshotterText)).map((settings) => settings.lazy),
+      ['all', ['r.example.org', 'localhost:5000'], undefined],
+    );
     assert.deepEqual(parseSnapshotters(all.map(snapshotterText), { ...HERE, root: '/other' }), all);
   });
 
@@ -37,6 +47,9 @@ describe('--snapshotter', () => {
       [['a,fs=btrfs'], 'invalid-argument'],
       [['a,size=much'], 'invalid-argument'],
       [['a,containerd=run/containerd.sock'], 'invalid-argument'],
+      [['a,lazy=yes'], 'invalid-argument'],
+      [['a,lazy=r.example.org/shop'], 'invalid-argument'],
+      [['a,lazy'], 'invalid-argument'],
       [['a,sise=1G'], 'unknown-option'],
       [['a', 'a=/run/other.sock'], 'invalid-argument'],
       [['a=/run/x.sock', 'b=/run/x.sock'], 'invalid-argument'],

@@ -17,7 +17,7 @@ const LARGE = 4_000_000;
 
 describe('end to end: layers that are fetched as they are read, beside an ordinary image', function () {
   this.timeout(300_000);
-  requireMounts(['mkfs.xfs', 'mkfs.ext4', 'tar', 'docker-registry']);
+  requireMounts(['mkfs.xfs', 'mkfs.ext4', 'tar']);
   const scratch = useScratch();
   const at = (name: string): string => scratch.current.at(name);
   let registry: RunningRegistry | undefined;
@@ -135,6 +135,13 @@ describe('end to end: layers that are fetched as they are read, beside an ordina
     assert.equal((await maker!.try('push', '--oci', 'other', url)).code, 3);
     assert.equal((await maker!.try('push', '--oci', `${url}0`)).code, 3);
     assert.equal((await maker!.try('push', '--oci', 's3://bucket/place')).code, 2);
+    // An image of thinfuse's own in the same repository.
+    await maker!.run('push', 'other', `oci://${host}/${REPOSITORY}:own`);
+    const listed = await maker!.json<{ tag: string }[]>('remote', 'ls', `oci://${host}/${REPOSITORY}`);
+    assert.deepEqual(
+      listed.map(({ tag }) => tag),
+      ['own'],
+    );
   });
 
   it('are not unpacked: containers of the topmost have all files, and fetch them as they are read', async () => {
