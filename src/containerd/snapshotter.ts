@@ -43,7 +43,8 @@ export interface SnapshotUsage {
  * containerd's snapshots (snapshots/snapshotter.go, `Snapshotter`) under one name, each a thin device with
  * the snapshot's record as its label: a change of a snapshot is one commit of the pool. Work under one key
  * runs in order. Errors, beside the pool's and the host's: not-found, exists, invalid-argument (the parent is
- * not committed), busy (it has children), unsupported (not for this kind of snapshot).
+ * not committed), busy (it has children), unsupported (not for this kind of snapshot), incomplete (the pool
+ * cannot tell whether it is there).
  */
 export class Snapshotter {
   readonly #name: string;
@@ -182,7 +183,10 @@ export class Snapshotter {
   /** The files may still be in use: the device then goes with its last user. */
   async remove(key: string, call?: OutlivedCall): Promise<void> {
     await this.#exclusively([key], async () => {
-      if (call?.isRepeated === true && this.#find(key) === undefined) return;
+      if (call?.isRepeated === true && this.#find(key) === undefined) {
+        this.#requireAll();
+        return;
+      }
       const { device } = this.#require(key);
       if (this.#index.hasChildren(this.#name, key))
         throw new ThinError(
@@ -230,8 +234,12 @@ export class Snapshotter {
     return { size: device.exclusive, inodes: inodes === undefined ? 0 : Math.max(0, inodes - before) };
   }
 
-  /** As `stat` has them. Errors: invalid-argument (a filter is not understood). */
+  /**
+   * As `stat` has them. Errors: invalid-argument (a filter is not understood), incomplete (there may be
+   * more).
+   */
   list(filters: readonly string[]): readonly SnapshotRecord[] {
+    this.#requireAll();
     return this.#index
       .records(this.#name)
       .map((record) => this.#told(record))
@@ -324,12 +332,22 @@ export class Snapshotter {
 
   #require(key: string): Snapshot {
     const found = this.#index.find(this.#name, key);
-    if (found === undefined)
-      throw new ThinError(
-        'not-found',
-        `there is no snapshot ${shortKey(key)} under the name ${shortKey(this.#name)}`,
-      );
-    return found;
+    if (found !== undefined) return found;
+    this.#requireAll();
+    throw new ThinError(
+      'not-found',
+      `there is no snapshot ${shortKey(key)} under the name ${shortKey(this.#name)}`,
+    );
+  }
+
+  /**
+   * What is not there may be in the pool's log alone: whoever hears that it is not there forgets it. @throws
+   * ThinError incomplete
+   */
+  #requireAll(): void {
+    const { lacks } = this.#served.pool.info();
+    if (lacks !== undefined)
+      throw new ThinError('incomplete', `not all snapshots of the pool can be told now: ${lacks}`);
   }
 
   #requireFree(key: string): void {

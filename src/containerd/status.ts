@@ -22,6 +22,7 @@ const OF_CODE: Partial<Record<ThinErrorCode, Status>> = {
   unsupported: STATUS.FAILED_PRECONDITION,
   'read-only': STATUS.FAILED_PRECONDITION,
   closed: STATUS.UNAVAILABLE,
+  incomplete: STATUS.UNAVAILABLE,
 };
 
 /**

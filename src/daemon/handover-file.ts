@@ -1,7 +1,7 @@
 import { closeSync, openSync, renameSync, writeSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { HandoverChange, HandoverEntries } from './handover-entries.js';
-import { packLine } from './handover-lines.js';
+import { packCount, packLine } from './handover-lines.js';
 
 /** Lines beyond twice as many as are needed, at which the file is written anew. */
 const SPARE = 4096;
@@ -9,15 +9,17 @@ const SPARE = 4096;
 const STEP = 256;
 
 /** @throws the file system's error */
-function write(fd: number, text: string): void {
+function write(fd: number, text: string, at: number | null = null): void {
   const bytes = Buffer.from(text);
-  if (writeSync(fd, bytes) < bytes.length) throw new Error('ENOSPC: a part of it was written');
+  if (writeSync(fd, bytes, 0, bytes.length, at) < bytes.length)
+    throw new Error('ENOSPC: a part of it was written');
 }
 
 /**
  * The file of a handover while its daemon serves: a head, then one line for each change
- * (`handover-lines.ts`). A change costs a line, whatever the number of devices. The file is written anew, in
- * turns, when most of it is out of date. A crash of the machine need not leave anything of it.
+ * (`handover-lines.ts`). A change costs a line and the count, whatever the number of devices. The file is
+ * written anew, in turns, when most of it is out of date. A crash of the machine need not leave anything of
+ * it.
  */
 export class HandoverFile {
   readonly #path: string;
@@ -53,6 +55,7 @@ export class HandoverFile {
     this.#fd = this.#begin();
     try {
       for (const step of this.#steps()) this.#lines += writeLines(this.#fd, this.#lines, step);
+      writeCount(this.#fd, this.#lines);
       renameSync(`${path}.tmp`, path);
     } catch (error) {
       this.close();
@@ -63,6 +66,7 @@ export class HandoverFile {
   /** @throws the file system's error: a part of it may be written */
   append(change: HandoverChange): void {
     this.#lines += writeLines(this.#fd, this.#lines, [change]);
+    writeCount(this.#fd, this.#lines);
     if (this.#later !== undefined) this.#later.push(change);
     else if (this.#lines > 2 * this.#entries.size + this.#spare)
       this.#rewrite().catch((error: unknown) => {
@@ -79,7 +83,7 @@ export class HandoverFile {
   #begin(): number {
     const fd = openSync(`${this.#path}.tmp`, 'w', 0o600);
     try {
-      write(fd, packLine(0, this.#head));
+      write(fd, packCount(1) + packLine(0, this.#head));
       return fd;
     } catch (error) {
       closeSync(fd);
@@ -99,6 +103,7 @@ export class HandoverFile {
         if (this.#closed) return;
       }
       lines += writeLines(fd, lines, this.#later);
+      writeCount(fd, lines);
       renameSync(`${this.#path}.tmp`, this.#path);
       closeSync(this.#fd);
       this.#lines = lines;
@@ -126,4 +131,9 @@ function writeLines(fd: number, before: number, changes: readonly HandoverChange
   const lines = changes.map((change, at) => packLine(1 + before + at, JSON.stringify(change)));
   if (lines.length > 0) write(fd, lines.join(''));
   return lines.length;
+}
+
+/** @param lines behind the head @throws the file system's error */
+function writeCount(fd: number, lines: number): void {
+  write(fd, packCount(1 + lines), 0);
 }

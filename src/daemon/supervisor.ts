@@ -4,7 +4,7 @@ import { release } from 'node:os';
 import { ThinError } from '../errors/thin-error.js';
 import type { ConnectionState, KeptConnection } from '../fuse/connection.js';
 import { holdMountNamespace } from '../fuse/mount-namespace.js';
-import { removeHandover, hasHandover } from './handover.js';
+import { removeHandover, hasHandover, readHandover } from './handover.js';
 import { packError } from '../api/wire.js';
 import type { Relay } from '../relay/relay.js';
 import type { RootLayout } from '../config/root-layout.js';
@@ -43,9 +43,9 @@ export interface SuperviseRequest {
 
 /**
  * Holds the connection to the kernel across daemons, and the sockets of other programs. When a daemon is
- * replaced or dies, starts the next one, which continues with its handover. If there is no handover, or
- * daemons fail one after the other, closes the connection and the sockets, so that users get an error at once
- * and do not hang.
+ * replaced or dies, starts the next one, which continues with its handover, or where that is damaged, begins
+ * anew. If there is no handover, or daemons fail one after the other, closes the connection and the sockets,
+ * so that users get an error at once and do not hang.
  * @returns the exit code of the last daemon
  * @throws ThinError unsupported (Linux before 6.9), missing-device, and those of `Relay.listen`
  */
@@ -90,7 +90,13 @@ async function follow({ layout, args, notify, say }: SuperviseRequest, front: Fr
     const served = servedSince === undefined ? 0 : performance.now() - servedSince;
     failures = isReplaced === true || served >= WORTH_FOLLOWING_MS ? 0 : failures + 1;
     if (connection.isOpen && code !== 0 && hasHandover(layout) && failures < MOST_FAILURES) {
-      tell(`the daemon ended (${signal ?? `exit code ${code}`}); the next one goes on below its mounts`);
+      const ended = `the daemon ended (${signal ?? `exit code ${code}`})`;
+      if (readHandover(layout) !== undefined) tell(`${ended}; the next one goes on below its mounts`);
+      else {
+        connection.renew();
+        removeHandover(layout);
+        tell(`${ended}, and what it left is damaged or cut: the next one unmounts what it had mounted`);
+      }
       continue;
     }
     connection.close();
@@ -126,7 +132,7 @@ class Front {
 }
 
 class HeldConnection {
-  readonly #fd = openSync('/dev/fuse', 'r+');
+  #fd = openSync('/dev/fuse', 'r+');
   readonly #log: LogFile | undefined;
   readonly #front: Front;
   #open = true;
@@ -143,6 +149,12 @@ class HeldConnection {
 
   get isOpen(): boolean {
     return this.#open;
+  }
+
+  /** The mounts of the one before fail from now on. */
+  renew(): void {
+    closeSync(this.#fd);
+    this.#fd = openSync('/dev/fuse', 'r+');
   }
 
   start(args: readonly string[]): ChildProcess {

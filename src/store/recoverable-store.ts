@@ -1,9 +1,10 @@
 import { readdir, stat, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { ThinError } from '../errors/thin-error.js';
-import type { KvOperation } from './key-value.js';
+import type { KeyValue, KvOperation } from './key-value.js';
 import { openLevelStore, type LevelStore, type LevelStoreOptions } from './level-store.js';
 import { OuterStore } from './outer-store.js';
+import { openStandIn, type StandIn } from './stand-in-store.js';
 
 /** Bytes beside the logs, which are written out as tables: a manifest and a new log's first batches. */
 const MARGIN = 4 * 2 ** 20;
@@ -14,6 +15,9 @@ export class RecoverableStore extends OuterStore {
   readonly #options: LevelStoreOptions;
   #full = false;
   #isOpen = true;
+  /** What is read while the store itself cannot be opened. */
+  #standIn: StandIn | undefined;
+  #onDamage: ((error: ThinError) => void) | undefined;
   /** While it is opened anew. */
   #reopening: Promise<void> | undefined;
 
@@ -40,13 +44,38 @@ export class RecoverableStore extends OuterStore {
   }
 
   async #reopen(): Promise<void> {
-    if (this.#isOpen) {
-      this.#isOpen = false;
-      await this.inner.close().catch(() => undefined);
+    await this.#closeInner().catch(() => undefined);
+    try {
+      this.inner = await openLevelStore(this.#path, this.#options);
+    } catch (error) {
+      // Somebody took the room meanwhile: reads go on.
+      this.#standIn = await openStandIn(this.#path, this.#options).catch(() => undefined);
+      if (this.#standIn !== undefined) this.#follow(this.#standIn.store);
+      throw error;
     }
-    this.inner = await openLevelStore(this.#path, this.#options);
+    this.#follow(this.inner);
     this.#isOpen = true;
     this.#full = false;
+  }
+
+  #follow(store: KeyValue): void {
+    this.inner = store;
+    if (this.#onDamage !== undefined) store.watchFiles?.(this.#onDamage);
+  }
+
+  async #closeInner(): Promise<void> {
+    const standIn = this.#standIn;
+    this.#standIn = undefined;
+    if (standIn !== undefined) await standIn.end();
+    else if (this.#isOpen) {
+      this.#isOpen = false;
+      await this.inner.close();
+    }
+  }
+
+  override watchFiles(onDamage: (error: ThinError) => void): void {
+    this.#onDamage = onDamage;
+    super.watchFiles(onDamage);
   }
 
   async batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void> {
@@ -64,7 +93,7 @@ export class RecoverableStore extends OuterStore {
   }
 
   async close(): Promise<void> {
-    if (this.#isOpen) await this.inner.close();
+    await this.#closeInner();
   }
 
   /** Before it is closed: one that cannot be opened again cannot be read either. */

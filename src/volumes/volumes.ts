@@ -258,6 +258,10 @@ export class Volumes {
   #require(name: string): Volume {
     const found = this.#find(name);
     if (found !== undefined) return found;
+    const { lacks } = this.#served.pool.info();
+    // Engines forget a volume that is not there.
+    if (lacks !== undefined)
+      throw new ThinError('incomplete', `not all volumes of the pool can be told now: ${lacks}`);
     throw new ThinError(
       'not-found',
       `no volume ${shownName(name)} in the pool of ${this.#served.layout.root}; docker volume ls shows those that are there`,

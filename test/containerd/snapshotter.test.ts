@@ -12,7 +12,7 @@ import { FakePool } from '../support/fake-pool.js';
 import { useScratch } from '../support/mounts.js';
 import { SnapshotClient } from '../support/snapshot-client.js';
 
-const { NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, INVALID_ARGUMENT } = STATUS;
+const { NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, INVALID_ARGUMENT, UNAVAILABLE } = STATUS;
 
 describe('snapshotter', () => {
   const scratch = useScratch();
@@ -279,6 +279,22 @@ describe('snapshotter', () => {
     assert.deepEqual(view?.options, ['ro', 'nouuid', 'norecovery']);
     const [bound] = await client.prepare('b', 'layer', { 'containerd.io/snapshot/thinfuse.mounts': 'bind' });
     assert.equal(bound?.type, 'bind');
+  });
+
+  it('does not say that a snapshot is not there while the pool lacks what its log has', async () => {
+    await client.prepare('a');
+    fake.pool.lacks = 'its log could not be taken over';
+    assert.equal((await client.stat('a')).name, 'a');
+    const unsure = { code: UNAVAILABLE, details: /its log could not be taken over/ };
+    await assert.rejects(client.stat('b'), unsure);
+    await assert.rejects(client.mounts('b'), unsure);
+    await assert.rejects(client.usage('b'), unsure);
+    await assert.rejects(client.remove('b'), unsure);
+    await assert.rejects(client.commit('layer', 'b'), unsure);
+    await assert.rejects(client.prepare('c', 'b'), unsure);
+    await assert.rejects(client.list(), unsure);
+    fake.pool.lacks = undefined;
+    await assert.rejects(client.stat('b'), { code: NOT_FOUND });
   });
 
   for (const mode of ['bind', 'loop'] as const)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { removeHandover, handoverHead, hasHandover, readHandover } from '../../src/daemon/handover.js';
 import { HandoverEntries, type HandoverChange } from '../../src/daemon/handover-entries.js';
-import { packLine } from '../../src/daemon/handover-lines.js';
+import { packCount, packLine } from '../../src/daemon/handover-lines.js';
 import { HandoverFile } from '../../src/daemon/handover-file.js';
 import { StandingHandover } from '../../src/daemon/standing-handover.js';
 import { requireResend } from '../../src/daemon/supervisor.js';
@@ -120,14 +120,15 @@ describe('what a daemon leaves to the next one', () => {
     assert.deepEqual(readHandover(layout), before);
   });
 
-  it('is whole with any bit of it flipped, and with its last line torn', async () => {
+  it('is whole with any bit of it flipped, and with its last line torn, and nothing where it was cut', async () => {
     const layout = { root: await scratch.current.folder() };
     const path = `${layout.root}/handover.json`;
     const standing = new StandingHandover(layout, fail);
     standing.begin(() => ({ ...SERVED, mounts: [] }));
     standing.note(['unfinished', MOUNT.request.image, 'web']);
     const before = readHandover(layout);
-    const start = (await readFile(path)).length;
+    const early = await readFile(path);
+    const start = early.length;
     standing.note(['mount', 'web', MOUNT]);
     const left = readHandover(layout)!;
     const bytes = await readFile(path);
@@ -137,10 +138,18 @@ describe('what a daemon leaves to the next one', () => {
       await writeFile(path, flipped);
       assert.deepEqual(readHandover(layout), left, `bit ${bit}`);
     }
+    const { length } = packCount(0);
     for (let end = bytes.length; end >= start; end--) {
-      await writeFile(path, bytes.subarray(0, end));
       const once = start + (bytes.length - start - '\n\n\n'.length) / 2;
+      // The writer died in the midst of it.
+      await writeFile(path, Buffer.concat([early.subarray(0, length), bytes.subarray(length, end)]));
       assert.deepEqual(readHandover(layout), end < once ? before : left, `up to ${end}`);
+    }
+    // Cut by something else.
+    for (let end = bytes.length; end >= 0; end--) {
+      const once = start + (bytes.length - start - '\n\n\n'.length) / 2;
+      await writeFile(path, bytes.subarray(0, end));
+      assert.deepEqual(readHandover(layout), end < once ? undefined : left, `cut at ${end}`);
     }
     standing.end();
   });
@@ -185,7 +194,8 @@ describe('what a daemon leaves to the next one', () => {
       entries.apply(one);
       file.append(one);
     };
-    const lines = async (): Promise<number> => ((await readFile(path, 'utf8')).split('\n').length - 1) / 3;
+    const lines = async (): Promise<number> =>
+      ((await readFile(path, 'utf8')).split('\n').length - 1) / 3 - 1;
     assert.equal(await lines(), 1001);
     const before = (await readFile(path)).length;
     change(['active', 'one-more', true]);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { readFile, readlink, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, readlink, rename, rm, stat, truncate } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { verifyPages } from '../../scripts/torture/contents.js';
@@ -110,6 +110,34 @@ for (const pool of ['leveldb', 'direct'] as const satisfies readonly PoolKind[])
       assert.equal((await cli.run('mount', 'work')).trim(), mountPoint);
       await cli.run('snapshot', 'after-death', 'work');
       assert.equal((await cli.json<{ ok: boolean }>('check')).ok, true);
+    });
+
+    it('begins anew where what it left was cut, and leaves no mount of before', async () => {
+      await cli.run('umount', 'work');
+      const own = scratch.current.at('cut');
+      await mkdir(own);
+      await cli.run('snapshot', 'cut', 'work');
+      await cli.run('mount', 'cut', own);
+      const file = await open(path.join(own, 'kept'), 'w');
+      await file.writeFile('synced');
+      await file.sync();
+      await file.close();
+      const { pid } = await cli.call('status', {});
+      // Nothing is added to what was cut.
+      process.kill(pid, 'SIGSTOP');
+      const left = path.join(cli.root, 'handover.json');
+      await truncate(left, Math.floor((await stat(left)).size / 2));
+      await cli.die(pid);
+      assert.equal(
+        (await mounts()).some(({ target }) => target === own),
+        false,
+      );
+      assert.deepEqual(await loopsUnder(cli.root), []);
+      await cli.run('mount', 'cut', own);
+      assert.equal(await readFile(path.join(own, 'kept'), 'utf8'), 'synced');
+      await cli.run('umount', 'cut');
+      await cli.run('rm', 'cut');
+      await cli.run('mount', 'work');
     });
 
     it('serves on when its supervisor dies, and where it dies after it, its mounts fail at once until the next start', async () => {

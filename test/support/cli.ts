@@ -84,9 +84,12 @@ export class Cli {
     for (let poll = 0; isRunning(pid) && poll < GONE_POLLS; poll++) await sleep(GONE_POLL_MS);
   }
 
-  /** The daemon of a supervisor, which starts another. Resolves when that one serves. */
-  async die(): Promise<void> {
-    const { pid } = await this.call('status', {});
+  /**
+   * The daemon of a supervisor, which starts another. Resolves when that one serves.
+   * @param known its pid, where it cannot be asked
+   */
+  async die(known?: number): Promise<void> {
+    const pid = known ?? (await this.call('status', {})).pid;
     process.kill(pid, 'SIGKILL');
     for (let poll = 0; poll < GONE_POLLS; poll++) {
       const now = await this.call('status', {}).then(

@@ -48,6 +48,7 @@ export class FakePool implements ThinPool {
   readonly #reserved: ReservedSnapshot[] = [];
   readonly log: string[] = [];
   closed = false;
+  lacks: string | undefined;
   #transaction = 1;
   #lastId = 1;
 
@@ -86,6 +87,7 @@ export class FakePool implements ThinPool {
       baseSize: OPTIONS.baseSize,
       pendingDeletes: 0,
       options: this.#options,
+      lacks: this.lacks,
     };
   }
 

@@ -54,6 +54,14 @@ describe('volume plugin', () => {
     assert.equal((await client.post('/VolumeDriver.Frobnicate', {})).status, 404);
   });
 
+  it('does not say that a volume is not there while the pool lacks what its log has', async () => {
+    fake.pool.lacks = 'its log could not be taken over';
+    for (const method of ['Get', 'Path', 'Remove', 'Mount'])
+      await assert.rejects(client.call(method, { Name: 'db', ID: 'x' }), /its log could not be taken over/);
+    fake.pool.lacks = undefined;
+    await assert.rejects(client.call('Get', { Name: 'db' }), /no volume/);
+  });
+
   it('makes a volume once, however often it is asked for', async () => {
     await client.create('db', { size: '20G' });
     await client.create('db', { size: '20G' });
