@@ -27,9 +27,11 @@ export async function unmountAll(
   const lost: string[] = [];
   const attempt = (name: DeviceName, step: () => Promise<unknown>): Promise<unknown> =>
     locks.run([name], step).catch((error: unknown) => {
-      log.warn({ event: 'stop', device: name, err: error });
       const failure = toThinError(error);
       const isReleased = mounts.of(name) === undefined && active.pathOf(name) === undefined;
+      // A deletion that was deferred released it meanwhile.
+      if (isReleased && failure.code === 'not-found') return;
+      log.warn({ event: 'stop', device: name, err: error });
       if (isReleased && pool.info().mode === 'ro') lost.push(`${name} (${failure.message})`);
       else failures.push(failure);
     });
