@@ -3,7 +3,7 @@ interface Waiter {
   readonly wake: () => void;
 }
 
-/** Counts requests that have no answer yet, so that whoever ends what serves them can wait for them. */
+/** Counts requests that have no answer yet, so that their server can wait for them before it ends. */
 export class InFlight {
   #count = 0;
   readonly #waiting = new Set<Waiter>();

@@ -8,9 +8,9 @@ export interface AheadSource extends NodeLoader {
 }
 
 /**
- * Has the nodes with the keys in [from, to) read that are not in memory, level by level, while the thread
- * does other work. Nothing is kept of them: they are at hand for the system when the tree is asked. What
- * cannot be read ends it, and is told to whoever asks the tree.
+ * Reads the nodes with the keys in [from, to) that are not in memory, level by level, while the thread does
+ * other work. It keeps nothing of them: they are in the page cache when the tree is read. A node that cannot
+ * be read ends it; a reader of the tree gets the error.
  * @returns undefined where all of them are in memory
  */
 export function readAhead(

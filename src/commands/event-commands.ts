@@ -1,4 +1,4 @@
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import { eventText, parseDaemonEvent, type DaemonEvent } from '../daemon/event-hub.js';
 import { ThinError } from '../errors/thin-error.js';
 import { withDaemon } from './connect.js';
@@ -15,12 +15,10 @@ export function registerEventCommands(program: Command): void {
     )
     .option('--past', 'past events, at most 1000, and then end')
     .option('--follow', 'with --past, go on with those to come')
-    .addOption(new Option('--no-follow', 'as --past').hideHelp())
     .addHelpText('after', example('thinfuse events', 'thinfuse --json events --past | jq -r .event'))
-    .action(async ({ past: wantsPast, follow: told }: EventFlags, command: Command) => {
+    .action(async ({ past = false, follow = false }: EventFlags, command: Command) => {
       const context = contextOf(command);
-      const past = wantsPast === true || told === false;
-      const input = { past, follow: past ? told === true : true };
+      const input = { past, follow: follow || !past };
       await withDaemon(context, async (caller) => {
         try {
           for await (const line of caller.text('events', input)) {

@@ -34,7 +34,7 @@ export async function withProgress<T>(
 
 /**
  * On a terminal's standard error, a line that says what is under way and for how long; gone at the end. For
- * work of which nobody knows how much is left; else `withProgress`. `say` adds how far it is.
+ * work of which the rest is unknown; else `withProgress`. `say` adds how far it is.
  */
 export async function whileWorking<T>(
   { json }: Pick<Context, 'json'>,

@@ -1,4 +1,4 @@
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import { formatBinarySize } from '../config/sizes.js';
 import { ThinError, toThinError } from '../errors/thin-error.js';
 import type { ReceiveRequest } from '../transfer/receive.js';
@@ -12,7 +12,6 @@ import { withProgress } from './progress.js';
 interface ReceiveFlags {
   readonly since?: string;
   /** What `--since` was called. */
-  readonly base?: string;
   readonly keepPartial?: boolean;
 }
 
@@ -25,7 +24,6 @@ export function registerReceiveCommand(program: Command): void {
     )
     .argument('[name]', 'name of the device here; default: its name there')
     .option('--since <device>', 'the device here that has the content of --since there, if its name differs')
-    .addOption(new Option('--base <device>').hideHelp())
     .option('--keep-partial', 'keep what arrived before a cut, so that the transfer can resume')
     .addHelpText(
       'after',
@@ -34,8 +32,7 @@ export function registerReceiveCommand(program: Command): void {
         'thinfuse receive --keep-partial < web-monday.stream',
       ),
     )
-    .action(async (name: string | undefined, flags: ReceiveFlags, command: Command) => {
-      const { since = flags.base, keepPartial } = flags;
+    .action(async (name: string | undefined, { since, keepPartial }: ReceiveFlags, command: Command) => {
       await receive(contextOf(command), { name, since, keepPartial });
     });
 }

@@ -1,7 +1,7 @@
 import { fstatSync, writeSync } from 'node:fs';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 
-/** Milliseconds until a full pipe is tried again that somebody has made non-blocking. */
+/** Milliseconds until a full pipe is tried again that another process has made non-blocking. */
 const FULL_MS = 5;
 const NEVER = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
 

@@ -24,8 +24,6 @@ export interface RootLayout {
   readonly socket: string;
   readonly pid: string;
   readonly log: string;
-  /** Of answered and uncommitted writes, if a successor could follow a daemon that dies. */
-  readonly journal: string;
   /** Which processes are the daemon's tools. */
   readonly tools: string;
   /** Space and traffic of the last 24 hours. */
@@ -61,7 +59,6 @@ export function rootLayout(folder: string, options: { socketName?: string | unde
     socket,
     pid: path.join(root, 'thinfuse.pid'),
     log: path.join(root, 'thinfuse.log'),
-    journal: path.join(root, 'journal'),
     tools: path.join(root, 'tools'),
     history: path.join(root, 'history.json'),
     beingMade: path.join(root, 'being-made'),

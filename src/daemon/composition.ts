@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs';
-import { rm, symlink, type FileHandle } from 'node:fs/promises';
+import { symlink, type FileHandle } from 'node:fs/promises';
 import { destination, multistream, pino, type DestinationStream, type Logger } from 'pino';
 import type { StorageOptions } from '../config/storage-options.js';
 import { dmStatusLine } from '../docker/dm-status.js';
@@ -426,7 +425,7 @@ async function openPoolIn(
     const superblock = readSuperblock(store);
     if (reserve) await hostDisk.holdReserve();
     log = await openLog(layout, store, { follows, free: hostDisk.free(), onNote: onMended });
-    if (superblock.kind === 'leveldb') return await openWhole(layout, store, { ...options, hostDisk, log });
+    if (superblock.kind === 'leveldb') return await openPool(store, { ...options, hostDisk, log });
     const { path, ...file } = await openDataOf(layout, superblock);
     data = file.handle;
     for (const text of file.mended) onMended(text);
@@ -434,7 +433,7 @@ async function openPoolIn(
     const puncher = new HolePuncher(exec);
     const growing = new GrowingData(path, file);
     const punch = (ranges: readonly FileRange[]): Promise<void> => puncher.punch(path, ranges);
-    return await openWhole(layout, store, {
+    return await openPool(store, {
       ...options,
       hostDisk,
       log,
@@ -461,15 +460,8 @@ const LOG_BYTES = { leveldb: 64 * 2 ** 20, direct: 16 * 2 ** 20 };
 /** On a disk that has little room, in which more is made in multiples of it. */
 const LEAST_LOG = 4 * 2 ** 20;
 
-async function openWhole(layout: RootLayout, store: KeyValue, options: OpenPoolOptions): Promise<ThinPool> {
-  const pool = await openPool(store, options);
-  // Of before the log, and of no use any more.
-  await rm(layout.journal, { recursive: true, force: true });
-  return pool;
-}
-
 async function openLog(
-  { pool, journal }: RootLayout,
+  { pool }: RootLayout,
   store: KeyValue,
   {
     follows,
@@ -480,8 +472,7 @@ async function openLog(
   const { uuid, kind } = readSuperblock(store);
   return PoolLog.open(pool, store, {
     onNote,
-    // A daemon of before the log left its journal where it died.
-    follows: follows && (readLogState(store) !== undefined || existsSync(journal)),
+    follows: follows && readLogState(store) !== undefined,
     uuid,
     isDirect: kind === 'direct',
     ring: Math.max(LEAST_LOG, Math.min(LOG_BYTES[kind], Math.floor(free / 8 / LEAST_LOG) * LEAST_LOG)),

@@ -165,7 +165,7 @@ class HeldConnection {
     daemon.on('message', (message) => {
       if (message !== RELEASE) return;
       this.close();
-      // Whoever stopped the daemon finds its sockets gone when it is.
+      // The sockets go before the daemon does, so that a caller of stop finds none.
       void this.#front.close().then(() => daemon.send(RELEASED, () => undefined));
     });
     return daemon;

@@ -54,7 +54,7 @@ export function unpackMetadataSnapshot(id: number, body: Uint8Array, path: strin
   }
 }
 
-/** The same in steps of one device each, for who has others wait. */
+/** The same in steps of one device each, for a caller that others wait for. */
 export function* unpackingMetadataSnapshot(
   id: number,
   body: Uint8Array,

@@ -21,7 +21,7 @@ const KINDS = {
   'chunk-backing': 11,
   'chunk-patch': 12,
   commit: 13,
-  // 14 was the state of a journal, before there was the log.
+  // 14 is not used.
   'log-state': 15,
   'log-head': 16,
   'remote-sheet': 17,

@@ -95,8 +95,8 @@ const BYTES_PER_INODE = 16384;
 
 /**
  * statfs(2) in the smallest power-of-two block, from 4 KiB, whose count fits 32 bits (libfuse bindings carry
- * no more). A pool counts no inodes, and each of its filesystems has its own; but who looks for the share
- * that is free must not be told that there are none.
+ * no more). A pool counts no inodes, because each of its filesystems has its own. A program that looks at
+ * the share of free inodes must not find none.
  */
 export function spaceBlocks(space: { readonly total: number; readonly free: number }): SpaceBlocks {
   let blockSize = 4096;

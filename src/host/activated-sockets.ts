@@ -23,7 +23,7 @@ const THIS_PROCESS: Activation = {
 
 /**
  * The listening unix sockets that a service manager passed to this process, by path. A client that connects
- * while nobody serves waits in the socket's backlog.
+ * while no daemon serves waits in the socket's backlog.
  */
 export class ActivatedSockets {
   readonly #left: Map<string, number>;

@@ -144,8 +144,8 @@ export class FilesystemTools {
 
   /**
    * The mounted filesystem keeps everything beyond `limit` for itself, until it is unmounted or told
-   * otherwise. Both filesystems have such a reserve, on any kernel: `write` answers ENOSPC to whoever has no
-   * more room, whatever that process may do, and statfs(2) tells what is left. Errors: unsupported (/sys
+   * otherwise. Both filesystems have such a reserve, on any kernel: `write` answers ENOSPC to every
+   * process, also to privileged ones, and statfs(2) tells what is left. Errors: unsupported (/sys
    * cannot be written), tool-failed.
    */
   async bound(

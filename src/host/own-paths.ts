@@ -91,7 +91,7 @@ export async function mountTarget(layout: RootLayout, target: string): Promise<s
     ),
   );
   const hidden = [
-    ...[layout.devices, layout.pool, layout.metadata, layout.journal],
+    ...[layout.devices, layout.pool, layout.metadata],
     ...[layout.openMounts, layout.space, layout.spares],
   ];
   if (isIn(layout.mounts, real) || hidden.some((folder) => isIn(real, folder)))

@@ -34,7 +34,7 @@ export class SpaceFolder {
       await mkdir(this.#target, { recursive: true, mode: 0o700 });
       if ((await MountTable.read()).on(this.#target) !== undefined) return;
       await chmod(this.#target, 0o700);
-      // The second layer, for an overlay that nobody writes to has two: the empty folder itself.
+      // The second layer, because a read-only overlay has two: the empty folder itself.
       const layers = `ro,nosuid,nodev,noexec,lowerdir=${quoted(this.#of)}:${quoted(this.#target)}`;
       await this.#exec.run(
         'mount',

@@ -21,9 +21,9 @@ export interface PlaneMemory {
   readonly epochs: Int32Array;
   /** See ASKED_FOR_CHUNKS and what follows. */
   readonly asked: Int32Array;
-  /** Where what is answered and not committed is written down, if it is. */
   /** Of all devices (`Traffic`). */
   readonly traffic: Float64Array;
+  /** The log has what was answered and not committed; undefined: the pool has none. */
   readonly log: LogMemory | undefined;
 }
 
@@ -110,7 +110,7 @@ export class DataPlane {
     return this.#memory;
   }
 
-  /** `ChunkStore.resizeCache`, where there is one; whoever describes the plane to threads does so anew. */
+  /** `ChunkStore.resizeCache`, where there is one. The caller then tells threads of the new memory. */
   resizeCache(bytes: number): void {
     this.chunks.resizeCache?.(bytes);
     this.#memory = { ...this.#memory, chunks: this.chunks.memory };

@@ -1,7 +1,7 @@
 import { ThinError } from '../errors/thin-error.js';
 
 /**
- * The work, for as long as somebody has patience; it goes on by itself after that.
+ * The work, for as long as its caller has patience; it goes on by itself after that.
  * @param patience milliseconds; undefined: without end
  * Errors: io, where it took longer; those of the work.
  */

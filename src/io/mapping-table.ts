@@ -49,7 +49,7 @@ const SPINS = 200;
 
 /**
  * An active device's mappings unfolded, one 32-bit word a virtual block, in shared memory: any thread looks
- * them up, and changes one that it has locked. Costs memory where blocks are mapped and somebody has looked,
+ * them up, and changes one that it has locked. Costs memory where blocks are mapped and were looked up,
  * whatever the size of the device.
  */
 export class MappingTable {

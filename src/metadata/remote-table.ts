@@ -22,7 +22,7 @@ export interface KnownImage extends RemoteImage {
 
 interface Image {
   readonly record: RemoteImage;
-  /** Somebody is about to map chunks of it. */
+  /** A caller is about to map chunks of it. */
   held: boolean;
 }
 

@@ -69,7 +69,7 @@ function mapOne(
   const taken = plane.mayMap(1) ? metadata.chunks.take() : undefined;
   if (taken === undefined) throw noRoom();
   const chunk = chunkId(taken);
-  // Whether it holds zeroes is for whoever has it next.
+  // Its next owner must not take it for zeroes.
   plane.chunks.takeZeroed(chunk);
   plane.chunks.makeRemote(chunk);
   metadata.remote.set(chunk, entry);

@@ -65,7 +65,7 @@ export class Committer {
       .catch(() => undefined)
       .then(() => {
         this.#next = undefined;
-        // Somebody may have begun one since the last ended; it took in what this caller changed.
+        // Another caller may have begun one since the last ended. It has this caller's changes.
         return this.#running ?? this.#start();
       });
     return this.#next;

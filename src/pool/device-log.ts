@@ -15,9 +15,9 @@ export interface DeviceLogParts {
 }
 
 /**
- * Changes of devices as the log has them, so that whoever asked for one waits for a sync of the log and not
- * for a commit. Each is written down in the same turn in which it is made in memory: the log has it between
- * the mappings of before and of after.
+ * Writes changes of devices to the log, so that the caller of one waits for a sync of the log and not for a
+ * commit. It writes each in the same turn in which memory changes: the log has it between the mappings before
+ * and after it.
  */
 export class DeviceLog {
   readonly #parts: DeviceLogParts;

@@ -30,7 +30,7 @@ export interface LogSegment {
 /** The result of the records: the last mapping of each block, and the content of chunks. */
 export interface FoldedLog {
   readonly segments: readonly LogSegment[];
-  /** At the end of all. What somebody copied before was not changed since. */
+  /** At the end of all. A chunk that was copied before has not changed since. */
   readonly chunks: ReadonlyMap<number, ChunkContents>;
 }
 

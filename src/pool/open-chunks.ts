@@ -95,7 +95,7 @@ export function openChunks(
     damaged: () => metadata.remote.damaged(),
   };
   if (kind === 'direct') {
-    assert(options.data !== undefined, 'whoever opens a direct pool has opened its data');
+    assert(options.data !== undefined, 'the caller has opened the data of a direct pool');
     return new FileChunks({
       ...options.data,
       chunkSize,

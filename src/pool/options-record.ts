@@ -22,13 +22,13 @@ const schema = z.object({
   xfsNospaceMaxRetries: z.number().int().min(0),
   errorIfNoSpace: z.boolean(),
   noSpaceTimeout: z.number().min(0),
-  // Pools of before these two have no such fields, and grew never.
+  // Older pools lack these two fields and never grow.
   autoextendThreshold: z.number().int().min(50).max(100).default(NEVER_EXTEND),
   autoextendPercent: z.number().int().min(1).max(100).default(20),
   lowWater: z.number().int().min(0).default(0),
   metadataLowWater: z.number().int().min(0).default(0),
   originTimeout: z.number().int().min(1).max(3600).default(60),
-  // Older pools were never packed, and stay so until their options ask for it.
+  // Older pools stay unpacked until their options ask for packing.
   compression: z.enum(COMPRESSIONS).default('off'),
   cacheSize: z.number().int().min(0).default(0),
 }) satisfies z.ZodType<PoolOptions>;

@@ -151,8 +151,8 @@ export class PoolImages {
   }
 
   /**
-   * What a start that somebody recorded has read comes first, before anybody asks; also what the device has
-   * of other images, whose blocks came with it.
+   * Fetches the blocks of a recorded start first, before a reader asks for them; also those that the device
+   * has of other images, whose blocks came with it.
    */
   async #prefetch(image: KnownImage, { id }: DeviceRecord): Promise<void> {
     const blocks = await this.#source?.startOf(image);

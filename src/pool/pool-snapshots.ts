@@ -9,7 +9,7 @@ import { requireQuota } from './quota.js';
 import { requireFree, requireRecord } from './requirements.js';
 import type { SnapshotRequest } from './thin-pool.js';
 
-/** How snapshots come about in the open transaction; whoever asks commits it. */
+/** Makes snapshots in the open transaction; the caller commits it. */
 export class PoolSnapshots {
   readonly #state: PoolState;
 

@@ -97,7 +97,7 @@ export class PoolState implements PlaneOwner, PoolGate {
     return this.committer.flush();
   }
 
-  /** Nobody who only read the device hears of a failure. */
+  /** A user that only read the device gets no failure. */
   async flushOf({ traffic }: Pick<DeviceIo, 'traffic'>): Promise<void> {
     const { writes } = traffic.totals();
     await this.flush().catch((error: unknown) => {

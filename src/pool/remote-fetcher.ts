@@ -10,7 +10,7 @@ import type { PoolState } from './pool-state.js';
 import type { FetchRequest, RemoteSource } from './remote-source.js';
 
 /**
- * Bytes around a chunk that somebody waits for which come with it, where they are not here: one request of
+ * Bytes around a chunk with a waiting reader that come with it, if they are not here: one request of
  * 512 KiB takes hardly longer than one of 64 KiB (docs/remote.md).
  */
 const WINDOW = 512 * 1024;
@@ -38,7 +38,7 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** How fetching goes, for whoever looks after the pool. Bytes. */
+/** How fetching goes, for the pool's operator. Bytes. */
 export interface RemoteFigures {
   /** Of chunks whose bytes are not here. */
   readonly remote: number;
@@ -53,8 +53,8 @@ export interface RemoteFigures {
 }
 
 /**
- * Brings the bytes of remote chunks where they belong. What somebody waits for goes before what is fetched
- * ahead; each chunk is on its way once. Pool thread only; the work itself is the source's.
+ * Brings the bytes of remote chunks where they belong. A chunk with a waiting reader goes before those that
+ * are fetched ahead; each chunk is on its way once. Pool thread only; the work itself is the source's.
  */
 export class RemoteFetcher {
   readonly #state: PoolState;
@@ -145,7 +145,7 @@ export class RemoteFetcher {
       for await (const batch of batches) {
         this.#requireOpen();
         const wanted = batch.filter((chunk) => this.#isWanted(chunk, image));
-        // Who waits for something goes first.
+        // Reads that wait go first.
         while (!this.#hasRoom(image, wanted.length * this.#chunkSize)) await this.#anEnd();
         if (wanted.length > 0) await this.#start(wanted, image, undefined);
         await nextTurn();
@@ -154,7 +154,7 @@ export class RemoteFetcher {
     await Promise.all(Array.from({ length: AHEAD_AT_ONCE }, worker));
   }
 
-  /** Whoever waits is told. */
+  /** Every reader that waits gets `closed`. */
   async close(): Promise<void> {
     const error = new ThinError('closed', 'the pool is being closed');
     for (const { reject } of this.#waiting.splice(0)) reject(error);
@@ -173,7 +173,7 @@ export class RemoteFetcher {
       for (const { chunk } of remote.all()) yield chunk;
     };
     await this.ahead(chunks(), image);
-    // What was on its way for somebody else.
+    // Chunks that other callers fetch.
     while ([...this.#flights.values()].some(({ entry }) => entry.image === image)) await this.#anEnd();
   }
 
@@ -244,7 +244,7 @@ export class RemoteFetcher {
       const flight = flights.get(block);
       if (flight === undefined) return;
       const landing = this.#land(flight, bytes);
-      // Who waits for it is told; it is looked at below, where the whole request ends well.
+      // The reader that waits gets the error. The request looks at it below.
       landing.catch(() => undefined);
       landings.push(landing);
     };
@@ -278,7 +278,7 @@ export class RemoteFetcher {
     return this.#source.fetch({ ...request, blocksEach: this.#chunkSize / IMAGE_BLOCK }, onBytes);
   }
 
-  /** Whoever waits is told in time, whatever becomes of the request. */
+  /** Fails in time, whatever becomes of the request. */
   async #bounded(
     work: Promise<void>,
     { image, timeoutMs }: Pick<FetchRequest, 'image' | 'timeoutMs'>,

@@ -131,7 +131,7 @@ class Repair {
     for (const { chunk } of [...remote.all()]) if (!builder.chunkCounts.has(chunk)) remote.take(chunk);
     const rebuilt = { superblock, options, devices, builder, remote };
     await this.#to.batch(await rebuiltOperations(this.#to, rebuilt), { sync: true });
-    // Nobody knows what a device mapped whose record is lost, or below a node that is.
+    // The mappings of a lost record, or below a lost node, are unknown.
     const knowsAll = !this.#losesNodes && this.#salvaged.lost.length === 0 && this.#given === 0;
     const lostChunks = knowsAll ? this.#lostChunks : undefined;
     return { devices: devices.length, chunks: healthy.size, lost: this.#lost, lostChunks };

@@ -84,8 +84,8 @@ export interface DeviceHost {
   /** The loop device takes its file's new size, then the filesystem fills it. */
   grow(mounted: Mounted, filesystem: FilesystemType, size: number): Promise<void>;
   /**
-   * Bytes of the mounted filesystem that may be in use, for as long as it is mounted: whoever writes more is
-   * told so by `write`. Undefined: all. Errors: unsupported (this kernel, or a /sys that cannot be written).
+   * Bytes of the mounted filesystem that may be in use, for as long as it is mounted. Beyond that, `write`
+   * fails with ENOSPC. Undefined: all. Errors: unsupported (this kernel, or a /sys that cannot be written).
    */
   bound(mounted: Mounted, filesystem: FilesystemType, limit: number | undefined): Promise<void>;
   /**

@@ -27,8 +27,8 @@ export class ProjectionWriter {
   }
 
   /**
-   * The files show within some milliseconds what the pool holds now. Whoever changed a device does not wait
-   * for them, and changes in quick succession share a write.
+   * The files show within some milliseconds what the pool holds now. A change of a device does not wait
+   * for them. Changes in quick succession share a write.
    */
   follow(): void {
     this.#following ??= sleep(FOLLOW_MS).then(() => {

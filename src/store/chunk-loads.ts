@@ -57,7 +57,7 @@ export class ChunkLoads {
     this.#loads.delete(chunk);
   }
 
-  /** Nobody asks any more. */
+  /** No caller asks any more. */
   end(): void {
     for (const chunk of [...this.#loads.keys()]) this.forget(chunk);
   }

@@ -191,7 +191,7 @@ export class PackingTrend {
   }
 }
 
-/** On their way to other threads at once: of libuv's threads most stay free for who waits for a disk. */
+/** Chunks packed at once. Most of libuv's threads stay free for work that waits for a disk. */
 const AT_ONCE = 3;
 
 /** The operations of each, in their order. */

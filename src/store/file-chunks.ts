@@ -176,7 +176,7 @@ export class FileChunks implements ChunkStore {
     return { operations: () => Promise.resolve([]), settle: () => undefined, undo: () => undefined };
   }
 
-  /** One after the other: who finds nothing written since must not go on before what was is durable. */
+  /** One after the other: a caller that finds nothing to sync must wait for the sync before it. */
   sync(): Promise<void> {
     const synced = this.#synced.then(() => this.#sync());
     this.#synced = synced.catch(() => undefined);

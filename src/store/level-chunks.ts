@@ -155,7 +155,7 @@ export class LevelChunks implements ChunkStore {
   bring(chunk: ChunkId): Promise<void> | undefined {
     const { index, fetched } = this.memory;
     const there = Atomics.load(index, chunk) - 1;
-    // Whoever wants to change what was fetched waits until it is durable.
+    // A writer waits until the fetched bytes are durable.
     if (there >= 0) return Atomics.load(fetched, there) === 0 ? undefined : this.#options.commit();
     if (this.#options.remote.isRemote(chunk)) return this.#options.remote.fetch(chunk);
     return this.#loads.bring(chunk);

@@ -103,7 +103,7 @@ export class ManifestFollower {
     if (name !== this.#name) this.#begin(name);
     await this.#readOn();
     if (this.#edits.records > 0 && this.#scan.end().damage === undefined) return this.#edits;
-    // It may have been exchanged just now; what else is wrong with it is told by who reads all of it.
+    // It may have been exchanged just now. A reader of all of it reports any other fault.
     this.#begin('');
     this.#whole = await readManifest(this.#path);
     for (const table of this.#whole.tables.values()) this.#watcher?.added(table);

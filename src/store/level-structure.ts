@@ -39,7 +39,7 @@ const SHARE = 10;
 
 /**
  * Looks at the structure of blocks in the tables of a store, in a thread, so that a compaction, which reads
- * what nobody asked for, meets none that ends the process. Of a block of chunks it reads the ends, about a
+ * tables without a request, meets none that ends the process. Of a block of chunks it reads the ends, about a
  * sixteenth.
  */
 export class StructureCheck {

@@ -22,7 +22,7 @@ export async function findLockHolder(path: string): Promise<LockHolder | undefin
         return { pid, command: await commandOf(pid) };
     }
   } catch {
-    // Nothing to tell: who holds the lock only makes a message better.
+    // The message then does without the holder of the lock.
   }
   return undefined;
 }

@@ -124,7 +124,7 @@ function names({ it }: ContractRunner, served: () => Served): void {
       directory.free = total / 4;
       const { bsize, blocks, bfree, files, ffree } = await statfs(transport.mountPoint);
       assert.deepEqual([bsize * blocks, bsize * bfree], [total, total / 4]);
-      // Who looks at the share of free inodes finds that of free space.
+      // The share of free inodes is that of free space.
       assert.deepEqual([files > 0, ffree / files], [true, 1 / 4]);
     }
   });

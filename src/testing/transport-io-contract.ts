@@ -77,7 +77,7 @@ export function bytesContract({ it }: ContractRunner, served: () => Served): voi
     const file = await open(at('a'), 'r+');
     const flushed = image.count('flush');
     await file.write(Buffer.alloc(4096, 1), 0, 4096, 4096);
-    assert.equal(image.count('flush'), flushed, 'what nobody asked for');
+    assert.equal(image.count('flush'), flushed, 'a flush without a request');
     await file.close();
   });
 

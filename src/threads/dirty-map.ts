@@ -77,7 +77,7 @@ export class DirtyMap {
       if (entries.length >= most) return false;
       const bit = lowestBit(rest);
       const at = word * BITS + bit;
-      // Cleared before the words below are looked at: who marks an entry there afterwards sets it again.
+      // Cleared before the words below are read: a thread that marks an entry afterwards sets it again.
       Atomics.and(words, word, ~(1 << bit));
       if (level === 0) {
         entries.push(at);

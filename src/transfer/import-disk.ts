@@ -62,7 +62,7 @@ export class DiskImage {
     const kind = format ?? (await formatOf(file));
     const info = await infoOf(exec, file, kind);
     const other = info['backing-filename'] ?? info['format-specific']?.data?.['data-file'];
-    // Whoever made the image chose that name, and it may be any file of this host.
+    // The maker of the image chose that name, and it may be any file of this host.
     if (other !== undefined)
       throw new ThinError(
         'invalid-argument',

@@ -13,7 +13,7 @@ import { ownMaker } from './passing-devices.js';
 const ZEROES = Buffer.alloc(2 ** 20);
 
 /**
- * The bytes of a device while somebody has it open. Several calls may be on their way at once. Errors:
+ * The bytes of a device while a caller has it open. Several calls may be on their way at once. Errors:
  * no-space, io.
  */
 export interface DeviceBytes {

@@ -96,8 +96,7 @@ describe('end to end: send and receive', function () {
     const other = await receive('tuesday', '--since', 'base');
     assert.equal(other.code, 2);
     assert.match(other.stderr, /base does not have the content here that it has on the other side/);
-    // As the option was called before.
-    const missing = await receive('tuesday', '--base', 'sunday');
+    const missing = await receive('tuesday', '--since', 'sunday');
     assert.equal(missing.code, 3);
     assert.match(missing.stderr, /no such device/);
     const { path: file } = await there.call('activate', { name: 'monday' });
