@@ -356,6 +356,11 @@ export class DaemonClient {
     return this.text('metadata.dump', input);
   }
 
+  /** What an active device maps now: a JSON object a line. Errors: not-found, closed (it is not active). */
+  runs(device: string): AsyncIterable<string> {
+    return this.text('device.runs', { device });
+  }
+
   delta(input: TextOperations['metadata.delta']['input']): AsyncIterable<string> {
     return this.text('metadata.delta', input);
   }
