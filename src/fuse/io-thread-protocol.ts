@@ -16,6 +16,8 @@ export interface IoThreadData {
   readonly flushing: Int32Array;
   /** Of them at most so many at once; the others answer reads and writes. */
   readonly mostFlushing: number;
+  /** `FlushRhythm`. */
+  readonly rhythm: Int32Array;
 }
 
 /** To a thread: from now on it may serve this node, or (undefined) no more. */

@@ -4,6 +4,7 @@ import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from '
 import { systemErrorCode } from '../errors/thin-error.js';
 import { ThreadImage } from '../io/thread-image.js';
 import { collectGarbage } from '../threads/collect-garbage.js';
+import { FlushRhythm } from '../threads/flush-rhythm.js';
 import { nap } from '../threads/request-epochs.js';
 import type { IoThreadData, IoThreadMessage, NodeNews } from './io-thread-protocol.js';
 import {
@@ -38,12 +39,14 @@ class IoThread {
   readonly #request: Buffer;
   readonly #reply: Buffer;
   readonly #images = new Map<number, ThreadImage>();
+  readonly #rhythm: FlushRhythm;
   /** Bytes of the cache that it was told of last. */
   #frames: number | undefined;
 
   constructor(data: IoThreadData, port: MessagePort) {
     this.#data = data;
     this.#port = port;
+    this.#rhythm = new FlushRhythm(data.rhythm);
     this.#request = Buffer.allocUnsafeSlow(data.requestSize);
     this.#reply = Buffer.allocUnsafeSlow(data.requestSize);
   }
@@ -53,8 +56,10 @@ class IoThread {
       const length = this.#next();
       if (length === undefined) return;
       const nodeId = nodeIdOf(this.#request);
+      this.#noteRhythm();
       const image = this.#imageOf(nodeId);
       if (image === undefined || !this.#serve(image)) this.#handOver(length);
+      else if (opcodeOf(this.#request) === Opcode.WRITE) this.#flushAhead(image);
       if (image?.shouldAsk() === true) this.#post({ kind: 'ask', nodeId });
     }
   }
@@ -153,7 +158,31 @@ class IoThread {
   #flush(image: ThreadImage): boolean {
     const { flushing, mostFlushing } = this.#data;
     try {
-      return Atomics.add(flushing, 0, 1) < mostFlushing && image.flush();
+      return Atomics.add(flushing, 0, 1) < mostFlushing ? image.flush() : image.awaitFlush();
+    } finally {
+      Atomics.sub(flushing, 0, 1);
+    }
+  }
+
+  #noteRhythm(): void {
+    switch (opcodeOf(this.#request)) {
+      case Opcode.WRITE:
+        this.#rhythm.write();
+        break;
+      case Opcode.FSYNC:
+        this.#rhythm.flush();
+        break;
+      default:
+        this.#rhythm.other();
+    }
+  }
+
+  /** While the answer to the write is on its way, and the fsync that follows, the disk works already. */
+  #flushAhead(image: ThreadImage): void {
+    if (!this.#rhythm.expectsFlush || isDurableWrite(this.#request)) return;
+    const { flushing, mostFlushing } = this.#data;
+    try {
+      if (Atomics.add(flushing, 0, 1) < mostFlushing) image.flushAhead();
     } finally {
       Atomics.sub(flushing, 0, 1);
     }

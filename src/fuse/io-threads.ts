@@ -7,6 +7,7 @@ import type { BufferPool } from './buffer-pool.js';
 import { InFlight } from '../async/in-flight.js';
 import type { IoThreadData, IoThreadMessage, NodeNews } from './io-thread-protocol.js';
 import { nodeIdOf } from './kernel-protocol.js';
+import { FlushRhythm } from '../threads/flush-rhythm.js';
 import { startThread } from '../threads/start-thread.js';
 
 type Serve = (request: Buffer) => Buffer | undefined | Promise<Buffer | undefined>;
@@ -67,6 +68,7 @@ export class IoThreads {
 
   start(): void {
     const { fd, threads, requestSize, onFault } = this.#options;
+    const { memory: rhythm } = new FlushRhythm();
     for (let thread = 0; thread < threads; thread++) {
       const data: IoThreadData = {
         fd,
@@ -76,6 +78,7 @@ export class IoThreads {
         muted: this.#muted,
         flushing: this.#flushing,
         mostFlushing: threads - 1,
+        rhythm,
       };
       const worker = startThread(import.meta.url, 'io-thread', data);
       this.#workers.add(worker);

@@ -17,6 +17,9 @@ export const GATE = 0;
 export const VERSION = 1;
 export const TOUCHED = 2;
 
+/** Milliseconds that a thread waits for the sync of another before it leaves an fsync to the pool thread. */
+const PATIENCE = 2;
+
 /** Values of the gate: what a thread may do by itself. */
 export const OPEN = 0;
 export const READ_ONLY = 1;
@@ -111,18 +114,40 @@ export class ThreadImage {
 
   /** As `read`: true where everything that was answered before is durable. Waits for the disk. */
   flush(): boolean {
+    return this.#counted('flush', 0, () => this.#makeDurable());
+  }
+
+  /** As `flush`; waits for a sync that another thread has begun, for a moment, and begins none. */
+  awaitFlush(): boolean {
+    return this.#counted('flush', 0, () => this.#within(READ_ONLY, () => true) && this.#awaitDurable());
+  }
+
+  /** Does the work of a flush that is expected. Waits for the disk. */
+  flushAhead(): void {
+    this.#makeDurable();
+  }
+
+  #makeDurable(): boolean {
     const access = this.#access;
     const log = this.#log;
-    if (log?.isOn === true) {
-      const sync = (): boolean => (access instanceof FileAccess ? flushData(access, log) : log.sync());
-      return this.#counted('flush', 0, () => this.#within(READ_ONLY, () => true) && sync());
-    }
+    if (log?.isOn === true)
+      return (
+        this.#within(READ_ONLY, () => true) &&
+        (access instanceof FileAccess ? flushData(access, log) : log.sync())
+      );
     if (!(access instanceof FileAccess)) return false;
     // In this order: what a commit takes from the device is unsettled before it is gone from there.
     const needsNoCommit = (): boolean =>
       this.#table.dirtyCount === 0 && access.isSettled && areSettled(this.#memory.plane);
     // Outside of the request's epoch, which others would have to wait for.
-    return this.#counted('flush', 0, () => this.#within(READ_ONLY, needsNoCommit) && access.sync());
+    return this.#within(READ_ONLY, needsNoCommit) && access.sync();
+  }
+
+  #awaitDurable(): boolean {
+    const log = this.#log;
+    if (log?.isOn !== true) return false;
+    if (!(this.#access instanceof FileAccess)) return log.awaitSync(undefined, PATIENCE);
+    return !log.needsSyncedData(log.dataHead) && this.#access.awaitSync(undefined, PATIENCE);
   }
 
   /** True if stocks run low and no thread has told the pool thread. */
@@ -161,7 +186,7 @@ export class ThreadImage {
 
 /** First the data, then the log that says of it where it belongs. */
 function flushData(access: FileAccess, log: LogWriter): boolean {
-  const position = log.head;
+  const position = log.dataHead;
   if (!access.sync()) return false;
   if (!log.needsSyncedData(position)) return log.isOn;
   if (!log.syncedData(position) || !log.sync()) return false;

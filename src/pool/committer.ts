@@ -103,7 +103,7 @@ export class Committer {
    */
   async #sync(): Promise<boolean> {
     const { log, chunks } = this.#state.plane;
-    const position = log?.position ?? 0;
+    const position = log?.writer.dataHead ?? 0;
     await chunks.sync();
     if (log?.isOn !== true) return false;
     if (chunks.memory.kind === 'cache') return log.sync();

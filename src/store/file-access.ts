@@ -7,6 +7,7 @@ import { chunkBackingKey, describeKey } from '../format/keys.js';
 import { DirtyMap, threadInts } from '../threads/dirty-map.js';
 import { lock, unlock } from '../threads/spin-lock.js';
 import type { Access, ChunkAccess } from './chunk-access.js';
+import { dataSyncMemory, DataSyncs, type DataSyncMemory } from './data-syncs.js';
 import type { LogWriter } from './log-writer.js';
 import { areFew, pagesOf, pageSize } from './pages.js';
 import { DAMAGED, lockOf, partialMemory, REMOTE, WHOLE, type PartialMemory } from './partial-memory.js';
@@ -18,8 +19,7 @@ export interface FileMemory {
   readonly start: number;
   /** Descriptors belong to the process, so that its threads share them. */
   readonly fd: number;
-  /** One word: whether something was written since it was last cleared. */
-  readonly written: Int32Array;
+  readonly syncs: DataSyncMemory;
   /**
    * One word: what a sync on another thread than the pool's met (-errno); the kernel tells a descriptor once.
    */
@@ -37,7 +37,7 @@ export function fileMemory(
     chunkSize,
     start,
     fd,
-    written: threadInts(1),
+    syncs: dataSyncMemory(),
     failed: threadInts(1),
     partial: partialMemory(chunks),
   };
@@ -56,6 +56,7 @@ export class FileAccess implements ChunkAccess {
   readonly #memory: FileMemory;
   readonly #partial: PartialMemory;
   readonly #dirty: DirtyMap;
+  readonly #syncs: DataSyncs;
   readonly #page: number;
   readonly #allPages: number;
   readonly #scratch: Buffer;
@@ -66,6 +67,7 @@ export class FileAccess implements ChunkAccess {
     this.#partial = memory.partial;
     this.#dirty = new DirtyMap(memory.partial.dirty);
     this.chunkSize = memory.chunkSize;
+    this.#syncs = new DataSyncs(memory.syncs);
     this.#page = pageSize(memory.chunkSize);
     this.#allPages = pagesOf(0, memory.chunkSize, this.#page);
     this.#scratch = Buffer.allocUnsafeSlow(memory.chunkSize);
@@ -201,14 +203,28 @@ export class FileAccess implements ChunkAccess {
   sync(): boolean {
     const { fd, failed } = this.#memory;
     if (Atomics.load(failed, 0) !== 0) return false;
+    const { written } = this.#syncs;
+    if (this.awaitSync(written)) return true;
     try {
-      fdatasyncSync(fd);
-      return true;
+      this.#syncs.underWay.lead(written, () => {
+        fdatasyncSync(fd);
+        this.#syncs.noteSynced(written);
+      });
+      return Atomics.load(failed, 0) === 0;
     } catch (error) {
       const { errno } = error as NodeJS.ErrnoException;
       Atomics.store(failed, 0, errno ?? -constants.errno.EIO);
       return false;
     }
+  }
+
+  /**
+   * Whether so many writes are durable; waits for a sync of another thread that makes them so.
+   * @param patience the most to wait, in milliseconds
+   */
+  awaitSync(written = this.#syncs.written, patience?: number): boolean {
+    if (this.#syncs.synced < written) this.#syncs.underWay.follow(written, patience);
+    return this.#syncs.synced >= written && Atomics.load(this.#memory.failed, 0) === 0;
   }
 
   #changed(chunk: ChunkId): void {
@@ -348,7 +364,7 @@ export class FileAccess implements ChunkAccess {
 
   #write(from: Uint8Array, at: number, length: number, position: number): void {
     this.#guard(() => {
-      const { fd, written } = this.#memory;
+      const { fd } = this.#memory;
       try {
         for (let done = 0; done < length;) {
           const put = writeSync(fd, from, at + done, length - done, position + done);
@@ -356,8 +372,8 @@ export class FileAccess implements ChunkAccess {
           done += put;
         }
       } finally {
-        // Behind the write: a sync that cleared the mark before may have missed it.
-        if (Atomics.load(written, 0) === 0) Atomics.store(written, 0, 1);
+        // Behind the write: a sync that began before may have missed it.
+        this.#syncs.noteWritten();
       }
     });
   }

@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { chunkId, type ChunkId } from '../format/ids.js';
 import { DirtyMap } from '../threads/dirty-map.js';
 import type { ChunkCommit, ChunkStore, PartialChunks, RemoteChunks } from './chunk-store.js';
+import { DataSyncs } from './data-syncs.js';
 import { dataError, FileAccess, fileMemory, takeFailure, type FileMemory } from './file-access.js';
 import { pageSize, pagesOf } from './pages.js';
 import type { PoolLog } from './pool-log.js';
@@ -54,6 +55,7 @@ export class FileChunks implements ChunkStore {
   readonly #partial: PartialChunks;
   readonly #remote: RemoteChunks;
   readonly #dirty: DirtyMap;
+  readonly #syncs: DataSyncs;
   readonly #allPages: number;
   readonly #delay: number;
   readonly #zeroed = new Set<ChunkId>();
@@ -79,8 +81,7 @@ export class FileChunks implements ChunkStore {
     }
     for (const { chunk } of options.remote.all()) backings[chunk] = REMOTE;
     for (const { first, count } of options.remote.damaged()) backings.fill(DAMAGED, first, first + count);
-    // A process that is gone may have written what is not on the disk yet.
-    Atomics.store(this.memory.written, 0, 1);
+    this.#syncs = new DataSyncs(this.memory.syncs);
     this.#handle = options.handle;
     this.#punch = options.punch;
     this.#delay = options.punchDelay ?? PUNCH_DELAY;
@@ -88,7 +89,7 @@ export class FileChunks implements ChunkStore {
   }
 
   get needsSync(): boolean {
-    return Atomics.load(this.memory.written, 0) !== 0 || Atomics.load(this.memory.failed, 0) !== 0;
+    return this.#syncs.synced < this.#syncs.written || Atomics.load(this.memory.failed, 0) !== 0;
   }
 
   bring(chunk: ChunkId): Promise<void> | undefined {
@@ -185,15 +186,14 @@ export class FileChunks implements ChunkStore {
 
   async #sync(): Promise<void> {
     const failure = takeFailure(this.memory);
-    if (failure !== undefined) {
-      Atomics.store(this.memory.written, 0, 1);
-      throw failure;
-    }
-    if (Atomics.exchange(this.memory.written, 0, 0) === 0) return;
+    if (failure !== undefined) throw failure;
+    const { written } = this.#syncs;
+    if (this.#syncs.synced < written) await this.#syncs.underWay.followInTurns(written);
+    if (this.#syncs.synced >= written) return;
     try {
       await this.#handle.datasync();
+      this.#syncs.noteSynced(written);
     } catch (error) {
-      Atomics.store(this.memory.written, 0, 1);
       throw dataError(error);
     }
   }

@@ -4,6 +4,7 @@ import { MARK_SLOT_BYTES, MARK_SLOT_STEP, packMarkSlot } from '../format/commit-
 import { LOG_LINE, logSalt } from '../format/log-record.js';
 import { threadInts } from '../threads/dirty-map.js';
 import { lock, unlock } from '../threads/spin-lock.js';
+import { syncMemory, SyncUnderWay, type SyncMemory } from '../threads/sync-under-way.js';
 
 /** Words of `LogMemory.words`. */
 const STATE = 0;
@@ -19,7 +20,8 @@ const WORDS = 7;
 const HEAD = 0;
 const SYNCED = 1;
 const DATA_SYNCED = 2;
-const POSITIONS = 3;
+const DATA_HEAD = 3;
+const POSITIONS = 4;
 
 /** Of `STATE`: nothing is written down yet, or any more; it is; it could not be. */
 export type LogPhase = 'off' | 'on' | 'broken';
@@ -37,7 +39,7 @@ export interface LogMemory {
   readonly start: number;
   /**
    * HEAD: where the next record goes. SYNCED: what stands before it is on the disk. DATA_SYNCED: and the data
-   * that went to a data file.
+   * that went to a data file. DATA_HEAD: behind it stand only records that name no data.
    */
   readonly positions: BigInt64Array;
   /**
@@ -45,13 +47,15 @@ export interface LogMemory {
    * of a sync.
    */
   readonly words: Int32Array;
+  readonly underWay: SyncMemory;
 }
 
-export function logMemory(file: Omit<LogMemory, 'positions' | 'words'>): LogMemory {
+export function logMemory(file: Omit<LogMemory, 'positions' | 'words' | 'underWay'>): LogMemory {
   return {
     ...file,
     positions: new BigInt64Array(new SharedArrayBuffer(POSITIONS * 8)),
     words: threadInts(WORDS),
+    underWay: syncMemory(),
   };
 }
 
@@ -64,9 +68,11 @@ export function logName({ id, epoch }: { readonly id: string; readonly epoch: nu
 export class LogWords {
   readonly salt: number;
   readonly memory: LogMemory;
+  readonly underWay: SyncUnderWay;
 
   constructor(memory: LogMemory) {
     this.memory = memory;
+    this.underWay = new SyncUnderWay(memory.underWay);
     this.salt = logSalt(memory.id, memory.epoch);
   }
 
@@ -87,6 +93,11 @@ export class LogWords {
     return Number(Atomics.load(this.memory.positions, HEAD));
   }
 
+  /** The end of the last record whose data may have to be synced. */
+  get dataHead(): number {
+    return Number(Atomics.load(this.memory.positions, DATA_HEAD));
+  }
+
   get synced(): number {
     return Number(Atomics.load(this.memory.positions, SYNCED));
   }
@@ -101,7 +112,7 @@ export class LogWords {
   }
 
   /** Runs `append`, which returns the new head, while no other thread appends. */
-  append(appendAt: (head: number) => number): void {
+  append(namesData: boolean, appendAt: (head: number) => number): void {
     const { words, positions } = this.memory;
     lock(words, LOCK);
     try {
@@ -109,6 +120,7 @@ export class LogWords {
       const next = appendAt(head);
       Atomics.add(words, USED, (next - head) / LOG_LINE);
       Atomics.store(positions, HEAD, BigInt(next));
+      if (namesData) Atomics.store(positions, DATA_HEAD, BigInt(next));
     } finally {
       unlock(words, LOCK);
     }

@@ -129,9 +129,9 @@ export class LogWriter {
     return this.isOn;
   }
 
-  /** See `LogWords.head`. */
-  get head(): number {
-    return this.#log.head;
+  /** See `LogWords.dataHead`. */
+  get dataHead(): number {
+    return this.#log.dataHead;
   }
 
   /**
@@ -149,15 +149,27 @@ export class LogWriter {
   sync(): boolean {
     if (!this.isOn) return false;
     const head = this.#log.head;
-    if (this.#log.synced >= head) return true;
+    if (this.awaitSync(head)) return true;
     try {
-      fdatasyncSync(this.#log.memory.fd);
+      this.#log.underWay.lead(head, () => {
+        fdatasyncSync(this.#log.memory.fd);
+        this.#log.noteSynced(head);
+      });
     } catch (error) {
       this.#log.fail(error);
       return false;
     }
-    this.#log.noteSynced(head);
     return this.isOn;
+  }
+
+  /**
+   * Whether what stands before the position is on the disk; waits for a sync of another thread that puts it
+   * there.
+   * @param patience the most to wait, in milliseconds
+   */
+  awaitSync(position = this.#log.head, patience?: number): boolean {
+    if (this.#log.synced < position) this.#log.underWay.follow(position, patience);
+    return this.#log.synced >= position && this.isOn;
   }
 
   /** The data of everything before the position is on its disk, and the log that says so too. */
@@ -172,7 +184,7 @@ export class LogWriter {
     const checksum = packRecord(this.#scratch, fields, payload, salt);
     const length = logRecordSize(payload.length);
     try {
-      this.#log.append((head) => this.#append(head, length, checksum));
+      this.#log.append(fields.kind !== LogKind.SYNCED, (head) => this.#append(head, length, checksum));
     } catch (error) {
       this.#log.fail(error);
     }

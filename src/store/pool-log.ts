@@ -231,6 +231,8 @@ export class PoolLog {
 
   async #sync(): Promise<void> {
     const head = this.#words.head;
+    await this.#words.underWay.followInTurns(head);
+    if (this.#words.synced >= head) return;
     try {
       await this.#file!.handle.datasync();
       this.#words.noteSynced(head);

@@ -17,7 +17,7 @@ describe('what threads share of the log', () => {
     const log = words();
     const places: number[] = [];
     for (const lines of [1, 3])
-      log.append((head) => {
+      log.append(true, (head) => {
         places.push(head);
         return head + lines * LOG_LINE;
       });
@@ -31,8 +31,8 @@ describe('what threads share of the log', () => {
     const refuse = (): never => {
       throw new Error('no');
     };
-    assert.throws(() => log.append(refuse));
-    log.append((head) => head + LOG_LINE);
+    assert.throws(() => log.append(true, refuse));
+    log.append(true, (head) => head + LOG_LINE);
     assert.equal(log.head, LOG_LINE);
   });
 
