@@ -83,6 +83,7 @@ describe('a device of a direct pool on another thread', () => {
 
   it('tells the pool what a sync has met', async () => {
     await pool.commit();
+    assert(onThread().write(0, bytes(PAGE), 0, PAGE));
     const { chunks } = file.memory!.plane;
     assert(chunks.kind === 'file');
     const broken = { ...file.memory!, plane: { ...file.memory!.plane, chunks: { ...chunks, fd: 2 ** 30 } } };
