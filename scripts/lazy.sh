@@ -105,7 +105,8 @@ state = "$folder/state"
 [plugins."io.containerd.grpc.v1.cri".registry.mirrors."$registry"]
   endpoint = ["http://$registry"]
 CONFIG
-  on "$1" containerd -c "$folder/config.toml" >"$folder/containerd.log" 2>&1 &
+  # Without a function in between: it is this process that is ended.
+  nsenter --net=/run/netns/tf-"$1-$lab_id" containerd -c "$folder/config.toml" >"$folder/containerd.log" 2>&1 &
   containerd_pids[$1]=$!
   containerd_answers() { ctr version >/dev/null 2>&1; }
   wait_for "containerd of $1 answers" 30 containerd_answers
