@@ -40,7 +40,7 @@ unset THINFUSE_TEST_NAMESPACE
 
 step "What the tests need"
 need_node
-need_commands zsh mandoc
+need_commands fish zsh mandoc
 if [ -n "$skip_mounts" ]; then
   export THINFUSE_TEST_SKIP_MOUNTS=1
   need_packages
