@@ -12,6 +12,8 @@ const SMALL = 2 ** 31;
  */
 export class LineBytes implements LineSink {
   readonly #size: number;
+  /** The few words of a format, which are copied for each line. */
+  readonly #encoded = new Map<string, Uint8Array>();
   #bytes: Buffer;
   #length = 0;
 
@@ -26,17 +28,18 @@ export class LineBytes implements LineSink {
   }
 
   text(part: string): void {
-    this.#reserve(part.length);
-    const bytes = this.#bytes;
-    let at = this.#length;
-    for (let index = 0; index < part.length; index++) bytes[at++] = part.charCodeAt(index);
-    this.#length = at;
+    const encoded = this.#encoded.get(part) ?? this.#encode(part);
+    this.#reserve(encoded.length);
+    this.#bytes.set(encoded, this.#length);
+    this.#length += encoded.length;
   }
 
   /** A whole number, not negative. */
   number(value: number): void {
     if (value >= SMALL) {
-      this.text(String(value));
+      const part = String(value);
+      this.#reserve(part.length);
+      this.#length += this.#bytes.write(part, this.#length, 'latin1');
       return;
     }
     let digits = 1;
@@ -59,6 +62,12 @@ export class LineBytes implements LineSink {
     this.#bytes = Buffer.allocUnsafe(this.#size + SLACK);
     this.#length = 0;
     return taken;
+  }
+
+  #encode(part: string): Uint8Array {
+    const encoded = Buffer.from(part, 'latin1');
+    this.#encoded.set(part, encoded);
+    return encoded;
   }
 
   #reserve(length: number): void {

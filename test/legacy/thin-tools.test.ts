@@ -156,10 +156,9 @@ function checked(
 function dumped(blocks: MemoryBlocks): { code: number; stdout: string; stderr: string } {
   let stdout = '';
   try {
-    for (const piece of thinDumpText(blocks, {
+    for (const piece of thinDumpText(ToolMetadata.open(blocks, false), {
       format: 'xml',
       repair: false,
-      heldRoot: false,
       skipMappings: false,
       overrides: {},
     }))

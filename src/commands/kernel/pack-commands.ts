@@ -1,6 +1,6 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { poolMetadata } from '../../legacy/lvm/pool-metadata.js';
+import { poolMetadata } from '../../legacy/pool-metadata.js';
 import { SourceFile } from '../../legacy/source-file.js';
 import { packMetadata, unpackMetadata } from '../../legacy/tools/metadata-pack.js';
 import { writeAll, writeOutput } from '../../transfer/output-file.js';
@@ -52,7 +52,7 @@ async function pack(context: Context, { input, output, pool }: PackFlags): Promi
   const opened: SourceFile[] = [];
   try {
     for (const path of input) opened.push(new SourceFile(path, '--input'));
-    const reader = poolMetadata(opened, pool);
+    const reader = await poolMetadata(opened, pool);
     const bytes = await writeOutput(output, async (_part, handle) => {
       let at = 0;
       for await (const piece of packMetadata(reader)) {

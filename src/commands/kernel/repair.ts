@@ -1,3 +1,4 @@
+import { repairedMetadata } from '../../legacy/tools/repaired-metadata.js';
 import { thinDumpText, type DumpOverrides } from '../../legacy/tools/thin-dump.js';
 import type { Context } from '../context.js';
 import { printResult } from '../output.js';
@@ -18,10 +19,9 @@ export async function repairKernelMetadata(
   await requireOther(output, source.metadata);
   await withKernelMetadata(context, source, (reader) =>
     restoreText(
-      thinDumpText(reader, {
+      thinDumpText(repairedMetadata(reader, overrides), {
         format: 'xml',
         repair: true,
-        heldRoot: false,
         skipMappings: false,
         overrides,
       }),

@@ -1,6 +1,6 @@
 import { ThinError, toThinError } from '../../errors/thin-error.js';
 import type { BlockReader } from '../../legacy/block-reader.js';
-import { poolMetadata } from '../../legacy/lvm/pool-metadata.js';
+import { poolMetadata } from '../../legacy/pool-metadata.js';
 import { SourceFile } from '../../legacy/source-file.js';
 import { ToolFault } from '../../legacy/tools/tool-blocks.js';
 import type { Context } from '../context.js';
@@ -19,7 +19,7 @@ export async function withKernelMetadata(
   const opened: SourceFile[] = [];
   try {
     for (const path of metadata) opened.push(new SourceFile(path, '--metadata'));
-    await work(poolMetadata(opened, pool));
+    await work(await poolMetadata(opened, pool));
   } catch (thrown) {
     throw failure(context, thrown);
   } finally {

@@ -1,21 +1,16 @@
 import { ThinError } from '../../errors/thin-error.js';
 import type { BlockReader } from '../block-reader.js';
 import { DiskBlocks } from '../disk-blocks.js';
-import { DiskPart, type DiskReader } from '../disk-reader.js';
+import type { DiskReader } from '../disk-reader.js';
 import { readLvmGroups, type LvmGroup } from './lvm-groups.js';
 import { diskOf } from './lvm-source.js';
-import { readPartitions } from './partitions.js';
-import { readPvLabel } from './pv-label.js';
 
 /**
- * The metadata of a thin pool: the one disk itself, or a pool of the group that lies on disks of LVM.
- * `pool`: which of them, as NAME or GROUP/NAME. Errors: as `readLvmGroups`; not-found (no such pool),
- * invalid-argument (one of several, and none is named).
+ * The metadata of a thin pool of the group that lies on disks of LVM. `pool`: which of them, as NAME or
+ * GROUP/NAME. Errors: as `readLvmGroups`; not-found (no such pool), invalid-argument (one of several, and
+ * none is named).
  */
-export function poolMetadata(disks: readonly DiskReader[], pool?: string): BlockReader {
-  const [only, ...others] = disks;
-  if (only !== undefined && others.length === 0 && pool === undefined && !hasLvm(only))
-    return new DiskBlocks(only);
+export function lvmPoolMetadata(disks: readonly DiskReader[], pool?: string): BlockReader {
   const { groups } = readLvmGroups(disks);
   const pools = groups.flatMap((one) =>
     [...one.group.logical.values()].flatMap(({ name, segments: [segment] }) =>
@@ -44,10 +39,4 @@ export function poolMetadata(disks: readonly DiskReader[], pool?: string): Block
 
 function fullName({ group }: LvmGroup, name: string): string {
   return `${group.name}/${name}`;
-}
-
-/** On the disk itself, or in one of its partitions. */
-export function hasLvm(disk: DiskReader): boolean {
-  const parts = readPartitions(disk).map(({ begin, size }) => new DiskPart(disk, begin, size, disk.path));
-  return [disk, ...parts].some((one) => readPvLabel(one) !== undefined);
 }

@@ -5,7 +5,7 @@ import { ChildProcessExec } from '../../host/exec.js';
 import { writeAll } from '../../transfer/output-file.js';
 import type { DiskReader } from '../disk-reader.js';
 import { requireUnused } from '../in-use.js';
-import { hasLvm } from '../lvm/pool-metadata.js';
+import { hasLvm } from '../lvm/has-lvm.js';
 import type { OldPool, OldSource } from '../old-source.js';
 import { requireData, withOldSource } from '../open-source.js';
 import { SourceFile } from '../source-file.js';

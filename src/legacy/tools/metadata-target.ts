@@ -2,7 +2,7 @@ import { closeSync, constants, fsyncSync, openSync, writeSync } from 'node:fs';
 import { systemErrorCode, ThinError } from '../../errors/thin-error.js';
 import { METADATA_BLOCK } from '../disk-block.js';
 import { requireUnused } from '../in-use.js';
-import { hasLvm } from '../lvm/pool-metadata.js';
+import { hasLvm } from '../lvm/has-lvm.js';
 import { SourceFile } from '../source-file.js';
 
 /** Metadata of a pool that nothing uses, opened to be mended in place. */

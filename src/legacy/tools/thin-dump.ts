@@ -5,23 +5,17 @@ import {
   type DumpWords,
 } from '../../thin-tools/dump-words.js';
 import { LineBytes } from '../../thin-tools/line-bytes.js';
-import type { BlockReader } from '../block-reader.js';
-import { DETAILS_BYTES, dumpedDevice } from '../device-details.js';
-import { findTrees } from '../find-trees.js';
+import { dumpedDevice } from '../device-details.js';
 import { dataBlockOf, MAPPING_BYTES } from '../mapping-value.js';
-import { NodeReader } from '../node-reader.js';
-import { ToolBlocks, ToolFault } from './tool-blocks.js';
-import { ToolMetadata, type SnapshotOption } from './tool-metadata.js';
+import { ToolFault } from './tool-blocks.js';
+import type { ToolMetadata } from './tool-metadata.js';
 import type { ToolNode } from './tool-node.js';
-import { readToolSuperblock, type ToolSuperblock } from './tool-superblock.js';
-import { ToolWalk } from './tool-walk.js';
+import { Stop, ToolWalk, untilDamage } from './tool-walk.js';
 
 const PIECE = 256 * 1024;
 const DAMAGE =
   'metadata contains errors (run thin_check for details).\nperhaps you wanted to run with --repair';
 const TIME_MASK = 2 ** 24 - 1;
-/** What thin_repair takes for the time where it is lost. */
-const LOST_TIME = 100_000;
 
 /** What stands in place of what the superblock says, or has to where it is lost. */
 export interface DumpOverrides {
@@ -34,7 +28,6 @@ export interface DumpOverrides {
 export interface ThinDumpOptions {
   readonly format: DumpFormat;
   readonly repair: boolean;
-  readonly heldRoot: SnapshotOption;
   /** All unless given. */
   readonly devices?: readonly number[] | undefined;
   readonly skipMappings: boolean;
@@ -42,14 +35,11 @@ export interface ThinDumpOptions {
 }
 
 /**
- * The text of thin_dump 0.9, in pieces; with `repair`, what thin_repair writes. What comes before damage is
- * told before it fails. @throws ToolFault
+ * The text of thin_dump 0.9, in pieces; with `repair` and `repairedMetadata`, what thin_repair writes. What
+ * comes before damage is told before it fails. @throws ToolFault
  */
-export function* thinDumpText(reader: BlockReader, options: ThinDumpOptions): Generator<string | Buffer> {
-  const metadata = options.repair
-    ? repaired(reader, options.overrides)
-    : ToolMetadata.open(reader, options.heldRoot);
-  yield* new Dumper(metadata, options).text();
+export function thinDumpText(metadata: ToolMetadata, options: ThinDumpOptions): Generator<string | Buffer> {
+  return new Dumper(metadata, options).text();
 }
 
 class Dumper {
@@ -129,21 +119,6 @@ class Dumper {
   }
 }
 
-class Stop extends Error {}
-
-/** Whether a walk meets no damage; the first ends it, unless it is passed over. */
-function untilDamage(walk: (onDamage: () => void) => void, passOver: boolean): boolean {
-  try {
-    walk(() => {
-      if (!passOver) throw new Stop();
-    });
-    return true;
-  } catch (error) {
-    if (error instanceof Stop) return false;
-    throw error;
-  }
-}
-
 /** Joins mappings to runs, and runs to text. */
 class RunWriter {
   readonly #words: DumpWords;
@@ -199,63 +174,4 @@ class RunWriter {
       this.#words.run({ begin: this.#begin, chunk: this.#data, length, time: this.#time }, this.#lines);
     this.#length = 0;
   }
-}
-
-/**
- * The superblock, or what the options say in its place; and where its trees cannot be read, the newest that
- * fit each other. @throws ToolFault
- */
-function repaired(reader: BlockReader, overrides: DumpOverrides): ToolMetadata {
-  const blocks = new ToolBlocks(reader);
-  const superblock = readable(blocks) ?? made(overrides, blocks);
-  const metadata = new ToolMetadata(reader, superblock);
-  if (hasTrees(metadata)) return metadata;
-  const found = findTrees(new NodeReader(reader));
-  return found === undefined ? metadata : new ToolMetadata(reader, { ...superblock, ...found, heldRoot: 0 });
-}
-
-function readable(blocks: ToolBlocks): ToolSuperblock | undefined {
-  try {
-    return readToolSuperblock(blocks);
-  } catch (error) {
-    if (error instanceof ToolFault) return undefined;
-    throw error;
-  }
-}
-
-function made({ transaction, blockSize, dataBlocks }: DumpOverrides, blocks: ToolBlocks): ToolSuperblock {
-  const missing = [
-    ...(transaction === undefined ? ['transaction id'] : []),
-    ...(blockSize === undefined ? ['data block size'] : []),
-    ...(dataBlocks === undefined ? ['nr data blocks'] : []),
-  ][0];
-  if (transaction === undefined || blockSize === undefined || dataBlocks === undefined)
-    throw new ToolFault(
-      `The following field needs to be provided on the command line due to corruption in the superblock: ${missing}`,
-    );
-  const nothing = { blocks: 0, allocated: 0, bitmapRoot: 0, refCountRoot: 0 };
-  return {
-    block: 0,
-    flags: 0,
-    version: 2,
-    time: LOST_TIME,
-    transaction,
-    heldRoot: 0,
-    dataSpaceMap: { ...nothing, blocks: dataBlocks },
-    metadataSpaceMap: { ...nothing, blocks: blocks.count },
-    mappingRoot: 0,
-    detailsRoot: 0,
-    blockSize,
-  };
-}
-
-/** Whether the trees of devices and of records can be read whole, and have the same devices. */
-function hasTrees(metadata: ToolMetadata): boolean {
-  const isWhole = (root: number, valueSize: number): boolean =>
-    untilDamage((onDamage) => {
-      const shape = { levels: 1, valueSize, ignoreNonFatal: true } as const;
-      for (const _ of new ToolWalk(metadata.blocks, shape, onDamage).leaves(root)) continue;
-    }, false);
-  const { detailsRoot, mappingRoot } = metadata.superblock;
-  return isWhole(detailsRoot, DETAILS_BYTES) && isWhole(mappingRoot, MAPPING_BYTES);
 }

@@ -3,7 +3,7 @@ import { INDEX_ENTRY_BYTES } from '../space-map-index.js';
 import type { SpaceMapRoot } from '../space-map-root.js';
 import type { Counts } from '../reference-counts.js';
 import { ToolFault, type ToolBlocks } from './tool-blocks.js';
-import { nodeProblem, ToolNode, type Key } from './tool-node.js';
+import { nodeProblem, NO_KEY, ToolNode, type Key } from './tool-node.js';
 import { readToolSuperblock, type ToolSuperblock } from './tool-superblock.js';
 
 const DETAILS = { levels: 1, valueSize: 24 } as const;
@@ -54,12 +54,12 @@ export class ToolSpaceMap {
   }
 
   #large(block: number): number {
-    let node = new ToolNode(this.#blocks, this.#root.refCountRoot);
+    let node = ToolNode.at(this.#blocks, this.#root.refCountRoot);
     for (let at = node.floor(block); at >= 0; at = node.floor(block)) {
       if (!node.isInternal && node.key(at) !== block) break;
       node.requireValues(node.isInternal ? 8 : 4);
       if (!node.isInternal) return node.low(at);
-      node = new ToolNode(this.#blocks, node.block(at));
+      node = ToolNode.at(this.#blocks, node.block(at));
     }
     throw new ToolFault('ref count not in tree');
   }
@@ -128,18 +128,19 @@ class Counter {
   }
 
   tree(root: number, shape: CountedShape, onLeaf: (node: ToolNode) => void = () => undefined): void {
-    const lastKeys: (Key | undefined)[] = [];
-    const walk = (block: number, level: number, depth: number, parentKey: Key | undefined): void => {
-      const node = new ToolNode(this.#blocks, block);
+    const lastKeys: Key[] = [];
+    const walk = (block: number, level: number, depth: number, parentKey: Key): void => {
+      const node = ToolNode.at(this.#blocks, block);
       const isUpper = level < shape.levels - 1;
-      if (depth === 0) lastKeys[level] = undefined;
-      const problem = nodeProblem(node, {
-        valueSize: node.isInternal || isUpper ? 8 : shape.valueSize,
-        isRoot: depth === 0,
-        parentKey: depth === 0 ? undefined : parentKey,
-        lastKey: node.isInternal ? undefined : lastKeys[level],
-        ignoreNonFatal: false,
-      });
+      if (depth === 0) lastKeys[level] = NO_KEY;
+      const problem = nodeProblem(
+        node,
+        node.isInternal || isUpper ? 8 : shape.valueSize,
+        depth === 0,
+        parentKey,
+        node.isInternal ? NO_KEY : lastKeys[level]!,
+        false,
+      );
       if (problem !== undefined) return;
       if (!node.isInternal && node.count > 0) lastKeys[level] = node.exactKey(node.count - 1);
       if (this.#counts.add(block) > 0) return;
@@ -148,9 +149,9 @@ class Counter {
         for (let index = 0; index < node.count; index++)
           walk(node.block(index), level, depth + 1, node.exactKey(index));
       } else if (isUpper)
-        for (let index = 0; index < node.count; index++) walk(node.block(index), level + 1, 0, undefined);
+        for (let index = 0; index < node.count; index++) walk(node.block(index), level + 1, 0, NO_KEY);
       else onLeaf(node);
     };
-    walk(root, 0, 0, undefined);
+    walk(root, 0, 0, NO_KEY);
   }
 }

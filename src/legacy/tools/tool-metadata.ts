@@ -47,12 +47,12 @@ export class ToolMetadata {
 
   /** The root of a device's mappings; undefined where it has none. */
   rootOf(device: number): number | undefined {
-    let node = new ToolNode(this.blocks, this.superblock.mappingRoot);
+    let node = ToolNode.at(this.blocks, this.superblock.mappingRoot);
     for (let at = node.floor(device); at >= 0; at = node.floor(device)) {
       if (!node.isInternal && node.key(at) !== device) return undefined;
       node.requireValues(8);
       if (!node.isInternal) return node.block(at);
-      node = new ToolNode(this.blocks, node.block(at));
+      node = ToolNode.at(this.blocks, node.block(at));
     }
     return undefined;
   }

@@ -1,7 +1,6 @@
-import { METADATA_BLOCK } from '../disk-block.js';
 import { SeenBlocks } from './seen-blocks.js';
 import { ToolFault, type ToolBlocks } from './tool-blocks.js';
-import { keyBehind, nodeProblem, ToolNode, type Key } from './tool-node.js';
+import { keyBehind, nodeProblem, NO_KEY, ToolNode, type Key } from './tool-node.js';
 
 /** Keys above the leaves' own: of a mapping tree, the device. */
 export type TreePath = readonly Key[];
@@ -23,17 +22,11 @@ export interface ToolLeaf {
   readonly node: ToolNode;
 }
 
-/** Where a node is: how deep in its tree, and by which key the walk came. */
-interface Place {
-  readonly path: TreePath;
-  readonly depth: number;
-  readonly key: Key | undefined;
-}
-
-/** A node whose children are walked. */
+/** A node whose children are walked, and how deep in its tree it is. */
 interface Parent {
   readonly node: ToolNode;
-  readonly place: Place;
+  readonly path: TreePath;
+  readonly depth: number;
   /** The next child's. */
   index: number;
 }
@@ -47,10 +40,10 @@ export class ToolWalk {
   readonly #shape: TreeShape;
   readonly #onDamage: OnDamage;
   readonly #seen: SeenBlocks;
-  /** By nesting, the bytes of the node: nodes beside each other take turns. */
-  readonly #buffers: Buffer[] = [];
-  /** By level, the last key of the leaf before. */
-  readonly #lastKeys: (Key | undefined)[] = [];
+  /** By nesting, the node: nodes beside each other take turns. */
+  readonly #nodes: ToolNode[] = [];
+  /** By level, the last key of the leaf before; -1: none was. */
+  readonly #lastKeys: Key[] = [];
   #path: TreePath = [];
   #isDamaged = false;
   #damageBegin: Key = 0;
@@ -67,67 +60,74 @@ export class ToolWalk {
   *leaves(root: number): Generator<ToolLeaf> {
     // Not by generators in each other: two for each leaf took as long as reading it.
     const parents: Parent[] = [];
-    let block = root;
-    let place: Place = { path: [], depth: 0, key: undefined };
+    let [block, path, depth, key]: [number, TreePath, number, Key] = [root, [], 0, 0];
     for (;;) {
-      const node = this.#open(block, place, parents.length);
+      const node = this.#open(block, parents.length, path, depth, key);
       if (node !== undefined) {
-        if (node.isInternal || this.#isUpper(place)) parents.push({ node, place, index: 0 });
-        else yield { path: place.path, node };
+        if (node.isInternal || this.#isUpper(path)) parents.push({ node, path, depth, index: 0 });
+        else yield { path, node };
       }
       while (parents.length > 0 && parents.at(-1)!.index >= parents.at(-1)!.node.count) parents.pop();
       const parent = parents.at(-1);
       if (parent === undefined) break;
-      block = parent.node.block(parent.index);
-      place = childOf(parent);
-      parent.index++;
+      const index = parent.index++;
+      block = parent.node.block(index);
+      key = parent.node.exactKey(index);
+      path = parent.node.isInternal ? parent.path : [...parent.path, key];
+      depth = parent.node.isInternal ? parent.depth + 1 : 0;
     }
     this.#endOf(this.#path);
   }
 
-  /** What is to be walked or told; undefined where it is damaged or was seen. */
-  #open(block: number, place: Place, nesting: number): ToolNode | undefined {
+  /** What is to be walked or told; undefined where it is damaged or was seen. `key`: the walk came by it. */
+  #open(block: number, nesting: number, path: TreePath, depth: number, key: Key): ToolNode | undefined {
     try {
-      const bytes = (this.#buffers[nesting] ??= Buffer.allocUnsafe(METADATA_BLOCK));
-      const node = new ToolNode(this.#blocks, block, bytes);
-      this.#enter(place.path);
-      if (!this.#isSound(node, place)) return undefined;
-      if (node.isInternal) this.#good(node.exactKey(0), node.exactKey(0));
-      else if (node.count > 0) {
-        const last = node.exactKey(node.count - 1);
-        this.#lastKeys[place.path.length] = last;
-        this.#good(node.exactKey(0), keyBehind(last));
-      }
-      if (node.isInternal)
-        for (let index = 0; index < node.count; index++) this.#blocks.requireThere(node.block(index));
+      const node = (this.#nodes[nesting] ??= new ToolNode());
+      node.read(this.#blocks, block);
+      if (path !== this.#path) this.#enter(path);
+      if (!this.#isSound(node, path.length, depth, key)) return undefined;
+      this.#followed(node, path.length);
       return node;
     } catch (error) {
       if (!(error instanceof ToolFault)) throw error;
-      this.#enter(place.path);
+      this.#enter(path);
       this.#report(error.message);
       return undefined;
     }
   }
 
   /** Whether the leaves there are of trees of trees, and their values roots. */
-  #isUpper({ path }: Place): boolean {
+  #isUpper(path: TreePath): boolean {
     return path.length < this.#shape.levels - 1;
   }
 
-  #isSound(node: ToolNode, place: Place): boolean {
-    const { depth, key } = place;
-    const level = place.path.length;
-    if (depth === 0) this.#lastKeys[level] = undefined;
+  #isSound(node: ToolNode, level: number, depth: number, key: Key): boolean {
+    if (depth === 0) this.#lastKeys[level] = NO_KEY;
     if (!this.#seen.add(node.location)) return false;
-    const problem = nodeProblem(node, {
-      valueSize: node.isInternal || this.#isUpper(place) ? 8 : this.#shape.valueSize,
-      isRoot: depth === 0,
-      parentKey: depth === 0 ? undefined : key,
-      lastKey: node.isInternal ? undefined : this.#lastKeys[level],
-      ignoreNonFatal: this.#shape.ignoreNonFatal === true,
-    });
+    const { levels, valueSize, ignoreNonFatal } = this.#shape;
+    const problem = nodeProblem(
+      node,
+      node.isInternal || level < levels - 1 ? 8 : valueSize,
+      depth === 0,
+      depth === 0 ? NO_KEY : key,
+      node.isInternal ? NO_KEY : this.#lastKeys[level]!,
+      ignoreNonFatal === true,
+    );
     if (problem !== undefined) this.#report(problem);
     return problem === undefined;
+  }
+
+  /** Up to where nothing is lost. @throws ToolFault: a child lies behind the end */
+  #followed(node: ToolNode, level: number): void {
+    if (node.isInternal) {
+      const first = node.exactKey(0);
+      this.#good(first, first);
+      for (let index = 0; index < node.count; index++) this.#blocks.requireThere(node.block(index));
+    } else if (node.count > 0) {
+      const last = node.exactKey(node.count - 1);
+      this.#lastKeys[level] = last;
+      this.#good(node.exactKey(0), keyBehind(last));
+    }
   }
 
   /** What was met on another path belongs to that one. */
@@ -161,13 +161,23 @@ export class ToolWalk {
   }
 }
 
-function childOf({ node, place: { path, depth }, index }: Parent): Place {
-  const key = node.exactKey(index);
-  if (node.isInternal) return { path, depth: depth + 1, key };
-  return { path: [...path, key], depth: 0, key: undefined };
-}
-
 function isSame(a: TreePath, b: TreePath): boolean {
   if (a === b) return true;
   return a.length === b.length && a.every((key, index) => key === b[index]);
+}
+
+/** Ends a walk at its first damage. */
+export class Stop extends Error {}
+
+/** Whether a walk meets no damage; the first ends it, unless it is passed over. */
+export function untilDamage(walk: (onDamage: () => void) => void, passOver: boolean): boolean {
+  try {
+    walk(() => {
+      if (!passOver) throw new Stop();
+    });
+    return true;
+  } catch (error) {
+    if (error instanceof Stop) return false;
+    throw error;
+  }
 }
