@@ -3,7 +3,7 @@ import type { FreeRing } from '../threads/free-ring.js';
 import { nap } from '../threads/request-epochs.js';
 import type { Access, ChunkAccess } from '../store/chunk-access.js';
 import { linesFor, type LogWriter } from '../store/log-writer.js';
-import { isZero } from './block-ranges.js';
+import { isZero } from '../format/is-zero.js';
 import { chunkOf, HOLE, SHARED, successor, UNKNOWN, type MappingTable } from './mapping-table.js';
 
 /**

@@ -1,5 +1,5 @@
 import type { ImageFile } from '../io/image-file.js';
-import { isZero } from '../transfer/content-digest.js';
+import { isZero } from '../format/is-zero.js';
 import { copyPieces, pieces, type MappedRun } from '../transfer/copy-pieces.js';
 import type { DataReader } from './block-reader.js';
 import { imageRuns } from './image-runs.js';

@@ -1,7 +1,7 @@
 import { ThinError } from '../errors/thin-error.js';
 import { lostDataLines } from './missing-data.js';
 import type { LostBytes } from './lost-data.js';
-import { filesIn, type LostFile } from './lost-files.js';
+import type { LostFile } from './lost-files.js';
 import type { OpenedOldDevice } from './old-device.js';
 
 /** What a device lacks that was read all the same. */
@@ -41,7 +41,8 @@ export async function reportLost(
   const known = new Set(device.lostLines);
   const more = lostDataLines(device.label, ranges).filter((line) => !known.has(line));
   for (const line of more) onNote(line);
-  const files = ranges.length === 0 ? undefined : await filesIn(device, ranges, onNote);
+  const files =
+    ranges.length === 0 ? undefined : await (await import('./lost-files.js')).filesIn(device, ranges, onNote);
   for (const { path, ranges: inFile } of files ?? [])
     onNote(
       `device ${device.label}: file ${path} has zeroes at ${inFile.map(({ begin, end }) => `${begin} to ${end - 1}`).join(', ')}`,

@@ -1,10 +1,7 @@
 import type { Incompleteness } from '../api/operations.js';
-import { Archive, type Progress } from '../host/archive.js';
-import { ChildProcessExec } from '../host/exec.js';
+import type { Progress } from '../host/archive.js';
 import { exportRaw } from '../transfer/output-file.js';
-import { filesOf, withEmptyFolder } from '../transfer/rootfs.js';
 import { imageRuns } from './image-runs.js';
-import { mountDevice } from './mounted-device.js';
 import type { OpenedOldDevice } from './old-device.js';
 
 export interface OldExportRequest {
@@ -44,6 +41,11 @@ export class OldDeviceExport {
   /** Its files, as a tar. Errors: as `mountDevice` and `Archive.export`. */
   async tar(output: string): Promise<Incompleteness> {
     const { signal, onProgress, onNote } = this.#request;
+    // What mounts and packs takes as long to load as a small device to write; a raw image needs none of it.
+    const { Archive } = await import('../host/archive.js');
+    const { ChildProcessExec } = await import('../host/exec.js');
+    const { filesOf, withEmptyFolder } = await import('../transfer/rootfs.js');
+    const { mountDevice } = await import('./mounted-device.js');
     return withEmptyFolder(async (folder) => {
       const mounted = await mountDevice(this.#device, folder, 'kernel', onNote);
       try {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
+import { isZero } from '../format/is-zero.js';
 
 /** All chunks are multiples of it, so that pools with different ones agree. */
 const UNIT = 65536;
-const ZEROES = Buffer.alloc(UNIT);
 
 /**
  * SHA-256 of what a device holds, whatever pool it is in: of each unit of 64 KiB that is not all zeroes, its
@@ -24,14 +24,6 @@ export class ContentDigest {
   end(size: number): string {
     return this.#hash.update(number(size)).digest('hex');
   }
-}
-
-export function isZero(bytes: Uint8Array): boolean {
-  for (let at = 0; at < bytes.length; at += UNIT) {
-    const unit = bytes.subarray(at, at + UNIT);
-    if (Buffer.compare(unit, ZEROES.subarray(0, unit.length)) !== 0) return false;
-  }
-  return true;
 }
 
 function number(value: number): Buffer {

@@ -1,7 +1,7 @@
 import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
-import { isZero } from './content-digest.js';
+import { isZero } from '../format/is-zero.js';
 import { copyPieces, pieces, type CopyWork, type MappedRun } from './copy-pieces.js';
 
 /**

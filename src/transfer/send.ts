@@ -2,7 +2,7 @@ import type { DeviceStatus } from '../api/operations.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { Progress } from '../host/archive.js';
 import { framedChanges, type Change } from './changes.js';
-import { isZero } from './content-digest.js';
+import { isZero } from '../format/is-zero.js';
 import { changed, digestOf, mapped } from './device-digest.js';
 import type { PoolAccess } from './pool-access.js';
 import { StillDevice } from './still-device.js';

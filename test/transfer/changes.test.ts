@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { framedChanges, type Change } from '../../src/transfer/changes.js';
 import { ChunkSet } from '../../src/transfer/chunk-set.js';
-import { ContentDigest, isZero } from '../../src/transfer/content-digest.js';
+import { isZero } from '../../src/format/is-zero.js';
+import { ContentDigest } from '../../src/transfer/content-digest.js';
 import { MAX_DATA } from '../../src/transfer/stream-format.js';
 
 const UNIT = 65536;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { ThinError } from '../../errors/thin-error.js';
 import type { Exec } from '../../host/exec.js';
-import { isZero } from '../../transfer/content-digest.js';
+import { isZero } from '../../format/is-zero.js';
 import type { ExportOptions } from '../../transfer/export-device.js';
 import { restoreWritten, writePool, type WrittenPool } from '../../transfer/export-pool.js';
 import { outputError, writeAll, writeOutput } from '../../transfer/output-file.js';
