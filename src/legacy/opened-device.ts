@@ -1,12 +1,13 @@
 import { ThinError } from '../errors/thin-error.js';
 import type { ImageFile } from '../io/image-file.js';
-import type { DataReader } from './block-reader.js';
 import { DeviceImage, lostDevice, type OriginImage } from './device-image.js';
 import { deviceSize } from './device-size.js';
+import type { DiskReader } from './disk-reader.js';
 import { PROBE_BYTES, probeFilesystem, type ProbedFilesystem } from './filesystem-probe.js';
 import type { LegacyPool } from './legacy-pool.js';
 import type { LegacyTree } from './legacy-tree.js';
 import { LostData } from './lost-data.js';
+import { dataBlockOf } from './mapping-value.js';
 import type { NamedDevice } from './named-devices.js';
 
 /** A device or an ordinary volume with all that is needed to read it. */
@@ -43,7 +44,7 @@ export interface OpenDeviceOptions {
  */
 export async function openDevice(
   pool: LegacyPool,
-  data: DataReader,
+  data: DiskReader,
   named: NamedDevice,
   { size: asked, skipDamaged, origin }: OpenDeviceOptions,
 ): Promise<OpenedThinDevice> {
@@ -63,7 +64,8 @@ export async function openDevice(
       origin,
       lost,
     });
-  const filesystem = await probe(imageOf(PROBE_BYTES, new LostData()));
+  const first = origin === undefined ? probeFirst(tree, data, pool) : 'unknown';
+  const filesystem = first === 'unknown' ? await probe(imageOf(PROBE_BYTES, new LostData())) : first;
   const size = deviceSize(label, {
     asked,
     exact: volume?.size,
@@ -75,6 +77,26 @@ export async function openDevice(
   const lost = new LostData();
   const image = imageOf(size, skipDamaged ? lost : undefined);
   return { label, number: device.id, tree, size, filesystem, image, lost };
+}
+
+/**
+ * What is in a device's first block, read at once: a read that is waited for costs many times as much, and
+ * `ls` asks thousands of devices. Unknown where not all of it can be read.
+ */
+function probeFirst(
+  tree: LegacyTree,
+  data: DiskReader,
+  { superblock: { blockSize }, dataBlocks }: LegacyPool,
+): ProbedFilesystem | 'unknown' | undefined {
+  try {
+    const value = tree.lookup(0);
+    if (value === undefined) return undefined;
+    const block = dataBlockOf(value.readUInt32LE(0), value.readUInt32LE(4));
+    return block < dataBlocks ? probeFilesystem(data.readSync(block * blockSize, PROBE_BYTES)) : 'unknown';
+  } catch (error) {
+    if (!(error instanceof ThinError) || error.code !== 'damaged') throw error;
+    return 'unknown';
+  }
 }
 
 /** What is at a device's start. Undefined where it cannot be read, too. */
