@@ -39,6 +39,8 @@ export interface Operations {
   'pool.settle': { input: Empty; output: Empty };
   'device.list': { input: Empty; output: readonly DeviceStatus[] };
   'device.get': { input: { name: string }; output: DeviceStatus };
+  /** Bytes that come back when all of these go. Errors: as `PoolTools.jointExclusive`. */
+  'device.exclusive': { input: { names: readonly string[] }; output: { bytes: number } };
   'device.create': { input: CreateRequest; output: DeviceStatus };
   /**
    * Writable copies of one moment of `origin`, all of them or none: containers of an image, snapshots of

@@ -237,21 +237,21 @@ interface RemoveOptions {
   readonly wait?: boolean;
 }
 
-/**
- * What only one device maps comes back with it; what several of those share does so, too, and is not counted.
- */
+/** With several, what only those share comes back, too. */
 async function foretell(context: Context, names: readonly string[]): Promise<void> {
-  const devices = await withPool(context, (caller) =>
-    Promise.all([...new Set(names)].map((name) => caller.call('device.get', { name }))),
-  );
-  const atLeast = devices.reduce((sum, { exclusive }) => sum + exclusive, 0);
+  const { devices, together } = await withPool(context, async (caller) => {
+    const asked = await Promise.all([...new Set(names)].map((name) => caller.call('device.get', { name })));
+    const { bytes } = await caller.call('device.exclusive', { names: asked.map(({ name }) => name) });
+    return { devices: asked, together: bytes };
+  });
   const lines = devices.map(
     ({ name, exclusive, mountPoint }) =>
       `${name}: ${formatBinarySize(exclusive)}${mountPoint === undefined ? '' : ` (mounted on ${mountPoint})`}`,
   );
   printResult(
     context,
-    { devices: devices.map(({ name, exclusive }) => ({ name, exclusive })), atLeast },
-    [...lines, ...(lines.length > 1 ? [`together at least ${formatBinarySize(atLeast)}`] : [])].join('\n'),
+    // Scripts of before have it by the name that it had when it was not exact.
+    { devices: devices.map(({ name, exclusive }) => ({ name, exclusive })), together, atLeast: together },
+    [...lines, ...(lines.length > 1 ? [`together ${formatBinarySize(together)}`] : [])].join('\n'),
   );
 }

@@ -71,6 +71,7 @@ export const schemas: Schemas = {
   'pool.settle': empty,
   'device.list': empty,
   'device.get': named,
+  'device.exclusive': z.strictObject({ names: z.array(name).min(1) }),
   'device.create': z.strictObject({
     name,
     origin: name.optional(),

@@ -21,10 +21,14 @@ export const deactivated = oneOrMany(z.object({ name: z.string(), deferred: z.bo
 export const unmounted = oneOrMany(z.object({ name: z.string() }));
 export const trimmed = z.array(z.object({ name: z.string(), trimmed: bytes, freed: bytes }));
 
-/** With -n, what would come back, which is that at least. */
+/** With -n, what would come back: of each that goes alone, and of all together, which is `atLeast`, too. */
 export const removed = z.union([
   z.object({ removed: z.array(z.string()), deferred: z.array(z.string()) }),
-  z.object({ devices: z.array(z.object({ name: z.string(), exclusive: bytes })), atLeast: bytes }),
+  z.object({
+    devices: z.array(z.object({ name: z.string(), exclusive: bytes })),
+    together: bytes,
+    atLeast: bytes,
+  }),
 ]);
 export const settled = z.object({ pendingDeletes: z.literal(0) });
 

@@ -1,13 +1,20 @@
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceRecord } from '../format/device-record.js';
-import { transactionId } from '../format/ids.js';
+import { transactionId, type DeviceName } from '../format/ids.js';
 import { packHeldRecord, type PackedRecords } from '../format/metadata-snapshot.js';
 import type { NodeLimits } from '../format/node.js';
 import { checkPool, type CheckDepth, type CheckResult, type Finding } from '../metadata/check.js';
 import type { Metadata } from '../metadata/metadata.js';
-import { openView, StoredNodes, type MetadataView, type HeldChoice } from '../metadata/metadata-view.js';
+import {
+  deviceIn,
+  openView,
+  StoredNodes,
+  type MetadataView,
+  type HeldChoice,
+} from '../metadata/metadata-view.js';
 import type { KvReader } from '../store/key-value.js';
 import type { PoolOptions } from './info.js';
+import { jointExclusive } from './joint-exclusive.js';
 import { DEVICES_PER_STEP } from './limits.js';
 import { readOptions } from './options-record.js';
 import type { PoolState } from './pool-state.js';
@@ -50,6 +57,11 @@ export interface PoolCheckOptions {
  */
 export interface PoolTools {
   freeze(): Promise<FrozenMetadata>;
+  /**
+   * Bytes that come back when all of these devices go: what one of them maps alone, and what only several of
+   * them share. Errors: not-found, damaged.
+   */
+  jointExclusive(names: readonly DeviceName[]): Promise<number>;
   /**
    * Keeps the roots of this moment, and with them the data: what is written from then on goes to new chunks,
    * as after a snapshot of every device (dm-thin.rst, reserve_metadata_snap). Errors: read-only, no-space.
@@ -172,6 +184,17 @@ export class OpenPoolTools implements PoolTools {
       damagedFiles: this.#state.store.damagedFiles?.bind(this.#state.store),
       onDamage: (error) => this.#state.foundDamage(error),
     });
+  }
+
+  async jointExclusive(names: readonly DeviceName[]): Promise<number> {
+    const frozen = await this.freeze();
+    try {
+      const view = await frozen.view();
+      const roots = [...new Set(names)].map((name) => deviceIn(view, name).root);
+      return (await jointExclusive(this.#state.metadata, view.nodes, roots)) * view.superblock.blockSize;
+    } finally {
+      await frozen.close();
+    }
   }
 
   async reserve(): Promise<ReservedSnapshot> {

@@ -62,6 +62,11 @@ export class Devices {
     return this.#status(this.require(existingName(name)));
   }
 
+  /** Errors: as `PoolTools.jointExclusive`. */
+  jointExclusive(names: readonly string[]): Promise<number> {
+    return this.#parts.pool.tools.jointExclusive(names.map((name) => this.require(existingName(name)).name));
+  }
+
   /**
    * A snapshot of the origin; a mounted one is frozen for that moment. Errors: as `ThinPool.createSnapshot`.
    */

@@ -104,6 +104,7 @@ describe('a pool against a plain byte array for each device', () => {
           }
           await model.verify();
           await model.checkPool();
+          await togetherComesBack(model);
           await exclusiveComesBack(model);
           await model.pool.close();
         }),
@@ -111,6 +112,18 @@ describe('a pool against a plain byte array for each device', () => {
       );
     });
 });
+
+/** Removing several gives back what only they had, and bases of chunks that were partial beside them. */
+async function togetherComesBack(model: PoolModel): Promise<void> {
+  const names = model.names.slice(1).filter((_, index) => index % 2 === 0);
+  const together = await model.pool.tools.jointExclusive(names);
+  const alone = names.reduce((sum, name) => sum + model.pool.device(name)!.exclusive, 0);
+  const before = model.pool.info().dataUsed;
+  for (const name of names.reverse()) await model.remove(name);
+  await model.pool.settle();
+  const back = before - model.pool.info().dataUsed;
+  assert.ok(back >= together && together >= alone, `${names.join()}: ${alone}, ${together}, ${back}`);
+}
 
 /** Removing a device gives back what it said was its own, and bases of chunks that were partial beside it. */
 async function exclusiveComesBack(model: PoolModel): Promise<void> {

@@ -84,4 +84,39 @@ describe('what a device calls its own', () => {
     assert.equal(state.metadata.devices.get(id).exclusive, 0);
     await closeState(state);
   });
+
+  it('is known of several together: what only they share comes back when all of them go', async () => {
+    const pool = await makeSmallPool(new MemoryStore());
+    const [a, b, c] = ['a', 'b', 'c'] as DeviceName[];
+    const write = async (name: DeviceName, block: number): Promise<void> => {
+      const io = await pool.activate(name);
+      await io.write(block * BLOCK, new Uint8Array(BLOCK).fill(block + 1));
+      await pool.deactivate(name);
+    };
+    await write(BASE_NAME, 0);
+    await pool.createSnapshot({ name: a!, origin: BASE_NAME, kind: 'snapshot' });
+    await write(a!, 1);
+    await write(a!, 2);
+    await pool.createSnapshot({ name: b!, origin: a!, kind: 'snapshot' });
+    await pool.createSnapshot({ name: c!, origin: b!, kind: 'snapshot' });
+    await write(b!, 1);
+    await write(c!, 2);
+    const together = async (...names: DeviceName[]): Promise<number> =>
+      (await pool.tools.jointExclusive(names)) / BLOCK;
+    assert.deepEqual(
+      [await together(a!), await together(b!), await together(c!)],
+      [0, 1, 1],
+      'a shares each of its blocks with another',
+    );
+    assert.equal(await together(a!, c!), 2, 'block 1 of a, which b no longer has, and block 2 of c');
+    assert.equal(await together(a!, b!), 2, 'block 2, which c no longer has, and block 1 of b');
+    assert.equal(await together(a!, b!, c!), 4);
+    assert.equal(await together(a!, a!, BASE_NAME), 0);
+    const before = pool.info().dataUsed;
+    for (const name of [a!, b!]) await pool.remove(name);
+    await pool.settle();
+    assert.equal((before - pool.info().dataUsed) / BLOCK, 2);
+    assert.deepEqual((await pool.check()).findings, []);
+    await pool.close();
+  });
 });

@@ -304,6 +304,7 @@ export class FakePool implements ThinPool {
 
   readonly tools: PoolTools = {
     freeze: () => Promise.reject(new ThinError('unsupported', 'this pool has no metadata')),
+    jointExclusive: () => Promise.resolve(0),
     reserve: async () => {
       const id = (this.#reserved.at(-1)?.id ?? 0) + 1;
       const reserved = { id, createdAt: 0, transactionId: this.#transaction, devices: this.#devices.size };

@@ -4,6 +4,7 @@ import type { Service } from '../service.js';
 type DeviceOperation =
   | 'device.list'
   | 'device.get'
+  | 'device.exclusive'
   | 'device.create'
   | 'device.clone'
   | 'device.createThin'
@@ -27,6 +28,7 @@ export function deviceOperations({ devices, properties, serving }: Service): Pic
   return {
     'device.list': () => devices.list(),
     'device.get': async ({ name }) => Promise.resolve(devices.get(name)),
+    'device.exclusive': async ({ names }) => ({ bytes: await devices.jointExclusive(names) }),
     'device.create': (request) => devices.create(request),
     'device.clone': ({ origin, names }) => devices.clone(origin, names),
     'device.createThin': (request) => devices.createThin(request),
