@@ -123,6 +123,11 @@ export class DaemonClient {
     return this.call('device.get', { name });
   }
 
+  /** Bytes that come back when all of these devices go. Errors: not-found, damaged. */
+  async jointExclusive(names: readonly string[]): Promise<number> {
+    return (await this.call('device.exclusive', { names })).bytes;
+  }
+
   /**
    * A snapshot of the origin: a container of an image, an image, or a plain snapshot. A mounted origin is
    * frozen for that moment.

@@ -140,6 +140,16 @@ export class ToolNode {
   requireValues(bytes: number): void {
     const problem = sizeProblem(this, bytes);
     if (problem !== undefined) throw new ToolFault(problem);
+    this.requireFits();
+  }
+
+  /** The tools look at it when they come to the values, and not at the keys. @throws ToolFault */
+  requireFits(): void {
+    const most = Math.floor((METADATA_BLOCK - HEADER) / (8 + this.valueSize) / 3) * 3;
+    if (this.count > most)
+      throw new ToolFault(
+        `Bad nr of elements: max per block = ${most}, actual = ${this.count} (block ${this.location})\n`,
+      );
   }
 
   /** Place of the last key that is at most `key`; -1 where there is none. */

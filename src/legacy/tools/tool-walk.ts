@@ -122,11 +122,13 @@ export class ToolWalk {
     if (node.isInternal) {
       const first = node.exactKey(0);
       this.#good(first, first);
+      node.requireFits();
       for (let index = 0; index < node.count; index++) this.#blocks.requireThere(node.block(index));
     } else if (node.count > 0) {
       const last = node.exactKey(node.count - 1);
       this.#lastKeys[level] = last;
       this.#good(node.exactKey(0), keyBehind(last));
+      node.requireFits();
     }
   }
 
