@@ -10,6 +10,9 @@ import type { Access } from '../store/chunk-access.js';
 import { FileAccess } from '../store/file-access.js';
 import { foldLog, type ChunkContents, type FoldedLog, type FoldedMappings } from './log-fold.js';
 
+/** Chunks that are asked for before their turn, so that the store reads several at once. */
+const AHEAD = 16;
+
 export interface ReplayParts {
   readonly metadata: Metadata;
   readonly plane: DataPlane;
@@ -128,13 +131,25 @@ async function restoreStored(
   { chunks }: FoldedLog,
 ): Promise<void> {
   const { access } = plane.chunks;
-  for (const [number, { data, pages, isFetched }] of chunks) {
+  // Stores have them in this order.
+  const numbers = [...chunks.keys()].sort((a, b) => a - b);
+  const isStored = (number: number | undefined): number is number =>
+    number !== undefined && metadata.chunks.count(number) > 0;
+  for (const [at, number] of numbers.entries()) {
+    const later = numbers[at + AHEAD];
+    if (isStored(later) && chunks.get(later)?.data.length) askFor(plane, chunkId(later));
+    if (!isStored(number)) continue;
+    const { data, pages, isFetched } = chunks.get(number)!;
     const chunk = chunkId(number);
-    if (metadata.chunks.count(chunk) === 0) continue;
     if (isFetched && access instanceof FileAccess && access.isAway(chunk)) access.noteHere(chunk);
     if (access instanceof FileAccess) access.restorePages(chunk, pages);
     else await layOver(plane, chunk, data);
   }
+}
+
+/** A failure shows where the chunk is needed. */
+function askFor({ chunks }: DataPlane, chunk: ChunkId): void {
+  if (chunks.isMissing(chunk)) chunks.bring(chunk)?.catch(() => undefined);
 }
 
 async function layOver(plane: DataPlane, chunk: ChunkId, data: ChunkContents['data']): Promise<void> {

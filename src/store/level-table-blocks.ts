@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { close, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemErrorCode } from '../errors/thin-error.js';
 import { firstAt } from '../format/first-at.js';
@@ -85,8 +85,9 @@ export class TableBlocks {
     return this.#restarts.length;
   }
 
+  /** On another thread: the last close of a removed file waits for the disk to free its space. */
   close(): void {
-    closeSync(this.#fd);
+    close(this.#fd, () => undefined);
   }
 
   /** Of the index and what leads to it, at most once a second. */
