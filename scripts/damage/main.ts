@@ -12,7 +12,7 @@ const { values } = parseArgs({
     cases: { ...text, default: '1000' },
     seed: { ...text, default: '1' },
     pool: { ...text, default: 'leveldb' },
-    places: text,
+    places: { ...text, default: 'all' },
     processes: { ...text, default: '2' },
     verbose: { type: 'boolean', default: false },
   },
@@ -20,6 +20,15 @@ const { values } = parseArgs({
 
 const seed = Number(values.seed);
 const kind = values.pool as SubjectKind;
+const known = placesOf(poolKindOf(kind));
+const places = values.places === 'all' ? known : (values.places.split(',') as Place[]);
+const unknown = places.find((place) => !known.includes(place));
+if (unknown !== undefined) {
+  console.error(
+    `--places: a ${kind} pool has no ${JSON.stringify(unknown)}; choose from ${known.join(', ')}, all`,
+  );
+  process.exit(2);
+}
 const scratch = mkdtempSync(path.join(tmpdir(), 'thinfuse-damage-'));
 process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
 
@@ -32,7 +41,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.exit(1);
   });
 let problems = 0;
-for (const place of (values.places?.split(',') as Place[] | undefined) ?? placesOf(poolKindOf(kind))) {
+for (const place of places) {
   const tally = new Tally();
   const cases = casesOf(place, Number(values.cases), seed);
   await judges.run(cases, Number(values.processes), (one, outcome) => {
