@@ -46,7 +46,7 @@ if [ -n "$skip_mounts" ]; then
   need_packages
 else
   need_thinfuse
-  need_commands taskset fio grep setfattr setfacl setcap umoci thin_dump containerd mkfs.ext4 qemu-img python3 cmp bzip2 gzip xz zstd
+  need_commands taskset fuser fio grep setfattr setfacl setcap umoci thin_dump containerd mkfs.ext4 qemu-img python3 cmp bzip2 gzip xz zstd
 fi
 say "Node.js $(node --version), npm $(npm --version 2>/dev/null), $(uname -sr)"
 cd "$top"

@@ -17,7 +17,7 @@ const NOT_RUN: readonly Output[] = ['top', 'remote gc'];
 
 describe('end to end: what --json prints', function () {
   this.timeout(600_000);
-  requireMounts(['mkfs.xfs', 'thin_restore', 'qemu-img']);
+  requireMounts(['mkfs.xfs', 'thin_restore', 'qemu-img', 'fuser']);
   const scratch = useScratch();
   const seen = new Set<Output>();
   let ajv: Ajv2020;
