@@ -156,19 +156,25 @@ forget() {
   ctr --namespace k8s.io content prune references >/dev/null 2>&1 || true
   wait_for "the image is gone" 60 is_forgotten
 }
+# rounds_of NAME: first outputs, each of an image that is not here, into $times.
+rounds_of() {
+  local round
+  times=()
+  for ((round = 1; round <= rounds; round++)); do
+    [ "$round" = 1 ] || forget
+    first_output "$1-$round"
+    expect_equal "its first output" "$output" 'hello, all of it'
+    say "$took ms, of which the pull $pull_ms ms"
+    times+=("$took")
+  done
+}
 median() { printf '%s\n' "$@" | sort -n | sed -n "$((($# + 1) / 2))p"; }
 
 step "The ordinary pull, on the host that makes the block images"
 host maker ''
 sandbox
-ordinary=()
-for ((round = 1; round <= rounds; round++)); do
-  [ "$round" = 1 ] || forget
-  first_output "ordinary-$round"
-  expect_equal "its first output" "$output" 'hello, all of it'
-  say "$took ms, of which the pull $pull_ms ms"
-  ordinary+=("$took")
-done
+rounds_of ordinary
+ordinary=("${times[@]}")
 
 step "Block images beside it"
 before=$(on maker skopeo inspect --raw --tls-verify=false "docker://$image" | sha256sum)
@@ -179,14 +185,9 @@ expect_equal "a second push sends nothing" "$(on maker "$thinfuse_cli" push --oc
 step "The lazy pull, on the other host"
 host user ,lazy=on
 sandbox
-lazy=()
-for ((round = 1; round <= rounds; round++)); do
-  [ "$round" = 1 ] || forget
-  first_output "lazy-$round"
-  expect_equal "its first output" "$output" 'hello, all of it'
-  say "$took ms, of which the pull $pull_ms ms; $(thinfuse status --json | json 'Math.round(it.remote.fetched / 2 ** 20)') MiB fetched since the daemon began"
-  lazy+=("$took")
-done
+rounds_of lazy
+lazy=("${times[@]}")
+say "$(thinfuse status --json | json 'Math.round(it.remote.fetched / 2 ** 20)') MiB fetched since the daemon began"
 expect "no layer was fetched as a tar" sh -c "! find '$folder/containerd/io.containerd.content.v1.content' -size +5000k | grep -q ."
 
 step "Every file is as with overlayfs"

@@ -42,29 +42,24 @@ export interface LazyLayer {
   readonly below: NewRemoteImage | undefined;
 }
 
+/** As of the snapshotter that the layers are lent to. */
+export interface LentLayersParts {
+  readonly name: string;
+  readonly served: ServedPool;
+  readonly index: SnapshotIndex;
+  readonly lazy: LazyLayers;
+  readonly settings: Pick<SnapshotterSettings, 'lazy'>;
+  readonly locks: AsyncLock;
+}
+
 /**
  * Layers that are not unpacked, because the pool has them already, under whatever name, or a registry has a
  * block image of them.
  */
 export class LentLayers {
-  readonly #parts: {
-    readonly name: string;
-    readonly served: ServedPool;
-    readonly index: SnapshotIndex;
-    readonly lazy: LazyLayers;
-    readonly settings: Pick<SnapshotterSettings, 'lazy'>;
-    readonly locks: AsyncLock;
-  };
+  readonly #parts: LentLayersParts;
 
-  /** @param parts as of the snapshotter that they are made for */
-  constructor(parts: {
-    readonly name: string;
-    readonly served: ServedPool;
-    readonly index: SnapshotIndex;
-    readonly lazy: LazyLayers;
-    readonly settings: Pick<SnapshotterSettings, 'lazy'>;
-    readonly locks: AsyncLock;
-  }) {
+  constructor(parts: LentLayersParts) {
     this.#parts = parts;
   }
 
