@@ -99,7 +99,8 @@ export async function run(
 export class Scratch {
   readonly root: string;
   readonly #steps: (() => unknown)[] = [];
-  readonly #loops = new Set<string>();
+  /** With what was behind each when it was attached: a device that went may be somebody else's by now. */
+  readonly #loops = new Map<string, string>();
   readonly #children = new Set<ChildProcess>();
 
   constructor(root: string) {
@@ -130,7 +131,7 @@ export class Scratch {
     const args = ['--find', '--show', `--direct-io=${options.directIo === false ? 'off' : 'on'}`];
     if (options.readOnly === true) args.push('--read-only');
     const loop = (await run('losetup', [...args, file])).trim();
-    this.#loops.add(loop);
+    this.#loops.set(loop, await behindLoop(loop));
     return loop;
   }
 
@@ -194,13 +195,16 @@ export class Scratch {
    * them hanging.
    */
   async #sweep(): Promise<void> {
-    for (const loop of await loopsUnder(this.root)) this.#loops.add(loop);
+    for (const [loop, file] of this.#loops)
+      if (!isSameFile(file, await behindLoop(loop))) this.#loops.delete(loop);
+    for (const loop of await loopsUnder(this.root)) this.#loops.set(loop, await behindLoop(loop));
     const upper = (await mounts()).filter(
       (mount) =>
         this.#loops.has(mount.source) || (this.#holds(mount.target) && !mount.type.startsWith('fuse')),
     );
     for (const mount of upper.reverse()) await forceUnmount(mount.target);
-    for (const loop of this.#loops) await tryRun('losetup', ['--detach', loop], { limitMs: SWEEP_LIMIT_MS });
+    for (const loop of this.#loops.keys())
+      await tryRun('losetup', ['--detach', loop], { limitMs: SWEEP_LIMIT_MS });
     this.#loops.clear();
     for (const mount of (await mounts()).filter(({ target }) => this.#holds(target)).reverse())
       await forceUnmount(mount.target);
@@ -273,6 +277,17 @@ export async function loopsUnder(root: string): Promise<string[]> {
     if (file.startsWith(`${root}/`)) found.push(`/dev/${name}`);
   }
   return found;
+}
+
+/** Path of the file behind a loop device; empty: it is free. */
+async function behindLoop(loop: string): Promise<string> {
+  const file = await readFile(`/sys/block/${path.basename(loop)}/loop/backing_file`, 'utf8').catch(() => '');
+  return file.trimEnd().replace(/ \(deleted\)$/, '');
+}
+
+/** Of a file whose filesystem nobody mounts any more the kernel tells the path in there. */
+function isSameFile(attached: string, now: string): boolean {
+  return now !== '' && (now === attached || now === `/${path.basename(attached)}`);
 }
 
 function unescape(text: string): string {
