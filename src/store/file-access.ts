@@ -205,17 +205,17 @@ export class FileAccess implements ChunkAccess {
     if (Atomics.load(failed, 0) !== 0) return false;
     const { written } = this.#syncs;
     if (this.awaitSync(written)) return true;
-    try {
-      this.#syncs.underWay.lead(written, () => {
+    // The failure stands before followers wake: the kernel would tell them of none.
+    this.#syncs.underWay.lead(written, () => {
+      try {
         fdatasyncSync(fd);
-        this.#syncs.noteSynced(written);
-      });
-      return Atomics.load(failed, 0) === 0;
-    } catch (error) {
-      const { errno } = error as NodeJS.ErrnoException;
-      Atomics.store(failed, 0, errno ?? -constants.errno.EIO);
-      return false;
-    }
+        if (Atomics.load(failed, 0) === 0) this.#syncs.noteSynced(written);
+      } catch (error) {
+        const { errno } = error as NodeJS.ErrnoException;
+        Atomics.store(failed, 0, errno ?? -constants.errno.EIO);
+      }
+    });
+    return Atomics.load(failed, 0) === 0;
   }
 
   /**

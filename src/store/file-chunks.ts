@@ -185,17 +185,24 @@ export class FileChunks implements ChunkStore {
   }
 
   async #sync(): Promise<void> {
-    const failure = takeFailure(this.memory);
-    if (failure !== undefined) throw failure;
+    this.#requireNoFailure();
     const { written } = this.#syncs;
     if (this.#syncs.synced < written) await this.#syncs.underWay.followInTurns(written);
+    this.#requireNoFailure();
     if (this.#syncs.synced >= written) return;
     try {
       await this.#handle.datasync();
-      this.#syncs.noteSynced(written);
     } catch (error) {
       throw dataError(error);
     }
+    // A thread that synced beside this one may have been told of the failure instead.
+    this.#requireNoFailure();
+    this.#syncs.noteSynced(written);
+  }
+
+  #requireNoFailure(): void {
+    const failure = takeFailure(this.memory);
+    if (failure !== undefined) throw failure;
   }
 
   async close(): Promise<void> {

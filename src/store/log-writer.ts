@@ -150,15 +150,15 @@ export class LogWriter {
     if (!this.isOn) return false;
     const head = this.#log.head;
     if (this.awaitSync(head)) return true;
-    try {
-      this.#log.underWay.lead(head, () => {
+    // The failure stands before followers wake: the kernel would tell them of none.
+    this.#log.underWay.lead(head, () => {
+      try {
         fdatasyncSync(this.#log.memory.fd);
-        this.#log.noteSynced(head);
-      });
-    } catch (error) {
-      this.#log.fail(error);
-      return false;
-    }
+        if (this.isOn) this.#log.noteSynced(head);
+      } catch (error) {
+        this.#log.fail(error);
+      }
+    });
     return this.isOn;
   }
 

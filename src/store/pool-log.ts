@@ -232,10 +232,10 @@ export class PoolLog {
   async #sync(): Promise<void> {
     const head = this.#words.head;
     await this.#words.underWay.followInTurns(head);
-    if (this.#words.synced >= head) return;
+    if (this.#words.synced >= head || !this.#words.isOn) return;
     try {
       await this.#file!.handle.datasync();
-      this.#words.noteSynced(head);
+      if (this.#words.phase === 'on') this.#words.noteSynced(head);
     } catch (error) {
       this.#words.fail(error);
     }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { open, type FileHandle } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { chunkId, type ChunkId } from '../../src/format/ids.js';
 import type { PartialChunks, RemoteChunks } from '../../src/store/chunk-store.js';
 import { FileChunks, type FileRange } from '../../src/store/file-chunks.js';
@@ -119,5 +120,23 @@ describe('the chunks of a pool with a data file', () => {
     const untouched = make(10);
     assert.ok(untouched.takeZeroed(chunkId(12)));
     assert.ok(!untouched.takeZeroed(chunkId(11)));
+  });
+
+  it('fails with the sync of a thread that it has waited for: the kernel tells of the failure once', async () => {
+    chunks.access.provision(chunkId(1), 0, new Uint8Array(SIZE).fill(1), 0, SIZE, false);
+    const { syncs, failed } = chunks.memory;
+    const { busy, began } = syncs.underWay;
+    // As a thread does that syncs.
+    Atomics.store(busy, 0, 1);
+    Atomics.store(began, 0, Atomics.load(syncs.counts, 0));
+    const synced = chunks.sync();
+    await new Promise((resolve) => setImmediate(resolve));
+    Atomics.store(failed, 0, -constants.errno.EIO);
+    Atomics.store(busy, 0, 0);
+    Atomics.notify(busy, 0);
+    await assert.rejects(synced, { code: 'io', message: /EIO/ });
+    assert(chunks.needsSync);
+    await chunks.sync();
+    assert(!chunks.needsSync);
   });
 });
