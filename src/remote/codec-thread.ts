@@ -1,4 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import { isZero } from '../format/is-zero.js';
 import { IMAGE_BLOCK } from '../format/remote-image.js';
 import { BlockCodec } from './block-codec.js';
 import { BlockSeal } from './block-seal.js';
@@ -36,12 +37,6 @@ function blocksOf(bytes: Uint8Array): Uint8Array[] {
   return Array.from({ length: bytes.length / IMAGE_BLOCK }, (_, at) =>
     bytes.subarray(at * IMAGE_BLOCK, (at + 1) * IMAGE_BLOCK),
   );
-}
-
-const ZEROES = new Uint8Array(IMAGE_BLOCK);
-
-function isZero(block: Uint8Array): boolean {
-  return Buffer.compare(block, ZEROES) === 0;
 }
 
 /** Whole buffers are moved to the other thread and not copied. */
