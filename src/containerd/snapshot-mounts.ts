@@ -191,7 +191,7 @@ export class SnapshotMounts {
     const state = await host.loopState(held.loop, held.image);
     if (state === 'leaving') return false;
     try {
-      if (state === 'attached') await host.detach(held.loop);
+      if (state === 'attached') await host.detach(held.loop, held.image);
     } catch (error) {
       if (error instanceof ThinError && error.code === 'busy') return false;
       throw error;

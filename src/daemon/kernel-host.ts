@@ -88,8 +88,8 @@ export class KernelHost implements DeviceHost {
     return (await this.#loops.findByBackingFile(image))[0]?.device;
   }
 
-  async detach(loop: string): Promise<void> {
-    await this.#loops.detach(loop);
+  async detach(loop: string, image: string): Promise<void> {
+    await this.#loops.detach(loop, image);
   }
 
   async loopState(loop: string, image: string): Promise<'attached' | 'leaving' | 'gone'> {

@@ -128,8 +128,8 @@ async function tryLoop(loops: LoopDevices, folder: string): Promise<{ directIo: 
     const file = path.join(scratch, 'trial');
     const handle = await open(file, 'w');
     await handle.truncate(TRIAL_BYTES).finally(() => handle.close());
-    const { device, directIo } = await loops.attach(file);
-    await loops.detach(device);
+    const { device, backingFile, directIo } = await loops.attach(file);
+    await loops.detach(device, backingFile);
     return { directIo };
   } finally {
     await rm(scratch, { recursive: true, force: true });

@@ -13,6 +13,12 @@ const REMEDY = 'load the driver with: modprobe loop; in a container, run it with
  */
 const SECTOR_SIZE = 512;
 const POLL_MS = 20;
+/**
+ * A device that goes with its last user may be another program's before it is detached by its number. It
+ * cannot go while it is open: whoever holds it can look whose it is, and then detach it. A shell holds it,
+ * because the last close may wait for the backing file, which this process may serve.
+ */
+const DETACH_HELD = 'if [ "$(cat "$2")" = "$3" ]; then losetup --detach "$1"; fi 3<"$1"';
 
 export interface LoopDevice {
   /** /dev/loopN. */
@@ -31,6 +37,8 @@ export interface LoopDevice {
 
 export interface AttachedLoop {
   readonly device: string;
+  /** As the kernel shows it: without symbolic links. */
+  readonly backingFile: string;
   /** False where it was not asked for, or the kernel refused it for this backing file. */
   readonly directIo: boolean;
 }
@@ -88,22 +96,29 @@ export class LoopDevices {
   }
 
   /**
-   * Resolves when the device is free again; a device that is free already is fine. Errors: busy (something
-   * still uses it: a mount in another namespace, a process; it goes with its last user), as `attach`.
+   * Resolves when the device is no longer attached to `file`; one that is free already, or another file's by
+   * now, is left alone. Errors: busy (something still uses it: a mount in another namespace, a process; it
+   * goes with its last user), as `attach`.
    */
-  async detach(device: string): Promise<void> {
-    const was = await this.get(device);
-    if (was === undefined) return;
+  async detach(device: string, file: string): Promise<void> {
+    if (!this.isBehind(device, file)) return;
+    const attribute = this.#backingFileOf(device);
     try {
-      await this.#losetup(['--detach', device]);
+      await this.#exec.run(
+        'sh',
+        ['-c', DETACH_HELD, 'sh', device, attribute, readAttribute(attribute) ?? ''],
+        {
+          timeoutMs: this.#limits.toolMs,
+        },
+      );
     } catch (error) {
-      if (!saidBy(error, /no such device|no such file/i)) throw error;
+      if (!saidBy(error, /no such device|no such file|cannot open/i)) throw error;
     }
-    if (await this.#settled(async () => (await this.get(device))?.backingFile !== was.backingFile)) return;
+    if (await this.#settled(() => Promise.resolve(!this.isBehind(device, file)))) return;
     throw new ThinError(
       'busy',
-      `${device} is still in use, so ${was.backingFile} stays attached until its last user ends: another mount of its filesystem (look in other mount namespaces: grep ${device} /proc/*/mountinfo) or a process that has the device open (fuser -v ${device})`,
-      { details: { loop: device, path: was.backingFile } },
+      `${device} is still in use, so ${file} stays attached until its last user ends: another mount of its filesystem (look in other mount namespaces: grep ${device} /proc/*/mountinfo) or a process that has the device open (fuser -v ${device})`,
+      { details: { loop: device, path: file } },
     );
   }
 
@@ -163,12 +178,26 @@ export class LoopDevices {
 
   /** Whether the device has that backing file; cheaper than `get`. */
   isOn(device: string, file: string): boolean {
-    const backing = readAttribute(path.join(this.#sys, path.basename(device), 'loop/backing_file'));
-    return backing !== undefined && splitDeleted(backing).backingFile === file;
+    return this.#readBackingFile(device) === file;
+  }
+
+  /** As `isOn`, also where the mount that the file was on has been lazily unmounted since. */
+  isBehind(device: string, file: string): boolean {
+    const backing = this.#readBackingFile(device);
+    return backing === file || backing === `/${path.basename(file)}`;
   }
 
   async findByBackingFile(file: string): Promise<readonly LoopDevice[]> {
     return (await this.list()).filter((loop) => loop.backingFile === file);
+  }
+
+  #backingFileOf(device: string): string {
+    return path.join(this.#sys, path.basename(device), 'loop/backing_file');
+  }
+
+  #readBackingFile(device: string): string | undefined {
+    const backing = readAttribute(this.#backingFileOf(device));
+    return backing === undefined ? undefined : splitDeleted(backing).backingFile;
   }
 
   #look(device: string): LoopDevice | undefined {
@@ -189,7 +218,8 @@ export class LoopDevices {
     const attach = async (): Promise<AttachedLoop> => {
       const { stdout } = await this.#losetup([...args, '--', file]);
       const device = stdout.trim();
-      return { device, directIo: (await this.get(device))?.directIo ?? false };
+      const found = await this.get(device);
+      return { device, backingFile: found?.backingFile ?? file, directIo: found?.directIo ?? false };
     };
     const lostRace = (error: unknown): boolean => saidBy(error, /resource busy|temporarily unavailable/i);
     return retried(attach, lostRace, { limitMs: this.#limits.attachMs, pollMs: POLL_MS });
@@ -199,7 +229,7 @@ export class LoopDevices {
   async #detachNew(file: string, before: readonly LoopDevice[]): Promise<void> {
     const known = new Set(before.map(({ device }) => device));
     for (const { device } of await this.findByBackingFile(file))
-      if (!known.has(device)) await this.detach(device);
+      if (!known.has(device)) await this.detach(device, file);
   }
 
   async #losetup(args: readonly string[]): Promise<{ stdout: string }> {

@@ -73,18 +73,20 @@ export class Mounter {
   async mount(request: ImageMountRequest): Promise<MountedImage> {
     const target = await resolveTarget(request.target);
     await this.#refuseUsed(request, target);
-    const { device: loop, directIo } = await this.#loops.attach(request.image, {
-      readOnly: !writes(request),
-    });
+    const {
+      device: loop,
+      backingFile: image,
+      directIo,
+    } = await this.#loops.attach(request.image, { readOnly: !writes(request) });
     let mounted = false;
     try {
       const found = await this.#blocks.mount(loop, target, request);
       mounted = true;
       const warnings = await this.#settle(loop, directIo, found, request);
-      return { image: request.image, loop, target, directIo, ...found, warnings };
+      return { image, loop, target, directIo, ...found, warnings };
     } catch (error) {
       if (mounted) await this.#umount([target]).catch(() => undefined);
-      await this.#loops.detach(loop).catch(() => undefined);
+      await this.#loops.detach(loop, image).catch(() => undefined);
       throw error;
     }
   }
@@ -96,10 +98,11 @@ export class Mounter {
    * go in any case.
    */
   async unmount(mounted: Held, options: { readonly lazily?: boolean } = {}): Promise<void> {
-    if (!(await this.#isHeld(mounted))) return;
+    // A mount holds its loop device: where that is gone, so is the mount.
+    if (!this.#loops.isBehind(mounted.loop, mounted.image)) return;
     const target = await realpath(mounted.target).catch(() => mounted.target);
     if (options.lazily === true) {
-      await this.#unmountLazily(target, mounted.loop);
+      await this.#unmountLazily(target, mounted);
       return;
     }
     const there = (await MountTable.read()).on(target);
@@ -125,7 +128,7 @@ export class Mounter {
       await this.#blocks.mount(mounted.loop, mounted.target, request);
       return false;
     }
-    await this.#loops.detach(mounted.loop);
+    await this.#loops.detach(mounted.loop, request.image);
     return true;
   }
 
@@ -190,11 +193,11 @@ export class Mounter {
   ): Promise<{ readonly uuid: string }> {
     await this.#filesystems.requireTools(filesystem);
     await this.#refuseAttached(image, false);
-    const { device } = await this.#loops.attach(image);
+    const { device, backingFile } = await this.#loops.attach(image);
     try {
       return await this.#filesystems.format(filesystem, device, options);
     } finally {
-      await this.#loops.detach(device);
+      await this.#loops.detach(device, backingFile);
     }
   }
 
@@ -320,16 +323,9 @@ export class Mounter {
     }
   }
 
-  /** A mount holds its loop device: where that is gone, so is the mount. */
-  async #isHeld({ loop, image }: Held): Promise<boolean> {
-    const found = await this.#loops.get(loop);
-    // So does the kernel show a file whose mount was lazily unmounted.
-    return found?.backingFile === image || found?.backingFile === `/${path.basename(image)}`;
-  }
-
-  async #detach({ loop, target }: { readonly loop: string; readonly target: string }): Promise<void> {
+  async #detach({ loop, image, target }: Held): Promise<void> {
     try {
-      await this.#loops.detach(loop);
+      await this.#loops.detach(loop, image);
     } catch (error) {
       if (!(error instanceof ThinError) || error.code !== 'busy') throw error;
       const here = (await MountTable.read()).ofLoop(loop).map((row) => `a mount on ${row.target}`);
@@ -346,7 +342,7 @@ export class Mounter {
     }
   }
 
-  async #unmountLazily(target: string, loop: string): Promise<void> {
+  async #unmountLazily(target: string, { loop, image }: Held): Promise<void> {
     const mountedThere = async (): Promise<boolean> => {
       const row = (await MountTable.read()).on(target);
       return row !== undefined && new MountTable([row]).ofLoop(loop).length > 0;
@@ -356,7 +352,7 @@ export class Mounter {
       await this.#umount([target]).catch(() => undefined);
       if (await mountedThere()) await this.#umount(['--lazy', target]);
     }
-    await this.#loops.detach(loop).catch((error: unknown) => {
+    await this.#loops.detach(loop, image).catch((error: unknown) => {
       // It is marked to go with its last user.
       if (!(error instanceof ThinError) || error.code !== 'busy') throw error;
     });

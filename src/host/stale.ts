@@ -115,7 +115,7 @@ export class StaleCleaner {
    */
   async #detach(loop: string, backingFile: string): Promise<string> {
     try {
-      await this.#loops.detach(loop);
+      await this.#loops.detach(loop, backingFile);
       return `detached ${loop} from ${backingFile}`;
     } catch (error) {
       if (!(error instanceof ThinError) || error.code !== 'busy') throw error;

@@ -71,9 +71,10 @@ export interface DeviceHost {
   /** A loop device on the image, of any program. */
   loopOf(image: string): Promise<string | undefined>;
   /**
-   * Errors: busy (something has it open or mounted; it goes with its last user, and is `leaving` until then).
+   * Nothing where the loop device is by now another file's. Errors: busy (something has it open or mounted; it
+   * goes with its last user, and is `leaving` until then).
    */
-  detach(loop: string): Promise<void>;
+  detach(loop: string, image: string): Promise<void>;
   /** `gone`: the number is free, or by now another file's. */
   loopState(loop: string, image: string): Promise<'attached' | 'leaving' | 'gone'>;
   /**

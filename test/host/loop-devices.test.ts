@@ -99,6 +99,7 @@ describe('LoopDevices without a kernel', () => {
     ]);
     assert.deepEqual(await new LoopDevices(exec, LOOP_LIMITS, sys).attach('/x'), {
       device: '/dev/loop4',
+      backingFile: '/x',
       directIo: false,
     });
     assert.deepEqual(exec.calls[1], ['losetup', '--find', '--show', '--', '/x']);
@@ -121,7 +122,7 @@ describe('LoopDevices without a kernel', () => {
     });
     const loops = new LoopDevices(new ScriptedExec(['']), { ...LOOP_LIMITS, settleMs: 0 }, sys);
     await assert.rejects(
-      loops.detach('/dev/loop5'),
+      loops.detach('/dev/loop5', '/x/file'),
       (error: unknown) => coded('busy')(error) && /loop5.*\/x\/file/.test(String(error)),
     );
   });
@@ -153,26 +154,46 @@ describe('LoopDevices', () => {
     await loops.setCapacity(device, 8 * MIB);
     assert.equal(await loops.capacity(device), 8 * MIB);
     assert.equal((await run('blockdev', ['--getss', device])).trim(), '512');
-    await loops.detach(device);
+    await loops.detach(device, file);
     assert.equal(await loops.get(device), undefined);
-    await loops.detach(device);
+    await loops.detach(device, file);
+  });
+
+  it('leaves a device alone that was another file’s before it could be detached', async () => {
+    const [file, other] = [await image('first.img'), await image('second.img')];
+    const attached = await loops.attach(file);
+    const { device } = attached;
+    // Between the look and the detach, the device goes with its last user, and another program takes it.
+    const overtaken = new LoopDevices({
+      run: async (tool, args, options) => {
+        await run('losetup', ['--detach', device]);
+        await run('losetup', [device, other]);
+        return new ChildProcessExec().run(tool, args, options);
+      },
+    });
+    await overtaken.detach(device, file);
+    assert.equal((await loops.get(device))?.backingFile, other);
+    await loops.detach(device, file);
+    assert.equal((await loops.get(device))?.backingFile, other);
+    await loops.detach(device, other);
+    assert.equal(await loops.get(device), undefined);
   });
 
   it('attaches read-only, and without direct I/O when asked', async () => {
-    const { device, directIo } = await loops.attach(await image('ro.img'), {
+    const { device, backingFile, directIo } = await loops.attach(await image('ro.img'), {
       readOnly: true,
       directIo: false,
     });
     assert.equal(directIo, false);
     assert.equal((await loops.get(device))?.readOnly, true);
-    await loops.detach(device);
+    await loops.detach(device, backingFile);
   });
 
   it('takes different devices for attaches at the same time', async () => {
     const files = await Promise.all(['p1', 'p2', 'p3', 'p4', 'p5', 'p6'].map((name) => image(name)));
     const attached = await Promise.all(files.map((file) => loops.attach(file)));
     assert.equal(new Set(attached.map(({ device }) => device)).size, files.length);
-    await Promise.all(attached.map(({ device }) => loops.detach(device)));
+    await Promise.all(attached.map(({ device, backingFile }) => loops.detach(device, backingFile)));
   });
 
   it('knows a backing file that was unlinked', async () => {
@@ -183,7 +204,7 @@ describe('LoopDevices', () => {
       (await loops.findByBackingFile(file)).map((loop) => loop.deleted),
       [true],
     );
-    await loops.detach(device);
+    await loops.detach(device, file);
   });
 
   it('says that a file is missing', async () => {
@@ -191,12 +212,12 @@ describe('LoopDevices', () => {
   });
 
   it('a device that is open elsewhere is busy, and goes with its last user', async () => {
-    const { device } = await loops.attach(await image('open.img'));
+    const { device, backingFile } = await loops.attach(await image('open.img'));
     const handle = await open(device, 'r');
     const quick = new LoopDevices(new ChildProcessExec(), { ...LOOP_LIMITS, settleMs: 100 });
-    await assert.rejects(quick.detach(device), coded('busy'));
+    await assert.rejects(quick.detach(device, backingFile), coded('busy'));
     await handle.close();
-    await loops.detach(device);
+    await loops.detach(device, backingFile);
     assert.equal(await loops.get(device), undefined);
   });
 

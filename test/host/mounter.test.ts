@@ -102,6 +102,29 @@ describe('Mounter', function () {
         await mounter.unmount(again);
       });
 
+      it('detaches nothing of others where its loop device goes with the mount', async () => {
+        const image = await formatted(filesystem);
+        const [target, other] = [await scratch.current.folder('mnt'), await formatted(filesystem)];
+        const mounted = await mounter.mount({ image, target, filesystem, readOnly: true });
+        await loops.detachWithLastUser(mounted.loop);
+        const exec = new ChildProcessExec();
+        // Another program takes the number as soon as it is free.
+        const overtaken = new Mounter(
+          {
+            run: async (tool, args, options) => {
+              const done = await exec.run(tool, args, options);
+              if (tool === 'umount') await run('losetup', [mounted.loop, other]);
+              return done;
+            },
+          },
+          loops,
+          tools,
+        );
+        await overtaken.unmount(mounted);
+        assert.equal((await loops.get(mounted.loop))?.backingFile, other);
+        await loops.detach(mounted.loop, other);
+      });
+
       it('mounts copies of one filesystem side by side', async () => {
         const image = await formatted(filesystem);
         const second = await copy(image);

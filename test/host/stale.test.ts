@@ -126,7 +126,7 @@ describe('StaleCleaner', function () {
     assert(report.done.some((words) => words.includes(c) && words.includes('lazily')));
     assert.deepEqual((await MountTable.read()).below(root), []);
     assert.equal((await loops.get(kept.device))?.backingFile, foreign);
-    await loops.detach(kept.device);
+    await loops.detach(kept.device, foreign);
     assert.deepEqual(await cleaner.clear({ devices }), { done: [], left: [] });
   });
 });

@@ -195,16 +195,16 @@ export class Scratch {
    * them hanging.
    */
   async #sweep(): Promise<void> {
-    for (const [loop, file] of this.#loops)
-      if (!isSameFile(file, await behindLoop(loop))) this.#loops.delete(loop);
     for (const loop of await loopsUnder(this.root)) this.#loops.set(loop, await behindLoop(loop));
+    const ours = new Set<string>();
+    for (const [loop, file] of this.#loops) if (isSameFile(file, await behindLoop(loop))) ours.add(loop);
     const upper = (await mounts()).filter(
-      (mount) =>
-        this.#loops.has(mount.source) || (this.#holds(mount.target) && !mount.type.startsWith('fuse')),
+      (mount) => ours.has(mount.source) || (this.#holds(mount.target) && !mount.type.startsWith('fuse')),
     );
     for (const mount of upper.reverse()) await forceUnmount(mount.target);
-    for (const loop of this.#loops.keys())
-      await tryRun('losetup', ['--detach', loop], { limitMs: SWEEP_LIMIT_MS });
+    for (const [loop, file] of this.#loops)
+      if (isSameFile(file, await behindLoop(loop)))
+        await tryRun('losetup', ['--detach', loop], { limitMs: SWEEP_LIMIT_MS });
     this.#loops.clear();
     for (const mount of (await mounts()).filter(({ target }) => this.#holds(target)).reverse())
       await forceUnmount(mount.target);
