@@ -157,7 +157,8 @@ echo 'a table' >table
 head -c 3000000 /dev/urandom >rows
 CHANGE
 printf '[%s,%s]' "$(device_json 1 data-1 '')" "$(device_json 2 data-2 1)" | cut_pool "$scratch/lvm"
-detach_lvm() { losetup --detach "$metadata" "$data" 2>/dev/null || true; }
+# Once: a number that was given back may be another program's.
+detach_lvm() { [ -z "$metadata" ] || losetup --detach "$metadata" "$data"; metadata=''; }
 metadata=$(losetup --find --show --read-only "$scratch/lvm/metadata")
 data=$(losetup --find --show --read-only "$scratch/lvm/data")
 at_exit detach_lvm
