@@ -25,7 +25,7 @@ export class SuggestingCaller implements Caller {
     } catch (error) {
       const device = error instanceof ThinError && error.code === 'not-found' && error.details['device'];
       if (typeof device !== 'string' || !isAbsent(error as ThinError)) throw error;
-      throw await this.#suggested(error as ThinError, device);
+      throw await this.#suggested(error as ThinError, device, input);
     }
   }
 
@@ -33,12 +33,11 @@ export class SuggestingCaller implements Caller {
     return this.#inner.text(name, input);
   }
 
-  async #suggested(error: ThinError, device: string): Promise<ThinError> {
-    const devices = await this.#inner.call('device.list', {}).catch(() => []);
-    const { text, details } = suggestion(
-      device,
-      devices.map(({ name }) => name),
-    );
+  async #suggested(error: ThinError, device: string, input: object): Promise<ThinError> {
+    const names = (await this.#inner.call('device.list', {}).catch(() => [])).map(({ name }) => name);
+    const { text, details } = areTurned(input, names)
+      ? { text: '; the name of what is made comes first, then the device that it starts from', details: {} }
+      : suggestion(device, names);
     if (text === '') return error;
     return new ThinError(error.code, `${error.message}${text}`, {
       cause: error,
@@ -50,4 +49,9 @@ export class SuggestingCaller implements Caller {
 /** Not found may be a mount, too. */
 function isAbsent({ message }: ThinError): boolean {
   return message.startsWith('no device ');
+}
+
+/** zfs and LVM name the origin first. */
+function areTurned(input: object, names: readonly string[]): boolean {
+  return 'origin' in input && 'name' in input && typeof input.name === 'string' && names.includes(input.name);
 }
