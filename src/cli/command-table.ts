@@ -233,34 +233,61 @@ export function commandWord(argv: readonly string[]): string | undefined {
   return undefined;
 }
 
-/** Words of other programs for what a command or an option here does. */
-const OTHER_WORDS: Readonly<Record<string, string>> = {
-  copy: 'clone',
-  cp: 'clone',
-  create: 'container',
-  del: 'rm',
-  dmsetup: 'status',
-  erase: 'rm',
-  expand: 'grow',
-  extendfs: 'grow',
-  fsck: 'check',
-  history: 'events',
-  log: 'events',
-  logs: 'events',
-  lvs: 'ls',
-  mnt: 'mount',
-  resize: 'grow',
-  run: 'container',
-  show: 'info',
-  stats: 'iostat',
-  usage: 'df',
-  version: '--version',
-  wipe: 'destroy',
+/** Words of other programs (LVM, ZFS, Docker, dmsetup, cp) for what a command or an option here does. */
+export const OTHER_WORDS: Readonly<Record<string, readonly string[]>> = {
+  backup: ['send', 'push'],
+  convert: ['export', 'import'],
+  copy: ['clone'],
+  cp: ['clone'],
+  create: ['snapshot', 'device create', 'container create'],
+  del: ['rm'],
+  discard: ['trim'],
+  dmsetup: ['status'],
+  download: ['pull'],
+  erase: ['rm'],
+  expand: ['grow'],
+  extendfs: ['grow'],
+  fork: ['clone'],
+  fsck: ['check'],
+  fstrim: ['trim'],
+  history: ['events'],
+  images: ['ls'],
+  inspect: ['ls'],
+  log: ['events'],
+  logs: ['events'],
+  lvchange: ['set'],
+  lvcreate: ['device create', 'snapshot'],
+  lvdisplay: ['ls'],
+  lvextend: ['grow', 'extend'],
+  lvremove: ['rm'],
+  lvrename: ['rename'],
+  lvresize: ['grow'],
+  lvs: ['ls'],
+  merge: ['rollback'],
+  mnt: ['mount'],
+  new: ['snapshot', 'device create'],
+  ps: ['ls'],
+  pvs: ['status'],
+  resize: ['grow'],
+  revert: ['rollback'],
+  run: ['container'],
+  show: ['info'],
+  stats: ['iostat'],
+  upload: ['push'],
+  usage: ['df'],
+  verify: ['check'],
+  version: ['--version'],
+  vgcreate: ['init'],
+  vgextend: ['extend'],
+  vgremove: ['destroy'],
+  vgs: ['status'],
+  wipe: ['destroy'],
+  zpool: ['status'],
 };
 
 /** Commands that a word may mean that is none. */
 export function commandsLike(word: string): readonly string[] {
   const known = COMMAND_MODULES.flatMap(({ commands }) => Object.keys(commands));
-  const other = OTHER_WORDS[word.toLowerCase()];
-  return [...new Set([...(other === undefined ? [] : [other]), ...nearest(word, known)])];
+  const other = Object.hasOwn(OTHER_WORDS, word.toLowerCase()) ? OTHER_WORDS[word.toLowerCase()]! : [];
+  return [...new Set([...other, ...nearest(word, known)])];
 }

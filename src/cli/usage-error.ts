@@ -49,11 +49,23 @@ export function requireKnown({ command, unknown }: NamedCommand): void {
   throw new UnknownCommand(unknown, near);
 }
 
+/** What is meant by an argument of a command that takes none. */
+const TAKES_NONE: Readonly<Record<string, string>> = {
+  destroy: 'it ends the whole pool, and thinfuse rm removes a device',
+  df: 'it tells of the pool, and thinfuse ls NAME of a device',
+  info: 'it tells of the pool, and thinfuse ls NAME of a device',
+  init: 'the pool is made in --root, with --data-size bytes or on --data FILE',
+  status: 'it tells of the pool, and thinfuse ls NAME of a device',
+};
+
 /** With what may have been meant, for people in the message and for scripts in the details. */
 export function usageError({ message }: CommanderError): ThinError {
   const [said = '', guess] = message.replace(/^error: /, '').split(/\n?\(Did you mean (?:one of )?(.*)\?\)/);
   if (guess !== undefined) return withGuesses(said, guess.split(', '));
   const [, given, choices] = /'([^']*)' is invalid.* Allowed choices are (.*)\.$/.exec(said) ?? [];
+  const [, command = ''] = /^too many arguments for '(.*?)'/.exec(said) ?? [];
+  if (Object.hasOwn(TAKES_NONE, command))
+    return withGuesses(`${said.replace(/\.$/, '')}; ${TAKES_NONE[command]}`, []);
   const near = given === undefined || choices === undefined ? [] : nearest(given, choices.split(', '));
   return withGuesses(near.length === 0 ? said : said.replace(/\.$/, ''), near);
 }

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { commandsLike, modulesFor, COMMAND_MODULES } from '../../src/cli/command-table.js';
+import { CommanderError } from 'commander';
+import { commandsLike, modulesFor, COMMAND_MODULES, OTHER_WORDS } from '../../src/cli/command-table.js';
 import { buildProgram } from '../../src/cli/program.js';
+import { usageError } from '../../src/cli/usage-error.js';
 import { withRoot } from '../../src/cli/root-hints.js';
 import { nearest } from '../../src/config/nearest.js';
 import { ThinError } from '../../src/errors/thin-error.js';
@@ -28,6 +30,36 @@ describe('command line: suggestions and hints', () => {
     assert.equal(commandsLike('resize')[0], 'grow');
     assert.equal(commandsLike('copy')[0], 'clone');
     assert.equal(commandsLike('snapsho')[0], 'snapshot');
+    assert.deepEqual(commandsLike('create').slice(0, 2), ['snapshot', 'device create']);
+    assert.deepEqual(commandsLike('lvextend').slice(0, 2), ['grow', 'extend']);
+    assert.deepEqual(commandsLike('constructor'), []);
+  });
+
+  it('suggests only commands that are there', async () => {
+    const program = await buildProgram();
+    const paths = new Set(
+      program.commands.flatMap((command) => [
+        command.name(),
+        ...command.commands.map((each) => `${command.name()} ${each.name()}`),
+      ]),
+    );
+    for (const command of Object.values(OTHER_WORDS).flat())
+      assert.ok(paths.has(command) || command === '--version', command);
+  });
+
+  it('tells what a command without arguments is for, where it was given one', async () => {
+    const program = await buildProgram();
+    for (const command of ['info', 'destroy', 'init', 'status']) {
+      const { message } = usageError(
+        new CommanderError(
+          2,
+          'commander.excessArguments',
+          `error: too many arguments for '${command}'. Expected 0 arguments but got 1.`,
+        ),
+      );
+      assert.match(message, /^too many arguments for '\w+'. Expected 0 arguments but got 1; \w/);
+      assert.deepEqual(program.commands.find((each) => each.name() === command)?.registeredArguments, []);
+    }
   });
 
   it('loads the module of the command that is named, behind the options, and all where none is', () => {
