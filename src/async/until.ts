@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface Patience {
   readonly limitMs: number;
   readonly pollMs: number;
+  /** False: the process may end during a pause. Default: true. */
+  readonly keepsProcess?: boolean;
 }
 
 /**
@@ -12,12 +14,12 @@ export interface Patience {
  */
 export async function until(
   holds: () => Promise<boolean> | boolean,
-  { limitMs, pollMs }: Patience,
+  { limitMs, pollMs, keepsProcess = true }: Patience,
 ): Promise<boolean> {
   const deadline = performance.now() + limitMs;
   while (!(await holds())) {
     if (performance.now() >= deadline) return false;
-    await sleep(pollMs);
+    await sleep(pollMs, undefined, { ref: keepsProcess });
   }
   return true;
 }
@@ -28,7 +30,7 @@ export async function until(
  */
 export async function retried<T>(
   work: () => Promise<T>,
-  passes: (error: unknown) => boolean,
+  passes: (error: unknown) => Promise<boolean> | boolean,
   patience: Patience,
 ): Promise<T> {
   let tried: Promise<T>;
@@ -36,7 +38,7 @@ export async function retried<T>(
     tried = work();
     return tried.then(
       () => true,
-      (error: unknown) => !passes(error),
+      async (error: unknown) => !(await passes(error)),
     );
   };
   await until(isOver, patience);

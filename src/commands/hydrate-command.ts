@@ -1,13 +1,9 @@
 import type { Command } from 'commander';
 import { formatBinarySize } from '../config/sizes.js';
-import { ThinError, type ThinErrorCode } from '../errors/thin-error.js';
 import { withDaemon } from './connect.js';
 import { contextOf, type Context } from './context.js';
 import { example } from './example.js';
 import { printResult } from './output.js';
-
-/** How a call ends whose daemon does. */
-const GONE: ReadonlySet<ThinErrorCode> = new Set(['closed', 'not-running']);
 
 export function registerHydrateCommand(program: Command): void {
   program
@@ -30,17 +26,14 @@ export function registerHydrateCommand(program: Command): void {
     });
 }
 
-/** Bytes that are left. The daemon that follows on one that ends meanwhile goes on with it. */
+/** Bytes that are left. */
 async function hydrate(context: Context, name: string, wait: boolean): Promise<number> {
-  for (;;)
-    try {
-      return await withDaemon(context, async (caller) => {
-        const { remote = 0 } = await caller.call('device.hydrate', { name, wait });
-        return remote;
-      });
-    } catch (error) {
-      if (!wait || !(error instanceof ThinError) || !GONE.has(error.code)) throw error;
-      const { isDaemonBack } = await import('../daemon/daemon-end.js');
-      if (!(await isDaemonBack(context.layout))) throw error;
-    }
+  const call = (): Promise<number> =>
+    withDaemon(context, async (caller) => {
+      const { remote = 0 } = await caller.call('device.hydrate', { name, wait });
+      return remote;
+    });
+  if (!wait) return call();
+  const { acrossDaemons } = await import('../daemon/daemon-end.js');
+  return acrossDaemons(context.layout, call);
 }

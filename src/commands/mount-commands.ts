@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { formatBinarySize } from '../config/sizes.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { Caller, TrimResult } from '../api/operations.js';
+import { trimAll } from '../api/trim-all.js';
 import { withDaemon } from './connect.js';
 import { contextOf } from './context.js';
 import { example } from './example.js';
@@ -215,21 +216,6 @@ async function isTarget(caller: Caller, word: string): Promise<boolean> {
 
 async function trimOne(caller: Caller, name: string): Promise<readonly TrimResult[]> {
   return [await caller.call('trim', { name })];
-}
-
-/** One that is unmounted meanwhile has nothing to give back. */
-async function trimAll(caller: Caller, say: (text: string) => void): Promise<readonly TrimResult[]> {
-  const results: TrimResult[] = [];
-  for (const { name, mountPoint } of await caller.call('device.list', {})) {
-    if (mountPoint === undefined) continue;
-    say(name);
-    try {
-      results.push(await caller.call('trim', { name }));
-    } catch (error) {
-      if (!(error instanceof ThinError) || !['not-found', 'read-only'].includes(error.code)) throw error;
-    }
-  }
-  return results;
 }
 
 function trimLine({ name, trimmed, freed }: TrimResult): string {

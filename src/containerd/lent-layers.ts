@@ -150,15 +150,24 @@ export class LentLayers {
     const { key, name } = this.#named(ref);
     const { above } = asked;
     // A layer that was unpacked here has the same files, but not the same blocks.
-    const base = below !== undefined && above?.record.image === below.digest ? above.device.name : undefined;
+    const isAbove = below !== undefined && above?.record.image === below.digest;
+    const on = isAbove ? { origin: above.device.name, below } : undefined;
+    const { devices } = this.#parts.served;
     try {
-      await changing(this.#parts, base === undefined ? [name] : [base, name], () =>
-        this.#make(name, { own, image, ...(base !== undefined && { base, below }) }, (bytes) =>
-          this.#labelOf(ref, key, asked, {
-            kind: 'committed',
-            ...{ bytes, inodes: own.inodes, image: own.digest },
-          }),
-        ),
+      await changing(this.#parts, on === undefined ? [name] : [on.origin, name], () =>
+        devices.createRemote({
+          ...{ name, image, above: on, timeoutMs: ATTACH_MS },
+          ...{ size: own.size, filesystem: own.filesystem },
+          labels: {
+            // A successor of a daemon that was killed meanwhile removes it as it does any retired device.
+            making: RETIRED_LABEL,
+            made: ({ exclusive: bytes }) =>
+              this.#labelOf(ref, key, asked, {
+                kind: 'committed',
+                ...{ bytes, inodes: own.inodes, image: own.digest },
+              }),
+          },
+        }),
       );
       return true;
     } catch (error) {
@@ -166,33 +175,6 @@ export class LentLayers {
       if (code === 'closed') throw error;
       lazy.giveUp(asked.labels, message);
       return false;
-    }
-  }
-
-  /** A daemon that is killed meanwhile leaves what its successor removes as it does any retired device. */
-  async #make(
-    name: DeviceName,
-    {
-      own,
-      image,
-      base,
-      below,
-    }: Pick<LazyLayer, 'own' | 'image'> & {
-      readonly base?: DeviceName;
-      readonly below?: NewRemoteImage | undefined;
-    },
-    labelOf: (bytes: number) => string,
-  ): Promise<void> {
-    const { pool, devices } = this.#parts.served;
-    const making = { name, kind: 'image', label: RETIRED_LABEL } as const;
-    if (base === undefined) await pool.createThin({ ...making, size: own.size, filesystem: own.filesystem });
-    else await pool.createSnapshot({ ...making, origin: base });
-    try {
-      await pool.attachRemote(name, image, { below, timeoutMs: ATTACH_MS });
-      await devices.relabel(name, { label: labelOf(devices.require(name).exclusive) });
-    } catch (error) {
-      await pool.remove(name).catch(() => undefined);
-      throw error;
     }
   }
 

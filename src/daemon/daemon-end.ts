@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { SocketClient } from '../api/client.js';
-import { until } from '../async/until.js';
+import { retried, until } from '../async/until.js';
 import type { RootLayout } from '../config/root-layout.js';
-import { ThinError } from '../errors/thin-error.js';
+import { ThinError, type ThinErrorCode } from '../errors/thin-error.js';
 import { isAtWork, makerOf } from '../host/maker.js';
 import { processState } from '../host/process-state.js';
 import { childrenOf } from '../host/process-tree.js';
@@ -58,8 +58,18 @@ export async function nextDaemon({ socket, log }: RootLayout, old: number): Prom
   throw new ThinError('timeout', `no daemon followed the one with pid ${old}; ${log} says why`);
 }
 
+/** How a call ends whose daemon does. */
+const GONE: ReadonlySet<ThinErrorCode> = new Set(['closed', 'not-running']);
+
+/** Does `work` again if the daemon ends meanwhile and another one follows it. */
+export function acrossDaemons<T>(layout: RootLayout, work: () => Promise<T>): Promise<T> {
+  const isFollowed = async (error: unknown): Promise<boolean> =>
+    error instanceof ThinError && GONE.has(error.code) && (await isDaemonBack(layout));
+  return retried(work, isFollowed, { limitMs: Infinity, pollMs: 0 });
+}
+
 /** Waits until a daemon answers again, where one goes on. */
-export async function isDaemonBack({ socket, root }: RootLayout): Promise<boolean> {
+async function isDaemonBack({ socket, root }: RootLayout): Promise<boolean> {
   const client = new SocketClient(socket, { timeoutMs: PATIENCE.limitMs });
   const serves = (): Promise<boolean> =>
     client.call('status', {}).then(

@@ -89,6 +89,7 @@ export const schemas: Schemas = {
     size: bytes,
     filesystem: z.enum(['xfs', 'ext4']),
     label: z.string().max(65536).optional(),
+    quota: bytes.optional(),
     content: content.optional(),
     maker: maker.optional(),
   }),

@@ -14,6 +14,7 @@ import type {
 import { SocketClient } from '../api/client.js';
 import { linesIn } from '../format/line-pieces.js';
 import type { DoctorReport } from '../api/doctor-report.js';
+import { trimAll } from '../api/trim-all.js';
 import { rootLayout } from '../config/root-layout.js';
 import type { PoolInfo } from '../pool/info.js';
 import type { ReservedSnapshot } from '../pool/pool-tools.js';
@@ -254,6 +255,11 @@ export class DaemonClient {
 
   trim(name: string): Promise<TrimResult> {
     return this.call('trim', { name });
+  }
+
+  /** Trims every device that is mounted for writing; `onDevice` is told of each before it is trimmed. */
+  trimAll(onDevice?: (name: string) => void): Promise<readonly TrimResult[]> {
+    return trimAll(this, onDevice);
   }
 
   /**

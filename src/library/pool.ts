@@ -117,15 +117,11 @@ export class Pool implements AsyncDisposable {
   /** A blank device. Errors: exists, invalid-argument, too-large, no-space. */
   async create(name: string, { size, quota, filesystem }: ThinOptions): Promise<Device> {
     const { options } = this.info();
-    const device = new Device(this.#devices, parseDeviceName(name));
     await this.#service.devices.createThin({
-      name,
-      size,
-      kind: 'snapshot',
+      ...{ name, size, quota, kind: 'snapshot' },
       filesystem: filesystem ?? options.filesystem,
     });
-    if (quota !== undefined) await device.setQuota(quota);
-    return device;
+    return new Device(this.#devices, parseDeviceName(name));
   }
 
   /** O(1): see `Device.snapshot`. */

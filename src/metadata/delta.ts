@@ -64,8 +64,9 @@ export async function* delta(
 
 /** The next item of a cursor: a subtree that is not read yet, or one mapping. */
 interface Ahead {
-  /** The least key it can have. */
+  /** The least key it can have, and one past the largest. */
   readonly from: number;
+  readonly to: number;
   readonly node: NodeId | undefined;
   /** -1: a mapping. */
   readonly level: number;
@@ -84,8 +85,8 @@ function toExpand(a: Ahead | undefined, b: Ahead | undefined): 'left' | 'right' 
 
 class Cursor {
   readonly #nodes: NodeLoader;
-  /** Opened nodes from the top down, and the entry each stands before. */
-  readonly #path: { readonly node: TreeNode; at: number }[] = [];
+  /** Opened nodes from the top down, the entry each stands before, and where its last child ends. */
+  readonly #path: { readonly node: TreeNode; at: number; readonly to: number }[] = [];
   #root: NodeId | undefined;
 
   constructor(nodes: NodeLoader, root: NodeId) {
@@ -94,14 +95,15 @@ class Cursor {
   }
 
   peek(): Ahead | undefined {
-    if (this.#root !== undefined) return { from: 0, node: this.#root, level: Infinity };
+    if (this.#root !== undefined) return { from: 0, to: KEYS, node: this.#root, level: Infinity };
     for (;;) {
       const top = this.#path.at(-1);
       if (top === undefined) return undefined;
-      const { node, at } = top;
+      const { node, at, to } = top;
       if (at < node.count)
         return {
           from: node.keys[at]!,
+          to: at + 1 < node.count ? node.keys[at + 1]! : to,
           node: node.isLeaf ? undefined : node.child(at),
           level: node.level - 1,
         };
@@ -123,11 +125,11 @@ class Cursor {
 
   /** Opens the subtree ahead. */
   async expand(): Promise<void> {
-    const { node: id, level, from } = this.peek()!;
+    const { node: id, level, from, to } = this.peek()!;
     const node = await this.#nodes.load(id!);
-    requirePlace(node, level === Infinity ? undefined : level, from, KEYS);
+    requirePlace(node, level === Infinity ? undefined : level, from, to);
     this.pop();
-    this.#path.push({ node, at: 0 });
+    this.#path.push({ node, at: 0, to });
   }
 }
 

@@ -1,3 +1,4 @@
+import { until } from '../async/until.js';
 import { ThinError } from '../errors/thin-error.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import { chunkId, virtualBlock, type ChunkId } from '../format/ids.js';
@@ -185,13 +186,14 @@ export class PoolImages {
   async #goOn(image: number): Promise<void> {
     if (this.#goingOn.has(image)) return;
     this.#goingOn.add(image);
-    while (!this.#isStopped && this.#state.metadata.remote.image(image)?.isHydrating === true)
-      try {
-        await this.#state.remote.hydrate(image);
-        break;
-      } catch {
-        await new Promise((resolve) => setTimeout(resolve, HYDRATE_AGAIN).unref());
-      }
+    const isOver = async (): Promise<boolean> => {
+      if (this.#isStopped || this.#state.metadata.remote.image(image)?.isHydrating !== true) return true;
+      return this.#state.remote.hydrate(image).then(
+        () => true,
+        () => false,
+      );
+    };
+    await until(isOver, { limitMs: Infinity, pollMs: HYDRATE_AGAIN, keepsProcess: false });
     this.#goingOn.delete(image);
   }
 

@@ -7,9 +7,9 @@ import { requireDeviceSize } from './create-pool.js';
 import type { PoolState } from './pool-state.js';
 import { requireQuota } from './quota.js';
 import { requireFree, requireRecord } from './requirements.js';
-import type { SnapshotRequest } from './thin-pool.js';
+import type { SnapshotRequest, ThinRequest } from './thin-pool.js';
 
-/** Makes snapshots in the open transaction; the caller commits it. */
+/** Makes devices in the open transaction; the caller commits it. */
 export class PoolSnapshots {
   readonly #state: PoolState;
 
@@ -41,7 +41,7 @@ export class PoolSnapshots {
   async replace(name: DeviceName, to: DeviceName): Promise<DeviceRecord> {
     return this.#atOneMoment(to, (io) => {
       const { id, kind, size, quota, limit, automount, labels } = this.#find(name);
-      // For the same reason.
+      // For the same reason as in `take`.
       this.#state.deviceLog.skip();
       if (kind === 'base') throw new ThinError('invalid-argument', 'the base device is not rolled back');
       // Under a passing name first: where no snapshot can be made, the device is still there.
@@ -54,6 +54,20 @@ export class PoolSnapshots {
       this.#state.metadata.removeDevice(id);
       return this.#state.metadata.devices.change(fresh, { name, automount });
     });
+  }
+
+  /** A device without an origin. */
+  createThin(request: ThinRequest): DeviceRecord {
+    const { metadata } = this.#state;
+    this.#state.requireWritable();
+    requireFree(metadata.devices, request.name);
+    const { blockSize, lastDeviceId } = metadata.superblock;
+    requireDeviceSize(request.size, blockSize);
+    requireQuota(request.name, request.quota ?? 0, 0, blockSize);
+    this.#state.space.requireFreeSpace();
+    const record = metadata.createThin({ ...request, createdAt: Date.now() });
+    this.#state.deviceLog.created(record, lastDeviceId);
+    return record;
   }
 
   /** `make` waits for nothing; what the device's threads have mapped is in its tree by then. */

@@ -14,7 +14,7 @@ import {
 } from '../metadata/metadata-view.js';
 import type { KvReader } from '../store/key-value.js';
 import type { PoolOptions } from './info.js';
-import { jointExclusive } from './joint-exclusive.js';
+import { jointExclusive } from '../metadata/joint-exclusive.js';
 import { DEVICES_PER_STEP } from './limits.js';
 import { readOptions } from './options-record.js';
 import type { PoolState } from './pool-state.js';

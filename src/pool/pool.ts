@@ -226,13 +226,7 @@ class Pool implements ThinPool {
   }
 
   async createThin(request: ThinRequest): Promise<DeviceInfo> {
-    this.#state.requireWritable();
-    requireFree(this.#state.metadata.devices, request.name);
-    requireDeviceSize(request.size, this.#state.metadata.superblock.blockSize);
-    this.#state.space.requireFreeSpace();
-    const previous = this.#state.metadata.superblock.lastDeviceId;
-    const record = this.#state.metadata.createThin({ ...request, createdAt: Date.now() });
-    this.#state.deviceLog.created(record, previous);
+    const record = this.#snapshots.createThin(request);
     await this.#commitDevices(record);
     return this.#describe(this.#state.metadata.devices.get(record.id));
   }

@@ -52,7 +52,7 @@ export interface SnapshotRequest {
 /** An empty device, whose filesystem is still to be written. */
 export interface ThinRequest extends Pick<
   SnapshotRequest,
-  'name' | 'kind' | 'label' | 'maker' | 'content' | 'labels'
+  'name' | 'kind' | 'label' | 'maker' | 'quota' | 'content' | 'labels'
 > {
   /** Bytes; a multiple of 512. */
   readonly size: number;

@@ -100,11 +100,11 @@ export class LazyImage {
     const claim = new PullClaim(reader, note, about);
     try {
       reader.store.warm(WARM - 1);
-      const stored = await untilIo(end, () => claim.find(name));
+      const stored = await untilReached(end, () => claim.find(name));
       const found = { url: place.url, digest: stored.digest, keyFile, note, settings };
       const image = new LazyImage({ ...found, family: 0, isHydrating: false }, reached);
       image.#begin(stored);
-      const taken = untilIo(end, () => claim.take(stored));
+      const taken = untilReached(end, () => claim.take(stored));
       taken.catch(() => undefined);
       image.#taken = taken;
       // A store that refuses says so with the first note, where there is one.
@@ -140,8 +140,8 @@ export class LazyImage {
     { blocksEach, timeoutMs }: { readonly blocksEach: number; readonly timeoutMs: number },
   ): AsyncGenerator<ImagePieces> {
     const end = performance.now() + timeoutMs;
-    const own = (await untilIo(end, () => this.#manifest())).manifest.indexes;
-    const theirs = below && (await untilIo(end, () => below.#manifest())).manifest.indexes;
+    const own = (await untilReached(end, () => this.#manifest())).manifest.indexes;
+    const theirs = below && (await untilReached(end, () => below.#manifest())).manifest.indexes;
     const digests = new Map(theirs?.map(({ segment, digest }) => [segment, digest]));
     const numbers = [...new Set([...own.map(({ segment }) => segment), ...digests.keys()])];
     const changed = numbers
@@ -153,8 +153,8 @@ export class LazyImage {
       this.#readIndexes(wanted.own.slice(at, at + INDEXES));
       if (below !== undefined) below.#readIndexes(wanted.theirs.slice(at, at + INDEXES));
       const [segment, before] = await Promise.all([
-        untilIo(end, () => this.#segment(number)),
-        untilIo(end, async () => (below === undefined ? undefined : below.#segment(number))),
+        untilReached(end, () => this.#segment(number)),
+        untilReached(end, async () => (below === undefined ? undefined : below.#segment(number))),
       ]);
       yield piecesOf(number, { segment, before, blocksEach });
     }
@@ -167,7 +167,7 @@ export class LazyImage {
     if (note === '') return;
     const about = { source: `pull/${digest}`, maker: await ownMaker() };
     const claim = new PullClaim(this.#reader, note, about);
-    await untilIo(performance.now() + COMMAND_MS, async () => claim.take(await this.#manifest()));
+    await untilReached(performance.now() + COMMAND_MS, async () => claim.take(await this.#manifest()));
   }
 
   #begin(stored: StoredImage): void {
@@ -232,12 +232,12 @@ export class LazyImage {
   ): Promise<void> {
     const end = performance.now() + timeoutMs;
     const pieces = new Map(blocks.map((block) => [block, new Piece(block)]));
-    const placed = await until(end, () => this.#placesOf(blocks, blocksEach, pieces));
+    const placed = await untilDone(end, () => this.#placesOf(blocks, blocksEach, pieces));
     for (const piece of pieces.values()) if (piece.missing === 0) onPiece(piece.finish(blocksEach));
     const away = placed.filter((block) => !this.#take(block, blocksEach, pieces, onPiece));
     const work = [...rangesOf(away)].map((range) =>
-      // A turn for each try: a store that fails holds up nobody else's.
-      until(end, () => turns.run(() => this.#fetchRange(range, blocksEach, pieces, onPiece))),
+      // A turn for each try: a store that fails does not hold up the reads of other stores.
+      untilDone(end, () => turns.run(() => this.#fetchRange(range, blocksEach, pieces, onPiece))),
     );
     for (const outcome of await Promise.allSettled(work))
       if (outcome.status === 'rejected') throw outcome.reason;
@@ -397,13 +397,13 @@ function piecesOf(
   return { changed: Uint32Array.from(changed), gone: Uint32Array.from(gone) };
 }
 
-/** Tries again, whatever goes wrong. Errors: io. */
-function until<T>(end: number, work: () => Promise<T>): Promise<T> {
+/** Tries again after every failure. Errors: io. */
+function untilDone<T>(end: number, work: () => Promise<T>): Promise<T> {
   return again(end, work, () => true);
 }
 
 /** Tries again where the store is away. Errors: those of `work`. */
-function untilIo<T>(end: number, work: () => Promise<T>): Promise<T> {
+function untilReached<T>(end: number, work: () => Promise<T>): Promise<T> {
   return again(end, work, (code) => code === 'io');
 }
 

@@ -195,16 +195,13 @@ export class DeviceAccess {
     labels,
     template,
   }: FormattedRequest): Promise<void> {
-    const { pool, changes } = this.#parts;
+    const { pool, changes, devices } = this.#parts;
     await changes.run([name], async () => {
       await pool.createThin({ name, kind: 'snapshot', size, filesystem, label: labels.making });
-      try {
+      await devices.orNone(name, async () => {
         await this.#format(name, filesystem, { template });
         await pool.update(name, { label: labels.made, ...(quota === undefined ? {} : { quota }) });
-      } catch (error) {
-        await pool.remove(name).catch(() => undefined);
-        throw error;
-      }
+      });
     });
   }
 

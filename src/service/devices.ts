@@ -2,10 +2,17 @@ import { ThinError } from '../errors/thin-error.js';
 import { BASE_NAME, parseDeviceName } from '../format/device-name.js';
 import { KEPT_PART, PUSHED } from '../format/device-record.js';
 import type { DeviceName } from '../format/ids.js';
-import { pidOf } from '../format/maker.js';
-import type { DeviceInfo, DeviceKind } from '../pool/info.js';
+import type { DeviceInfo, FilesystemType } from '../pool/info.js';
 import type { NewRemoteImage, SnapshotRequest, ThinPool, ThinRequest } from '../pool/thin-pool.js';
 import type { DeviceChanges } from './device-changes.js';
+import {
+  refuseBase,
+  refuseLabelled,
+  requireFormatted,
+  requireLimit,
+  requireOrigin,
+  requireWhole,
+} from './device-refusals.js';
 import type { DevicePlace, DeviceUse } from './device-use.js';
 import { isMadeBy, UnfinishedDevices, type Makers } from './unfinished-devices.js';
 
@@ -17,6 +24,19 @@ export interface CreateRequest extends Omit<SnapshotRequest, 'name' | 'origin' |
   readonly name: string;
   /** Undefined: the base device. */
   readonly origin?: string | undefined;
+}
+
+/** An image whose bytes are in a store; `labels` are its own while it is made, and from then on. */
+export interface RemoteImageRequest {
+  readonly name: DeviceName;
+  readonly image: NewRemoteImage;
+  /** The device below it, which has the image `below`; undefined: there is none. */
+  readonly above: { readonly origin: DeviceName; readonly below: NewRemoteImage } | undefined;
+  readonly size: number;
+  readonly filesystem: FilesystemType;
+  readonly labels: { readonly making: string; readonly made: (device: DeviceInfo) => string };
+  /** Milliseconds for which a store that is away is asked again. */
+  readonly timeoutMs: number;
 }
 
 /** The adapters set these themselves. */
@@ -142,6 +162,39 @@ export class Devices {
     await this.unfinished.sweep(name);
     const maker = await this.unfinished.noted(request.maker);
     return changes.run([name], async () => this.#status(await pool.createThin({ ...request, name, maker })));
+  }
+
+  /**
+   * For an adapter whose caller changes the device, and the one below it, already (`DeviceChanges.run`). If
+   * the daemon is killed meanwhile, a device with the label `making` is left.
+   */
+  async createRemote({
+    name,
+    image,
+    above,
+    size,
+    filesystem,
+    labels,
+    timeoutMs,
+  }: RemoteImageRequest): Promise<void> {
+    const { pool } = this.#parts;
+    const making = { name, kind: 'image', label: labels.making } as const;
+    if (above === undefined) await pool.createThin({ ...making, size, filesystem });
+    else await pool.createSnapshot({ ...making, origin: above.origin });
+    await this.orNone(name, async () => {
+      await pool.attachRemote(name, image, { below: above?.below, timeoutMs });
+      await this.relabel(name, { label: labels.made(this.require(name)) });
+    });
+  }
+
+  /** Fills a device that the caller has just made, and removes it if `fill` fails. */
+  async orNone(name: DeviceName, fill: () => Promise<void>): Promise<void> {
+    try {
+      await fill();
+    } catch (error) {
+      await this.#parts.pool.remove(name).catch(() => undefined);
+      throw error;
+    }
   }
 
   /** It becomes an image for good, and is whole. */
@@ -421,72 +474,4 @@ export class Devices {
 /** The name of a device that may be the base device. @throws ThinError invalid-argument */
 export function existingName(name: string): DeviceName {
   return parseDeviceName(name, { allowBase: true });
-}
-
-function withArticle(kind: DeviceKind): string {
-  if (kind === 'base') return 'the base device';
-  return kind === 'image' ? 'an image' : `a ${kind}`;
-}
-
-/** A container starts from an image; whatever else wants a copy of a device is a snapshot. */
-function requireOrigin(origin: DeviceInfo, kind: DeviceKind): void {
-  if (kind === 'container' && origin.kind !== 'image')
-    throw new ThinError(
-      'invalid-argument',
-      `a container starts from an image, and ${origin.name} is ${withArticle(origin.kind)}; take a snapshot of it (thinfuse snapshot NEW ${origin.name}) or commit it first`,
-      { details: { device: origin.name } },
-    );
-  if (origin.kind === 'base') requireFormatted(origin);
-}
-
-function requireFormatted(base: DeviceInfo): void {
-  if (!base.initialized)
-    throw new ThinError(
-      'damaged',
-      'the base device has no filesystem, because its making was cut off; remove the root and run thinfuse init again',
-    );
-}
-
-/** Bytes; less than this holds no filesystem's own blocks. */
-const LEAST_LIMIT = 2 ** 20;
-
-/** @throws ThinError invalid-argument */
-function requireLimit(name: DeviceName, limit: number): void {
-  if (limit === 0 || (Number.isSafeInteger(limit) && limit >= LEAST_LIMIT)) return;
-  throw new ThinError(
-    'invalid-argument',
-    `a limit of ${limit} bytes is too small for ${name}; give at least 1M, or none`,
-    { details: { device: name } },
-  );
-}
-
-function refuseBase(device: DeviceInfo, what: string): void {
-  if (device.kind === 'base')
-    throw new ThinError('invalid-argument', `the base device belongs to the pool and ${what}`, {
-      details: { device: device.name },
-    });
-}
-
-/** @throws ThinError busy */
-function requireWhole({ name, maker }: DeviceInfo): void {
-  if (maker === '') return;
-  throw new ThinError(
-    'busy',
-    maker === PUSHED
-      ? `device ${name} is kept as it was pushed, to compare the next push with; use the device that it is of, or give it up with: thinfuse rm ${name}`
-      : maker === KEPT_PART
-        ? `device ${name} is a part of one, kept by receive --keep-partial; go on with receive, or give it up with: thinfuse rm ${name}`
-        : `device ${name} is being made by the process ${String(pidOf(maker.split('@')[0] ?? ''))} and is not whole; it goes if that is gone (thinfuse doctor --fix), or with: thinfuse rm --force ${name}`,
-    { details: { device: name } },
-  );
-}
-
-/** The program that keeps a label with a device relies on the device. */
-function refuseLabelled({ name, label }: DeviceInfo, what: string): void {
-  if (label !== '')
-    throw new ThinError(
-      'busy',
-      `device ${name} belongs to a program that uses the pool (its label begins ${JSON.stringify(label.slice(0, 40))}) and cannot be ${what}; remove it there, as with: ctr snapshots rm, docker volume rm`,
-      { details: { device: name } },
-    );
 }

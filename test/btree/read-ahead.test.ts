@@ -60,7 +60,20 @@ describe('reading ahead in a tree', () => {
     );
   });
 
-  it('leaves what is damaged to whoever asks the tree', async () => {
+  it('ends where a node leads back to itself, in memory and in the store', async () => {
+    const store = new MemoryStore();
+    const parts = [store, new SpaceMap(100), new SpaceMap(100)] as const;
+    const made = new NodeTable(...parts, { limits: LIMITS, cachedNodes: 3 });
+    const top = made.create(2);
+    top.insertAt(0, 0, top.id, 0);
+    await store.batch(made.collect().operations, { sync: true });
+    const table = new NodeTable(...parts, { limits: LIMITS, cachedNodes: 3 });
+    await readAhead(table, top.id, 0, 10);
+    table.read(top.id);
+    assert.equal(readAhead(table, top.id, 0, 10), undefined);
+  });
+
+  it('leaves what is damaged to the reader of the tree', async () => {
     const store = new MemoryStore();
     const parts = [store, new SpaceMap(100), new SpaceMap(100)] as const;
     const table = new NodeTable(...parts, { limits: LIMITS, cachedNodes: 3 });

@@ -86,6 +86,11 @@ describe('library: a pool in this process', () => {
     );
   });
 
+  it('makes no device with a quota that cannot be', async () => {
+    await assert.rejects(pool.create('disk', { size: CHUNK, quota: -1 }), { code: 'invalid-argument' });
+    assert.throws(() => pool.device('disk'), { code: 'not-found' });
+  });
+
   it('has one owner', async () => {
     await assert.rejects(openPool(path.join(folder, 'root')), { code: 'locked' });
     await assert.rejects(createPool(path.join(folder, 'root')), { code: 'exists' });

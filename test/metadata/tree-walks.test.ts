@@ -7,6 +7,8 @@ import { mappingRuns } from '../../src/metadata/mapping-runs.js';
 import { StoredNodes } from '../../src/metadata/metadata-view.js';
 import { reverseMap, type ReverseRun } from '../../src/metadata/reverse-map.js';
 import { TreeBuilder } from '../../src/metadata/tree-builder.js';
+import { NodeTable } from '../../src/metadata/node-table.js';
+import { SpaceMap } from '../../src/metadata/space-map.js';
 import { MemoryStore } from '../support/memory-store.js';
 
 const LIMITS = { leaf: 4, internal: 4 };
@@ -79,6 +81,22 @@ describe('metadata: walks over several trees', () => {
       }),
       { numRuns: 300 },
     );
+  });
+
+  it('delta ends at a node whose keys belong to its neighbour', async () => {
+    const store = new MemoryStore();
+    const parts = [new SpaceMap(100), new SpaceMap(100)] as const;
+    const table = new NodeTable(store, ...parts, { limits: LIMITS, cachedNodes: 3 });
+    const [top, left, right, other] = [1, 0, 0, 0].map((level) => table.create(level));
+    for (const [index, leaf] of [left!, right!].entries()) top!.insertAt(index, 10 * index, leaf.id, 0);
+    left!.insertAt(0, 0, 1, 1);
+    left!.insertAt(1, 10, 2, 1);
+    right!.insertAt(0, 10, 3, 1);
+    await store.batch(table.collect().operations, { sync: true });
+    await assert.rejects(all(delta(new StoredNodes(store, LIMITS), top!.id, other!.id)), {
+      code: 'damaged',
+      message: /leave the range/,
+    });
   });
 
   it('reverseMap finds every mapping into the regions, ascending by chunk, then by device', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { BASE_NAME } from '../../src/format/device-name.js';
 import type { DeviceName } from '../../src/format/ids.js';
-import { jointExclusive } from '../../src/pool/joint-exclusive.js';
+import { jointExclusive } from '../../src/metadata/joint-exclusive.js';
 import { PoolSnapshots } from '../../src/pool/pool-snapshots.js';
 import { OpenPoolTools } from '../../src/pool/pool-tools.js';
 import { MemoryStore } from '../support/memory-store.js';
