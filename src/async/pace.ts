@@ -18,14 +18,3 @@ export class Pace {
     this.#began = performance.now();
   }
 }
-
-/** What a generator returns, its steps done in such turns. @throws what it throws */
-export async function inTurns<T>(steps: Iterator<undefined, T, undefined>): Promise<T> {
-  const pace = new Pace();
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-    const pause = pace.pause();
-    if (pause !== undefined) await pause;
-  }
-}

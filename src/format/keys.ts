@@ -11,6 +11,7 @@ import type { ChunkId, DeviceId, NodeId } from './ids.js';
  *      | 'd' device:u32     device record
  *      | 'x' device:u32     pending delete
  *      | 'h' snapshot:u32   metadata snapshot
+ *      | 'g' piece:u32      records of a metadata snapshot
  *      | 'b' chunk:u32      backing of a partial chunk
  *      | 'c' chunk:u32      chunk (leveldb pools)
  *      | 'e' chunk:u32      patch of a chunk (leveldb pools)
@@ -30,6 +31,7 @@ const TAGS = {
   device: 'd',
   'pending-delete': 'x',
   'metadata-snapshot': 'h',
+  'held-piece': 'g',
   'chunk-backing': 'b',
   chunk: 'c',
   'chunk-patch': 'e',
@@ -76,6 +78,7 @@ export const nodeMapKey = (sheet: number): Uint8Array => numberedKey('node-map-s
 export const deviceKey = (device: DeviceId): Uint8Array => numberedKey('device', device);
 export const metadataSnapshotKey = (snapshot: number): Uint8Array =>
   numberedKey('metadata-snapshot', snapshot);
+export const heldPieceKey = (piece: number): Uint8Array => numberedKey('held-piece', piece);
 export const remoteSheetKey = (sheet: number): Uint8Array => numberedKey('remote-sheet', sheet);
 export const remoteImageKey = (image: number): Uint8Array => numberedKey('remote-image', image);
 export const pendingDeleteKey = (device: DeviceId): Uint8Array => numberedKey('pending-delete', device);

@@ -26,6 +26,7 @@ const KINDS = {
   'log-head': 16,
   'remote-sheet': 17,
   'remote-image': 18,
+  'held-piece': 19,
 } as const;
 export type SealKind = keyof typeof KINDS;
 
@@ -39,6 +40,8 @@ export const STATE_VERSION = 2;
 export const RECORDS_STATE_VERSION = 3;
 /** Of device records with a field that older programs would take for damage. */
 export const RECORD_VERSION = 2;
+/** Of metadata snapshots whose records stand in pieces. */
+export const HELD_VERSION = 2;
 /** Of kinds that have a newer one. */
 const NEWER: Partial<Record<SealKind, number>> = {
   superblock: 3,
@@ -47,6 +50,7 @@ const NEWER: Partial<Record<SealKind, number>> = {
   chunk: PACKED_VERSION,
   'chunk-patch': PACKED_VERSION,
   'log-state': RECORDS_STATE_VERSION,
+  'metadata-snapshot': HELD_VERSION,
 };
 export const SEAL_BYTES = 16;
 

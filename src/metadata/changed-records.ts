@@ -14,6 +14,10 @@ export class ChangedRecords<Id extends number> {
     return this.#ids.size === 0;
   }
 
+  has(id: Id): boolean {
+    return this.#ids.has(id);
+  }
+
   note(id: Id): void {
     this.#ids.add(id);
   }

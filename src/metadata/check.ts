@@ -4,8 +4,8 @@ import { ThinError } from '../errors/thin-error.js';
 import { unpackChunkBacking } from '../format/chunk-backing.js';
 import { unpackDeviceRecord, type DeviceRecord } from '../format/device-record.js';
 import { chunkId, deviceId, nodeId, type NodeId } from '../format/ids.js';
-import { chunkBackingKey, describeKey, rangeOf, unpackKey } from '../format/keys.js';
-import { unpackingMetadataSnapshot, type MetadataSnapshot } from '../format/metadata-snapshot.js';
+import { chunkBackingKey, describeKey, metadataSnapshotKey, rangeOf, unpackKey } from '../format/keys.js';
+import { unpackHeldPiece } from '../format/metadata-snapshot.js';
 import { FULL_NODE, type NodeLimits } from '../format/node.js';
 import { unpackPendingDelete } from '../format/pending-delete.js';
 import { unseal } from '../format/seal.js';
@@ -17,6 +17,7 @@ import { StoredNodes } from './metadata-view.js';
 import { readSuperblock, type sealedValues } from './open-metadata.js';
 import { SparseCounts } from './sparse-counts.js';
 import { RemoteTable } from './remote-table.js';
+import { PieceOwners, readHeldValue } from './stored-held.js';
 import { readRemote } from './stored-remote.js';
 
 export interface Finding {
@@ -136,7 +137,7 @@ export class Check {
     }
     await this.#checkDevices(superblock.blockSize);
     await this.#checkPendingDeletes();
-    await this.#checkHeldRoots();
+    await this.#heldRecords((record, path) => this.#checkDevice(record, superblock.blockSize, path));
     await this.#checkBackings();
     const remote = await this.#checkRemote();
     this.#checkAgreement(superblock, remote);
@@ -182,28 +183,33 @@ export class Check {
     return mapped;
   }
 
-  async #checkHeldRoots(): Promise<void> {
-    await this.#eachSealed('metadata-snapshot', async (id, body, path) => {
-      const held = await this.#held(id, body, path);
-      const pace = new Pace();
-      for (const record of held?.devices ?? []) {
-        await pace.pause();
-        await this.#checkDevice(record, held!.superblock.blockSize, `${path} / device ${record.id}`);
+  async #heldRecords(visit: (record: DeviceRecord, path: string) => Promise<unknown>): Promise<void> {
+    const owners = new PieceOwners();
+    const pace = new Pace();
+    const each = async (record: DeviceRecord, path: string): Promise<void> => {
+      await pace.pause();
+      await visit(record, `${path} / device ${record.id}`);
+    };
+    await this.#eachSealed('metadata-snapshot', async (id, _body, path, value) => {
+      const held = this.#guard(path, () => readHeldValue(id, value, path));
+      if (held === undefined) return;
+      owners.add(held.snapshot);
+      for (;;) {
+        const step = this.#guard(path, () => held.records.next());
+        if (step === undefined || step.done === true) return;
+        await each(step.value, path);
       }
     });
-  }
-
-  /** Undefined: it is damaged, which is said. */
-  async #held(id: number, body: Uint8Array, path: string): Promise<MetadataSnapshot | undefined> {
-    const steps = unpackingMetadataSnapshot(id, body, path);
-    const pace = new Pace();
-    for (;;) {
-      const step = this.#guard(path, () => steps.next());
-      if (step === undefined) return undefined;
-      if (step.done === true) return step.value;
-      const pause = pace.pause();
-      if (pause !== undefined) await pause;
-    }
+    await this.#eachSealed('held-piece', async (number, body, path) => {
+      const piece = this.#guard(path, () => unpackHeldPiece(body, path));
+      const owner = owners.see(number, piece?.records.length ?? 0);
+      if (piece === undefined) return;
+      if (owner !== piece.snapshot)
+        this.#find(path, `metadata snapshot ${piece.snapshot}, which it names, does not have it`);
+      for (const record of piece.records) await each(record, path);
+    });
+    for (const { id, problem } of owners.problems())
+      this.#find(describeKey(metadataSnapshotKey(id)), problem);
   }
 
   /** What can be said without the trees. */
@@ -219,9 +225,7 @@ export class Check {
     await this.#eachSealed('pending-delete', (id, body, path) =>
       read(path, () => unpackPendingDelete(deviceId(id), body, path)),
     );
-    await this.#eachSealed('metadata-snapshot', async (id, body, path) => {
-      await this.#held(id, body, path);
-    });
+    await this.#heldRecords(() => Promise.resolve());
   }
 
   async #checkPendingDeletes(): Promise<void> {
@@ -408,7 +412,7 @@ export class Check {
 
   async #eachSealed(
     kind: Parameters<typeof sealedValues>[1],
-    visit: (id: number, body: Uint8Array, path: string) => Promise<void>,
+    visit: (id: number, body: Uint8Array, path: string, value: Uint8Array) => Promise<void>,
     ifDamaged: Weight = DAMAGED,
   ): Promise<void> {
     const pace = new Pace();
@@ -423,7 +427,7 @@ export class Check {
         continue;
       }
       const body = this.#guard(path, () => unseal(kind, id, value, path), ifDamaged);
-      if (body !== undefined) await visit(id, body, path);
+      if (body !== undefined) await visit(id, body, path, value);
     }
   }
 

@@ -5,9 +5,12 @@ import { sealDeviceRecord } from '../format/device-record.js';
 import { deviceId, MAX_DEVICE_ID, type DeviceId, type DeviceName } from '../format/ids.js';
 import { firstAt } from '../format/first-at.js';
 import { deviceKey, pendingDeleteKey } from '../format/keys.js';
+import { MAX_METADATA_SNAPSHOT } from '../format/metadata-snapshot.js';
 import { packPendingDelete, type PendingDelete } from '../format/pending-delete.js';
 import { seal } from '../format/seal.js';
 import { ChangedRecords, putOrDelete, type CollectedChanges } from './changed-records.js';
+
+const FIRST_PENDING = MAX_DEVICE_ID + MAX_METADATA_SNAPSHOT + 1;
 
 /** Names of devices that came, went or changed. Costs nothing but its own names. */
 export class NameWatch {
@@ -34,6 +37,12 @@ export class NameWatch {
   }
 }
 
+/** Told before a device changes or goes, and when one has come. */
+export interface DeviceFollower {
+  touch(id: DeviceId): void;
+  skip(id: DeviceId): void;
+}
+
 /** How many devices there are; hidden ones (`isHidden`) are in `all` alone. */
 export interface DeviceCounts {
   readonly all: number;
@@ -54,6 +63,7 @@ export class DeviceTable {
   readonly #pending = new Map<DeviceId, PendingDelete>();
   readonly #families = new Map<DeviceId, Set<DeviceId>>();
   readonly #watches = new Set<NameWatch>();
+  #follower: DeviceFollower | undefined;
   #visible = 0;
   #deleted = 0;
   readonly #changed = new ChangedRecords<DeviceId>();
@@ -93,6 +103,11 @@ export class DeviceTable {
     const watch = new NameWatch((stopped) => this.#watches.delete(stopped));
     this.#watches.add(watch);
     return watch;
+  }
+
+  /** Undefined: nobody is told any more. */
+  follow(follower: DeviceFollower | undefined): void {
+    this.#follower = follower;
   }
 
   get(id: DeviceId): DeviceRecord {
@@ -159,11 +174,13 @@ export class DeviceTable {
   }
 
   add(record: DeviceRecord): void {
+    this.#follower?.skip(record.id);
     this.load(record);
     this.#changed.note(record.id);
   }
 
   change(id: DeviceId, change: Partial<Omit<DeviceRecord, 'id' | 'family'>>): DeviceRecord {
+    this.#follower?.touch(id);
     const record = this.get(id);
     const changed = { ...record, ...change };
     if (changed.name !== record.name) {
@@ -186,6 +203,7 @@ export class DeviceTable {
 
   /** The device goes; its root is owed a release. */
   remove(id: DeviceId): void {
+    this.#follower?.touch(id);
     const record = this.get(id);
     this.#records.delete(id);
     this.#order.splice(this.#placeOf(id), 1);
@@ -196,6 +214,13 @@ export class DeviceTable {
     this.#count(record, -1);
     this.#pending.set(id, { id, name: record.name, stack: [record.root] });
     this.#changed.note(id);
+  }
+
+  /** A number for what is owed that is no device's, and was none of a metadata snapshot's of version 1. */
+  unusedPendingId(): DeviceId {
+    let id = FIRST_PENDING;
+    while (this.#pending.has(deviceId(id))) id++;
+    return deviceId(id);
   }
 
   /** Nodes that a released metadata snapshot held: each owes one reference. `id` is no device's. */

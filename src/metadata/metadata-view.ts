@@ -1,15 +1,13 @@
-import { inTurns } from '../async/pace.js';
 import type { NodeLoader } from '../btree/node-source.js';
 import { ThinError } from '../errors/thin-error.js';
 import { unpackDeviceRecord, type DeviceRecord } from '../format/device-record.js';
 import { deviceId, type NodeId } from '../format/ids.js';
-import { describeKey, metadataSnapshotKey, nodeKey, rangeOf, unpackKey } from '../format/keys.js';
-import { unpackingMetadataSnapshot, type MetadataSnapshot } from '../format/metadata-snapshot.js';
+import { nodeKey } from '../format/keys.js';
 import { FULL_NODE, type NodeLimits, type TreeNode } from '../format/node.js';
-import { unseal } from '../format/seal.js';
 import type { Superblock } from '../format/superblock.js';
 import type { KvReader } from '../store/key-value.js';
 import { readSuperblock, sealedValues } from './open-metadata.js';
+import { newestHeld, readHeld, readHeldDevices } from './stored-held.js';
 import { unpackStoredNode } from './stored-node.js';
 
 /**
@@ -36,8 +34,7 @@ export interface ViewOptions {
 export async function openView(store: KvReader, options: ViewOptions = {}): Promise<MetadataView> {
   const nodes = new StoredNodes(store, options.limits);
   if (options.held !== undefined) {
-    const { superblock, devices } = await readMetadataSnapshot(store, options.held);
-    return { superblock, devices, nodes };
+    return { ...(await readMetadataSnapshot(store, options.held)), nodes };
   }
   const superblock = readSuperblock(store);
   const devices: DeviceRecord[] = [];
@@ -46,25 +43,19 @@ export async function openView(store: KvReader, options: ViewOptions = {}): Prom
   return { superblock, devices, nodes };
 }
 
-async function readMetadataSnapshot(store: KvReader, choice: HeldChoice): Promise<MetadataSnapshot> {
-  const id = choice === 'newest' ? await newestSnapshot(store) : choice;
-  const key = metadataSnapshotKey(id);
-  const path = describeKey(key);
-  const bytes = store.getSync(key);
-  if (bytes === undefined)
+async function readMetadataSnapshot(
+  store: KvReader,
+  choice: HeldChoice,
+): Promise<Pick<MetadataView, 'superblock' | 'devices'>> {
+  const id = choice === 'newest' ? await newestHeld(store) : choice;
+  if (id === undefined)
+    throw new ThinError('not-found', 'no metadata snapshot is reserved; take one with: thinfuse reserve');
+  const held = readHeld(store, id);
+  if (held?.snapshot.isWhole !== true)
     throw new ThinError('not-found', `there is no metadata snapshot ${id}; thinfuse reserved lists them`, {
       details: { snapshot: id },
     });
-  const body = unseal('metadata-snapshot', id, bytes, path);
-  return inTurns(unpackingMetadataSnapshot(id, body, path));
-}
-
-async function newestSnapshot(store: KvReader): Promise<number> {
-  let newest: number | undefined;
-  for await (const [key] of store.entries(rangeOf('metadata-snapshot'), { values: false }))
-    newest = unpackKey('metadata-snapshot', key) ?? newest;
-  if (newest !== undefined) return newest;
-  throw new ThinError('not-found', 'no metadata snapshot is reserved; take one with: thinfuse reserve');
+  return { superblock: held.snapshot.superblock, devices: await readHeldDevices(store, held) };
 }
 
 /** Every node is read from the store when it is asked for, and none is kept. */

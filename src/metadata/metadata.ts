@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict';
 import {
   entries,
   insert,
@@ -16,7 +15,6 @@ import { isHidden } from '../format/device-name.js';
 import { NO_LABELS } from '../format/device-properties.js';
 import type { DeviceRecord } from '../format/device-record.js';
 import {
-  MAX_DEVICE_ID,
   chunkId,
   deviceId,
   snapTime,
@@ -26,7 +24,6 @@ import {
   type DeviceId,
   type VirtualBlock,
 } from '../format/ids.js';
-import type { MetadataSnapshot, PackedRecords } from '../format/metadata-snapshot.js';
 import { chunkMapKey, nodeMapKey, superblockKey } from '../format/keys.js';
 import { seal } from '../format/seal.js';
 import { sealSuperblock, type PoolTotals, type Superblock } from '../format/superblock.js';
@@ -37,6 +34,7 @@ import type { DeviceTable } from './device-table.js';
 import type { NodeTable } from './node-table.js';
 import type { RemoteTable } from './remote-table.js';
 import type { HeldRoots } from './held-roots.js';
+import { Holds } from './holds.js';
 import type { SpaceMap } from './space-map.js';
 
 export interface Mapping {
@@ -69,6 +67,7 @@ export class Metadata {
   readonly nodes: SpaceMap;
   readonly devices: DeviceTable;
   readonly heldRoots: HeldRoots;
+  readonly holds: Holds;
   readonly backings: BackingTable;
   readonly remote: RemoteTable;
   readonly #table: NodeTable;
@@ -95,6 +94,7 @@ export class Metadata {
     this.backings = parts.backings;
     this.remote = parts.remote;
     this.#table = parts.table;
+    this.holds = new Holds(parts);
   }
 
   get superblock(): Superblock {
@@ -185,34 +185,9 @@ export class Metadata {
     this.#stamp(id, record.name);
   }
 
-  /**
-   * Keeps all roots as they are (dm-thin-metadata.c, `__reserve_metadata_snap`), whatever they map: some
-   * microseconds for each device, the fewer if its record is packed. What devices had for themselves is
-   * shared from now on; the caller notes that (`DeviceTable.noteExclusive`).
-   * @throws ThinError no-space
-   */
-  holdRoots(createdAt: number, packed?: PackedRecords): MetadataSnapshot {
-    const id = this.heldRoots.nextId();
-    if (id === undefined) throw new ThinError('no-space', 'all numbers of metadata snapshots are given out');
-    const devices = this.devices.all();
-    for (const { root } of devices) this.#table.share(root);
-    const held = { id, createdAt, superblock: this.#superblock, devices };
-    this.heldRoots.add(held, packed);
-    return held;
-  }
-
-  /** Costs no more than reserving; what only it held is given back by `deleteStep`. */
-  releaseRoots(id: number): void {
-    const held = this.heldRoots.get(id);
-    assert(held !== undefined, `metadata snapshot ${id} is not in the table`);
-    this.heldRoots.remove(id);
-    if (held.devices.length === 0) return;
-    this.devices.addPending({
-      // Behind the numbers of devices.
-      id: deviceId(MAX_DEVICE_ID + id),
-      name: `metadata snapshot ${id}`,
-      stack: held.devices.map(({ root }) => root),
-    });
+  /** Space is to be given back. */
+  get owesSpace(): boolean {
+    return this.devices.pendingCount > 0 || this.heldRoots.owing > 0;
   }
 
   lookup(id: DeviceId, block: VirtualBlock): ChunkId | undefined {
@@ -222,6 +197,7 @@ export class Metadata {
 
   /** Ascending mappings of blocks in [from, to). */
   *mappings(id: DeviceId, from: number, to: number): Generator<Mapping> {
+    this.holds.touch(id);
     for (const entry of entries(this.#table, this.devices.get(id).root, from, to))
       yield {
         block: virtualBlock(entry.key),
@@ -269,6 +245,7 @@ export class Metadata {
 
   /** Maps the block to a chunk that was taken from the space map: a provision, or the end of a sharing. */
   map(id: DeviceId, block: VirtualBlock, chunk: ChunkId): void {
+    this.holds.touch(id);
     const record = this.devices.get(id);
     const { root, previous } = insert(this.#table, record.root, block, chunk, this.#superblock.time);
     if (previous?.a === chunk) {
@@ -285,6 +262,7 @@ export class Metadata {
   }
 
   unmap(id: DeviceId, block: VirtualBlock): void {
+    this.holds.touch(id);
     const record = this.devices.get(id);
     const { root, previous } = remove(this.#table, record.root, block);
     if (previous === undefined) return;
@@ -335,17 +313,21 @@ export class Metadata {
   }
 
   /**
-   * Gives back at most `nodes` nodes of removed devices, with the chunks that only they held.
+   * Gives back at most `nodes` nodes of removed devices and of metadata snapshots, with the chunks that only
+   * they held.
    * @returns whether there is more to do
    */
   deleteStep(nodes: number): boolean {
     const pending = this.devices.firstPending();
-    if (pending === undefined) return false;
+    if (pending === undefined) {
+      this.holds.giveBack();
+      return this.owesSpace;
+    }
     const stack = [...pending.stack];
     for (let left = nodes; left > 0 && stack.length > 0; left--)
       stack.push(...this.#table.release(stack.pop()!));
     this.devices.progress(pending.id, stack);
-    return stack.length > 0 || this.devices.pendingCount > 0;
+    return this.owesSpace;
   }
 
   /**
@@ -357,6 +339,7 @@ export class Metadata {
     from: number,
     most: number,
   ): { count: number; next: number | undefined; leaves: number } {
+    this.holds.touch(id);
     let count = 0;
     let leaves = 0;
     for (const leaf of unsharedLeaves(this.#table, this.devices.get(id).root, from)) {
@@ -369,6 +352,7 @@ export class Metadata {
 
   /** Everything changed since the last call, as one batch. */
   collect(): MetadataCommit {
+    this.holds.flush();
     const nodes = this.#table.collect();
     const devices = this.devices.collect();
     const heldRoots = this.heldRoots.collect();
@@ -398,6 +382,7 @@ export class Metadata {
       freedChunks,
       settle: () => {
         nodes.settle();
+        heldRoots.settle();
         this.chunks.settleLowered();
         this.nodes.release(freedNodes);
       },

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { inTurns } from '../async/pace.js';
 import { ThinError } from '../errors/thin-error.js';
 import { damage } from '../format/damage.js';
 import { unpackDeviceRecord } from '../format/device-record.js';
@@ -12,7 +11,7 @@ import {
   unpackKey,
   type NumberedKeyKind,
 } from '../format/keys.js';
-import { unpackingMetadataSnapshot } from '../format/metadata-snapshot.js';
+import { unpackHeldPiece } from '../format/metadata-snapshot.js';
 import { FULL_NODE, type NodeLimits } from '../format/node.js';
 import { unpackPendingDelete } from '../format/pending-delete.js';
 import { unseal } from '../format/seal.js';
@@ -25,6 +24,7 @@ import { Metadata } from './metadata.js';
 import { NodeTable } from './node-table.js';
 import { HeldRoots } from './held-roots.js';
 import { SpaceMap } from './space-map.js';
+import { heldRoots as rootsOf, readHeldValue } from './stored-held.js';
 import { readRemote } from './stored-remote.js';
 
 export interface MetadataOptions {
@@ -81,12 +81,12 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
   const unread: ThinError[] = [];
   const load = async (
     kind: SealedKind,
-    take: (id: number, body: Uint8Array, path: string) => void | Promise<void>,
+    take: (id: number, body: Uint8Array, path: string, value: Uint8Array) => void | Promise<void>,
   ): Promise<void> => {
     for await (const [key, value] of store.entries(rangeOf(kind)))
       try {
         const { id, body, path } = unsealed(kind, key, value);
-        await take(id, body, path);
+        await take(id, body, path, value);
       } catch (error) {
         if (options.onDamage === undefined || !isDamage(error)) throw error;
         unread.push(error);
@@ -99,8 +99,15 @@ export async function openMetadata(store: KeyValue, options: MetadataOptions = {
   await load('pending-delete', (id, body, path) =>
     devices.loadPending(unpackPendingDelete(deviceId(id), body, path)),
   );
-  await load('metadata-snapshot', async (id, body, path) =>
-    heldRoots.load(await inTurns(unpackingMetadataSnapshot(id, body, path))),
+  await load('metadata-snapshot', async (id, _body, path, value) => {
+    const held = readHeldValue(id, value, path);
+    heldRoots.load(held.snapshot, await rootsOf(held));
+  });
+  await load('held-piece', (number, body, path) =>
+    heldRoots.loadPiece(
+      number,
+      unpackHeldPiece(body, path).records.map(({ root }) => root),
+    ),
   );
   const remote = await readRemote(store, (error) => {
     if (options.onDamage === undefined) throw error;

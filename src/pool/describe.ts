@@ -41,7 +41,7 @@ export function describePool(
     heldRoot: heldRoots.all().at(-1)?.id,
     waitedEnough,
     lacks: lacksLog ? LACKS_LOG : undefined,
-    pendingDeletes: devices.pendingCount,
+    pendingDeletes: devices.pendingCount + heldRoots.owing,
     options,
   };
 }

@@ -1,10 +1,8 @@
 import { ThinError } from '../errors/thin-error.js';
-import type { DeviceRecord } from '../format/device-record.js';
 import { transactionId, type DeviceName } from '../format/ids.js';
-import { packHeldRecord, type PackedRecords } from '../format/metadata-snapshot.js';
+import type { MetadataSnapshot } from '../format/metadata-snapshot.js';
 import type { NodeLimits } from '../format/node.js';
 import { checkPool, type CheckDepth, type CheckResult, type Finding } from '../metadata/check.js';
-import type { Metadata } from '../metadata/metadata.js';
 import {
   deviceIn,
   openView,
@@ -21,6 +19,9 @@ import type { PoolState } from './pool-state.js';
 import { salvageRecords } from './salvage.js';
 import { fileFinding, scrub, type ScrubOptions, type ScrubStep } from './scrub.js';
 import { nextTurn } from './usage-counter.js';
+
+/** What a commit writes of a metadata snapshot has a bound, too: some thousand records. */
+const STEPS_PER_COMMIT = 64;
 
 /** Committed metadata that does not change while it is held. The caller that opened it closes it. */
 export interface FrozenMetadata {
@@ -125,6 +126,8 @@ export class OpenPoolTools implements PoolTools {
   readonly #state: PoolState;
   readonly #limits: NodeLimits | undefined;
   readonly #data: ScrubOptions['data'];
+  /** One at a time. */
+  #reserving: Promise<unknown> = Promise.resolve();
 
   constructor(state: PoolState, { limits, data }: { limits?: NodeLimits; data?: ScrubOptions['data'] }) {
     this.#state = state;
@@ -197,34 +200,28 @@ export class OpenPoolTools implements PoolTools {
     }
   }
 
-  async reserve(): Promise<ReservedSnapshot> {
+  reserve(): Promise<ReservedSnapshot> {
+    const reserved = this.#reserving.then(() => this.#reserve());
+    this.#reserving = reserved.catch(() => undefined);
+    return reserved;
+  }
+
+  async #reserve(): Promise<ReservedSnapshot> {
     this.#state.requireWritable();
-    const packed = await this.#packRecords();
-    // The roots are those of one moment.
-    const held = await this.#state.sharing(() => this.#state.metadata.holdRoots(Date.now(), packed));
-    await this.#state.commit();
-    await this.#noteShared(held.devices);
-    return describe(held);
-  }
-
-  /** Of all devices, in turns: a record that changes later is another one. */
-  async #packRecords(): Promise<PackedRecords> {
-    const packed = new WeakMap<DeviceRecord, Uint8Array>();
-    const { devices } = this.#state.metadata;
-    let step = devices.after(0, DEVICES_PER_STEP);
-    while (step.length > 0) {
-      for (const record of step) packed.set(record, packHeldRecord(record));
-      await nextTurn();
-      step = devices.after(step.at(-1)!.id, DEVICES_PER_STEP);
-    }
-    return packed;
-  }
-
-  async #noteShared(records: readonly DeviceRecord[]): Promise<void> {
-    for (let at = 0; at < records.length; at += DEVICES_PER_STEP) {
-      for (const { id } of records.slice(at, at + DEVICES_PER_STEP))
-        this.#state.metadata.devices.noteExclusive(id, 0);
-      await nextTurn();
+    const { metadata } = this.#state;
+    await this.#state.sharing(() => {
+      metadata.holds.begin(Date.now(), metadata.superblock);
+    });
+    try {
+      for (let steps = 1; metadata.holds.step(DEVICES_PER_STEP); steps++)
+        await (steps % STEPS_PER_COMMIT === 0 ? this.#state.commit() : nextTurn());
+      const held = metadata.holds.finish();
+      await this.#state.commit();
+      return describe(held);
+    } catch (error) {
+      metadata.holds.drop();
+      this.#state.reclaim();
+      throw error;
     }
   }
 
@@ -234,7 +231,7 @@ export class OpenPoolTools implements PoolTools {
       throw new ThinError('not-found', `there is no metadata snapshot ${id}; thinfuse reserved lists them`, {
         details: { snapshot: id },
       });
-    this.#state.metadata.releaseRoots(id);
+    this.#state.metadata.holds.release(id);
     await this.#state.commit();
     this.#state.reclaim();
   }
@@ -258,11 +255,6 @@ export class OpenPoolTools implements PoolTools {
   }
 }
 
-function describe({
-  id,
-  createdAt,
-  superblock,
-  devices,
-}: ReturnType<Metadata['holdRoots']>): ReservedSnapshot {
-  return { id, createdAt, transactionId: superblock.transactionId, devices: devices.length };
+function describe({ id, createdAt, superblock, devices }: MetadataSnapshot): ReservedSnapshot {
+  return { id, createdAt, transactionId: superblock.transactionId, devices };
 }

@@ -20,6 +20,7 @@ const METADATA_KINDS: readonly KeyKind[] = [
   'device',
   'pending-delete',
   'metadata-snapshot',
+  'held-piece',
   // The records of a log belong to the metadata that is replaced.
   'log-state',
   'remote-sheet',

@@ -50,7 +50,7 @@ export class Reclaimer {
   }
 
   #hasMore(): boolean {
-    return !this.#stopped && this.#state.metadata.devices.pendingCount > 0;
+    return !this.#stopped && this.#state.metadata.owesSpace;
   }
 
   async #run(): Promise<void> {

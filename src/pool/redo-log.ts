@@ -245,12 +245,13 @@ class Redo {
    * it: nothing else gives back here what they held.
    */
   async #take(chunk: ChunkId): Promise<void> {
-    const { chunks, devices } = this.#state.metadata;
+    const { metadata } = this.#state;
+    const { chunks } = metadata;
     if (chunks.takeExactly(chunk)) return;
     do {
-      this.#state.metadata.deleteStep(NODES_PER_STEP);
+      metadata.deleteStep(NODES_PER_STEP);
       await this.#state.commit();
-    } while (devices.pendingCount > 0);
+    } while (metadata.owesSpace);
     await this.#state.plane.recycled();
     if (!chunks.takeExactly(chunk))
       throw new ThinError('damaged', `chunk ${chunk}, which the log gives to it, is not free`);

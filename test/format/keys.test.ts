@@ -8,6 +8,7 @@ import {
   chunkMapKey,
   describeKey,
   deviceKey,
+  heldPieceKey,
   metadataSnapshotKey,
   nodeKey,
   nodeMapKey,
@@ -20,7 +21,7 @@ import {
   superblockKey,
   unpackKey,
 } from '../../src/format/keys.js';
-import { MAX_METADATA_SNAPSHOT } from '../../src/format/metadata-snapshot.js';
+import { MAX_HELD_PIECE, MAX_METADATA_SNAPSHOT } from '../../src/format/metadata-snapshot.js';
 
 const U32 = 2 ** 32 - 1;
 const KINDS: Record<NumberedKeyKind, { pack: (n: number) => Uint8Array; max: number; tag: string }> = {
@@ -32,6 +33,7 @@ const KINDS: Record<NumberedKeyKind, { pack: (n: number) => Uint8Array; max: num
   'node-map-sheet': { pack: nodeMapKey, max: U32, tag: 'p' },
   device: { pack: (n) => deviceKey(deviceId(n)), max: MAX_DEVICE_ID, tag: 'd' },
   'metadata-snapshot': { pack: metadataSnapshotKey, max: MAX_METADATA_SNAPSHOT, tag: 'h' },
+  'held-piece': { pack: heldPieceKey, max: MAX_HELD_PIECE, tag: 'g' },
   'remote-sheet': { pack: remoteSheetKey, max: U32, tag: 'r' },
   'remote-image': { pack: remoteImageKey, max: U32, tag: 'i' },
   'pending-delete': { pack: (n) => pendingDeleteKey(deviceId(n)), max: MAX_DEVICE_ID, tag: 'x' },

@@ -32,6 +32,7 @@ const KINDS: Record<SealKind, number> = {
   'log-head': 16,
   'remote-sheet': 17,
   'remote-image': 18,
+  'held-piece': 19,
 };
 const kind = fc.constantFrom(...(Object.keys(KINDS) as SealKind[]));
 const id = fc.oneof(fc.nat(), fc.maxSafeNat(), fc.constant(2 ** 32));

@@ -4,7 +4,12 @@ import { parseDeviceName } from '../../src/format/device-name.js';
 import { packDeviceRecord, unpackDeviceRecord } from '../../src/format/device-record.js';
 import { chunkId, deviceId, nodeId } from '../../src/format/ids.js';
 import { chunkKey, deviceKey, describeKey, nodeKey, optionsKey, unpackKey } from '../../src/format/keys.js';
-import { packMetadataSnapshot, unpackMetadataSnapshot } from '../../src/format/metadata-snapshot.js';
+import {
+  packHeldPiece,
+  packMetadataSnapshot,
+  unpackHeldPiece,
+  unpackMetadataSnapshot,
+} from '../../src/format/metadata-snapshot.js';
 import { FULL_NODE, packNode, TreeNode, unpackNode } from '../../src/format/node.js';
 import { packPendingDelete, unpackPendingDelete } from '../../src/format/pending-delete.js';
 import { unsealChunk, seal, SEAL_BYTES, sealChunk, unseal } from '../../src/format/seal.js';
@@ -19,6 +24,7 @@ import { packOptions, readOptions } from '../../src/pool/options-record.js';
 import { anyDevice, anySuperblock, u32 } from '../support/arbitrary-records.js';
 import { FUZZ_RUNS, onlyFails, onlyRejects, spoilt, spoiltText } from '../support/fuzzing.js';
 import { MemoryStore } from '../support/memory-store.js';
+import { packOldSnapshot } from '../support/old-snapshot.js';
 import { TEST_OPTIONS } from '../support/small-pool.js';
 
 const anyNode = fc.tuple(fc.nat(3), fc.uniqueArray(u32, { maxLength: 60 })).map(([level, keys]) => {
@@ -33,8 +39,14 @@ const anyPending = fc
   .tuple(fc.string({ maxLength: 20 }), fc.array(u32, { maxLength: 20 }))
   .map(([name, stack]) => packPendingDelete({ id: deviceId(4), name, stack: stack.map(nodeId) }));
 const anySnapshot = fc
+  .tuple(anySuperblock, u32, fc.boolean())
+  .map(([superblock, devices, isWhole]) =>
+    packMetadataSnapshot({ id: 5, createdAt: 77, superblock, devices, isWhole }, { first: 3, count: 9 }),
+  );
+const anyPiece = fc.array(anyDevice, { maxLength: 3 }).map((devices) => packHeldPiece(5, devices));
+const anyOldSnapshot = fc
   .tuple(anySuperblock, fc.array(anyDevice, { maxLength: 3 }))
-  .map(([superblock, devices]) => packMetadataSnapshot({ id: 5, createdAt: 77, superblock, devices }));
+  .map(([superblock, devices]) => packOldSnapshot(77, superblock, devices));
 const anyLabel = fc
   .record({
     uuid: fc.string(),
@@ -66,6 +78,12 @@ const DECODERS: readonly (readonly [string, fc.Arbitrary<Uint8Array>, (bytes: Ui
   ['sheet of a space map', anySheet, (bytes) => unpackSpaceMapSheet(bytes, 'here', () => undefined)],
   ['pending delete', anyPending, (bytes) => unpackPendingDelete(deviceId(4), bytes, 'here')],
   ['metadata snapshot', anySnapshot, (bytes) => unpackMetadataSnapshot(5, bytes, 'here')],
+  [
+    'metadata snapshot of version 1',
+    anyOldSnapshot,
+    (bytes) => [...unpackMetadataSnapshot(5, bytes, 'here', 1).records],
+  ],
+  ['piece of a metadata snapshot', anyPiece, (bytes) => unpackHeldPiece(bytes, 'here')],
   ['data label', anyLabel, (bytes) => unpackDataLabel(bytes, 'here')],
   ['seal', anyNode.map((body) => seal('node', 7, body)), (bytes) => unseal('node', 7, bytes, 'here')],
   ['chunk', anyChunk, (bytes) => unsealChunk(bytes, chunkId(9), 'here')],

@@ -114,12 +114,14 @@ describe('the metadata of a pool', () => {
   it('holds the roots of a moment, and frees what only they had when they are released', async () => {
     const { store, metadata } = await make();
     metadata.map(deviceId(1), virtualBlock(0), chunkId(metadata.chunks.take()!));
-    const { id } = metadata.holdRoots(0);
+    metadata.holds.begin(0, metadata.superblock);
+    while (metadata.holds.step(1));
+    const { id } = metadata.holds.finish();
     metadata.map(deviceId(1), virtualBlock(0), chunkId(metadata.chunks.take()!));
     await commit(store, metadata);
     assert.equal(metadata.chunks.used, 2);
     assert.deepEqual((await checkPool(store, { limits: LIMITS })).findings, []);
-    metadata.releaseRoots(id);
+    metadata.holds.release(id);
     while (metadata.deleteStep(1)) await commit(store, metadata);
     await commit(store, metadata);
     assert.equal(metadata.chunks.used, 1);

@@ -3,10 +3,17 @@ import { BASE_NAME } from '../../src/format/device-name.js';
 import type { DeviceName } from '../../src/format/ids.js';
 import { mappingRuns, type MappingRun } from '../../src/metadata/mapping-runs.js';
 import { deviceIn, type MetadataView } from '../../src/metadata/metadata-view.js';
+import { DEVICES_PER_STEP } from '../../src/pool/limits.js';
+import { OpenPoolTools } from '../../src/pool/pool-tools.js';
 import { openPool } from '../../src/pool/pool.js';
 import type { ThinPool } from '../../src/pool/thin-pool.js';
+import { metadataSnapshotKey } from '../../src/format/keys.js';
+import { seal } from '../../src/format/seal.js';
+import { checkPool } from '../../src/metadata/check.js';
+import type { BatchOptions, KvOperation } from '../../src/store/key-value.js';
 import { MemoryStore } from '../support/memory-store.js';
-import { BLOCK, makeSmallPool } from '../support/small-pool.js';
+import { packOldSnapshot } from '../support/old-snapshot.js';
+import { BLOCK, closeState, makePoolState, makeSmallPool, openPoolState } from '../support/small-pool.js';
 
 const COPY = 'copy' as DeviceName;
 
@@ -36,6 +43,28 @@ async function write(pool: ThinPool, name: DeviceName, block: number, value: num
 async function assertSound(pool: ThinPool): Promise<void> {
   await pool.settle();
   assert.deepEqual((await pool.check()).findings, []);
+}
+
+/** The most that one batch has written. */
+class MeasuredStore extends MemoryStore {
+  value = 0;
+  bytes = 0;
+  batches = 0;
+
+  override async batch(operations: readonly KvOperation[], options: BatchOptions): Promise<void> {
+    const sizes = operations.map((each) => (each.type === 'put' ? each.value.length : 0));
+    this.value = Math.max(this.value, ...sizes);
+    this.bytes = Math.max(
+      this.bytes,
+      sizes.reduce((sum, size) => sum + size, 0),
+    );
+    this.batches++;
+    await super.batch(operations, options);
+  }
+
+  forget(): void {
+    this.value = this.bytes = this.batches = 0;
+  }
 }
 
 describe('metadata snapshots', () => {
@@ -120,5 +149,83 @@ describe('metadata snapshots', () => {
     const again = await openPool(store.reopen(), { commitInterval: 0 });
     assert.equal(again.info().transactionId, 41);
     await again.close();
+  });
+
+  it('are reserved and released in steps that do not grow with the number of devices', async () => {
+    const store = new MeasuredStore();
+    const state = await makePoolState(store, { open: { verify: false } });
+    const { metadata } = state;
+    const tools = new OpenPoolTools(state, {});
+    const origin = metadata.devices.find(BASE_NAME)!.id;
+    const devices = 10_000;
+    const shape = { kind: 'snapshot', size: 12 * BLOCK, createdAt: 0, filesystem: 'xfs' } as const;
+    for (let n = 1; n < devices; n++)
+      metadata.createSnapshot(origin, { ...shape, name: `device-${n}` as DeviceName });
+    await state.commit();
+
+    let counted = 0;
+    let most = 0;
+    for (const change of ['increment', 'decrement'] as const) {
+      const real = metadata.nodes[change].bind(metadata.nodes);
+      metadata.nodes[change] = (entry) => {
+        if (counted++ === 0) setImmediate(() => (counted = 0));
+        most = Math.max(most, counted);
+        return real(entry);
+      };
+    }
+    metadata.devices.all = () => assert.fail('nothing goes through all devices at once');
+
+    store.forget();
+    const { id, devices: held } = await tools.reserve();
+    assert.equal(held, devices);
+    assert(most <= 2 * DEVICES_PER_STEP, `${most} roots in one step`);
+    assert(store.value < 128 * 1024, `a value of ${store.value} bytes`);
+    assert(store.bytes < 2 * 2 ** 20, `a batch of ${store.bytes} bytes`);
+
+    most = 0;
+    store.forget();
+    await tools.release(id);
+    await state.reclaimer.settle();
+    assert(most <= 2 * DEVICES_PER_STEP, `${most} roots in one step`);
+    assert(store.bytes < 128 * 1024, `a batch of ${store.bytes} bytes`);
+    await closeState(state);
+  }).timeout(120_000);
+
+  it('of version 1 are read, and give everything back', async () => {
+    const store = new MemoryStore();
+    // Between a commit and the next batch, the roots count more than there is.
+    const state = await makePoolState(store, { open: { verify: false } });
+    const { metadata } = state;
+    const { id: origin } = metadata.devices.find(BASE_NAME)!;
+    const shape = { kind: 'snapshot', size: 12 * BLOCK, createdAt: 0, filesystem: 'xfs' } as const;
+    for (let n = 0; n < 600; n++)
+      metadata.createSnapshot(origin, { ...shape, name: `device-${n}` as DeviceName });
+    const devices = metadata.devices.all();
+    for (const { root } of devices) metadata.nodes.increment(root);
+    await state.commit();
+    const body = packOldSnapshot(77, metadata.superblock, devices);
+    const value = seal('metadata-snapshot', 4, body, 1);
+    await store.batch([{ type: 'put', key: metadataSnapshotKey(4), value }], { sync: true });
+    await state.store.close();
+
+    const again = await openPoolState(store.reopen(), { verify: false });
+    const tools = new OpenPoolTools(again, {});
+    assert.deepEqual((await checkPool(again.store)).findings, []);
+    assert.deepEqual(
+      tools.reserved().map(({ id, createdAt, devices: held }) => [id, createdAt, held]),
+      [[4, 77, 601]],
+    );
+    const frozenAgain = await tools.freeze();
+    assert.deepEqual((await frozenAgain.view('newest')).devices, devices);
+    await frozenAgain.close();
+    const { id } = await tools.reserve();
+    assert.equal(id, 5);
+    await tools.release(4);
+    await again.reclaimer.settle();
+    assert.deepEqual((await checkPool(again.store)).findings, []);
+    await tools.release(5);
+    await again.reclaimer.settle();
+    assert.equal(again.metadata.owesSpace, false);
+    await closeState(again);
   });
 });
