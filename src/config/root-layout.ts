@@ -28,6 +28,8 @@ export interface RootLayout {
   readonly tools: string;
   /** Space and traffic of the last 24 hours. */
   readonly history: string;
+  /** Notes in stores that are this pool's. */
+  readonly notes: string;
   /**
    * A link whose target names the process that makes the pool (`format/maker.ts`); removed when the pool is
    * complete.
@@ -61,6 +63,7 @@ export function rootLayout(folder: string, options: { socketName?: string | unde
     log: path.join(root, 'thinfuse.log'),
     tools: path.join(root, 'tools'),
     history: path.join(root, 'history.json'),
+    notes: path.join(root, 'notes.json'),
     beingMade: path.join(root, 'being-made'),
   };
 }

@@ -32,6 +32,7 @@ import { openPool } from '../pool/pool.js';
 import type { CreatePoolRequest, ThinPool } from '../pool/thin-pool.js';
 import { readSuperblock } from '../metadata/open-metadata.js';
 import { LazySource } from '../remote/lazy-source.js';
+import { NotedSource } from './noted-source.js';
 import type { FileRange } from '../store/file-chunks.js';
 import type { KeyValue } from '../store/key-value.js';
 import { GrowingData } from '../store/grow-data.js';
@@ -414,7 +415,7 @@ async function openPoolIn(
   exec: Exec,
   { reserve = false, follows = false, onOwned, onMended, ...given }: OpenInOptions,
 ): Promise<ThinPool> {
-  const options = { ...given, remote: new LazySource() };
+  const options = { ...given, remote: new NotedSource(new LazySource(), layout.notes) };
   const hostDisk = new FolderDisk(layout.pool, exec);
   if (hostDisk.free() < LEAST_TO_OPEN) await hostDisk.releaseReserve();
   const store = await openPoolStore(layout.pool, { onNote: onMended });

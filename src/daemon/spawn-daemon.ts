@@ -8,11 +8,14 @@ import { openOwnFile } from '../host/own-paths.js';
 import type { RootLayout } from '../config/root-layout.js';
 import { unpackError } from '../api/wire.js';
 
-/**
- * libuv's default of 4 is fewer than the calls that block on a daemon's own FUSE mount and on LevelDB at one
- * time.
- */
-const THREADPOOL_SIZE = '16';
+/** What a daemon's environment has, where it does not say otherwise. */
+const TUNING = {
+  // libuv's default of 4 is fewer than the calls that block on a daemon's own FUSE mount and on LevelDB at
+  // one time.
+  UV_THREADPOOL_SIZE: '16',
+  // glibc's default of 8 a processor: each thread keeps what it has freed, and the daemon has 30 threads.
+  MALLOC_ARENA_MAX: '2',
+};
 
 const SHOWN_LOG_LINES = 8;
 
@@ -49,7 +52,7 @@ export async function spawnDaemon({ layout, args, temporary }: SpawnRequest): Pr
     const entry = process.argv[1] ?? '';
     child = spawn(process.execPath, [...process.execArgv, entry, ...args], {
       detached: true,
-      env: { ...process.env, UV_THREADPOOL_SIZE: process.env['UV_THREADPOOL_SIZE'] ?? THREADPOOL_SIZE },
+      env: { ...TUNING, ...process.env },
       stdio: ['ignore', log.fd, log.fd, 'ipc'],
     });
   } finally {

@@ -44,11 +44,12 @@ export class PoolImages {
     this.#source = source;
   }
 
-  /** Goes on with what was fetched in the background before; asks no store for anything by itself. */
+  /** Goes on with what was fetched in the background before; waits for no store. */
   start(): void {
     for (const image of this.#images()) this.#held.set(image.id, { image, at: performance.now() });
     if (this.#held.size > 0) this.#watch();
     for (const image of this.#images()) if (image.isHydrating) void this.#goOn(image.id);
+    this.#source?.settle(this.#images()).catch(() => undefined);
   }
 
   async stop(): Promise<void> {

@@ -6,6 +6,7 @@ import { IMAGE_BLOCK } from '../format/remote-image.js';
 import type { RemoteEntry } from '../format/remote-sheet.js';
 import type { KnownImage } from '../metadata/remote-table.js';
 import { linesFor } from '../store/log-writer.js';
+import { Litter } from '../threads/collect-garbage.js';
 import type { PoolState } from './pool-state.js';
 import type { FetchRequest, RemoteSource } from './remote-source.js';
 
@@ -72,6 +73,7 @@ export class RemoteFetcher {
   #failures = 0;
   #problem: string | undefined;
   readonly #hydrating = new Map<number, Promise<void>>();
+  readonly #litter = new Litter();
 
   constructor(state: PoolState, source: RemoteSource | undefined) {
     this.#state = state;
@@ -310,6 +312,8 @@ export class RemoteFetcher {
     try {
       await this.#put(flight.chunk, bytes, flight.entry);
       this.#fetched += bytes.length;
+      // With them goes the copy that a commit made.
+      this.#litter.leave(2 * bytes.length);
       this.#end(flight);
     } catch (error) {
       this.#end(flight, toThinError(error));

@@ -87,6 +87,11 @@ export interface FetchRequest {
  */
 export interface RemoteSource {
   /**
+   * Once, after a pool was opened: stores keep what these images need, and nothing else that an earlier
+   * process has told them to keep for the pool. That is seen to in the background.
+   */
+  settle(images: readonly RemoteImage[]): Promise<void>;
+  /**
    * Finds an image for a pull, and says in the store that it is needed; `release` takes that back. Errors:
    * also not-found, permission, damaged, wrong-version, invalid-argument.
    */

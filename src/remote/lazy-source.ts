@@ -29,6 +29,11 @@ export class LazySource implements RemoteSource {
   #lastId = 0;
   #isClosed = false;
 
+  /** It remembers nothing of an earlier process. */
+  settle(): Promise<void> {
+    return Promise.resolve();
+  }
+
   async find(request: RemoteRequest): Promise<FoundRemote> {
     let found: FoundRemote | undefined;
     await this.#ask({ kind: 'find', request }, (reply) => {

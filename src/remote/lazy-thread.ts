@@ -2,6 +2,7 @@ import { parentPort } from 'node:worker_threads';
 import { toThinError } from '../errors/thin-error.js';
 import type { RemoteImage } from '../format/remote-image.js';
 import type { LayersRequest, RemoteRequest } from '../pool/remote-source.js';
+import { Litter } from '../threads/collect-garbage.js';
 import { BlockCodec } from './block-codec.js';
 import { findLayers } from './find-layers.js';
 import { LazyImage } from './lazy-image.js';
@@ -14,6 +15,8 @@ const IMAGES = 32;
 /** Requests to stores at once, and to one image's. */
 const turns = new TurnTable({ most: 36, ownMost: 12 });
 const images = new OpenImages<LazyImage>(IMAGES);
+/** Of each block: as it came, put together, unpacked. */
+const litter = new Litter();
 
 /** The same image with the same settings is opened once. */
 function keyOf({ url, digest, keyFile, note, settings }: RemoteImage): string {
@@ -95,7 +98,9 @@ async function answer(
       break;
     case 'fetch':
       await image.fetch(task, turns.of(keyOf(task.image), task.isUrgent), ({ block, bytes }) => {
+        const { length } = bytes;
         post({ id, kind: 'bytes', block, bytes }, [bytes.buffer as ArrayBuffer]);
+        litter.leave(2 * length);
       });
       break;
     case 'hold':

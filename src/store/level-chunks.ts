@@ -175,8 +175,8 @@ export class LevelChunks implements ChunkStore {
 
   land(chunk: ChunkId, bytes: Uint8Array, keep: boolean): Promise<void> | undefined {
     if (!this.isAway(chunk)) return undefined;
-    if (keep && this.#dirtyCost >= Atomics.load(this.memory.limits, MOST_DIRTY))
-      return this.#options.commit();
+    // What was fetched goes in small commits: each copies, packs and hands over all that waits for it.
+    if (keep && this.wantsCommit) return this.#options.commit();
     const frame = this.#fill(chunk, { data: bytes, patched: 0 }, keep);
     if (frame === undefined) return this.#options.commit();
     if (keep) this.#markAll(frame);

@@ -52,6 +52,10 @@ export class MemorySource implements RemoteSource {
     this.blocks = blocks;
   }
 
+  settle(): Promise<void> {
+    return Promise.resolve();
+  }
+
   find({ reference }: RemoteRequest): Promise<FoundRemote> {
     const device = { name: 'there', size: 40 * BLOCK, kind: 'snapshot', filesystem: 'xfs' } as const;
     return Promise.resolve({
