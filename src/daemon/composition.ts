@@ -23,6 +23,7 @@ import { Mounter } from '../host/mounter.js';
 import { makeFilesPrivate } from '../host/private-files.js';
 import { notifyServiceManager } from '../host/service-manager.js';
 import { SpareFolders } from '../host/spare-folders.js';
+import { ViewTargets } from '../host/view-targets.js';
 import { StaleCleaner } from '../host/stale.js';
 import { ToolServer } from '../host/tool-server.js';
 import { createPool } from '../pool/create-pool.js';
@@ -123,12 +124,13 @@ export async function daemonParts(
   const prefix = await devicePrefix(layout.root);
   const exec = ToolServer.start();
   makeFilesPrivate();
-  const { loops, stale, query } = hostOf(layout, prefix, exec);
+  const host = hostOf(layout, prefix, exec);
+  const { loops, stale, query, viewTargets } = host;
   const tools = new ToolRecord(layout, (text) => log.warn({ event: 'tools' }, text));
   return {
     layout,
     reopenLog: () => logFile?.reopen(),
-    doctor: (pool, projection) => doctorTools(layout, { pool, projection }, { loops, stale, query }),
+    doctor: (pool, projection) => doctorTools(layout, { pool, projection }, host),
     poolName: poolName(prefix),
     statusLine: dmStatusLine,
     fileNameOf: (name) => deviceName(prefix, name),
@@ -163,6 +165,7 @@ export async function daemonParts(
       stale,
       query,
       spares: await SpareFolders.in(layout.spares),
+      viewTargets,
       onWarning: (text) => log.warn({ event: 'host' }, text),
       inMount: (task) => exec.perform(task),
       standing,
@@ -185,7 +188,7 @@ export async function daemonParts(
           'busy',
           `an earlier daemon of ${layout.root} left things that cannot be cleared: ${left.join('; ')}; end what uses them, then start again`,
         );
-      return done;
+      return [...done, ...(await viewTargets.clear())];
     },
     // A daemon that follows another one was not started anew: what was set since then stays.
     configure: async (pool) => {
@@ -245,20 +248,18 @@ async function favoured(exec: Exec, log: Logger): Promise<{ filesystem?: Filesys
   }
 }
 
-function hostOf(
-  layout: RootLayout,
-  prefix: string,
-  exec: Exec,
-): Pick<DoctorTools, 'loops' | 'stale' | 'query'> {
+type HostTools = Pick<DoctorTools, 'loops' | 'stale' | 'query' | 'viewTargets'>;
+
+function hostOf(layout: RootLayout, prefix: string, exec: Exec): HostTools {
   const loops = new LoopDevices(exec);
   const query = { devices: layout.devices, space: layout.space, imagePrefix: `${prefix}-` };
-  return { loops, stale: new StaleCleaner(exec, loops), query };
+  return { loops, stale: new StaleCleaner(exec, loops), query, viewTargets: new ViewTargets(prefix) };
 }
 
 function doctorTools(
   layout: RootLayout,
   { pool, projection }: Pick<Service, 'pool' | 'projection'>,
-  host: Pick<DoctorTools, 'loops' | 'stale' | 'query'>,
+  host: HostTools,
 ): DoctorTools {
   return {
     ...host,

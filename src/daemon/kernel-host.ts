@@ -1,5 +1,4 @@
-import { chmod, mkdir, mkdtemp, rmdir, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, mkdir, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode, ThinError } from '../errors/thin-error.js';
 import type { LoopDevices } from '../host/loop-devices.js';
@@ -7,6 +6,7 @@ import { MountTable } from '../host/mount-table.js';
 import type { MountTask } from '../host/mount-task.js';
 import type { Held, Mounter } from '../host/mounter.js';
 import type { SpareFolders } from '../host/spare-folders.js';
+import type { ViewTargets } from '../host/view-targets.js';
 import type { StaleCleaner, StaleQuery } from '../host/stale.js';
 import type { FilesystemType } from '../pool/info.js';
 import type {
@@ -25,6 +25,7 @@ export interface KernelHostParts {
   readonly stale: StaleCleaner;
   readonly query: StaleQuery;
   readonly spares: SpareFolders;
+  readonly viewTargets: ViewTargets;
   readonly onWarning: (text: string) => void;
   /** Carries the task out in another process. */
   readonly inMount: (task: MountTask) => Promise<string>;
@@ -39,6 +40,7 @@ export class KernelHost implements DeviceHost {
   readonly #stale: StaleCleaner;
   readonly #query: StaleQuery;
   readonly #spares: SpareFolders;
+  readonly #viewTargets: ViewTargets;
   readonly #onWarning: (text: string) => void;
   readonly #standing: KernelHostParts['standing'];
   readonly #inMount: (task: MountTask) => Promise<string>;
@@ -49,6 +51,7 @@ export class KernelHost implements DeviceHost {
     this.#stale = parts.stale;
     this.#query = parts.query;
     this.#spares = parts.spares;
+    this.#viewTargets = parts.viewTargets;
     this.#onWarning = parts.onWarning;
     this.#standing = parts.standing;
     this.#inMount = parts.inMount;
@@ -203,8 +206,12 @@ export class KernelHost implements DeviceHost {
     }
   }
 
-  async makeViewTarget(): Promise<string> {
-    return mkdtemp(path.join(tmpdir(), 'thinfuse-view-'));
+  makeViewTarget(): Promise<string> {
+    return this.#viewTargets.make();
+  }
+
+  isViewTarget(target: string): boolean {
+    return this.#viewTargets.has(target);
   }
 
   async removeTarget(target: string): Promise<void> {
@@ -223,10 +230,10 @@ export class KernelHost implements DeviceHost {
     const only = new Set<string>();
     for (const image of unfinished)
       for (const { device } of await this.#loops.findByBackingFile(image)) only.add(device);
-    if (only.size === 0) return words;
+    if (only.size === 0) return [...words, ...(await this.#viewTargets.clear())];
     const { done, left } = await this.#stale.clear({ ...this.#query, keepDevices: true, only });
     for (const problem of left) this.#onWarning(problem);
-    return [...words, ...done];
+    return [...words, ...done, ...(await this.#viewTargets.clear())];
   }
 
   async withdrawOthers(): Promise<readonly string[]> {

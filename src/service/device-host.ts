@@ -128,6 +128,8 @@ export interface DeviceHost {
   makeTarget(target: string): Promise<boolean>;
   /** Makes a mount point outside of the pool, whose disk takes none. Errors: the file system's. */
   makeViewTarget(): Promise<string>;
+  /** It made it, or an earlier daemon of the pool did. */
+  isViewTarget(target: string): boolean;
   /** Leaves what is not empty or cannot go. */
   removeTarget(target: string): Promise<void>;
   /**

@@ -63,6 +63,14 @@ export interface MountAsk {
   readonly allowOther?: boolean | undefined;
 }
 
+interface MountHow {
+  readonly readOnly: boolean;
+  readonly inPlace: boolean;
+  readonly options: string;
+  /** The target goes with this mount. */
+  readonly madeTarget?: boolean;
+}
+
 /** A mount, and what of the device it shows. */
 export interface DeviceMount extends Mounted {
   readonly readOnly: boolean;
@@ -154,14 +162,15 @@ export class DeviceMounts {
         `device ${device.name} is mounted read-only, so that the owner and the mode of its root stay as they are`,
         { details: { device: device.name } },
       );
+    const how = { readOnly, inPlace: ask.inPlace ?? false, options: ask.options ?? '' };
+    const mayBeElsewhere = ask.target === undefined && readOnly && ask.allowOther !== true;
     const record =
       present ??
-      (await this.#bringUp(device, target, {
-        readOnly,
-        inPlace: ask.inPlace ?? false,
-        options: ask.options ?? '',
-      }));
-    if (present !== undefined) await this.#join(device.name, present, { ...ask, target, readOnly });
+      (mayBeElsewhere ? await this.#bringUpView(device, how) : await this.#bringUp(device, target, how));
+    if (present !== undefined) {
+      const isThere = mayBeElsewhere && this.#host.isViewTarget(present.target);
+      await this.#join(device.name, present, { ...ask, target: isThere ? present.target : target, readOnly });
+    }
     if (ask.permissions !== undefined) await this.#host.setPermissions(record.target, ask.permissions);
     record.pinned = true;
     this.#tell(device.name, record);
@@ -218,7 +227,8 @@ export class DeviceMounts {
 
   /** See the operation `view.open`. */
   async openView(device: DeviceInfo, holder: number): Promise<DeviceMount> {
-    const record = this.#mounted.get(device.name) ?? (await this.#bringUpView(device));
+    const how = { readOnly: true, inPlace: false, options: '' };
+    const record = this.#mounted.get(device.name) ?? (await this.#bringUpView(device, how));
     record.viewers.set(holder, (record.viewers.get(holder) ?? 0) + 1);
     this.#tell(device.name, record);
     return record;
@@ -274,31 +284,19 @@ export class DeviceMounts {
   }
 
   /** On a disk that takes no folder, the view is elsewhere. */
-  async #bringUpView(device: DeviceInfo): Promise<MountRecord> {
-    const ask = { readOnly: true, inPlace: false, options: '' };
+  async #bringUpView(device: DeviceInfo, how: MountHow): Promise<MountRecord> {
     try {
-      return await this.#bringUp(device, path.join(this.#folder, device.name), ask);
+      return await this.#bringUp(device, path.join(this.#folder, device.name), how);
     } catch (error) {
       if (!(error instanceof ThinError) || error.details['stage'] !== 'target') throw error;
-      return this.#bringUp(device, await this.#host.makeViewTarget(), { ...ask, madeTarget: true });
+      return this.#bringUp(device, await this.#host.makeViewTarget(), { ...how, madeTarget: true });
     }
   }
 
   async #bringUp(
     device: DeviceInfo,
     target: string,
-    {
-      readOnly,
-      inPlace,
-      options: extra,
-      madeTarget: wasMade = false,
-    }: {
-      readonly readOnly: boolean;
-      readonly inPlace: boolean;
-      readonly options: string;
-      /** The target goes with this mount. */
-      readonly madeTarget?: boolean;
-    },
+    { readOnly, inPlace, options: extra, madeTarget: wasMade = false }: MountHow,
   ): Promise<MountRecord> {
     const undo: (() => Promise<unknown>)[] = [];
     const isOpen = isIn(this.#openFolder, target);

@@ -126,6 +126,16 @@ for (const kind of ['leveldb', 'direct'])
       );
     });
 
+    it('mounts a device for reading, though nobody says where', async () => {
+      const target = (await cli.run('mount', '--ro', 'web')).trim();
+      assert.match(path.basename(target), /^thinfuse-view-/);
+      assert.equal(await readFile(path.join(target, 'rootfs/file'), 'utf8'), 'there');
+      assert.equal((await cli.run('mount', '--ro', 'web')).trim(), target);
+      await cli.run('umount', 'web');
+      await assert.rejects(stat(target), { code: 'ENOENT' });
+      assert.equal((await cli.try('mount', 'web')).code, 9);
+    });
+
     it('exports the whole pool', async () => {
       const { code, stderr } = await cli.try(
         ...['export', '--format', 'dm-thin', '--output', scratch.current.at('pool')],

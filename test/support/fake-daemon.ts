@@ -20,6 +20,7 @@ import { volumeAdapter, type VolumeSettings } from '../../src/volumes/volume-ada
 import { ChildProcessExec } from '../../src/host/exec.js';
 import { LoopDevices } from '../../src/host/loop-devices.js';
 import { StaleCleaner } from '../../src/host/stale.js';
+import { ViewTargets } from '../../src/host/view-targets.js';
 import { ThinError } from '../../src/errors/thin-error.js';
 import type { ImageDirectory } from '../../src/io/image-file.js';
 import type { Transport } from '../../src/fuse/transport.js';
@@ -160,6 +161,10 @@ export class FakeHost implements DeviceHost {
     return Promise.reject(new Error('no target outside of the pool is expected'));
   }
 
+  isViewTarget(): boolean {
+    return false;
+  }
+
   async makeTarget(): Promise<boolean> {
     return true;
   }
@@ -239,6 +244,7 @@ export async function startFakeDaemon(
       loops: new LoopDevices(exec),
       stale: new StaleCleaner(exec, new LoopDevices(exec)),
       query: { devices: layout.devices },
+      viewTargets: new ViewTargets('fake', layout.root),
       drifted: async () => [],
       rewrite: async () => undefined,
     }),

@@ -16,6 +16,13 @@ export function diagnose(facts: DoctorFacts): readonly DoctorFinding[] {
         'it is not whole, and the command that made it is gone: it goes in a moment, or with the next start',
       ),
     ),
+    ...facts.viewTargets.map((folder) =>
+      mendable(
+        'leftover-folder',
+        folder,
+        'a daemon that is gone made it for a view; the next start takes it away',
+      ),
+    ),
     ...facts.deadFiles.map((file) =>
       mendable('stale-file', file, 'it belongs to a daemon that is gone; the next start takes it away'),
     ),

@@ -4,6 +4,7 @@ import { describeHolders, namespacesWith, processesIn } from '../../host/holders
 import type { LoopDevices } from '../../host/loop-devices.js';
 import { MountTable } from '../../host/mount-table.js';
 import { isImage, type StaleCleaner, type StaleQuery } from '../../host/stale.js';
+import type { ViewTargets } from '../../host/view-targets.js';
 import { parseDeviceName } from '../../format/device-name.js';
 import type { DeviceInfo } from '../../pool/info.js';
 import { answers } from '../../host/private-socket.js';
@@ -18,6 +19,7 @@ export interface DoctorTools {
   readonly loops: LoopDevices;
   readonly stale: StaleCleaner;
   readonly query: StaleQuery;
+  readonly viewTargets: ViewTargets;
   /** Files of `<root>/metadata` that do not show what the pool holds; absolute. */
   readonly drifted: () => Promise<readonly string[]>;
   readonly rewrite: () => Promise<void>;
@@ -93,6 +95,8 @@ async function gather(service: Service, tools: DoctorTools): Promise<DoctorFacts
       loops.map(({ device }) => device),
     ),
     mountFolders: await foldersIn(layout.mounts, table),
+    // A daemon that serves may be about to mount on one.
+    viewTargets: serving === undefined ? await tools.viewTargets.unused() : [],
     deadFiles: await deadFiles(layout, serving !== undefined),
     drifted: await tools.drifted(),
     pool: { mode: info.mode, needsCheck: info.needsCheck },

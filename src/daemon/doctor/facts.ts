@@ -37,6 +37,8 @@ export interface DoctorFacts {
   readonly users: ReadonlyMap<string, string>;
   /** Folders in `<root>/mnt`. */
   readonly mountFolders: readonly { readonly name: string; readonly empty: boolean }[];
+  /** Mount points of views that are elsewhere, and of nobody any more; absolute. */
+  readonly viewTargets: readonly string[];
   /** Sockets and pid files whose process is gone; absolute. */
   readonly deadFiles: readonly string[];
   /** Files of `<root>/metadata` that are missing, wrong or left behind. */

@@ -45,6 +45,7 @@ function facts(change: Partial<DoctorFacts> & { mounts?: string } = {}): DoctorF
     unfinished: [],
     users: new Map(),
     mountFolders: [],
+    viewTargets: [],
     deadFiles: [],
     drifted: [],
     pool: { mode: 'rw', needsCheck: false },
@@ -65,11 +66,17 @@ describe('doctor', () => {
 
   it('finds what a daemon that died left', () => {
     const users = new Map([['/pool/mnt/web', 'bash (pid 7) in /pool/mnt/web']]);
-    const left = facts({ served: undefined, users, deadFiles: ['/pool/thinfuse.sock'] });
+    const left = facts({
+      served: undefined,
+      users,
+      viewTargets: ['/tmp/thinfuse-view-1'],
+      deadFiles: ['/pool/thinfuse.sock'],
+    });
     assert.deepEqual(kinds(left), [
       `problem dead-mount ${DEV} mendable`,
       'problem stale-mount /pool/mnt/web mendable',
       'problem stale-loop /dev/loop4 mendable',
+      'problem leftover-folder /tmp/thinfuse-view-1 mendable',
       'problem stale-file /pool/thinfuse.sock mendable',
     ]);
     assert.match(diagnose(left)[1]?.message ?? '', /in use by bash \(pid 7\)/);
