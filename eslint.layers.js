@@ -5,7 +5,7 @@
  */
 export const LAYERS = {
   errors: {
-    knows: 'one closed list of failures, with the errno, exit code and HTTP status of each',
+    knows: 'one closed list of failures, with the errno and the exit code of each',
     imports: [],
   },
   config: {

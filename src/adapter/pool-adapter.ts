@@ -5,7 +5,7 @@ import type { Adapter } from './adapter.js';
 import type { ListenPlace } from '../host/listening.js';
 import type { AdapterCalls } from './adapter-calls.js';
 
-/** How often devices are tried whose files were in use when their owner let go of them. */
+/** How often devices are tried whose files were still in use when their owner released them. */
 const REAP_INTERVAL_MS = 10_000;
 
 /** Where an adapter is reached. */

@@ -126,8 +126,8 @@ export interface Operations {
   'device.rollback': { input: { name: string; to: string }; output: DeviceStatus };
   'device.grow': { input: { name: string; size: number }; output: DeviceStatus };
   /**
-   * `force` unmounts and deactivates first. Without it, a device in use is marked deleted and goes with its
-   * last user (`deferred`), or is `busy` where the pool's option `deferredDeletion` is off.
+   * `force` unmounts and deactivates first. Without it, a device in use is marked deleted and is removed
+   * after its last user (`deferred`), or is `busy` where the pool's option `deferredDeletion` is off.
    */
   'device.remove': { input: { name: string; force?: boolean | undefined }; output: { deferred: boolean } };
   'base.format': { input: Empty; output: DeviceStatus };
@@ -141,7 +141,7 @@ export interface Operations {
     output: { path: string; fresh: boolean } & Incompleteness;
   };
   /**
-   * A device in use goes with its last user (`deferred`), or is `busy` where the pool's option
+   * A device in use is deactivated after its last user (`deferred`), or is `busy` where the pool's option
    * `deferredRemoval` is off.
    */
   deactivate: { input: { name: string }; output: { deferred: boolean } };
@@ -193,8 +193,8 @@ export type OperationName = keyof Operations;
 export interface TextOperations {
   'metadata.dump': { input: Omit<DumpOptions, 'poolOptions'> & FromSnapshot };
   /**
-   * What an active device maps now, one `PlacedRun` in JSON a line, also where the store is behind it; nobody
-   * writes to it meanwhile. Errors: not-found, closed (not active), damaged.
+   * What an active device maps now, one `PlacedRun` in JSON a line, also where the store is behind it; no
+   * caller writes to it meanwhile. Errors: not-found, closed (not active), damaged.
    */
   'device.runs': { input: { device: string } };
   'metadata.delta': { input: DeltaOptions & FromSnapshot };

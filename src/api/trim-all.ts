@@ -5,7 +5,7 @@ import type { Caller } from './operations.js';
 /**
  * Trims every device that is mounted for writing, one after the other. One that is unmounted meanwhile has
  * nothing to give back.
- * @param onDevice told of each device before it is trimmed
+ * @param onDevice called before each device is trimmed
  */
 export async function trimAll(
   caller: Caller,

@@ -27,7 +27,7 @@ type Register = (program: Command) => void;
 export interface CommandModule {
   /** Its commands and their aliases, each with its place in the help. */
   readonly commands: Readonly<Record<string, keyof typeof GROUPS>>;
-  /** It tells of all commands. */
+  /** It needs all commands. */
   readonly tellsAll?: boolean;
   readonly load: () => Register | Promise<Register>;
 }

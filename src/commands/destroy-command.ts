@@ -13,9 +13,9 @@ import { stopDaemon } from './stop-daemon.js';
 export function registerDestroyCommand(program: Command): void {
   program
     .command('destroy')
-    .summary('end the pool, with all that is in it')
+    .summary('remove the pool with all its devices')
     .description(
-      "Stops the daemon, wipes the label of the pool's disk and removes the pool's files. All devices are lost. Without --yes it says what that would be. A data file stays, without its label.",
+      "Stops the daemon, wipes the label of the pool's disk and removes the pool's files. All devices are lost. Without --yes, only prints what would be lost. A data file stays, without its label.",
     )
     .option('-y, --yes', 'do it')
     .option('-f, --force', 'unmount devices in use lazily')
@@ -38,7 +38,7 @@ export function registerDestroyCommand(program: Command): void {
         `ended the pool in ${layout.root}${data === undefined ? '' : ` and wiped its label from ${data}`}`,
       );
       if (data?.startsWith('/dev/') === false && !context.json)
-        note(`${data} keeps the space of what was in it; remove it with: rm ${data}`);
+        note(`the file ${data} stays and still takes its space; remove it with: rm ${data}`);
     });
 }
 
@@ -52,6 +52,6 @@ async function refusal(context: Context): Promise<ThinError> {
   }).catch(() => '');
   return new ThinError(
     'invalid-argument',
-    `this would end the pool in ${root}${what}; if that is meant, say: thinfuse destroy --yes${rootFlag(context)}`,
+    `thinfuse destroy removes the pool in ${root}${what}; to confirm, run: thinfuse destroy --yes${rootFlag(context)}`,
   );
 }

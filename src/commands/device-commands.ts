@@ -82,7 +82,7 @@ export function registerDeviceCommands(program: Command): void {
     .command('grow')
     .summary('make a device larger')
     .description(
-      'Grows a device. A mounted filesystem grows at once, any other at its next mount. Devices do not shrink. Where it takes long, a terminal shows how far it is, and so does thinfuse events.',
+      'Grows a device. A mounted filesystem grows at once, any other at its next mount. Devices do not shrink. While a growth takes long, the terminal and thinfuse events show its progress.',
     )
     .argument('<id>')
     .argument('<size>', 'the new size, such as 20G, or the size to add: +5G')
@@ -216,7 +216,9 @@ async function remove(
   if (context.json) printJson({ removed, deferred });
   else for (const name of [...removed, ...deferred]) print(name);
   for (const name of deferred)
-    note(`${name} is in use: it is marked deleted and goes with its last user (or now, with --force)`);
+    note(
+      `${name} is in use: the daemon has marked it deleted, and removes it after its last user (or now, with --force)`,
+    );
   throwFirst(failures);
 }
 

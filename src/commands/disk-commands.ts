@@ -42,7 +42,7 @@ export function registerDiskCommands(program: Command): void {
     .command('import')
     .summary('make a device of an image of a disk')
     .description(
-      'Makes a device of a raw or qcow2 image, such as a virtual machine has. What is zeroes in it takes no space. Needs qemu-img.',
+      'Makes a device of a raw or qcow2 image, such as a virtual machine has. Zeroes in it take no space. Needs qemu-img.',
     )
     .argument('<id>', 'the device to make')
     .argument('<file>')

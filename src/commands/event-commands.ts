@@ -11,7 +11,7 @@ export function registerEventCommands(program: Command): void {
     .command('events')
     .summary('follow the events of the pool')
     .description(
-      'Prints events as they come, one a line, until it is interrupted: what happened to devices, modes, thresholds and growth of space, deferred deletions, faults. The daemon writes the same to its log, and with start --log-level debug its own steps too. With --json, prints one JSON object a line.',
+      'Prints events as they come, one a line, until you interrupt it: changes of devices and modes, thresholds and growth of space, deferred deletions, faults. The daemon writes the same to its log, and with start --log-level debug also its own steps. With --json, prints one JSON object a line.',
     )
     .option('--past', 'past events, at most 1000, and then end')
     .option('--follow', 'with --past, go on with those to come')

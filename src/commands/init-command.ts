@@ -120,20 +120,17 @@ async function requestOf(given: InitOptions): Promise<MakePoolRequest> {
   if (given.data === undefined && data === undefined && kernelPool.length > 0)
     throw new ThinError(
       'invalid-argument',
-      `${kernelPool.join(' and ')}: there is no kernel thin pool to use, and a pool in the root's folder would not be on that disk; name the disk or file that the chunks go to with --data PATH, or say --data leveldb`,
+      `${kernelPool.join(' and ')}: thinfuse uses no kernel thin pool; name the disk or file for the chunks with --data PATH, or give --data leveldb for a pool in the folder of the root`,
       { details: { option: kernelPool[0]! } },
     );
   for (const warning of settings.warnings) note(warning);
   const force = given.force === true || (data === directLvm?.path && directLvm?.force === true);
   if (given.force === true && data === undefined)
-    throw new ThinError(
-      'invalid-argument',
-      '--force goes with --data PATH: there is nothing to lose otherwise',
-    );
+    throw new ThinError('invalid-argument', '--force needs --data PATH: without it, init overwrites nothing');
   if (data !== undefined && (given.compression ?? 'off') !== 'off')
     throw new ThinError(
       'invalid-argument',
-      `--compression ${given.compression}: the chunks of a pool with --data PATH lie in their places, unpacked; leave it out`,
+      `--compression ${given.compression}: a pool with --data PATH does not compress its chunks; leave it out`,
     );
   const { blockSize, dataSize, metadataSize, baseSize, fs } = given;
   if (fs !== undefined && fs !== 'xfs' && fs !== 'ext4')

@@ -44,9 +44,7 @@ export function registerIostatCommands(program: Command): void {
   program
     .command('top')
     .summary('follow what devices read and write')
-    .description(
-      'As iostat 2, the busiest device first, in the place of the report before, until it is interrupted.',
-    )
+    .description('Repeats the report of iostat 2 in place, the busiest device first, until you interrupt it.')
     .addHelpText('after', example('thinfuse top'))
     .action(async (_options: unknown, command: Command) => {
       const context = contextOf(command);

@@ -117,7 +117,7 @@ function registerSchema(program: Command): void {
     .command('schema')
     .summary('print what --json prints, as JSON Schema')
     .description(
-      'Prints the JSON Schema of what COMMAND prints with --json, or of "error", what a failing one prints. Without COMMAND, prints one document that has them all below $defs, by command, words joined by a dash. Its $id has their version: while that stays, keys may be added, and none goes or means something else.',
+      'Prints the JSON Schema of what COMMAND prints with --json, or of "error", what a failing one prints. Without COMMAND, prints one document that has them all below $defs, by command, words joined by a dash. Its $id has the version of the schemas. Within one version, new keys may appear; no key disappears or changes its meaning.',
     )
     .argument('[command...]', 'such as ls, or container create')
     .addHelpText('after', example('thinfuse schema ls', 'thinfuse schema >thinfuse.schema.json'))

@@ -59,7 +59,7 @@ export function registerMountCommands(program: Command): void {
           fits: ({ active, mountPoint }) => active && mountPoint === undefined,
           work: async (caller, name) => ({ name, ...(await caller.call('deactivate', { name })) }),
           tell: ({ name, deferred }) => {
-            if (deferred) note(`something has ${name} open: it goes with its last user`);
+            if (deferred) note(`a program has ${name} open; the daemon deactivates it after its last user`);
           },
         },
       );
@@ -97,7 +97,7 @@ export function registerMountCommands(program: Command): void {
         const permissions = permissionsOf(options);
         const { names, target } = await withDaemon(context, (caller) => targetOf(caller, words));
         if (target !== undefined && ask.allowOther)
-          throw new ThinError('invalid-argument', '--allow-other is for a mount without a target of its own');
+          throw new ThinError('invalid-argument', '--allow-other is only for a mount without TARGET');
         const { readOnly } = ask;
         await forChosen(
           command,

@@ -27,13 +27,13 @@ export function withMountFlags(command: Command): Command {
     )
     .option(
       '--allow-other',
-      'users other than root reach it: without a target, on shared/ID in the root instead of mnt/ID',
+      'let users other than root reach it; without a target, on shared/ID in the root instead of mnt/ID',
     );
 }
 
 export function withPermissionFlags(command: Command): Command {
   return command
-    .option('--mode <mode>', 'of the root of its filesystem from now on, such as 1777')
+    .option('--mode <mode>', 'mode of the root of its filesystem, such as 1777; the filesystem keeps it')
     .option('--owner <uid[:gid]>', 'of the same');
 }
 

@@ -15,7 +15,7 @@ export function registerPropertyCommands(program: Command): void {
       .command('automount')
       .summary('mount a device whenever the daemon starts')
       .description(
-        'Says that the device is mounted at each start of the daemon, and so after a reboot: on TARGET, or on mnt/ID in the root. It changes nothing now (thinfuse mount). Without TARGET or an option it shows the setting.',
+        'Lets each start of the daemon mount the device, and so a reboot: on TARGET, or on mnt/ID in the root. Mounts nothing now (thinfuse mount does). Without TARGET or an option, shows the setting.',
       )
       .argument('<id>')
       .argument('[target]', 'the folder to mount it on, which is made if it is missing')
@@ -41,10 +41,9 @@ export function registerPropertyCommands(program: Command): void {
           'invalid-argument',
           `${JSON.stringify(target)} is no folder; mount options are given with -o, as in: thinfuse automount ${name} -o noatime`,
         );
-      if (off && says)
-        throw new ThinError('invalid-argument', '--off takes the automount away; give it alone');
+      if (off && says) throw new ThinError('invalid-argument', '--off removes the automount; give it alone');
       if (target !== undefined && ask.allowOther)
-        throw new ThinError('invalid-argument', '--allow-other is for a mount without a target of its own');
+        throw new ThinError('invalid-argument', '--allow-other is only for a mount without TARGET');
       const device = await withPool(context, (caller) => {
         if (!off && !says) return caller.call('device.get', { name });
         const automount = off ? null : { ...ask, target: target === undefined ? '' : path.resolve(target) };
@@ -57,7 +56,7 @@ export function registerPropertyCommands(program: Command): void {
     .command('label')
     .summary('note facts about a device')
     .description(
-      'Sets labels of your own: KEY=VALUE sets one, KEY- takes one away. Without a label it shows the labels of the device. ls --filter label=KEY=VALUE finds devices by them.',
+      'Sets labels of your own: KEY=VALUE sets one, KEY- removes one. Without a label, shows the labels of the device. ls --filter label=KEY=VALUE finds devices by them.',
     )
     .argument('<id>')
     .argument('[label...]')

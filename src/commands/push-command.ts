@@ -57,7 +57,7 @@ export function registerPushCommand(program: Command): void {
       else if (url === undefined || flags.platform !== undefined)
         throw new ThinError(
           'invalid-argument',
-          url === undefined ? "missing required argument 'url'" : '--platform goes with --oci',
+          url === undefined ? "missing required argument 'url'" : '--platform needs --oci',
         );
       else await push(context, name, url, flags);
     });
@@ -95,7 +95,7 @@ async function push(
   );
 }
 
-/** @param topmost undefined: whatever has the layers */
+/** @param topmost undefined: any device that has the layers */
 async function pushLayers(
   context: Context,
   [url, topmost]: readonly [url: string, topmost?: string],
@@ -109,7 +109,7 @@ async function pushLayers(
   if (keyFile !== undefined)
     throw new ThinError(
       'invalid-argument',
-      'the tars of the ordinary image are readable beside it, so --oci takes no --key-file',
+      '--oci takes no --key-file: the registry has the same files unencrypted, in the tars of the ordinary image',
     );
   await interruptible((signal) =>
     withRemote(url, undefined, async (remote) => {

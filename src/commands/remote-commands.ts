@@ -157,7 +157,7 @@ async function check(context: Context, url: string, { keyFile, data = false }: C
       if (findings.length > 0)
         throw new ThinError(
           'damaged',
-          `${store.url}: something that images need is not as it was pushed; push them again`,
+          `${store.url}: the store has lost or changed objects that images need; push these images again`,
         );
     }),
   );
@@ -174,7 +174,7 @@ async function collect(context: Context, url: string, { grace }: GcFlags): Promi
       if (name !== undefined)
         throw new ThinError(
           'invalid-argument',
-          `a collection is of all tags; write ${store.url} without one`,
+          `gc works on all tags of the store; write ${store.url} without a tag`,
         );
       return new Collection(store, { graceMs: hours * HOUR, signal }).run();
     }),

@@ -1,4 +1,4 @@
-export const URL_HELP = 's3://BUCKET/PREFIX or oci://HOST/REPOSITORY, and behind it :TAG or @sha256:DIGEST';
+export const URL_HELP = 's3://BUCKET/PREFIX or oci://HOST/REPOSITORY, followed by :TAG or @sha256:DIGEST';
 export const KEY_OPTION = [
   '--key-file <file>',
   'the key of images that are encrypted: 32 bytes, or 64 hex digits',

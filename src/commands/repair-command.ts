@@ -130,12 +130,12 @@ async function accept(context: Context): Promise<void> {
     note(`the pool lacks ${missingCommits(older)}`);
     if (report.direct)
       note(
-        'the data is as it was written last: blocks that the missing commits gave to other devices now show the content of those',
+        'the data is newer than the metadata: a block that the missing commits gave to another device now shows the content of that device',
       );
   }
   if (report.leftLog && !context.json)
     note(
-      'its log follows the commits that are missing, and is left out with them; `thinfuse repair --output NEW-ROOT` takes it along, as long as the pool was not started',
+      'the log of the pool continues the missing commits, so it is left out, too; `thinfuse repair --output NEW-ROOT` can use it until the pool is started',
     );
   else if (report.log !== undefined && !context.json)
     note(`${report.log}; the next start takes over the readable part`);

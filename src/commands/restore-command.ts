@@ -46,7 +46,7 @@ export function registerRestoreCommand(program: Command): void {
       if (options.quiet === true) return;
       if (report.strayChunks > 0)
         note(
-          `${report.strayChunks} chunks are kept that no device maps; remove them with: thinfuse check --auto-repair${rootFlag(context)}`,
+          `${report.strayChunks} chunks of the pool are mapped by no device; remove them with: thinfuse check --auto-repair${rootFlag(context)}`,
         );
       printResult(
         context,

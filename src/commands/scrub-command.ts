@@ -70,7 +70,7 @@ async function gather(
       return { ok: findings.length === 0, findings, devices, nodes, chunks };
     }
   }
-  throw new ThinError('internal', 'the scrub ended before it was through');
+  throw new ThinError('internal', 'the scrub ended before it had read everything');
 }
 
 function reportText({ findings, devices, nodes, chunks, remote }: ScrubReport): string {

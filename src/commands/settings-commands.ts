@@ -30,7 +30,7 @@ export function registerSettingsCommands(program: Command): void {
     .summary("change the pool's settings")
     .description(
       'Changes settings while the pool is in use, at once and permanently. thinp_autoextend_threshold and thinp_autoextend_percent: from which use on the pool grows by itself, and by how much. min_free_space: the free space that a new device needs.' +
-        ' queue_if_no_space, no_space_timeout: whether writers wait when the pool is full, and for how many seconds. low_water_mark, metadata_low_water_mark: how much free space is told of as low (thinfuse events); auto, as dm-thin has it. origin_timeout: for how many seconds a read waits for a store elsewhere. compression: how the pool packs chunks from now on (leveldb pools); stored chunks stay as they are. cache_size: how much of the chunks a leveldb pool keeps in memory, at most 4G; auto, by the memory of the machine. --json has percent and seconds as numbers, and sizes in bytes.',
+        ' queue_if_no_space, no_space_timeout: whether writers wait when the pool is full, and for how many seconds. low_water_mark, metadata_low_water_mark: below how much free space the daemon reports that space is low (thinfuse events); auto: as dm-thin has it. origin_timeout: for how many seconds a read waits for a store elsewhere. compression: how the pool compresses new chunks (leveldb pools). cache_size: how much of the chunks a leveldb pool keeps in memory, at most 4G; auto, by the memory of the machine. --json has percent and seconds as numbers, and sizes in bytes.',
     )
     .argument('<setting...>', 'KEY=VALUE, as init --opt takes it; with or without dm. before it')
     .addHelpText(
@@ -54,7 +54,7 @@ function settingOf(all: Readonly<Record<string, string>>, key: string): string {
   if (value !== undefined) return value;
   throw new ThinError(
     'unsupported',
-    `the daemon has no setting ${key}; it is of an older version; restart it with: thinfuse restart`,
+    `the daemon has no setting ${key}because it is of an older version; restart it with: thinfuse restart`,
   );
 }
 

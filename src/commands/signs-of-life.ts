@@ -42,7 +42,7 @@ class Watch {
     while (await this.#passed(LOOK_MS)) {
       const sign = new SocketClient(this.#daemon.socket).call('status', {}).then(
         () => 'answers' as const,
-        // The work hears of that, too.
+        // The work fails with the same error.
         () => 'refuses' as const,
       );
       if ((await Promise.race([sign, this.#passed(PATIENCE_MS)])) !== true) continue;

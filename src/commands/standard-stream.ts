@@ -47,7 +47,7 @@ class StandardStream {
       return;
     }
     const stream = this.#fd === 1 ? process.stdout : process.stderr;
-    // Each write tells of its own failure.
+    // Each write reports its own failure.
     if (stream.listenerCount('error') === 0) stream.on('error', () => undefined);
     await new Promise<void>((resolve, reject) => {
       stream.write(bytes, (error) => {

@@ -19,7 +19,7 @@ export function withStorageOptions(command: Command): Command {
     .addOption(
       new Option(
         '--compression <codec>',
-        'how chunks in LevelDB are packed from now on; those that are there stay as they are',
+        'how the pool compresses new chunks in LevelDB; stored chunks stay as they are',
       ).choices(COMPRESSIONS),
     )
     .option('--opt <dm.KEY=VALUE>', "one of Docker's options for devicemapper; may be repeated", repeatedText)

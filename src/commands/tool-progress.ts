@@ -12,8 +12,8 @@ export interface ToolProgress {
 }
 
 /**
- * While `work` waits for a tool of the daemon, passes on what the daemon tells of it. Neither ends nor delays
- * `work`.
+ * While `work` waits for a tool of the daemon, passes on what the daemon says about it. Neither ends nor
+ * delays `work`.
  */
 export async function withToolProgress<T>(
   caller: Pick<Caller, 'text'>,

@@ -39,8 +39,8 @@ export const DEFAULT_POOL_OPTIONS: PoolOptions = {
   // Docker's. A device that is refused is met at once; a pool that runs full is met by every filesystem on
   // it.
   minFreeSpace: 10,
-  // Docker's since 17.07: a device that is busy is not the operator's to hunt down; it goes with its last
-  // user.
+  // Docker's since 17.07: the operator need not search the user of a busy device; it is removed after its
+  // last user.
   deferredRemoval: true,
   deferredDeletion: true,
   // The kernel's own default retries for ever, which is how a full pool used to hang its users; Docker left

@@ -70,7 +70,7 @@ export function isMadeFrom(index: SnapshotIndex, top: SnapshotRecord, below: str
 
 /**
  * Of each chain id, from the lowest layer on, a committed snapshot, all under one name, each on top of the
- * one before. Undefined: nobody has unpacked all of them.
+ * one before. Undefined: the pool does not have all of them.
  * @param only the device that the topmost has to be
  */
 export function unpackedChain<D extends { readonly name: string; readonly label: string }>(

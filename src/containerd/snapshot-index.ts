@@ -25,8 +25,8 @@ type IndexedPool = Pick<ThinPool, 'devices' | 'device' | 'watch'>;
 
 /**
  * Snapshots by the snapshotter's name and their key. The labels of the pool's devices are the truth and this
- * only saves reading them all: before it answers, it reads those of the devices that have changed since,
- * whoever changed them.
+ * only saves reading them all: before it answers, it reads those of the devices that have changed since, by
+ * any caller.
  */
 export class SnapshotIndex {
   readonly #pool: IndexedPool;

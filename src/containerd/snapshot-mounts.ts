@@ -160,7 +160,7 @@ export class SnapshotMounts {
     if (!otherwise || (await this.release(name))) return;
     throw new ThinError(
       'busy',
-      `device ${name} is in use in another way than it is asked for now (${MOUNT_MODES.join(' or ')}); unmount it everywhere first`,
+      `device ${name} is mounted in another way (${MOUNT_MODES.join(' or ')}) than this call asks for; unmount it everywhere first`,
       { details: { device: name } },
     );
   }

@@ -48,8 +48,8 @@ export interface SnapshotRecord {
 }
 
 /**
- * A device whose snapshot is gone for containerd, while somebody still uses its files: it goes with its last
- * user.
+ * A device whose snapshot is gone for containerd, while a process still uses its files: it is removed after
+ * its last user.
  */
 export const RETIRED_LABEL = 'containerd:retired';
 
@@ -86,7 +86,7 @@ export function packSnapshotRecord(record: SnapshotRecord): string {
   if (Buffer.byteLength(label) > MAX_LABEL_BYTES)
     throw new ThinError(
       'too-large',
-      `the labels of snapshot ${shortKey(record.key)} come to more than ${MAX_LABEL_BYTES / 1024} KiB; give it fewer`,
+      `the labels of snapshot ${shortKey(record.key)} take more than ${MAX_LABEL_BYTES / 1024} KiB; give it fewer`,
     );
   return label;
 }
@@ -99,7 +99,7 @@ export function unpackSnapshotRecord(label: string, device: string): SnapshotRec
   } catch (error) {
     throw new ThinError(
       'damaged',
-      `what device ${device} keeps for containerd cannot be read; run thinfuse check, and remove the device if it has no use any more`,
+      `the snapshot record of device ${device} cannot be read; run thinfuse check, and remove the device if it is not needed`,
       { cause: error, details: { device } },
     );
   }

@@ -244,7 +244,7 @@ export class SnapshotServer implements PrivateServer {
 function unknownFields(method: string, numbers: readonly number[]): ThinError {
   return new ThinError(
     'invalid-argument',
-    `${method} has fields that this version does not know (${numbers.join(', ')}), so it cannot do what they ask for; take what asks for it (such as capabilities = ["rebase"]) out of containerd's config.toml`,
+    `${method} has fields that this version does not know (${numbers.join(', ')}), so thinfuse cannot do what they ask for; remove the setting that sends them (such as capabilities = ["rebase"]) from containerd's config.toml`,
   );
 }
 

@@ -77,11 +77,11 @@ function parseOne(text: string, root: string, mounts: MountMode): SnapshotterSet
   if (found === null)
     throw new ThinError(
       'invalid-argument',
-      `--snapshotter: ${JSON.stringify(text)} is neither a socket nor NAME[=SOCKET][,KEY=VALUE]; a name has letters, digits, and . _ - behind the first`,
+      `--snapshotter: ${JSON.stringify(text)} is neither a socket nor NAME[=SOCKET][,KEY=VALUE]; a name has letters, digits and, after its first character, . _ -`,
     );
   const [, name = '', socket, rest] = found;
   if (socket === '')
-    throw new ThinError('invalid-argument', `--snapshotter: the socket of ${name} is missing behind the =`);
+    throw new ThinError('invalid-argument', `--snapshotter: the socket of ${name} is missing after the =`);
   return {
     name,
     socket: socket === undefined ? path.join(root, `snapshotter-${name}.sock`) : path.resolve(socket),

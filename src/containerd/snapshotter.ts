@@ -137,9 +137,9 @@ export class Snapshotter {
   }
 
   /**
-   * O(1): the active snapshot `key` becomes the committed one `name`, in place. Where somebody still has its
-   * files mounted, it is frozen for the moment of a snapshot, and that becomes the committed one: what is
-   * written afterwards is not in it.
+   * O(1): the active snapshot `key` becomes the committed one `name`, in place. If its files are still
+   * mounted, it is frozen for the moment of a snapshot, and that becomes the committed one: what is written
+   * afterwards is not in it.
    */
   async commit(name: string, key: string, labels: Labels, call?: OutlivedCall): Promise<void> {
     requireKey(name);
@@ -180,7 +180,7 @@ export class Snapshotter {
     });
   }
 
-  /** The files may still be in use: the device then goes with its last user. */
+  /** The files may still be in use: the device is then removed after its last user. */
   async remove(key: string, call?: OutlivedCall): Promise<void> {
     await this.#exclusively([key], async () => {
       if (call?.isRepeated === true && this.#find(key) === undefined) {
@@ -191,7 +191,7 @@ export class Snapshotter {
       if (this.#index.hasChildren(this.#name, key))
         throw new ThinError(
           'busy',
-          `cannot remove snapshot ${shortKey(key)}: others are made from it; remove those first`,
+          `cannot remove snapshot ${shortKey(key)}: other snapshots are made from it; remove them first`,
         );
       await this.#removeOrRetire(key, device.name);
     });
@@ -341,13 +341,13 @@ export class Snapshotter {
   }
 
   /**
-   * What is not there may be in the pool's log alone: whoever hears that it is not there forgets it. @throws
-   * ThinError incomplete
+   * A snapshot that is missing may be in the pool's log alone. A client that is told "not found" would forget
+   * it. @throws ThinError incomplete
    */
   #requireAll(): void {
     const { lacks } = this.#served.pool.info();
     if (lacks !== undefined)
-      throw new ThinError('incomplete', `not all snapshots of the pool can be told now: ${lacks}`);
+      throw new ThinError('incomplete', `the pool cannot list all of its snapshots now: ${lacks}`);
   }
 
   #requireFree(key: string): void {

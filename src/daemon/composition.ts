@@ -117,7 +117,7 @@ export async function daemonParts(
     ? new StandingHandover(layout, (error) =>
         log.error(
           { event: 'handover', err: error },
-          'no daemon can follow this one: its state cannot be written',
+          'no daemon can replace this one, because it cannot write its state',
         ),
       )
     : undefined;

@@ -252,7 +252,7 @@ export class Daemon {
 
   /** Carries out the operation `stop`, which is itself under way meanwhile. */
   async #stopFromInside({ force }: { force: boolean }): Promise<Incompleteness> {
-    this.#parts.log.info({ event: 'stopping', force }, 'stopping: asked to');
+    this.#parts.log.info({ event: 'stopping', force }, 'stopping: a command asked for it');
     await this.#dispatcher.close(1);
     await this.#pauseAdapters();
     const unmounting = this.#unmountAll(force);
@@ -276,7 +276,7 @@ export class Daemon {
   /** Users of the devices wait meanwhile, and the next daemon answers their requests. */
   async #restart(): Promise<void> {
     const { log } = this.#parts;
-    log.info({ event: 'restarting' }, 'restarting: asked to');
+    log.info({ event: 'restarting' }, 'restarting: a command asked for it');
     await this.#callsEnd();
     const connection = this.#transport.handOver?.();
     if (connection === undefined) {
@@ -284,7 +284,7 @@ export class Daemon {
       for (const adapter of this.#adapters) adapter.resume();
       throw new ThinError(
         'unsupported',
-        'this daemon cannot be replaced below its mounts: that takes thinfuse start --supervised, the kernel transport and Linux 6.9; use thinfuse stop and start',
+        'this daemon cannot be replaced under its mounts: that needs thinfuse start --supervised, the kernel transport and Linux 6.9; use thinfuse stop and start',
       );
     }
     // From here there is no way back: what is asked now is not answered by this process.
@@ -312,7 +312,7 @@ export class Daemon {
       this.#pool.figures().remote.waitedMs > STORE_PATIENCE_MS;
     while (!(await until(() => calls.signal.aborted || isWaiting(), STORE_LOOKS)));
     if (!calls.signal.aborted)
-      this.#parts.log.warn({ event: 'restarting' }, 'what waits for a store is broken off');
+      this.#parts.log.warn({ event: 'restarting' }, 'the daemon ends the requests that wait for a store');
   }
 
   /** As the earlier daemon had it: devices are active before the transport asks for them. */

@@ -16,8 +16,8 @@ export interface Destroyed {
 
 /**
  * Ends a pool that no daemon serves: what is left of mounts and loop devices, the label on its disk, and its
- * files in the root. What else is in the root stays. Errors: locked (somebody has the pool), busy (its disk
- * is in use), and those of the disk, with the pool still there.
+ * files in the root. What else is in the root stays. Errors: locked (a process has the pool open), busy (its
+ * disk is in use), and those of the disk, with the pool still there.
  */
 export async function destroyPool(layout: RootLayout, exec: Exec): Promise<Destroyed> {
   const store = await openPoolStore(layout.pool).catch((error: unknown) => {

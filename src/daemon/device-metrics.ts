@@ -9,7 +9,7 @@ export interface DeviceFigure {
    * no such figure.
    */
   readonly values: (device: DeviceInfo) => readonly (readonly [labels: string, value: number])[];
-  /** It tells of the chunk cache, which a direct pool does not have. */
+  /** It counts the chunk cache, which a direct pool does not have. */
   readonly ofCache?: boolean;
 }
 

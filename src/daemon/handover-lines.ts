@@ -29,8 +29,8 @@ export interface HandoverLines {
 }
 
 /**
- * The last may be missing if its writer has died: then nobody has heard of it, and the count has not, either.
- * Undefined: one in their midst is damaged in both places.
+ * The last may be missing if its writer has died: then no caller has heard of it, and the count does not
+ * include it. Undefined: one in their midst is damaged in both places.
  */
 export function readLines(text: string): HandoverLines | undefined {
   const found = new Map<number, string>();

@@ -174,7 +174,7 @@ async function requireUnsigned(
   const label = await readLabel(file, place);
   if (label !== undefined && (label.maker === '' || (await isAtWork(label.maker)))) {
     if (label.maker === '') throw signed(place, `is the data of the thinfuse pool ${label.uuid}`);
-    throw new ThinError('busy', `${place} is being made the data of a pool by ${label.maker}; wait for it`, {
+    throw new ThinError('busy', `${label.maker} is making ${place} the data of a pool; wait for it`, {
       details: { path: place },
     });
   }
@@ -187,7 +187,7 @@ async function requireUnsigned(
 }
 
 function signed(place: string, what: string): ThinError {
-  return new ThinError('exists', `${place} ${what}; choose another, or give --force to lose what is on it`, {
+  return new ThinError('exists', `${place} ${what}; choose another, or give --force to overwrite it`, {
     details: { path: place },
   });
 }

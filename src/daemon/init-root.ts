@@ -29,7 +29,7 @@ export interface FreshRoot {
 
 /**
  * Makes the root's folders (0700) where nothing is yet. Errors, with nothing changed: exists (a pool),
- * not-empty (something else), invalid-argument (no folder), permission, read-only, no-space, busy (somebody
+ * not-empty (something else), invalid-argument (no folder), permission, read-only, no-space, busy (a process
  * makes it).
  */
 export async function prepareRoot(
@@ -73,7 +73,7 @@ export async function deadMaker(layout: RootLayout): Promise<string | undefined>
   if (maker === undefined || !(await isAtWork(maker))) return maker;
   throw new ThinError(
     'busy',
-    `the pool in ${layout.root} is being made by the process ${pidOf(maker)}; wait for it`,
+    `the process ${pidOf(maker)} is making the pool in ${layout.root}; wait for it`,
     { details: { path: layout.root } },
   );
 }
@@ -128,7 +128,7 @@ async function prepareElsewhere(
 async function requireFresh(layout: RootLayout): Promise<void> {
   const { root } = layout;
   if ((await deadMaker(layout)) !== undefined)
-    throw new ThinError('internal', `${root} holds what is left of a pool that was never whole`);
+    throw new ThinError('internal', `${root} holds the remains of a pool that was never complete`);
   if (hasPool(layout))
     throw new ThinError(
       'exists',

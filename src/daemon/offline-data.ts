@@ -26,7 +26,7 @@ export async function offlineData(layout: RootLayout): Promise<OfflineData | und
     if (label === undefined)
       throw new ThinError(
         'damaged',
-        `${path} does not carry a pool's label at its start or its end; put the right file or device in its place, or, if this is it, have both labels written again: thinfuse repair --accept-data`,
+        `${path} does not carry a pool's label at its start or its end; put the right file or device in its place, or, if this is the right one, write both labels again with: thinfuse repair --accept-data`,
         { details: { path } },
       );
     return { path, label };

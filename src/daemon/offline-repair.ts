@@ -25,9 +25,9 @@ export interface OfflineRepair extends RepairWithLog {
 }
 
 /**
- * Makes the root `into`, which is empty or missing. What the log has beyond the store comes along, also where
- * the store lacks commits that the log has still. The data of a `direct` pool stays where it is: then both
- * roots name it. Errors: already-running, no-pool, locked, exists, not-empty, and as `repairPool`.
+ * Makes the root `into`, which is empty or missing. It also takes what the log has beyond the store, also
+ * where the store lacks commits that the log has still. The data of a `direct` pool stays where it is: then
+ * both roots name it. Errors: already-running, no-pool, locked, exists, not-empty, and as `repairPool`.
  */
 export async function repairOffline(
   layout: RootLayout,

@@ -27,7 +27,7 @@ export function requirePool(layout: RootLayout): void {
   if (maker !== undefined && ![process.pid, process.ppid].includes(pidOf(maker) ?? 0))
     throw new ThinError(
       'no-pool',
-      `the pool in ${layout.root} was never whole: its making is under way, or was cut off; run thinfuse init again, which begins anew`,
+      `the pool in ${layout.root} is not complete: thinfuse init is still making it, or was interrupted; run thinfuse init again, which begins anew`,
       { details: { path: layout.root } },
     );
   try {

@@ -30,7 +30,7 @@ export function logSpace(log: Logger, event: SpaceEvent): void {
       else
         log.error(
           fields,
-          `the disk of the pool's folder is nearly full (${formatBinarySize(event.free)} left): the pool takes no writes that need room on it until some is made`,
+          `the disk of the pool's folder is nearly full (${formatBinarySize(event.free)} left): the pool refuses writes that need room on it until you make some`,
         );
   }
 }

@@ -3,7 +3,7 @@ import { removeHandover, handoverFile, handoverHead } from './handover.js';
 import { HandoverEntries, type HandoverChange, type HandoverState } from './handover-entries.js';
 import { HandoverFile } from './handover-file.js';
 
-/** What a daemon that begins to serve tells of itself. */
+/** What a daemon records of itself when it begins to serve. */
 export type ServedState = Pick<HandoverState, 'connection' | 'active' | 'mounts'>;
 
 /**

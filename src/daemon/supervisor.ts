@@ -139,7 +139,7 @@ class HeldConnection {
 
   /**
    * @param log that daemons print into; undefined: where this process does
-   * @param front goes with it
+   * @param front ends with it
    */
   constructor(log: LogFile | undefined, front: Front) {
     this.#log = log;
@@ -209,7 +209,7 @@ export function requireResend(kernel: string): void {
   if (major > NEEDED[0] || (major === NEEDED[0] && minor >= NEEDED[1])) return;
   throw new ThinError(
     'unsupported',
-    `Linux ${kernel} cannot ask a second daemon for what the first one left unanswered; --supervised needs Linux ${NEEDED.join('.')}, so start without it`,
+    `Linux ${kernel} cannot give a second daemon the requests that the first one left unanswered; --supervised needs Linux ${NEEDED.join('.')}, so start without it`,
   );
 }
 

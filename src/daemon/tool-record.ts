@@ -49,7 +49,7 @@ export class ToolRecord {
 
   /**
    * Waits until no tool of a daemon that is gone lives. Some end only when their device is served again.
-   * @param mustBeGone @throws ThinError busy, where one lives on; else it is told of
+   * @param mustBeGone @throws ThinError busy, where one lives on; else it is logged
    */
   async settle({ mustBeGone }: { readonly mustBeGone: boolean }): Promise<void> {
     const left = await new EarlierTools(this.#earlier).end({

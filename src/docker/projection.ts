@@ -30,7 +30,7 @@ export class MetadataProjection {
   #watch: ReturnType<ProjectionSource['watch']> | undefined;
   /** Devices whose files may be behind. */
   readonly #changed = new Set<DeviceName>();
-  /** Of the folder that `#known` tells of. */
+  /** Of the folder that `#known` describes. */
   #identity: string | undefined;
 
   constructor(folder: string) {
@@ -156,7 +156,7 @@ export class MetadataProjection {
       case 'EDQUOT':
         return new ThinError(
           'no-space',
-          `the disk of ${folder} is full, so its files are behind the pool (which is intact); make room, they follow with the next change`,
+          `the disk of ${folder} is full, so its files are behind the pool (which is intact); make room, and the daemon writes them with the next change`,
           options,
         );
       case 'EROFS':
@@ -172,13 +172,13 @@ export class MetadataProjection {
       case 'ENOTDIR':
         return new ThinError(
           'invalid-argument',
-          `${folder} is a symbolic link or a file; remove it, and the folder comes back with the next change`,
+          `${folder} is a symbolic link or a file; remove it, and the daemon makes the folder with the next change`,
           options,
         );
       default:
         return new ThinError(
           'io',
-          `the files in ${folder} cannot be written (${reason}); see what is in the way, or remove the folder: it comes back`,
+          `the files in ${folder} cannot be written (${reason}); find the cause, or remove the folder: the daemon makes it again`,
           options,
         );
     }

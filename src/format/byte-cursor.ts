@@ -97,7 +97,7 @@ export class ByteReader {
   u64(): number {
     const at = this.#advance(8);
     const high = this.#view.getUint32(at + 4, true);
-    if (high >= MAX_SAFE_HIGH) throw this.damaged('a number is too large to be true');
+    if (high >= MAX_SAFE_HIGH) throw this.damaged('a number is too large');
     return this.#view.getUint32(at, true) + high * 2 ** 32;
   }
 
@@ -122,7 +122,7 @@ export class ByteReader {
   choice<T>(choices: readonly T[]): T {
     const index = this.u8();
     const found = choices[index];
-    if (found === undefined) throw this.damaged(`${index} stands for nothing known here`);
+    if (found === undefined) throw this.damaged(`the value ${index} is not known`);
     return found;
   }
 

@@ -10,7 +10,8 @@ export const LABEL_BYTES = 4096;
  */
 export const MARGIN = 2 ** 20;
 /**
- * Where the first label stands: behind `FIRST_WORDS`, so that no checksum passes for somebody's magic number.
+ * Where the first label stands: behind `FIRST_WORDS`, so that no checksum looks like the magic number of
+ * another format.
  */
 export const FIRST_LABEL_AT = 4096;
 const FIRST_WORDS = 'thinfuse pool data\n';

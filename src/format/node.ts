@@ -143,7 +143,7 @@ export function unpackNode(id: NodeId, body: Uint8Array, limits: NodeLimits, pat
   const count = view.getUint16(2, true);
   if (level > MAX_LEVEL) throw damage(path, `level ${level} is higher than a tree can be`);
   if (view.getUint8(1) !== 0 || view.getUint32(4, true) !== 0)
-    throw damage(path, 'bits are set in its header that mean nothing');
+    throw damage(path, 'unknown bits are set in its header');
   const node = new TreeNode(id, level, limits);
   if (count > node.capacity)
     throw damage(path, `${count} entries are more than the ${node.capacity} that a node takes`);

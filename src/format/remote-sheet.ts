@@ -1,6 +1,6 @@
 import { damage } from './damage.js';
 
-/** Chunks that one sheet tells of. */
+/** Chunks of one sheet. */
 export const REMOTE_PER_SHEET = 512;
 const ENTRY_BYTES = 8;
 

@@ -124,7 +124,8 @@ export function unpackSuperblock(body: Uint8Array, path: string): Superblock {
     (flags & HAS_TOTALS) === 0 ? undefined : { devices: from.u32(), chunks: from.u32(), nodes: from.u32() };
   const remoteChunks = (flags & HAS_REMOTE) === 0 ? undefined : from.u32();
   from.finish();
-  if (fields.blockSize === 0 || fields.blockSize % 512 !== 0) throw from.damaged('the chunk size is not one');
+  if (fields.blockSize === 0 || fields.blockSize % 512 !== 0)
+    throw from.damaged('the chunk size is not possible');
   if (fields.chunks > MAX_CHUNKS) throw from.damaged('more chunks than a pool can have');
   return {
     ...fields,

@@ -358,7 +358,7 @@ async function loadFuse(): Promise<FuseConstructor> {
     );
   }
   // Its own unmount is `fusermount -uz` in a shell: always lazy, and on whatever is mounted there by now.
-  // `leaveMountPoint` does that work before close(), which is left to let go of the event loop.
+  // `leaveMountPoint` does that work before close(), which then only releases the event loop.
   Fuse.unmount = (_mountPoint, done) => {
     done(null);
   };

@@ -40,7 +40,7 @@ class IoThread {
   readonly #reply: Buffer;
   readonly #images = new Map<number, ThreadImage>();
   readonly #rhythm: FlushRhythm;
-  /** Bytes of the cache that it was told of last. */
+  /** Bytes of the cache that it knows. */
   #frames: number | undefined;
 
   constructor(data: IoThreadData, port: MessagePort) {

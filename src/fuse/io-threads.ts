@@ -44,7 +44,7 @@ export class IoThreads {
   readonly #flushing = threadInts(1);
   readonly #inFlight = new InFlight();
   readonly #workers = new Set<Worker>();
-  /** The version of each node's image that the threads were told of. */
+  /** The version of each node's image that the threads know. */
   readonly #told = new Map<number, number>();
   #resolveDrained: () => void = () => undefined;
   #connected = true;

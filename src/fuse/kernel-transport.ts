@@ -42,7 +42,7 @@ export interface KernelTransportOptions {
   readonly onFault?: (error: ThinError) => void;
   /** Where the mount is to outlive this process. */
   readonly connection?: KeptConnection | undefined;
-  /** `connectionState` is another one now; the kernel hears of it afterwards. */
+  /** `connectionState` is another one now; the kernel is told afterwards. */
   readonly onConnectionChanged?: ((change: ConnectionChange) => void) | undefined;
 }
 
@@ -139,7 +139,7 @@ export class KernelTransport implements Transport {
     if (state.maxIo !== MAX_IO)
       throw new ThinError(
         'unsupported',
-        'the mount was made by a version with other sizes of requests; stop it, then start it',
+        'a version with other sizes of requests made the mount; stop the daemon, then start it',
       );
     this.#target = this.mountPoint;
     this.#filesystem.takeOver(state);

@@ -161,7 +161,7 @@ export class Archive {
     }
   }
 
-  /** By umoci where it takes somebody who follows links within the root. */
+  /** By umoci if links have to be followed within the root. */
   async #unpackTar(
     source: { readonly path: string; readonly decompress: readonly string[] },
     root: string,
@@ -313,7 +313,7 @@ export class Archive {
   }
 }
 
-/** Whoever read what it writes is gone. */
+/** The reader of its output has ended. */
 function isCutOff(error: unknown): boolean {
   return error instanceof ThinError && error.details['signal'] === 'SIGPIPE';
 }

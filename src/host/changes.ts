@@ -26,8 +26,8 @@ interface Pair {
  * a path that only `after` has is added, and so is all below it; one that only `before` has is deleted, and
  * stands for all below it; one that both have is changed if its mode, owner, device number or extended
  * attributes differ, or, unless it is a folder, its size or modification time; and a folder is also changed
- * if something in it is. Contents are not read. Nothing is told of the root itself, or of other filesystems
- * mounted inside. In tree order: a folder before what is in it, names as bytes.
+ * if something in it is. Contents are not read. Nothing is reported of the root itself, or of other
+ * filesystems mounted inside. In tree order: a folder before what is in it, names as bytes.
  *
  * Reads both trees with blocking calls, one folder of each at a time: never in the process that serves them.
  * Errors: not-found, missing-tool (getfattr), tool-failed, io.

@@ -62,7 +62,7 @@ export class FilesystemTools {
   readonly #limits: FilesystemLimits;
   readonly #onProgress: (text: string) => void;
 
-  /** @param onProgress told of steps of what may take long */
+  /** @param onProgress called for the steps of work that may take long */
   constructor(
     exec: Exec,
     limits: FilesystemLimits = FILESYSTEM_LIMITS,
@@ -202,7 +202,7 @@ export class FilesystemTools {
   }
 
   /**
-   * Everything is written and nothing changes until `thaw`. Errors: busy (frozen already, by somebody else),
+   * Everything is written and nothing changes until `thaw`. Errors: busy (another program has frozen it),
    * timeout: what was begun is then undone as soon as it ends.
    */
   async freeze(target: string): Promise<void> {
@@ -267,7 +267,7 @@ export class FilesystemTools {
 
   /**
    * Discards all free space of the mounted filesystem, that of files removed just now included. Returns the
-   * bytes that fstrim tells of. Errors: unsupported (the device below takes no discards), busy, timeout.
+   * bytes that fstrim reports. Errors: unsupported (the device below takes no discards), busy, timeout.
    */
   async trim(target: string): Promise<number> {
     // xfs frees removed files in the background, and trims nothing that its log still has: a freeze waits for
@@ -282,7 +282,7 @@ export class FilesystemTools {
       if (!saidBy(error, /not supported/i)) throw error;
       throw new ThinError(
         'unsupported',
-        `what serves ${target} takes no discards, so its free space stays in the pool; the kernel transport does: thinfuse start --transport kernel`,
+        `the transport below ${target} carries no discards, so the pool cannot free the space; the kernel transport carries them: thinfuse start --transport kernel`,
         { cause: error, details: { target } },
       );
     }

@@ -14,9 +14,9 @@ const REMEDY = 'load the driver with: modprobe loop; in a container, run it with
 const SECTOR_SIZE = 512;
 const POLL_MS = 20;
 /**
- * A device that goes with its last user may be another program's before it is detached by its number. It
- * cannot go while it is open: whoever holds it can look whose it is, and then detach it. A shell holds it,
- * because the last close may wait for the backing file, which this process may serve.
+ * A device that is detached with its last user may be another program's before it is detached by its number.
+ * It cannot go while it is open: its holder can look which file is behind it, and then detach it. A shell
+ * holds it, because the last close may wait for the backing file, which this process may serve.
  */
 const DETACH_HELD = 'if [ "$(cat "$2")" = "$3" ]; then losetup --detach "$1"; fi 3<"$1"';
 
@@ -31,7 +31,7 @@ export interface LoopDevice {
   readonly deleted: boolean;
   readonly readOnly: boolean;
   readonly directIo: boolean;
-  /** It was detached while in use, and goes with its last user. */
+  /** It was detached while in use; the kernel removes it after its last user. */
   readonly autoclear: boolean;
 }
 
@@ -97,8 +97,8 @@ export class LoopDevices {
 
   /**
    * Resolves when the device is no longer attached to `file`; one that is free already, or another file's by
-   * now, is left alone. Errors: busy (something still uses it: a mount in another namespace, a process; it
-   * goes with its last user), as `attach`.
+   * now, is left alone. Errors: busy (something still uses it: a mount in another namespace, a process; it is
+   * removed after its last user), as `attach`.
    */
   async detach(device: string, file: string): Promise<void> {
     if (!this.isBehind(device, file)) return;
@@ -123,7 +123,7 @@ export class LoopDevices {
   }
 
   /**
-   * For a device that is in use: it goes with its last user, and does not wait for `detach`. Errors: as
+   * For a device that is in use: the kernel detaches it after its last user, without a `detach`. Errors: as
    * `attach`.
    */
   async detachWithLastUser(device: string): Promise<void> {

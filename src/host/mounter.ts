@@ -32,7 +32,7 @@ export interface MountedImage extends MountedBlock {
 export type Attached = Pick<MountedImage, 'loop' | 'target'>;
 
 /**
- * The same with its image: by the time that it is let go of, its loop device's number may be somebody else's.
+ * The same with its image: when it is released, the number of its loop device may belong to another program.
  */
 export type Held = Pick<MountedImage, 'loop' | 'target' | 'image'>;
 
@@ -113,7 +113,7 @@ export class Mounter {
 
   /**
    * Unmounts, and detaches where that was the filesystem's last mount in any namespace: true then, and
-   * nothing can write to the image any more. False where somebody else still has it: it is mounted on its
+   * nothing can write to the image any more. False if another program still has it: it is mounted on its
    * target as before. Errors: as `unmount`, but for busy mounts.
    */
   async withdraw(mounted: Attached, request: ImageMountRequest): Promise<boolean> {
@@ -133,8 +133,8 @@ export class Mounter {
   }
 
   /**
-   * Brings a mount back that somebody else undid, while its loop device is still attached: true then. Errors:
-   * busy (it is not), as `mount`.
+   * Restores a mount that another program removed, while its loop device is still attached: true then.
+   * Errors: busy (it is not), as `mount`.
    */
   async restore(mounted: Attached, request: ImageMountRequest): Promise<boolean> {
     const there = (await MountTable.read()).on(mounted.target);
@@ -246,7 +246,7 @@ export class Mounter {
       if (await this.#isMountedAnywhere(loop, 'ext4'))
         throw new ThinError(
           'busy',
-          `the ext4 on ${target} is mounted elsewhere too, and this process lacks CAP_SYS_RESOURCE, which growing it in use takes; it grows when it is next mounted`,
+          `the ext4 on ${target} is mounted elsewhere too, and this process lacks CAP_SYS_RESOURCE, which is needed to grow it in use; it grows at its next mount`,
           { details: { target, loop } },
         );
       await this.#filesystems.growUnmountedExt4(loop);
@@ -336,7 +336,7 @@ export class Mounter {
       if (who.length === 0) throw error;
       throw new ThinError(
         'busy',
-        `the filesystem of ${target} is gone from there but still in use by ${who.join(', ')}; ${loop} stays until that ends`,
+        `${target} is unmounted, but its filesystem is still in use by ${who.join(', ')}; ${loop} stays until that ends`,
         { cause: error, details: { target, loop, stage: 'detach' } },
       );
     }
@@ -353,7 +353,7 @@ export class Mounter {
       if (await mountedThere()) await this.#umount(['--lazy', target]);
     }
     await this.#loops.detach(loop, image).catch((error: unknown) => {
-      // It is marked to go with its last user.
+      // The kernel detaches it after its last user.
       if (!(error instanceof ThinError) || error.code !== 'busy') throw error;
     });
   }

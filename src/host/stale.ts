@@ -110,8 +110,7 @@ export class StaleCleaner {
   }
 
   /**
-   * One in use was told to go with its last user, and until then nothing can be read from it: it does no
-   * harm.
+   * One in use is detached after its last user, and until then nothing can be read from it: it does no harm.
    */
   async #detach(loop: string, backingFile: string): Promise<string> {
     try {
@@ -119,7 +118,7 @@ export class StaleCleaner {
       return `detached ${loop} from ${backingFile}`;
     } catch (error) {
       if (!(error instanceof ThinError) || error.code !== 'busy') throw error;
-      return `detached ${loop} from ${backingFile} lazily: it goes with its last user`;
+      return `detached ${loop} from ${backingFile} lazily: the kernel removes it after its last user`;
     }
   }
 

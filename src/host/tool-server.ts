@@ -44,7 +44,7 @@ const ORPHANS_MS = 60_000;
  * Runs tools from a small process of its own. A fork copies the page tables of the process that asks for it
  * and stops all of its threads meanwhile: tens of milliseconds for a daemon with its caches, next to one for
  * this. Where the small process has died, the next call starts another. Where a call needs this process's
- * descriptors, or the server was let go, the tool is run from here. Where this process is gone, the small one
+ * descriptors, or the server has ended, the tool is run from here. Where this process is gone, the small one
  * ends the tools that may be cut.
  */
 export class ToolServer implements Exec {

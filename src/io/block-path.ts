@@ -9,7 +9,7 @@ import { chunkOf, HOLE, SHARED, successor, UNKNOWN, type MappingTable } from './
 /**
  * How far a request came. Whatever is not `done` needs the pool thread first, and goes on at `progress`:
  * `unknown`: the block's mapping was not read from the tree yet; `no-sheet`: it is a hole, and the table has
- * no word to map it with; `no-chunk`: no free chunk was at hand; `no-log`: the log has no room for it before
+ * no word to map it with; `no-chunk`: the ring had no free chunk; `no-log`: the log has no room for it before
  * a commit; else as `Access`.
  */
 export type Outcome = Access | 'unknown' | 'no-sheet' | 'no-chunk' | 'no-log';

@@ -31,7 +31,7 @@ export interface PlaneMemory {
 const ASKED_FOR_CHUNKS = 0;
 /** Word of `asked`: a thread has asked for a commit, and it has not ended yet. */
 const ASKED_FOR_COMMIT = 1;
-/** Word of `asked`: with fewer chunks than this at hand, a thread asks. */
+/** Word of `asked`: with fewer free chunks than this in the ring, a thread asks. */
 const LOW_MARK = 2;
 /** Word of `asked`: mappings or sheets were changed, and no durable commit has them so far. */
 const UNSETTLED = 3;
@@ -50,7 +50,7 @@ export interface PlaneOwner {
   commit(): Promise<void>;
   /** Chunks have become free. */
   noteReleased(): void;
-  /** More chunks may be at hand than before. */
+  /** The ring may have more free chunks than before. */
   noteRefilled(): void;
 }
 
@@ -126,7 +126,7 @@ export class DataPlane {
     return this.#givenUp.length + this.#metadata.chunks.awaitingRelease;
   }
 
-  /** Chunks that `refill` puts at hand at most. */
+  /** The most free chunks that `refill` keeps in the ring. */
   get mostAtHand(): number {
     // A small pool would seem full with all of it in the ring.
     return Math.min(RING, Math.max(16, this.#metadata.chunks.limit >> 4));
@@ -145,7 +145,7 @@ export class DataPlane {
     return this.#metadata.hasNodesToUnmap(this.#owner.pendingMappings + this.free.count);
   }
 
-  /** Puts free chunks at hand, as many as the nodes that mapping them may take allow. False where none is. */
+  /** Fills the ring with free chunks, as many as the free nodes allow to map. False if there is none. */
   refill(): boolean {
     const { chunks } = this.#metadata;
     const wanted = this.#owner.mayTake ? this.mostAtHand : 0;

@@ -269,7 +269,7 @@ export class DeviceIo implements ImageFile {
 
   #map(block: number, chunk: ChunkId): void {
     const backing = this.#plane.chunks.takeBacking(chunk);
-    // Before the block lets go of what was copied, which may be the backing.
+    // Before the block's old chunk is released, which may be the backing.
     if (backing !== undefined) this.#metadata.makePartial(chunk, backing);
     this.#metadata.map(this.device, virtualBlock(block), chunk);
   }
@@ -315,7 +315,7 @@ export class DeviceIo implements ImageFile {
     this.renew();
   }
 
-  /** Other threads begin no request until they are told of `memory` anew. */
+  /** Other threads begin no request until they get `memory` again. */
   retire(): void {
     Atomics.add(this.#control, VERSION, 1);
   }

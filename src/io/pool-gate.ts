@@ -18,7 +18,7 @@ export interface PoolGate {
   admit(io: DeviceIo, offset: number, length: number): Promise<void> | undefined;
   /** Resolves when one more block can be unmapped. */
   waitForNodes(device: string): Promise<void>;
-  /** Resolves when some device has let go of its mapping table. */
+  /** Resolves when some device has released its mapping table. */
   waitForSheets(): Promise<void>;
   /** A chunk or node was found damaged. */
   foundDamage(error: ThinError): void;

@@ -8,8 +8,8 @@ const FIRST_SHEET = 2;
 
 /**
  * The memory of all mapping tables of a pool: sheets of 4 KiB in one shared buffer, so that its bound is the
- * pool's and a sheet that a device lets go of is another's at once. Threads look at `memory` alone; the rest
- * is the pool thread's.
+ * pool's and a sheet that a device releases may be another's at once. Threads look at `memory` alone; the
+ * rest is the pool thread's.
  */
 export class TableSheets {
   /** Untouched parts cost no memory. */
@@ -18,7 +18,7 @@ export class TableSheets {
   #next = FIRST_SHEET;
   readonly #free: number[] = [];
   /**
-   * Directories whose sheets are free too, and are found when they are needed: a large table is let go of at
+   * Directories whose sheets are free too, and are found when they are needed: a large table is released at
    * once.
    */
   readonly #dropped: number[] = [];

@@ -117,7 +117,7 @@ export class DeviceImage extends UnwrittenImage {
   protected refusal(): ThinError {
     return new ThinError(
       'read-only',
-      `device ${this.#parts.name} belongs to an old pool and is never written; import it to change it`,
+      `device ${this.#parts.name} belongs to an old pool, which thinfuse never writes; import the device to change it`,
     );
   }
 }

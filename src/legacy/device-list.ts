@@ -20,7 +20,7 @@ export interface ListedOldDevice {
   readonly problem: string | undefined;
 }
 
-/** What is told of one device: a disk of a striped volume that is missing makes thousands of gaps. */
+/** The most findings of one device: a missing disk of a striped volume makes thousands of gaps. */
 const SHOWN = 5;
 
 /** The devices of an old pool, and what is damaged in it and, as far as there is not much, in them. */

@@ -11,7 +11,7 @@ const NEAR = 4;
 /**
  * The metadata blocks that lie on a disk. Where they are asked for in ascending order, the following ones are
  * read along: a call for each block took a third of what `thin_dump` takes for all. None is kept that was
- * passed, so that whoever comes back to a block gets it as it is now.
+ * passed, so that a second read of a block returns its present content.
  */
 export class DiskBlocks implements BlockReader {
   readonly #disk: DiskReader;

@@ -48,7 +48,7 @@ function parse(text: string, file: string): z.infer<typeof devicesFile> {
   } catch (error) {
     throw new ThinError(
       'damaged',
-      `${file} is not what export --format dm-thin writes; give --metadata and --data without it, and devices have their numbers`,
+      `${file} is not what export --format dm-thin writes; give only --metadata and --data to read the pool without names`,
       { cause: error, details: { path: file } },
     );
   }

@@ -59,7 +59,7 @@ export function findTrees(nodes: NodeReader): FoundTrees | undefined {
         mapped: [...details.values()].reduce((sum, { mappedBlocks }) => sum + mappedBlocks, 0n),
       })),
   );
-  // Writes change neither transaction nor time; they map more, unless somebody discards.
+  // Writes change neither transaction nor time; they map more, unless a range is discarded.
   fitting.sort(
     (a, b) =>
       Number(b.transactionId - a.transactionId) ||

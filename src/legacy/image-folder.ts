@@ -1,8 +1,6 @@
 import type { ImageDirectory, ImageFile } from '../io/image-file.js';
 
-/**
- * What a transport serves of an old pool: image files that only read, for as long as somebody has one open.
- */
+/** What a transport serves of an old pool: image files that only read, for as long as one of them is open. */
 export class ImageFolder implements ImageDirectory {
   readonly #images: ReadonlyMap<string, ImageFile>;
   #open = 0;

@@ -23,7 +23,7 @@ export function damagedDevice(name: string, lost: readonly LostRange[], blockSiz
   const more = lost.length > SHOWN ? `; and ${lost.length - SHOWN} ranges more` : '';
   return new ThinError(
     'damaged',
-    `device ${name} is not whole: ${shown}${more}; --skip-damaged takes it with holes in their place`,
+    `device ${name} is not whole: ${shown}${more}; --skip-damaged reads them as zeroes`,
     { details: { device: name, ranges: lost.length } },
   );
 }

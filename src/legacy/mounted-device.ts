@@ -59,7 +59,7 @@ export interface MountedDevice {
 
 /**
  * Mounts a device read-only. A log that is not clean is replayed in a scratch file, which the old pool never
- * sees. umount(8) of the target is all it takes to end it: the loop device goes with its last user, and its
+ * sees. umount(8) of the target ends it: the kernel detaches the loop device after its last user, and its
  * file with it. Undone on failure. Errors: as `Mounter.mount` and `Transport.mount`; unsupported.
  */
 export async function mountDevice(

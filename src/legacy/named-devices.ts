@@ -25,7 +25,7 @@ export interface ThinVolume {
 export interface NamedDevice {
   readonly device: LegacyDevice;
   readonly docker: DockerDevice | undefined;
-  /** Undefined where LVM's text is not at hand, or has no such device: it gave the pool away, to Docker. */
+  /** Undefined where LVM's text was not given, or has no such device because LVM left the pool to Docker. */
   readonly volume: ThinVolume | undefined;
   /** 'thin' where Docker knows nothing of it. */
   readonly role: DeviceRole;

@@ -7,7 +7,7 @@ import { MAX_ENTRIES, unpackTreeNode, type LegacyNode } from './tree-node.js';
 /** About 6 KiB each in memory: 6 MiB, whatever the size of the metadata. */
 const CACHED_NODES = 1024;
 
-/** Verified nodes, the ones used last at hand. */
+/** Verified nodes; those that were used last are in memory. */
 export class NodeReader {
   readonly #blocks: BlockReader;
   readonly #cache: LRUCache<number, LegacyNode>;
@@ -20,8 +20,8 @@ export class NodeReader {
   }
 
   /**
-   * `path`: of whoever asks. `leaves`: `pass` where each is read once; a leaf is then good until the next
-   * node is asked for. Errors: damaged.
+   * `path`: where the caller stands, for messages. `leaves`: `pass` where each is read once; a leaf is then
+   * good until the next node is asked for. Errors: damaged.
    */
   node(block: number, path: string, leaves: 'keep' | 'pass' = 'keep'): LegacyNode {
     const known = this.#cache.get(block);

@@ -88,7 +88,7 @@ async function openPlain(
   if (gaps.length > 0 && !skipDamaged)
     throw legacyDamage(
       `volume ${name}`,
-      `${lostLines[0]}${gaps.length > 1 ? `; and ${gaps.length - 1} ranges more` : ''}; --skip-damaged takes it with zeroes in their place`,
+      `${lostLines[0]}${gaps.length > 1 ? `; and ${gaps.length - 1} ranges more` : ''}; --skip-damaged reads them as zeroes`,
     );
   for (const line of lostLines) onNote(line);
   const lost = new LostData();

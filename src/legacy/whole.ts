@@ -25,7 +25,7 @@ export function requireWhole(
     if (doubt !== undefined)
       throw new ThinError(
         'damaged',
-        `device ${named.label} is not as its record says: ${doubt.path}: ${doubt.problem}; --skip-damaged takes it as its mappings are`,
+        `device ${named.label} does not agree with its record: ${doubt.path}: ${doubt.problem}; --skip-damaged trusts its mappings`,
         { details: { device: named.label } },
       );
   }
@@ -47,7 +47,7 @@ export function requireWholeData(
   if (missing.length > 0 && !skipDamaged)
     throw new ThinError(
       'damaged',
-      `device ${device.label} is not whole: ${lines.slice(0, 5).join('; ')}${lines.length > 5 ? `; and ${lines.length - 5} ranges more` : ''}; --skip-damaged takes it with zeroes in their place`,
+      `device ${device.label} is not whole: ${lines.slice(0, 5).join('; ')}${lines.length > 5 ? `; and ${lines.length - 5} ranges more` : ''}; --skip-damaged reads them as zeroes`,
       { details: { device: device.label, ranges: missing.length } },
     );
   for (const line of lines) onNote(line);

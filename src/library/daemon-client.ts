@@ -228,7 +228,7 @@ export class DaemonClient {
     return this.call('device.grow', { name, size });
   }
 
-  /** `deferred`: the device is in use and goes with its last user. `force` unmounts it first. */
+  /** `deferred`: the device is in use and is removed after its last user. `force` unmounts it first. */
   remove(name: string, options: { readonly force?: boolean } = {}): Promise<{ deferred: boolean }> {
     return this.call('device.remove', { name, force: options.force });
   }
@@ -257,7 +257,7 @@ export class DaemonClient {
     return this.call('trim', { name });
   }
 
-  /** Trims every device that is mounted for writing; `onDevice` is told of each before it is trimmed. */
+  /** Trims every device that is mounted for writing; `onDevice` is called before each. */
   trimAll(onDevice?: (name: string) => void): Promise<readonly TrimResult[]> {
     return trimAll(this, onDevice);
   }

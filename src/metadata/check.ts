@@ -423,7 +423,7 @@ export class Check {
       const path = describeKey(key);
       const id = unpackKey(kind, key);
       if (id === undefined) {
-        this.#find(path, 'no such key belongs into a pool');
+        this.#find(path, 'a pool has no such key');
         continue;
       }
       const body = this.#guard(path, () => unseal(kind, id, value, path), ifDamaged);

@@ -29,7 +29,7 @@ export class Holds {
   begin(createdAt: number, superblock: Superblock): void {
     this.#made = undefined;
     if (this.#heldRoots.begin(createdAt, superblock) === undefined)
-      throw new ThinError('no-space', 'all numbers of metadata snapshots are given out');
+      throw new ThinError('no-space', 'all numbers of metadata snapshots are in use');
     this.#open = new OpenHold({ devices: this.#devices, heldRoots: this.#heldRoots, table: this.#table });
     this.#devices.follow(this.#open);
   }

@@ -18,7 +18,7 @@ export type PlacedRun = Omit<MappingRun, 'time'>;
 
 /**
  * The runs of a tree, as long as they go, ascending.
- * @param damaged told of what cannot be read; without it, that ends the walk
+ * @param damaged called for each node that cannot be read; without it, such a node ends the walk
  * @throws ThinError damaged, wrong-version
  */
 export async function* mappingRuns(

@@ -289,8 +289,8 @@ export class Metadata {
   }
 
   /**
-   * In the same transaction: partial chunks that were freed let go of their backings, and nobody wants the
-   * bytes of remote ones.
+   * In the same transaction: releases the backings of partial chunks that were freed, and forgets that freed
+   * remote chunks are remote.
    */
   releaseFreed(): void {
     for (const chunk of this.chunks.freed) {

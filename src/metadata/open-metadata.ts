@@ -156,7 +156,7 @@ export async function* sealedValues(store: KvReader, kind: SealedKind): AsyncGen
 function unsealed(kind: SealedKind, key: Uint8Array, value: Uint8Array): Unsealed {
   const path = describeKey(key);
   const id = unpackKey(kind, key);
-  if (id === undefined) throw new ThinError('damaged', `${path}: no such key belongs into a pool`);
+  if (id === undefined) throw new ThinError('damaged', `${path}: a pool has no such key`);
   return { id, body: unseal(kind, id, value, path), path };
 }
 

@@ -19,7 +19,7 @@ export async function readRemote(
       const path = describeKey(key);
       const id = unpackKey(kind, key);
       try {
-        if (id === undefined) throw new ThinError('damaged', `${path}: no such key belongs into a pool`);
+        if (id === undefined) throw new ThinError('damaged', `${path}: a pool has no such key`);
         if (kind === 'remote-sheet') readSheet(table, id, value, path);
         else table.loadImage(id, unseal(kind, id, value, path), path);
       } catch (error) {

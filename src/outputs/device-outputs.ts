@@ -106,7 +106,7 @@ export const remoteImages = z.array(
     alone: bytes,
     encrypted: z.boolean(),
     digest,
-    /** Null, as the next two: it is encrypted, and the key is not at hand. */
+    /** Null, as the next two: it is encrypted, and no key was given. */
     name: z.string().nullable(),
     kind: z.string().nullable(),
     size: bytes.nullable(),

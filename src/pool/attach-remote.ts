@@ -10,8 +10,8 @@ const STEP = 512;
 const COMMIT = 8192;
 
 /**
- * Maps a chunk for all that the image has, each of them remote. Nobody has the device active; where this
- * rejects, it is for the caller to remove.
+ * Maps a chunk for all that the image has, each of them remote. The device is not active; if this rejects,
+ * the caller removes it.
  * @param pieces what the image has otherwise than the device, which is empty or a snapshot
  * @returns the image's number, and chunks
  * Errors: no-space, invalid-argument (the image has blocks behind the device's end), those of `pieces`.

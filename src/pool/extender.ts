@@ -9,7 +9,7 @@ import type { SpaceRequest } from './thin-pool.js';
 
 /**
  * Makes a `direct` pool's data hold so many chunks, durably. Resolves to what is left to do when the
- * superblock tells of them.
+ * superblock counts them.
  */
 export type GrowData = (chunks: number) => Promise<() => Promise<void>>;
 

@@ -12,7 +12,7 @@ export class MappingTables {
     this.#state = state;
   }
 
-  /** Resolves when some device has let go of its table. */
+  /** Resolves when some device has released its table. */
   makeRoom(): Promise<void> {
     return (this.#running ??= this.#forgetLargest().finally(() => {
       this.#running = undefined;

@@ -19,7 +19,7 @@ export function requirePackable({ kind }: Pick<Superblock, 'kind'>, compression:
   if (kind === 'direct' && compression !== 'off')
     throw new ThinError(
       'invalid-argument',
-      `compression ${compression}: the chunks of a direct pool lie in their places, unpacked; leave it out`,
+      `compression ${compression}: a direct pool does not compress its chunks; leave it out`,
     );
 }
 
@@ -28,6 +28,6 @@ export function requireCache({ kind }: Pick<Superblock, 'kind'>, cacheSize = 0):
   if (kind === 'direct' && cacheSize !== 0)
     throw new ThinError(
       'invalid-argument',
-      'cache_size: a direct pool keeps no chunks in memory, the page cache of its disk does; leave it out',
+      'cache_size: a direct pool keeps no chunks in memory, because the page cache has them; leave it out',
     );
 }

@@ -19,14 +19,14 @@ import type { AttachOptions, NewRemoteImage, RemoteImageInfo } from './thin-pool
 const INTERVAL = 5000;
 /** Milliseconds after which a store is told again that an image is needed. */
 const HOLD_AGAIN = 12 * 3_600_000;
-/** Milliseconds after which an image is let go of that was found, and of which no device was made. */
+/** Milliseconds after which an image that was found is forgotten, if no device was made of it. */
 const FOUND_LIFE = 600_000;
 /** Milliseconds before a fetch in the background that failed is begun again. */
 const HYDRATE_AGAIN = 30_000;
 /** Milliseconds for which a store that is away is asked for what an image consists of. */
 const ATTACH_MS = 60_000;
 
-/** The images in stores that a pool has its bytes of: attached, fetched in the background, and let go of. */
+/** The images in stores that a pool has its bytes of: attached, fetched in the background, and released. */
 export class PoolImages {
   readonly #state: PoolState;
   readonly #source: RemoteSource | undefined;
@@ -144,7 +144,7 @@ export class PoolImages {
     if (this.#source !== undefined) return this.#source;
     throw new ThinError(
       'unsupported',
-      'a device that is fetched as it is read needs a daemon; start it first',
+      'only a daemon can fetch parts of a device when they are read; start it first',
     );
   }
 

@@ -15,7 +15,9 @@ export interface RedoOptions extends Pick<OpenPoolOptions, 'data' | 'limits' | '
   readonly changed: number;
   /** Whether the device's record is among what was lost. */
   readonly isLost: (device: number) => boolean;
-  /** Chunks that the old store mapped and that did not come along; undefined: nobody can tell which. */
+  /**
+   * Chunks that the old store mapped and that the new pool does not have; undefined: it is not known which.
+   */
   readonly lostChunks: ReadonlySet<number> | undefined;
 }
 
@@ -26,11 +28,11 @@ export interface Redone {
 }
 
 /**
- * Does again, in a pool that nobody else has open, what a log has beyond the commit that the pool is made
- * from: record after record, in the order in which things were done, so that it may reach over any number of
- * commits that were lost. What cannot be done again for want of a lost part is left out and named. It is not
- * to be interrupted: only the last commit of it leaves a pool that is right. Closes the data of a `direct`
- * pool, and leaves the store open.
+ * Does again, in a pool that only this process has open, what a log has beyond the commit that the pool is
+ * made from: record after record, in the order in which things were done, so that it may reach over any
+ * number of commits that were lost. A record that needs a lost part is left out and reported. The caller must
+ * not interrupt it: the pool is right only after its last commit. Closes the data of a `direct` pool, and
+ * leaves the store open.
  * @param records of the log behind that commit
  * @throws ThinError no-space, and what the store throws
  */
@@ -82,7 +84,7 @@ class Redo {
   /** By device and block: why it reads as zeroes in spite of the log. */
   readonly #lostBlocks = new Map<string, Mapped & { readonly problem: string }>();
   readonly #lostDevices = new Map<number, { records: number; problem: string }>();
-  /** Records of data for chunks that did not come along. */
+  /** Records of data for chunks that the new pool does not have. */
   #lostWrites = 0;
   #done = 0;
 
@@ -309,7 +311,7 @@ function keyOf(device: number, block: number): string {
   return `${device}/${block}`;
 }
 
-/** Whether somebody lacks something; anything else ends the work. */
+/** Whether a lost part is the reason; every other error ends the work. */
 function lossOf(error: unknown): ThinError {
   const known = toThinError(error);
   if (!['damaged', 'io', 'unsupported', 'not-found'].includes(known.code)) throw known;

@@ -18,7 +18,7 @@ const WINDOW = 512 * 1024;
 /** Bytes on their way: of one image, so that a slow one does not hold up the others, and of all. */
 const MOST_OF_IMAGE = 16 * 2 ** 20;
 const MOST = 48 * 2 ** 20;
-/** Bytes of one request ahead of anybody's need, and such requests at once. */
+/** Bytes of one request that fetches ahead, and how many such requests run at once. */
 const AHEAD = 2 ** 20;
 const AHEAD_AT_ONCE = 6;
 /** Milliseconds beyond the time for which a store is asked again, for what is under way. */

@@ -117,8 +117,8 @@ export interface RemoteSource {
    */
   fetch(request: FetchRequest, onBytes: (block: number, bytes: Uint8Array) => void): Promise<void>;
   /**
-   * Numbers of the blocks that a recorded start of the image reads, in their order; none: nobody recorded
-   * one.
+   * Numbers of the blocks that a recorded start of the image reads, in their order; none: no start was
+   * recorded.
    */
   startOf(image: KnownImage): Promise<Uint32Array>;
   /** Tells the store that the image is still needed. */

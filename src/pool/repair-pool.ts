@@ -33,9 +33,9 @@ export interface RepairReport {
   readonly devices: number;
   /** Chunks that came along: copied, or still mapped where the data of a `direct` pool stays in its place. */
   readonly chunks: number;
-  /** What did not come along, and why; empty: the new pool holds all that the old one did. */
+  /** What the new pool does not have, and why; empty: the new pool holds all that the old one did. */
   readonly lost: readonly { readonly path: string; readonly problem: string }[];
-  /** Chunks that blocks mapped and that did not come along; undefined: it cannot be told of all. */
+  /** Chunks that blocks mapped and that the new pool does not have; undefined: not all of them are known. */
   readonly lostChunks: ReadonlySet<number> | undefined;
 }
 
@@ -146,7 +146,7 @@ class Repair {
     return remote;
   }
 
-  /** In a `direct` pool, chunks of which nobody knows whether they are remote do not come along. */
+  /** In a `direct` pool, chunks that may be remote, because the record of that is lost, are left out. */
   #tellable(here: ReadonlySet<number>, remote: RemoteTable): ReadonlySet<number> {
     const tellable = new Set(here);
     for (const { first, count } of remote.damaged())

@@ -153,7 +153,7 @@ class Restorer implements DumpHandler {
     if (facts.kind !== this.#kind)
       throw new ThinError(
         'unsupported',
-        `the dump is of a ${facts.kind} pool, and its chunks cannot be those of this ${this.#kind} pool`,
+        `the dump is of a ${facts.kind} pool and does not fit this ${this.#kind} pool`,
       );
     this.#facts = facts;
   }

@@ -1,6 +1,6 @@
 export type SpaceName = 'data' | 'metadata';
 
-/** What a pool tells of its space as it happens. Sizes in bytes. */
+/** Events of a pool's space. Sizes in bytes. */
 export type SpaceEvent =
   /** In use crossed that many percent upwards; told again only after it fell below (lvmthin(7)). */
   | {

@@ -34,7 +34,7 @@ export class SpacePolicy {
     if (this.#state.host.isShort)
       throw new ThinError(
         'no-space',
-        "the disk of the pool's folder is full, and no device is made until there is room on it",
+        "the disk of the pool's folder is full; the pool makes no device until there is room on it",
       );
     for (const [limit, free, what] of [
       [chunks.limit, this.#state.plane.available + this.#state.plane.returning, 'data'],

@@ -69,7 +69,7 @@ export class GrpcUpstream {
       createConnection: () => connect(this.#socket),
       maxSessionMemory: Number.MAX_SAFE_INTEGER,
     });
-    // Its streams hear of it too.
+    // Its streams end too.
     session.on('error', () => undefined);
     this.#session = session;
     return session;

@@ -13,5 +13,5 @@ export function rangeHeaders(range: RangeRequest | undefined): {
 /** @throws ThinError damaged: what a store sent whole does not have its digest */
 export function requireDigest(body: Uint8Array, url: string, kind: BlobKind, digest: Digest): void {
   if (digestOf(body) !== digest)
-    throw new ThinError('damaged', `${url}: the ${kind} ${digest} is not what it was`);
+    throw new ThinError('damaged', `${url}: the ${kind} ${digest} was changed: its digest is another one`);
 }

@@ -62,7 +62,7 @@ function unpacked(bytes: Uint8Array, path: string): Uint8Array {
   if (bytes[0] === RAW) return body;
   // The size first: the decoder takes as much memory as the frame says.
   if (bytes[0] !== ZSTD || !beginsWith(body, FRAME_HEAD))
-    throw new ThinError('damaged', `${path}: it is packed in no way known here`);
+    throw new ThinError('damaged', `${path}: the way it is packed is not known`);
   try {
     return decompress(body);
   } catch (error) {

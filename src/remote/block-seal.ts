@@ -62,7 +62,9 @@ export class BlockSeal {
         .setAuthTag(bytes.subarray(end));
       return Buffer.concat([decipher.update(bytes.subarray(NONCE_BYTES, end)), decipher.final()]);
     } catch (error) {
-      throw new ThinError('damaged', `${path}: it is not what was sealed with this key`, { cause: error });
+      throw new ThinError('damaged', `${path}: it was sealed with another key, or was changed`, {
+        cause: error,
+      });
     }
   }
 }

@@ -137,7 +137,7 @@ export class Collection {
   }
 
   /**
-   * What somebody makes use of. First pushes, then tags: a push that ends in between is in one of both. Then
+   * Objects that are in use. First pushes, then tags: a push that ends in between is in one of both. Then
    * pulls: one that begins later sees the tags as they are by then.
    */
   async #used(now: number): Promise<Set<string>> {
@@ -222,8 +222,8 @@ export class Collection {
   }
 
   /**
-   * Since when what is without use is marked. Marks of what is used or gone are taken away, and lists that
-   * nobody works on any more.
+   * Since when what is without use is marked. Marks of what is used or gone are taken away, and lists that no
+   * process works on any more.
    */
   async #marks(now: number, unused: ReadonlySet<string>): Promise<Map<string, number>> {
     const store = this.#store;

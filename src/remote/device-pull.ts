@@ -138,7 +138,7 @@ export class DevicePull {
     if (devices.some((other) => other.name === name))
       throw new ThinError(
         'exists',
-        `there is a device ${name} already; remove it, or give another name behind the url`,
+        `there is a device ${name} already; remove it, or give another name after the url`,
         { details: { device: name } },
       );
   }

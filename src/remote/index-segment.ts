@@ -4,7 +4,7 @@ import type { BlockSeal } from './block-seal.js';
 import { DIGEST_BYTES, packDigest, unpackDigest, type Digest } from './digest.js';
 import { MAX_PACK, PACK_HEAD, SALT_BYTES, wrongVersion } from './pack.js';
 
-/** Blocks of a device that one index tells of at most: 1 GiB. */
+/** The most blocks of a device that one index has: 1 GiB. */
 export const SEGMENT_BLOCKS = 16384;
 const MAGIC = Buffer.from('thinindx');
 const VERSION = 1;

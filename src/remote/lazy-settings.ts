@@ -37,7 +37,7 @@ export function lazySettings(env: Environment): Record<string, string> {
     if (URL.canParse(settings[name] ?? '') && new URL(settings[name]!).password !== '')
       throw new ThinError(
         'invalid-argument',
-        `${name} has a password in it, which the pool would keep; give credentials in the usual ways`,
+        `${name} has a password in it, and the pool would store it; give credentials in the usual ways`,
       );
   return settings;
 }

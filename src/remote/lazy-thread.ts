@@ -55,7 +55,7 @@ async function find(id: number, request: RemoteRequest): Promise<void> {
     () => Promise.resolve(image),
     () => image.taken,
   );
-  // Whoever reads its blocks hears of it.
+  // The reader of its blocks gets the error.
   opened.catch(() => undefined);
   post({ id, kind: 'found', found: { url, digest, isHeld, device: stored.manifest.device } });
   post({ id, kind: 'done' });

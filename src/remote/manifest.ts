@@ -129,7 +129,7 @@ export function unpackManifest(bytes: Uint8Array, seal: BlockSeal, path: string)
   try {
     device = remoteDevice.parse(JSON.parse(Buffer.from(text).toString('utf8')));
   } catch (error) {
-    throw new ThinError('damaged', `${path}: it describes a device that cannot be`, { cause: error });
+    throw new ThinError('damaged', `${path}: it describes a device that is not possible`, { cause: error });
   }
   const last = open.indexes.at(-1)?.segment ?? -1;
   if (last * SEGMENT_BLOCKS * IMAGE_BLOCK >= device.size)

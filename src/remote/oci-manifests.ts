@@ -122,7 +122,7 @@ export class OciManifests {
   }
 
   /**
-   * What it consists of is there. Others of its type stay, because somebody may still read what they keep.
+   * What it consists of is there. Others of its type stay, because a reader may still need what they keep.
    */
   async putReferrer(
     parts: Pick<OciManifest, 'config' | 'layers'> & {
@@ -198,7 +198,10 @@ export class OciManifests {
     });
     if (status === 404) return undefined;
     if (reference.startsWith('sha256:') && reference !== `sha256:${digestOf(body)}`)
-      throw new ThinError('damaged', `${this.#url}: the manifest ${reference} is not what it was`);
+      throw new ThinError(
+        'damaged',
+        `${this.#url}: the manifest ${reference} was changed: its digest is another one`,
+      );
     return { mediaType: (headers['content-type'] ?? '').replace(/;.*/, ''), body };
   }
 
@@ -224,7 +227,7 @@ export class OciManifests {
       expected: [200, 404],
     });
     if (status === 404 || `sha256:${digestOf(body)}` !== digest)
-      throw new ThinError('damaged', `${this.#url}: the blob ${digest} is not there, or not what it was`);
+      throw new ThinError('damaged', `${this.#url}: the blob ${digest} is missing or was changed`);
     return body;
   }
 

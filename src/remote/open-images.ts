@@ -9,8 +9,8 @@ interface Open<I> {
 }
 
 /**
- * Images by their key: each is opened once and serves all that ask for it. Those that nobody has used for
- * long are closed, so that at most `most` are open and unused.
+ * Images by their key: each is opened once and serves all that ask for it. Those that were not used for long
+ * are closed, so that at most `most` are open and unused.
  */
 export class OpenImages<I extends Closable> {
   readonly #most: number;

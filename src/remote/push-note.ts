@@ -36,7 +36,7 @@ export type ListNote = z.infer<typeof listNote>;
 
 /**
  * Begins the id of a note of a pull that is opening; the rest is the id of the note that follows it. Lists
- * are in order, so that whoever finds it gone finds the other in the same list.
+ * are in order, so that a reader whose list lacks it finds the other in the same list.
  */
 export const OPENING_PREFIX = '-';
 /**

@@ -97,7 +97,7 @@ export class Push {
   }
 
   /**
-   * @param tag undefined: what refers to the image is for the caller to put
+   * @param tag undefined: the caller puts what refers to the image
    *
    * Errors: busy, where another push moved the tag meanwhile (what was sent is there, and a second try sends
    * nothing again); as those of the store and the device.
@@ -336,7 +336,7 @@ export class Push {
     if (await store.moveTag(tag, digest, before)) return digest;
     throw new ThinError(
       'busy',
-      `${store.url}:${tag} was moved by another push meanwhile; look at it, then push again: nothing that is there is sent again`,
+      `${store.url}:${tag} was moved by another push meanwhile; look at it, then push again: thinfuse sends only what the store lacks`,
     );
   }
 }

@@ -77,6 +77,6 @@ function trimmed(path: string): string {
 function noUrl(text: string): ThinError {
   return new ThinError(
     'invalid-argument',
-    `${JSON.stringify(text)} names no store; write s3://BUCKET/PREFIX or oci://HOST/REPOSITORY, and behind it :TAG or @sha256:DIGEST`,
+    `${JSON.stringify(text)} names no store; write s3://BUCKET/PREFIX or oci://HOST/REPOSITORY, followed by :TAG or @sha256:DIGEST`,
   );
 }

@@ -5,7 +5,7 @@ interface Shared {
   users: number;
 }
 
-/** A store, until it is let go of. */
+/** A store, until it is released. */
 export interface StoreLease<S extends RemoteStore = RemoteStore> {
   readonly store: S;
   release(): void;

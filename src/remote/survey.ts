@@ -13,7 +13,7 @@ export interface TaggedImage {
   readonly image: Digest;
   /** Unix time, milliseconds. */
   readonly createdAt: number;
-  /** Undefined: it is encrypted, and the key is not at hand. */
+  /** Undefined: it is encrypted, and no key was given. */
   readonly device: { readonly name: string; readonly size: number; readonly kind: string } | undefined;
   readonly blocks: number;
   /** Of all packs that it has blocks in. */
@@ -158,7 +158,8 @@ export class RemoteCheck {
     const codecs = this.#codecs;
     const bytes = await this.#found(path, async () => {
       const read = await this.#store.read('pack', digest, undefined, this.#signal);
-      if (digestOf(read) !== digest) throw new ThinError('damaged', `${path} is not what it was`);
+      if (digestOf(read) !== digest)
+        throw new ThinError('damaged', `${path} was changed: its digest is another one`);
       return read;
     });
     if (bytes === undefined) return;

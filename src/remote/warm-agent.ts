@@ -2,10 +2,10 @@ import http from 'node:http';
 import https from 'node:https';
 import type { Duplex } from 'node:stream';
 
-/** Milliseconds after which connections are closed that nobody has used. */
+/** Milliseconds after which unused connections are closed. */
 const UNUSED = 30_000;
 
-/** Connections that were opened before somebody has a request for them, and where they lead. */
+/** Connections that were opened before there is a request for them, and where they lead. */
 class Stock {
   /** More that the next connection of a request brings along. */
   wanted = 0;

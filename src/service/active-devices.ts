@@ -52,7 +52,7 @@ export class ActiveDevices {
     return [...this.#directory.devices()].sort();
   }
 
-  /** It goes with its last user (dm's deferred remove). */
+  /** It is deactivated after its last user (dm's deferred remove). */
   isLeaving(name: DeviceName): boolean {
     return this.#leaving.has(name);
   }

@@ -20,8 +20,8 @@ export class Automounts {
   }
 
   /**
-   * Resolves when all are mounted; one that cannot be is told of in the log, and keeps no other from it.
-   * Those on a target of their own come one after the other: it may lie in another one's files.
+   * Resolves when all are mounted; one that cannot be mounted is logged, and the others are mounted all the
+   * same. Those on a target of their own come one after the other: it may lie in another one's files.
    */
   async start(): Promise<void> {
     const nested: DeviceInfo[] = [];

@@ -24,8 +24,8 @@ export interface DeferredDeletionParts {
 }
 
 /**
- * Docker's deferred removal and deferred deletion: a device that is in use is let go of, or removed, with its
- * last user. That it is marked deleted is in the pool, so that a restart goes on with it.
+ * Docker's deferred removal and deferred deletion: a device that is in use is deactivated, or removed, after
+ * its last user. That it is marked deleted is in the pool, so that a restart goes on with it.
  */
 export class DeferredDeletion {
   readonly #parts: DeferredDeletionParts;
@@ -62,7 +62,10 @@ export class DeferredDeletion {
     if (mounts.of(name) === undefined && (await active.deactivate(name, { deferred: true }))) return false;
     if (!device.deleted) {
       await pool.update(name, { deleted: true });
-      log.info({ event: 'deferred-deletion', device: name }, `${name} is in use and goes with its last user`);
+      log.info(
+        { event: 'deferred-deletion', device: name },
+        `${name} is in use; it is removed after its last user`,
+      );
     }
     return true;
   }
@@ -77,7 +80,7 @@ export class DeferredDeletion {
     if (!(await active.deactivate(name, { deferred: true }))) return false;
     await pool.remove(name);
     await projection.refresh();
-    log.info({ event: 'deferred-deletion', device: name }, `${name} was in use no more and is removed`);
+    log.info({ event: 'deferred-deletion', device: name }, `${name} has lost its last user and is removed`);
     return true;
   }
 

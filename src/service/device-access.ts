@@ -79,8 +79,8 @@ export class DeviceAccess {
   }
 
   /**
-   * `deferred`: it goes with its last user. Errors: busy (mounted; or in use, where the pool's option
-   * `deferredRemoval` is off).
+   * `deferred`: it is deactivated after its last user. Errors: busy (mounted; or in use, where the pool's
+   * option `deferredRemoval` is off).
    */
   async deactivate(given: string): Promise<{ deferred: boolean }> {
     const { pool, active, mounts, deferred, devices } = this.#parts;
@@ -156,16 +156,14 @@ export class DeviceAccess {
           { details },
         );
       if (mounted.readOnly)
-        throw new ThinError(
-          'read-only',
-          `device ${name} is mounted read-only, so nothing in it was deleted`,
-          { details },
-        );
+        throw new ThinError('read-only', `device ${name} is mounted read-only, so there is nothing to trim`, {
+          details,
+        });
       // Some kernels' loop devices, and filesystems on them, call a discard done that libfuse has refused.
       if (!carriesDiscards())
         throw new ThinError(
           'unsupported',
-          'the transport fuse-native carries no discards, so that free space stays in the pool; the kernel transport does: thinfuse start --transport kernel',
+          'the transport fuse-native carries no discards, so the pool cannot free the space; the kernel transport carries them: thinfuse start --transport kernel',
           { details },
         );
       const trimmed = await host.trim(mounted.target);

@@ -51,7 +51,7 @@ export interface DeviceHost {
   mount(request: MountRequest): Promise<FreshMount>;
   /**
    * Unmounts, detaches; nothing where the loop device is by now another file's. Errors: busy (a process works
-   * in it). `lazily`: syncs, then lets go in any case.
+   * in it). `lazily`: syncs, then unmounts in any case.
    */
   unmount(mounted: Held, options: { readonly lazily: boolean }): Promise<void>;
   /**
@@ -71,8 +71,8 @@ export interface DeviceHost {
   /** A loop device on the image, of any program. */
   loopOf(image: string): Promise<string | undefined>;
   /**
-   * Nothing where the loop device is by now another file's. Errors: busy (something has it open or mounted; it
-   * goes with its last user, and is `leaving` until then).
+   * Nothing where the loop device is by now another file's. Errors: busy (something has it open or mounted;
+   * it is detached after its last user, and is `leaving` until then).
    */
   detach(loop: string, image: string): Promise<void>;
   /** `gone`: the number is free, or by now another file's. */
@@ -106,8 +106,8 @@ export interface DeviceHost {
    */
   frozen<T>(image: string, work: () => Promise<T>): Promise<T>;
   /**
-   * The filesystem mounted on `target` discards its free space; the bytes it told of. Errors: unsupported
-   * (nothing below it takes discards), timeout.
+   * The filesystem mounted on `target` discards its free space; the bytes that it discarded, as it counts
+   * them. Errors: unsupported (nothing below it takes discards), timeout.
    */
   trim(target: string): Promise<number>;
   /** Makes the filesystem; returns its UUID. */

@@ -18,9 +18,9 @@ interface MountRecord extends Mounted {
   readonly view?: string | undefined;
   /** What its files may lack. */
   readonly lacks?: string | undefined;
-  /** Its filesystem was told of the device's limit. */
+  /** The device's limit is set in its filesystem. */
   bounded?: boolean | undefined;
-  /** The folder was made for this mount and goes with it. */
+  /** The folder was made for this mount and is removed with it. */
   readonly madeTarget: boolean;
   /** The mount brought the image file up, so it takes it down. */
   readonly activated: boolean;
@@ -67,7 +67,7 @@ interface MountHow {
   readonly readOnly: boolean;
   readonly inPlace: boolean;
   readonly options: string;
-  /** The target goes with this mount. */
+  /** The target is removed with this mount. */
   readonly madeTarget?: boolean;
 }
 
@@ -159,7 +159,7 @@ export class DeviceMounts {
     if (readOnly && ask.permissions !== undefined)
       throw new ThinError(
         'invalid-argument',
-        `device ${device.name} is mounted read-only, so that the owner and the mode of its root stay as they are`,
+        `device ${device.name} is mounted read-only, so --owner and --mode cannot change its root`,
         { details: { device: device.name } },
       );
     const how = { readOnly, inPlace: ask.inPlace ?? false, options: ask.options ?? '' };
@@ -309,7 +309,7 @@ export class DeviceMounts {
       this.#onChanged(['unfinished', image, fresh ?? '']);
     };
     try {
-      // A folder of the daemon's own that a crash left behind goes with this mount, too.
+      // A folder of the daemon's own that a crash left behind is removed with this mount, too.
       const madeTarget = (await this.#host.makeTarget(target)) || isOwn || wasMade;
       if (madeTarget) undo.push(() => this.#host.removeTarget(target));
       const options = this.#pool.info().options;

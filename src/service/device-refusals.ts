@@ -56,10 +56,10 @@ export function requireWhole({ name, maker }: DeviceInfo): void {
   throw new ThinError(
     'busy',
     maker === PUSHED
-      ? `device ${name} is kept as it was pushed, to compare the next push with; use the device that it is of, or give it up with: thinfuse rm ${name}`
+      ? `device ${name} holds the state of the last push, which the next push compares with; use the device that was pushed, or remove this one with: thinfuse rm ${name}`
       : maker === KEPT_PART
-        ? `device ${name} is a part of one, kept by receive --keep-partial; go on with receive, or give it up with: thinfuse rm ${name}`
-        : `device ${name} is being made by the process ${String(pidOf(maker.split('@')[0] ?? ''))} and is not whole; it goes if that is gone (thinfuse doctor --fix), or with: thinfuse rm --force ${name}`,
+        ? `device ${name} is a part that receive --keep-partial kept; continue with thinfuse receive, or remove it with: thinfuse rm ${name}`
+        : `the process ${String(pidOf(maker.split('@')[0] ?? ''))} is making device ${name}, which is not complete; if that process is gone, remove the device with thinfuse doctor --fix, else with: thinfuse rm --force ${name}`,
     { details: { device: name } },
   );
 }

@@ -23,8 +23,8 @@ export interface DeviceUse {
    */
   frozen<T>(name: DeviceName, work: () => Promise<T>): Promise<T>;
   /**
-   * True: the device is in use, is marked deleted and goes with its last user. False: it is not in use, or
-   * must not be put off.
+   * True: the device is in use, is marked deleted and is removed after its last user. False: it is not in
+   * use, or must not be put off.
    */
   putOff(device: DeviceInfo): Promise<boolean>;
   /**

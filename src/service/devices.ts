@@ -369,9 +369,9 @@ export class Devices {
   }
 
   /**
-   * A device in use is marked deleted and goes with its last user (`deferred`), or is `busy` where the pool's
-   * option `deferredDeletion` is off. `force` takes it from its users first. What a push kept of it goes
-   * within ten seconds (`UnfinishedDevices`).
+   * A device in use is marked deleted and is removed after its last user (`deferred`), or is `busy` where the
+   * pool's option `deferredDeletion` is off. `force` takes it from its users first. What a push kept of it
+   * goes within ten seconds (`UnfinishedDevices`).
    */
   async remove(given: string, { force = false } = {}): Promise<{ deferred: boolean }> {
     const name = existingName(given);

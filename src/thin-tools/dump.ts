@@ -72,7 +72,7 @@ async function surveyed(
 }
 
 function pass(): void {
-  // It was told of before the mappings.
+  // It was reported before the mappings.
 }
 
 /** What stands in comments, for `restore`: in XML, unless the dump is plain. */

@@ -154,13 +154,13 @@ export async function restoreWritten(
 async function refuseTaken(folder: string): Promise<void> {
   const names = await readdir(folder).catch((error: unknown) => {
     if (systemErrorCode(error) === 'ENOENT') return [];
-    throw new ThinError('exists', `${folder} is there and no folder; name one that is not there`, {
+    throw new ThinError('exists', `${folder} exists and is not a folder; name a new folder`, {
       cause: error,
       details: { path: folder },
     });
   });
   if (names.length > 0)
-    throw new ThinError('not-empty', `${folder} is not empty; name a folder that is not there`, {
+    throw new ThinError('not-empty', `${folder} is not empty; name a new folder`, {
       details: { path: folder },
     });
 }

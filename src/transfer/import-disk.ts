@@ -66,12 +66,12 @@ export class DiskImage {
     if (other !== undefined)
       throw new ThinError(
         'invalid-argument',
-        `${file} needs ${other}, and is not whole without it; make one of both with: qemu-img convert -O qcow2 ${file} WHOLE.qcow2`,
+        `${file} is only complete with ${other}; join both with: qemu-img convert -O qcow2 ${file} WHOLE.qcow2`,
         { details: { path: file } },
       );
     const size = Math.ceil(info['virtual-size'] / SECTOR) * SECTOR;
     if (size === 0)
-      throw new ThinError('invalid-argument', `${file} is empty, and so no disk`, {
+      throw new ThinError('invalid-argument', `${file} is empty, so it is not an image of a disk`, {
         details: { path: file },
       });
     return new DiskImage(exec, file, kind, size);
@@ -130,7 +130,7 @@ export class DiskImage {
       if (bytes.path === undefined)
         throw new ThinError(
           'unsupported',
-          'an image is written through an image file, which this pool has not',
+          'qemu-img writes to an image file, and a pool that is open in this process has none; use a daemon for that',
         );
       const args = ['convert', '-n', '--target-is-zero', '-p', '-f', this.format, '-O', 'raw'];
       await this.#exec.run('qemu-img', [...args, this.#file, bytes.path], {
@@ -153,7 +153,7 @@ export class DiskImage {
 async function formatOf(file: string): Promise<DiskFormat> {
   try {
     if ((await stat(file)).isDirectory())
-      throw new ThinError('invalid-argument', `${file} is a folder, and no image of a disk`, {
+      throw new ThinError('invalid-argument', `${file} is a folder, not an image of a disk`, {
         details: { path: file },
       });
     const handle = await open(file);

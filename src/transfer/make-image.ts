@@ -109,7 +109,7 @@ async function requireParent(caller: Caller, parent: string, plain: boolean): Pr
   if (plain && content === 'rootfs')
     throw new ThinError(
       'invalid-argument',
-      `image ${parent} has its files in rootfs/, so that an image of it is not --plain; leave --parent or --plain out`,
+      `image ${parent} has its files in rootfs/, so an image of it cannot be --plain; leave --parent or --plain out`,
       { details: { device: parent } },
     );
 }

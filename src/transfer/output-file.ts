@@ -91,7 +91,7 @@ async function refuseSpecial(file: string): Promise<void> {
   if (found === undefined || found.isFile()) return;
   throw new ThinError(
     'invalid-argument',
-    `${file} is there and no file; name a file to write, and copy it from there with: dd conv=sparse`,
+    `${file} exists and is not a file; name a file to write, and copy it from there with: dd conv=sparse`,
     { details: { path: file } },
   );
 }

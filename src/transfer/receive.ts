@@ -97,7 +97,7 @@ function earlierName({ base, name }: StreamHeader, given: string | undefined): s
   if (given === undefined) return undefined;
   throw new ThinError(
     'invalid-argument',
-    `the stream has all of ${name} and changes no ${given}; leave --since out`,
+    `the stream has the whole device ${name}, and not changes of ${given}; leave --since out`,
   );
 }
 
@@ -259,7 +259,7 @@ function passedOver(
   if (place === undefined)
     throw new ThinError(
       'not-found',
-      `the stream goes on with a part of ${name} that is not here; send it from its beginning, without --resume`,
+      `the stream continues a part of ${name} that this pool does not have; send it from its beginning, without --resume`,
       { details: { device: name } },
     );
   if (item.kind !== 'resume' && point.offset < place.offset) return place;
@@ -270,7 +270,7 @@ function passedOver(
 function otherStream(name: string): ThinError {
   return new ThinError(
     'invalid-argument',
-    `the part of ${name} that is here is not of this stream; remove it (thinfuse ls shows it as ${name}.partial-…), or go on with the one that was cut off`,
+    `the pool has a part of ${name} from another stream; remove it (thinfuse ls shows it as ${name}.partial-…), or continue that stream`,
     { details: { device: name } },
   );
 }

@@ -110,7 +110,7 @@ export function parsePoint(text: string): StreamPoint {
   if (offset === undefined || sum === undefined || !Number.isSafeInteger(Number(offset)))
     throw new ThinError(
       'invalid-argument',
-      `${JSON.stringify(text)} is not a place to go on from; take it as thinfuse receive has said it`,
+      `${JSON.stringify(text)} is not a place in a stream; give the one that thinfuse receive printed`,
     );
   return { offset: Number(offset), sum };
 }

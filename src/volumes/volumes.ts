@@ -40,7 +40,7 @@ export class Volumes {
   readonly #locks = new AsyncLock({ maxPending: Number.MAX_SAFE_INTEGER });
   /**
    * By device: the ids that engines mounted with. A device without any is mounted for a program that has not
-   * let go of its files yet.
+   * closed its files yet.
    */
   readonly #holders = new Map<DeviceName, Set<string>>();
 
@@ -99,7 +99,7 @@ export class Volumes {
     });
   }
 
-  /** Mounted until every id has let go of it. Idempotent. Returns where. */
+  /** Mounted until every id has unmounted it. Idempotent. Returns where. */
   async mount(name: string, id: string): Promise<string> {
     return this.#exclusively(name, async () => {
       const { record, device } = this.#require(name);
@@ -117,7 +117,7 @@ export class Volumes {
     });
   }
 
-  /** An id that is not known has let go already, or had it from an earlier daemon: no failure. */
+  /** An id that is not known has unmounted it already, or had it from an earlier daemon: no failure. */
   async unmount(name: string, id: string): Promise<void> {
     await this.#exclusively(name, async () => {
       const { device } = this.#require(name);
@@ -261,7 +261,7 @@ export class Volumes {
     const { lacks } = this.#served.pool.info();
     // Engines forget a volume that is not there.
     if (lacks !== undefined)
-      throw new ThinError('incomplete', `not all volumes of the pool can be told now: ${lacks}`);
+      throw new ThinError('incomplete', `the pool cannot list all of its volumes now: ${lacks}`);
     throw new ThinError(
       'not-found',
       `no volume ${shownName(name)} in the pool of ${this.#served.layout.root}; docker volume ls shows those that are there`,

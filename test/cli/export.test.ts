@@ -25,7 +25,7 @@ describe('command line: export', function () {
       [['web', '--format', 'dm-thin', '-o', at('new')], 2, /whole pool/],
       [['--format', 'dm-thin'], 2, /--output, a folder/],
       [['--format', 'dm-thin', '-o', at('taken')], 4, /not empty/],
-      [['--format', 'dm-thin', '-o', at('file')], 4, /no folder/],
+      [['--format', 'dm-thin', '-o', at('file')], 4, /is not a folder/],
       [['--format', 'dm-thin', '-o', at('new')], 3, /thinfuse init/],
       [['web', '--format', 'raw', '-o', at('new')], 3, /thinfuse init/],
       [['web', '--format', 'raw', '-o', at('new'), '--frobnicate'], 2, /--frobnicate/],

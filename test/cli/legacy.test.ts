@@ -60,7 +60,7 @@ describe('command line: old pools', function () {
       [['legacy', 'export', ...files, '8', '-o', at('o')], 3, /no device 8/],
       [['legacy', 'export', '--metadata', metadata, '7', '-o', at('o')], 2, /--data/],
       [['legacy', 'export', ...files, '7', '-o', at('nowhere/o')], 3, /make the folder first/],
-      [['legacy', 'export', ...files, '7', '-o', at('empty')], 2, /no file/],
+      [['legacy', 'export', ...files, '7', '-o', at('empty')], 2, /is not a file/],
       [['legacy', 'export', ...files, '7', '-o', at('o'), '--size', '1K'], 2, /cannot have/],
       [['legacy', 'export', ...files, '7', '-o', at('o'), '--format', 'tar'], 8, /neither xfs nor ext4/],
       [['legacy', 'mount', ...files, '7'], 2, /1 operands/],

@@ -37,7 +37,7 @@ describe('busy devices', function () {
     const holder = scratch.current.start('sleep', ['600'], { cwd: mountPoint });
     const { code, stdout, stderr } = await cli.try('rm', 'web');
     assert.deepEqual([code, stdout], [0, 'web\n']);
-    assert.match(stderr, /web is in use: it is marked deleted/);
+    assert.match(stderr, /web is in use: the daemon has marked it deleted/);
     assert.equal((await states())['web'], 'deleted');
     assert.equal(await field('deferredDeletion'), true);
     assert.equal(await field('deferredDeletedDevices'), 1);

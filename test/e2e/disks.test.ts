@@ -62,7 +62,7 @@ describe('disks', function () {
     await run('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', qcow2, '-F', 'qcow2', over]);
     await writeFile(scratch.current.at('empty'), '');
     for (const [file, code, words, ...more] of [
-      [over, 2, /needs .*disk\.qcow2, and is not whole/],
+      [over, 2, /is only complete with .*disk\.qcow2/],
       [scratch.current.at('empty'), 2, /is empty/],
       [scratch.current.root, 2, /is a folder/],
       [scratch.current.at('nowhere'), 3, /there is no/],

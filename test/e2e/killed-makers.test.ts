@@ -67,7 +67,7 @@ describe('what a killed command was making', function () {
     ]) {
       const refused = await cli.try(...args);
       assert.equal(refused.code, 5, `${args.join(' ')}: ${refused.stderr}`);
-      assert.match(refused.stderr, /being made by the process \d+/);
+      assert.match(refused.stderr, /the process \d+ is making device/);
     }
     await cli.run('doctor', '--fix');
     assert.deepEqual(await unfinished(), [name], 'its maker is at work');
@@ -96,7 +96,7 @@ describe('what a killed command was making', function () {
     const [part = ''] = await unfinished();
     assert.match(part, /^got\.partial-/);
     assert.match(await cli.run('ls'), /got\.partial-.* unfinished /);
-    assert.match((await cli.try('snapshot', 'copy', part)).stderr, /is a part of one/);
+    assert.match((await cli.try('snapshot', 'copy', part)).stderr, /is a part that receive --keep-partial kept/);
     await cli.run('doctor', '--fix');
     await cli.run('stop');
     await cli.run('start');

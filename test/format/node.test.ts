@@ -143,8 +143,8 @@ describe('tree node', () => {
       'more than its entries': [(body) => Buffer.concat([body, Buffer.alloc(4)]), /3 entries do not fill 48/],
       'the entries of a leaf in an internal node': [(body) => void body.writeUInt8(1, 0), /do not fill/],
       'a level that no tree has': [(body) => void body.writeUInt8(33, 0), /level 33/],
-      'a meaningless byte': [(body) => void body.writeUInt8(1, 1), /mean nothing/],
-      'a meaningless word': [(body) => void body.writeUInt32LE(1, 4), /mean nothing/],
+      'a meaningless byte': [(body) => void body.writeUInt8(1, 1), /unknown bits/],
+      'a meaningless word': [(body) => void body.writeUInt32LE(1, 4), /unknown bits/],
       'more entries than fit': [
         (body) => void body.writeUInt16LE(340, 2),
         /340 entries are more than the 339/,

@@ -38,7 +38,7 @@ export function registerPackCommands(program: Command): void {
     .command('metadata-unpack')
     .summary('bring back metadata that was packed')
     .description(
-      'Writes the metadata that metadata-pack or thin_metadata_pack 1.x packed into a file of its old size. What was not packed is zeroes.',
+      'Writes the metadata that metadata-pack or thin_metadata_pack 1.x packed into a file of its old size. Parts that were not packed are zeroes.',
     )
     .requiredOption('-i, --input <file>', 'the pack')
     .requiredOption('-o, --output <file>', 'the file to write')

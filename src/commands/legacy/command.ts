@@ -13,7 +13,7 @@ export function registerLegacyCommands(program: Command): void {
     .command('legacy')
     .summary('read old pools of Docker, LVM and dm-thin')
     .description(
-      "Reads pools that the kernel wrote, without device mapper: those of Docker's devicemapper driver, and LVM thin pools. Nothing of them is ever written.",
+      "Reads pools that the kernel wrote, without device mapper: those of Docker's devicemapper driver, and LVM thin pools. Never writes to them.",
     );
   registerLegacyList(legacy);
   registerLegacyInfo(legacy);

@@ -44,7 +44,7 @@ export async function spawnHelper(args: readonly string[], request: object): Pro
       reject(
         new ThinError(
           'internal',
-          `the process that should serve the device ended before it did (${signal ?? `exit code ${code}`}); try it with --foreground`,
+          `the process that serves the device ended before the device was mounted (${signal ?? `exit code ${code}`}); try it with --foreground`,
         ),
       ),
     );

@@ -43,7 +43,7 @@ async function list(context: Context, operands: readonly string[], flags: Source
   for (const { one, problem } of devices) if (problem !== undefined) note(`${one.label}: ${problem}`);
   if (context.json) printJson(devices.map(deviceJson));
   else print(table(devices));
-  // What else is on the disks is listed; the pool itself was told of when it was opened.
+  // The rest of the disks is listed; the problem of the pool was reported when it was opened.
   const [first] = broken;
   if (first !== undefined) throw new ThinError(first.error.code, context.json ? first.error.message : '');
 }

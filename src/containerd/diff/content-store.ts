@@ -55,7 +55,7 @@ export class ContentStore {
 
   /**
    * Without a lease, content that no image has yet is removed by the next collection, so one is made that
-   * ends by itself. Errors: unsupported (nobody answers there), io.
+   * ends by itself. Errors: unsupported (no containerd answers there), io.
    */
   static async reach(socket: string, { namespace, lease }: CallScope): Promise<ContentStore> {
     const content = (await clientOf('content', socket)) as ContentClient;

@@ -86,5 +86,8 @@ function scopeOf(metadata: Metadata): CallScope {
   const namespace = metadata.get('containerd-namespace')[0]?.toString();
   const lease = metadata.get('containerd-lease')[0]?.toString();
   if (namespace !== undefined && namespace !== '') return { namespace, lease };
-  throw new ThinError('unsupported', 'the call says no namespace, so nobody knows whose the layer would be');
+  throw new ThinError(
+    'unsupported',
+    'the call names no namespace, so thinfuse cannot tell which content store takes the layer',
+  );
 }

@@ -77,7 +77,9 @@ export class Differ {
     }
   }
 
-  /** While the process `reader` looks at both devices, they stay mounted, whoever removes their snapshots. */
+  /**
+   * While the process `reader` looks at both devices, they stay mounted, even if their snapshots are removed.
+   */
   async #looking<T>(
     { left, right }: { readonly left: DeviceName | undefined; readonly right: DeviceName },
     reader: number,
@@ -109,7 +111,10 @@ export class Differ {
 
   #requireMadeFrom(after: Side, before: Side | undefined): void {
     if (before === undefined || isMadeFrom(this.#index, after.record, before.record.parent)) return;
-    throw new ThinError('unsupported', `device ${after.device} is not made from what ${before.device} shows`);
+    throw new ThinError(
+      'unsupported',
+      `device ${after.device} does not descend from the snapshot that ${before.device} shows`,
+    );
   }
 
   /** With all that was written to the filesystem, its log included, at its place on the device. */

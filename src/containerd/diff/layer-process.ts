@@ -33,7 +33,7 @@ export class LayerProcess {
   make(task: LayerTask, signal: AbortSignal): Promise<LayerBlob> {
     return new Promise((resolve, reject) => {
       const stop = (): void =>
-        reject(new ThinError('closed', 'nobody waits for the layer any more, or the daemon stops'));
+        reject(new ThinError('closed', 'the caller no longer waits for the layer, or the daemon stops'));
       if (signal.aborted) stop();
       signal.addEventListener('abort', stop, { once: true });
       const gone = (error?: Error): void =>

@@ -16,7 +16,7 @@ async function answer(task: LayerTask): Promise<LayerReply> {
 
 process.once('message', (task) => {
   void answer(task as LayerTask).then((reply) => {
-    // Nobody may wait for the layer any more.
+    // The caller may no longer wait for the layer.
     if (process.connected) process.send?.(reply, () => process.exit());
     else process.exit();
   });

@@ -35,7 +35,7 @@ export async function makeLayer(exec: Exec, task: LayerTask, signal: AbortSignal
       const packed = createHash('sha256');
       const pieces = hashed(tar.write(changes), plain);
       for await (const piece of gathered(compressed(pieces, how), PIECE)) {
-        if (signal.aborted) throw new ThinError('closed', 'nobody waits for the layer any more');
+        if (signal.aborted) throw new ThinError('closed', 'the caller no longer waits for the layer');
         packed.update(piece);
         await writer.add(piece);
       }

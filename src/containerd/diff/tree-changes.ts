@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { closeSync, openSync, readSync, type BigIntStats } from 'node:fs';
 import { mergedByName, statsDiffer, type Bytes, type FileTree } from '../../host/file-tree.js';
 
-/** `same` is told of a hard link alone, which the layer may need as another name of what changed. */
+/** Only a hard link is told as `same`, which the layer may need as another name of what changed. */
 export type TreeChange =
   | { readonly kind: 'deleted'; readonly path: Bytes }
   | { readonly kind: 'added' | 'changed' | 'same'; readonly path: Bytes; readonly stats: BigIntStats };
@@ -36,7 +36,7 @@ export class TreeChanges {
 
   /**
    * @param before undefined: an empty tree
-   * @param mayDiffer whether the inode lies in blocks that differ; always true where nobody knows
+   * @param mayDiffer whether the inode lies in blocks that differ; always true where that is not known
    */
   constructor(before: FileTree | undefined, after: FileTree, mayDiffer: (inode: bigint) => boolean) {
     this.#before = before;

@@ -121,7 +121,7 @@ function ofDaemon(
         note(
           'leaving-device',
           name,
-          `it was detached while in use, and goes with its last user${keptBy(device, users, table, loops)}`,
+          `it was detached while in use; the kernel removes it after its last user${keptBy(device, users, table, loops)}`,
         ),
       );
   }
@@ -161,7 +161,7 @@ function deletedDevice(
     subject: device.name,
     message: unused
       ? `it is marked deleted and has no user: it goes within half a minute, or now with --fix`
-      : `it is marked deleted and goes with its last user${kept}; at once, with: thinfuse rm --force ${device.name}`,
+      : `it is marked deleted, and the daemon removes it after its last user${kept}; at once, with: thinfuse rm --force ${device.name}`,
     mendable: unused,
   };
 }

@@ -7,7 +7,7 @@ import type { PoolInfo } from '../../pool/info.js';
 export interface ServedDevice {
   readonly name: DeviceName;
   readonly deleted: boolean;
-  /** It goes with its last user. */
+  /** It is removed after its last user. */
   readonly leaving: boolean;
   /** A program keeps it (`label`): its loop devices may be that program's. */
   readonly labelled: boolean;

@@ -80,7 +80,7 @@ export class GroupExport {
   ): Promise<readonly ExportedVolume[]> {
     const devices = await access.call('device.list', {});
     // The text is written last, and its room is kept before the data: about 600 bytes describe a volume, and
-    // LVM writes the next text beside it.
+    // LVM writes its next text after it.
     const extentsBegin = roundUp(AREA_BEGIN + 2 * 1024 * (devices.length + 16), ALIGNMENT);
     const { dataTotal } = await access.call('pool.info', {});
     if (size !== undefined && size < extentsBegin + dataTotal) throw tooSmall(disk, size, dataTotal);
@@ -182,7 +182,7 @@ function requireBlank(device: string): number {
     if (!isZero(disk.readSync(0, Math.min(disk.size, ALIGNMENT))))
       throw new ThinError(
         'not-empty',
-        `${device} holds something; empty it first, if it is the right one: wipefs --all ${device} && blkdiscard --zeroout --length 1M ${device}`,
+        `${device} is not empty; if it is the right device, empty it first: wipefs --all ${device} && blkdiscard --zeroout --length 1M ${device}`,
         { details: { path: device } },
       );
     return disk.size;
@@ -191,7 +191,7 @@ function requireBlank(device: string): number {
   }
 }
 
-/** Nothing but zeroes is left out: the place is a hole, or a device whose content nobody knows. */
+/** Nothing but zeroes is left out: the place is a hole, or a device of unknown content. */
 async function copySparse(from: string, to: FileHandle, at: number): Promise<void> {
   const source = await open(from);
   try {

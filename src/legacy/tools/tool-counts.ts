@@ -66,8 +66,8 @@ export class ToolSpaceMap {
 }
 
 /**
- * Counts what refers to each block of metadata as thin_check 0.9 does. `onFault` is told of a space map that
- * cannot be counted.
+ * Counts what refers to each block of metadata as thin_check 0.9 does. `onFault` is called for a space map
+ * that cannot be counted.
  * @returns whether all could be counted; @throws ToolFault: the trees, or the metadata snapshot
  */
 export function countToolMetadata(

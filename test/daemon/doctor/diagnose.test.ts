@@ -99,7 +99,7 @@ describe('doctor', () => {
   it('says who keeps a device that is to go', () => {
     const users = new Map([['/pool/mnt/web', 'sleep (pid 9) in /pool/mnt/web']]);
     const [kept] = diagnose(facts({ served: [web({ deleted: true })], users }));
-    assert.match(kept?.message ?? '', /goes with its last user: kept by sleep \(pid 9\)/);
+    assert.match(kept?.message ?? '', /removes it after its last user: kept by sleep \(pid 9\)/);
     assert.equal(kept?.mendable, false);
     assert.deepEqual(kinds(facts({ served: [web({ deleted: true })] })), [
       'note deleted-device web mendable',
