@@ -96,7 +96,10 @@ describe('what a killed command was making', function () {
     const [part = ''] = await unfinished();
     assert.match(part, /^got\.partial-/);
     assert.match(await cli.run('ls'), /got\.partial-.* unfinished /);
-    assert.match((await cli.try('snapshot', 'copy', part)).stderr, /is a part that receive --keep-partial kept/);
+    assert.match(
+      (await cli.try('snapshot', 'copy', part)).stderr,
+      /is a part that receive --keep-partial kept/,
+    );
     await cli.run('doctor', '--fix');
     await cli.run('stop');
     await cli.run('start');
