@@ -10,10 +10,22 @@ import { damage } from './damage.js';
 /** Bytes before the pages. */
 export const PATCH_HEAD = 4;
 
-/** @param data of the whole chunk */
-export function packChunkPatch(pages: number, data: Uint8Array, pageSize: number): Uint8Array {
-  const body = new Uint8Array(PATCH_HEAD + countPages(pages) * pageSize);
-  new DataView(body.buffer).setUint32(0, pages >>> 0, true);
+/** Bytes of a patch of so many pages. */
+export function chunkPatchBytes(pages: number, pageSize: number): number {
+  return PATCH_HEAD + countPages(pages) * pageSize;
+}
+
+/**
+ * @param data of the whole chunk
+ * @param body of `chunkPatchBytes` bytes, and any content
+ */
+export function packChunkPatch(
+  pages: number,
+  data: Uint8Array,
+  pageSize: number,
+  body = new Uint8Array(chunkPatchBytes(pages, pageSize)),
+): Uint8Array {
+  new DataView(body.buffer, body.byteOffset).setUint32(0, pages >>> 0, true);
   let at = PATCH_HEAD;
   eachPage(pages, (page) => {
     body.set(data.subarray(page * pageSize, (page + 1) * pageSize), at);
@@ -43,7 +55,7 @@ function pagesIn(body: Uint8Array, chunkSize: number, pageSize: number, path: st
   const known = chunkSize / pageSize;
   if (pages === 0 || (known < 32 && pages >>> known !== 0))
     throw damage(path, `its pages are ${(pages >>> 0).toString(2)}, in a chunk that has ${known}`);
-  const expected = PATCH_HEAD + countPages(pages) * pageSize;
+  const expected = chunkPatchBytes(pages, pageSize);
   if (body.length !== expected)
     throw damage(path, `it has ${body.length} bytes, and its pages make ${expected}`);
   return pages;

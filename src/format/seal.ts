@@ -69,9 +69,20 @@ export function seal(
 ): Uint8Array {
   const bytes = new Uint8Array(SEAL_BYTES + body.length);
   bytes.set(body, SEAL_BYTES);
-  writeSeal(bytes, 0, kind, id, version);
-  new DataView(bytes.buffer).setUint32(0, crc32(bytes.subarray(4), salt(KINDS[kind])), true);
+  sealInPlace(kind, id, bytes, version);
   return bytes;
+}
+
+/** As `seal`, of a body that has room for the seal before it. */
+export function sealInPlace(
+  kind: SealKind,
+  id: number,
+  bytes: Uint8Array,
+  version: number = FORMAT_VERSION,
+): void {
+  writeSeal(bytes, 0, kind, id, version);
+  const checksum = crc32(bytes.subarray(4), salt(KINDS[kind]));
+  new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, checksum, true);
 }
 
 /**

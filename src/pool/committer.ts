@@ -186,9 +186,9 @@ export class Committer {
     try {
       // The log first: what the store has then is what the log has up to some place, and some of what
       // follows.
-      await this.#sync();
+      const values = await this.#synced(() => chunks.operations());
       const operations = [
-        ...(await chunks.operations()),
+        ...values,
         ...changes.operations,
         ...(position === undefined ? [] : (plane.log?.operations(position, changed) ?? [])),
       ];
@@ -209,6 +209,16 @@ export class Committer {
     plane.recycle(changes.freedChunks, givenUp);
     if (this.#verify && !metadata.superblock.needsCheck) await this.#verifyCommitted();
     space.check();
+  }
+
+  /** Does `work` while the disk syncs. However one ends, the other has ended too. */
+  async #synced<T>(work: () => Promise<T>): Promise<T> {
+    const syncing = this.#sync();
+    // The sync is under way a turn later, and `work` may take long without one.
+    const working = nextTurn().then(work);
+    await Promise.allSettled([syncing, working]);
+    await syncing;
+    return working;
   }
 
   /** @param landmark the set of devices changed */

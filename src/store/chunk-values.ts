@@ -1,5 +1,6 @@
 import { ThinError } from '../errors/thin-error.js';
-import { applyChunkPatch, packChunkPatch, PATCH_HEAD } from '../format/chunk-patch.js';
+import { Pace } from '../async/pace.js';
+import { applyChunkPatch, chunkPatchBytes, packChunkPatch, PATCH_HEAD } from '../format/chunk-patch.js';
 import { damage } from '../format/damage.js';
 import type { ChunkId } from '../format/ids.js';
 import { chunkKey, chunkPatchKey, describeKey } from '../format/keys.js';
@@ -8,6 +9,7 @@ import {
   seal,
   SEAL_BYTES,
   sealChunk,
+  sealInPlace,
   sealVersion,
   unseal,
   unsealChunk,
@@ -129,18 +131,30 @@ function layOver(chunk: ChunkId, patch: Uint8Array | undefined, data: Uint8Array
 export interface ChunkChange {
   readonly kind: 'whole' | 'patch';
   readonly chunk: ChunkId;
-  /** Whole: the data, and room for the seal. Patch: its body. */
+  /** Whole: the data, and room for the seal. Patch: room for the seal, and its body. */
   readonly bytes: Uint8Array;
 }
 
-export function copyWhole(chunk: ChunkId, data: Uint8Array): ChunkChange {
-  const bytes = new Uint8Array(data.length + SEAL_BYTES);
+/** Memory of so many bytes, whatever they are. */
+export type Take = (bytes: number) => Uint8Array<ArrayBuffer>;
+const takeNew: Take = (bytes) => new Uint8Array(bytes);
+
+export function copyWhole(chunk: ChunkId, data: Uint8Array, take = takeNew): ChunkChange {
+  const bytes = take(data.length + SEAL_BYTES);
   bytes.set(data);
   return { kind: 'whole', chunk, bytes };
 }
 
-export function copyPatch(chunk: ChunkId, pages: number, data: Uint8Array, pageSize: number): ChunkChange {
-  return { kind: 'patch', chunk, bytes: packChunkPatch(pages, data, pageSize) };
+export function copyPatch(
+  chunk: ChunkId,
+  pages: number,
+  data: Uint8Array,
+  pageSize: number,
+  take = takeNew,
+): ChunkChange {
+  const bytes = take(SEAL_BYTES + chunkPatchBytes(pages, pageSize));
+  packChunkPatch(pages, data, pageSize, bytes.subarray(SEAL_BYTES));
+  return { kind: 'patch', chunk, bytes };
 }
 
 /** Places of a value that are looked at, and bytes of each. */
@@ -203,6 +217,7 @@ export async function putChanges(
   if (compression === 'off') return changes.flatMap((change) => put(change, undefined));
   const operations: (readonly KvOperation[])[] = [];
   let next = 0;
+  const pace = new Pace();
   const packInTurn = async (): Promise<void> => {
     while (next < changes.length) {
       const at = next++;
@@ -212,6 +227,9 @@ export async function putChanges(
       const packed = isTried ? await pack(content, compression) : undefined;
       if (isTried) trend.note(packed !== undefined);
       operations[at] = put(change, packed);
+      // What is not packed gives nobody a turn.
+      const pause = pace.pause();
+      if (pause !== undefined) await pause;
     }
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, changes.length) }, packInTurn));
@@ -219,20 +237,17 @@ export async function putChanges(
 }
 
 function contentOf({ kind, bytes }: ChunkChange): Uint8Array {
-  return kind === 'whole' ? bytes.subarray(0, -SEAL_BYTES) : bytes;
+  return kind === 'whole' ? bytes.subarray(0, -SEAL_BYTES) : bytes.subarray(SEAL_BYTES);
 }
 
 /** A whole value takes the place of whatever is stored of the chunk. */
 function put({ kind, chunk, bytes }: ChunkChange, packed: Uint8Array | undefined): readonly KvOperation[] {
   const version = packed === undefined ? undefined : PACKED_VERSION;
-  if (kind === 'patch')
-    return [
-      {
-        type: 'put',
-        key: chunkPatchKey(chunk),
-        value: seal('chunk-patch', chunk, packed ?? bytes, version),
-      },
-    ];
+  if (kind === 'patch') {
+    if (packed === undefined) sealInPlace('chunk-patch', chunk, bytes);
+    const value = packed === undefined ? bytes : seal('chunk-patch', chunk, packed, version);
+    return [{ type: 'put', key: chunkPatchKey(chunk), value }];
+  }
   const value = packed === undefined ? bytes : copyWhole(chunk, packed).bytes;
   sealChunk(value, chunk, version);
   return [

@@ -31,6 +31,7 @@ import type { KeyValue } from './key-value.js';
 import { countHeld, moveFrames } from './move-frames.js';
 import type { PoolLog } from './pool-log.js';
 import { areFew, pageSize, pagesOf } from './pages.js';
+import { ValueSlabs } from './value-slabs.js';
 
 export interface LevelChunksOptions {
   readonly chunkSize: number;
@@ -90,6 +91,7 @@ export class LevelChunks implements ChunkStore {
   #committing = new Set<number>();
   readonly #page: number;
   readonly #trend = new PackingTrend();
+  readonly #slabs = new ValueSlabs();
   readonly #allPages: number;
   /**
    * Pages of a frame in which its chunk differs from the whole value below it, as far as commits have seen.
@@ -278,11 +280,13 @@ export class LevelChunks implements ChunkStore {
       settle: () => {
         for (const frame of this.#committing) Atomics.store(this.memory.fetched, frame, 0);
         this.#committing = new Set();
+        this.#slabs.release();
       },
       undo: () => {
         for (const frame of this.#committing) this.#markAll(frame);
         this.#committing = new Set();
         this.#forgotten.push(...deleted);
+        this.#slabs.release();
       },
     };
   }
@@ -293,6 +297,7 @@ export class LevelChunks implements ChunkStore {
 
   close(): Promise<void> {
     this.#loads.end();
+    this.#slabs.close();
     return Promise.resolve();
   }
 
@@ -350,12 +355,12 @@ export class LevelChunks implements ChunkStore {
       const pages = this.#patched[frame]! | changed;
       if (!isNew && areFew(pages, this.#allPages)) {
         this.#patched[frame] = pages;
-        return copyPatch(chunk, pages, this.#dataOf(frame), this.#page);
+        return copyPatch(chunk, pages, this.#dataOf(frame), this.#page, this.#slabs.take);
       }
       this.#patched[frame] = 0;
       this.#options.partial.makeWhole(chunk);
       if (this.#options.remote.isRemote(chunk)) this.#options.remote.makeLocal(chunk);
-      return copyWhole(chunk, this.#dataOf(frame));
+      return copyWhole(chunk, this.#dataOf(frame), this.#slabs.take);
     } finally {
       unlock(locks, frame);
     }

@@ -342,6 +342,7 @@ class OpenLevelStore extends LevelReader implements LevelStore {
       try {
         if (this.#trusted < 0) refuse(await this.#structure.due(bytes, this.#writeBufferSize));
         await batch.write({ sync: options.sync });
+        if (this.#trusted < bytes) this.#structure.lookAhead(bytes, this.#writeBufferSize);
       } catch (error) {
         this.#failed = levelError(this.path, 'write to', error);
         throw this.#failed;

@@ -7,6 +7,7 @@ import { ManifestFollower, type TableEntry } from './level-manifest.js';
 import type { StructureRequest, StructureResult, StructureThreadData } from './level-structure.js';
 import { TableBlocks, type BadTableBlock } from './level-table-blocks.js';
 import { LevelTables } from './level-tables.js';
+import { TableLooks } from './table-looks.js';
 
 const port = parentPort;
 assert(port !== null, 'this module is a thread');
@@ -18,6 +19,7 @@ const REST = 4;
 
 const tables = new LevelTables();
 const manifest = new ManifestFollower(path, tables);
+const looks = new TableLooks();
 let began = performance.now();
 
 function chosen(
@@ -51,13 +53,17 @@ function problemIn(table: TableEntry, lastSequence: number): BadTableBlock | und
   // LevelDB has replaced it since.
   if (blocks === undefined) return undefined;
   try {
+    const at = performance.now();
+    const state = blocks.fileState();
+    if (looks.isFresh(table.number, state)) return undefined;
     const bad = blocks.indexProblem();
     if (bad !== undefined) return bad;
-    for (let at = 0; at < blocks.count; at++) {
-      const problem = blocks.structureProblem(at);
+    for (let block = 0; block < blocks.count; block++) {
+      const problem = blocks.structureProblem(block);
       if (problem !== undefined) return problem;
       rest();
     }
+    looks.noteWell(table.number, state, at);
     return undefined;
   } finally {
     blocks.close();
@@ -66,6 +72,7 @@ function problemIn(table: TableEntry, lastSequence: number): BadTableBlock | und
 
 async function look(request: StructureRequest): Promise<StructureResult> {
   const now = await manifest.read();
+  looks.keep(now.tables);
   began = performance.now();
   for (const table of chosen(request, now)) {
     const bad = problemIn(table, now.lastSequence);

@@ -25,6 +25,15 @@ export type StructureResult =
   | { readonly kind: 'damaged'; readonly message: string; readonly table: number }
   | { readonly kind: 'failed'; readonly message: string };
 
+/** The last look at tables that are due. */
+interface Due {
+  readonly endedAt: number;
+  readonly took: number;
+  /** Bytes since; below 0: so many may come before it counts. */
+  written: number;
+  readonly found: SpoiledTable | undefined;
+}
+
 /** A table in which LevelDB would end the process. */
 export interface SpoiledTable {
   readonly number: number;
@@ -49,7 +58,8 @@ export class StructureCheck {
   #idle: NodeJS.Timeout | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #all: Promise<SpoiledTable | undefined> | undefined;
-  #due = { endedAt: -Infinity, took: 0, written: 0 };
+  #due: Due = { endedAt: -Infinity, took: 0, written: 0, found: undefined };
+  #ahead: Promise<void> | undefined;
   #stopped = false;
   /** Callers, for whom the process goes on; the look at all tables holds nothing up. */
   #waiting = 0;
@@ -76,13 +86,31 @@ export class StructureCheck {
    * @param written bytes since the last call
    */
   async due(written: number, writeBufferSize: number): Promise<SpoiledTable | undefined> {
+    await this.#ahead;
     this.#due.written += written;
-    const { endedAt, took } = this.#due;
+    const { endedAt, took, found } = this.#due;
     const isFresh = performance.now() - endedAt < Math.max(OLDEST, SHARE * took);
-    if (isFresh && this.#due.written < writeBufferSize / 2) return undefined;
+    if (isFresh && this.#due.written < writeBufferSize / 2) return found;
+    return this.#lookDue(0, writeBufferSize);
+  }
+
+  /**
+   * Begins the look that a next write of as many bytes would have to wait for, if it would. A failure shows
+   * when that write looks again.
+   */
+  lookAhead(next: number, writeBufferSize: number): void {
+    if (this.#due.written + next < writeBufferSize / 2) return;
+    this.#ahead ??= this.#lookDue(next, writeBufferSize).then(
+      () => (this.#ahead = undefined),
+      () => (this.#ahead = undefined),
+    );
+  }
+
+  /** @param next bytes of a write that is to need no look of its own */
+  async #lookDue(next: number, writeBufferSize: number): Promise<SpoiledTable | undefined> {
     const began = performance.now();
-    const found = await this.#now({ kind: 'due', incoming: 2 * writeBufferSize });
-    this.#due = { endedAt: performance.now(), took: performance.now() - began, written: 0 };
+    const found = await this.#now({ kind: 'due', incoming: 2 * writeBufferSize + next });
+    this.#due = { endedAt: performance.now(), took: performance.now() - began, written: -next, found };
     return found;
   }
 

@@ -1,4 +1,4 @@
-import { close, openSync, readSync } from 'node:fs';
+import { close, fstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemErrorCode } from '../errors/thin-error.js';
 import { firstAt } from '../format/first-at.js';
@@ -15,6 +15,7 @@ import {
   TRAILER,
   type BlockHandle,
 } from './level-table.js';
+import type { FileState } from './table-looks.js';
 
 /** What LevelDB would read of a block is not as it was written. */
 export interface BadTableBlock {
@@ -83,6 +84,11 @@ export class TableBlocks {
 
   get count(): number {
     return this.#restarts.length;
+  }
+
+  /** Of its file now. */
+  fileState(): FileState {
+    return fstatSync(this.#fd, { bigint: true });
   }
 
   /** On another thread: the last close of a removed file waits for the disk to free its space. */

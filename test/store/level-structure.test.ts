@@ -45,6 +45,24 @@ describe('the structure of a store’s tables, looked at before a compaction', (
     assert.equal((await check.all())?.number, number);
   });
 
+  it('is found when a table that was well has been written to since', async () => {
+    const [name] = await filesLike(folder, /\.ldb$/);
+    const number = Number.parseInt(name!.split('/').at(-1)!, 10);
+    assert.equal(await check.table(number), undefined);
+    assert.equal(await check.table(number), undefined);
+    await spoil(name!);
+    assert.equal((await check.table(number))?.number, number);
+  });
+
+  it('is looked at ahead of a write, which then takes that look', async () => {
+    const [name] = await filesLike(folder, /\.ldb$/);
+    assert.equal(await check.due(1, 2 ** 20), undefined);
+    for (const table of await filesLike(folder, /\.ldb$/)) await spoil(table);
+    check.lookAhead(2 ** 20, 2 ** 20);
+    const found = await check.due(2 ** 20, 2 ** 20);
+    assert.equal(found?.error.code, 'damaged', name);
+  });
+
   it('is looked at no more once the check has stopped', async () => {
     await spoil((await filesLike(folder, /\.ldb$/))[0]!);
     await check.stop();
