@@ -206,14 +206,16 @@ export class FileAccess implements ChunkAccess {
     const { written } = this.#syncs;
     if (this.awaitSync(written)) return true;
     // The failure stands before followers wake: the kernel would tell them of none.
-    this.#syncs.underWay.lead(written, () => {
-      try {
-        fdatasyncSync(fd);
-        if (Atomics.load(failed, 0) === 0) this.#syncs.noteSynced(written);
-      } catch (error) {
-        const { errno } = error as NodeJS.ErrnoException;
-        Atomics.store(failed, 0, errno ?? -constants.errno.EIO);
-      }
+    const { underWay } = this.#syncs;
+    underWay.lead(written, () => {
+      underWay.run(() => {
+        try {
+          fdatasyncSync(fd);
+        } catch (error) {
+          noteFailure(this.#memory, error);
+        }
+      });
+      if (Atomics.load(failed, 0) === 0) this.#syncs.noteSynced(written);
     });
     return Atomics.load(failed, 0) === 0;
   }
@@ -387,9 +389,15 @@ export class FileAccess implements ChunkAccess {
   }
 }
 
-/** The error that a sync on another thread met, if any. */
-export function takeFailure({ failed }: FileMemory): ThinError | undefined {
-  const errno = Atomics.exchange(failed, 0, 0);
+/** No sync of the data counts any more. */
+export function noteFailure({ failed }: FileMemory, error: unknown): void {
+  const { errno } = error as NodeJS.ErrnoException;
+  Atomics.compareExchange(failed, 0, 0, errno ?? -constants.errno.EIO);
+}
+
+/** The error that a sync on any thread met, if any. */
+export function failureOf({ failed }: FileMemory): ThinError | undefined {
+  const errno = Atomics.load(failed, 0);
   if (errno === 0) return undefined;
   const code = getSystemErrorName(errno);
   return dataError(Object.assign(new Error(`fdatasync: ${code}`), { code }));

@@ -3,7 +3,7 @@ import { chunkId, type ChunkId } from '../format/ids.js';
 import { DirtyMap } from '../threads/dirty-map.js';
 import type { ChunkCommit, ChunkStore, PartialChunks, RemoteChunks } from './chunk-store.js';
 import { DataSyncs } from './data-syncs.js';
-import { dataError, FileAccess, fileMemory, takeFailure, type FileMemory } from './file-access.js';
+import { dataError, FileAccess, failureOf, fileMemory, noteFailure, type FileMemory } from './file-access.js';
 import { pageSize, pagesOf } from './pages.js';
 import type { PoolLog } from './pool-log.js';
 import { DAMAGED, REMOTE, WHOLE } from './partial-memory.js';
@@ -190,18 +190,20 @@ export class FileChunks implements ChunkStore {
     if (this.#syncs.synced < written) await this.#syncs.underWay.followInTurns(written);
     this.#requireNoFailure();
     if (this.#syncs.synced >= written) return;
-    try {
-      await this.#handle.datasync();
-    } catch (error) {
-      throw dataError(error);
-    }
-    // A thread that synced beside this one may have been told of the failure instead.
+    await this.#syncs.underWay.runInTurns(async () => {
+      try {
+        await this.#handle.datasync();
+      } catch (error) {
+        noteFailure(this.memory, error);
+        throw dataError(error);
+      }
+    });
     this.#requireNoFailure();
     this.#syncs.noteSynced(written);
   }
 
   #requireNoFailure(): void {
-    const failure = takeFailure(this.memory);
+    const failure = failureOf(this.memory);
     if (failure !== undefined) throw failure;
   }
 

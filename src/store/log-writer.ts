@@ -151,13 +151,16 @@ export class LogWriter {
     const head = this.#log.head;
     if (this.awaitSync(head)) return true;
     // The failure stands before followers wake: the kernel would tell them of none.
-    this.#log.underWay.lead(head, () => {
-      try {
-        fdatasyncSync(this.#log.memory.fd);
-        if (this.isOn) this.#log.noteSynced(head);
-      } catch (error) {
-        this.#log.fail(error);
-      }
+    const { underWay } = this.#log;
+    underWay.lead(head, () => {
+      underWay.run(() => {
+        try {
+          fdatasyncSync(this.#log.memory.fd);
+        } catch (error) {
+          this.#log.fail(error);
+        }
+      });
+      if (this.isOn) this.#log.noteSynced(head);
     });
     return this.isOn;
   }

@@ -233,12 +233,14 @@ export class PoolLog {
     const head = this.#words.head;
     await this.#words.underWay.followInTurns(head);
     if (this.#words.synced >= head || !this.#words.isOn) return;
-    try {
-      await this.#file!.handle.datasync();
-      if (this.#words.phase === 'on') this.#words.noteSynced(head);
-    } catch (error) {
-      this.#words.fail(error);
-    }
+    await this.#words.underWay.runInTurns(async () => {
+      try {
+        await this.#file!.handle.datasync();
+      } catch (error) {
+        this.#words.fail(error);
+      }
+    });
+    if (this.#words.phase === 'on') this.#words.noteSynced(head);
   }
 
   /** Everything that was answered is in the store. */

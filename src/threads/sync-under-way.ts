@@ -6,13 +6,23 @@ export interface SyncMemory {
   readonly busy: Int32Array;
   /** Up to where things were done when it began; of the last one, if none is under way. */
   readonly began: BigInt64Array;
+  /** One word for each sync that runs: its number, or 0. More than there are threads. */
+  readonly running: Int32Array;
+  /** One word: the number of the last sync. */
+  readonly count: Int32Array;
 }
 
 const FREE = 0;
 const BUSY = 1;
+const MOST_RUNNING = 64;
 
 export function syncMemory(): SyncMemory {
-  return { busy: threadInts(1), began: new BigInt64Array(new SharedArrayBuffer(8)) };
+  return {
+    busy: threadInts(1),
+    began: new BigInt64Array(new SharedArrayBuffer(8)),
+    running: threadInts(MOST_RUNNING),
+    count: threadInts(1),
+  };
 }
 
 /**
@@ -24,6 +34,55 @@ export class SyncUnderWay {
 
   constructor(memory: SyncMemory) {
     this.#memory = memory;
+  }
+
+  /**
+   * Runs `sync`, and returns when all syncs that ran at its end have ended: the kernel tells one of them that
+   * writing failed, and the others succeed without the data. So each is run like this, and notes its failure
+   * where the others see it.
+   */
+  run(sync: () => void): void {
+    const place = this.#enter();
+    try {
+      sync();
+    } finally {
+      this.#leave(place);
+    }
+    const { running, count } = this.#memory;
+    const last = Atomics.load(count, 0);
+    for (let at = 0; at < MOST_RUNNING; at++) {
+      const beside = Atomics.load(running, at);
+      if (beganBy(beside, last)) Atomics.wait(running, at, beside);
+    }
+  }
+
+  /** As `run`, on a thread that must not block. */
+  async runInTurns(sync: () => Promise<void>): Promise<void> {
+    const place = this.#enter();
+    try {
+      await sync();
+    } finally {
+      this.#leave(place);
+    }
+    const { running, count } = this.#memory;
+    const last = Atomics.load(count, 0);
+    for (let at = 0; at < MOST_RUNNING; at++) {
+      const beside = Atomics.load(running, at);
+      if (beganBy(beside, last)) await Atomics.waitAsync(running, at, beside).value;
+    }
+  }
+
+  #enter(): number {
+    const { running, count } = this.#memory;
+    // 0 comes again after 2^32 of them.
+    const number = (Atomics.add(count, 0, 1) + 1) | 0 || 1;
+    for (let at = 0; ; at = (at + 1) % MOST_RUNNING)
+      if (Atomics.compareExchange(running, at, 0, number) === 0) return at;
+  }
+
+  #leave(at: number): void {
+    Atomics.store(this.#memory.running, at, 0);
+    Atomics.notify(this.#memory.running, at);
   }
 
   /** Runs `sync`, which covers what was done before the position. Others can wait for one at a time. */
@@ -60,4 +119,9 @@ export class SyncUnderWay {
     const { busy, began } = this.#memory;
     return Atomics.load(busy, 0) === BUSY && Number(Atomics.load(began, 0)) >= position;
   }
+}
+
+/** Whether there is a sync of that number, and it began no later than that of the number `last`. */
+function beganBy(number: number, last: number): boolean {
+  return number !== 0 && ((last - number) | 0) >= 0;
 }

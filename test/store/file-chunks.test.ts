@@ -4,6 +4,7 @@ import { constants } from 'node:os';
 import { chunkId, type ChunkId } from '../../src/format/ids.js';
 import type { PartialChunks, RemoteChunks } from '../../src/store/chunk-store.js';
 import { FileChunks, type FileRange } from '../../src/store/file-chunks.js';
+import { SyncUnderWay } from '../../src/threads/sync-under-way.js';
 import { useScratch } from '../support/mounts.js';
 
 const SIZE = 64 * 1024;
@@ -136,7 +137,24 @@ describe('the chunks of a pool with a data file', () => {
     Atomics.notify(busy, 0);
     await assert.rejects(synced, { code: 'io', message: /EIO/ });
     assert(chunks.needsSync);
-    await chunks.sync();
-    assert(!chunks.needsSync);
+    await assert.rejects(chunks.sync(), { code: 'io' });
+  });
+
+  it('fails with a sync that ran beside its own: the kernel tells one of them of the failure', async () => {
+    chunks.access.provision(chunkId(1), 0, new Uint8Array(SIZE).fill(1), 0, SIZE, false);
+    const { syncs, failed } = chunks.memory;
+    let end = (): void => undefined;
+    const beside = new SyncUnderWay(syncs.underWay).runInTurns(async () => {
+      await new Promise<void>((resolve) => (end = resolve));
+      Atomics.store(failed, 0, -constants.errno.EIO);
+    });
+    const synced = chunks.sync();
+    // As good as always, its own has ended by now.
+    setTimeout(() => {
+      end();
+    }, 50);
+    await assert.rejects(synced, { code: 'io', message: /EIO/ });
+    await beside;
+    assert(chunks.needsSync);
   });
 });

@@ -5,11 +5,13 @@ import { copyFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { ThinError } from '../../src/errors/thin-error.js';
 import { logKey } from '../../src/format/keys.js';
 import { LogKind, type LoggedAction } from '../../src/format/log-record.js';
 import { packLogState } from '../../src/format/log-state.js';
+import { LogWords } from '../../src/store/log-memory.js';
 import { LogWriter, linesFor } from '../../src/store/log-writer.js';
 import { acceptLog, leaveLog, PoolLog, readLogState } from '../../src/store/pool-log.js';
 import { CrashStore } from '../support/crash-store.js';
@@ -21,6 +23,12 @@ const BLOCK = 65536;
 const RING = 2 ** 20;
 const THREADS = 3;
 const RUNS = Math.ceil(FUZZ_RUNS / 5);
+/** Another thread's sync fails, as `LogWords.fail` notes it, and ends. */
+const FAIL_SYNC = `const { words, running } = require('node:worker_threads').workerData;
+Atomics.store(words, 3, 5);
+Atomics.store(words, 0, 2);
+Atomics.store(running, 5, 0);
+Atomics.notify(running, 5);`;
 const CHILD = fileURLToPath(new URL('../support/log-child.ts', import.meta.url));
 
 interface Step {
@@ -114,6 +122,43 @@ describe('a log', () => {
       sync: true,
     });
   }
+
+  it('is not on the disk by a sync beside one that failed: the kernel tells one of them', async () => {
+    const store = new CrashStore();
+    const log = await openLog(store);
+    log.release();
+    await log.begin(store);
+    log.writer.map(1, 1, 1, 1);
+    const words = new LogWords(log.memory);
+    let end = (): void => undefined;
+    const beside = words.underWay.runInTurns(async () => {
+      await new Promise<void>((resolve) => (end = resolve));
+      words.fail(Object.assign(new Error('EIO'), { errno: -5 }));
+    });
+    const synced = log.sync();
+    // As good as always, its own has ended by now.
+    setTimeout(() => {
+      end();
+    }, 50);
+    assert.equal(await synced, false);
+    await beside;
+    assert.equal(words.synced, 0);
+    await log.close(undefined);
+  });
+
+  it('is not on the disk by the sync of a thread beside one of the pool thread that failed', async () => {
+    const store = new CrashStore();
+    const log = await openLog(store);
+    log.release();
+    await log.begin(store);
+    log.writer.map(1, 1, 1, 1);
+    const { words, underWay } = log.memory;
+    Atomics.store(underWay.running, 5, 1);
+    new Worker(FAIL_SYNC, { eval: true, workerData: { words, running: underWay.running } }).unref();
+    assert.equal(log.writer.sync(), false);
+    assert.equal(new LogWords(log.memory).synced, 0);
+    await log.close(undefined);
+  });
 
   it('gives back what was written and not committed, through any order of writes, syncs and commits', async () => {
     await fc.assert(

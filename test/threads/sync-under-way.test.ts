@@ -1,5 +1,12 @@
 import assert from 'node:assert/strict';
+import { Worker } from 'node:worker_threads';
+import { threadInts } from '../../src/threads/dirty-map.js';
 import { syncMemory, SyncUnderWay } from '../../src/threads/sync-under-way.js';
+
+const END_SYNC = `const { running, isOver } = require('node:worker_threads').workerData;
+Atomics.store(isOver, 0, 1);
+Atomics.store(running, 5, 0);
+Atomics.notify(running, 5);`;
 
 describe('a sync that is under way', () => {
   it('is awaited by those whose changes it covers, until it ends', async () => {
@@ -66,5 +73,43 @@ describe('a sync that is under way', () => {
     });
     await covered;
     assert.deepEqual(ran, ['second', 'first']);
+  });
+
+  it('returns when those that ran beside it have ended, and does not wait for later ones', async () => {
+    const memory = syncMemory();
+    const [first, second] = [new SyncUnderWay(memory), new SyncUnderWay(memory)];
+    const ran: string[] = [];
+    let end = (): void => undefined;
+    const beside = first.runInTurns(async () => {
+      await new Promise<void>((resolve) => (end = resolve));
+      ran.push('first');
+    });
+    const own = second.runInTurns(() => Promise.resolve()).then(() => ran.push('second'));
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(ran, []);
+    let endLater = (): void => undefined;
+    const later = first.runInTurns(() => new Promise<void>((resolve) => (endLater = resolve)));
+    end();
+    await own;
+    assert.deepEqual(ran, ['first', 'second']);
+    endLater();
+    await Promise.all([beside, later]);
+  });
+
+  it('is waited for by one that blocks its thread, and nobody waits for one that throws', () => {
+    const memory = syncMemory();
+    const underWay = new SyncUnderWay(memory);
+    assert.throws(() => {
+      underWay.run(() => {
+        throw new Error('EIO');
+      });
+    });
+    const isOver = threadInts(1);
+    const { running } = memory;
+    // As another thread does.
+    Atomics.store(running, 5, 1);
+    new Worker(END_SYNC, { eval: true, workerData: { running, isOver } }).unref();
+    underWay.run(() => undefined);
+    assert.equal(Atomics.load(isOver, 0), 1);
   });
 });
