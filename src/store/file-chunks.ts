@@ -49,7 +49,6 @@ export class FileChunks implements ChunkStore {
   readonly chunkSize: number;
   readonly memory: FileMemory;
   readonly access: FileAccess;
-  readonly isDirty = false;
   readonly wantsCommit = false;
   readonly #handle: DataHandle;
   readonly #partial: PartialChunks;
@@ -86,6 +85,11 @@ export class FileChunks implements ChunkStore {
     this.#punch = options.punch;
     this.#delay = options.punchDelay ?? PUNCH_DELAY;
     this.#untouchedFrom = options.zeroedFrom ?? Infinity;
+  }
+
+  /** Pages that came to a partial chunk are the metadata's matter, even where another commit synced them. */
+  get isDirty(): boolean {
+    return !this.access.isSettled;
   }
 
   get needsSync(): boolean {

@@ -82,7 +82,10 @@ describe('the chunks of a pool with a data file', () => {
     chunks.prepare();
     assert.equal(partial.all()[0]!.pages, 0b101);
     await chunks.consolidate(chunkId(1));
+    await chunks.sync();
+    assert.deepEqual([chunks.needsSync, chunks.isDirty], [false, true]);
     chunks.prepare();
+    assert.equal(chunks.isDirty, false);
     assert.deepEqual(partial.all(), []);
     const got = Buffer.alloc(SIZE);
     chunks.access.read(chunkId(1), 0, got, 0, SIZE);
