@@ -111,6 +111,8 @@ function common(format: (value: number) => string): object {
       type: 'value',
       min: 0,
       splitNumber: 4,
+      // Marks below one byte would all have one label.
+      minInterval: 1,
       axisLabel: { ...text, formatter: format },
       splitLine: { lineStyle: { color: colour('line') } },
     },

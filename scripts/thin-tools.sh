@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Changes metadata of dm-thin at random, and compares what thin_check, thin_dump, thin_ls, thin_delta and thin_rmap of Debian's package
-# say of it with what thinfuse says, on both streams and by exit code; longer than the tests do. What thin_check finds, info has to find.
+# say of it with what thinfuse says, on both streams and by exit code; longer than the tests do. What thin_check finds, info has to
+# find, and what info finds in a device, so have ls and what opens it.
 #
 #   scripts/thin-tools.sh [ROUNDS [SEED [METADATA...]]]
 #
@@ -27,4 +28,4 @@ scratch thin-tools
 export TMPDIR=$scratch
 cd "$top"
 step "Comparing $THINFUSE_CHECK_ROUNDS rounds, seed $THINFUSE_CHECK_SEED"
-node --import tsx node_modules/.bin/mocha --no-config --reporter spec --exit test/legacy/thin-tools.test.ts test/legacy/thin-mend.test.ts
+node --import tsx node_modules/.bin/mocha --no-config --reporter spec --exit test/legacy/thin-tools.test.ts test/legacy/thin-mend.test.ts test/legacy/same-judgement.test.ts

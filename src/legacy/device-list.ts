@@ -37,7 +37,9 @@ export async function listDevices(
     devices,
     damage: [
       ...[...surveys.values()].flatMap(({ damage }) => damage),
-      ...devices.flatMap(({ one, damage }) => firstOf(damage, `device ${one.label}`)),
+      ...devices.flatMap(({ one, damage }) =>
+        firstOf(damage, `${one.kind === 'thin' ? 'device' : 'volume'} ${one.label}`),
+      ),
     ],
   };
 }

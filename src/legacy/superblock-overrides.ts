@@ -67,7 +67,10 @@ export function override(superblock: LegacySuperblock, overrides: PoolOverrides)
   };
 }
 
-/** A superblock of what the user gives. Errors: invalid-argument; `why`, with what is missing. */
+/**
+ * A superblock of what the user gives. Errors: invalid-argument; `why`, with what is missing if that would
+ * help.
+ */
 export function replaceSuperblock(
   blocks: BlockReader,
   { fallback, ...overrides }: PoolOverrides,
@@ -92,12 +95,15 @@ export function replaceSuperblock(
     detailsRoot === undefined ||
     blockSize === undefined ||
     dataBlocks === undefined
-  )
+  ) {
+    // On a disk that is missing, there are no roots either.
+    if (!hasReadable(blocks)) throw why;
     throw new ThinError(
       'damaged',
       `${why.message}; without it, the pool can be read with ${missing.join(', ')}, and --search finds the roots`,
       { cause: why, details: why.details },
     );
+  }
   const nothing = { blocks: 0, allocated: 0, bitmapRoot: 0, refCountRoot: 0 };
   return {
     flags: 0,
@@ -131,6 +137,18 @@ function requirePossible(blockSize: number | undefined): void {
 function hasNodes(blocks: BlockReader): boolean {
   for (let block = 1; block < Math.min(blocks.blocks, LOOKED_AT); block++)
     if (isNode(blocks, block)) return true;
+  return false;
+}
+
+function hasReadable(blocks: BlockReader): boolean {
+  for (let block = 0; block < Math.min(blocks.blocks, LOOKED_AT); block++) {
+    try {
+      blocks.read(block);
+      return true;
+    } catch (error) {
+      if (!(error instanceof ThinError) || error.code !== 'damaged') throw error;
+    }
+  }
   return false;
 }
 

@@ -140,6 +140,19 @@ describe('the page', () => {
       const light = await ink();
       await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: 'dark' }]);
       assert.notEqual(await ink(), light);
+      const fits = `[...document.querySelectorAll('.chart')].every((chart) => {
+        const drawn = chart.querySelector('svg').getBoundingClientRect();
+        return drawn.width > 300 && drawn.height > 100 && Math.abs(drawn.width - chart.clientWidth) <= 1;
+      })`;
+      assert.equal(await text(fits), 'true', 'the charts keep their sizes');
+      const marks = (
+        await text(
+          "[...document.querySelectorAll('#io svg text')].map(({ textContent }) => textContent).filter((each) => each.endsWith('/s'))",
+        )
+      ).split(',');
+      assert.deepEqual([...new Set(marks)], marks, 'no two marks of an axis have one label');
+      await page.setViewport({ width: 700, height: 800 });
+      await eventually('the charts follow the window', async () => (await text(fits)) === 'true');
       await client.call('device.create', { name: 'fresh', kind: 'snapshot', origin: 'web' });
       await eventually('the page shows a new device', async () => (await labels()).includes('fresh'));
       assert.deepEqual([...asked], [new URL(url).origin]);

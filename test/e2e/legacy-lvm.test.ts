@@ -5,6 +5,7 @@ import { Cli } from '../support/cli.js';
 import {
   EXTENT,
   linear,
+  striped,
   volumeText,
   withFile,
   writeExtents,
@@ -155,6 +156,33 @@ describe('end to end: an old disk of LVM', function () {
       rows.map(({ name }) => name),
       ['ext', 'mirrored'],
     );
+  });
+
+  it('calls a volume of a missing disk a volume, and tells nobody to search metadata that is not there', async () => {
+    const disks = ['here', 'gone'].map((name) => ({ path: at(name), name, extents: 64 }));
+    for (const { path } of disks) await writeFile(path, '');
+    const [kept] = disks;
+    const volumes = [
+      volumeText('wide', [{ extents: 8, text: striped(32, ['here', 0], ['gone', 0]) }]),
+      volumeText('tp', [
+        {
+          extents: 8,
+          text: 'type = "thin-pool"\nmetadata = "tp_tmeta"\npool = "tp_tdata"\ntransaction_id = 1\nchunk_size = 128',
+        },
+      ]),
+      volumeText('tp_tmeta', [{ extents: 32, text: linear('gone', 8) }], '"READ", "WRITE"'),
+      volumeText('tp_tdata', [{ extents: 8, text: linear('here', 8) }], '"READ", "WRITE"'),
+    ];
+    await writeGroup({ disks, volumes: volumes.join('\n') });
+    const { stdout, stderr, code } = await cli.try('legacy', 'ls', kept!.path);
+    assert.equal(code, 7, stderr);
+    assert.match(stdout, /wide +plain .* damaged/);
+    assert.match(
+      stderr,
+      /the pool old\/tp cannot be opened: .* the disk gone of the group old was not given/,
+    );
+    assert.match(stderr, /volume wide is damaged: in \d+ places more/);
+    assert.doesNotMatch(stderr, /--search/);
   });
 
   it('exports every volume as it is, from a device that takes no writes, and changes nothing', async () => {
