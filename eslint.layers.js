@@ -194,7 +194,7 @@ export const PACKAGES = {
   pino: ['src/adapter', 'src/containerd', 'src/daemon', 'src/service', 'src/volumes'],
   'prom-client': ['src/daemon/metrics.ts'],
   re2js: ['src/containerd/filters.ts'],
-  'smol-toml': ['src/containerd/engine-config.ts'],
+  'smol-toml': ['src/containerd/engine-config.ts', 'src/remote/registry-hosts.ts'],
   saxes: ['src/remote/s3-list.ts', 'src/thin-tools/parse-dump.ts'],
   zod: [
     ...['src/commands', 'src/config', 'src/containerd', 'src/daemon', 'src/host', 'src/legacy', 'src/pool'],

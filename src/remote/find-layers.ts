@@ -8,6 +8,7 @@ import { lazySettings } from './lazy-settings.js';
 import { LAYERS_TYPE, unpackLayers } from './layers-manifest.js';
 import { MANIFEST_TYPE, type StoredImage } from './manifest.js';
 import { OciStore } from './oci-store.js';
+import { USUAL_HOSTS } from './registry-hosts.js';
 
 /** Block images that were found, open. */
 export interface OpenLayers {
@@ -25,7 +26,7 @@ export async function findLayers({
   timeoutMs,
 }: LayersRequest): Promise<OpenLayers | undefined> {
   const signal = AbortSignal.timeout(timeoutMs);
-  const settings = lazySettings(process.env);
+  const settings = { THINFUSE_OCI_HOSTS: USUAL_HOSTS, ...lazySettings(process.env) };
   const lease = await reachStore({ url, settings });
   const { store } = lease;
   try {

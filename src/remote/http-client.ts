@@ -30,6 +30,10 @@ export class NoAnswer extends Error {
 export interface HttpClientOptions {
   /** Certificates in PEM that are trusted beside Node's own. */
   readonly ca?: string | undefined;
+  /** What this side shows, in PEM. */
+  readonly client?: { readonly cert: string; readonly key: string } | undefined;
+  /** Whether the other side's certificate is looked at. Default true. */
+  readonly isVerified?: boolean | undefined;
   /** Milliseconds in which nothing at all comes or goes. */
   readonly idleMs: number;
   /** To one host. */
@@ -76,6 +80,8 @@ export class HttpClient {
             ...options,
             agent: this.#agents.https,
             ...(this.#ca && { ca: [...this.#ca] }),
+            ...this.#options.client,
+            rejectUnauthorized: this.#options.isVerified !== false,
           })
         : http.request(url, { ...options, agent: this.#agents.http });
       request.on('timeout', () => request.destroy(new Error(`nothing came for ${this.#options.idleMs} ms`)));

@@ -363,7 +363,7 @@ interface Reached {
 export function reachStore({ url, settings }: Pick<RemoteImage, 'url' | 'settings'>): Promise<StoreLease> {
   const env = lazyEnvironment(settings, process.env);
   return stores.take(JSON.stringify([url, settings]), () =>
-    openStore(parseRemoteUrl(url).place, env, { retry: TRY, idleMs: IDLE_MS }),
+    openStore(parseRemoteUrl(url).place, env, { retry: TRY, idleMs: IDLE_MS, mirrors: true }),
   );
 }
 

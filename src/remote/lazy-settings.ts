@@ -20,6 +20,7 @@ const FILES = [
   'REGISTRY_AUTH_FILE',
   'DOCKER_CONFIG',
   'SSL_CERT_FILE',
+  'THINFUSE_OCI_HOSTS',
 ];
 
 /**

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { ThinError } from '../errors/thin-error.js';
 import { digestOf } from './digest.js';
-import type { OciSession } from './oci-session.js';
+import type { RegistrySession } from './mirrored-session.js';
 
 export const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
 const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
@@ -50,9 +50,9 @@ export interface OrdinaryImage {
  */
 export class OciManifests {
   readonly #url: string;
-  readonly #session: OciSession;
+  readonly #session: RegistrySession;
 
-  constructor(url: string, session: OciSession) {
+  constructor(url: string, session: RegistrySession) {
     this.#url = url;
     this.#session = session;
   }

@@ -6,6 +6,12 @@ import { retrying, type Attempt, type RetryLimits } from './retry.js';
 export interface OciSessionOptions {
   readonly url: string;
   readonly registry: URL;
+  /** Of the API, with a slash at its end. Default: `/v2/` of the registry. */
+  readonly api?: URL | undefined;
+  /** Of every request to that host. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** The registry whose repository a mirror is asked for. */
+  readonly mirrorOf?: string | undefined;
   readonly repository: string;
   readonly login: () => Promise<RegistryLogin | undefined>;
   readonly http: HttpClient;
@@ -81,8 +87,10 @@ export class OciSession {
   }
 
   async #send({ method, path, headers, body, signal }: OciRequest): Promise<HttpAnswer> {
-    const { registry, repository, http } = this.#options;
-    let url = typeof path === 'string' ? new URL(`v2/${repository}/${path}`, registry) : path;
+    const { registry, repository, http, api = new URL('v2/', registry), mirrorOf } = this.#options;
+    let url = typeof path === 'string' ? new URL(`${repository}/${path}`, api) : path;
+    // As containerd tells one mirror of several registries which of them is meant.
+    if (mirrorOf !== undefined && typeof path === 'string') url.searchParams.set('ns', mirrorOf);
     for (let hops = 0; ; hops++) {
       // Behind a proxy for TLS, registries give addresses with http; no token goes there.
       if (url.host === registry.host && url.protocol !== registry.protocol) {
@@ -90,11 +98,16 @@ export class OciSession {
         url.protocol = registry.protocol;
       }
       // A store behind the registry has credentials in the address and takes no others.
-      const authorization = url.host === registry.host ? this.#authorization : undefined;
+      const isOwn = url.host === registry.host;
+      const authorization = isOwn ? this.#authorization : undefined;
       const answer = await http.request({
         method,
         url,
-        headers: { ...headers, ...(authorization === undefined ? {} : { authorization }) },
+        headers: {
+          ...headers,
+          ...(isOwn && this.#options.headers),
+          ...(authorization === undefined ? {} : { authorization }),
+        },
         body,
         signal,
       });

@@ -5,7 +5,7 @@ import { rangeHeaders, requireDigest } from './blob-answer.js';
 import { digestOf, isDigest, type Digest } from './digest.js';
 import { MANIFEST_TYPE, type Blob } from './manifest.js';
 import { OCI_MANIFEST, OciManifests } from './oci-manifests.js';
-import type { OciSession } from './oci-session.js';
+import type { RegistrySession } from './mirrored-session.js';
 import type {
   BlobKind,
   BlobRef,
@@ -41,11 +41,11 @@ export class OciStore implements RemoteStore {
   readonly isCollected = false;
   /** Ordinary images in the same repository, and what refers to them. */
   readonly manifests: OciManifests;
-  readonly #session: OciSession;
+  readonly #session: RegistrySession;
   /** OCI manifests of the images that were put. */
   readonly #put = new Map<Digest, Buffer>();
 
-  constructor(url: string, session: OciSession) {
+  constructor(url: string, session: RegistrySession) {
     this.url = url;
     this.#session = session;
     this.manifests = new OciManifests(url, session);

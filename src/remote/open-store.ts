@@ -12,6 +12,7 @@ const CONNECTIONS = 24;
 /**
  * The store in a place, with what the environment says of it (s3-place.ts, oci-place.ts). Asks the store
  * nothing yet. Errors: as those.
+ * @param mirrors of a registry are read from, too: for what is named by its digest
  */
 export function openStore(
   place: RemotePlace,
@@ -19,8 +20,9 @@ export function openStore(
   {
     retry = DEFAULT_RETRY,
     idleMs = IDLE_MS,
-  }: { readonly retry?: RetryLimits; readonly idleMs?: number } = {},
+    mirrors = false,
+  }: { readonly retry?: RetryLimits; readonly idleMs?: number; readonly mirrors?: boolean } = {},
 ): Promise<RemoteStore> {
   const limits = { retry, idleMs, connections: CONNECTIONS };
-  return place.kind === 's3' ? s3At(place, env, limits) : ociAt(place, env, limits);
+  return place.kind === 's3' ? s3At(place, env, limits) : ociAt(place, env, { ...limits, mirrors });
 }

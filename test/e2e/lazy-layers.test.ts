@@ -233,6 +233,62 @@ describe('end to end: layers that are fetched as they are read, beside an ordina
     assert.deepEqual((await pull(client, { ...image6, labels }, nowhere, 'd')).unpacked, [0]);
   });
 
+  it("come from the mirrors that containerd's hosts.toml names of a registry that is not reached", async () => {
+    const name = 'registry.invalid';
+    await mkdir(at(`certs.d/${name}`), { recursive: true });
+    await writeFile(
+      at(`certs.d/${name}/hosts.toml`),
+      `[host."http://127.0.0.1:9"]\n[host."http://${host}"]\ncapabilities = ["pull", "resolve"]\n`,
+    );
+    const cli = new Cli(scratch.current, 'mirrored');
+    await cli.run('init', '--base-size', '512M', '--data-size', '4G');
+    const settings = `cd=${at('mirrored.sock')},lazy=on`;
+    const { code } = await cli.tryWith(
+      { THINFUSE_OCI_HOSTS: at('certs.d') },
+      'start',
+      '--snapshotter',
+      settings,
+    );
+    assert.equal(code, 0);
+    const client = new SnapshotClient(at('mirrored.sock'), 'cd');
+    clients.push(client);
+    const labels = { ...image.labels, 'containerd.io/snapshot/cri.image-ref': `${name}/${REPOSITORY}:1` };
+    const { top, unpacked } = await pull(client, { ...image, labels }, tars, 'default');
+    assert.deepEqual(unpacked, [], await logOf(cli));
+    const [mount] = await client.prepare('c', top);
+    // Another daemon, in whose environment the folder is not, goes on.
+    await cli.kill();
+    await cli.run('start', '--snapshotter', settings);
+    await eventually('it answers', async () => (await client.mounts('c').catch(() => [])).length > 0);
+    assert.ok((await largeIn(mount!.source, 'large1')).equals(await largeIn(at('layer1'), 'large1')));
+    await cli.run('stop', '--force');
+    await cli.run('check');
+  });
+
+  it('may be more than forty', async () => {
+    const many = [];
+    for (let number = 100; number < 142; number++) {
+      const folder = at(`many${number}`);
+      await mkdir(folder);
+      await writeFile(path.join(folder, `file${number}`), randomBytes(100_000));
+      await run('tar', ['-C', folder, '-cf', `${folder}.tar`, '.']);
+      many.push(await readFile(`${folder}.tar`));
+    }
+    const deep = await pushOrdinary(host, 'shop/deep:1', many);
+    assert.equal((await pull(clients[0]!, deep, many, 'deep')).unpacked.length, many.length);
+    await maker!.run('push', '--oci', `oci://${host}/shop/deep:1`);
+    const client = clients[1]!;
+    const { top, unpacked } = await pull(client, deep, many, 'deep');
+    assert.deepEqual(unpacked, []);
+    const [mount] = await client.prepare('deep', top);
+    for (const number of [100, 120, 141])
+      assert.ok(
+        (await largeIn(mount!.source, `file${number}`)).equals(
+          await largeIn(at(`many${number}`), `file${number}`),
+        ),
+      );
+  });
+
   it('are asked for of no registry unless the snapshotter was told to', async () => {
     const [cli, client] = await cliOf('off', '');
     assert.deepEqual((await pull(client, image, tars, 'default')).unpacked, [0, 1, 2]);
