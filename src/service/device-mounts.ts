@@ -320,9 +320,10 @@ export class DeviceMounts {
         mountOptions: [options.mountOptions, extra].filter((words) => words !== '').join(','),
         xfsNospaceMaxRetries: options.xfsNospaceMaxRetries,
       };
-      const { mounted, ...made } = readOnly
-        ? await this.#views.mount(device, asked, { inPlace, onImage })
-        : await this.#mountForWriting(device, asked, onImage);
+      const mounting = readOnly
+        ? this.#views.mount(device, asked, { inPlace, onImage })
+        : this.#mountForWriting(device, asked, onImage);
+      const { mounted, ...made } = await mounting.catch((error: unknown) => refuseBlank(device, error));
       const record: MountRecord = {
         ...made,
         target: mounted.target,
@@ -356,7 +357,7 @@ export class DeviceMounts {
       if (fresh) undo.push(() => this.#active.deactivate(device.name));
       const request = { ...asked, image };
       onImage(image, fresh ? device.name : undefined);
-      const mounted = await this.#host.mount(request).catch((error: unknown) => refuseBlank(device, error));
+      const mounted = await this.#host.mount(request);
       undo.push(() => this.#host.unmount({ ...mounted, image }, { lazily: true }));
       if (device.filesystemSize < device.size) await this.#fill(device, mounted);
       if (device.limit !== undefined) await this.#bound(device, mounted);

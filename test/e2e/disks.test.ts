@@ -80,8 +80,11 @@ describe('disks', function () {
   it('begin blank, carry what is made on them, and grow', async () => {
     await cli.run('device', 'create', 'blank', '--size', '64M');
     assert.equal((await facts('blank'))['mapped'], 0);
-    const refused = await cli.try('mount', 'blank');
-    assert.match(refused.stderr, /disk without a filesystem; make one with: mkfs/);
+    for (const how of [[], ['--ro']]) {
+      const refused = await cli.try('mount', ...how, 'blank');
+      assert.equal(refused.code, 8, refused.stderr);
+      assert.match(refused.stderr, /disk without a filesystem; make one with: mkfs/);
+    }
     await run('mkfs.ext4', ['-q', await activate('blank')]);
     const mounted = (await cli.run('mount', 'blank')).trim();
     await writeFile(path.join(mounted, 'mine'), 'x');
