@@ -25,11 +25,16 @@ export async function findLayers({
   subject,
   timeoutMs,
 }: LayersRequest): Promise<OpenLayers | undefined> {
-  const signal = AbortSignal.timeout(timeoutMs);
+  // Of a time limit of its own, a signal says only that it was reached.
+  const limit = new AbortController();
+  const told = new ThinError('io', `${url} does not answer within ${timeoutMs / 1000} s`);
+  const timer = setTimeout(() => limit.abort(told), timeoutMs);
+  const { signal } = limit;
   const settings = { THINFUSE_OCI_HOSTS: USUAL_HOSTS, ...lazySettings(process.env) };
-  const lease = await reachStore({ url, settings });
-  const { store } = lease;
+  let lease: Awaited<ReturnType<typeof reachStore>> | undefined;
   try {
+    lease = await reachStore({ url, settings });
+    const { store } = lease;
     if (!(store instanceof OciStore)) throw new ThinError('invalid-argument', `${url} is no registry`);
     const [newest] = await store.manifests.referrers(subject, LAYERS_TYPE, signal);
     const artifact = newest && (await store.manifests.artifact(newest.digest, signal));
@@ -67,6 +72,7 @@ export async function findLayers({
       ),
     };
   } finally {
-    lease.release();
+    clearTimeout(timer);
+    lease?.release();
   }
 }

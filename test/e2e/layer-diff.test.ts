@@ -267,7 +267,7 @@ describe('end to end: layers by changed blocks, beside those of the walking diff
     await fill(right, 'head -c 200000000 /dev/urandom > data');
     await assert.rejects(differ.diff({ left: [], right }, {}, 2000), { code: status.DEADLINE_EXCEEDED });
     await eventually('the daemon ends the process', async () =>
-      /"method":"Diff".*nobody waits/.test(await readFile(path.join(cli.root, 'thinfuse.log'), 'utf8')),
+      /"method":"Diff".*no longer waits/.test(await readFile(path.join(cli.root, 'thinfuse.log'), 'utf8')),
     );
     const active = await run('ctr', ['--address', at('containerd.sock'), 'content', 'active']);
     assert.doesNotMatch(active, /thinfuse-diff/);

@@ -74,7 +74,10 @@ export class Cli {
   }
 
   async daemonPid(): Promise<number> {
-    return Number(await readFile(path.join(this.root, 'thinfuse.pid'), 'utf8'));
+    const pid = Number(await readFile(path.join(this.root, 'thinfuse.pid'), 'utf8'));
+    // Zero, of a file that a failing disk emptied, would be this whole group.
+    if (pid > 0) return pid;
+    throw new Error(`${this.root} names no daemon`);
   }
 
   /** As a crash would. Resolves when the process is gone. */
