@@ -115,7 +115,7 @@ export class NotedSource implements RemoteSource {
   }
 
   /** Takes a note away, in the background, as often as it needs. */
-  #leave(entry: Omit<Told, 'digest'> & { readonly digest: string }, pause: number): void {
+  #leave(entry: Told, pause: number): void {
     if (entry.note === '' || this.#isClosed) return;
     const timer = setTimeout(() => {
       const leaving = this.#inner
@@ -131,13 +131,7 @@ export class NotedSource implements RemoteSource {
     this.#timers.set(entry.note, timer);
   }
 
-  async #remember({
-    note,
-    url,
-    digest,
-    keyFile,
-    settings,
-  }: Omit<RemoteImage, 'family' | 'isHydrating'>): Promise<void> {
+  async #remember({ note, url, digest, keyFile, settings }: Told): Promise<void> {
     if (note === '') return;
     const all = await this.#all();
     if (all.has(note)) return;

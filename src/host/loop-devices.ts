@@ -101,16 +101,13 @@ export class LoopDevices {
    * removed after its last user), as `attach`.
    */
   async detach(device: string, file: string): Promise<void> {
-    if (!this.isBehind(device, file)) return;
     const attribute = this.#backingFileOf(device);
+    const shown = readAttribute(attribute);
+    if (shown === undefined || !isSameFile(shown, file)) return;
     try {
-      await this.#exec.run(
-        'sh',
-        ['-c', DETACH_HELD, 'sh', device, attribute, readAttribute(attribute) ?? ''],
-        {
-          timeoutMs: this.#limits.toolMs,
-        },
-      );
+      await this.#exec.run('sh', ['-c', DETACH_HELD, 'sh', device, attribute, shown], {
+        timeoutMs: this.#limits.toolMs,
+      });
     } catch (error) {
       if (!saidBy(error, /no such device|no such file|cannot open/i)) throw error;
     }
@@ -178,13 +175,14 @@ export class LoopDevices {
 
   /** Whether the device has that backing file; cheaper than `get`. */
   isOn(device: string, file: string): boolean {
-    return this.#readBackingFile(device) === file;
+    const shown = readAttribute(this.#backingFileOf(device));
+    return shown !== undefined && splitDeleted(shown).backingFile === file;
   }
 
   /** As `isOn`, also where the mount that the file was on has been lazily unmounted since. */
   isBehind(device: string, file: string): boolean {
-    const backing = this.#readBackingFile(device);
-    return backing === file || backing === `/${path.basename(file)}`;
+    const shown = readAttribute(this.#backingFileOf(device));
+    return shown !== undefined && isSameFile(shown, file);
   }
 
   async findByBackingFile(file: string): Promise<readonly LoopDevice[]> {
@@ -195,14 +193,9 @@ export class LoopDevices {
     return path.join(this.#sys, path.basename(device), 'loop/backing_file');
   }
 
-  #readBackingFile(device: string): string | undefined {
-    const backing = readAttribute(this.#backingFileOf(device));
-    return backing === undefined ? undefined : splitDeleted(backing).backingFile;
-  }
-
   #look(device: string): LoopDevice | undefined {
     const folder = path.join(this.#sys, path.basename(device));
-    const backing = readAttribute(path.join(folder, 'loop/backing_file'));
+    const backing = readAttribute(this.#backingFileOf(device));
     if (backing === undefined || backing === '') return undefined;
     const is = (name: string): boolean => readAttribute(path.join(folder, name)) === '1';
     return {
@@ -247,6 +240,12 @@ function splitDeleted(text: string): { backingFile: string; deleted: boolean } {
   return text.endsWith(mark)
     ? { backingFile: text.slice(0, -mark.length), deleted: true }
     : { backingFile: text, deleted: false };
+}
+
+/** @param shown a backing file as /sys shows it: below its mount alone, where that was lazily unmounted */
+function isSameFile(shown: string, file: string): boolean {
+  const { backingFile } = splitDeleted(shown);
+  return backingFile === file || backingFile === `/${path.basename(file)}`;
 }
 
 /** The kernel answers from memory: a round trip through the thread pool would take longer than the call. */

@@ -48,12 +48,7 @@ export class SyncUnderWay {
     } finally {
       this.#leave(place);
     }
-    const { running, count } = this.#memory;
-    const last = Atomics.load(count, 0);
-    for (let at = 0; at < MOST_RUNNING; at++) {
-      const beside = Atomics.load(running, at);
-      if (beganBy(beside, last)) Atomics.wait(running, at, beside);
-    }
+    for (const { at, number } of this.#beside()) Atomics.wait(this.#memory.running, at, number);
   }
 
   /** As `run`, on a thread that must not block. */
@@ -64,11 +59,17 @@ export class SyncUnderWay {
     } finally {
       this.#leave(place);
     }
+    for (const { at, number } of this.#beside())
+      await Atomics.waitAsync(this.#memory.running, at, number).value;
+  }
+
+  /** The syncs that run now, and where; each is looked for when the one before it has ended. */
+  *#beside(): Generator<{ readonly at: number; readonly number: number }> {
     const { running, count } = this.#memory;
     const last = Atomics.load(count, 0);
     for (let at = 0; at < MOST_RUNNING; at++) {
-      const beside = Atomics.load(running, at);
-      if (beganBy(beside, last)) await Atomics.waitAsync(running, at, beside).value;
+      const number = Atomics.load(running, at);
+      if (beganBy(number, last)) yield { at, number };
     }
   }
 

@@ -1,17 +1,13 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { chunkId, deviceId, virtualBlock, type DeviceId, type DeviceName } from '../../src/format/ids.js';
-import { putSuperblock } from '../../src/metadata/auto-repair.js';
 import { checkPool } from '../../src/metadata/check.js';
 import { Metadata } from '../../src/metadata/metadata.js';
-import { newSuperblock, openMetadata } from '../../src/metadata/open-metadata.js';
-import { packOptions } from '../../src/pool/options-record.js';
-import { MemoryStore } from '../support/memory-store.js';
-import { TEST_OPTIONS } from '../support/small-pool.js';
+import { openMetadata } from '../../src/metadata/open-metadata.js';
+import { commitMetadata, makeMetadata, SMALL_NODES, smallDevice } from '../support/small-metadata.js';
 
 const BLOCKS = 40;
-const LIMITS = { leaf: 4, internal: 4 };
-const DEVICE = { kind: 'snapshot', size: BLOCKS * 65536, createdAt: 0, filesystem: 'xfs' } as const;
+const DEVICE = smallDevice(BLOCKS);
 
 const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ map: fc.nat(BLOCKS - 1), of: fc.nat(4) }) },
@@ -21,22 +17,10 @@ const step = fc.oneof(
   fc.record({ commit: fc.boolean() }),
 );
 
-async function make(): Promise<{ store: MemoryStore; metadata: Metadata }> {
-  const store = new MemoryStore();
-  const superblock = newSuperblock({ kind: 'direct', blockSize: 65536, chunks: 4096, nodes: 4096 });
-  await store.batch([putSuperblock(superblock), packOptions(TEST_OPTIONS, superblock.uuid)], { sync: true });
-  const metadata = await openMetadata(store, { limits: LIMITS });
-  assert.ok(metadata instanceof Metadata);
-  metadata.createThin({ ...DEVICE, name: 'device-1' as DeviceName });
-  return { store, metadata };
-}
-
-async function commit(store: MemoryStore, metadata: Metadata): Promise<void> {
-  metadata.releaseFreed();
-  const changes = metadata.collect();
-  await store.batch(changes.operations, { sync: true });
-  changes.settle();
-  metadata.chunks.release(changes.freedChunks);
+async function make(): ReturnType<typeof makeMetadata> {
+  const made = await makeMetadata(BLOCKS, 1);
+  assert.ok(made.metadata instanceof Metadata);
+  return made;
 }
 
 describe('the metadata of a pool', () => {
@@ -49,7 +33,7 @@ describe('the metadata of a pool', () => {
         const pick = (n: number): DeviceId | undefined => [...model.keys()][n % Math.max(1, model.size)];
         for (const one of steps) {
           if ('commit' in one) {
-            if (one.commit) await commit(store, metadata);
+            if (one.commit) await commitMetadata(store, metadata);
             continue;
           }
           const id = pick('of' in one ? one.of : 'snapshot' in one ? one.snapshot : one.remove);
@@ -88,9 +72,9 @@ describe('the metadata of a pool', () => {
             if (users > 1) assert.ok(shared);
           }
         }
-        while (metadata.deleteStep(3)) await commit(store, metadata);
-        await commit(store, metadata);
-        assert.deepEqual((await checkPool(store, { limits: LIMITS })).findings, []);
+        while (metadata.deleteStep(3)) await commitMetadata(store, metadata);
+        await commitMetadata(store, metadata);
+        assert.deepEqual((await checkPool(store, { limits: SMALL_NODES })).findings, []);
         const mapped = new Set([...model.values()].flatMap((blocks) => [...blocks.values()]));
         assert.equal(metadata.chunks.used, mapped.size);
       }),
@@ -106,9 +90,12 @@ describe('the metadata of a pool', () => {
     assert.ok(!metadata.isDirty);
     first.undo();
     assert.ok(metadata.isDirty);
-    await commit(store, metadata);
-    assert.deepEqual((await checkPool(store, { limits: LIMITS })).findings, []);
-    assert.equal((await openMetadata(store, { limits: LIMITS })).lookup(deviceId(1), virtualBlock(3)), chunk);
+    await commitMetadata(store, metadata);
+    assert.deepEqual((await checkPool(store, { limits: SMALL_NODES })).findings, []);
+    assert.equal(
+      (await openMetadata(store, { limits: SMALL_NODES })).lookup(deviceId(1), virtualBlock(3)),
+      chunk,
+    );
   });
 
   it('holds the roots of a moment, and frees what only they had when they are released', async () => {
@@ -118,13 +105,13 @@ describe('the metadata of a pool', () => {
     while (metadata.holds.step(1));
     const { id } = metadata.holds.finish();
     metadata.map(deviceId(1), virtualBlock(0), chunkId(metadata.chunks.take()!));
-    await commit(store, metadata);
+    await commitMetadata(store, metadata);
     assert.equal(metadata.chunks.used, 2);
-    assert.deepEqual((await checkPool(store, { limits: LIMITS })).findings, []);
+    assert.deepEqual((await checkPool(store, { limits: SMALL_NODES })).findings, []);
     metadata.holds.release(id);
-    while (metadata.deleteStep(1)) await commit(store, metadata);
-    await commit(store, metadata);
+    while (metadata.deleteStep(1)) await commitMetadata(store, metadata);
+    await commitMetadata(store, metadata);
     assert.equal(metadata.chunks.used, 1);
-    assert.deepEqual((await checkPool(store, { limits: LIMITS })).findings, []);
+    assert.deepEqual((await checkPool(store, { limits: SMALL_NODES })).findings, []);
   });
 });

@@ -1,21 +1,18 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { chunkId, deviceId, virtualBlock, type DeviceId, type DeviceName } from '../../src/format/ids.js';
-import { putSuperblock } from '../../src/metadata/auto-repair.js';
 import { checkPool } from '../../src/metadata/check.js';
 import { mappingRuns } from '../../src/metadata/mapping-runs.js';
 import type { Metadata } from '../../src/metadata/metadata.js';
 import { openView } from '../../src/metadata/metadata-view.js';
 import { OpenHold } from '../../src/metadata/open-hold.js';
-import { newSuperblock, openMetadata } from '../../src/metadata/open-metadata.js';
-import { packOptions } from '../../src/pool/options-record.js';
-import { MemoryStore } from '../support/memory-store.js';
-import { TEST_OPTIONS } from '../support/small-pool.js';
+import { openMetadata } from '../../src/metadata/open-metadata.js';
+import type { MemoryStore } from '../support/memory-store.js';
+import { commitMetadata, makeMetadata, SMALL_NODES, smallDevice } from '../support/small-metadata.js';
 
 const BLOCKS = 20;
-const LIMITS = { leaf: 4, internal: 4 };
 const DEVICES = 5;
-const DEVICE = { kind: 'snapshot', size: BLOCKS * 65536, createdAt: 0, filesystem: 'xfs' } as const;
+const DEVICE = smallDevice(BLOCKS);
 
 const device = fc.nat(2 * DEVICES);
 const block = fc.nat(BLOCKS - 1);
@@ -30,36 +27,21 @@ const change = fc.oneof(
 );
 type Change = typeof change extends fc.Arbitrary<infer T> ? T : never;
 
-async function make(): Promise<{ store: MemoryStore; metadata: Metadata }> {
-  const store = new MemoryStore();
-  const superblock = newSuperblock({ kind: 'direct', blockSize: 65536, chunks: 4096, nodes: 4096 });
-  await store.batch([putSuperblock(superblock), packOptions(TEST_OPTIONS, superblock.uuid)], { sync: true });
-  const metadata = await openMetadata(store, { limits: LIMITS });
-  for (let n = 1; n <= DEVICES; n++) metadata.createThin({ ...DEVICE, name: `device-${n}` as DeviceName });
-  return { store, metadata };
-}
-
-async function commit(store: MemoryStore, metadata: Metadata): Promise<void> {
-  metadata.releaseFreed();
-  const changes = metadata.collect();
-  await store.batch(changes.operations, { sync: true });
-  changes.settle();
-  metadata.chunks.release(changes.freedChunks);
-}
+const make = (): ReturnType<typeof makeMetadata> => makeMetadata(BLOCKS, DEVICES);
 
 async function settle(store: MemoryStore, metadata: Metadata): Promise<void> {
   while (metadata.owesSpace) {
     metadata.deleteStep(2);
-    await commit(store, metadata);
+    await commitMetadata(store, metadata);
   }
-  await commit(store, metadata);
-  assert.deepEqual((await checkPool(store, { limits: LIMITS })).findings, []);
+  await commitMetadata(store, metadata);
+  assert.deepEqual((await checkPool(store, { limits: SMALL_NODES })).findings, []);
 }
 
 let names = 0;
 
 async function apply(store: MemoryStore, metadata: Metadata, one: Change): Promise<void> {
-  if ('commit' in one) return commit(store, metadata);
+  if ('commit' in one) return commitMetadata(store, metadata);
   const all = metadata.devices.all();
   const wanted = 'of' in one ? one.of : Object.values(one)[0]!;
   const id = all[wanted % Math.max(1, all.length)]?.id;
@@ -77,7 +59,7 @@ async function apply(store: MemoryStore, metadata: Metadata, one: Change): Promi
 
 /** Each device's name and mappings. */
 async function content(store: MemoryStore, held?: number): Promise<unknown> {
-  const view = await openView(store, { limits: LIMITS, held });
+  const view = await openView(store, { limits: SMALL_NODES, held });
   const found = [];
   for (const { id, name, root } of view.devices) {
     const runs = [];
@@ -98,7 +80,7 @@ describe('a metadata snapshot that is being made', () => {
         async (before, during, after) => {
           const { store, metadata } = await make();
           for (const one of before) await apply(store, metadata, one);
-          await commit(store, metadata);
+          await commitMetadata(store, metadata);
           const then = await content(store);
           metadata.holds.begin(77, metadata.superblock);
           for (const one of during)
@@ -114,9 +96,9 @@ describe('a metadata snapshot that is being made', () => {
           metadata.holds.release(id);
           await settle(store, metadata);
           assert.deepEqual(await content(store), now);
-          const again = await openMetadata(store, { limits: LIMITS });
+          const again = await openMetadata(store, { limits: SMALL_NODES });
           assert.equal(again.nodes.counted, metadata.nodes.counted);
-          assert.equal((await checkPool(store, { limits: LIMITS })).chunks, again.chunks.counted);
+          assert.equal((await checkPool(store, { limits: SMALL_NODES })).chunks, again.chunks.counted);
         },
       ),
       { numRuns: 150 },
@@ -125,7 +107,7 @@ describe('a metadata snapshot that is being made', () => {
   it('says of no block that it is the device’s alone', async () => {
     const { store, metadata } = await make();
     for (const id of [1, 2]) metadata.map(deviceId(id), virtualBlock(0), chunkId(metadata.chunks.take()!));
-    await commit(store, metadata);
+    await commitMetadata(store, metadata);
     const shared = (id: DeviceId): boolean[] => [...metadata.mappings(id, 0, 1)].map((each) => each.shared);
     assert.deepEqual(shared(deviceId(2)), [false]);
     metadata.holds.begin(77, metadata.superblock);
@@ -137,16 +119,16 @@ describe('a metadata snapshot that is being made', () => {
     const { store, metadata } = await make();
     for (let n = 1; n <= DEVICES; n++)
       metadata.map(deviceId(n), virtualBlock(n), chunkId(metadata.chunks.take()!));
-    await commit(store, metadata);
+    await commitMetadata(store, metadata);
     metadata.holds.begin(77, metadata.superblock);
     metadata.holds.step(2);
     metadata.unmap(deviceId(4), virtualBlock(4));
-    await commit(store, metadata);
-    assert.deepEqual((await checkPool(store, { limits: LIMITS })).findings, []);
+    await commitMetadata(store, metadata);
+    assert.deepEqual((await checkPool(store, { limits: SMALL_NODES })).findings, []);
     await assert.rejects(openView(store, { held: 'newest' }), { code: 'not-found' });
     await assert.rejects(openView(store, { held: 1 }), { code: 'not-found' });
 
-    const again = await openMetadata(store, { limits: LIMITS });
+    const again = await openMetadata(store, { limits: SMALL_NODES });
     assert.deepEqual(again.heldRoots.all(), []);
     assert.equal(again.owesSpace, true);
     assert.equal(again.chunks.counted, DEVICES);
